@@ -1,0 +1,233 @@
+//! SHA-256 with a domain string in front: every hash of the protocol names what it is of (section 4).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::Digest as _;
+use uuid::Uuid;
+
+use crate::hex::{self, HexError};
+
+/// A SHA-256 value: 32 raw bytes. Text form: 64 lowercase hex digits without `0x`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// 32 zero bytes: the cipher hash of a plaintext event, the state root before the first batch.
+    pub const ZERO: Self = Self([0; 32]);
+
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+    /// The envelope's text form: `0x` and 64 lowercase digits.
+    pub fn to_0x(&self) -> String {
+        hex::encode_0x(&self.0)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(&self.0))
+    }
+}
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}
+impl FromStr for Digest {
+    type Err = HexError;
+    /// Reads 64 digits of either case, with or without `0x`.
+    fn from_str(text: &str) -> Result<Self, HexError> {
+        hex::decode_lenient(text).map(Self)
+    }
+}
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(&self.0))
+    }
+}
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+macro_rules! domains {
+    ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
+        /// The domain strings of section 4: bare ASCII at the front of the preimage. No one is a prefix of another.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Domain { $($(#[$doc])* $name),+ }
+
+        impl Domain {
+            /// Every domain, in the order of section 4.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The ASCII text that enters the hash.
+            pub const fn text(self) -> &'static str {
+                match self { $(Self::$name => $text),+ }
+            }
+        }
+    };
+}
+
+domains! {
+    /// 6.1
+    PayloadPlain = "VES_PAYLOAD_PLAIN_V1",
+    /// 7.2
+    PayloadAad = "VES_PAYLOAD_AAD_V1",
+    /// 7.5
+    PayloadCipher = "VES_PAYLOAD_CIPHER_V1",
+    /// 7.4
+    Recipients = "VES_RECIPIENTS_V1",
+    /// 8.1
+    EventSignature = "VES_EVENTSIG_V1",
+    /// 13.1
+    Leaf = "VES_LEAF_V1",
+    /// 13.2
+    Node = "VES_NODE_V1",
+    /// 13.2
+    PadLeaf = "VES_PAD_LEAF_V1",
+    /// 14.1
+    Stream = "VES_STREAM_V1",
+    /// 12
+    Receipt = "VES_RECEIPT_V1",
+    /// 14.2
+    StateRoot = "VES_STATE_ROOT_V1",
+    /// 9.3
+    PossessionV1 = "VES_POP_V1",
+    /// 16.1
+    X402Payment = "X402_PAYMENT_V1",
+    /// 15
+    LegacyLeaf = "STATESET_COMMITMENT_LEAF_V1",
+    /// 17.1
+    CompliancePolicy = "STATESET_VES_COMPLIANCE_POLICY_HASH_V1",
+    /// 17.4
+    ComplianceProof = "STATESET_VES_COMPLIANCE_PROOF_HASH_V1",
+    /// 18
+    ValidityProof = "STATESET_VES_VALIDITY_PROOF_HASH_V1",
+    /// Batch proofs of the STARK system
+    BatchProof = "STATESET_VES_BATCH_PROOF_HASH_V1",
+    /// 17.3
+    AmountBinding = "STATESET_VES_PAYLOAD_AMOUNT_BINDING_HASH_V1",
+    /// 19
+    AtRestPayload = "STATESET_PAYLOAD_ATREST_AAD_V1",
+    /// 19
+    AtRestValidity = "STATESET_VES_VALIDITY_PROOF_ATREST_AAD_V1",
+    /// 19
+    AtRestCompliance = "STATESET_VES_COMPLIANCE_PROOF_ATREST_AAD_V1",
+    /// 22: possession bound to tenant, agent and key id
+    PossessionV2 = "VES_POP_V2",
+    /// 22: extended receipt
+    ReceiptV2 = "VES_RECEIPT_V2",
+    /// Ours: short name of an entity inside the sequencer
+    EntityKey = "STATESET_ENTITY_KEY_V1",
+}
+
+/// Preimages up to this length are put together before they are hashed: many short updates cost more than
+/// SHA-256 itself. The signing preimage of an ordinary event is about 230 bytes.
+const GATHERED_BYTES_MAX: usize = 320;
+
+/// Builds a preimage piece by piece (section 2) and hashes it with SHA-256.
+pub struct Hasher {
+    gathered: [u8; GATHERED_BYTES_MAX],
+    len: usize,
+    /// What came before the gathered bytes, once a preimage is longer.
+    before: Option<sha2::Sha256>,
+}
+
+impl Hasher {
+    #[inline]
+    pub fn new(domain: Domain) -> Self {
+        Self::bare().bytes(domain.text().as_bytes())
+    }
+    /// For the few hashes that the specification leaves without a domain (15, 16.2, 17.2) and for RFC 9162.
+    #[inline]
+    pub fn bare() -> Self {
+        Self { gathered: [0; GATHERED_BYTES_MAX], len: 0, before: None }
+    }
+    #[inline]
+    pub fn u8(self, n: u8) -> Self {
+        self.bytes(&[n])
+    }
+    /// `U32(n)`: big-endian.
+    #[inline]
+    pub fn u32(self, n: u32) -> Self {
+        self.bytes(&n.to_be_bytes())
+    }
+    /// `U64(n)`: big-endian.
+    #[inline]
+    pub fn u64(self, n: u64) -> Self {
+        self.bytes(&n.to_be_bytes())
+    }
+    #[inline]
+    pub fn uuid(self, id: &Uuid) -> Self {
+        self.bytes(id.as_bytes())
+    }
+    /// `STR(s)`: length in bytes as `U32`, then the UTF-8.
+    #[inline]
+    pub fn str(self, s: &str) -> Self {
+        self.u32(s.len() as u32).bytes(s.as_bytes())
+    }
+    /// Raw bytes, no length.
+    #[inline]
+    pub fn bytes(mut self, bytes: &[u8]) -> Self {
+        let end = self.len + bytes.len();
+        match self.gathered.get_mut(self.len..end) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                self.len = end;
+            }
+            None => self.spill(bytes),
+        }
+        self
+    }
+    #[inline]
+    pub fn digest(self, digest: &Digest) -> Self {
+        self.bytes(&digest.0)
+    }
+    #[inline]
+    pub fn finish(self) -> Digest {
+        let gathered = &self.gathered[..self.len];
+        Digest(match self.before {
+            None => sha2::Sha256::digest(gathered).into(),
+            Some(before) => before.chain_update(gathered).finalize().into(),
+        })
+    }
+
+    /// Hashes what was gathered, and `bytes` behind it.
+    #[cold]
+    fn spill(&mut self, bytes: &[u8]) {
+        let before = self.before.get_or_insert_with(sha2::Sha256::new);
+        before.update(&self.gathered[..self.len]);
+        before.update(bytes);
+        self.len = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_domain_is_a_prefix_of_another() {
+        for a in Domain::ALL {
+            for b in Domain::ALL {
+                assert!(a == b || !b.text().starts_with(a.text()), "{} begins {}", a.text(), b.text());
+            }
+        }
+    }
+
+    #[test]
+    fn a_preimage_of_any_length_in_pieces_hashes_like_the_whole() {
+        let whole: Vec<u8> = (0..2000u32).map(|i| (i * 7) as u8).collect();
+        for len in (0..700).chain([1999, 2000]) {
+            for piece in [1, 3, 64, 319, 320, 321, 2000] {
+                let pieces = whole[..len].chunks(piece).fold(Hasher::bare(), |hasher, piece| hasher.bytes(piece));
+                assert_eq!(pieces.finish().0, <[u8; 32]>::from(sha2::Sha256::digest(&whole[..len])), "{len} by {piece}");
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Time as a value. This crate never asks what time it is.
+
+use std::fmt;
+
+/// Milliseconds since 1970-01-01T00:00:00Z, by the sequencer's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct TimestampMs(pub i64);
+
+impl TimestampMs {
+    /// 0000-01-01T00:00:00Z: an offset can name an instant before it, which then has no text of its own.
+    const YEAR_ZERO: Self = Self(-62_167_219_200_000);
+
+    /// The instant an RFC 3339 text names, cut to milliseconds; `None` when the text is not RFC 3339 or the instant
+    /// lies before the year 0 in UTC.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let parse = || text.parse::<jiff::Timestamp>().ok().map(|t| Self(t.as_millisecond()));
+        is_rfc3339(text).then(parse)?.filter(|at| *at >= Self::YEAR_ZERO)
+    }
+}
+
+impl fmt::Display for TimestampMs {
+    /// RFC 3339, UTC, three fraction digits: `2025-12-20T17:51:10.243Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        write!(f, "{at:.3}")
+    }
+}
+
+/// Whether `text` is an RFC 3339 `date-time`: full date, `T` or `t` or a space, time with seconds, optional
+/// fraction, and `Z`, `z` or a numeric offset; days per month, leap years and ranges checked (`:60` allowed).
+pub fn is_rfc3339(text: &str) -> bool {
+    let b = text.as_bytes();
+    let digits = |from: usize, to: usize| -> Option<u32> {
+        b.get(from..to)?.iter().try_fold(0u32, |n, d| d.is_ascii_digit().then(|| n * 10 + u32::from(d - b'0')))
+    };
+    let check = || -> Option<bool> {
+        let (year, month, day) = (digits(0, 4)?, digits(5, 7)?, digits(8, 10)?);
+        let (hour, minute, second) = (digits(11, 13)?, digits(14, 16)?, digits(17, 19)?);
+        let punctuation = b[4] == b'-' && b[7] == b'-' && b[13] == b':' && b[16] == b':';
+        let separator = matches!(b[10], b'T' | b't' | b' ');
+        let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+        let days = match month {
+            1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+            4 | 6 | 9 | 11 => 30,
+            2 => 28 + u32::from(leap),
+            _ => return Some(false),
+        };
+        let mut rest = &b[19..];
+        if let Some(fraction) = rest.strip_prefix(b".") {
+            let n = fraction.iter().take_while(|d| d.is_ascii_digit()).count();
+            if n == 0 {
+                return Some(false);
+            }
+            rest = &fraction[n..];
+        }
+        let zone = match rest {
+            [b'Z' | b'z'] => true,
+            [b'+' | b'-', h1, h2, b':', m1, m2] if [h1, h2, m1, m2].iter().all(|d| d.is_ascii_digit()) => {
+                (h1 - b'0') * 10 + (h2 - b'0') <= 23 && (m1 - b'0') * 10 + (m2 - b'0') <= 59
+            }
+            _ => false,
+        };
+        let ranges = (1..=days).contains(&day) && hour <= 23 && minute <= 59 && second <= 60;
+        Some(punctuation && separator && ranges && zone)
+    };
+    check().unwrap_or(false)
+}
+
+/// The text that stands for a protobuf timestamp (section 2.1): UTC, a fraction of 0, 3, 6 or 9 digits, `+00:00`.
+///
+/// `None` when the instant lies outside the years 0 to 9999, or `nanos` is not below 10^9.
+pub fn grpc_created_at(seconds: i64, nanos: u32) -> Option<String> {
+    if nanos >= 1_000_000_000 {
+        return None;
+    }
+    let whole = jiff::Timestamp::from_second(seconds).ok()?.to_zoned(jiff::tz::TimeZone::UTC).datetime();
+    if whole.year() < 0 {
+        return None;
+    }
+    let fraction = match nanos {
+        0 => String::new(),
+        n if n % 1_000_000 == 0 => format!(".{:03}", n / 1_000_000),
+        n if n % 1_000 == 0 => format!(".{:06}", n / 1_000),
+        n => format!(".{n:09}"),
+    };
+    Some(format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{fraction}+00:00",
+        whole.year(), whole.month(), whole.day(), whole.hour(), whole.minute(), whole.second()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc3339_is_told_from_its_neighbours() {
+        for good in ["2025-12-20T17:51:10.243Z", "2024-02-29T00:00:00+00:00", "2026-01-02T03:04:05-08:00", "1990-12-31T23:59:60z"] {
+            assert!(is_rfc3339(good), "{good}");
+        }
+        for bad in ["", "2025-12-20", "2025-02-29T00:00:00Z", "2025-12-20T17:51Z", "2025-12-20T17:51:10", "2025-12-20T24:00:00Z",
+            "2025-12-20T17:51:10.Z", "2025-12-20T17:51:10+0000", "2025-13-01T00:00:00Z", "+2025-12-20T17:51:10Z", "2025-12-20T17:51:10Z ", "2025-12-20T17:51:1éZ"] {
+            assert!(!is_rfc3339(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_timestamp_prints_three_fraction_digits() {
+        assert_eq!(TimestampMs(1_766_253_070_243).to_string(), "2025-12-20T17:51:10.243Z");
+        assert_eq!(TimestampMs::parse_rfc3339("2025-12-20T17:51:10.243Z"), Some(TimestampMs(1_766_253_070_243)));
+        assert_eq!(TimestampMs(1_766_253_070_000).to_string(), "2025-12-20T17:51:10.000Z");
+    }
+}
