@@ -203,3 +203,144 @@ fn parse_signature(line: &str) -> Option<NoteSignature> {
         signature: signature.to_vec(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ed25519::SigningKey;
+    use crate::ids::{StoreId, TenantId};
+    use proptest::prelude::*;
+
+    fn signer() -> (SigningKey, PublicKey, SequencerId) {
+        let key = SigningKey::from_seed([7; 32]);
+        let public = PublicKey::from_bytes(&key.public_key()).unwrap();
+        (key, public, SequencerId::from_bytes([0x11; 16]))
+    }
+
+    fn checkpoint(size: u64, root: [u8; 32]) -> Checkpoint {
+        let stream = StreamKey { tenant_id: TenantId::from_bytes([1; 16]), store_id: StoreId::from_bytes([2; 16]) };
+        Checkpoint::for_stream(&stream, size, Digest(root))
+    }
+
+    #[test]
+    fn the_note_has_the_published_form() {
+        let (key, public, id) = signer();
+        let checkpoint = checkpoint(20_852_163, [0; 32]);
+        let note = checkpoint.sign(&id, &key).unwrap();
+        let lines: Vec<&str> = note.split('\n').collect();
+        let [origin, size, root, blank, signature, end] = lines[..] else { panic!("{note}") };
+        assert_eq!(origin, format!("stateset/{}", origin.rsplit('/').next().unwrap()));
+        assert_eq!(origin.len(), "stateset/".len() + 64);
+        assert_eq!((size, root), ("20852163", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="));
+        assert_eq!((blank, end), ("", ""));
+        let encoded = signature.strip_prefix("\u{2014} 11111111-1111-1111-1111-111111111111 ").unwrap();
+        let bytes = Base64::decode_vec(encoded).unwrap();
+        let mut named = b"11111111-1111-1111-1111-111111111111\n\x01".to_vec();
+        named.extend_from_slice(public.as_bytes());
+        assert_eq!(bytes[..4], sha2::Sha256::digest(&named)[..4]);
+        let signed = bytes[4..].try_into().unwrap();
+        assert!(public.verify(format!("{origin}\n{size}\n{root}\n").as_bytes(), signed));
+    }
+
+    /// The verifier key `PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW` is the example of the
+    /// signed-note documentation: its key hash is c74f20a3.
+    #[test]
+    fn the_key_hash_is_that_of_other_implementations() {
+        let encoded = Base64::decode_vec("ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW").unwrap();
+        let key: [u8; 32] = encoded[1..].try_into().unwrap();
+        assert_eq!(encoded[0], ED25519_TYPE);
+        assert_eq!(key_hash("PeterNeumann", &key), [0xc7, 0x4f, 0x20, 0xa3]);
+    }
+
+    #[test]
+    fn only_the_sequencers_own_key_counts() {
+        let (key, public, id) = signer();
+        let other = SigningKey::from_seed([8; 32]);
+        let other_public = PublicKey::from_bytes(&other.public_key()).unwrap();
+        let good = checkpoint(5, [3; 32]);
+        let note = SignedCheckpoint::parse(&good.sign(&id, &key).unwrap()).unwrap();
+        assert_eq!(note.verify(&id, &public), Ok(&good));
+        assert_eq!(note.verify(&id, &other_public), Err(CheckpointError::OtherKey));
+        assert_eq!(note.verify(&SequencerId::from_bytes([0x12; 16]), &public), Err(CheckpointError::OtherKey));
+        let text = checkpoint(6, [3; 32]).sign(&id, &key).unwrap().replacen("\n6\n", "\n5\n", 1);
+        let forged = SignedCheckpoint::parse(&text).unwrap();
+        assert_eq!(forged.verify(&id, &public), Err(CheckpointError::InvalidSignature));
+    }
+
+    #[test]
+    fn lines_of_witnesses_may_follow() {
+        let (key, public, id) = signer();
+        let note = checkpoint(5, [3; 32]).sign(&id, &key).unwrap();
+        let witnessed = format!("{note}\u{2014} witness.example/w1 {}\n", Base64::encode_string(&[9; 76]));
+        let parsed = SignedCheckpoint::parse(&witnessed).unwrap();
+        assert_eq!(parsed.signatures().len(), 2);
+        assert!(parsed.verify(&id, &public).is_ok());
+        let crowd = format!("{note}{}", format!("\u{2014} w {}\n", Base64::encode_string(&[9; 8])).repeat(32));
+        assert_eq!(SignedCheckpoint::parse(&crowd), Err(CheckpointError::TooManySignatures));
+    }
+
+    #[test]
+    fn any_other_spelling_is_refused() {
+        let (key, _, id) = signer();
+        let note = checkpoint(5, [0xff; 32]).sign(&id, &key).unwrap();
+        let (body, line) = note.split_once("\n\n").unwrap();
+        let edits = [
+            note.trim_end().to_owned(),
+            format!("{note}\n"),
+            format!("\n{note}"),
+            note.replace('\n', "\r\n"),
+            note.replacen("\n5\n", "\n05\n", 1),
+            note.replacen("\n5\n", "\n+5\n", 1),
+            note.replacen("\n5\n", "\n-5\n", 1),
+            note.replacen("\n5\n", "\n18446744073709551616\n", 1),
+            note.replacen("\n5\n", "\n\n", 1),
+            note.replacen("=\n", "\n", 1),
+            note.replacen("8=\n", "9=\n", 1),
+            note.replacen("\n\n", "\nextension\n\n", 1),
+            format!("{body}\n\n"),
+            format!("{body}\n"),
+            note.replacen('\u{2014}', "-", 1),
+            note.replacen("\u{2014} ", "\u{2014}  ", 1),
+            note.replacen(" 1111", " 1+11", 1),
+            note.replacen("stateset/", "\tstateset/", 1),
+            format!("{body}\n\n{} x\n", line.trim_end()),
+            format!("{body}\n\n\u{2014} name AAAAAA==\n"),
+            format!("{body}\n\n\u{2014} name AAAA\n"),
+            "x".repeat(CHECKPOINT_BYTES_MAX + 1),
+        ];
+        for edit in edits {
+            assert_ne!(edit, note);
+            assert!(SignedCheckpoint::parse(&edit).is_err(), "{edit:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_signed_is_what_is_read(size: u64, root: [u8; 32]) {
+            let (key, public, id) = signer();
+            let good = checkpoint(size, root);
+            let note = SignedCheckpoint::parse(&good.sign(&id, &key).unwrap()).unwrap();
+            prop_assert_eq!(note.checkpoint(), &good);
+            prop_assert_eq!(note.verify(&id, &public), Ok(&good));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "(stateset/|[a-z\n \u{2014}+0-9A-F=/]{0,40}){0,6}") {
+            if let Ok(note) = SignedCheckpoint::parse(&text) {
+                prop_assert!(text.starts_with(&note.checkpoint().body()));
+            }
+        }
+
+        #[test]
+        fn a_changed_character_is_noticed(at: prop::sample::Index, by in 1u8..128) {
+            let (key, public, id) = signer();
+            let good = checkpoint(123_456, [0x5a; 32]);
+            let mut bytes = good.sign(&id, &key).unwrap().into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] ^= by;
+            let verdict = String::from_utf8(bytes).ok().and_then(|text| SignedCheckpoint::parse(&text).ok())
+                .map(|note| note.verify(&id, &public).is_ok());
+            prop_assert_ne!(verdict, Some(true));
+        }
+    }
+}

@@ -276,7 +276,7 @@ pub struct WitnessCommitment(pub [u64; 4]);
 
 impl WitnessCommitment {
     /// 64 lowercase digits: each limb as 8 big-endian bytes, in order.
-    pub fn to_hex(&self) -> String {
+    pub fn to_hex(self) -> String {
         self.0.iter().map(|limb| format!("{limb:016x}")).collect()
     }
 

@@ -1,7 +1,7 @@
 //! The envelope as JSON (section 5): reading what an agent sent, writing what a reader gets.
 //!
-//! Reading takes snake_case and camelCase and borrows everything it can; the only allocations of a plaintext event
-//! whose payload is canonical are none. Checks run in the order of section 10, steps 3 to 7. Writing is snake_case.
+//! Reading takes snake_case and camelCase and borrows all it can: a plaintext event whose payload is canonical is
+//! decoded without an allocation. Checks run in the order of section 10, steps 3 to 7. Writing is snake_case.
 
 mod decode;
 mod encode;

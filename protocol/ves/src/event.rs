@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::hash::{Digest, Domain, Hasher};
+use crate::hash::{Digest, Domain, Hasher, hash_pieces};
 use crate::ids::{AgentId, CommandId, EventId, KeyId, RecipientKeyId, StreamKey};
 
 /// Bounds of section 5, in bytes of UTF-8. The lower bound of each is 1.
@@ -76,21 +76,30 @@ impl<'a> Envelope<'a> {
 
     /// The 32 bytes that the agent signs (section 8.1).
     pub fn signing_hash(&self) -> Digest {
-        Hasher::new(Domain::EventSignature)
-            .u32(1)
-            .uuid(&self.stream.tenant_id.0)
-            .uuid(&self.stream.store_id.0)
-            .uuid(&self.event_id.0)
-            .uuid(&self.source_agent_id.0)
-            .u32(self.agent_key_id.0)
-            .str(&self.entity_type)
-            .str(&self.entity_id)
-            .str(&self.event_type)
-            .str(&self.created_at)
-            .u32(self.payload_kind())
-            .digest(&self.payload_plain_hash)
-            .digest(&self.payload_cipher_hash)
-            .finish()
+        let texts = [&self.entity_type, &self.entity_id, &self.event_type, &self.created_at];
+        let lengths = texts.map(|text| (text.len() as u32).to_be_bytes());
+        hash_pieces(
+            Domain::EventSignature,
+            &[
+                &1u32.to_be_bytes(),
+                self.stream.tenant_id.as_bytes(),
+                self.stream.store_id.as_bytes(),
+                self.event_id.as_bytes(),
+                self.source_agent_id.as_bytes(),
+                &self.agent_key_id.0.to_be_bytes(),
+                &lengths[0],
+                texts[0].as_bytes(),
+                &lengths[1],
+                texts[1].as_bytes(),
+                &lengths[2],
+                texts[2].as_bytes(),
+                &lengths[3],
+                texts[3].as_bytes(),
+                &self.payload_kind().to_be_bytes(),
+                &self.payload_plain_hash.0,
+                &self.payload_cipher_hash.0,
+            ],
+        )
     }
 
     /// The same event, owning its texts.

@@ -14,8 +14,8 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-pub(crate) use text::string_value;
 pub use text::write_string;
+pub(crate) use text::{quoted, string_value};
 
 /// Most arrays and objects open at once in an accepted text.
 pub const DEPTH_MAX: usize = 128;

@@ -189,3 +189,84 @@ pub fn check_possession(
     let unbound = possession_challenge(key.as_bytes());
     if key.verify(unbound.as_bytes(), proof) { Ok(PossessionForm::Unbound) } else { Err(PossessionError) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ed25519::SigningKey;
+
+    fn key(valid_from: Option<i64>, valid_to: Option<i64>, revoked_at: Option<i64>, status: KeyStatus) -> AgentKey {
+        AgentKey {
+            tenant_id: TenantId::from_bytes([1; 16]),
+            agent_id: AgentId::from_bytes([2; 16]),
+            key_id: KeyId(1),
+            public_key: SigningKey::from_seed([3; 32]).public_key(),
+            algorithm: KeyAlgorithm::Ed25519,
+            status,
+            valid_from: valid_from.map(TimestampMs),
+            valid_to: valid_to.map(TimestampMs),
+            revoked_at: revoked_at.map(TimestampMs),
+            created_at: TimestampMs(0),
+            metadata: None,
+        }
+    }
+
+    #[test]
+    fn the_window_is_checked_in_the_order_of_the_specification() {
+        use KeyProblem::*;
+        use KeyStatus::{Active, Expired as Ended, Revoked as Withdrawn};
+        let (from, at) = (TimestampMs(10), TimestampMs(20));
+        let cases = [
+            (key(None, None, None, Active), 0, Ok(())),
+            (key(Some(10), Some(20), None, Active), 9, Err(NotYetValid { from })),
+            (key(Some(10), Some(20), None, Active), 10, Ok(())),
+            (key(Some(10), Some(20), None, Active), 20, Ok(())),
+            (key(Some(10), Some(20), None, Active), 21, Err(Expired { at })),
+            (key(Some(10), Some(20), Some(15), Active), 14, Ok(())),
+            (key(Some(10), Some(20), Some(15), Active), 15, Err(Revoked)),
+            (key(Some(10), Some(20), Some(15), Active), 21, Err(Expired { at })),
+            (key(Some(10), Some(20), None, Withdrawn), 9, Err(Revoked)),
+            (key(None, None, None, Ended), 9, Err(Expired { at: TimestampMs(9) })),
+        ];
+        for (key, now, expected) in cases {
+            assert_eq!(key.check_at(TimestampMs(now)), expected, "{key:?} at {now}");
+        }
+    }
+
+    #[test]
+    fn revocation_keeps_the_earlier_moment() {
+        let revoked = key(None, None, Some(5), KeyStatus::Active).revoked(TimestampMs(9));
+        assert_eq!((revoked.status, revoked.revoked_at), (KeyStatus::Revoked, Some(TimestampMs(5))));
+        assert_eq!(revoked.check_at(TimestampMs(0)), Err(KeyProblem::Revoked));
+    }
+
+    #[test]
+    fn a_proof_of_possession_is_bound_or_at_least_of_this_key() {
+        let owner = SigningKey::from_seed([3; 32]);
+        let public = PublicKey::from_bytes(&owner.public_key()).unwrap();
+        let (tenant, agent) = (TenantId::from_bytes([1; 16]), AgentId::from_bytes([2; 16]));
+        let bound = |tenant: &TenantId, agent: &AgentId, id| {
+            owner.sign(possession_challenge_bound(tenant, agent, KeyId(id), public.as_bytes()).as_bytes())
+        };
+        let check = |proof: [u8; 64]| check_possession(&public, &tenant, &agent, KeyId(1), &proof);
+        assert_eq!(check(bound(&tenant, &agent, 1)), Ok(PossessionForm::Bound));
+        assert_eq!(check(bound(&tenant, &agent, 2)), Err(PossessionError));
+        assert_eq!(check(bound(&TenantId::from_bytes([9; 16]), &agent, 1)), Err(PossessionError));
+        assert_eq!(check(bound(&tenant, &AgentId::from_bytes([9; 16]), 1)), Err(PossessionError));
+        assert_eq!(check(owner.sign(possession_challenge(public.as_bytes()).as_bytes())), Ok(PossessionForm::Unbound));
+        let stranger = SigningKey::from_seed([4; 32]);
+        assert_eq!(check(stranger.sign(possession_challenge(public.as_bytes()).as_bytes())), Err(PossessionError));
+    }
+
+    #[test]
+    fn numbers_and_texts_read_back() {
+        for algorithm in KeyAlgorithm::ALL {
+            assert_eq!(KeyAlgorithm::from_number(algorithm.number().into()), Some(algorithm));
+        }
+        assert_eq!(KeyAlgorithm::from_number(0), Some(KeyAlgorithm::Ed25519));
+        assert_eq!(KeyAlgorithm::from_number(7), None);
+        for status in KeyStatus::ALL {
+            assert_eq!(KeyStatus::from_text(status.text()), Some(status));
+        }
+    }
+}

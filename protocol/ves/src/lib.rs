@@ -4,12 +4,12 @@
 //! `wasm32-unknown-unknown`. Time and randomness come in as values. Section numbers in its comments
 //! are those of the VES core specification.
 //!
-//! - bytes to types, once: [`ids`], [`hex`], [`json`], [`time`], [`event`];
+//! - bytes to types, once: [`ids`], [`hex`], [`json`], [`time`], [`event`], [`envelope`];
 //! - hashes, each with its domain: [`hash`];
 //! - keys and signatures: [`keys`], [`ed25519`], [`verify`];
-//! - sealed payloads: [`seal`], [`hpke`];
+//! - sealed payloads: [`seal`], [`hpke`]; the writer's side: [`draft`];
 //! - the stream: [`receipt`], [`merkle`], [`log`], [`checkpoint`], [`commitment`];
-//! - the neighbours: [`legacy`], [`x402`], [`compliance`], [`at_rest`].
+//! - the neighbours: [`legacy`], [`x402`], [`compliance`], [`validity`], [`at_rest`].
 
 pub mod at_rest;
 pub mod checkpoint;
@@ -39,8 +39,8 @@ pub mod x402;
 
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use commitment::Commitment;
-pub use ed25519::{PublicKey, Signer, SignerError, SigningKey};
 pub use draft::{Draft, DraftError};
+pub use ed25519::{PublicKey, Signer, SignerError, SigningKey};
 pub use envelope::{DecodeError, RawEnvelope, Undecodable};
 pub use event::{EncryptedPayload, Envelope, Payload, RecipientWrap};
 pub use hash::{Digest, Domain, Hasher};

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use crate::hash::{Digest, Domain, Hasher};
+use crate::hash::{Digest, Domain, Hasher, hash_pieces};
 use crate::ids::{SequenceNumber, StreamKey};
 
 /// Longest inclusion path that a verifier reads (13.3).
@@ -10,13 +10,8 @@ pub const PATH_LENGTH_MAX: usize = 64;
 
 /// Leaf of one event (13.1); `agent_signature` is the stored 64-byte field.
 pub fn leaf_hash(stream: &StreamKey, n: SequenceNumber, signing_hash: &Digest, agent_signature: &[u8; 64]) -> Digest {
-    Hasher::new(Domain::Leaf)
-        .uuid(&stream.tenant_id.0)
-        .uuid(&stream.store_id.0)
-        .u64(n.get())
-        .digest(signing_hash)
-        .bytes(agent_signature)
-        .finish()
+    let (tenant, store) = (stream.tenant_id.as_bytes(), stream.store_id.as_bytes());
+    hash_pieces(Domain::Leaf, &[tenant, store, &n.get().to_be_bytes(), &signing_hash.0, agent_signature])
 }
 
 /// Inner node (13.2).

@@ -1,19 +1,14 @@
 //! Receipts (section 12): the sequencer's signed word that an event has its place in its stream.
 
 use crate::ed25519::{PublicKey, Signer, SignerError};
-use crate::hash::{Digest, Domain, Hasher};
+use crate::hash::{Digest, Domain, Hasher, hash_pieces};
 use crate::ids::{EventId, SequenceNumber, SequencerId, StreamKey};
 use crate::time::TimestampMs;
 
 /// What the sequencer signs about one accepted event: the 32 bytes of section 12.
 pub fn receipt_hash(stream: &StreamKey, event_id: &EventId, n: SequenceNumber, signing_hash: &Digest) -> Digest {
-    Hasher::new(Domain::Receipt)
-        .uuid(&stream.tenant_id.0)
-        .uuid(&stream.store_id.0)
-        .uuid(&event_id.0)
-        .u64(n.get())
-        .digest(signing_hash)
-        .finish()
+    let (tenant, store) = (stream.tenant_id.as_bytes(), stream.store_id.as_bytes());
+    hash_pieces(Domain::Receipt, &[tenant, store, event_id.as_bytes(), &n.get().to_be_bytes(), &signing_hash.0])
 }
 
 /// What the optional second signature covers (section 22): also time, sequencer and key version.

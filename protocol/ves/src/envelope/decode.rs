@@ -169,6 +169,10 @@ impl<'a> Decoder<'_, 'a> {
     }
 
     fn uuid(&self, member: Member) -> Result<uuid::Uuid, Fault> {
+        // No escape can stand in a text that parses as it is, so it need not be looked for first.
+        if let Some(id) = json::quoted(self.required(member)?).and_then(parse_uuid) {
+            return Ok(id);
+        }
         parse_uuid(&self.text(member)?).ok_or_else(|| schema(member.name(), "must be a hyphenated UUID"))
     }
 
@@ -181,6 +185,11 @@ impl<'a> Decoder<'_, 'a> {
     }
 
     fn hex<const N: usize>(&self, member: Member) -> Result<[u8; N], Fault> {
+        if let Some(Ok(bytes)) =
+            json::quoted(self.required(member)?).map(|digits| hex::decode(digits, self.format))
+        {
+            return Ok(bytes);
+        }
         hex::decode(&self.text(member)?, self.format)
             .map_err(|error| schema(member.name(), error.to_string()))
     }

@@ -78,7 +78,7 @@ pub(crate) fn encode_encrypted(sealed: &EncryptedPayload, out: &mut String) {
     out.push_str("]}");
 }
 
-/// About what [`encode`] appends; 640 covers names, ids, hashes and signature.
+/// About what [`encode`] appends; 900 covers names, ids, hashes and signature.
 fn encoded_len(envelope: &Envelope<'_>) -> usize {
     let payload = match &envelope.payload {
         Payload::Plain(canonical) => canonical.len(),

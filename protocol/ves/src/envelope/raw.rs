@@ -23,6 +23,9 @@ macro_rules! members {
                 match self { $(Self::$name => $snake),+ }
             }
 
+            /// In the order in which [`encode`](super::encode) writes them.
+            const ALL: [Self; MEMBERS] = [$(Self::$name),+];
+
             fn named(name: &str) -> Option<Self> {
                 match name { $($snake $(| $camel)? => Some(Self::$name),)+ _ => None }
             }
@@ -103,7 +106,7 @@ pub(super) fn parse_uuid(text: &str) -> Option<uuid::Uuid> {
     (text.len() == 36).then(|| uuid::Uuid::try_parse(text).ok())?
 }
 
-impl<'de> Deserialize<'de> for RawEnvelope<'de> {
+impl<'de: 'a, 'a> Deserialize<'de> for RawEnvelope<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(EnvelopeVisitor)
     }
@@ -120,10 +123,12 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut raw = RawEnvelope { values: [None; MEMBERS], repeated: None, others: Vec::new() };
-        while let Some(name) = map.next_key_seed(NameSeed)? {
+        let mut expected = 0;
+        while let Some(name) = map.next_key_seed(NameSeed { expected })? {
             let value = map.next_value::<&RawValue>()?.get();
             match name {
                 Name::Known(member) => {
+                    expected = member as usize + 1;
                     if raw.values[member as usize].replace(value).is_some() {
                         raw.repeated.get_or_insert(member);
                     }
@@ -140,7 +145,17 @@ enum Name<'de> {
     Other(Cow<'de, str>),
 }
 
-struct NameSeed;
+/// Reads a name; most writers keep one order, so the member after the last one is tried first.
+struct NameSeed {
+    expected: usize,
+}
+
+impl NameSeed {
+    fn member(&self, name: &str) -> Option<Member> {
+        let expected = Member::ALL.get(self.expected).filter(|member| member.name() == name);
+        expected.copied().or_else(|| Member::named(name))
+    }
+}
 
 impl<'de> DeserializeSeed<'de> for NameSeed {
     type Value = Name<'de>;
@@ -156,9 +171,9 @@ impl<'de> Visitor<'de> for NameSeed {
         f.write_str("a member name")
     }
     fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<Self::Value, E> {
-        Ok(Member::named(name).map_or(Name::Other(Cow::Borrowed(name)), Name::Known))
+        Ok(self.member(name).map_or(Name::Other(Cow::Borrowed(name)), Name::Known))
     }
     fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(Member::named(name).map_or_else(|| Name::Other(Cow::Owned(name.to_owned())), Name::Known))
+        Ok(self.member(name).map_or_else(|| Name::Other(Cow::Owned(name.to_owned())), Name::Known))
     }
 }

@@ -294,6 +294,21 @@ fn what_json_cannot_hold_rejects_the_event_and_names_its_id() {
     }
 }
 
+/// A request holds events beside other members and borrows all of them from its text.
+#[test]
+fn a_request_is_read_at_once_whatever_its_events_are() {
+    #[derive(serde::Deserialize)]
+    struct Request<'a> {
+        #[serde(borrow)]
+        events: Vec<RawEnvelope<'a>>,
+    }
+    let good = plain().to_string();
+    let text = format!(r#"{{"events":[{good},{{}},{{"event_id":1,"event_id":2}},{good}]}}"#);
+    let request: Request<'_> = serde_json::from_str(&text).unwrap();
+    let read: Vec<bool> = request.events.into_iter().map(|raw| decode(raw, Format::Strict).is_ok()).collect();
+    assert_eq!(read, [true, false, false, true]);
+}
+
 #[test]
 fn deep_nesting_refuses_the_request() {
     let deep = format!("{}{}", "[".repeat(json::DEPTH_MAX + 1), "]".repeat(json::DEPTH_MAX + 1));

@@ -138,11 +138,18 @@ fn hex4(bytes: &[u8], at: usize) -> Result<u32, JsonError> {
     digits.iter().try_fold(0, |code, digit| Some(code * 16 + char::from(*digit).to_digit(16)?)).ok_or(problem)
 }
 
-/// The value of a text that is exactly one JSON string; `None` for anything else.
+/// The value of a JSON string that a parser has delimited and checked (a `RawValue`); `None` for another value, and
+/// for a lone surrogate, which such parsers let pass.
 pub(crate) fn string_value(text: &str) -> Option<Cow<'_, str>> {
-    if !text.starts_with('"') {
-        return None;
+    let inner = quoted(text)?;
+    if !inner.as_bytes().contains(&b'\\') {
+        return Some(Cow::Borrowed(inner));
     }
     let (value, end) = read_string(text, 0).ok()?;
     (end == text.len()).then_some(value)
+}
+
+/// What stands between the quotes, escapes and all; `None` when `text` is no JSON string.
+pub(crate) fn quoted(text: &str) -> Option<&str> {
+    text.strip_prefix('"')?.strip_suffix('"')
 }

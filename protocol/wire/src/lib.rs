@@ -1,0 +1,19 @@
+//! REST bodies of Verifiable Event Sync: what a server reads and writes, and a client writes and reads.
+//!
+//! Pure: no I/O, no clock. Every type serves both sides unless its text says otherwise; the bodies on the write
+//! path are parsed with borrowed fields and written by hand, and tests hold them equal to their serde forms.
+//! Text forms follow section 2 of the VES specification: hashes in REST answers are bare hex, in envelopes `0x`.
+
+pub mod commitments;
+pub mod error;
+pub mod events;
+pub mod ingest;
+pub mod keys;
+pub mod operations;
+pub mod proofs;
+pub mod receipt;
+mod text;
+
+pub use error::{ErrorBody, ErrorCode, ErrorDetail};
+pub use receipt::ReceiptBody;
+pub use text::{Hex, Rfc3339};
