@@ -1,0 +1,263 @@
+//! What an event log is: the one writer, its concurrent readers, and the values that pass between them.
+
+use std::sync::Arc;
+
+use ves::commitment::Commitment;
+use ves::keys::{AgentKey, EncryptionKey};
+use ves::tiles::{Tile, TileId};
+use ves::{
+    AgentId, BatchId, Digest, Envelope, SequenceNumber, SequencerId, StoreId, StreamKey, TenantId,
+    TimestampMs,
+};
+
+use crate::codec::RecordError;
+use crate::error::LogError;
+use crate::record::decode_body;
+
+/// One sequenced event, ready to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    pub sequence_number: SequenceNumber,
+    pub sequenced_at: TimestampMs,
+    /// The sequencer's signature over the receipt hash; `None` when receipts are not signed (section 12).
+    pub receipt_signature: Option<[u8; 64]>,
+    /// Version of the sequencer key that signed.
+    pub key_version: u32,
+    /// Record made by [`crate::encode_body`].
+    pub body: Box<[u8]>,
+}
+
+/// What one turn adds to one stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamAppend {
+    pub stream: StreamKey,
+    /// Contiguous, the first directly after the stream's head.
+    pub events: Vec<NewEvent>,
+    /// Tiles of the RFC 9162 tree over the whole stream that these events completed (section 13.4).
+    pub log_tiles: Vec<Tile>,
+}
+
+/// One event as it lies in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    pub sequence_number: SequenceNumber,
+    pub sequenced_at: TimestampMs,
+    pub receipt_signature: Option<[u8; 64]>,
+    pub key_version: u32,
+    pub body: Vec<u8>,
+}
+
+impl StoredEvent {
+    /// What the agent wrote, and its signing hash.
+    pub fn envelope(&self) -> Result<(Envelope<'_>, Digest), RecordError> {
+        decode_body(&self.body)
+    }
+
+    /// The leaf of this event in batches and in the log of its stream (section 13.1).
+    pub fn leaf_hash(&self) -> Result<Digest, RecordError> {
+        let (envelope, signing_hash) = self.envelope()?;
+        Ok(ves::merkle::leaf_hash(
+            &envelope.stream,
+            self.sequence_number,
+            &signing_hash,
+            &envelope.agent_signature,
+        ))
+    }
+}
+
+/// A stream of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamSummary {
+    pub stream: StreamKey,
+    /// The log's own short name of the stream, given at its first event, never reused; 1, 2, ….
+    pub number: u32,
+    pub head: SequenceNumber,
+}
+
+/// Who may call the service, and what for. The key itself is not stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKeyRecord {
+    pub key_hash: Digest,
+    pub tenant_id: TenantId,
+    /// Empty: every store of the tenant.
+    pub store_ids: Vec<StoreId>,
+    pub agent_id: Option<AgentId>,
+    pub can_read: bool,
+    pub can_write: bool,
+    pub can_admin: bool,
+    pub active: bool,
+    /// Requests a minute.
+    pub rate_limit: Option<u32>,
+    pub created_at: TimestampMs,
+    pub updated_at: TimestampMs,
+}
+
+/// A public key that signs, or once signed, receipts and checkpoints of this log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SequencerKeyRecord {
+    pub key_version: u32,
+    pub sequencer_id: SequencerId,
+    pub public_key: [u8; 32],
+    pub created_at: TimestampMs,
+}
+
+/// One sorted run of the derived index. Its pages are `data`, then `fences`, then `filter`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunInfo {
+    /// Never reused.
+    pub run: u64,
+    pub tier: u32,
+    pub entries: u64,
+    pub data_pages: u32,
+    pub fence_pages: u32,
+    pub filter_pages: u32,
+}
+
+/// The one writer of a log. Every call is one transaction, durable when it returns `Ok` (decision 13), except
+/// [`EventLog::put_run_pages`], which becomes durable with the run's publication.
+///
+/// After [`LogError::Full`] and [`LogError::NotNext`] nothing was changed and the log goes on. After any other
+/// error the outcome of the call is unknown: the log refuses all further writes, and must be opened again.
+pub trait EventLog: Send + 'static {
+    /// Appends the whole turn, or nothing. Opens streams it does not know.
+    ///
+    /// # Errors
+    /// [`LogError::NotNext`] unless each stream continues at head + 1 without gaps.
+    fn append(&mut self, turn: &[StreamAppend]) -> Result<(), LogError>;
+
+    /// Stores a batch, the tiles of its tree and the signed checkpoint whose size is the batch's last number.
+    fn put_commitment(
+        &mut self,
+        commitment: &Commitment,
+        tiles: &[Tile],
+        checkpoint: &str,
+    ) -> Result<(), LogError>;
+
+    /// Inserts or replaces by (tenant, agent, key id).
+    fn put_agent_key(&mut self, key: &AgentKey) -> Result<(), LogError>;
+    /// Inserts or replaces by (tenant, kid).
+    fn put_encryption_key(&mut self, key: &EncryptionKey) -> Result<(), LogError>;
+    /// Inserts or replaces by hash.
+    fn put_api_key(&mut self, key: &ApiKeyRecord) -> Result<(), LogError>;
+    /// Inserts or replaces by version.
+    fn put_sequencer_key(&mut self, key: &SequencerKeyRecord) -> Result<(), LogError>;
+    /// Inserts or replaces a named value of the service.
+    fn set_meta(&mut self, name: &str, value: &[u8]) -> Result<(), LogError>;
+
+    /// Writes pages of a run that is not yet published; page `first_page` is the first of `pages`. A run that is
+    /// never published is removed when the log is opened again.
+    fn put_run_pages(&mut self, run: u64, first_page: u32, pages: &[Vec<u8>]) -> Result<(), LogError>;
+    /// Makes a run visible instead of the runs it `replaces`, and records that streams are `covered` up to a number.
+    fn publish_run(
+        &mut self,
+        run: &RunInfo,
+        replaces: &[u64],
+        covered: &[(StreamKey, SequenceNumber)],
+    ) -> Result<(), LogError>;
+    /// Gives up a run that was being written.
+    fn drop_run(&mut self, run: u64) -> Result<(), LogError>;
+
+    /// A bounded piece of housekeeping, made between turns: space of replaced runs, length of the write-ahead log.
+    fn maintenance(&mut self) -> Result<(), LogError>;
+
+    /// Reads of what is durable, beside this writer.
+    fn reader(&self) -> Arc<dyn LogReader>;
+
+    /// Finishes housekeeping so that the next start is quick. Dropping the log is safe, only slower to start.
+    fn close(self: Box<Self>) -> Result<(), LogError>;
+}
+
+/// Concurrent reads of what is durable. They never block the writer; each call sees one consistent state.
+pub trait LogReader: Send + Sync + 'static {
+    /// Every stream, in the order of its number.
+    fn streams(&self) -> Result<Vec<StreamSummary>, LogError>;
+    /// Last number of the stream; [`SequenceNumber::ZERO`] where there is none.
+    fn head(&self, stream: &StreamKey) -> Result<SequenceNumber, LogError>;
+    /// Events from number `from` (0 means 1) on, at most `limit` and at most `bytes_max` bytes of bodies, but at
+    /// least one if there is one and `limit` is not 0.
+    fn read(
+        &self,
+        stream: &StreamKey,
+        from: SequenceNumber,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredEvent>, LogError>;
+
+    /// A tile of the tree over the whole stream.
+    fn log_tile(&self, stream: &StreamKey, id: TileId) -> Result<Option<Vec<Digest>>, LogError>;
+    /// A tile of a batch tree.
+    fn batch_tile(&self, batch: &BatchId, id: TileId) -> Result<Option<Vec<Digest>>, LogError>;
+
+    fn commitment(&self, batch: &BatchId) -> Result<Option<Commitment>, LogError>;
+    /// Ascending, beginning with the first whose end is `from` or later.
+    fn commitments(
+        &self,
+        stream: &StreamKey,
+        from: SequenceNumber,
+        limit: usize,
+    ) -> Result<Vec<Commitment>, LogError>;
+    fn last_commitment(&self, stream: &StreamKey) -> Result<Option<Commitment>, LogError>;
+    /// The batch that holds this number.
+    fn commitment_of(
+        &self,
+        stream: &StreamKey,
+        number: SequenceNumber,
+    ) -> Result<Option<Commitment>, LogError>;
+    /// The signed checkpoint of exactly `size`, or the newest.
+    fn checkpoint(&self, stream: &StreamKey, size: Option<u64>) -> Result<Option<String>, LogError>;
+
+    fn agent_keys(&self) -> Result<Vec<AgentKey>, LogError>;
+    fn encryption_keys(&self) -> Result<Vec<EncryptionKey>, LogError>;
+    fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, LogError>;
+    fn sequencer_keys(&self) -> Result<Vec<SequencerKeyRecord>, LogError>;
+    fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, LogError>;
+
+    /// Published runs, ascending.
+    fn runs(&self) -> Result<Vec<RunInfo>, LogError>;
+    /// A number that no run, published or not, has had.
+    fn next_run(&self) -> Result<u64, LogError>;
+    fn run_page(&self, run: u64, page: u32) -> Result<Option<Vec<u8>>, LogError>;
+    /// Up to which number the published runs hold each stream.
+    fn covered(&self) -> Result<Vec<(StreamKey, SequenceNumber)>, LogError>;
+}
+
+/// Refuses a turn whose streams do not all continue at their heads.
+pub(crate) fn check_turn(
+    turn: &[StreamAppend],
+    head: impl Fn(&StreamKey) -> SequenceNumber,
+) -> Result<(), LogError> {
+    // A turn may name a stream twice; the second part then follows the first.
+    let mut heads = std::collections::BTreeMap::new();
+    for append in turn {
+        let head = heads.entry(append.stream).or_insert_with(|| head(&append.stream));
+        for event in &append.events {
+            let expected = head.next().unwrap_or(SequenceNumber::MAX);
+            if event.sequence_number != expected || *head == SequenceNumber::MAX {
+                return Err(LogError::NotNext {
+                    stream: append.stream,
+                    expected,
+                    found: event.sequence_number,
+                });
+            }
+            *head = expected;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a batch that does not follow the one before (section 14.3), or that is of events not stored.
+pub(crate) fn check_batch(
+    commitment: &Commitment,
+    last_end: Option<SequenceNumber>,
+    head: SequenceNumber,
+) -> Result<(), LogError> {
+    let stream = commitment.stream;
+    let start = commitment.sequence_start;
+    if let Some(expected) = last_end.and_then(SequenceNumber::next).filter(|expected| *expected != start) {
+        return Err(LogError::NotNext { stream, expected, found: start });
+    }
+    if commitment.sequence_end > head {
+        return Err(LogError::NotNext { stream, expected: head, found: commitment.sequence_end });
+    }
+    Ok(())
+}

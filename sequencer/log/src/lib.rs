@@ -1,0 +1,33 @@
+//! The durable, append-only log of one sequencer, and the index derived from it.
+//!
+//! - a record's place is (stream, sequence number); that is the truth, everything else is derived from it;
+//! - what a call acknowledged was synced before it returned, and is found again whatever happens afterwards;
+//! - a turn of many streams is one transaction with one sync, and no call of it touches a random index;
+//! - one writer, any number of concurrent readers that never block it;
+//! - bytes read back are checked: damage is an error, never an answer.
+//!
+//! This crate never reads a clock and draws no randomness. [`MemoryLog`] runs over a [`Disk`] that a simulator can
+//! make fail; [`SqliteLog`] is the embedded default; [`check_event_log`] says what both mean.
+
+mod codec;
+pub mod conformance;
+mod error;
+mod event_log;
+mod index;
+mod memory;
+mod record;
+mod sqlite;
+#[cfg(test)]
+mod testing;
+
+pub use codec::RecordError;
+pub use conformance::check_event_log;
+pub use error::{LogError, LogErrorKind};
+pub use event_log::{
+    ApiKeyRecord, EventLog, LogReader, NewEvent, RunInfo, SequencerKeyRecord, StoredEvent, StreamAppend,
+    StreamSummary,
+};
+pub use index::{IdIndex, IndexEntry, IndexKey, IndexKind, IndexSnapshot, RunBuilder, RunStep};
+pub use memory::{Disk, MemoryDisk, MemoryLog};
+pub use record::{decode_body, encode_body};
+pub use sqlite::{SqliteLog, SqliteReader};

@@ -1,0 +1,183 @@
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::error::LogErrorKind;
+use crate::testing::{part, stream};
+
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("events.db");
+    (folder, path)
+}
+
+fn numbers(reader: &dyn LogReader, n: u8) -> Vec<u64> {
+    let events = reader.read(&stream(n), SequenceNumber(1), usize::MAX, usize::MAX).expect("read");
+    events.iter().map(|event| event.sequence_number.0).collect()
+}
+
+#[test]
+fn a_sqlite_log_is_an_event_log() {
+    let (_folder, path) = folder();
+    crate::check_event_log(|| Box::new(SqliteLog::open(&path).expect("open")));
+}
+
+#[test]
+fn a_second_writer_is_told_what_to_do() {
+    let (_folder, path) = folder();
+    let log = SqliteLog::open(&path).expect("open");
+    let error = SqliteLog::open(&path).err().expect("locked");
+    assert_eq!(error.kind(), LogErrorKind::Locked);
+    assert!(error.to_string().contains("stop it"), "{error}");
+    drop(log);
+    SqliteLog::open(&path).expect("free again");
+}
+
+#[test]
+fn a_newer_schema_is_refused_and_left_alone() {
+    let (_folder, path) = folder();
+    let log = SqliteLog::open(&path).expect("open");
+    log.connection.execute("INSERT INTO schema_migrations VALUES (99, 'later')", []).expect("insert");
+    drop(log);
+    for error in [SqliteLog::open(&path).err(), SqliteReader::open(&path).err()] {
+        let error = error.expect("newer");
+        assert_eq!(error, LogError::NewerSchema { path: path.clone(), found: 99, known: 2 });
+    }
+}
+
+#[test]
+fn a_file_that_is_no_database_is_damage() {
+    let (_folder, path) = folder();
+    std::fs::write(&path, [b'x'; 10_000]).expect("write");
+    assert_eq!(SqliteLog::open(&path).err().expect("no database").kind(), LogErrorKind::Corrupt);
+}
+
+#[test]
+fn a_missing_folder_is_an_io_error_with_its_path() {
+    let (_folder, path) = folder();
+    let error = SqliteLog::open(path.join("none/events.db")).err().expect("no folder");
+    assert_eq!(error.kind(), LogErrorKind::Io);
+    assert!(error.to_string().contains("none"), "{error}");
+}
+
+#[test]
+fn the_settings_that_durability_needs_are_in_force() {
+    let (_folder, path) = folder();
+    let mut log = SqliteLog::open(&path).expect("open");
+    log.put_run_pages(1, 0, &[vec![1; 100]]).expect("pages");
+    let pragma = |name: &str| -> String {
+        let text =
+            |row: &rusqlite::Row<'_>| row.get::<_, rusqlite::types::Value>(0).map(|v| format!("{v:?}"));
+        log.connection.query_row(&format!("PRAGMA {name}"), [], text).expect("pragma")
+    };
+    assert_eq!(pragma("journal_mode"), "Text(\"wal\")");
+    assert_eq!(pragma("synchronous"), "Integer(2)", "FULL again after index pages");
+    assert_eq!(pragma("page_size"), "Integer(8192)");
+}
+
+#[test]
+fn a_full_disk_changes_nothing_and_the_log_goes_on() {
+    let (_folder, path) = folder();
+    let mut log = SqliteLog::open(&path).expect("open");
+    log.append(&[part(1, 1, 10)]).expect("append");
+    let pages: i64 = log.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).expect("pages");
+    let limit = |log: &SqliteLog, pages: i64| {
+        log.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).expect("limit");
+    };
+    limit(&log, pages + 2);
+    let error = log.append(&[part(1, 11, 200), part(2, 1, 1)]).expect_err("full");
+    assert_eq!(error.kind(), LogErrorKind::Full);
+    assert_eq!(numbers(&*log.reader(), 1).len(), 10);
+    log.append(&[part(2, 1, 1)]).expect("small things still fit");
+    limit(&log, 1 << 30);
+    log.append(&[part(1, 11, 200)]).expect("there is room again");
+    assert_eq!(numbers(&*log.reader(), 1), (1..=210).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_extent_is_opened_only_where_another_stream_came_between() {
+    let (_folder, path) = folder();
+    let mut log = SqliteLog::open(&path).expect("open");
+    let extents = |log: &SqliteLog| -> i64 {
+        log.connection
+            .query_row("SELECT count(*) FROM ves_event_extents", [], |row| row.get(0))
+            .expect("count")
+    };
+    for n in 0..20 {
+        log.append(&[part(1, n * 3 + 1, 3)]).expect("append");
+    }
+    assert_eq!(extents(&log), 1);
+    for n in 0..5 {
+        log.append(&[part(1, 61 + n, 1), part(2, n + 1, 1)]).expect("append");
+    }
+    assert_eq!(extents(&log), 1 + 4 + 5);
+    drop(log);
+    let log = SqliteLog::open(&path).expect("open");
+    assert_eq!(log.streams.head(&stream(1)), SequenceNumber(65));
+    assert_eq!(log.streams.head(&stream(2)), SequenceNumber(5));
+}
+
+#[test]
+fn missing_events_are_damage_and_not_an_end() {
+    let (_folder, path) = folder();
+    let mut log = SqliteLog::open(&path).expect("open");
+    log.append(&[part(1, 1, 10)]).expect("append");
+    log.connection.execute("DELETE FROM ves_events WHERE sequence_number = 5", []).expect("delete");
+    let read = |from| log.reader().read(&stream(1), SequenceNumber(from), 100, usize::MAX);
+    for from in [1, 5] {
+        assert_eq!(read(from).expect_err("damage").kind(), LogErrorKind::Corrupt);
+    }
+}
+
+#[test]
+fn another_process_can_read_beside_the_writer() {
+    let (_folder, path) = folder();
+    let mut log = SqliteLog::open(&path).expect("open");
+    log.append(&[part(1, 1, 10)]).expect("append");
+    let reader = SqliteReader::open(&path).expect("open to read");
+    log.append(&[part(1, 11, 10)]).expect("append");
+    assert_eq!(numbers(&reader, 1), (1..=10).collect::<Vec<_>>(), "as it was when it was opened");
+    assert_eq!(numbers(&*log.reader(), 1), (1..=20).collect::<Vec<_>>());
+}
+
+#[test]
+fn readers_see_whole_prefixes_while_the_writer_goes_on() {
+    let (_folder, path) = folder();
+    let mut log = SqliteLog::open(&path).expect("open");
+    let reader = log.reader();
+    let is_done = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (reader, is_done) = (Arc::clone(&reader), Arc::clone(&is_done));
+            std::thread::spawn(move || {
+                while !is_done.load(Relaxed) {
+                    let head = reader.head(&stream(1)).expect("head").0;
+                    let found = numbers(&*reader, 1);
+                    assert!(found.len() as u64 >= head);
+                    assert_eq!(found, (1..=found.len() as u64).collect::<Vec<_>>());
+                }
+            })
+        })
+        .collect();
+    for n in 0..60 {
+        log.append(&[part(1, n * 5 + 1, 5), part(2, n * 2 + 1, 2)]).expect("append");
+        log.maintenance().expect("maintenance");
+    }
+    is_done.store(true, Relaxed);
+    readers.into_iter().for_each(|thread| thread.join().expect("reader"));
+}
+
+#[test]
+fn closing_leaves_no_log_to_recover() {
+    let (_folder, path) = folder();
+    let mut log = Box::new(SqliteLog::open(&path).expect("open"));
+    log.append(&[part(1, 1, 100)]).expect("append");
+    let reader = log.reader();
+    log.close().expect("close");
+    assert_eq!(numbers(&*reader, 1).len(), 100, "readers go on");
+    let mut wal = path.clone().into_os_string();
+    wal.push("-wal");
+    assert_eq!(std::fs::metadata(wal).map_or(0, |file| file.len()), 0);
+}
