@@ -1,0 +1,181 @@
+//! What a keystore promises, checked on the file back end.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use stateset_keystore::{Algorithm, FileKeystore, KeyName, Keystore, KeystoreError, Passphrase};
+
+fn name(text: &str) -> KeyName {
+    text.parse().unwrap()
+}
+
+fn passphrase(text: &str) -> Passphrase {
+    Passphrase::new(text.to_owned()).unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_key_survives_closing_and_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("keys");
+    let labels = BTreeMap::from([("Agent".to_owned(), "11111111-2222-3333-4444-555555555555".to_owned())]);
+    let store = FileKeystore::open(&folder, passphrase("correct horse")).unwrap();
+    let made = store.generate(&name("agent"), Algorithm::Ed25519, &labels).unwrap();
+    let sealed_to = store.generate(&name("inbox"), Algorithm::X25519, &BTreeMap::new()).unwrap();
+    let signature = store.sign(&name("agent"), b"message").unwrap();
+    drop(store);
+
+    let store = FileKeystore::open(&folder, passphrase("correct horse")).unwrap();
+    assert_eq!(store.list().unwrap(), [made.clone(), sealed_to.clone()]);
+    assert_eq!(store.info(&name("agent")).unwrap().labels, labels);
+    let signer = store.signer(&name("agent")).unwrap();
+    assert_eq!(signer.public_key(), made.public_key);
+    assert_eq!(signer.sign(b"message").unwrap(), signature, "signatures are deterministic");
+    assert_eq!(store.agreement_key(&name("inbox")).unwrap().public_key(), sealed_to.public_key);
+}
+
+#[test]
+fn signatures_are_those_of_another_implementation() {
+    for seed in [[0u8; 32], [7; 32], [255; 32]] {
+        let ours = stateset_keystore::Ed25519Signer::from_seed(&seed, &name("k")).unwrap();
+        let theirs = ed25519_dalek::SigningKey::from_bytes(&seed);
+        use ed25519_dalek::Signer as _;
+        use ves::ed25519::Signer as _;
+        assert_eq!(ours.public_key(), theirs.verifying_key().to_bytes());
+        for message in [&b""[..], b"m", &[0x5a; 32], &[1; 300]] {
+            assert_eq!(ours.sign(message).unwrap(), theirs.sign(message).to_bytes());
+        }
+    }
+}
+
+#[test]
+fn a_wrong_passphrase_and_a_damaged_file_are_the_same_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("keys");
+    let store = FileKeystore::open(&folder, passphrase("right")).unwrap();
+    store.generate(&name("k"), Algorithm::Ed25519, &BTreeMap::new()).unwrap();
+    let wrong = FileKeystore::open(&folder, passphrase("wrong")).unwrap();
+    let said = wrong.signer(&name("k")).err().unwrap().to_string();
+
+    let path = folder.join("k.pem");
+    let text = fs::read_to_string(&path).unwrap();
+    // One digit in the middle of the block, one in the public key line: neither tells which.
+    let middle = text.len() - 80;
+    let swap = if &text[middle..middle + 1] == "A" { "B" } else { "A" };
+    let mut damaged = text.clone();
+    damaged.replace_range(middle..middle + 1, swap);
+    fs::write(&path, &damaged).unwrap();
+    assert_eq!(store.signer(&name("k")).err().unwrap().to_string(), said);
+
+    let at = text.find("Public-Key: ").unwrap() + 12;
+    let mut other_key = text.clone();
+    other_key.replace_range(at..at + 1, if &text[at..at + 1] == "0" { "1" } else { "0" });
+    fs::write(&path, &other_key).unwrap();
+    assert_eq!(store.signer(&name("k")).err().unwrap().to_string(), said);
+
+    fs::write(&path, &text).unwrap();
+    assert!(store.signer(&name("k")).is_ok());
+}
+
+#[test]
+fn wide_modes_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("keys");
+    let store = FileKeystore::open(&folder, passphrase("p")).unwrap();
+    store.generate(&name("k"), Algorithm::Ed25519, &BTreeMap::new()).unwrap();
+    assert_eq!(mode(&folder), 0o700);
+    let file = folder.join("k.pem");
+    assert_eq!(mode(&file), 0o600);
+
+    for wide in [0o640, 0o604, 0o666, 0o700] {
+        set_mode(&file, wide);
+        let refused = FileKeystore::open(&folder, passphrase("p")).err().unwrap();
+        assert!(matches!(refused, KeystoreError::ModeTooWide { mode, .. } if mode == wide), "{refused}");
+        assert!(store.signer(&name("k")).is_err(), "an open store looks again");
+    }
+    set_mode(&file, 0o600);
+    set_mode(&folder, 0o750);
+    assert!(matches!(FileKeystore::open(&folder, passphrase("p")), Err(KeystoreError::ModeTooWide { .. })));
+    set_mode(&folder, 0o700);
+    assert!(FileKeystore::open(&folder, passphrase("p")).is_ok());
+}
+
+#[test]
+fn nothing_is_overwritten_and_destroyed_means_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FileKeystore::open(&dir.path().join("keys"), passphrase("p")).unwrap();
+    let first = store.generate(&name("k"), Algorithm::Ed25519, &BTreeMap::new()).unwrap();
+    let again = store.generate(&name("k"), Algorithm::X25519, &BTreeMap::new());
+    assert!(matches!(again, Err(KeystoreError::Exists { .. })));
+    assert_eq!(store.info(&name("k")).unwrap(), first);
+    store.destroy(&name("k")).unwrap();
+    assert!(matches!(store.info(&name("k")), Err(KeystoreError::NotFound { .. })));
+    assert!(matches!(store.destroy(&name("k")), Err(KeystoreError::NotFound { .. })));
+    assert!(store.list().unwrap().is_empty());
+}
+
+#[test]
+fn public_parts_need_no_passphrase_and_secrets_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("keys");
+    let store = FileKeystore::open(&folder, passphrase("p")).unwrap();
+    let made = store.generate(&name("k"), Algorithm::Ed25519, &BTreeMap::new()).unwrap();
+    let public = FileKeystore::open_public(&folder).unwrap();
+    assert_eq!(public.list().unwrap(), [made]);
+    assert!(matches!(public.signer(&name("k")), Err(KeystoreError::CannotOpen { .. })));
+    assert!(matches!(store.agreement_key(&name("k")), Err(KeystoreError::WrongAlgorithm { .. })));
+}
+
+#[test]
+fn labels_cannot_forge_the_lines_that_matter() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FileKeystore::open(&dir.path().join("keys"), passphrase("p")).unwrap();
+    for (label, value) in [
+        ("Name", "x"),
+        ("Public-Key", "x"),
+        ("A b", "x"),
+        ("A", "x\nName: y"),
+        ("A", "-----BEGIN"),
+        ("", "x"),
+    ] {
+        let labels = BTreeMap::from([(label.to_owned(), value.to_owned())]);
+        let refused = store.generate(&name("k"), Algorithm::Ed25519, &labels);
+        assert!(matches!(refused, Err(KeystoreError::BadLabel { .. })), "{label}: {value}");
+    }
+}
+
+#[test]
+fn debug_output_holds_no_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("keys");
+    let secret = passphrase("hunter22");
+    assert!(!format!("{secret:?}").contains("hunter22"));
+    let store = FileKeystore::open(&folder, secret).unwrap();
+    let info = store.generate(&name("k"), Algorithm::X25519, &BTreeMap::new()).unwrap();
+    let key = store.agreement_key(&name("k")).unwrap();
+    assert!(!format!("{key:?} {info:?}").contains(&ves::hex::encode(key.secret())));
+}
+
+#[test]
+fn a_passphrase_file_must_be_private() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("passphrase");
+    Passphrase::random().unwrap().keep_in_file(&path).unwrap();
+    assert_eq!(mode(&path), 0o600);
+    assert!(Passphrase::from_file(&path).is_ok());
+    assert!(Passphrase::random().unwrap().keep_in_file(&path).is_err(), "never replaced");
+    set_mode(&path, 0o644);
+    assert!(matches!(Passphrase::from_file(&path), Err(KeystoreError::ModeTooWide { .. })));
+    for bad in ["", "two\nlines", "a\0b"] {
+        assert!(Passphrase::new(bad.to_owned()).is_err());
+    }
+}
