@@ -1,0 +1,240 @@
+//! Ingest: the caller's task verifies, the turn loop numbers, the caller's task compares replays.
+
+use stateset_event_log::encode_body;
+use stateset_sequencer_engine::Candidate;
+use tokio::sync::oneshot;
+use ves::envelope::Undecodable;
+use ves::receipt::{self, Receipt};
+use ves::{BatchId, Envelope, EventId, Rejection, SequenceNumber, StreamKey, verify};
+
+use crate::error::ServiceError;
+use crate::metrics::Metrics;
+use crate::sequencer::Sequencer;
+use crate::turn::{Command, Outcome, Prepared, Submission};
+
+/// One event of a request, as it was decoded.
+pub type Submitted<'a> = Result<Envelope<'a>, Undecodable>;
+
+/// The answer to one event.
+#[derive(Debug, Clone)]
+pub enum EventResult {
+    Accepted(Receipt),
+    /// The same event was accepted before: its first receipt.
+    Replayed(Receipt),
+    Rejected {
+        event_id: Option<EventId>,
+        rejection: Rejection,
+    },
+}
+
+/// The answer to one request; results stand in the order of its events.
+#[derive(Debug, Clone)]
+pub struct IngestOutcome {
+    pub batch_id: BatchId,
+    pub results: Vec<EventResult>,
+    /// Head of the stream after this request.
+    pub head_sequence: SequenceNumber,
+}
+
+/// Events verified before other tasks of the same thread get a turn: about a millisecond.
+const VERIFY_CHUNK: usize = 128;
+
+/// A request's events after verification, in request order, one entry in each list.
+struct Checked<'a> {
+    candidates: Vec<Candidate>,
+    bodies: Vec<Option<Prepared>>,
+    /// The envelopes of refused events: an exact replay is answered even when its key was revoked since.
+    refused: Vec<Option<Envelope<'a>>>,
+    ids: Vec<Option<EventId>>,
+}
+
+impl Sequencer {
+    /// Sequences the events of one stream. Returns when every accepted one is durable.
+    ///
+    /// Rules in the order of section 10; a refused event leaves its neighbours alone. Every `Ok` of `events` must
+    /// be of `stream`: a request that mixes streams is refused by the caller as a whole.
+    ///
+    /// # Errors
+    /// [`ServiceError`]; then the store accepted nothing of this request.
+    pub async fn ingest(
+        &self,
+        stream: StreamKey,
+        events: Vec<Submitted<'_>>,
+    ) -> Result<IngestOutcome, ServiceError> {
+        let Checked { candidates, bodies, mut refused, ids } = self.check(events).await;
+        let outcomes = self.submit(stream, candidates, bodies).await?;
+        let mut results = Vec::with_capacity(outcomes.len());
+        for (i, outcome) in outcomes.into_iter().enumerate() {
+            results.push(match outcome {
+                Outcome::Accepted(receipt) => EventResult::Accepted(receipt),
+                Outcome::Rejected(rejection) => EventResult::Rejected { event_id: ids[i], rejection },
+                Outcome::Duplicate(at, prepared) => {
+                    let body = match (prepared, refused[i].take()) {
+                        (Some(prepared), _) => Some(prepared.body),
+                        (None, Some(envelope)) => {
+                            let signing_hash = envelope.signing_hash();
+                            Some(encode_body(&envelope, &signing_hash).into())
+                        }
+                        (None, None) => None,
+                    };
+                    self.replay(stream, at, ids[i], body).await?
+                }
+            });
+        }
+        self.count(&results);
+        let batch_id = BatchId::random(random_bytes()?);
+        Ok(IngestOutcome { batch_id, results, head_sequence: self.head(&stream).head_sequence })
+    }
+
+    /// Steps 3 to 10 of section 10, without effect.
+    async fn check<'a>(&self, events: Vec<Submitted<'a>>) -> Checked<'a> {
+        let n = events.len();
+        let mut checked = Checked {
+            candidates: Vec::with_capacity(n),
+            bodies: Vec::with_capacity(n),
+            refused: Vec::with_capacity(n),
+            ids: Vec::with_capacity(n),
+        };
+        let now = self.now();
+        let mut events = events.into_iter().peekable();
+        while events.peek().is_some() {
+            let mut chunk = Vec::with_capacity(n.min(VERIFY_CHUNK));
+            let mut order = Vec::with_capacity(n.min(VERIFY_CHUNK));
+            for event in events.by_ref().take(VERIFY_CHUNK) {
+                order.push(match event {
+                    Ok(envelope) => {
+                        chunk.push(envelope);
+                        None
+                    }
+                    Err(undecodable) => Some(undecodable),
+                });
+            }
+            let mut verified = verify::verify_batch(chunk, self.keys(), now).into_iter();
+            for undecodable in order {
+                match undecodable {
+                    Some(undecodable) => checked.push_undecodable(undecodable),
+                    None => checked.push(verified.next().expect("one result for each envelope")),
+                }
+            }
+            if events.peek().is_some() {
+                tokio::task::yield_now().await;
+            }
+        }
+        checked
+    }
+
+    async fn submit(
+        &self,
+        stream: StreamKey,
+        candidates: Vec<Candidate>,
+        bodies: Vec<Option<Prepared>>,
+    ) -> Result<Vec<Outcome>, ServiceError> {
+        let permits = u32::try_from(candidates.len()).unwrap_or(u32::MAX).min(self.shared().queue_events_max);
+        let permit = self
+            .shared()
+            .room
+            .clone()
+            .acquire_many_owned(permits)
+            .await
+            .map_err(|_| ServiceError::Stopping)?;
+        let (reply, answer) = oneshot::channel();
+        let submission = Submission { stream, candidates, bodies, reply, _permit: permit };
+        self.put(Command::Ingest(submission))?;
+        answer.await.map_err(|_| ServiceError::Stopping)?
+    }
+
+    /// Section 11.2: the same event in every agent-authored member gets its first receipt.
+    async fn replay(
+        &self,
+        stream: StreamKey,
+        at: SequenceNumber,
+        event_id: Option<EventId>,
+        body: Option<Box<[u8]>>,
+    ) -> Result<EventResult, ServiceError> {
+        let stored = self.events(&stream, at, 1).await?;
+        let stored = stored.first().filter(|stored| stored.sequence_number == at).ok_or_else(|| {
+            ServiceError::Internal(format!("event {at} of stream {stream} is indexed and not stored"))
+        })?;
+        if body.as_deref() != Some(stored.body.as_slice()) {
+            return Ok(EventResult::Rejected { event_id, rejection: Rejection::DuplicateEventId });
+        }
+        self.receipt_of(stream, stored).map(EventResult::Replayed)
+    }
+
+    /// The receipt that was given for a stored event.
+    pub fn receipt_of(
+        &self,
+        stream: StreamKey,
+        stored: &stateset_event_log::StoredEvent,
+    ) -> Result<Receipt, ServiceError> {
+        let (envelope, signing_hash) = stored.envelope().map_err(|e| ServiceError::Read(e.to_string()))?;
+        Ok(Receipt {
+            sequencer_id: self.sequencer_of(stored.key_version),
+            stream,
+            event_id: envelope.event_id,
+            sequence_number: stored.sequence_number,
+            sequenced_at: stored.sequenced_at,
+            receipt_hash: receipt::receipt_hash(
+                &stream,
+                &envelope.event_id,
+                stored.sequence_number,
+                &signing_hash,
+            ),
+            signature: stored.receipt_signature,
+            key_version: stored.key_version,
+        })
+    }
+
+    fn count(&self, results: &[EventResult]) {
+        let metrics = &self.shared().metrics;
+        let (mut rejected, mut replayed) = (0, 0);
+        for result in results {
+            match result {
+                EventResult::Accepted(_) => {}
+                EventResult::Replayed(_) => replayed += 1,
+                EventResult::Rejected { .. } => rejected += 1,
+            }
+        }
+        Metrics::add(&metrics.events_rejected, rejected);
+        Metrics::add(&metrics.events_replayed, replayed);
+    }
+}
+
+impl<'a> Checked<'a> {
+    fn push(&mut self, result: Result<verify::Verified<'a>, (Envelope<'a>, Rejection)>) {
+        match result {
+            Ok(verified) => {
+                let (envelope, signing_hash) = (verified.envelope(), *verified.signing_hash());
+                self.ids.push(Some(envelope.event_id));
+                self.candidates.push(Candidate::verified(&verified));
+                self.bodies.push(Some(Prepared {
+                    event_id: envelope.event_id,
+                    signing_hash,
+                    agent_signature: envelope.agent_signature,
+                    body: encode_body(envelope, &signing_hash).into(),
+                }));
+                self.refused.push(None);
+            }
+            Err((envelope, rejection)) => {
+                self.ids.push(Some(envelope.event_id));
+                self.candidates.push(Candidate::refused(Some(envelope.event_id), rejection));
+                self.bodies.push(None);
+                self.refused.push(Some(envelope));
+            }
+        }
+    }
+
+    fn push_undecodable(&mut self, undecodable: Undecodable) {
+        self.ids.push(undecodable.event_id);
+        self.candidates.push(Candidate::refused(undecodable.event_id, undecodable.rejection));
+        self.bodies.push(None);
+        self.refused.push(None);
+    }
+}
+
+pub(crate) fn random_bytes() -> Result<[u8; 16], ServiceError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| ServiceError::Internal(format!("the system gives no random bytes: {error}")))?;
+    Ok(bytes)
+}

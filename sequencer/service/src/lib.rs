@@ -1,0 +1,37 @@
+//! The event service: it joins the pure engine, the durable log and the key registry into one write path.
+//!
+//! ```text
+//! verify (caller's task, all cores) ─► queue ─► turn: admit ─► sign ─► append + sync ─► answer
+//!                                               └─► commitments, index flushes, registry writes
+//! ```
+//!
+//! Invariants:
+//! - one thread writes: the turn loop owns the engine and the log's writer;
+//! - nothing is answered before the turn that holds it is durable;
+//! - reads never wait for the writer;
+//! - the queue holds at most [`Config::queue_events_max`] events; a caller beyond it waits.
+
+mod clock;
+mod commit;
+mod config;
+mod error;
+mod flush;
+mod ingest;
+mod metrics;
+mod proofs;
+mod queue;
+mod registry;
+mod sequencer;
+mod startup;
+mod streams;
+mod turn;
+
+pub use clock::{Clock, SystemClock};
+pub use config::{CommitPolicy, Config};
+pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
+pub use ingest::{EventResult, IngestOutcome, Submitted};
+pub use metrics::Snapshot;
+pub use proofs::{ConsistencyProof, EventProof};
+pub use sequencer::Sequencer;
+pub use stateset_event_log::{ApiKeyRecord, SequencerKeyRecord, StoredEvent};
+pub use streams::StreamHead;

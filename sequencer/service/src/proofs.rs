@@ -1,0 +1,146 @@
+//! Proofs: read from stored tiles, at most log2(n) hashes each, beside the writer.
+
+use std::cell::RefCell;
+
+use stateset_event_log::{LogError, LogReader};
+use ves::commitment::Commitment;
+use ves::merkle::InclusionProof;
+use ves::tiles::{TileId, TileSource};
+use ves::{BatchId, Digest, SequenceNumber, StreamKey, log, tiles};
+
+use crate::error::{ProofFailure, ServiceError};
+use crate::sequencer::Sequencer;
+
+/// That an event is in a committed batch.
+#[derive(Debug, Clone)]
+pub struct EventProof {
+    pub commitment: Commitment,
+    pub sequence_number: SequenceNumber,
+    pub leaf_hash: Digest,
+    pub proof: InclusionProof,
+}
+
+/// That the log of `to` events extends the log of `from` events (RFC 9162).
+#[derive(Debug, Clone)]
+pub struct ConsistencyProof {
+    pub from: u64,
+    pub to: u64,
+    pub from_root: Digest,
+    pub to_root: Digest,
+    pub hashes: Vec<Digest>,
+}
+
+/// Tiles of one batch's tree; remembers the bottom one, which also holds the leaf.
+struct BatchTiles<'a> {
+    reader: &'a dyn LogReader,
+    batch: &'a BatchId,
+    bottom: RefCell<Option<(TileId, Vec<Digest>)>>,
+}
+
+impl TileSource for BatchTiles<'_> {
+    type Error = LogError;
+    fn tile(&self, id: TileId) -> Result<Option<Vec<Digest>>, LogError> {
+        if let Some((held, nodes)) = &*self.bottom.borrow()
+            && *held == id
+        {
+            return Ok(Some(nodes.clone()));
+        }
+        let nodes = self.reader.batch_tile(self.batch, id)?;
+        if id.level == 0 {
+            *self.bottom.borrow_mut() = nodes.clone().map(|nodes| (id, nodes));
+        }
+        Ok(nodes)
+    }
+}
+
+impl BatchTiles<'_> {
+    /// Leaf `index` of the batch: a bottom node of a bottom tile.
+    fn leaf(&self, index: u64) -> Result<Digest, ProofFailure> {
+        let width = tiles::TILE_WIDTH as u64;
+        let id = TileId { level: 0, index: index / width };
+        let nodes = self.tile(id).map_err(ServiceError::from)?.unwrap_or_default();
+        let leaf = nodes.get((index % width) as usize).copied();
+        leaf.ok_or_else(|| {
+            ServiceError::Read(format!("tile {} of batch {} is missing", id.index, self.batch)).into()
+        })
+    }
+}
+
+/// Tiles of one stream's RFC 9162 tree.
+pub(crate) struct LogTiles<'a> {
+    pub reader: &'a dyn LogReader,
+    pub stream: &'a StreamKey,
+}
+
+impl TileSource for LogTiles<'_> {
+    type Error = LogError;
+    fn tile(&self, id: TileId) -> Result<Option<Vec<Digest>>, LogError> {
+        self.reader.log_tile(self.stream, id)
+    }
+}
+
+impl Sequencer {
+    /// Proof that event `sequence_number` is in batch `batch` of `stream`.
+    pub async fn inclusion_proof(
+        &self,
+        stream: &StreamKey,
+        batch: &BatchId,
+        sequence_number: SequenceNumber,
+    ) -> Result<EventProof, ProofFailure> {
+        let reader = self.inner.reader.as_ref();
+        let commitment = reader
+            .commitment(batch)
+            .map_err(ServiceError::from)?
+            .ok_or(ProofFailure::UnknownBatch(*batch))?;
+        if commitment.stream != *stream {
+            return Err(ProofFailure::OtherStream { batch: *batch });
+        }
+        let (start, end) = (commitment.sequence_start, commitment.sequence_end);
+        if !(start..=end).contains(&sequence_number) {
+            return Err(ProofFailure::OutsideBatch { batch: *batch, sequence: sequence_number, start, end });
+        }
+        let index = sequence_number.0 - start.0;
+        let tiles = BatchTiles { reader, batch, bottom: RefCell::new(None) };
+        let leaf_hash = match commitment.leaf_count {
+            // A tree of one leaf has no node below its root.
+            1 => commitment.merkle_root,
+            _ => tiles.leaf(index)?,
+        };
+        let proof = tiles::batch_inclusion(u64::from(commitment.leaf_count), index, &tiles)
+            .map_err(|error| unreadable(&error))?;
+        Ok(EventProof { commitment, sequence_number, leaf_hash, proof })
+    }
+
+    /// The newest signed checkpoint of a stream, or the one of that size.
+    pub async fn checkpoint(
+        &self,
+        stream: &StreamKey,
+        size: Option<u64>,
+    ) -> Result<Option<String>, ServiceError> {
+        Ok(self.inner.reader.checkpoint(stream, size)?)
+    }
+
+    /// Proof that the log of size `to` extends the log of size `from`.
+    pub async fn consistency(
+        &self,
+        stream: &StreamKey,
+        from: u64,
+        to: u64,
+    ) -> Result<ConsistencyProof, ProofFailure> {
+        let durable = self.shared().streams.get(stream);
+        let size = durable.as_ref().map_or(0, |durable| durable.tree.size());
+        let Some(durable) = durable.filter(|_| 0 < from && from <= to && to <= size) else {
+            return Err(ProofFailure::OutsideLog { from, to, size });
+        };
+        let source = LogTiles { reader: self.inner.reader.as_ref(), stream };
+        let root = |at| log::root_at(&durable.tree, at, &source).map_err(|error| unreadable(&error));
+        let (from_root, to_root) = (root(from)?, root(to)?);
+        let hashes =
+            log::consistency_proof(&durable.tree, from, to, &source).map_err(|error| unreadable(&error))?;
+        Ok(ConsistencyProof { from, to, from_root, to_root, hashes })
+    }
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> ProofFailure {
+    ProofFailure::Service(ServiceError::Read(error.to_string()))
+}

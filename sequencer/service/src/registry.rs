@@ -1,0 +1,126 @@
+//! Keys of agents and of callers: written through the log, read from memory.
+
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
+use stateset_event_log::ApiKeyRecord;
+use ves::ed25519::PublicKey;
+use ves::keys::{AgentKey, EncryptionKey, KeyStatus};
+use ves::{AgentId, Digest, KeyId, RecipientKeyId, TenantId};
+
+use crate::error::{RegisterError, ServiceError};
+use crate::sequencer::Sequencer;
+use crate::turn::Command;
+
+/// What is known besides signing keys, which live in the key ring. Each map mirrors a table of the log.
+#[derive(Default)]
+pub(crate) struct Registry {
+    encryption: RwLock<BTreeMap<(TenantId, RecipientKeyId), EncryptionKey>>,
+    api: RwLock<BTreeMap<Digest, ApiKeyRecord>>,
+    /// Registrations are rare: one at a time, so that a check and its write are one step.
+    writing: tokio::sync::Mutex<()>,
+}
+
+impl Registry {
+    pub fn new(encryption: Vec<EncryptionKey>, api: Vec<ApiKeyRecord>) -> Self {
+        Self {
+            encryption: RwLock::new(
+                encryption.into_iter().map(|key| ((key.tenant_id, key.kid), key)).collect(),
+            ),
+            api: RwLock::new(api.into_iter().map(|key| (key.key_hash, key)).collect()),
+            writing: tokio::sync::Mutex::default(),
+        }
+    }
+}
+
+impl Sequencer {
+    /// Registers a signing key. The caller has checked the proof of possession.
+    pub async fn register_agent_key(&self, key: AgentKey) -> Result<(), RegisterError> {
+        check_window(key.valid_from, key.valid_to)?;
+        PublicKey::from_bytes(&key.public_key)
+            .map_err(|error| RegisterError::PublicKey(error.to_string()))?;
+        let _one_at_a_time = self.shared().registry.writing.lock().await;
+        if self.keys().get(&key.tenant_id, &key.agent_id, key.key_id).is_some() {
+            return Err(RegisterError::AlreadyExists);
+        }
+        self.ask(|reply| Command::AgentKey(Box::new(key.clone()), reply)).await?;
+        self.keys().insert(key);
+        Ok(())
+    }
+
+    /// Revokes a signing key from now on; events already sequenced stay.
+    pub async fn revoke_agent_key(
+        &self,
+        tenant: &TenantId,
+        agent: &AgentId,
+        key_id: KeyId,
+    ) -> Result<AgentKey, RegisterError> {
+        let _one_at_a_time = self.shared().registry.writing.lock().await;
+        let held = self.keys().get(tenant, agent, key_id).ok_or(RegisterError::NotFound)?;
+        let mut key = held.key().clone();
+        if key.status != KeyStatus::Revoked {
+            key = key.revoked(self.now());
+            self.ask(|reply| Command::AgentKey(Box::new(key.clone()), reply)).await?;
+            self.keys().insert(key.clone());
+        }
+        Ok(key)
+    }
+
+    /// Signing keys of a tenant, or of one of its agents, by agent and key id.
+    pub fn agent_keys(&self, tenant: &TenantId, agent: Option<&AgentId>) -> Vec<AgentKey> {
+        self.keys().keys(tenant, agent)
+    }
+
+    /// Registers an encryption key; its `recipient_kid` is unique in the tenant (section 9.4).
+    pub async fn register_encryption_key(&self, key: EncryptionKey) -> Result<(), RegisterError> {
+        check_window(key.valid_from, key.valid_to)?;
+        let _one_at_a_time = self.shared().registry.writing.lock().await;
+        if let Some(held) = self.read_encryption(|keys| keys.get(&(key.tenant_id, key.kid)).cloned()) {
+            return Err(match held.agent_id == key.agent_id {
+                true => RegisterError::AlreadyExists,
+                false => RegisterError::KidTaken(key.kid),
+            });
+        }
+        self.ask(|reply| Command::EncryptionKey(Box::new(key.clone()), reply)).await?;
+        let mut keys = self.shared().registry.encryption.write().unwrap_or_else(PoisonError::into_inner);
+        keys.insert((key.tenant_id, key.kid), key);
+        Ok(())
+    }
+
+    /// Encryption keys of a tenant by `recipient_kid`.
+    pub fn encryption_keys(&self, tenant: &TenantId) -> Vec<EncryptionKey> {
+        self.read_encryption(|keys| keys.values().filter(|key| key.tenant_id == *tenant).cloned().collect())
+    }
+
+    /// Inserts or replaces an API key, by the hash of its text.
+    pub async fn put_api_key(&self, key: ApiKeyRecord) -> Result<(), ServiceError> {
+        self.ask(|reply| Command::ApiKey(Box::new(key.clone()), reply)).await?;
+        self.shared().registry.api.write().unwrap_or_else(PoisonError::into_inner).insert(key.key_hash, key);
+        Ok(())
+    }
+
+    /// The API key whose text has this SHA-256.
+    pub fn api_key(&self, key_hash: &Digest) -> Option<ApiKeyRecord> {
+        self.shared().registry.api.read().unwrap_or_else(PoisonError::into_inner).get(key_hash).cloned()
+    }
+
+    /// API keys of a tenant, or all.
+    pub fn api_keys(&self, tenant: Option<&TenantId>) -> Vec<ApiKeyRecord> {
+        let keys = self.shared().registry.api.read().unwrap_or_else(PoisonError::into_inner);
+        keys.values().filter(|key| tenant.is_none_or(|tenant| key.tenant_id == *tenant)).cloned().collect()
+    }
+
+    fn read_encryption<T>(
+        &self,
+        read: impl FnOnce(&BTreeMap<(TenantId, RecipientKeyId), EncryptionKey>) -> T,
+    ) -> T {
+        read(&self.shared().registry.encryption.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn check_window(from: Option<ves::TimestampMs>, to: Option<ves::TimestampMs>) -> Result<(), RegisterError> {
+    match (from, to) {
+        (Some(from), Some(to)) if from > to => Err(RegisterError::EmptyWindow),
+        _ => Ok(()),
+    }
+}

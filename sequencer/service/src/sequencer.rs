@@ -1,0 +1,233 @@
+//! The handle that doors hold: cheap to clone, safe from any task.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use stateset_event_log::{LogReader, SequencerKeyRecord, StoredEvent};
+use tokio::sync::{Semaphore, oneshot, watch};
+use ves::commitment::Commitment;
+use ves::keys::KeyRing;
+use ves::{BatchId, EventId, SequenceNumber, SequencerId, StreamKey, TimestampMs};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::{CommitFailure, ServiceError};
+use crate::metrics::{Metrics, Snapshot};
+use crate::queue::Queue;
+use crate::registry::Registry;
+use crate::streams::{StreamHead, Streams};
+use crate::turn::{Command, Reply};
+
+/// The running event service. Clones share one engine, one log and one writer.
+#[derive(Clone)]
+pub struct Sequencer {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub shared: Arc<Shared>,
+    pub queue: Arc<Queue<Command>>,
+    pub reader: Arc<dyn LogReader>,
+    pub config: Config,
+    pub clock: Arc<dyn Clock>,
+    pub threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the turn loop and the callers share.
+pub(crate) struct Shared {
+    pub streams: Streams,
+    pub keys: KeyRing,
+    pub registry: Registry,
+    pub sequencer_keys: Vec<SequencerKeyRecord>,
+    pub metrics: Metrics,
+    /// One permit for each event that may wait.
+    pub room: Arc<Semaphore>,
+    pub queue_events_max: u32,
+    /// Moves after each turn: live readers wait on it.
+    pub sequenced: watch::Sender<TimestampMs>,
+    poisoned: AtomicBool,
+}
+
+impl Shared {
+    pub fn new(
+        keys: KeyRing,
+        registry: Registry,
+        sequencer_keys: Vec<SequencerKeyRecord>,
+        queue_events_max: u32,
+    ) -> Self {
+        Self {
+            streams: Streams::default(),
+            keys,
+            registry,
+            sequencer_keys,
+            metrics: Metrics::default(),
+            room: Arc::new(Semaphore::new(queue_events_max as usize)),
+            queue_events_max,
+            sequenced: watch::Sender::new(TimestampMs(0)),
+            poisoned: AtomicBool::new(false),
+        }
+    }
+
+    pub fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
+    }
+}
+
+impl Sequencer {
+    /// Head, state root and newest commitment of a stream; zeros for one that has no events.
+    pub fn head(&self, stream: &StreamKey) -> StreamHead {
+        self.shared().streams.head(stream)
+    }
+
+    /// Streams that have events.
+    pub fn streams(&self) -> Vec<StreamKey> {
+        self.shared().streams.keys()
+    }
+
+    /// Events from `from` (0 means 1) in order, at most `limit` and at most 16 MiB of bodies, at least one if there is one.
+    pub async fn events(
+        &self,
+        stream: &StreamKey,
+        from: SequenceNumber,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, ServiceError> {
+        let (reader, stream) = (self.inner.reader.clone(), *stream);
+        let from = SequenceNumber(from.0.max(1));
+        if limit == 1 {
+            // One row is a few microseconds: cheaper than handing it to another thread.
+            return Ok(reader.read(&stream, from, 1, PAGE_BYTES_MAX)?);
+        }
+        blocking(move || Ok(reader.read(&stream, from, limit, PAGE_BYTES_MAX)?)).await
+    }
+
+    /// The event of that id, if the stream has it.
+    pub async fn event(
+        &self,
+        stream: &StreamKey,
+        event_id: &EventId,
+    ) -> Result<Option<StoredEvent>, ServiceError> {
+        let (stream_key, event_id) = (*stream, *event_id);
+        let found: Result<_, ServiceError> =
+            self.ask(|reply| Command::Find { stream: stream_key, event_id, reply }).await;
+        let Some(at) = found? else { return Ok(None) };
+        Ok(self.events(stream, at, 1).await?.into_iter().find(|event| event.sequence_number == at))
+    }
+
+    /// Commits a range: all its events are present, it starts after the last committed one.
+    ///
+    /// Asking again for a committed range returns the stored commitment.
+    pub async fn commit(
+        &self,
+        stream: &StreamKey,
+        start: SequenceNumber,
+        end: SequenceNumber,
+    ) -> Result<Commitment, CommitFailure> {
+        let stream = *stream;
+        self.ask(|reply| Command::Commit { stream, start, end, reply }).await
+    }
+
+    /// Commitments of a stream from the first that ends at or after `from`.
+    pub async fn commitments(
+        &self,
+        stream: &StreamKey,
+        from: SequenceNumber,
+        limit: usize,
+    ) -> Result<Vec<Commitment>, ServiceError> {
+        let (reader, stream) = (self.inner.reader.clone(), *stream);
+        blocking(move || Ok(reader.commitments(&stream, from, limit)?)).await
+    }
+
+    pub async fn commitment(&self, batch: &BatchId) -> Result<Option<Commitment>, ServiceError> {
+        Ok(self.inner.reader.commitment(batch)?)
+    }
+
+    /// Whether writes can succeed now.
+    pub fn ready(&self) -> Result<(), ServiceError> {
+        match self.shared().poisoned.load(Ordering::Acquire) {
+            true => Err(ServiceError::Poisoned),
+            false => self.inner.reader.streams().map(drop).map_err(ServiceError::from),
+        }
+    }
+
+    pub fn sequencer_id(&self) -> SequencerId {
+        self.inner.config.sequencer_id
+    }
+    pub fn public_key(&self) -> [u8; 32] {
+        self.inner.config.signer.public_key()
+    }
+    pub fn key_version(&self) -> u32 {
+        self.inner.config.key_version
+    }
+    /// Public keys that ever signed receipts here, by version.
+    pub fn sequencer_keys(&self) -> &[SequencerKeyRecord] {
+        &self.shared().sequencer_keys
+    }
+    /// Signing keys of agents, as used for verification.
+    pub fn keys(&self) -> &KeyRing {
+        &self.shared().keys
+    }
+    pub fn now(&self) -> TimestampMs {
+        self.inner.clock.now()
+    }
+    /// Moves when events became durable.
+    pub fn subscribe(&self) -> watch::Receiver<TimestampMs> {
+        self.shared().sequenced.subscribe()
+    }
+    pub fn metrics(&self) -> Snapshot {
+        let mut snapshot = self.shared().metrics.snapshot();
+        snapshot.queue_events =
+            u64::from(self.shared().queue_events_max) - self.shared().room.available_permits() as u64;
+        snapshot
+    }
+
+    /// Finishes what was submitted, writes the index, closes the log. Later calls answer [`ServiceError::Stopping`].
+    pub async fn shutdown(self) {
+        self.inner.queue.close();
+        let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let joined = blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a writer thread panicked");
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = joined.await {
+            tracing::error!(%error, "shutdown was not clean");
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    pub(crate) fn sequencer_of(&self, key_version: u32) -> SequencerId {
+        let record = self.sequencer_keys().iter().find(|record| record.key_version == key_version);
+        record.map_or(self.sequencer_id(), |record| record.sequencer_id)
+    }
+
+    pub(crate) fn put(&self, command: Command) -> Result<(), ServiceError> {
+        self.inner.queue.put(command).map_err(|_| ServiceError::Stopping)
+    }
+
+    pub(crate) async fn ask<T, E: From<ServiceError>>(
+        &self,
+        command: impl FnOnce(Reply<T, E>) -> Command,
+    ) -> Result<T, E> {
+        let (reply, answer) = oneshot::channel();
+        self.put(command(reply))?;
+        answer.await.map_err(|_| ServiceError::Stopping)?
+    }
+}
+
+/// Bodies of one page of events.
+const PAGE_BYTES_MAX: usize = 16 << 20;
+
+/// Runs a read that may take milliseconds away from the threads that serve requests.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ServiceError> + Send + 'static,
+) -> Result<T, ServiceError> {
+    let joined = tokio::task::spawn_blocking(work).await;
+    joined.map_err(|error| ServiceError::Internal(format!("a reader stopped: {error}")))?
+}

@@ -1,0 +1,176 @@
+//! Start: read the truth back from the log, then let the turn loop run.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use stateset_event_log::{EventLog, LogReader, SequencerKeyRecord, StreamSummary};
+use stateset_sequencer_engine::{Engine, EntityKey, StreamOpening};
+use ves::keys::KeyRing;
+use ves::log::LogTree;
+use ves::{Digest, SequenceNumber, StreamKey};
+
+use crate::clock::Clock;
+use crate::commit::read_leaves;
+use crate::config::Config;
+use crate::error::StartError;
+use crate::flush::Flush;
+use crate::proofs::LogTiles;
+use crate::queue::Queue;
+use crate::registry::Registry;
+use crate::sequencer::{Inner, Sequencer, Shared};
+use crate::streams::Durable;
+use crate::turn::TurnLoop;
+
+/// Events read at once while memory is refilled.
+const REFILL_EVENTS: usize = 1_024;
+
+impl Sequencer {
+    /// Opens the service on a log: records the sequencer's key, restores every stream, starts the writer.
+    ///
+    /// # Errors
+    /// [`StartError`]; the log is closed again by its drop.
+    pub fn start(
+        mut log: Box<dyn EventLog>,
+        config: Config,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let reader = log.reader();
+        let sequencer_keys = record_sequencer_key(log.as_mut(), reader.as_ref(), &config, clock.as_ref())?;
+        let keys = KeyRing::new(reader.agent_keys()?);
+        let registry = Registry::new(reader.encryption_keys()?, reader.api_keys()?);
+        let queue_events_max =
+            u32::try_from(config.queue_events_max).unwrap_or(u32::MAX >> 3).min(u32::MAX >> 3);
+        let shared = Arc::new(Shared::new(keys, registry, sequencer_keys, queue_events_max));
+        let queue = Arc::new(Queue::new());
+        let flush = Flush::open(reader.clone(), queue.clone())?;
+        let mut engine = Engine::new(config.commit);
+        for summary in reader.streams()? {
+            open_stream(reader.as_ref(), &flush, &mut engine, &shared, &summary)?;
+        }
+        let signers = match config.signing_threads {
+            0 | 1 => None,
+            n => Some(
+                rayon::ThreadPoolBuilder::new()
+                    .num_threads(n)
+                    .thread_name(|i| format!("sign-{i}"))
+                    .build()
+                    .map_err(|error| StartError::Thread(std::io::Error::other(error)))?,
+            ),
+        };
+        let turns = TurnLoop {
+            queue: queue.clone(),
+            shared: shared.clone(),
+            log,
+            reader: reader.clone(),
+            engine,
+            config: config.clone(),
+            clock: clock.clone(),
+            signers,
+            uncommitted: BTreeMap::new(),
+            flush,
+            poisoned: false,
+        };
+        let thread = std::thread::Builder::new().name("turns".into()).spawn(move || turns.run())?;
+        let inner = Inner { shared, queue, reader, config, clock, threads: Mutex::new(vec![thread]) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+/// Every key version ever used stays on record: receipts are checked with the key that signed them.
+fn record_sequencer_key(
+    log: &mut dyn EventLog,
+    reader: &dyn LogReader,
+    config: &Config,
+    clock: &dyn Clock,
+) -> Result<Vec<SequencerKeyRecord>, StartError> {
+    let mut records = reader.sequencer_keys()?;
+    let (key_version, public_key) = (config.key_version, config.signer.public_key());
+    match records.iter().find(|record| record.key_version == key_version) {
+        Some(record) if record.public_key == public_key && record.sequencer_id == config.sequencer_id => {}
+        Some(record) => {
+            return Err(StartError::KeyVersionTaken { version: key_version, sequencer: record.sequencer_id });
+        }
+        None => {
+            let record = SequencerKeyRecord {
+                key_version,
+                sequencer_id: config.sequencer_id,
+                public_key,
+                created_at: clock.now(),
+            };
+            log.put_sequencer_key(&record)?;
+            records.push(record);
+        }
+    }
+    Ok(records)
+}
+
+fn open_stream(
+    reader: &dyn LogReader,
+    flush: &Flush,
+    engine: &mut Engine,
+    shared: &Shared,
+    summary: &StreamSummary,
+) -> Result<(), StartError> {
+    let StreamSummary { stream, head, .. } = *summary;
+    let latest_commitment = reader.last_commitment(&stream)?;
+    let committed_end = latest_commitment.as_ref().map_or(SequenceNumber::ZERO, |batch| batch.sequence_end);
+    let last_state_root = latest_commitment.as_ref().map_or(Digest::ZERO, |batch| batch.new_state_root);
+    let covered = flush.covered(&stream);
+    let oldest_uncommitted = match committed_end < head {
+        true => reader.read(&stream, SequenceNumber(committed_end.0 + 1), 1, usize::MAX)?,
+        false => Vec::new(),
+    };
+    let uncommitted_since = oldest_uncommitted.first().map(|event| event.sequenced_at);
+    engine.open_stream(
+        stream,
+        StreamOpening { head, covered, committed_end, last_state_root, uncommitted_since },
+    );
+    refill(reader, engine, &stream, covered, head)?;
+    let tree = open_tree(reader, &stream, head)?;
+    shared.streams.set(stream, Durable { tree, latest_commitment });
+    Ok(())
+}
+
+/// Events that the index does not hold yet are remembered by the engine.
+fn refill(
+    reader: &dyn LogReader,
+    engine: &mut Engine,
+    stream: &StreamKey,
+    covered: SequenceNumber,
+    head: SequenceNumber,
+) -> Result<(), StartError> {
+    let mut next = SequenceNumber(covered.0 + 1);
+    while next <= head {
+        let events = reader.read(stream, next, REFILL_EVENTS, usize::MAX)?;
+        let broken = |sequence, problem: String| StartError::Record { stream: *stream, sequence, problem };
+        if events.is_empty() {
+            return Err(broken(next, "it is missing".into()));
+        }
+        for event in &events {
+            let (envelope, _) =
+                event.envelope().map_err(|error| broken(event.sequence_number, error.to_string()))?;
+            let entity = EntityKey::of(&envelope.entity_type, &envelope.entity_id);
+            engine
+                .remember(stream, event.sequence_number, envelope.event_id, envelope.command_id, entity)
+                .map_err(|error| broken(event.sequence_number, error.to_string()))?;
+            next = SequenceNumber(event.sequence_number.0 + 1);
+        }
+    }
+    Ok(())
+}
+
+/// The tree of a stream from its tiles and the few leaves that fill no tile yet.
+fn open_tree(
+    reader: &dyn LogReader,
+    stream: &StreamKey,
+    head: SequenceNumber,
+) -> Result<LogTree, StartError> {
+    let failed = |problem: String| StartError::Tree { stream: *stream, problem };
+    let open_leaves = head.0 % 32;
+    let mut leaves = Vec::new();
+    while (leaves.len() as u64) < open_leaves {
+        let from = SequenceNumber(head.0 - open_leaves + 1 + leaves.len() as u64);
+        leaves.extend(read_leaves(reader, stream, from, head).map_err(|error| failed(error.to_string()))?);
+    }
+    LogTree::open(head.0, &leaves, &LogTiles { reader, stream }).map_err(|error| failed(error.to_string()))
+}

@@ -1,0 +1,5 @@
+//! The service over a real SQLite log: what callers were promised, and what survives a restart.
+
+mod commitments;
+mod ingest;
+mod world;
