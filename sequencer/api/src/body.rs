@@ -1,0 +1,153 @@
+//! Request bodies: bounded, UTF-8, announced as JSON or not at all.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, header};
+use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
+use ves_wire::error::ErrorCode;
+
+use crate::error::ApiError;
+use crate::router::App;
+
+/// Most bytes of a refused body that are read and thrown away, so that a caller that writes its whole body before
+/// it reads gets the refusal instead of a broken connection.
+const DRAIN_BYTES_MAX: usize = 32 << 20;
+/// Longest time spent on that.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// The text of a JSON body, not parsed yet.
+pub(crate) struct JsonText(pub String);
+
+impl JsonText {
+    /// Reads a small body. An error names the member it stands in.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        serde_json::from_str(&self.0).map_err(|error| explain(&self.0, &error))
+    }
+}
+
+impl FromRequest<App> for JsonText {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        check_content_type(&parts.headers)?;
+        let bytes = read_bounded(&parts.headers, body, app.config.body_bytes_max).await?;
+        app.metrics.body_read(bytes.len());
+        String::from_utf8(bytes)
+            .map(Self)
+            .map_err(|_| ApiError::new(ErrorCode::InvalidRequestBody, "the body is not UTF-8"))
+    }
+}
+
+/// No content type is taken as JSON: the published clients differ.
+fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let essence = value.as_bytes().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    let is_json = essence.eq_ignore_ascii_case(b"application/json")
+        || (essence.len() > 5 && essence[essence.len() - 5..].eq_ignore_ascii_case(b"+json"));
+    if is_json {
+        return Ok(());
+    }
+    Err(ApiError::new(ErrorCode::UnsupportedMediaType, "content-type: expected application/json"))
+}
+
+async fn read_bounded(headers: &HeaderMap, mut body: Body, bytes_max: usize) -> Result<Vec<u8>, ApiError> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > bytes_max) {
+        // With `Expect: 100-continue` the caller waits for our word and sends nothing.
+        if !headers.contains_key(header::EXPECT) {
+            drain(body).await;
+        }
+        return Err(too_large(bytes_max));
+    }
+    let mut bytes = Vec::with_capacity(announced.unwrap_or(4096));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::new(ErrorCode::InvalidRequestBody, "the body broke off"))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if bytes.len() + data.len() > bytes_max {
+            drain(body).await;
+            return Err(too_large(bytes_max));
+        }
+        bytes.extend_from_slice(data);
+    }
+    Ok(bytes)
+}
+
+async fn drain(mut body: Body) {
+    let reading = async {
+        let mut left = DRAIN_BYTES_MAX;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len()));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Late or not, the answer is the same.
+    let _ = tokio::time::timeout(DRAIN_TIME_MAX, reading).await;
+}
+
+fn too_large(bytes_max: usize) -> ApiError {
+    ApiError::new(ErrorCode::PayloadTooLarge, format!("the body is larger than {bytes_max} bytes"))
+}
+
+/// Says which member of `text` an error stands in, as far as its position tells.
+fn explain(text: &str, error: &serde_json::Error) -> ApiError {
+    let full = error.to_string();
+    let problem = full.rsplit_once(" at line ").map_or(full.as_str(), |(problem, _)| problem);
+    if !error.is_data() {
+        return ApiError::new(ErrorCode::InvalidRequestBody, format!("the body is not JSON: {full}"));
+    }
+    if let Some(rest) = problem.strip_prefix("missing field `") {
+        let field = rest.trim_end_matches('`');
+        return ApiError::new(ErrorCode::MissingRequiredField, format!("{field} is missing"));
+    }
+    match member_before(text, error.line(), error.column()) {
+        Some(field) => ApiError::invalid(field, problem),
+        None => ApiError::new(ErrorCode::InvalidFieldValue, problem),
+    }
+}
+
+/// The last member name that begins before a position (1-based line, column in bytes).
+fn member_before(text: &str, line: usize, column: usize) -> Option<&str> {
+    let line_start: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    let mut before = text.get(..(line_start + column).min(text.len()))?;
+    loop {
+        let colon = before.rfind(':')?;
+        before = &before[..colon];
+        if let Some(quoted) = before.trim_end().strip_suffix('"') {
+            return quoted.rfind('"').map(|open| &quoted[open + 1..]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use ves_wire::keys::RegisterKeyRequest;
+
+    fn message<T: DeserializeOwned + std::fmt::Debug>(text: &str) -> (ErrorCode, String) {
+        let error = JsonText(text.to_owned()).read::<T>().unwrap_err();
+        (error.code(), format!("{error:?}"))
+    }
+
+    #[test]
+    fn an_error_names_its_member() {
+        let id = "00000000-0000-0000-0000-000000000001";
+        let text = format!("{{\n \"tenantId\":\"{id}\", \"agentId\":\"{id}\",\n \"publicKey\" : \"abc:d\"}}");
+        let (code, said) = message::<RegisterKeyRequest>(&text);
+        assert_eq!(code, ErrorCode::InvalidFieldValue);
+        assert!(said.contains("publicKey: "), "{said}");
+        let (code, said) = message::<RegisterKeyRequest>("{}");
+        assert_eq!(code, ErrorCode::MissingRequiredField);
+        assert!(said.contains("tenantId is missing"), "{said}");
+        assert_eq!(message::<RegisterKeyRequest>("{").0, ErrorCode::InvalidRequestBody);
+        #[derive(Debug, Deserialize)]
+        struct Never {}
+        assert_eq!(message::<Never>("7").0, ErrorCode::InvalidFieldValue);
+    }
+}

@@ -1,0 +1,184 @@
+//! Who calls, and what they may do (sections 1.2 and 1.3).
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use stateset_sequencer::ApiKeyRecord;
+use ves::{AgentId, Digest, StoreId, StreamKey, TenantId};
+use ves_wire::error::ErrorCode;
+
+use crate::access::{KEY_PREFIX, key_hash};
+use crate::config::AuthMode;
+use crate::error::ApiError;
+use crate::router::App;
+
+/// What a route asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Permission {
+    Read,
+    Write,
+    Admin,
+}
+
+/// The one who sent the request, from its API key.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub tenant_id: TenantId,
+    /// Empty: every store of the tenant.
+    pub store_ids: Vec<StoreId>,
+    pub agent_id: Option<AgentId>,
+    pub can_read: bool,
+    pub can_write: bool,
+    pub can_admin: bool,
+    pub rate_limit: Option<u32>,
+    key_hash: Digest,
+}
+
+impl Caller {
+    fn of(record: ApiKeyRecord) -> Self {
+        Self {
+            tenant_id: record.tenant_id,
+            store_ids: record.store_ids,
+            agent_id: record.agent_id,
+            can_read: record.can_read || record.can_admin,
+            can_write: record.can_write || record.can_admin,
+            can_admin: record.can_admin,
+            rate_limit: record.rate_limit,
+            key_hash: record.key_hash,
+        }
+    }
+
+    /// Admin of every tenant.
+    fn bootstrap() -> Self {
+        Self {
+            tenant_id: TenantId::from_bytes([0; 16]),
+            store_ids: Vec::new(),
+            agent_id: None,
+            can_read: true,
+            can_write: true,
+            can_admin: true,
+            rate_limit: None,
+            key_hash: Digest::ZERO,
+        }
+    }
+
+    /// Admin with the nil tenant: every tenant and store.
+    pub fn is_bootstrap(&self) -> bool {
+        self.can_admin && self.tenant_id.is_nil()
+    }
+
+    /// The right itself, before the object is known.
+    pub fn require_right(&self, permission: Permission) -> Result<(), ApiError> {
+        let (granted, name) = match permission {
+            Permission::Read => (self.can_read, "read"),
+            Permission::Write => (self.can_write, "write"),
+            Permission::Admin => (self.can_admin, "admin"),
+        };
+        if granted {
+            return Ok(());
+        }
+        Err(ApiError::forbidden(format!("{name} permission is required")))
+    }
+
+    pub fn require_tenant(&self, permission: Permission, tenant_id: &TenantId) -> Result<(), ApiError> {
+        self.require_right(permission)?;
+        if self.is_bootstrap() || self.tenant_id == *tenant_id {
+            return Ok(());
+        }
+        Err(ApiError::forbidden("Tenant access denied"))
+    }
+
+    pub fn require(&self, permission: Permission, stream: &StreamKey) -> Result<(), ApiError> {
+        self.require_tenant(permission, &stream.tenant_id)?;
+        if self.may_enter(&stream.store_id) {
+            return Ok(());
+        }
+        Err(ApiError::forbidden("Store access denied"))
+    }
+
+    /// Whether the caller's stores include this one.
+    pub fn may_enter(&self, store_id: &StoreId) -> bool {
+        self.is_bootstrap()
+            || store_id.is_nil()
+            || self.store_ids.is_empty()
+            || self.store_ids.contains(store_id)
+    }
+
+    /// A key that is bound to an agent speaks for no other.
+    pub fn require_agent(&self, agent_id: &AgentId) -> Result<(), ApiError> {
+        if self.agent_id.is_none_or(|own| own == *agent_id) {
+            return Ok(());
+        }
+        Err(ApiError::forbidden("Agent mismatch"))
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let caller = match identify(&parts.headers, app) {
+            Ok(caller) => caller,
+            Err(_) if app.config.auth == AuthMode::Disabled => Self::bootstrap(),
+            Err(error) => return Err(error),
+        };
+        app.rates.admit(&caller.tenant_id, &caller.key_hash, caller.rate_limit, app.sequencer.now())?;
+        Ok(caller)
+    }
+}
+
+fn identify(headers: &HeaderMap, app: &App) -> Result<Caller, ApiError> {
+    let key = api_key(headers)?;
+    let record = app.sequencer.api_key(&key_hash(key)).filter(|record| record.active);
+    record
+        .map(Caller::of)
+        .ok_or_else(|| ApiError::new(ErrorCode::InvalidApiKey, "the API key is unknown or revoked"))
+}
+
+/// The key text, from `Authorization` or else `X-Api-Key` (section 1.2).
+fn api_key(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let Some(value) = headers.get(header::AUTHORIZATION).or_else(|| headers.get("x-api-key")) else {
+        let message = "send an API key: authorization: ApiKey ss_…, or x-api-key: ss_…";
+        return Err(ApiError::new(ErrorCode::AuthRequired, message));
+    };
+    let refused = |code, message: &str| Err(ApiError::new(code, message));
+    let Ok(text) = value.to_str() else {
+        return refused(ErrorCode::InvalidApiKey, "the credential is not ASCII");
+    };
+    let (scheme, key) = text.split_once(' ').unwrap_or(("", text));
+    let key = key.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return refused(ErrorCode::InvalidToken, "bearer tokens are not enabled here, use an API key");
+    }
+    if !(scheme.is_empty() || scheme.eq_ignore_ascii_case("apikey")) {
+        return refused(ErrorCode::AuthRequired, "the authorization scheme is not ApiKey");
+    }
+    if !key.starts_with(KEY_PREFIX) {
+        return refused(ErrorCode::InvalidApiKey, "an API key starts with ss_");
+    }
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn read(pairs: &[(&'static str, &'static str)]) -> Result<String, ErrorCode> {
+        let headers = pairs.iter().map(|(n, v)| (n.parse().unwrap(), HeaderValue::from_static(v))).collect();
+        api_key(&headers).map(str::to_owned).map_err(|error| error.code())
+    }
+
+    #[test]
+    fn three_header_forms_carry_a_key_and_authorization_comes_first() {
+        for form in ["ApiKey ss_a", "apikey ss_a", "ss_a"] {
+            assert_eq!(read(&[("authorization", form)]), Ok("ss_a".to_owned()));
+            assert_eq!(read(&[("x-api-key", form)]), Ok("ss_a".to_owned()));
+        }
+        assert_eq!(read(&[("x-api-key", "ss_b"), ("authorization", "ss_a")]), Ok("ss_a".to_owned()));
+        assert_eq!(read(&[]), Err(ErrorCode::AuthRequired));
+        assert_eq!(read(&[("authorization", "Basic abc")]), Err(ErrorCode::AuthRequired));
+        assert_eq!(read(&[("authorization", "Bearer ss_a")]), Err(ErrorCode::InvalidToken));
+        assert_eq!(read(&[("authorization", "ApiKey sk_a")]), Err(ErrorCode::InvalidApiKey));
+    }
+}

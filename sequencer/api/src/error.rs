@@ -1,0 +1,139 @@
+//! The one error form (section 1.4). A handler returns [`ApiError`]; the outermost layer writes it, since only that
+//! layer knows the request id.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use stateset_sequencer::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError};
+use ves_wire::error::{ErrorBody, ErrorCode, ErrorDetail};
+use ves_wire::ingest::RequestError;
+
+/// Seconds after which a caller may try again when the service could not take its request.
+const UNAVAILABLE_RETRY_S: u32 = 1;
+
+/// A refusal on its way to the caller.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiError(Box<Refusal>);
+
+#[derive(Debug, Clone)]
+struct Refusal {
+    code: ErrorCode,
+    message: String,
+    resource_id: Option<String>,
+    retry_after: Option<u32>,
+}
+
+impl ApiError {
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self(Box::new(Refusal { code, message: message.into(), resource_id: None, retry_after: None }))
+    }
+    pub fn invalid(field: &str, problem: impl std::fmt::Display) -> Self {
+        Self::new(ErrorCode::InvalidFieldValue, format!("{field}: {problem}"))
+    }
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InsufficientPermissions, message)
+    }
+    /// Names the object that was asked for.
+    pub fn about(mut self, id: impl std::fmt::Display) -> Self {
+        self.0.resource_id = Some(id.to_string());
+        self
+    }
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.0.retry_after = Some(seconds);
+        self
+    }
+    pub fn code(&self) -> ErrorCode {
+        self.0.code
+    }
+
+    /// Logs what happened and tells the caller only that something did.
+    pub fn internal(problem: impl std::fmt::Display) -> Self {
+        tracing::error!(%problem, "request failed inside");
+        Self::new(ErrorCode::InternalError, "the request failed inside the service; its log says why")
+    }
+
+    /// The response, with everything but the general headers.
+    pub fn render(self, request_id: &str) -> Response {
+        let Refusal { code, message, resource_id, retry_after } = *self.0;
+        let mut detail = ErrorDetail::new(code, message);
+        detail.request_id = Some(request_id.to_owned());
+        detail.resource_id = resource_id;
+        detail.retry_after = retry_after;
+        let text = serde_json::to_string(&ErrorBody { error: detail }).unwrap_or_default();
+        let mut response = Response::new(Body::from(text));
+        *response.status_mut() =
+            StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert("x-error-code", HeaderValue::from_static(code.text()));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if code.status() == 401 {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey"));
+        }
+        response
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// An empty response that carries the error to the outermost layer.
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() =
+            StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The code of a kind, where a route has none of its own. Unavailable and internal errors say nothing of the store.
+fn of_kind(kind: ErrorKind, problem: &dyn std::fmt::Display) -> ApiError {
+    let code = match kind {
+        ErrorKind::NotFound => ErrorCode::ResourceNotFound,
+        ErrorKind::Conflict => ErrorCode::AlreadyExists,
+        ErrorKind::Invalid => ErrorCode::InvalidFieldValue,
+        ErrorKind::Unauthenticated => ErrorCode::AuthRequired,
+        ErrorKind::Forbidden => ErrorCode::InsufficientPermissions,
+        ErrorKind::Unavailable => {
+            tracing::warn!(%problem, "request refused, service unavailable");
+            let message = "the event store takes no writes now; nothing was changed";
+            return ApiError::new(ErrorCode::ServiceUnavailable, message).retry_after(UNAVAILABLE_RETRY_S);
+        }
+        ErrorKind::Internal => return ApiError::internal(problem),
+    };
+    ApiError::new(code, problem.to_string())
+}
+
+impl From<ServiceError> for ApiError {
+    fn from(error: ServiceError) -> Self {
+        of_kind(error.kind(), &error)
+    }
+}
+impl From<CommitFailure> for ApiError {
+    fn from(error: CommitFailure) -> Self {
+        of_kind(error.kind(), &error)
+    }
+}
+impl From<ProofFailure> for ApiError {
+    fn from(error: ProofFailure) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound => Self::new(ErrorCode::BatchNotFound, error.to_string()),
+            kind => of_kind(kind, &error),
+        }
+    }
+}
+impl From<RegisterError> for ApiError {
+    fn from(error: RegisterError) -> Self {
+        match (&error, error.kind()) {
+            (RegisterError::PublicKey(_), _) => Self::new(ErrorCode::InvalidPublicKey, error.to_string()),
+            (_, ErrorKind::NotFound) => Self::new(ErrorCode::AgentKeyNotFound, error.to_string()),
+            (_, kind) => of_kind(kind, &error),
+        }
+    }
+}
+impl From<RequestError> for ApiError {
+    fn from(error: RequestError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}

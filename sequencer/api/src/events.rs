@@ -1,0 +1,134 @@
+//! Reading a stream (sections 3.6 and 3.12): pages of events, one event, the head.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+use stateset_sequencer::StoredEvent;
+use ves::{EventId, SequenceNumber, StoreId, StreamKey, TenantId};
+use ves_wire::error::ErrorCode;
+use ves_wire::events::{EventsPageWriter, HeadBody, LatestCommitment, write_event};
+
+use crate::caller::{Caller, Permission};
+use crate::error::ApiError;
+use crate::frame::{json, json_text};
+use crate::params::{Params, Segments, StreamParams, page_limit};
+use crate::router::App;
+
+const PAGE_EVENTS_DEFAULT: usize = 100;
+const PAGE_EVENTS_MAX: usize = 1000;
+/// Stores that a read by id looks through when none is named.
+const STORES_SEARCHED_MAX: usize = 16;
+
+#[derive(Deserialize)]
+pub(crate) struct PageParams {
+    tenant_id: TenantId,
+    store_id: StoreId,
+    #[serde(default)]
+    from: u64,
+    limit: Option<usize>,
+}
+
+/// `GET /api/v1/ves/events`
+pub(crate) async fn page(
+    State(app): State<App>,
+    caller: Caller,
+    Params(params): Params<PageParams>,
+) -> Result<Response, ApiError> {
+    let stream = StreamKey { tenant_id: params.tenant_id, store_id: params.store_id };
+    caller.require(Permission::Read, &stream)?;
+    let limit = page_limit(params.limit, PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX)?;
+    let from = params.from.max(1);
+    if from > SequenceNumber::MAX.get() {
+        return Err(ApiError::invalid("from", "is beyond any sequence number"));
+    }
+    let stored = app.sequencer.events(&stream, SequenceNumber(from), limit).await?;
+    // Read after the events, so that the head is never behind them.
+    let head = app.sequencer.head(&stream).head_sequence;
+    let bytes = stored.iter().map(|event| event.body.len() * 2 + 1024).sum();
+    let mut page = EventsPageWriter::new(bytes);
+    for event in &stored {
+        let (envelope, _) = event.envelope().map_err(ApiError::internal)?;
+        page.push(&envelope, &app.sequencer.receipt_of(stream, event)?);
+    }
+    let next = stored.last().map_or(from, |last| last.sequence_number.get() + 1);
+    Ok(json_text(page.finish(head, SequenceNumber(next))))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct EventParams {
+    /// The caller's own when left out.
+    tenant_id: Option<TenantId>,
+    /// Needed only where two stores hold the id (decision 12).
+    store_id: Option<StoreId>,
+}
+
+/// `GET /api/v1/ves/events/{event_id}`
+pub(crate) async fn one(
+    State(app): State<App>,
+    caller: Caller,
+    segments: Segments,
+    Params(params): Params<EventParams>,
+) -> Result<Response, ApiError> {
+    let event_id: EventId = segments.get("event_id", "a UUID")?;
+    let tenant_id = match params.tenant_id {
+        Some(tenant_id) => tenant_id,
+        None if caller.is_bootstrap() => {
+            return Err(ApiError::new(ErrorCode::MissingRequiredField, "tenant_id is missing in the query"));
+        }
+        None => caller.tenant_id,
+    };
+    caller.require_tenant(Permission::Read, &tenant_id)?;
+    let streams = match params.store_id {
+        Some(store_id) => vec![StreamKey { tenant_id, store_id }],
+        None => readable_streams(&app, &caller, tenant_id)?,
+    };
+    let mut found: Option<(StreamKey, StoredEvent)> = None;
+    for stream in streams {
+        caller.require(Permission::Read, &stream)?;
+        let Some(event) = app.sequencer.event(&stream, &event_id).await? else { continue };
+        if found.replace((stream, event)).is_some() {
+            return Err(store_needed("two stores hold this event id"));
+        }
+    }
+    let Some((stream, event)) = found else {
+        return Err(ApiError::new(ErrorCode::EventNotFound, "the event is unknown").about(event_id));
+    };
+    let (envelope, _) = event.envelope().map_err(ApiError::internal)?;
+    let mut text = String::with_capacity(event.body.len() * 2 + 1024);
+    write_event(&mut text, &envelope, &app.sequencer.receipt_of(stream, &event)?);
+    Ok(json_text(text))
+}
+
+fn readable_streams(app: &App, caller: &Caller, tenant_id: TenantId) -> Result<Vec<StreamKey>, ApiError> {
+    let mut streams = app.sequencer.streams();
+    streams.retain(|stream| stream.tenant_id == tenant_id && caller.may_enter(&stream.store_id));
+    if streams.len() > STORES_SEARCHED_MAX {
+        return Err(store_needed("the tenant has many stores"));
+    }
+    Ok(streams)
+}
+
+fn store_needed(why: &str) -> ApiError {
+    ApiError::new(ErrorCode::MissingRequiredField, format!("store_id is missing in the query: {why}"))
+}
+
+/// `GET /api/v1/ves/head`
+pub(crate) async fn head(
+    State(app): State<App>,
+    caller: Caller,
+    Params(params): Params<StreamParams>,
+) -> Result<Response, ApiError> {
+    let stream = params.stream();
+    caller.require(Permission::Read, &stream)?;
+    let head = app.sequencer.head(&stream);
+    json(&HeadBody {
+        head_sequence: head.head_sequence,
+        state_root: head.state_root,
+        latest_commitment: head.latest_commitment.as_ref().map(|commitment| LatestCommitment {
+            batch_id: commitment.batch_id,
+            state_root: Some(commitment.new_state_root),
+            sequence_end: Some(commitment.sequence_end),
+            issued_at: None,
+        }),
+    })
+}

@@ -1,0 +1,113 @@
+//! What surrounds every request: its id, its time limit, the general headers (section 1.5), the error form.
+
+use std::cell::RefCell;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+use ves_wire::error::ErrorCode;
+
+use crate::error::ApiError;
+use crate::router::App;
+
+/// Longest request id that is echoed, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The outermost layer.
+pub(crate) async fn frame(State(app): State<App>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request_id(request.headers());
+    let mut response = match tokio::time::timeout(app.config.request_time_max, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::new(ErrorCode::Timeout, "the request took too long").into_response(),
+    };
+    if response.status().is_client_error() || response.status().is_server_error() {
+        let error = response.extensions_mut().remove::<ApiError>().unwrap_or_else(|| of_status(&response));
+        app.metrics.refused(error.code());
+        let allow = response.headers_mut().remove(header::ALLOW);
+        response = error.render(id.to_str().unwrap_or_default());
+        if let Some(allow) = allow {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+    }
+    app.metrics.answered(response.status(), started.elapsed());
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// For refusals that the web framework makes itself.
+fn of_status(response: &Response) -> ApiError {
+    match response.status().as_u16() {
+        404 => ApiError::new(ErrorCode::ResourceNotFound, "no such route"),
+        405 => ApiError::new(ErrorCode::MethodNotAllowed, "the route has other methods"),
+        400..=499 => ApiError::new(ErrorCode::InvalidRequestBody, "the request can't be read"),
+        status => ApiError::internal(format_args!("status {status} without an error")),
+    }
+}
+
+/// The request's own id if it is printable ASCII of bounded length, else a fresh UUID.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let sent = headers.get(REQUEST_ID).filter(|value| {
+        let bytes = value.as_bytes();
+        (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(|b| (0x20..=0x7e).contains(b))
+    });
+    sent.cloned().unwrap_or_else(fresh_id)
+}
+
+/// A random UUID; the random bytes of 64 ids are drawn at a time.
+fn fresh_id() -> HeaderValue {
+    thread_local! {
+        static DRAWN: RefCell<([u8; 1024], usize)> = const { RefCell::new(([0; 1024], 1024)) };
+    }
+    let bytes = DRAWN.with_borrow_mut(|(bytes, used)| {
+        if *used == bytes.len() {
+            // An id is a name, not a secret: without random bytes it is merely less unique.
+            let _ = getrandom::fill(bytes);
+            *used = 0;
+        }
+        *used += 16;
+        <[u8; 16]>::try_from(&bytes[*used - 16..*used]).expect("16 bytes")
+    });
+    let mut buffer = uuid::Uuid::encode_buffer();
+    let text = uuid::Builder::from_random_bytes(bytes).into_uuid().hyphenated().encode_lower(&mut buffer);
+    HeaderValue::from_str(text).expect("a UUID is ASCII")
+}
+
+/// A 200 answer of small size.
+pub(crate) fn json(body: &impl Serialize) -> Result<Response, ApiError> {
+    serde_json::to_string(body).map(json_text).map_err(ApiError::internal)
+}
+
+/// A 200 answer whose JSON was written by hand.
+pub(crate) fn json_text(text: String) -> Response {
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_printable_id_of_bounded_length_is_echoed() {
+        let echoed = |id: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_bytes(id).unwrap());
+            request_id(&headers).as_bytes() == id
+        };
+        assert!(echoed(b"order 17/retry-2"));
+        assert!(echoed(&[b'a'; 128]));
+        assert!(!echoed(&[b'a'; 129]) && !echoed(b"") && !echoed("é".as_bytes()) && !echoed(b"a\tb"));
+        assert_ne!(fresh_id(), fresh_id());
+    }
+}

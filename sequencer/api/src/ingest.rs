@@ -1,0 +1,56 @@
+//! `POST /api/v1/ves/events/ingest`: shape, right, work, answer.
+
+use std::time::Instant;
+
+use axum::extract::State;
+use axum::response::Response;
+use stateset_sequencer::{EventResult, Sequencer};
+use ves::{BatchId, SequenceNumber};
+use ves_wire::ingest::{IngestRequest, Outcome, parse, write_answer};
+
+use crate::body::JsonText;
+use crate::caller::{Caller, Permission};
+use crate::error::ApiError;
+use crate::frame::json_text;
+use crate::router::App;
+
+pub(crate) async fn ingest(
+    State(app): State<App>,
+    caller: Caller,
+    body: JsonText,
+) -> Result<Response, ApiError> {
+    let started = Instant::now();
+    caller.require_right(Permission::Write)?;
+    let request = parse(&body.0, &app.limits)?;
+    caller.require_agent(&request.agent_id)?;
+    let count = request.events.len();
+    let answer = admit(&app.sequencer, &caller, request).await?;
+    app.metrics.ingested(count, started.elapsed());
+    Ok(json_text(answer))
+}
+
+async fn admit(
+    sequencer: &Sequencer,
+    caller: &Caller,
+    request: IngestRequest<'_>,
+) -> Result<String, ApiError> {
+    let Some(stream) = request.stream else {
+        // No event names a stream, so each was refused for that at least; nothing reaches the service.
+        let refused = request.events.iter().map(|event| match event {
+            Ok(_) => unreachable!("a decoded event names its stream"),
+            Err(undecodable) => {
+                Outcome::Rejected { event_id: undecodable.event_id, rejection: &undecodable.rejection }
+            }
+        });
+        let batch_id = uuid::Uuid::nil();
+        return Ok(write_answer(BatchId(batch_id), SequenceNumber::ZERO, refused));
+    };
+    caller.require(Permission::Write, &stream)?;
+    let outcome = sequencer.ingest(stream, request.events).await?;
+    let outcomes = outcome.results.iter().map(|result| match result {
+        EventResult::Accepted(receipt) => Outcome::Accepted(receipt),
+        EventResult::Replayed(receipt) => Outcome::Replayed(receipt),
+        EventResult::Rejected { event_id, rejection } => Outcome::Rejected { event_id: *event_id, rejection },
+    });
+    Ok(write_answer(outcome.batch_id, outcome.head_sequence, outcomes))
+}

@@ -1,0 +1,81 @@
+//! Health, readiness, and who this sequencer is (section 3.11). No credential is needed.
+
+use std::time::Instant;
+
+use axum::extract::State;
+use axum::response::Response;
+use ves_wire::operations::{DatabaseBody, HealthBody, PoolBody, ReadyBody, SequencerBody, SequencerKeyBody};
+use ves_wire::receipt::SIGNATURE_ED25519;
+use ves_wire::{ErrorCode, Hex, Rfc3339};
+
+use crate::error::ApiError;
+use crate::frame::json;
+use crate::router::App;
+
+/// `GET /health`
+pub(crate) async fn health(State(app): State<App>) -> Result<Response, ApiError> {
+    json(&HealthBody {
+        status: "healthy".to_owned(),
+        service: "stateset-sequencer".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        timestamp: Rfc3339(app.sequencer.now()),
+    })
+}
+
+/// `GET /ready`: asks the store.
+pub(crate) async fn ready(State(app): State<App>) -> Result<Response, ApiError> {
+    let (sequencer, started) = (app.sequencer.clone(), Instant::now());
+    let asked = tokio::task::spawn_blocking(move || sequencer.ready()).await.map_err(ApiError::internal)?;
+    if let Err(problem) = asked {
+        tracing::warn!(%problem, "not ready");
+        return Err(
+            ApiError::new(ErrorCode::ServiceUnavailable, "the event store can't be used now").retry_after(1)
+        );
+    }
+    let (active, max) = (app.sequencer.metrics().queue_events, app.config.queue_events_max.max(1) as u64);
+    let percent = 100.0 * active as f64 / max as f64;
+    json(&ReadyBody {
+        status: "ready".to_owned(),
+        database: DatabaseBody {
+            connected: true,
+            response_time_ms: started.elapsed().as_micros() as f64 / 1000.0,
+        },
+        pool: PoolBody {
+            status: pool_status(percent).to_owned(),
+            utilization: format!("{percent:.1}%"),
+            active,
+            idle: max.saturating_sub(active),
+        },
+    })
+}
+
+/// The thresholds of section 9.
+fn pool_status(percent: f64) -> &'static str {
+    match percent {
+        p if p < 50.0 => "healthy",
+        p if p < 80.0 => "moderate",
+        p if p < 95.0 => "stressed",
+        _ => "critical",
+    }
+}
+
+/// `GET /api/v1/ves/sequencer` (ours): the public keys that verify receipts and checkpoints offline.
+pub(crate) async fn sequencer(State(app): State<App>) -> Result<Response, ApiError> {
+    let sequencer = &app.sequencer;
+    json(&SequencerBody {
+        sequencer_id: sequencer.sequencer_id(),
+        signature_alg: SIGNATURE_ED25519.to_owned(),
+        key_version: sequencer.key_version(),
+        public_key: Hex(sequencer.public_key()),
+        keys: sequencer
+            .sequencer_keys()
+            .iter()
+            .map(|key| SequencerKeyBody {
+                key_version: key.key_version,
+                sequencer_id: key.sequencer_id,
+                public_key: Hex(key.public_key),
+                created_at: Rfc3339(key.created_at),
+            })
+            .collect(),
+    })
+}

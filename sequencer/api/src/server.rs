@@ -1,0 +1,107 @@
+//! The listener: HTTP/1.1 and HTTP/2 on one port, bounded, drained on request.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bounds of the listener.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerConfig {
+    /// Connections held at once; the next ones wait in the system's queue.
+    pub connections_max: usize,
+    /// Time a caller has to send the head of a request.
+    pub header_time_max: Duration,
+    /// Time that requests in flight get after the shutdown began.
+    pub drain_time_max: Duration,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            header_time_max: Duration::from_secs(15),
+            drain_time_max: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Wait after a failed accept: it fails when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves `router` until `shutdown` ends, then lets requests in flight finish.
+///
+/// # Errors
+/// [`io::ErrorKind::TimedOut`] when some were cut off at the drain deadline.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    config: ServerConfig,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let room = Arc::new(Semaphore::new(config.connections_max));
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(config.header_time_max);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(config.header_time_max);
+    let connections = Connections { builder, router, graceful: GracefulShutdown::new() };
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &room) => accepted,
+        };
+        match accepted {
+            Ok((stream, permit)) => connections.open(stream, permit),
+            Err(problem) => {
+                tracing::warn!(%problem, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    match tokio::time::timeout(config.drain_time_max, connections.graceful.shutdown()).await {
+        Ok(()) => Ok(()),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "requests were cut off at the drain deadline")),
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    // A receipt is one small write: it must not wait for more.
+    stream.set_nodelay(true)?;
+    Ok((stream, permit))
+}
+
+struct Connections {
+    builder: auto::Builder<TokioExecutor>,
+    router: Router,
+    graceful: GracefulShutdown,
+}
+
+impl Connections {
+    fn open(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+        let (builder, watcher) = (self.builder.clone(), self.graceful.watcher());
+        let service = TowerToHyperService::new(self.router.clone());
+        tokio::spawn(async move {
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            // A caller that breaks off is the caller's business.
+            if let Err(problem) = watcher.watch(connection).await {
+                tracing::debug!(%problem, "a connection ended early");
+            }
+            drop(permit);
+        });
+    }
+}

@@ -1,0 +1,88 @@
+//! Through real sockets: both protocols on one port, refusals that reach a writing caller, draining.
+
+use std::time::Duration;
+
+use stateset_fixtures::{Agent, plain_event, stream};
+use stateset_sequencer_api::{ServerConfig, serve};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use ves_wire::ingest::write_request;
+
+use crate::world::{ADMIN, INGEST, World};
+
+struct Server {
+    address: std::net::SocketAddr,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<std::io::Result<()>>,
+}
+
+async fn start(world: &World) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (stop, stopped) = oneshot::channel::<()>();
+    let config = ServerConfig { drain_time_max: Duration::from_secs(5), ..ServerConfig::default() };
+    let running = tokio::spawn(serve(listener, world.router.clone(), config, async {
+        // A dropped sender stops the server too.
+        let _ = stopped.await;
+    }));
+    Server { address, stop, running }
+}
+
+/// Writes a whole request, then reads the answer to its end.
+async fn exchange(server: &Server, head: &str, body: &[u8]) -> String {
+    let mut stream = TcpStream::connect(server.address).await.expect("connects");
+    let head = format!(
+        "{head}\r\nhost: x\r\nx-api-key: {ADMIN}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.expect("writes its head");
+    stream.write_all(body).await.expect("writes its body");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("reads the answer");
+    String::from_utf8(answer).expect("UTF-8")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signed_event_goes_in_and_the_server_drains() {
+    let (world, stream) = (World::new().await, stream(1));
+    let agent = Agent::new(&stream, 1);
+    world.register(&agent).await;
+    let server = start(&world).await;
+    let body = write_request(agent.agent_id, &[plain_event(&agent, &stream, 1)]);
+    let answer = exchange(&server, &format!("POST {INGEST} HTTP/1.1"), body.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"eventsAccepted\":1"), "{answer}");
+
+    let refused = exchange(&server, &format!("POST {INGEST} HTTP/1.1"), &vec![b' '; (10 << 20) + 1]).await;
+    assert!(refused.starts_with("HTTP/1.1 413 ") && refused.contains("PAYLOAD_TOO_LARGE"), "{refused}");
+
+    // An idle kept-alive connection does not hold the shutdown up.
+    let mut idle = TcpStream::connect(server.address).await.expect("connects");
+    idle.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("writes");
+    let mut first = [0u8; 12];
+    idle.read_exact(&mut first).await.expect("reads");
+    assert_eq!(&first, b"HTTP/1.1 200");
+    server.stop.send(()).expect("is running");
+    server.running.await.expect("no panic").expect("drained in time");
+    assert!(TcpStream::connect(server.address).await.is_err(), "the port is closed");
+    world.sequencer.clone().shutdown().await;
+    world.post(INGEST, &body).await.refused(503, "SERVICE_UNAVAILABLE");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http_2_is_spoken_with_prior_knowledge() {
+    let world = World::new().await;
+    let server = start(&world).await;
+    let stream = TcpStream::connect(server.address).await.expect("connects");
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(executor, io).await.expect("an HTTP/2 server");
+    tokio::spawn(connection);
+    let request =
+        hyper::Request::get(format!("http://{}/health", server.address)).body(axum::body::Body::empty());
+    let response = sender.send_request(request.expect("a request")).await.expect("an answer");
+    assert_eq!((response.status().as_u16(), response.version()), (200, hyper::Version::HTTP_2));
+    assert!(response.headers().contains_key("x-request-id"));
+}
