@@ -141,12 +141,17 @@ impl SignedCheckpoint {
     /// # Errors
     /// [`CheckpointError::OtherKey`] when no line names this sequencer and key, [`CheckpointError::InvalidSignature`]
     /// when one does and does not verify.
-    pub fn verify(&self, sequencer_id: &SequencerId, key: &PublicKey) -> Result<&Checkpoint, CheckpointError> {
+    pub fn verify(
+        &self,
+        sequencer_id: &SequencerId,
+        key: &PublicKey,
+    ) -> Result<&Checkpoint, CheckpointError> {
         let name = sequencer_id.to_string();
         let hash = key_hash(&name, key.as_bytes());
         let is_ours = |line: &&NoteSignature| line.name == name && line.key_hash == hash;
         let line = self.signatures.iter().find(is_ours).ok_or(CheckpointError::OtherKey)?;
-        let signature = line.signature.as_slice().try_into().map_err(|_| CheckpointError::InvalidSignature)?;
+        let signature =
+            line.signature.as_slice().try_into().map_err(|_| CheckpointError::InvalidSignature)?;
         if key.verify(self.checkpoint.body().as_bytes(), signature) {
             Ok(&self.checkpoint)
         } else {
@@ -158,7 +163,9 @@ impl SignedCheckpoint {
 /// `body` is without its last line end.
 fn parse_body(body: &str) -> Result<Checkpoint, CheckpointError> {
     let mut lines = body.split('\n');
-    let (Some(origin), Some(size), Some(root), None) = (lines.next(), lines.next(), lines.next(), lines.next()) else {
+    let (Some(origin), Some(size), Some(root), None) =
+        (lines.next(), lines.next(), lines.next(), lines.next())
+    else {
         return Err(CheckpointError::Body);
     };
     if origin.is_empty() || origin.chars().any(char::is_control) {
@@ -218,7 +225,8 @@ mod tests {
     }
 
     fn checkpoint(size: u64, root: [u8; 32]) -> Checkpoint {
-        let stream = StreamKey { tenant_id: TenantId::from_bytes([1; 16]), store_id: StoreId::from_bytes([2; 16]) };
+        let stream =
+            StreamKey { tenant_id: TenantId::from_bytes([1; 16]), store_id: StoreId::from_bytes([2; 16]) };
         Checkpoint::for_stream(&stream, size, Digest(root))
     }
 
@@ -261,7 +269,10 @@ mod tests {
         let note = SignedCheckpoint::parse(&good.sign(&id, &key).unwrap()).unwrap();
         assert_eq!(note.verify(&id, &public), Ok(&good));
         assert_eq!(note.verify(&id, &other_public), Err(CheckpointError::OtherKey));
-        assert_eq!(note.verify(&SequencerId::from_bytes([0x12; 16]), &public), Err(CheckpointError::OtherKey));
+        assert_eq!(
+            note.verify(&SequencerId::from_bytes([0x12; 16]), &public),
+            Err(CheckpointError::OtherKey)
+        );
         let text = checkpoint(6, [3; 32]).sign(&id, &key).unwrap().replacen("\n6\n", "\n5\n", 1);
         let forged = SignedCheckpoint::parse(&text).unwrap();
         assert_eq!(forged.verify(&id, &public), Err(CheckpointError::InvalidSignature));
@@ -275,7 +286,8 @@ mod tests {
         let parsed = SignedCheckpoint::parse(&witnessed).unwrap();
         assert_eq!(parsed.signatures().len(), 2);
         assert!(parsed.verify(&id, &public).is_ok());
-        let crowd = format!("{note}{}", format!("\u{2014} w {}\n", Base64::encode_string(&[9; 8])).repeat(32));
+        let crowd =
+            format!("{note}{}", format!("\u{2014} w {}\n", Base64::encode_string(&[9; 8])).repeat(32));
         assert_eq!(SignedCheckpoint::parse(&crowd), Err(CheckpointError::TooManySignatures));
     }
 

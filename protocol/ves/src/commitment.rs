@@ -102,7 +102,14 @@ impl Commitment {
             padded_leaf_count,
             merkle_root,
             prev_state_root,
-            new_state_root: state_root(&stream_id(&stream), &prev_state_root, &merkle_root, start, end, leaf_count),
+            new_state_root: state_root(
+                &stream_id(&stream),
+                &prev_state_root,
+                &merkle_root,
+                start,
+                end,
+                leaf_count,
+            ),
             sequence_start: start,
             sequence_end: end,
             committed_at,
@@ -172,7 +179,8 @@ mod tests {
     use crate::ids::{StoreId, TenantId};
 
     fn commitment(start: u64, count: u32, prev: Digest) -> Commitment {
-        let stream = StreamKey { tenant_id: TenantId::from_bytes([1; 16]), store_id: StoreId::from_bytes([2; 16]) };
+        let stream =
+            StreamKey { tenant_id: TenantId::from_bytes([1; 16]), store_id: StoreId::from_bytes([2; 16]) };
         let batch = BatchId::from_bytes([3; 16]);
         Commitment::new(batch, stream, prev, SequenceNumber(start), Digest([4; 32]), count, TimestampMs(5))
     }

@@ -18,6 +18,7 @@ use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::scalar::Scalar;
 use ed25519_dalek::Signer as _;
 use sha2::Digest as _;
+use zeroize::Zeroize as _;
 
 pub use table::{BaseTable, KeyTable};
 
@@ -166,7 +167,8 @@ fn scalars(check: &Check<'_>) -> Option<(Scalar, Scalar)> {
     let (r, s) = check.signature.split_at(32);
     let s = Option::<Scalar>::from(Scalar::from_canonical_bytes(s.try_into().ok()?))?;
     let key = check.key.public_key();
-    let digest = sha2::Sha512::new().chain_update(r).chain_update(key.bytes).chain_update(check.message).finalize();
+    let digest =
+        sha2::Sha512::new().chain_update(r).chain_update(key.bytes).chain_update(check.message).finalize();
     Some((s, Scalar::from_bytes_mod_order_wide(&digest.into())))
 }
 
@@ -191,9 +193,9 @@ pub struct SigningKey(ed25519_dalek::SigningKey);
 
 impl SigningKey {
     /// The key of a 32-byte seed (RFC 8032 private key).
-    pub fn from_seed(seed: [u8; 32]) -> Self {
+    pub fn from_seed(mut seed: [u8; 32]) -> Self {
         let key = Self(ed25519_dalek::SigningKey::from_bytes(&seed));
-        zeroize::Zeroize::zeroize(&mut { seed });
+        seed.zeroize();
         key
     }
     pub fn public_key(&self) -> [u8; 32] {

@@ -153,5 +153,25 @@ pub fn to_canonical<T: Serialize + ?Sized>(value: &T) -> Result<String, JsonErro
     if scan::is_canonical(&text) { Ok(text) } else { rewrite::rewrite(&text, false) }
 }
 
+/// Whether more than [`DEPTH_MAX`] arrays and objects are open at once anywhere in `text`, whatever else it is.
+///
+/// For refusing a whole request whose parts are never parsed.
+pub fn is_too_deep(text: &str) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' if depth == DEPTH_MAX => return true,
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests;

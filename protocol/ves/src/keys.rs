@@ -23,8 +23,14 @@ pub enum KeyAlgorithm {
 }
 
 impl KeyAlgorithm {
-    pub const ALL: [Self; 6] =
-        [Self::Ed25519, Self::X25519, Self::MlDsa65, Self::MlKem768, Self::Ed25519MlDsa65, Self::X25519MlKem768];
+    pub const ALL: [Self; 6] = [
+        Self::Ed25519,
+        Self::X25519,
+        Self::MlDsa65,
+        Self::MlKem768,
+        Self::Ed25519MlDsa65,
+        Self::X25519MlKem768,
+    ];
 
     /// The algorithm of this number; 0 (unspecified) reads as Ed25519 (9.3).
     pub fn from_number(number: u64) -> Option<Self> {
@@ -195,7 +201,12 @@ mod tests {
     use super::*;
     use crate::ed25519::SigningKey;
 
-    fn key(valid_from: Option<i64>, valid_to: Option<i64>, revoked_at: Option<i64>, status: KeyStatus) -> AgentKey {
+    fn key(
+        valid_from: Option<i64>,
+        valid_to: Option<i64>,
+        revoked_at: Option<i64>,
+        status: KeyStatus,
+    ) -> AgentKey {
         AgentKey {
             tenant_id: TenantId::from_bytes([1; 16]),
             agent_id: AgentId::from_bytes([2; 16]),
@@ -253,9 +264,15 @@ mod tests {
         assert_eq!(check(bound(&tenant, &agent, 2)), Err(PossessionError));
         assert_eq!(check(bound(&TenantId::from_bytes([9; 16]), &agent, 1)), Err(PossessionError));
         assert_eq!(check(bound(&tenant, &AgentId::from_bytes([9; 16]), 1)), Err(PossessionError));
-        assert_eq!(check(owner.sign(possession_challenge(public.as_bytes()).as_bytes())), Ok(PossessionForm::Unbound));
+        assert_eq!(
+            check(owner.sign(possession_challenge(public.as_bytes()).as_bytes())),
+            Ok(PossessionForm::Unbound)
+        );
         let stranger = SigningKey::from_seed([4; 32]);
-        assert_eq!(check(stranger.sign(possession_challenge(public.as_bytes()).as_bytes())), Err(PossessionError));
+        assert_eq!(
+            check(stranger.sign(possession_challenge(public.as_bytes()).as_bytes())),
+            Err(PossessionError)
+        );
     }
 
     #[test]

@@ -50,16 +50,26 @@ impl LogTree {
     ///
     /// # Errors
     /// [`TileError`]; `OutOfRange` when `last_leaves` has another length.
-    pub fn open<S: TileSource>(size: u64, last_leaves: &[Digest], source: &S) -> Result<Self, TileError<S::Error>> {
+    pub fn open<S: TileSource>(
+        size: u64,
+        last_leaves: &[Digest],
+        source: &S,
+    ) -> Result<Self, TileError<S::Error>> {
         if last_leaves.len() as u64 != size % TILE_WIDTH as u64 {
             return Err(TileError::OutOfRange { asked: last_leaves.len() as u64, size });
+        }
+        if size == 0 {
+            return Ok(Self::new());
         }
         let mut rows = vec![last_leaves.iter().map(log_leaf).collect::<Vec<_>>()];
         let mut nodes = size >> TILE_HEIGHT;
         while nodes > 0 {
             let below = rows.len() as u8 - 1;
             let open = nodes & !(TILE_WIDTH as u64 - 1)..nodes;
-            rows.push(open.map(|index| tile_top(TileId { level: below, index }, source)).collect::<Result<_, _>>()?);
+            rows.push(
+                open.map(|index| tile_top(TileId { level: below, index }, source))
+                    .collect::<Result<_, _>>()?,
+            );
             nodes >>= TILE_HEIGHT;
         }
         Ok(Self { size, rows })
@@ -353,7 +363,8 @@ pub fn verify_consistency(
     }
     let length = LogProofError::Length { found: proof.len() };
     if from == to || from == 0 {
-        let empty = if from == 0 && *from_root != empty_root() { Err(LogProofError::OldRoot) } else { Ok(()) };
+        let empty =
+            if from == 0 && *from_root != empty_root() { Err(LogProofError::OldRoot) } else { Ok(()) };
         let same = if from == to && from_root != to_root { Err(LogProofError::Root) } else { Ok(()) };
         return if proof.is_empty() { empty.and(same) } else { Err(length) };
     }

@@ -9,7 +9,12 @@ use crate::ids::{SequenceNumber, StreamKey};
 pub const PATH_LENGTH_MAX: usize = 64;
 
 /// Leaf of one event (13.1); `agent_signature` is the stored 64-byte field.
-pub fn leaf_hash(stream: &StreamKey, n: SequenceNumber, signing_hash: &Digest, agent_signature: &[u8; 64]) -> Digest {
+pub fn leaf_hash(
+    stream: &StreamKey,
+    n: SequenceNumber,
+    signing_hash: &Digest,
+    agent_signature: &[u8; 64],
+) -> Digest {
     let (tenant, store) = (stream.tenant_id.as_bytes(), stream.store_id.as_bytes());
     hash_pieces(Domain::Leaf, &[tenant, store, &n.get().to_be_bytes(), &signing_hash.0, agent_signature])
 }
@@ -58,7 +63,9 @@ pub fn root(leaves: &[Digest]) -> Digest {
 
 /// The row above `row`, whose nodes stand at `height`; a missing right child is padding.
 pub(crate) fn parents(row: &[Digest], height: usize) -> Vec<Digest> {
-    row.chunks(2).map(|pair| node_hash(&pair[0], &pair.get(1).copied().unwrap_or_else(|| pad_subtree(height)))).collect()
+    row.chunks(2)
+        .map(|pair| node_hash(&pair[0], &pair.get(1).copied().unwrap_or_else(|| pad_subtree(height))))
+        .collect()
 }
 
 /// Path from a leaf to the root (13.3).

@@ -6,9 +6,17 @@ use crate::ids::{EventId, SequenceNumber, SequencerId, StreamKey};
 use crate::time::TimestampMs;
 
 /// What the sequencer signs about one accepted event: the 32 bytes of section 12.
-pub fn receipt_hash(stream: &StreamKey, event_id: &EventId, n: SequenceNumber, signing_hash: &Digest) -> Digest {
+pub fn receipt_hash(
+    stream: &StreamKey,
+    event_id: &EventId,
+    n: SequenceNumber,
+    signing_hash: &Digest,
+) -> Digest {
     let (tenant, store) = (stream.tenant_id.as_bytes(), stream.store_id.as_bytes());
-    hash_pieces(Domain::Receipt, &[tenant, store, event_id.as_bytes(), &n.get().to_be_bytes(), &signing_hash.0])
+    hash_pieces(
+        Domain::Receipt,
+        &[tenant, store, event_id.as_bytes(), &n.get().to_be_bytes(), &signing_hash.0],
+    )
 }
 
 /// What the optional second signature covers (section 22): also time, sequencer and key version.
@@ -97,7 +105,8 @@ mod tests {
     use crate::ids::{StoreId, TenantId};
 
     fn receipt(signing_hash: &Digest) -> Receipt {
-        let stream = StreamKey { tenant_id: TenantId::from_bytes([1; 16]), store_id: StoreId::from_bytes([2; 16]) };
+        let stream =
+            StreamKey { tenant_id: TenantId::from_bytes([1; 16]), store_id: StoreId::from_bytes([2; 16]) };
         let (event_id, sequence_number) = (EventId::from_bytes([3; 16]), SequenceNumber(9));
         Receipt {
             sequencer_id: SequencerId::from_bytes([4; 16]),
@@ -131,7 +140,12 @@ mod tests {
     #[test]
     fn the_extended_hash_covers_what_the_receipt_hash_leaves_out() {
         let hash = |at, id, version| {
-            receipt_hash_extended(&Digest([1; 32]), TimestampMs(at), &SequencerId::from_bytes([id; 16]), version)
+            receipt_hash_extended(
+                &Digest([1; 32]),
+                TimestampMs(at),
+                &SequencerId::from_bytes([id; 16]),
+                version,
+            )
         };
         assert_ne!(hash(1, 1, 1), hash(2, 1, 1));
         assert_ne!(hash(1, 1, 1), hash(1, 2, 1));

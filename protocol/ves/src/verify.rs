@@ -65,8 +65,11 @@ pub fn verify_batch<'a>(
     ring.draw_tables(keys);
 
     let hashes: Vec<Digest> = events.iter().map(Envelope::signing_hash).collect();
-    let mut order: Vec<(usize, usize)> =
-        found.iter().enumerate().filter_map(|(event, key)| key.as_ref().ok().map(|key| (*key, event))).collect();
+    let mut order: Vec<(usize, usize)> = found
+        .iter()
+        .enumerate()
+        .filter_map(|(event, key)| key.as_ref().ok().map(|key| (*key, event)))
+        .collect();
     order.sort_unstable();
     let checks: Vec<(usize, Check<'_>)> = order
         .into_iter()
@@ -81,21 +84,26 @@ pub fn verify_batch<'a>(
         signed[*event] = verdict;
     }
 
-    let outcomes = events.into_iter().zip(hashes).zip(found).zip(signed);
-    outcomes
-        .map(|(((envelope, signing_hash), found), signed)| match (found, signed) {
+    let mut outcomes = Vec::with_capacity(events.len());
+    for (((envelope, signing_hash), found), signed) in events.into_iter().zip(hashes).zip(found).zip(signed) {
+        outcomes.push(match (found, signed) {
             (Err(rejection), _) => Err((envelope, rejection)),
             (Ok(_), false) => Err((envelope, Rejection::InvalidSignature)),
             (Ok(_), true) => Ok(Verified { envelope, signing_hash }),
-        })
-        .collect()
+        });
+    }
+    outcomes
 }
 
 /// [`verify_batch`] of one event.
 ///
 /// # Errors
 /// The [`Rejection`] of the first step that fails.
-pub fn verify_one<'a>(event: Envelope<'a>, keys: &KeyRing, now: TimestampMs) -> Result<Verified<'a>, Rejection> {
+pub fn verify_one<'a>(
+    event: Envelope<'a>,
+    keys: &KeyRing,
+    now: TimestampMs,
+) -> Result<Verified<'a>, Rejection> {
     let outcome = verify_batch(vec![event], keys, now).pop().expect("one event has one outcome");
     outcome.map_err(|(_, rejection)| rejection)
 }

@@ -14,8 +14,8 @@ use ves::ed25519::{Check, CheckKey, KeyTable, PublicKey, PublicKeyError, Signing
 
 /// Group order, little-endian.
 const L: [u8; 32] = [
-    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
 ];
 
 struct Owner {
@@ -32,13 +32,19 @@ static OWNERS: LazyLock<Vec<Owner>> = LazyLock::new(|| {
         let clamped = clamp_integer(expanded[..32].try_into().unwrap());
         let signing = SigningKey::from_seed(seed);
         let public = PublicKey::from_bytes(&signing.public_key()).unwrap();
-        Owner { secret: Scalar::from_bytes_mod_order(clamped), signing, public, table: KeyTable::new(&public) }
+        Owner {
+            secret: Scalar::from_bytes_mod_order(clamped),
+            signing,
+            public,
+            table: KeyTable::new(&public),
+        }
     };
     (1..=3).map(owner).collect()
 });
 
 fn challenge(r: &[u8; 32], owner: &Owner, message: &[u8]) -> Scalar {
-    let hash = Sha512::new().chain_update(r).chain_update(owner.public.as_bytes()).chain_update(message).finalize();
+    let hash =
+        Sha512::new().chain_update(r).chain_update(owner.public.as_bytes()).chain_update(message).finalize();
     Scalar::from_bytes_mod_order_wide(&hash.into())
 }
 
@@ -209,7 +215,11 @@ fn one_bad_signature_changes_no_neighbour() {
     signatures[17][3] ^= 1;
     signatures[44] = join([0xff; 32], [0xff; 32]);
     let checks: Vec<Check<'_>> = (0..100)
-        .map(|i| Check { key: CheckKey::Table(&OWNERS[i % 3].table), message: &messages[i], signature: &signatures[i] })
+        .map(|i| Check {
+            key: CheckKey::Table(&OWNERS[i % 3].table),
+            message: &messages[i],
+            signature: &signatures[i],
+        })
         .collect();
     for (i, verdict) in verify_many(&checks).into_iter().enumerate() {
         assert_eq!(verdict, i != 17 && i != 44, "{i}");
@@ -266,6 +276,9 @@ fn the_published_signatures_are_reproduced() {
         let public = PublicKey::from_bytes(&key.public_key()).unwrap();
         assert!(public.verify(message, &signature));
         let table = KeyTable::new(&public);
-        assert_eq!(verify_many(&[Check { key: CheckKey::Table(&table), message, signature: &signature }]), [true]);
+        assert_eq!(
+            verify_many(&[Check { key: CheckKey::Table(&table), message, signature: &signature }]),
+            [true]
+        );
     }
 }

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 use ves::log::{
-    self, LogTree, consistency_proof, empty_root, inclusion_proof, root_at, verify_consistency, verify_log_inclusion,
+    self, LogTree, consistency_proof, empty_root, inclusion_proof, root_at, verify_consistency,
+    verify_log_inclusion,
 };
 use ves::merkle::{self, InclusionProof, ProofError, verify_inclusion};
 use ves::tiles::{NoTiles, TILE_NODES, TileError, TileMap, batch_inclusion, batch_tiles};
@@ -53,7 +54,8 @@ mod padded {
         }
         let mut rows = vec![row];
         while rows.last().unwrap().len() > 1 {
-            let above = rows.last().unwrap().chunks(2).map(|p| sha(&[b"VES_NODE_V1", &p[0].0, &p[1].0])).collect();
+            let above =
+                rows.last().unwrap().chunks(2).map(|p| sha(&[b"VES_NODE_V1", &p[0].0, &p[1].0])).collect();
             rows.push(above);
         }
         rows
@@ -72,7 +74,8 @@ mod padded {
         for index in indexes {
             let source = Counting::new(&tiles);
             let proof = batch_inclusion(n as u64, index as u64, &source).unwrap();
-            let path: Vec<Digest> = (0..rows.len() - 1).map(|height| rows[height][(index >> height) ^ 1]).collect();
+            let path: Vec<Digest> =
+                (0..rows.len() - 1).map(|height| rows[height][(index >> height) ^ 1]).collect();
             assert_eq!(proof, InclusionProof { leaf_index: index as u64, path });
             assert_eq!(source.reads(), (rows.len() - 1).div_ceil(5));
             assert_eq!(verify_inclusion(&leaves[index], &root, Some(n as u64), &proof), Ok(()));
@@ -311,6 +314,7 @@ mod whole_stream {
         for closed_at in [0, 1, 31, 32, 33, 1023, 1024, 1056, 2047] {
             let (mut kept, tiles) = grow(&entries[..closed_at]);
             let mut opened = LogTree::open(closed_at as u64, last(&entries[..closed_at]), &tiles).unwrap();
+            assert_eq!(opened, kept);
             for entry in &entries[closed_at..] {
                 assert_eq!(opened.push(entry), kept.push(entry));
             }
@@ -328,7 +332,10 @@ mod whole_stream {
         assert!(consistency_proof(&tree, 5, 4, &tiles).is_err());
         assert!(consistency_proof(&tree, 5, 41, &tiles).is_err());
         assert!(LogTree::open(40, &entries[..7], &tiles).is_err());
-        assert_eq!(inclusion_proof(&tree, 3, 40, &NoTiles), Err(TileError::Missing(TileId { level: 0, index: 0 })));
+        assert_eq!(
+            inclusion_proof(&tree, 3, 40, &NoTiles),
+            Err(TileError::Missing(TileId { level: 0, index: 0 }))
+        );
         assert!(verify_log_inclusion(&entries[0], 1, 1, &mth(&entries[..1]), &[]).is_err());
         assert!(verify_consistency(2, 1, &entries[0], &entries[0], &[]).is_err());
     }

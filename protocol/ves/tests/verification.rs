@@ -6,8 +6,8 @@ use ves::ed25519::KeyTable;
 use ves::event::plain_hash;
 use ves::keys::{KEY_TABLES_MAX, TABLE_AFTER_USES};
 use ves::{
-    AgentId, AgentKey, Digest, Envelope, EventId, KeyAlgorithm, KeyId, KeyProblem, KeyRing, KeyStatus, Payload,
-    Rejection, SigningKey, StoreId, StreamKey, TenantId, TimestampMs, verify_batch, verify_one,
+    AgentId, AgentKey, Digest, Envelope, EventId, KeyAlgorithm, KeyId, KeyProblem, KeyRing, KeyStatus,
+    Payload, Rejection, SigningKey, StoreId, StreamKey, TenantId, TimestampMs, verify_batch, verify_one,
 };
 
 const NOW: TimestampMs = TimestampMs(1_000);
@@ -118,7 +118,8 @@ fn spoil(mut event: Envelope<'static>, fault: Fault) -> (Envelope<'static>, Opti
 }
 
 fn ring() -> KeyRing {
-    let revoked = |n| AgentKey { key_id: KeyId(2), public_key: owner(1000).public_key(), ..key(n) }.revoked(NOW);
+    let revoked =
+        |n| AgentKey { key_id: KeyId(2), public_key: owner(1000).public_key(), ..key(n) }.revoked(NOW);
     KeyRing::new((0..4).map(key).chain((0..4).map(revoked)))
 }
 
@@ -162,7 +163,6 @@ fn a_key_gets_its_table_after_enough_uses_and_the_verdicts_stay() {
         assert_eq!(ring.tables(), usize::from(round >= TABLE_AFTER_USES), "{round}");
         assert!(verify_one(event(0, 1), &ring, NOW).is_ok());
         let (bad, expected) = spoil(event(0, 1), Fault::Signature);
-        ring.get(&tenant(), &agent(0), KeyId(1)).unwrap();
         if round >= TABLE_AFTER_USES {
             assert_eq!(verify_one(bad, &ring, NOW).err(), expected);
         }
@@ -232,7 +232,7 @@ fn readers_and_writers_share_the_ring() {
     assert_eq!((ring.len(), ring.tables()), (108, 3));
 }
 
-/// 300 keys used alike: the first to become hot keep their tables; a much hotter one takes a place.
+/// More keys than tables, used alike: the first to become hot keep their tables; a much hotter one takes a place.
 #[test]
 fn tables_are_bounded_and_keys_used_alike_do_not_drive_each_other_out() {
     const { assert!(KEY_TABLES_MAX * KeyTable::BYTES <= 60 << 20) };

@@ -13,11 +13,14 @@ impl Field {
     pub const ZERO: Self = Self([0; 4]);
     pub const ONE: Self = Self([1, 0, 0, 0]);
     /// `d` of the curve equation `-x² + y² = 1 + d·x²·y²`: -121665/121666 (RFC 8032, section 5.1).
-    pub const D: Self = Self([0x75eb_4dca_1359_78a3, 0x0070_0a4d_4141_d8ab, 0x8cc7_4079_7779_e898, 0x5203_6cee_2b6f_fe73]);
+    pub const D: Self =
+        Self([0x75eb_4dca_1359_78a3, 0x0070_0a4d_4141_d8ab, 0x8cc7_4079_7779_e898, 0x5203_6cee_2b6f_fe73]);
     /// `2d`.
-    pub const D2: Self = Self([0xebd6_9b94_26b2_f159, 0x00e0_149a_8283_b156, 0x198e_80f2_eef3_d130, 0x2406_d9dc_56df_fce7]);
+    pub const D2: Self =
+        Self([0xebd6_9b94_26b2_f159, 0x00e0_149a_8283_b156, 0x198e_80f2_eef3_d130, 0x2406_d9dc_56df_fce7]);
     /// A square root of -1.
-    pub const I: Self = Self([0xc4ee_1b27_4a0e_a0b0, 0x2f43_1806_ad2f_e478, 0x2b4d_0099_3dfb_d7a7, 0x2b83_2480_4fc1_df0b]);
+    pub const I: Self =
+        Self([0xc4ee_1b27_4a0e_a0b0, 0x2f43_1806_ad2f_e478, 0x2b4d_0099_3dfb_d7a7, 0x2b83_2480_4fc1_df0b]);
 
     /// Little-endian, top bit ignored.
     pub fn from_bytes(bytes: &[u8; 32]) -> Self {
@@ -201,7 +204,8 @@ mod tests {
         for bit in (0..limbs.len() * 64).rev() {
             // `rest` is below p, so its double fits 256 bits.
             for i in (0..4).rev() {
-                rest[i] = rest[i] << 1 | if i > 0 { rest[i - 1] >> 63 } else { limbs[bit / 64] >> (bit % 64) & 1 };
+                rest[i] =
+                    rest[i] << 1 | if i > 0 { rest[i - 1] >> 63 } else { limbs[bit / 64] >> (bit % 64) & 1 };
             }
             if rest.iter().rev().ge(P.iter().rev()) {
                 let mut borrow = false;
@@ -253,7 +257,9 @@ mod tests {
     /// Values around the places where something overflows.
     fn edges() -> Vec<[u64; 4]> {
         let mut edges = Vec::new();
-        for near in [[0; 4], P, [0, 0, 0, 1 << 63], [u64::MAX; 4], [u64::MAX - 37, u64::MAX, u64::MAX, u64::MAX]] {
+        for near in
+            [[0; 4], P, [0, 0, 0, 1 << 63], [u64::MAX; 4], [u64::MAX - 37, u64::MAX, u64::MAX, u64::MAX]]
+        {
             for step in -40i64..=40 {
                 let mut carry = false;
                 edges.push(std::array::from_fn(|i| {

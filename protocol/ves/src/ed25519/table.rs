@@ -31,7 +31,8 @@ impl<const W: usize> Multiples<W> {
         let bases: Vec<Point> = std::iter::successors(Some(point), first).take(Self::ROWS).collect();
         let mut points = Vec::with_capacity(Self::ROWS * Self::HALF);
         for base in terms(&bases) {
-            let multiples = std::iter::successors(Some(Point::NEUTRAL.add(&base)), |point| Some(point.add(&base)));
+            let multiples =
+                std::iter::successors(Some(Point::NEUTRAL.add(&base)), |point| Some(point.add(&base)));
             points.extend(multiples.take(Self::HALF));
         }
         Self(terms(&points))
@@ -100,7 +101,8 @@ impl BaseTable {
     /// The table; built on first use in one or two milliseconds.
     pub fn shared() -> &'static Self {
         static SHARED: LazyLock<BaseTable> = LazyLock::new(|| {
-            let base = Point::decode(ED25519_BASEPOINT_COMPRESSED.as_bytes()).expect("the base point decodes");
+            let base =
+                Point::decode(ED25519_BASEPOINT_COMPRESSED.as_bytes()).expect("the base point decodes");
             BaseTable(Multiples::new(base))
         });
         &SHARED
@@ -115,7 +117,8 @@ pub struct KeyTable {
 
 impl KeyTable {
     /// Memory of one table in bytes.
-    pub const BYTES: usize = Multiples::<KEY_WINDOW>::ROWS * Multiples::<KEY_WINDOW>::HALF * size_of::<Term>();
+    pub const BYTES: usize =
+        Multiples::<KEY_WINDOW>::ROWS * Multiples::<KEY_WINDOW>::HALF * size_of::<Term>();
 
     pub fn new(key: &PublicKey) -> Self {
         let point = Point::decode(key.as_bytes()).expect("a registered key decodes");

@@ -23,6 +23,8 @@ use crate::{json, time};
 pub fn decode<'a>(raw: RawEnvelope<'a>, format: Format) -> Result<Envelope<'a>, DecodeError> {
     Decoder { raw: &raw, format }.envelope().map_err(|fault| match fault {
         Fault::TooDeep => DecodeError::TooDeep,
+        // The step that failed may stand before the value that refuses the whole request.
+        Fault::Rejected(_) if raw.is_too_deep() => DecodeError::TooDeep,
         Fault::Rejected(rejection) => {
             DecodeError::Event(Undecodable { event_id: raw.event_id(), stream: raw.stream(), rejection })
         }
@@ -36,6 +38,7 @@ pub fn decode<'a>(raw: RawEnvelope<'a>, format: Format) -> Result<Envelope<'a>, 
 pub fn decode_text(text: &str, format: Format) -> Result<Envelope<'_>, DecodeError> {
     match serde_json::from_str::<RawEnvelope<'_>>(text) {
         Ok(raw) => decode(raw, format),
+        Err(_) if json::is_too_deep(text) => Err(DecodeError::TooDeep),
         Err(error) if error.is_data() => Err(unreadable("must be a JSON object")),
         Err(_) => match json::canonicalize(text) {
             Err(json::JsonError::TooDeep) => Err(DecodeError::TooDeep),
@@ -136,6 +139,9 @@ impl<'a> Decoder<'_, 'a> {
 
     /// No member may be repeated, known or not; unknown ones are ignored after that.
     fn check_members(&self) -> Result<(), Fault> {
+        if self.raw.ignored_is_too_deep() {
+            return Err(Fault::TooDeep);
+        }
         if let Some(member) = self.raw.repeated {
             return Err(schema(member.name(), "the member is repeated"));
         }

@@ -96,6 +96,20 @@ impl<'a> RawEnvelope<'a> {
         Some(StreamKey { tenant_id, store_id })
     }
 
+    /// Whether any value is nested deeper than [`json::DEPTH_MAX`], read or ignored.
+    pub(super) fn is_too_deep(&self) -> bool {
+        let others = self.others.iter().map(|(_, text)| *text);
+        self.values.iter().flatten().copied().chain(others).any(json::is_too_deep)
+    }
+
+    /// Whether a member that is ignored on input is nested too deep.
+    pub(super) fn ignored_is_too_deep(&self) -> bool {
+        [Member::SequenceNumber, Member::SequencedAt]
+            .into_iter()
+            .filter_map(|member| self.get(member))
+            .any(json::is_too_deep)
+    }
+
     pub(super) fn uuid(&self, member: Member) -> Option<uuid::Uuid> {
         parse_uuid(&json::string_value(self.get(member)?)?)
     }

@@ -312,7 +312,7 @@ fn a_request_is_read_at_once_whatever_its_events_are() {
 #[test]
 fn deep_nesting_refuses_the_request() {
     let deep = format!("{}{}", "[".repeat(json::DEPTH_MAX + 1), "]".repeat(json::DEPTH_MAX + 1));
-    for member in ["payload", "note", "kernel", "payload_encrypted"] {
+    for member in ["payload", "note", "kernel", "sequenced_at", "payload_encrypted"] {
         let mut event = if member == "payload_encrypted" { sealed() } else { plain() };
         event.as_object_mut().unwrap().remove(member);
         let value = if matches!(member, "kernel" | "payload_encrypted") {
@@ -323,6 +323,10 @@ fn deep_nesting_refuses_the_request() {
         let text = event.to_string().replacen('{', &format!("{{\"{member}\":{value},"), 1);
         assert_eq!(decode_text(&text, Format::Lenient), Err(DecodeError::TooDeep), "{member}");
     }
+    // Also behind a failure of an earlier step, and where no event stands at all.
+    let text = format!(r#"{{"ves_version":2,"payload":{deep}}}"#);
+    assert_eq!(decode_text(&text, Format::Lenient), Err(DecodeError::TooDeep));
+    assert_eq!(decode_text(&deep, Format::Lenient), Err(DecodeError::TooDeep));
 }
 
 #[test]

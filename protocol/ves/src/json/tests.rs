@@ -87,10 +87,14 @@ fn nesting_is_bounded_and_the_bound_itself_is_accepted() {
         |open: &str, close: &str, depth: usize| format!("{}{}", open.repeat(depth), close.repeat(depth));
     assert!(canonicalize(&nested("[", "]", DEPTH_MAX)).is_ok());
     assert!(canonicalize(&nested("[ ", "]", DEPTH_MAX)).is_ok());
+    assert!(!is_too_deep(&nested("[", "]", DEPTH_MAX)));
     for depth in [DEPTH_MAX + 1, 100_000] {
         assert_eq!(refused(&nested("[", "]", depth)), JsonError::TooDeep);
         assert_eq!(refused(&nested("[ ", "]", depth)), JsonError::TooDeep);
         assert_eq!(refused(&"{\"a\":".repeat(depth)), JsonError::TooDeep);
+        assert!(is_too_deep(&nested("[", "]", depth)) && is_too_deep(&"{\"a\":".repeat(depth)));
+        assert!(!is_too_deep(&format!("\"\\\"{}\"", "[".repeat(depth))));
+        assert!(!is_too_deep(&"[]{}".repeat(depth)));
     }
 }
 

@@ -82,7 +82,13 @@ impl KeyRing {
     }
 
     /// Revokes a key at `now` (9.2) for every later batch; `None` when there is no such key.
-    pub fn revoke(&self, tenant: &TenantId, agent: &AgentId, key_id: KeyId, now: TimestampMs) -> Option<AgentKey> {
+    pub fn revoke(
+        &self,
+        tenant: &TenantId,
+        agent: &AgentId,
+        key_id: KeyId,
+        now: TimestampMs,
+    ) -> Option<AgentKey> {
         let revoked = self.get(tenant, agent, key_id)?.key.clone().revoked(now);
         self.insert(revoked.clone());
         Some(revoked)
@@ -166,7 +172,8 @@ impl KeyRing {
             key.uses.store(key.uses.load(Relaxed) / 2, Relaxed);
         }
         // A key replaced while its table was being built would keep its place for ever.
-        let is_current = |hot: &Arc<RingKey>| keys.get(&address(&hot.key)).is_some_and(|key| Arc::ptr_eq(key, hot));
+        let is_current =
+            |hot: &Arc<RingKey>| keys.get(&address(&hot.key)).is_some_and(|key| Arc::ptr_eq(key, hot));
         self.hot().retain(is_current);
     }
 
