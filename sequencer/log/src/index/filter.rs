@@ -44,7 +44,7 @@ impl Filter {
 
     fn place(&self, key: &SearchKey) -> (usize, u64) {
         let (first, second) = hash(key);
-        ((u128::from(first) * self.blocks.len() as u128 >> 64) as usize, second)
+        (((u128::from(first) * self.blocks.len() as u128) >> 64) as usize, second)
     }
 
     pub fn len_bytes(&self) -> usize {

@@ -251,10 +251,10 @@ fn tiles_by_event(append: &StreamAppend) -> BTreeMap<SequenceNumber, Vec<u8>> {
     tiles
 }
 
-/// `None` for a tile that no batch tree has.
-fn batch_tile_key(batch: i64, id: TileId) -> Option<i64> {
+/// Place of a tile among those of its batch; `None` for a tile that no batch tree has.
+fn batch_tile_place(id: TileId) -> Option<i64> {
     let fits = id.level < 16 && id.index < 1 << 28;
-    fits.then(|| batch << 32 | i64::from(id.level) << 28 | id.index as i64)
+    fits.then_some(i64::from(id.level) << 28 | id.index as i64)
 }
 
 fn run_page_key(run: u64, page: u32) -> i64 {
@@ -303,9 +303,9 @@ impl EventLog for SqliteLog {
                 let mut sorted: Vec<&Tile> = tiles.iter().collect();
                 sorted.sort_unstable_by_key(|tile| tile.id);
                 for tile in sorted {
-                    let key = batch_tile_key(batch, tile.id).expect("a batch has at most 2^31 events");
+                    let place = batch_tile_place(tile.id).expect("a batch has at most 2^31 events");
                     let nodes: Vec<u8> = tile.nodes.iter().flat_map(|node| node.0).collect();
-                    insert.execute((key, nodes))?;
+                    insert.execute(((batch << 32) + place, nodes))?;
                 }
                 Ok(())
             };

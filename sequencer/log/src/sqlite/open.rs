@@ -18,7 +18,7 @@ pub(super) const PAGE_BYTES: u32 = 8192;
 /// The writer's page cache. Only the right edge of each table and the settings are hot.
 const WRITER_CACHE_KIB: u32 = 8 * 1024;
 /// Page cache of one reader; the system's file cache holds the rest.
-const READER_CACHE_KIB: u32 = 1024;
+const READER_CACHE_KIB: u32 = 4 * 1024;
 /// After it is reset, a longer write-ahead log is cut to this.
 const WAL_KEPT_BYTES: u32 = 64 << 20;
 const STATEMENTS_KEPT: usize = 48;

@@ -12,7 +12,7 @@ use ves::{BatchId, Digest, SequenceNumber, StreamKey, TimestampMs};
 use super::errors::Doing;
 use super::rows::{self, sequence, signed};
 use super::streams::{StreamState, Streams};
-use super::{batch_tile_key, open, run_page_key};
+use super::{batch_tile_place, open, run_page_key};
 use crate::error::LogError;
 use crate::event_log::{ApiKeyRecord, LogReader, RunInfo, SequencerKeyRecord, StoredEvent, StreamSummary};
 
@@ -193,20 +193,16 @@ impl LogReader for SqliteReader {
         let Some(StreamState { number, head }) = self.streams.get(stream) else { return Ok(None) };
         // The tile lies with the event that completed it.
         let Some(completed_by) = tile_completed_by(id).filter(|n| *n <= head) else { return Ok(None) };
-        let tile_bytes = TILE_NODES * 32;
-        let tile: Option<Vec<u8>> = self.with(|connection| {
-            let position = position_of(connection, number, completed_by).doing("reading a tile")?;
-            let position = position.ok_or_else(|| missing(stream, completed_by))?;
-            connection
-                .prepare_cached(
-                    "SELECT substr(tiles, ?, ?) FROM ves_events WHERE position = ? AND stream = ? AND sequence_number = ?",
-                )
-                .and_then(|mut select| {
-                    let offset = 1 + usize::from(id.level) * tile_bytes;
-                    select.query_row((offset as i64, tile_bytes as i64, position, number, signed(completed_by)), |row| row.get(0))
-                })
-                .doing("reading a tile")
-        })?;
+        let tile_bytes = TILE_NODES as i64 * 32;
+        let offset = 1 + i64::from(id.level) * tile_bytes;
+        let tile: Option<Option<Vec<u8>>> = self.one(
+            "SELECT substr(tiles, ?3, ?4) FROM ves_events WHERE stream = ?1 AND sequence_number = ?2 AND position = \
+             (SELECT position + (?2 - sequence_number) FROM ves_event_extents \
+              WHERE stream = ?1 AND sequence_number <= ?2 ORDER BY sequence_number DESC LIMIT 1)",
+            (number, signed(completed_by), offset, tile_bytes),
+            |row| row.get(0),
+        )?;
+        let tile = tile.ok_or_else(|| missing(stream, completed_by))?;
         match tile.as_deref().and_then(rows::digests) {
             Some(nodes) if nodes.len() == TILE_NODES => Ok(Some(nodes)),
             Some(nodes) if !nodes.is_empty() => {
@@ -217,20 +213,13 @@ impl LogReader for SqliteReader {
     }
 
     fn batch_tile(&self, batch: &BatchId, id: TileId) -> Result<Option<Vec<Digest>>, LogError> {
-        let nodes: Option<Vec<u8>> = self.with(|connection| {
-            let read = || -> rusqlite::Result<Option<Vec<u8>>> {
-                let batch: Option<i64> = connection
-                    .prepare_cached("SELECT batch FROM ves_commitments WHERE batch_id = ?")?
-                    .query_row([batch.as_bytes()], |row| row.get(0))
-                    .optional()?;
-                let Some(key) = batch.and_then(|batch| batch_tile_key(batch, id)) else { return Ok(None) };
-                connection
-                    .prepare_cached("SELECT nodes FROM ves_batch_tiles WHERE tile = ?")?
-                    .query_row([key], |row| row.get(0))
-                    .optional()
-            };
-            read().doing("reading a tile")
-        })?;
+        let Some(place) = batch_tile_place(id) else { return Ok(None) };
+        let nodes: Option<Vec<u8>> = self.one(
+            "SELECT nodes FROM ves_batch_tiles \
+             WHERE tile = ((SELECT batch FROM ves_commitments WHERE batch_id = ?) << 32) + ?",
+            (batch.as_bytes(), place),
+            |row| row.get(0),
+        )?;
         let Some(nodes) = nodes else { return Ok(None) };
         let damaged = || LogError::corrupt("a tile", "its length is not a multiple of 32");
         rows::digests(&nodes).map(Some).ok_or_else(damaged)

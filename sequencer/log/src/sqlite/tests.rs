@@ -5,6 +5,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::error::LogErrorKind;
+use crate::index::{IdIndex, IndexEntry, IndexKey, IndexKind, RunStep};
 use crate::testing::{part, stream};
 
 fn folder() -> (TempDir, PathBuf) {
@@ -180,4 +181,65 @@ fn closing_leaves_no_log_to_recover() {
     let mut wal = path.clone().into_os_string();
     wal.push("-wal");
     assert_eq!(std::fs::metadata(wal).map_or(0, |file| file.len()), 0);
+}
+
+#[test]
+fn the_index_lives_in_the_file_and_replaced_pages_are_removed() {
+    let (_folder, path) = folder();
+    let mut log = SqliteLog::open(&path).expect("open");
+    log.append(&[part(1, 1, 800)]).expect("append");
+    let index = IdIndex::open(log.reader()).expect("index");
+    let key =
+        |n: u64| IndexKey { stream: stream(1), kind: IndexKind::Event, id: u128::from(n).to_le_bytes() };
+    for flush in 0..8 {
+        let (first, last) = (flush * 100 + 1, flush * 100 + 100);
+        let entries: Vec<_> = (first..=last).map(|n| IndexEntry { key: key(n), value: n }).collect();
+        let covered = [(stream(1), SequenceNumber(last))];
+        let mut builder = index.plan_flush(&entries, &covered).expect("plan").expect("free");
+        while builder.step(&mut log).expect("step") == RunStep::More {}
+    }
+    let mut merge = index.plan_merge().expect("eight runs");
+    while merge.step(&mut log).expect("step") == RunStep::More {
+        log.append(&[]).expect("turns go on between steps");
+    }
+    // A run that is never published, as when the process ends.
+    log.put_run_pages(77, 0, &[vec![0; 8100]]).expect("pages");
+    drop((index, merge, log));
+
+    let mut log = SqliteLog::open(&path).expect("open");
+    let pages = |log: &SqliteLog| -> i64 {
+        log.connection.query_row("SELECT count(*) FROM ves_index_pages", [], |row| row.get(0)).expect("count")
+    };
+    assert!(pages(&log) > 24);
+    for _ in 0..20 {
+        log.maintenance().expect("maintenance");
+    }
+    let runs = log.reader().runs().expect("runs");
+    assert_eq!(runs.len(), 1);
+    let of_run = runs[0].data_pages + runs[0].fence_pages + runs[0].filter_pages;
+    assert_eq!(pages(&log), i64::from(of_run), "only the merged run's pages are left");
+    let index = IdIndex::open(log.reader()).expect("index");
+    assert_eq!(index.covered(&stream(1)), SequenceNumber(800));
+    assert!((1..=800).all(|n| index.lookup(&key(n)).expect("lookup") == Some(n)));
+    assert_eq!(index.lookup(&key(801)).expect("lookup"), None);
+}
+
+#[test]
+fn the_write_ahead_log_does_not_grow_without_end() {
+    let (_folder, path) = folder();
+    let mut log = SqliteLog::open(&path).expect("open");
+    let page = vec![7; 8100];
+    for n in 0..60u32 {
+        // Some 4 MiB a turn.
+        log.put_run_pages(1, n * 500, &vec![page.clone(); 500]).expect("pages");
+        log.append(&[part(1, u64::from(n) + 1, 1)]).expect("append");
+        for _ in 0..3 {
+            log.maintenance().expect("maintenance");
+            std::thread::yield_now();
+        }
+    }
+    let mut wal = path.clone().into_os_string();
+    wal.push("-wal");
+    let length = std::fs::metadata(wal).expect("the log").len();
+    assert!(length < 300 << 20, "{length} bytes");
 }
