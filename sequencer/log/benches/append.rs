@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use stateset_event_log::{
-    EventLog, IdIndex, IndexEntry, IndexKey, IndexKind, NewEvent, RunStep, SqliteLog, StreamAppend,
-    encode_body,
+    EventLog, IdIndex, IndexEntry, IndexKey, IndexKind, NewEvent, RunBuilder, RunStep, SqliteLog,
+    StreamAppend, encode_body,
 };
 use ves::log::LogTree;
 use ves::{
@@ -131,7 +131,7 @@ impl Store {
     fn fill_index(&mut self) -> IdIndex {
         let index = IdIndex::open(self.log.reader()).expect("index");
         let (cpu_before, started) = (process_cpu(), Instant::now());
-        let (mut longest, mut prepared) = (Duration::ZERO, Duration::ZERO);
+        let mut times = [const { Vec::new() }; 4];
         let per_stream = (FLUSH_EVENTS / STREAMS) as u64;
         let highest = *self.heads.iter().max().expect("streams");
         for first in (1..=highest).step_by(per_stream as usize) {
@@ -151,27 +151,9 @@ impl Store {
                 }
             }
             let mut flush = index.plan_flush(&entries, &covered).expect("plan").expect("free");
-            loop {
-                let at = Instant::now();
-                flush.prepare().expect("prepare");
-                prepared += at.elapsed();
-                let at = Instant::now();
-                let step = flush.step(&mut self.log).expect("step");
-                longest = longest.max(at.elapsed());
-                if step == RunStep::Done {
-                    break;
-                }
-            }
+            self.steps(&mut flush, &mut times);
             while let Some(mut merge) = index.plan_merge() {
-                loop {
-                    let at = Instant::now();
-                    let step = merge.step(&mut self.log).expect("step");
-                    self.log.maintenance().expect("maintenance");
-                    longest = longest.max(at.elapsed());
-                    if step == RunStep::Done {
-                        break;
-                    }
-                }
+                self.steps(&mut merge, &mut times);
             }
         }
         let cpu = process_cpu() - cpu_before;
@@ -180,9 +162,40 @@ impl Store {
             format!("index, 3 keys an event, {} runs", index.runs()),
             cpu.as_secs_f64() * 1e6 / self.total as f64,
             started.elapsed().as_secs_f64() * 1e6 / self.total as f64,
-            ms(longest)
+            ms(times[1..].iter().flatten().max().copied().unwrap_or_default())
         );
+        for (what, times) in
+            ["prepare, on any thread", "write pages", "publish", "maintenance"].iter().zip(&mut times)
+        {
+            times.sort_unstable();
+            let (median, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
+            println!(
+                "  {what:42} {:>12.2} {:>12.2} ms, median and p99 of {}",
+                ms(median),
+                ms(p99),
+                times.len()
+            );
+        }
         index
+    }
+
+    /// `times`: prepare, write, publish, maintenance.
+    fn steps(&mut self, builder: &mut RunBuilder, times: &mut [Vec<Duration>; 4]) {
+        loop {
+            let started = Instant::now();
+            builder.prepare().expect("prepare");
+            let prepared = Instant::now();
+            let step = builder.step(&mut self.log).expect("step");
+            let written = Instant::now();
+            self.log.maintenance().expect("maintenance");
+            let is_done = step == RunStep::Done;
+            times[0].push(prepared - started);
+            times[1 + usize::from(is_done)].push(written - prepared);
+            times[3].push(written.elapsed());
+            if is_done {
+                return;
+            }
+        }
     }
 }
 

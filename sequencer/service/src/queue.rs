@@ -62,6 +62,15 @@ impl<T> Queue<T> {
         self.filled.notify_one();
     }
 
+    /// Closes and empties: whoever waits for an answer to what is dropped here learns that none will come.
+    pub fn abandon(&self) {
+        let mut state = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        state.closed = true;
+        let dropped = std::mem::take(&mut state.waiting);
+        drop(state);
+        drop(dropped);
+    }
+
     /// Closed and empty.
     pub fn is_finished(&self) -> bool {
         let state = self.items.lock().unwrap_or_else(PoisonError::into_inner);

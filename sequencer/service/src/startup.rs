@@ -19,7 +19,7 @@ use crate::queue::Queue;
 use crate::registry::Registry;
 use crate::sequencer::{Inner, Sequencer, Shared};
 use crate::streams::Durable;
-use crate::turn::TurnLoop;
+use crate::turn::{Command, TurnLoop};
 
 /// Events read at once while memory is refilled.
 const REFILL_EVENTS: usize = 1_024;
@@ -70,9 +70,30 @@ impl Sequencer {
             flush,
             poisoned: false,
         };
-        let thread = std::thread::Builder::new().name("turns".into()).spawn(move || turns.run())?;
+        let guard = WriterGone { queue: queue.clone(), shared: shared.clone() };
+        let thread = std::thread::Builder::new().name("turns".into()).spawn(move || {
+            let _guard = guard;
+            turns.run();
+        })?;
         let inner = Inner { shared, queue, reader, config, clock, threads: Mutex::new(vec![thread]) };
         Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+/// However the writer's thread ends, nobody is left waiting for it.
+struct WriterGone {
+    queue: Arc<Queue<Command>>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for WriterGone {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the writer stopped on a broken invariant; writes stop until a restart");
+            self.shared.poison();
+        }
+        self.queue.abandon();
+        self.shared.room.close();
     }
 }
 

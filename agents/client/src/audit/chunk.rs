@@ -1,0 +1,158 @@
+//! The checks that need one event only, for a chunk of events at once.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use ves::ed25519::{Check, CheckKey, KeyTable, PublicKey, verify_many};
+use ves::merkle::leaf_hash;
+use ves::receipt::receipt_hash;
+use ves::{AgentId, Digest, KeyId, SequenceNumber, StreamKey};
+
+use super::{Entry, Keys, Source};
+
+/// A table of multiples pays off from this many signatures on.
+const TABLE_FROM_SIGNATURES: usize = 64;
+/// Tables held at once: each is some hundred kilobytes.
+const TABLES_MAX: usize = 64;
+
+/// One verifying key with a table that is made when it is worth it.
+struct FastKey {
+    key: PublicKey,
+    table: OnceLock<KeyTable>,
+}
+
+impl FastKey {
+    fn new(key: &PublicKey) -> Self {
+        Self { key: *key, table: OnceLock::new() }
+    }
+    fn check_key(&self, signatures: usize, tables_allowed: bool) -> CheckKey<'_> {
+        if tables_allowed && signatures >= TABLE_FROM_SIGNATURES {
+            return CheckKey::Table(self.table.get_or_init(|| KeyTable::new(&self.key)));
+        }
+        self.table.get().map_or(CheckKey::Plain(&self.key), CheckKey::Table)
+    }
+}
+
+/// Checks chunks; shared by the workers.
+pub(super) struct Checker<'a> {
+    stream: &'a StreamKey,
+    agents: BTreeMap<(AgentId, KeyId), FastKey>,
+    sequencer: BTreeMap<u32, FastKey>,
+}
+
+/// What a worker found in its chunk.
+#[derive(Default)]
+pub(super) struct Checked {
+    pub leaves: Vec<Digest>,
+    pub signatures: u64,
+    pub receipts_unsigned: u64,
+    pub problems: Vec<String>,
+}
+
+/// One signature of the chunk, still to be checked.
+struct Pending<'k> {
+    key: &'k FastKey,
+    message: Digest,
+    signature: [u8; 64],
+    at: SequenceNumber,
+    what: &'static str,
+}
+
+impl<'a> Checker<'a> {
+    pub fn new(stream: &'a StreamKey, keys: &Keys<'_>) -> Self {
+        Self {
+            stream,
+            agents: keys.agents.iter().map(|(id, key)| (*id, FastKey::new(key))).collect(),
+            sequencer: keys
+                .sequencer
+                .keys
+                .iter()
+                .map(|(version, key)| (*version, FastKey::new(key)))
+                .collect(),
+        }
+    }
+
+    /// Checks `count` events from `from` on; fewer than asked is a problem of the chunk.
+    pub fn check(&self, source: &dyn Source, from: SequenceNumber, count: u64) -> Result<Checked, String> {
+        let mut checked = Checked::default();
+        let mut pending: Vec<Pending<'_>> = Vec::with_capacity(2 * count as usize);
+        let mut expected = from.get();
+        source.read(self.stream, from, count, &mut |entry| {
+            if entry.sequence_number.get() != expected {
+                checked
+                    .problems
+                    .push(format!("event {expected}: the source gives {} instead", entry.sequence_number));
+            }
+            expected = entry.sequence_number.get() + 1;
+            self.check_entry(&entry, &mut checked, &mut pending);
+        })?;
+        if expected != from.get() + count {
+            checked.problems.push(format!("event {expected}: missing"));
+        }
+        self.check_signatures(&mut pending, &mut checked);
+        Ok(checked)
+    }
+
+    fn check_entry<'s>(
+        &'s self,
+        entry: &Entry<'_, '_>,
+        checked: &mut Checked,
+        pending: &mut Vec<Pending<'s>>,
+    ) {
+        let (event, at) = (entry.envelope, entry.sequence_number);
+        let mut problem =
+            |text: String| checked.problems.push(format!("event {at} ({}): {text}", event.event_id));
+        if event.stream != *self.stream {
+            problem("it belongs to another stream".to_owned());
+        }
+        if let Err(rejection) = event.check_payload_hash() {
+            problem(rejection.to_string());
+        }
+        let signing_hash = event.signing_hash();
+        if entry.signing_hash.is_some_and(|kept| kept != signing_hash) {
+            problem("the signing hash kept beside it is not its signing hash".to_owned());
+        }
+        match self.agents.get(&(event.source_agent_id, event.agent_key_id)) {
+            Some(key) => {
+                let signature = event.agent_signature;
+                pending.push(Pending { key, message: signing_hash, signature, at, what: "agent_signature" });
+            }
+            None => problem(format!(
+                "key {} of agent {} is not registered",
+                event.agent_key_id, event.source_agent_id
+            )),
+        }
+        match (entry.receipt_signature, self.sequencer.get(&entry.key_version)) {
+            (Some(signature), Some(key)) => {
+                let message = receipt_hash(self.stream, &event.event_id, at, &signing_hash);
+                pending.push(Pending { key, message, signature, at, what: "the receipt's signature" });
+            }
+            (Some(_), None) => {
+                problem(format!("its receipt names an unknown sequencer key, version {}", entry.key_version))
+            }
+            (None, _) => checked.receipts_unsigned += 1,
+        }
+        checked.leaves.push(leaf_hash(self.stream, at, &signing_hash, &event.agent_signature));
+    }
+
+    fn check_signatures(&self, pending: &mut [Pending<'_>], checked: &mut Checked) {
+        // Signatures of one key stand together, so that its table stays in the cache.
+        pending.sort_by_key(|check| std::ptr::from_ref(check.key) as usize);
+        let tables_allowed = self.agents.len() + self.sequencer.len() <= TABLES_MAX;
+        let mut checks = Vec::with_capacity(pending.len());
+        for group in pending.chunk_by(|a, b| std::ptr::eq(a.key, b.key)) {
+            let key = group[0].key.check_key(group.len(), tables_allowed);
+            checks.extend(group.iter().map(|check| Check {
+                key,
+                message: check.message.as_bytes(),
+                signature: &check.signature,
+            }));
+        }
+        for (verdict, check) in verify_many(&checks).into_iter().zip(pending.iter()) {
+            if !verdict {
+                checked.problems.push(format!("event {}: {} does not verify", check.at, check.what));
+            }
+        }
+        checked.signatures += checks.len() as u64;
+    }
+}

@@ -1,0 +1,27 @@
+//! The client side of the event service: signed events in, verified answers out.
+//!
+//! Invariants: no receipt, page or proof is handed to the caller before it was verified; an answer that does not
+//! verify is an error, never a warning. Requests that fail on the way are repeated with a pause, which is safe: an
+//! exact repetition of an event is answered with its first receipt. The crate never prints and reads no environment.
+//!
+//! - [`Client`]: one server over REST, blocking;
+//! - [`EventProof`]: everything needed to check one event offline, as one JSON file;
+//! - [`audit`]: checks a whole stream, from a server or a store, on all cores;
+//! - [`northwind`]: the Northwind sample company as events.
+
+pub mod audit;
+mod client;
+mod error;
+mod http;
+mod keys;
+pub mod northwind;
+mod proof;
+mod pull;
+mod push;
+
+pub use client::{Client, Identity};
+pub use error::{ClientError, Untrue};
+pub use keys::KeyRegistration;
+pub use proof::{EventProof, Finding, ProofParts, ProofProblem, ProofVerdict, Trusted};
+pub use pull::{Page, PulledEvent, SigningKeys};
+pub use push::{BATCH_EVENTS_MAX, PushOutcome, PushResult};

@@ -1,0 +1,142 @@
+//! Pulling events: pages whose numbers are contiguous, and whose hashes, signatures and receipts verify.
+
+use ves::ed25519::PublicKey;
+use ves::envelope::decode_text;
+use ves::hex::Format;
+use ves::receipt::Receipt;
+use ves::{AgentId, Envelope, EventId, KeyId, SequenceNumber, StreamKey, TimestampMs};
+use ves_wire::events::{EventEntry, EventsPage};
+use ves_wire::keys::ALGORITHM_X25519;
+
+use crate::client::{Identity, query};
+use crate::http::read;
+use crate::push::verified_receipt;
+use crate::{Client, ClientError, Untrue};
+
+/// One event of a stream, verified.
+#[derive(Debug, Clone)]
+pub struct PulledEvent {
+    pub envelope: Envelope<'static>,
+    pub sequence_number: SequenceNumber,
+    pub sequenced_at: TimestampMs,
+    pub receipt: Receipt,
+    /// Whether a registered key of its agent was known, under which its signature verified. `false`: no such key.
+    pub signer_known: bool,
+}
+
+/// Consecutive events.
+#[derive(Debug, Clone)]
+pub struct Page {
+    pub events: Vec<PulledEvent>,
+    pub head: SequenceNumber,
+    pub has_more: bool,
+    /// What to ask for next.
+    pub next: SequenceNumber,
+}
+
+/// The registered signing keys of one tenant, for checking pulled events.
+#[derive(Debug, Clone, Default)]
+pub struct SigningKeys(std::collections::BTreeMap<(AgentId, KeyId), PublicKey>);
+
+impl SigningKeys {
+    pub fn get(&self, agent: AgentId, key: KeyId) -> Option<&PublicKey> {
+        self.0.get(&(agent, key))
+    }
+    pub fn iter(&self) -> impl Iterator<Item = (&(AgentId, KeyId), &PublicKey)> {
+        self.0.iter()
+    }
+    pub fn insert(&mut self, agent: AgentId, key_id: KeyId, key: PublicKey) {
+        self.0.insert((agent, key_id), key);
+    }
+}
+
+impl Client {
+    /// Every signing key of the stream's tenant, revoked ones included: what they signed stays signed.
+    pub fn signing_keys(&self, stream: &StreamKey) -> Result<SigningKeys, ClientError> {
+        let mut keys = SigningKeys::default();
+        for key in
+            self.keys(&stream.tenant_id, None)?.iter().filter(|key| key.key_algorithm != ALGORITHM_X25519)
+        {
+            if let Ok(decoded) = PublicKey::from_bytes(&key.public_key.0) {
+                keys.insert(key.agent_id, KeyId(key.key_id), decoded);
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Events from `from` on, at most `limit`, verified against `keys`.
+    ///
+    /// # Errors
+    /// [`Untrue`] for the first event that does not verify. An event whose signing key is not in `keys` is handed
+    /// over with `signer_known` false.
+    pub fn pull(
+        &self,
+        stream: &StreamKey,
+        from: SequenceNumber,
+        limit: usize,
+        keys: &SigningKeys,
+    ) -> Result<Page, ClientError> {
+        let path = format!("/api/v1/ves/events?{}&from={from}&limit={limit}", query(stream));
+        let text = self.http.get_text(&path)?;
+        let page: EventsPage<'_> = read(&path, &text)?;
+        let identity = self.identity()?;
+        let mut expected = SequenceNumber(from.get().max(1));
+        let mut events = Vec::with_capacity(page.events.len());
+        for entry in &page.events {
+            let event = verified_event(entry, stream, expected, identity, keys)?;
+            expected = SequenceNumber(event.sequence_number.get() + 1);
+            events.push(event);
+        }
+        Ok(Page { events, head: page.head_sequence, has_more: page.has_more, next: page.next_sequence })
+    }
+
+    /// One event by its id, verified.
+    pub fn event(
+        &self,
+        stream: &StreamKey,
+        id: &EventId,
+        keys: &SigningKeys,
+    ) -> Result<PulledEvent, ClientError> {
+        let path = format!("/api/v1/ves/events/{id}?{}", query(stream));
+        let text = self.http.get_text(&path)?;
+        let entry: EventEntry<'_> = read(&path, &text)?;
+        let number = entry.receipt.as_ref().map_or(SequenceNumber::ZERO, |receipt| receipt.sequence_number);
+        let event = verified_event(&entry, stream, number, self.identity()?, keys)?;
+        if event.envelope.event_id != *id {
+            return Err(Untrue::ForeignReceipt { event: event.envelope.event_id }.into());
+        }
+        Ok(event)
+    }
+}
+
+fn verified_event(
+    entry: &EventEntry<'_>,
+    stream: &StreamKey,
+    expected: SequenceNumber,
+    identity: &Identity,
+    keys: &SigningKeys,
+) -> Result<PulledEvent, Untrue> {
+    let wrong = |problem: String| Untrue::Event { at: expected, problem };
+    let envelope =
+        decode_text(entry.envelope.get(), Format::Lenient).map_err(|problem| wrong(problem.to_string()))?;
+    if envelope.stream != *stream {
+        return Err(wrong("it belongs to another stream".to_owned()));
+    }
+    envelope.check_payload_hash().map_err(|problem| wrong(problem.to_string()))?;
+    let body = entry.receipt.as_ref().ok_or_else(|| wrong("it has no receipt".to_owned()))?;
+    let receipt = verified_receipt(body, *stream, &envelope, identity)?;
+    if receipt.sequence_number != expected {
+        return Err(Untrue::Gap { expected, found: receipt.sequence_number });
+    }
+    let key = keys.get(envelope.source_agent_id, envelope.agent_key_id);
+    if key.is_some_and(|key| !key.verify(envelope.signing_hash().as_bytes(), &envelope.agent_signature)) {
+        return Err(wrong("agent_signature does not verify under the agent's registered key".to_owned()));
+    }
+    Ok(PulledEvent {
+        sequence_number: receipt.sequence_number,
+        sequenced_at: entry.sequenced_at.0,
+        receipt,
+        signer_known: key.is_some(),
+        envelope: envelope.into_owned(),
+    })
+}

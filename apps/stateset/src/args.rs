@@ -1,0 +1,118 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use ves::{StoreId, TenantId};
+
+use crate::commands::{commit, completions, event, import, key, log, proof, up};
+
+/// Signed events in, receipts and proofs out.
+#[derive(Debug, Parser)]
+#[command(
+    name = "stateset",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Write one JSON document to stdout, and errors as JSON to stderr
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub json: bool,
+    /// No progress, no remarks
+    #[arg(long, short, global = true, help_heading = "Everywhere")]
+    pub quiet: bool,
+    /// Where store, keys and profile lie
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "STATESET_DATA",
+        hide_env_values = true,
+        default_value = "./stateset-data",
+        help_heading = "Everywhere"
+    )]
+    pub data: PathBuf,
+    /// The server to talk to [default: the one started on the data directory]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "STATESET_URL",
+        hide_env_values = true,
+        help_heading = "Everywhere"
+    )]
+    pub server: Option<String>,
+    /// API key for the server [default: the data directory's]
+    #[arg(
+        long,
+        global = true,
+        value_name = "KEY",
+        env = "STATESET_API_KEY",
+        hide_env_values = true,
+        help_heading = "Everywhere"
+    )]
+    pub api_key: Option<String>,
+    /// Tenant of the stream [default: the data directory's]
+    #[arg(
+        long,
+        global = true,
+        value_name = "UUID",
+        env = "STATESET_TENANT",
+        hide_env_values = true,
+        help_heading = "Everywhere"
+    )]
+    pub tenant: Option<TenantId>,
+    /// Store of the stream [default: the data directory's]
+    #[arg(
+        long,
+        global = true,
+        value_name = "UUID",
+        env = "STATESET_STORE",
+        hide_env_values = true,
+        help_heading = "Everywhere"
+    )]
+    pub store: Option<StoreId>,
+    /// File whose first line opens the keys; STATESET_PASSPHRASE and a prompt come after it
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the event service on an embedded store
+    Up(up::UpArgs),
+    /// Tell and check the whole story on a temporary store
+    Demo,
+    /// Turn foreign data into signed events
+    #[command(subcommand)]
+    Import(import::ImportCommand),
+    /// Make, list, show and register keys
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Sign, push, pull and show events
+    #[command(subcommand)]
+    Event(event::EventCommand),
+    /// Commit the events after the last commitment
+    Commit(commit::CommitArgs),
+    /// Fetch the proof of an event, and check proofs offline
+    #[command(subcommand)]
+    Proof(proof::ProofCommand),
+    /// Check whole streams again
+    #[command(subcommand)]
+    Log(log::LogCommand),
+    /// Look at this installation and say what is wrong
+    Doctor,
+    /// Print the completions of a shell
+    Completions(completions::CompletionsArgs),
+}

@@ -1,0 +1,32 @@
+//! The commands, one file each.
+
+pub mod commit;
+pub mod completions;
+pub mod demo;
+pub mod doctor;
+pub mod event;
+pub mod import;
+pub mod key;
+pub mod log;
+pub mod proof;
+pub mod up;
+
+use crate::args::Command;
+use crate::context::Context;
+use crate::error::CliError;
+
+/// Runs one command to its end.
+pub fn run(context: &Context, command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Up(args) => up::run(context, &args),
+        Command::Demo => demo::run(context),
+        Command::Import(command) => import::run(context, &command),
+        Command::Key(command) => key::run(context, &command),
+        Command::Event(command) => event::run(context, &command),
+        Command::Commit(args) => commit::run(context, &args),
+        Command::Proof(command) => proof::run(context, &command),
+        Command::Log(command) => log::run(context, &command),
+        Command::Doctor => doctor::run(context),
+        Command::Completions(args) => completions::run(context, &args),
+    }
+}

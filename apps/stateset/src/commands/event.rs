@@ -1,0 +1,166 @@
+//! `stateset event`
+
+mod exchange;
+mod sign;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Subcommand};
+use stateset_client::{Client, Page, PulledEvent, SigningKeys};
+use stateset_keystore::{KeyName, Keystore as _};
+use ves::envelope::encode;
+use ves::{EventId, Payload, RecipientKeyId, SequenceNumber, StreamKey};
+
+use crate::context::Context;
+use crate::error::CliError;
+use crate::installation::agent_of;
+
+#[derive(Debug, Subcommand)]
+pub enum EventCommand {
+    /// Sign events from drafts or from flags; prints one envelope a line
+    Sign(Box<sign::SignArgs>),
+    /// Push signed events and check their receipts
+    Push(PushArgs),
+    /// Pull events and check their hashes, signatures and receipts
+    Pull(PullArgs),
+    /// Show one event, and open it if a key allows
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct PushArgs {
+    /// Signed events: one JSON object, an array, or one a line; `-` is stdin
+    #[arg(default_value = "-")]
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct PullArgs {
+    /// First sequence number
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub from: u64,
+    /// At most this many [default: to the head]
+    #[arg(long, value_name = "COUNT")]
+    pub limit: Option<u64>,
+    /// Write the envelopes, one a line, to a file; `-` is stdout
+    #[arg(long, short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Sequence number or id of the event
+    pub event: EventName,
+    /// Open a sealed payload with this x25519 key
+    #[arg(long, value_name = "KEY")]
+    pub open: Option<KeyName>,
+}
+
+/// An event as a person names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventName {
+    Number(SequenceNumber),
+    Id(EventId),
+}
+
+impl FromStr for EventName {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse::<u64>() {
+            Ok(0) => Err("the first event is number 1"),
+            Ok(number) => Ok(Self::Number(SequenceNumber(number))),
+            Err(_) => text.parse().map(Self::Id).map_err(|_| "expected a sequence number or an event id"),
+        }
+    }
+}
+
+pub fn run(context: &Context, command: &EventCommand) -> Result<(), CliError> {
+    match command {
+        EventCommand::Sign(args) => sign::run(context, args),
+        EventCommand::Push(args) => exchange::push(context, args),
+        EventCommand::Pull(args) => exchange::pull(context, args),
+        EventCommand::Show(args) => show(context, args),
+    }
+}
+
+/// One event of the stream, verified.
+pub fn fetch(
+    client: &Client,
+    stream: &StreamKey,
+    name: &EventName,
+    keys: &SigningKeys,
+) -> Result<PulledEvent, CliError> {
+    match name {
+        EventName::Id(id) => Ok(client.event(stream, id, keys)?),
+        EventName::Number(number) => {
+            let Page { events, head, .. } = client.pull(stream, *number, 1, keys)?;
+            events.into_iter().next().ok_or_else(|| {
+                CliError::input(
+                    "EVENT_NOT_FOUND",
+                    format!("there is no event {number}, the stream ends at {head}"),
+                )
+            })
+        }
+    }
+}
+
+fn show(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
+    let (client, stream) = (context.client()?, context.stream()?);
+    let event = fetch(&client, &stream, &args.event, &client.signing_keys(&stream)?)?;
+    let opened = match &args.open {
+        Some(name) => Some(open(context, name, &event)?),
+        None => None,
+    };
+    let mut envelope = String::new();
+    encode(&event.envelope, Some((event.sequence_number, event.sequenced_at)), &mut envelope);
+    let envelope: serde_json::Value =
+        serde_json::from_str(&envelope).map_err(|error| CliError::failure("INTERNAL", error.to_string()))?;
+    let payload: Option<serde_json::Value> =
+        opened.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let text = describe(&event, payload.as_ref());
+    let value = serde_json::json!({
+        "envelope": envelope,
+        "receipt": ves_wire::ReceiptBody::from(&event.receipt),
+        "verified": {"payload_hash": true, "receipt": true, "agent_signature": event.signer_known},
+        "opened_payload": payload,
+    });
+    context.out.result(&value, &text);
+    Ok(())
+}
+
+fn open(context: &Context, name: &KeyName, event: &PulledEvent) -> Result<String, CliError> {
+    let keys = context.keystore()?;
+    let (_, number) = agent_of(&keys.info(name)?)?;
+    let key = keys.agreement_key(name)?;
+    ves::seal::open(&event.envelope, RecipientKeyId(number.0), key.secret())
+        .map_err(|error| CliError::failure("CANNOT_OPEN_EVENT", format!("{error}")))
+}
+
+fn describe(event: &PulledEvent, opened: Option<&serde_json::Value>) -> String {
+    let e = &event.envelope;
+    let payload = match (&e.payload, opened) {
+        (_, Some(payload)) => format!("opened: {payload:#}"),
+        (Payload::Plain(text), None) => serde_json::from_str::<serde_json::Value>(text)
+            .map_or_else(|_| text.to_string(), |value| format!("{value:#}")),
+        (Payload::Encrypted(sealed), None) => {
+            let kids: Vec<String> =
+                sealed.recipients.iter().map(|wrap| wrap.recipient_kid.to_string()).collect();
+            format!("sealed for recipient keys {}", kids.join(", "))
+        }
+    };
+    let agent = if event.signer_known { "its signature verifies" } else { "NO REGISTERED KEY IS KNOWN" };
+    format!(
+        "{} {}  {} {}\n  event id      {}\n  created at    {}\n  sequenced at  {}, number {}, receipt verifies\n  agent         {} key {}: {agent}\n{payload}",
+        e.event_type,
+        event.sequence_number,
+        e.entity_type,
+        e.entity_id,
+        e.event_id,
+        e.created_at,
+        event.sequenced_at,
+        event.sequence_number,
+        e.source_agent_id,
+        e.agent_key_id,
+    )
+}

@@ -1,0 +1,88 @@
+//! What a command works with, built from the global options and the data directory on demand.
+
+use stateset_client::{Client, Identity};
+use stateset_keystore::FileKeystore;
+use ves::StreamKey;
+use ves::ed25519::PublicKey;
+
+use crate::args::Global;
+use crate::data_dir::{DataDir, Profile};
+use crate::error::CliError;
+use crate::output::Output;
+use crate::passphrase;
+
+pub struct Context {
+    pub out: Output,
+    pub global: Global,
+    pub data: DataDir,
+}
+
+impl Context {
+    pub fn new(global: Global) -> Self {
+        Self { out: Output::new(global.json, global.quiet), data: DataDir::new(&global.data), global }
+    }
+
+    /// A client of the server named by `--server`, else of the one started on the data directory. The latter's key is
+    /// known from the data directory and is not asked from the server.
+    pub fn client(&self) -> Result<Client, CliError> {
+        self.client_of(self.global.server.as_deref())
+    }
+
+    /// The same for `url`, where one is given.
+    pub fn client_of(&self, url: Option<&str>) -> Result<Client, CliError> {
+        let profile = self.data.profile()?;
+        let is_ours =
+            |url: &str| profile.as_ref().is_some_and(|profile| profile.url == url.trim_end_matches('/'));
+        let key =
+            |ours: bool| self.global.api_key.clone().or_else(|| ours.then(|| self.data.api_key()).flatten());
+        if let Some(url) = url
+            && !is_ours(url)
+        {
+            return Ok(Client::new(url, key(false))?);
+        }
+        let profile = profile.ok_or_else(|| self.no_profile())?;
+        Ok(Client::pinned(&profile.url, key(true), identity(&profile)?)?)
+    }
+
+    /// The stream that commands are about.
+    pub fn stream(&self) -> Result<StreamKey, CliError> {
+        if let (Some(tenant_id), Some(store_id)) = (self.global.tenant, self.global.store) {
+            return Ok(StreamKey { tenant_id, store_id });
+        }
+        let stream = self.data.profile()?.ok_or_else(|| self.no_profile())?.stream();
+        Ok(StreamKey {
+            tenant_id: self.global.tenant.unwrap_or(stream.tenant_id),
+            store_id: self.global.store.unwrap_or(stream.store_id),
+        })
+    }
+
+    /// The keys, unlocked by the passphrase.
+    pub fn keystore(&self) -> Result<FileKeystore, CliError> {
+        let passphrase = passphrase::find(self.global.passphrase_file.as_deref(), &self.data)?;
+        Ok(FileKeystore::open(&self.data.keys(), passphrase)?)
+    }
+
+    /// The public parts of the keys.
+    pub fn public_keystore(&self) -> Result<FileKeystore, CliError> {
+        let folder = self.data.keys();
+        if !folder.is_dir() {
+            return Err(CliError::input("NO_KEYS", format!("there are no keys in {}", folder.display()))
+                .hint("`stateset up` makes the first ones, `stateset key generate` more"));
+        }
+        Ok(FileKeystore::open_public(&folder)?)
+    }
+
+    fn no_profile(&self) -> CliError {
+        CliError::input("NO_PROFILE", format!("no server was started on {}", self.data.path().display()))
+            .hint("run `stateset up` there, or give --server, --tenant and --store")
+    }
+}
+
+/// The sequencer as the profile knows it.
+pub fn identity(profile: &Profile) -> Result<Identity, CliError> {
+    let key = PublicKey::from_bytes(&profile.sequencer_public_key.0).map_err(|problem| {
+        CliError::failure("BAD_PROFILE", format!("the sequencer's key in the profile {problem}"))
+    })?;
+    let version = profile.sequencer_key_version;
+    Ok(Identity { sequencer_id: profile.sequencer_id, key_version: version, keys: [(version, key)].into() })
+}

@@ -1,0 +1,111 @@
+//! The data directory: what lies where.
+//!
+//! ```text
+//! DIR/                 0700
+//!   profile.json       where the server is, which stream is the default, whose receipts to believe; no secrets
+//!   admin-api-key      0600, the bootstrap key of the server
+//!   keys/              0700, encrypted keys; keys/passphrase 0600 when none was given
+//!   store/events.db    the event log
+//!   lock               held while a server runs on it
+//! ```
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use ves::{SequencerId, StoreId, StreamKey, TenantId};
+use ves_wire::Hex;
+
+use crate::error::CliError;
+use crate::files;
+
+#[derive(Debug, Clone)]
+pub struct DataDir(PathBuf);
+
+/// What commands need to know of a server that was started here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    pub url: String,
+    pub tenant_id: TenantId,
+    pub store_id: StoreId,
+    pub sequencer_id: SequencerId,
+    pub sequencer_public_key: Hex<32>,
+    pub sequencer_key_version: u32,
+}
+
+impl Profile {
+    pub fn stream(&self) -> StreamKey {
+        StreamKey { tenant_id: self.tenant_id, store_id: self.store_id }
+    }
+}
+
+impl DataDir {
+    pub fn new(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+    pub fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+    pub fn passphrase_file(&self) -> PathBuf {
+        self.keys().join("passphrase")
+    }
+    pub fn api_key_file(&self) -> PathBuf {
+        self.0.join("admin-api-key")
+    }
+    pub fn store(&self) -> PathBuf {
+        self.0.join("store")
+    }
+    pub fn store_file(&self) -> PathBuf {
+        self.store().join("events.db")
+    }
+    fn profile_file(&self) -> PathBuf {
+        self.0.join("profile.json")
+    }
+
+    /// Makes the directory where it is missing, closed to others.
+    pub fn create(&self) -> Result<(), CliError> {
+        for folder in [self.0.clone(), self.store()] {
+            files::make_private_folder(&folder).map_err(|error| CliError::io("make", &folder, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the directory for this process until the file is dropped.
+    pub fn lock(&self) -> Result<File, CliError> {
+        let path = self.0.join("lock");
+        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|error| CliError::io("open", &path, &error))?;
+        file.try_lock().map_err(|_| {
+            CliError::failure("DATA_IN_USE", format!("another stateset is running on {}", self.0.display()))
+                .hint("stop it, or give this one another directory with --data")
+        })?;
+        Ok(file)
+    }
+
+    /// `None` where no server was ever started.
+    pub fn profile(&self) -> Result<Option<Profile>, CliError> {
+        let path = self.profile_file();
+        match fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| {
+                CliError::failure("BAD_PROFILE", format!("{} cannot be read: {error}", path.display()))
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(CliError::io("read", &path, &error)),
+        }
+    }
+
+    pub fn write_profile(&self, profile: &Profile) -> Result<(), CliError> {
+        let text = serde_json::to_string_pretty(profile).expect("a profile serialises to JSON") + "\n";
+        let path = self.profile_file();
+        files::replace(&path, text.as_bytes()).map_err(|error| CliError::io("write", &path, &error))
+    }
+
+    /// The bootstrap key, where this user may read it.
+    pub fn api_key(&self) -> Option<String> {
+        fs::read_to_string(self.api_key_file()).ok().map(|text| text.trim().to_owned())
+    }
+}

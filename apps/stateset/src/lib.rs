@@ -1,0 +1,50 @@
+//! `stateset`: the event service on this machine, and the tools to use and to check it, behind one name.
+//!
+//! Wiring only. [`run`] reads the arguments and the environment once, builds the parts and runs one command.
+//! Every command takes `--json`, exits 0 on success, 2 on bad usage or bad input, 1 on any other failure, and writes
+//! errors to stderr. No secret is printed.
+
+mod args;
+mod commands;
+mod context;
+mod data_dir;
+mod error;
+mod files;
+mod installation;
+mod output;
+mod passphrase;
+mod report;
+mod server;
+mod store_source;
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::Cli;
+use crate::context::Context;
+use crate::error::CliError;
+
+/// Runs the command that `args` ask for; the first of them is the program's name.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let json = args.iter().any(|arg| arg == "--json");
+    let result = match Cli::try_parse_from(&args) {
+        Ok(cli) => commands::run(&Context::new(cli.global), cli.command),
+        // Help and version: clap knows whether the terminal takes colours.
+        Err(error) if !error.use_stderr() => {
+            let _ = error.print();
+            Ok(())
+        }
+        Err(error) => Err(CliError::from(error)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error, json);
+            ExitCode::from(error.exit)
+        }
+    }
+}

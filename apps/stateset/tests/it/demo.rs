@@ -1,0 +1,12 @@
+use crate::json;
+
+#[test]
+fn every_sentence_of_the_demo_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let (status, told) = json(folder.path(), &["demo"]);
+    assert_eq!(status, 0);
+    assert_eq!(told["holds"], true, "{told:#}");
+    assert_eq!(told["failed"], 0);
+    assert!(told["checks"].as_u64().unwrap() >= 25);
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "the demo leaves nothing behind");
+}

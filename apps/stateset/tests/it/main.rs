@@ -1,0 +1,34 @@
+//! The program as a user meets it: the real binary, its output, its exit status.
+
+mod demo;
+mod help;
+mod refusals;
+mod service;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The program, with none of its variables in the environment and `folder` as its place.
+pub fn stateset(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stateset"));
+    for variable in ["DATA", "URL", "API_KEY", "TENANT", "STORE", "PASSPHRASE"] {
+        command.env_remove(format!("STATESET_{variable}"));
+    }
+    command.env_remove("RUST_LOG").current_dir(folder);
+    command
+}
+
+/// Runs to the end: exit status, stdout, stderr.
+pub fn run(folder: &Path, args: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = stateset(folder).args(args).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap_or(-1), text(stdout), text(stderr))
+}
+
+/// Runs with `--json` and reads the one document of stdout.
+pub fn json(folder: &Path, args: &[&str]) -> (i32, serde_json::Value) {
+    let (status, stdout, stderr) = run(folder, &[&["--json"], args].concat());
+    let value =
+        serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{args:?}: {error}\n{stdout}\n{stderr}"));
+    (status, value)
+}

@@ -1,0 +1,96 @@
+//! Exit status 2 for bad usage and bad input, 1 for any other failure, and one form of errors.
+
+use std::fs;
+
+use crate::{run, stateset};
+
+/// Status and code of a command that fails, read from its JSON error.
+fn refused(folder: &std::path::Path, args: &[&str]) -> (i32, String) {
+    let (status, _, stderr) = run(folder, &[&["--json"], args].concat());
+    let body: serde_json::Value =
+        serde_json::from_str(&stderr).unwrap_or_else(|error| panic!("{args:?}: {error}\n{stderr}"));
+    let error = body["error"].as_object().unwrap();
+    assert_eq!(error.keys().collect::<Vec<_>>(), ["code", "hint", "message"]);
+    assert!(!error["message"].as_str().unwrap().is_empty());
+    (status, error["code"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn bad_usage_and_bad_input_exit_2() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("not.json"), "{").unwrap();
+    fs::write(folder.path().join("latin1"), [0xe9]).unwrap();
+    fs::write(folder.path().join("other.json"), "{}").unwrap();
+    for (args, code) in [
+        (&["nonsense"][..], "USAGE"),
+        (&["event", "show", "x"], "USAGE"),
+        (&["event", "show", "0"], "USAGE"),
+        (&["up", "--listen", "nowhere"], "USAGE"),
+        (&["up", "--commit-events", "0"], "USAGE"),
+        (&["event", "sign", "--payload", "1"], "USAGE"),
+        (&["event", "push", "not.json"], "BAD_JSON"),
+        (&["event", "push", "latin1"], "NOT_UTF8"),
+        (&["event", "push", "other.json"], "BAD_EVENT"),
+        (&["event", "push", "absent"], "IO"),
+        (&["event", "pull"], "NO_PROFILE"),
+        (&["commit"], "NO_PROFILE"),
+        (&["key", "list"], "NO_KEYS"),
+        (&["proof", "verify", "other.json"], "BAD_PROOF_FILE"),
+        (&["import", "northwind", "."], "BAD_DATA"),
+        (&["log", "verify"], "NO_STORE"),
+        (&["--server", "https://127.0.0.1", "event", "pull"], "TLS_NOT_BUILT"),
+        (&["--server", "nowhere", "event", "pull"], "BAD_ADDRESS"),
+    ] {
+        let given = [
+            "--tenant",
+            "11111111-1111-1111-1111-111111111111",
+            "--store",
+            "22222222-2222-2222-2222-222222222222",
+        ];
+        let with_stream =
+            if args.contains(&"--server") { [&given[..], args].concat() } else { args.to_vec() };
+        assert_eq!(refused(folder.path(), &with_stream), (2, code.to_owned()), "{args:?}");
+    }
+    assert!(!folder.path().join("stateset-data").exists(), "a refused command makes nothing");
+}
+
+#[test]
+fn a_server_that_does_not_answer_exits_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let stream = [
+        "--tenant",
+        "11111111-1111-1111-1111-111111111111",
+        "--store",
+        "22222222-2222-2222-2222-222222222222",
+    ];
+    let url = format!("http://{free}");
+    let args = [&stream[..], &["--server", &url, "event", "pull"]].concat();
+    assert_eq!(refused(folder.path(), &args), (1, "SERVER_UNREACHABLE".to_owned()));
+}
+
+#[test]
+fn a_person_reads_the_error_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (status, stdout, stderr) = run(folder.path(), &["event", "pull"]);
+    assert_eq!((status, stdout.as_str()), (2, ""));
+    assert_eq!(
+        stderr,
+        "error: no server was started on ./stateset-data\n  hint: run `stateset up` there, or give --server, --tenant and --store\n"
+    );
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    for args in [&["--version"][..], &["--help"], &["help", "up"]] {
+        let (status, stdout, stderr) = run(folder.path(), args);
+        assert_eq!((status, stderr.as_str()), (0, ""));
+        assert!(!stdout.is_empty());
+    }
+    assert_eq!(
+        stateset(folder.path()).output().unwrap().status.code(),
+        Some(2),
+        "no command at all is bad usage"
+    );
+}
