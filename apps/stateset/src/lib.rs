@@ -18,7 +18,6 @@ mod server;
 mod store_source;
 
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;

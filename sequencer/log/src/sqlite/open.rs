@@ -30,12 +30,7 @@ pub(super) fn lock(path: &Path) -> Result<File, LogError> {
     lock_path.push(".lock");
     let lock_path = PathBuf::from(lock_path);
     let doing = || format!("opening {}", lock_path.display());
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&lock_path)
-        .map_err(|e| LogError::system(doing(), &e))?;
+    let file = private_file(&lock_path).map_err(|e| LogError::system(doing(), &e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(LogError::Locked { path: path.to_owned() }),
@@ -48,6 +43,10 @@ pub(super) fn writer(path: &Path) -> Result<Connection, LogError> {
     let doing = format!("opening {}", path.display());
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if !path.exists() {
+        // Created here for its mode; SQLite would leave that to the umask.
+        private_file(path).map_err(|e| LogError::system(&doing, &e))?;
+    }
     let mut connection = Connection::open_with_flags(path, flags).doing(&doing)?;
     // The version is read before anything is written, so that a newer store stays as it is.
     refuse_newer(&connection, path)?;
@@ -126,4 +125,14 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// Opens a file for writing and leaves what is in it. A new one is its owner's alone; SQLite gives the files beside
+/// its database the same mode.
+pub(super) fn private_file(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
