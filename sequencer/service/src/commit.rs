@@ -1,12 +1,13 @@
 //! Commitments: a batch's tree, its place in the state chain, and the signed checkpoint beside it (sections 13, 14).
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use stateset_event_log::LogReader;
 use stateset_sequencer_engine::{CommitPlan, Planned, settle_committed};
 use ves::checkpoint::Checkpoint;
 use ves::commitment::Commitment;
-use ves::{BatchId, Digest, SequenceNumber, StreamKey, log, tiles};
+use ves::{BatchId, Digest, SequenceNumber, StreamKey, TimestampMs, log, tiles};
 
 use crate::error::{CommitFailure, ServiceError};
 use crate::ingest::random_bytes;
@@ -26,8 +27,15 @@ pub(crate) struct UncommittedLeaves {
 /// Leaves held for one stream: 2 MiB. A longer tail is read from the log when it is committed.
 const LEAVES_HELD_MAX: usize = 1 << 16;
 
-/// Events read at once while the leaves of a long range are collected.
+/// Events, and bytes of their bodies, read at once while the leaves of a long range are collected.
 const READ_EVENTS: usize = 1_024;
+const READ_BYTES_MAX: usize = 16 << 20;
+
+/// Time that batches may take from the events that wait; each is one sync.
+const PASS_TIME_MAX: Duration = Duration::from_millis(5);
+
+/// After a batch could not be made.
+const RETRY_MS: i64 = 5_000;
 
 impl UncommittedLeaves {
     pub fn extend(&mut self, first: SequenceNumber, leaves: &[Digest]) {
@@ -54,20 +62,31 @@ impl UncommittedLeaves {
 }
 
 impl TurnLoop {
-    /// Makes the batches that are due by size or age.
-    pub fn commit_due(&mut self) {
-        if !self.config.auto_commit || self.poisoned {
-            return;
+    /// Makes batches that are due by size or age, for a few milliseconds; whether some are left for the next pass.
+    pub fn commit_due(&mut self) -> bool {
+        if !self.config.auto_commit {
+            return false;
         }
+        let started = Instant::now();
         loop {
-            let due = self.engine.commit_due(self.clock.now());
+            let now = self.clock.now();
+            self.held_back.retain(|_, until| *until > now);
+            let mut due = self.engine.commit_due(now);
+            due.retain(|(stream, _)| !self.held_back.contains_key(stream));
             if due.is_empty() {
-                return;
+                return false;
             }
             for (stream, range) in due {
+                if self.poisoned {
+                    return false;
+                }
                 if let Err(error) = self.commit(&stream, *range.start(), *range.end()) {
+                    // The others must not wait for this one.
                     tracing::warn!(%stream, %error, "a batch that is due was not committed, it is tried again");
-                    return;
+                    self.held_back.insert(stream, TimestampMs(now.0 + RETRY_MS));
+                }
+                if started.elapsed() > PASS_TIME_MAX {
+                    return true;
                 }
             }
         }
@@ -109,6 +128,9 @@ impl TurnLoop {
         self.engine.committed(&commitment);
         if let Some(leaves) = self.uncommitted.get_mut(stream) {
             leaves.drop_through(plan.end);
+            if leaves.leaves.is_empty() {
+                self.uncommitted.remove(stream);
+            }
         }
         if let Some(durable) = self.shared.streams.get(stream) {
             let latest_commitment = Some(commitment.clone());
@@ -161,7 +183,7 @@ pub(crate) fn read_leaves(
     end: SequenceNumber,
 ) -> Result<Vec<Digest>, ServiceError> {
     let limit = READ_EVENTS.min((end.0 - from.0 + 1) as usize);
-    let events = reader.read(stream, from, limit, usize::MAX)?;
+    let events = reader.read(stream, from, limit, READ_BYTES_MAX)?;
     if events.is_empty() {
         return Err(ServiceError::Read(format!("event {from} of stream {stream} is missing")));
     }

@@ -39,7 +39,7 @@ impl Config {
             commit: CommitPolicy::default(),
             auto_commit: true,
             queue_events_max: 65_536,
-            signing_threads: (cores / 2).max(1),
+            signing_threads: cores,
         }
     }
 }

@@ -43,6 +43,9 @@ pub enum ServiceError {
         "the event store failed in an unclear state; restart the service, it reads the truth back from the store"
     )]
     Poisoned,
+    /// The write may be found after a restart, or not. The same call again gets the first answer, or is carried out.
+    #[error("the outcome of the write is unknown; send the same again, it is answered or carried out: {0}")]
+    Unclear(String),
     #[error("the service is stopping")]
     Stopping,
     #[error("the event store can't be read: {0}")]
@@ -56,9 +59,21 @@ pub enum ServiceError {
 impl ServiceError {
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::StoreRefused(_) | Self::Poisoned | Self::Stopping => ErrorKind::Unavailable,
+            Self::StoreRefused(_) | Self::Unclear(_) | Self::Poisoned | Self::Stopping => {
+                ErrorKind::Unavailable
+            }
             Self::StreamFull => ErrorKind::Conflict,
             Self::Read(_) | Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+impl ServiceError {
+    /// Of a failed write: whether it changed nothing is the log's to say.
+    pub(crate) fn of_write(error: &LogError) -> Self {
+        match error.changed_nothing() {
+            true => Self::StoreRefused(error.to_string()),
+            false => Self::Unclear(error.to_string()),
         }
     }
 }

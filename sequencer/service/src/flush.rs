@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use stateset_event_log::{IdIndex, IndexEntry, IndexKey, LogError, LogReader, RunBuilder, RunStep};
+use stateset_event_log::{IdIndex, IndexEntry, IndexKey, LogReader, RunBuilder, RunStep};
 use stateset_sequencer_engine::{Candidate, ColdFacts, Engine};
-use ves::{CommandId, EventId, SequenceNumber, StreamKey};
+use ves::{CommandId, SequenceNumber, StreamKey};
 
 use crate::error::{ServiceError, StartError};
 use crate::queue::Queue;
@@ -33,7 +33,7 @@ pub(crate) struct RunWrite {
 /// What the worker is asked for.
 enum Work {
     Plan { entries: Vec<IndexEntry>, covered: Covered },
-    Prepare(RunWrite),
+    Prepare(Box<RunWrite>),
     Merge,
 }
 
@@ -53,27 +53,23 @@ impl Flush {
         let planner = index.clone();
         let worker = std::thread::Builder::new().name("index".into()).spawn(move || {
             for work in inbox {
-                match prepare(&planner, work) {
-                    Ok(Some(write)) => drop(queue.put(Command::Run(write))),
-                    Ok(None) => {}
-                    Err(error) => tracing::error!(%error, "the index can't be written; ids stay in memory"),
+                if let Some(command) = prepare(&planner, work) {
+                    // A closed queue drops it: pages of a run that is not published are removed at the next start.
+                    drop(queue.put(command));
                 }
             }
         })?;
         Ok(Self { index, work: Some(work), worker: Some(worker), is_flushing: false, events_since: 0 })
     }
 
+    /// For look-ups beside the writer.
+    pub fn index(&self) -> IdIndex {
+        self.index.clone()
+    }
+
     /// Numbers up to here are answered by the index; the engine remembers the rest.
     pub fn covered(&self, stream: &StreamKey) -> SequenceNumber {
         self.index.covered(stream)
-    }
-
-    pub fn find(
-        &self,
-        stream: &StreamKey,
-        event_id: &EventId,
-    ) -> Result<Option<SequenceNumber>, ServiceError> {
-        Ok(self.index.lookup(&IndexKey::event(*stream, event_id))?.map(SequenceNumber))
     }
 
     /// What the index knows of a request's ids: filter probes in memory, a page where an id may be old.
@@ -115,21 +111,28 @@ impl Flush {
     }
 }
 
-/// The worker's side: everything that needs no writer.
-fn prepare(index: &IdIndex, work: Work) -> Result<Option<RunWrite>, LogError> {
+/// The worker's side: everything that needs no writer. The answer is what the turn loop does next.
+fn prepare(index: &IdIndex, work: Work) -> Option<Command> {
     let mut write = match work {
-        Work::Plan { entries, covered } => {
-            let Some(builder) = index.plan_flush(&entries, &covered)? else { return Ok(None) };
-            RunWrite { builder, covered }
-        }
-        Work::Merge => {
-            let Some(builder) = index.plan_merge() else { return Ok(None) };
-            RunWrite { builder, covered: Vec::new() }
-        }
+        Work::Plan { entries, covered } => match index.plan_flush(&entries, &covered) {
+            Ok(Some(builder)) => Box::new(RunWrite { builder, covered }),
+            Ok(None) => return Some(Command::RunFailed { write: None, is_flush: true }),
+            Err(error) => {
+                tracing::error!(%error, "the index can't be planned; ids stay in memory");
+                return Some(Command::RunFailed { write: None, is_flush: true });
+            }
+        },
+        Work::Merge => Box::new(RunWrite { builder: index.plan_merge()?, covered: Vec::new() }),
         Work::Prepare(write) => write,
     };
-    write.builder.prepare()?;
-    Ok(Some(write))
+    match write.builder.prepare() {
+        Ok(()) => Some(Command::Run(write)),
+        Err(error) => {
+            tracing::error!(%error, "an index run can't be made; ids stay where they are");
+            let is_flush = !write.covered.is_empty();
+            Some(Command::RunFailed { write: Some(write), is_flush })
+        }
+    }
 }
 
 impl TurnLoop {
@@ -150,7 +153,7 @@ impl TurnLoop {
     }
 
     /// One step of a run; the worker then prepares the next.
-    pub fn write_run(&mut self, mut write: RunWrite) {
+    pub fn write_run(&mut self, mut write: Box<RunWrite>) {
         match write.builder.step(self.log.as_mut()) {
             Ok(RunStep::More) => self.flush.send(Work::Prepare(write)),
             Ok(RunStep::Done) => {
@@ -160,12 +163,20 @@ impl TurnLoop {
             }
             Err(error) => {
                 tracing::warn!(%error, "an index run was given up; its ids stay in memory");
-                self.flush.is_flushing &= write.covered.is_empty();
                 self.note_failure(&error);
-                if let Err(error) = write.builder.abandon(self.log.as_mut()) {
-                    tracing::warn!(%error, "pages of the run are removed at the next start");
-                }
+                let is_flush = !write.covered.is_empty();
+                self.run_failed(Some(write), is_flush);
             }
+        }
+    }
+
+    /// Removes what was written of a run; a later flush tries again with all that is remembered then.
+    pub fn run_failed(&mut self, write: Option<Box<RunWrite>>, is_flush: bool) {
+        self.flush.is_flushing &= !is_flush;
+        if let Some(write) = write
+            && let Err(error) = write.builder.abandon(self.log.as_mut())
+        {
+            tracing::warn!(%error, "pages of the run are removed at the next start");
         }
     }
 

@@ -9,7 +9,7 @@ use ves::{BatchId, Envelope, EventId, Rejection, SequenceNumber, StreamKey, veri
 
 use crate::error::ServiceError;
 use crate::metrics::Metrics;
-use crate::sequencer::Sequencer;
+use crate::sequencer::{Sequencer, unanswered};
 use crate::turn::{Command, Outcome, Prepared, Submission};
 
 /// One event of a request, as it was decoded.
@@ -39,6 +39,9 @@ pub struct IngestOutcome {
 /// Events verified before other tasks of the same thread get a turn: about a millisecond.
 const VERIFY_CHUNK: usize = 128;
 
+/// Replays read back before other tasks of the same thread get a turn.
+const REPLAY_CHUNK: usize = 16;
+
 /// A request's events after verification, in request order, one entry in each list.
 struct Checked<'a> {
     candidates: Vec<Candidate>,
@@ -55,14 +58,17 @@ impl Sequencer {
     /// be of `stream`: a request that mixes streams is refused by the caller as a whole.
     ///
     /// # Errors
-    /// [`ServiceError`]; then the store accepted nothing of this request.
+    /// [`ServiceError`]. Unless it is [`ServiceError::Unclear`], or a stored event could not be read back for a
+    /// replay, nothing of the request was accepted. The same request again gets the first answers.
     pub async fn ingest(
         &self,
         stream: StreamKey,
         events: Vec<Submitted<'_>>,
     ) -> Result<IngestOutcome, ServiceError> {
+        let batch_id = BatchId::random(random_bytes()?);
+        let key_changes = self.shared().key_changes();
         let Checked { candidates, bodies, mut refused, ids } = self.check(events).await;
-        let outcomes = self.submit(stream, candidates, bodies).await?;
+        let outcomes = self.submit(stream, candidates, bodies, key_changes).await?;
         let mut results = Vec::with_capacity(outcomes.len());
         for (i, outcome) in outcomes.into_iter().enumerate() {
             results.push(match outcome {
@@ -77,12 +83,14 @@ impl Sequencer {
                         }
                         (None, None) => None,
                     };
+                    if i % REPLAY_CHUNK == REPLAY_CHUNK - 1 {
+                        tokio::task::yield_now().await;
+                    }
                     self.replay(stream, at, ids[i], body).await?
                 }
             });
         }
         self.count(&results);
-        let batch_id = BatchId::random(random_bytes()?);
         Ok(IngestOutcome { batch_id, results, head_sequence: self.head(&stream).head_sequence })
     }
 
@@ -128,6 +136,7 @@ impl Sequencer {
         stream: StreamKey,
         candidates: Vec<Candidate>,
         bodies: Vec<Option<Prepared>>,
+        key_changes: u64,
     ) -> Result<Vec<Outcome>, ServiceError> {
         let permits = u32::try_from(candidates.len()).unwrap_or(u32::MAX).min(self.shared().queue_events_max);
         let permit = self
@@ -138,9 +147,9 @@ impl Sequencer {
             .await
             .map_err(|_| ServiceError::Stopping)?;
         let (reply, answer) = oneshot::channel();
-        let submission = Submission { stream, candidates, bodies, reply, _permit: permit };
+        let submission = Submission { stream, key_changes, candidates, bodies, reply, _permit: permit };
         self.put(Command::Ingest(submission))?;
-        answer.await.map_err(|_| ServiceError::Stopping)?
+        answer.await.map_err(|_| unanswered())?
     }
 
     /// Section 11.2: the same event in every agent-authored member gets its first receipt.
@@ -209,6 +218,8 @@ impl<'a> Checked<'a> {
                 self.candidates.push(Candidate::verified(&verified));
                 self.bodies.push(Some(Prepared {
                     event_id: envelope.event_id,
+                    agent_id: envelope.source_agent_id,
+                    agent_key_id: envelope.agent_key_id,
                     signing_hash,
                     agent_signature: envelope.agent_signature,
                     body: encode_body(envelope, &signing_hash).into(),

@@ -9,7 +9,7 @@ use ves::keys::{AgentKey, EncryptionKey, KeyStatus};
 use ves::{AgentId, Digest, KeyId, RecipientKeyId, TenantId};
 
 use crate::error::{RegisterError, ServiceError};
-use crate::sequencer::Sequencer;
+use crate::sequencer::{Sequencer, uncancelled};
 use crate::turn::Command;
 
 /// What is known besides signing keys, which live in the key ring. Each map mirrors a table of the log.
@@ -31,6 +31,17 @@ impl Registry {
             writing: tokio::sync::Mutex::default(),
         }
     }
+
+    /// By the writer, once the key is stored.
+    pub fn insert_encryption_key(&self, key: EncryptionKey) {
+        let mut keys = self.encryption.write().unwrap_or_else(PoisonError::into_inner);
+        keys.insert((key.tenant_id, key.kid), key);
+    }
+
+    /// By the writer, once the key is stored.
+    pub fn insert_api_key(&self, key: ApiKeyRecord) {
+        self.api.write().unwrap_or_else(PoisonError::into_inner).insert(key.key_hash, key);
+    }
 }
 
 impl Sequencer {
@@ -39,13 +50,15 @@ impl Sequencer {
         check_window(key.valid_from, key.valid_to)?;
         PublicKey::from_bytes(&key.public_key)
             .map_err(|error| RegisterError::PublicKey(error.to_string()))?;
-        let _one_at_a_time = self.shared().registry.writing.lock().await;
-        if self.keys().get(&key.tenant_id, &key.agent_id, key.key_id).is_some() {
-            return Err(RegisterError::AlreadyExists);
-        }
-        self.ask(|reply| Command::AgentKey(Box::new(key.clone()), reply)).await?;
-        self.keys().insert(key);
-        Ok(())
+        let service = self.clone();
+        uncancelled(async move {
+            let _one_at_a_time = service.shared().registry.writing.lock().await;
+            if service.keys().get(&key.tenant_id, &key.agent_id, key.key_id).is_some() {
+                return Err(RegisterError::AlreadyExists);
+            }
+            Ok(service.ask(|reply| Command::AgentKey(Box::new(key), reply)).await?)
+        })
+        .await
     }
 
     /// Revokes a signing key from now on; events already sequenced stay.
@@ -55,15 +68,18 @@ impl Sequencer {
         agent: &AgentId,
         key_id: KeyId,
     ) -> Result<AgentKey, RegisterError> {
-        let _one_at_a_time = self.shared().registry.writing.lock().await;
-        let held = self.keys().get(tenant, agent, key_id).ok_or(RegisterError::NotFound)?;
-        let mut key = held.key().clone();
-        if key.status != KeyStatus::Revoked {
-            key = key.revoked(self.now());
-            self.ask(|reply| Command::AgentKey(Box::new(key.clone()), reply)).await?;
-            self.keys().insert(key.clone());
-        }
-        Ok(key)
+        let (service, tenant, agent) = (self.clone(), *tenant, *agent);
+        uncancelled(async move {
+            let _one_at_a_time = service.shared().registry.writing.lock().await;
+            let held = service.keys().get(&tenant, &agent, key_id).ok_or(RegisterError::NotFound)?;
+            let mut key = held.key().clone();
+            if key.status != KeyStatus::Revoked {
+                key = key.revoked(service.now());
+                service.ask(|reply| Command::AgentKey(Box::new(key.clone()), reply)).await?;
+            }
+            Ok(key)
+        })
+        .await
     }
 
     /// Signing keys of a tenant, or of one of its agents, by agent and key id.
@@ -74,17 +90,17 @@ impl Sequencer {
     /// Registers an encryption key; its `recipient_kid` is unique in the tenant (section 9.4).
     pub async fn register_encryption_key(&self, key: EncryptionKey) -> Result<(), RegisterError> {
         check_window(key.valid_from, key.valid_to)?;
-        let _one_at_a_time = self.shared().registry.writing.lock().await;
-        if let Some(held) = self.read_encryption(|keys| keys.get(&(key.tenant_id, key.kid)).cloned()) {
-            return Err(match held.agent_id == key.agent_id {
-                true => RegisterError::AlreadyExists,
-                false => RegisterError::KidTaken(key.kid),
-            });
-        }
-        self.ask(|reply| Command::EncryptionKey(Box::new(key.clone()), reply)).await?;
-        let mut keys = self.shared().registry.encryption.write().unwrap_or_else(PoisonError::into_inner);
-        keys.insert((key.tenant_id, key.kid), key);
-        Ok(())
+        let service = self.clone();
+        uncancelled(async move {
+            let _one_at_a_time = service.shared().registry.writing.lock().await;
+            let held = service.read_encryption(|keys| keys.get(&(key.tenant_id, key.kid)).cloned());
+            match held {
+                Some(held) if held.agent_id == key.agent_id => Err(RegisterError::AlreadyExists),
+                Some(_) => Err(RegisterError::KidTaken(key.kid)),
+                None => Ok(service.ask(|reply| Command::EncryptionKey(Box::new(key), reply)).await?),
+            }
+        })
+        .await
     }
 
     /// Encryption keys of a tenant by `recipient_kid`.
@@ -94,9 +110,8 @@ impl Sequencer {
 
     /// Inserts or replaces an API key, by the hash of its text.
     pub async fn put_api_key(&self, key: ApiKeyRecord) -> Result<(), ServiceError> {
-        self.ask(|reply| Command::ApiKey(Box::new(key.clone()), reply)).await?;
-        self.shared().registry.api.write().unwrap_or_else(PoisonError::into_inner).insert(key.key_hash, key);
-        Ok(())
+        let service = self.clone();
+        uncancelled(async move { service.ask(|reply| Command::ApiKey(Box::new(key), reply)).await }).await
     }
 
     /// The API key whose text has this SHA-256.

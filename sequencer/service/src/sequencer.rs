@@ -1,13 +1,13 @@
 //! The handle that doors hold: cheap to clone, safe from any task.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use stateset_event_log::{LogReader, SequencerKeyRecord, StoredEvent};
+use stateset_event_log::{IdIndex, IndexKey, LogReader, SequencerKeyRecord, StoredEvent};
 use tokio::sync::{Semaphore, oneshot, watch};
 use ves::commitment::Commitment;
-use ves::keys::KeyRing;
+use ves::keys::{AgentKey, KeyRing};
 use ves::{BatchId, EventId, SequenceNumber, SequencerId, StreamKey, TimestampMs};
 
 use crate::clock::Clock;
@@ -29,6 +29,7 @@ pub(crate) struct Inner {
     pub shared: Arc<Shared>,
     pub queue: Arc<Queue<Command>>,
     pub reader: Arc<dyn LogReader>,
+    pub index: IdIndex,
     pub config: Config,
     pub clock: Arc<dyn Clock>,
     pub threads: Mutex<Vec<JoinHandle<()>>>,
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     /// Moves after each turn: live readers wait on it.
     pub sequenced: watch::Sender<TimestampMs>,
     poisoned: AtomicBool,
+    /// Rises with every change of a signing key.
+    key_changes: AtomicU64,
 }
 
 impl Shared {
@@ -66,7 +69,18 @@ impl Shared {
             queue_events_max,
             sequenced: watch::Sender::new(TimestampMs(0)),
             poisoned: AtomicBool::new(false),
+            key_changes: AtomicU64::new(0),
         }
+    }
+
+    /// A signing key is registered or revoked: events verified before are asked about again.
+    pub fn key_changed(&self, key: AgentKey) {
+        self.keys.insert(key);
+        self.key_changes.fetch_add(1, Ordering::Release);
+    }
+
+    pub fn key_changes(&self) -> u64 {
+        self.key_changes.load(Ordering::Acquire)
     }
 
     pub fn poison(&self) {
@@ -107,10 +121,15 @@ impl Sequencer {
         stream: &StreamKey,
         event_id: &EventId,
     ) -> Result<Option<StoredEvent>, ServiceError> {
-        let (stream_key, event_id) = (*stream, *event_id);
-        let found: Result<_, ServiceError> =
-            self.ask(|reply| Command::Find { stream: stream_key, event_id, reply }).await;
-        let Some(at) = found? else { return Ok(None) };
+        let indexed = self.inner.index.lookup(&IndexKey::event(*stream, event_id))?.map(SequenceNumber);
+        let at = match indexed {
+            Some(at) => Some(at),
+            None => {
+                let (stream, event_id) = (*stream, *event_id);
+                self.ask::<_, ServiceError>(|reply| Command::Find { stream, event_id, reply }).await?
+            }
+        };
+        let Some(at) = at else { return Ok(None) };
         Ok(self.events(stream, at, 1).await?.into_iter().find(|event| event.sequence_number == at))
     }
 
@@ -212,14 +231,29 @@ impl Sequencer {
         self.inner.queue.put(command).map_err(|_| ServiceError::Stopping)
     }
 
+    /// Puts a command and waits for its answer; it takes one place of the queue until then.
     pub(crate) async fn ask<T, E: From<ServiceError>>(
         &self,
         command: impl FnOnce(Reply<T, E>) -> Command,
     ) -> Result<T, E> {
+        let _place = self.shared().room.acquire().await.map_err(|_| ServiceError::Stopping)?;
         let (reply, answer) = oneshot::channel();
         self.put(command(reply))?;
-        answer.await.map_err(|_| ServiceError::Stopping)?
+        answer.await.map_err(|_| E::from(unanswered()))?
     }
+}
+
+/// The writer was gone before it answered: whether it carried the command out is not known.
+pub(crate) fn unanswered() -> ServiceError {
+    ServiceError::Unclear("the service stopped before it answered".into())
+}
+
+/// Carries `work` out also when its caller goes away half-way.
+pub(crate) async fn uncancelled<T: Send + 'static, E: From<ServiceError> + Send + 'static>(
+    work: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, E> {
+    let joined = tokio::spawn(work).await;
+    joined.map_err(|error| ServiceError::Internal(format!("a write stopped: {error}")))?
 }
 
 /// Bodies of one page of events.

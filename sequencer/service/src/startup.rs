@@ -23,6 +23,8 @@ use crate::turn::{Command, TurnLoop};
 
 /// Events read at once while memory is refilled.
 const REFILL_EVENTS: usize = 1_024;
+/// Bytes of bodies read at once then.
+const REFILL_BYTES_MAX: usize = 16 << 20;
 
 impl Sequencer {
     /// Opens the service on a log: records the sequencer's key, restores every stream, starts the writer.
@@ -43,6 +45,7 @@ impl Sequencer {
         let shared = Arc::new(Shared::new(keys, registry, sequencer_keys, queue_events_max));
         let queue = Arc::new(Queue::new());
         let flush = Flush::open(reader.clone(), queue.clone())?;
+        let index = flush.index();
         let mut engine = Engine::new(config.commit);
         for summary in reader.streams()? {
             open_stream(reader.as_ref(), &flush, &mut engine, &shared, &summary)?;
@@ -69,13 +72,15 @@ impl Sequencer {
             uncommitted: BTreeMap::new(),
             flush,
             poisoned: false,
+            has_due: false,
+            held_back: BTreeMap::new(),
         };
         let guard = WriterGone { queue: queue.clone(), shared: shared.clone() };
         let thread = std::thread::Builder::new().name("turns".into()).spawn(move || {
             let _guard = guard;
             turns.run();
         })?;
-        let inner = Inner { shared, queue, reader, config, clock, threads: Mutex::new(vec![thread]) };
+        let inner = Inner { shared, queue, reader, index, config, clock, threads: Mutex::new(vec![thread]) };
         Ok(Self { inner: Arc::new(inner) })
     }
 }
@@ -162,7 +167,7 @@ fn refill(
 ) -> Result<(), StartError> {
     let mut next = SequenceNumber(covered.0 + 1);
     while next <= head {
-        let events = reader.read(stream, next, REFILL_EVENTS, usize::MAX)?;
+        let events = reader.read(stream, next, REFILL_EVENTS, REFILL_BYTES_MAX)?;
         let broken = |sequence, problem: String| StartError::Record { stream: *stream, sequence, problem };
         if events.is_empty() {
             return Err(broken(next, "it is missing".into()));

@@ -13,7 +13,9 @@ use ves::ed25519::SignerError;
 use ves::keys::{AgentKey, EncryptionKey};
 use ves::log::LogTree;
 use ves::receipt::{self, Receipt};
-use ves::{Digest, EventId, Rejection, SequenceNumber, StreamKey, TimestampMs, merkle};
+use ves::{
+    AgentId, Digest, EventId, KeyId, KeyProblem, Rejection, SequenceNumber, StreamKey, TimestampMs, merkle,
+};
 
 use crate::clock::Clock;
 use crate::commit::UncommittedLeaves;
@@ -37,13 +39,18 @@ pub(crate) enum Command {
     AgentKey(Box<AgentKey>, Reply<(), ServiceError>),
     EncryptionKey(Box<EncryptionKey>, Reply<(), ServiceError>),
     ApiKey(Box<ApiKeyRecord>, Reply<(), ServiceError>),
-    /// Where an event stands, for reads by id.
+    /// Where an event stands that is not in the index yet.
     Find {
         stream: StreamKey,
         event_id: EventId,
         reply: Reply<Option<SequenceNumber>, ServiceError>,
     },
-    Run(RunWrite),
+    Run(Box<RunWrite>),
+    /// The index worker could not go on.
+    RunFailed {
+        write: Option<Box<RunWrite>>,
+        is_flush: bool,
+    },
 }
 
 pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
@@ -51,6 +58,8 @@ pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 /// One request's events of one stream, verified (or refused) by the caller.
 pub(crate) struct Submission {
     pub stream: StreamKey,
+    /// Count of key changes when the events were verified.
+    pub key_changes: u64,
     pub candidates: Vec<Candidate>,
     /// Beside each candidate: what to store if it is accepted; `None` where it was refused.
     pub bodies: Vec<Option<Prepared>>,
@@ -62,6 +71,8 @@ pub(crate) struct Submission {
 /// A verified event, ready to be stored.
 pub(crate) struct Prepared {
     pub event_id: EventId,
+    pub agent_id: AgentId,
+    pub agent_key_id: KeyId,
     pub signing_hash: Digest,
     pub agent_signature: [u8; 64],
     pub body: Box<[u8]>,
@@ -88,6 +99,10 @@ pub(crate) struct TurnLoop {
     pub flush: Flush,
     /// Set when the store's state is unclear: nothing is written until the service is restarted.
     pub poisoned: bool,
+    /// Batches are due that the last pass had no time for.
+    pub has_due: bool,
+    /// Streams whose batch could not be made, and when it is tried again.
+    pub held_back: BTreeMap<StreamKey, TimestampMs>,
 }
 
 /// What one turn adds to one stream.
@@ -100,29 +115,66 @@ struct StreamTurn {
 /// Longest sleep without work: bounds how late a batch closes by age.
 const IDLE_WAIT: Duration = Duration::from_millis(200);
 
+/// Bytes of bodies in one turn, the first submission aside: bounds a transaction and the memory it holds.
+const TURN_BYTES_MAX: usize = 16 << 20;
+
+/// Writes beside events in one pass, each with a sync of its own.
+const TURN_OTHERS_MAX: usize = 16;
+
+/// What still fits into this turn.
+struct TurnRoom {
+    events: usize,
+    bytes: usize,
+    others: usize,
+}
+
+impl Default for TurnRoom {
+    fn default() -> Self {
+        Self { events: Config::TURN_EVENTS_MAX, bytes: TURN_BYTES_MAX, others: TURN_OTHERS_MAX }
+    }
+}
+
+impl TurnRoom {
+    fn fits(&mut self, command: &Command) -> bool {
+        let (events, bytes, others) = match command {
+            Command::Ingest(submission) => {
+                let bodies: usize =
+                    submission.bodies.iter().flatten().map(|prepared| prepared.body.len()).sum();
+                (submission.candidates.len(), bodies, 0)
+            }
+            _ => (0, 0, 1),
+        };
+        let fits = events <= self.events && bytes <= self.bytes && others <= self.others;
+        self.events = self.events.saturating_sub(events);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.others = self.others.saturating_sub(others);
+        fits
+    }
+}
+
 impl TurnLoop {
     /// Runs until the queue is closed and empty, then closes the log.
     pub fn run(mut self) {
         while !self.queue.is_finished() {
-            let mut room = Config::TURN_EVENTS_MAX;
-            let commands = self.queue.take(IDLE_WAIT, |command| match command {
-                Command::Ingest(submission) => match room.checked_sub(submission.candidates.len()) {
-                    Some(rest) => {
-                        room = rest;
-                        true
-                    }
-                    None => false,
-                },
-                _ => true,
-            });
+            let wait = if self.has_due { Duration::ZERO } else { IDLE_WAIT };
+            let mut room = TurnRoom::default();
+            let commands = self.queue.take(wait, |command| room.fits(command));
             self.serve(commands);
-            self.commit_due();
+            self.has_due = self.commit_due();
             self.start_flush();
-            if let Err(error) = self.log.maintenance() {
-                tracing::warn!(%error, "store maintenance failed, it is tried again after the next turn");
-            }
+            self.maintain();
         }
         self.finish();
+    }
+
+    fn maintain(&mut self) {
+        if self.poisoned {
+            return;
+        }
+        if let Err(error) = self.log.maintenance() {
+            tracing::warn!(%error, "store maintenance failed");
+            self.note_failure(&error);
+        }
     }
 
     fn serve(&mut self, commands: Vec<Command>) {
@@ -149,20 +201,33 @@ impl TurnLoop {
             Command::Commit { stream, start, end, reply } => {
                 drop(reply.send(self.commit(&stream, start, end)))
             }
-            Command::AgentKey(key, reply) => drop(reply.send(self.write(|log| log.put_agent_key(&key)))),
-            Command::EncryptionKey(key, reply) => {
-                drop(reply.send(self.write(|log| log.put_encryption_key(&key))))
+            // What callers read changes here, with the write: whoever asked may be gone before the answer.
+            Command::AgentKey(key, reply) => {
+                let written = self.write(|log| log.put_agent_key(&key));
+                if written.is_ok() {
+                    self.shared.key_changed(*key);
+                }
+                drop(reply.send(written));
             }
-            Command::ApiKey(key, reply) => drop(reply.send(self.write(|log| log.put_api_key(&key)))),
-            Command::Find { stream, event_id, reply } => drop(reply.send(self.find(&stream, &event_id))),
+            Command::EncryptionKey(key, reply) => {
+                let written = self.write(|log| log.put_encryption_key(&key));
+                if written.is_ok() {
+                    self.shared.registry.insert_encryption_key(*key);
+                }
+                drop(reply.send(written));
+            }
+            Command::ApiKey(key, reply) => {
+                let written = self.write(|log| log.put_api_key(&key));
+                if written.is_ok() {
+                    self.shared.registry.insert_api_key(*key);
+                }
+                drop(reply.send(written));
+            }
+            Command::Find { stream, event_id, reply } => {
+                drop(reply.send(Ok(self.engine.find(&stream, &event_id))))
+            }
             Command::Run(write) => self.write_run(write),
-        }
-    }
-
-    fn find(&self, stream: &StreamKey, event_id: &EventId) -> Result<Option<SequenceNumber>, ServiceError> {
-        match self.engine.find(stream, event_id) {
-            Some(at) => Ok(Some(at)),
-            None => self.flush.find(stream, event_id),
+            Command::RunFailed { write, is_flush } => self.run_failed(write, is_flush),
         }
     }
 
@@ -177,7 +242,7 @@ impl TurnLoop {
         let written = write(self.log.as_mut());
         written.map_err(|error| {
             self.note_failure(&error);
-            ServiceError::StoreRefused(error.to_string())
+            ServiceError::of_write(&error)
         })
     }
 
@@ -187,6 +252,7 @@ impl TurnLoop {
         Metrics::add(&self.shared.metrics.batches_received, submissions.len() as u64);
         let mut admitted = Vec::with_capacity(submissions.len());
         for mut submission in submissions {
+            self.recheck_keys(&mut submission, now);
             match self.admit(&submission, now) {
                 Ok(decisions) => {
                     let bodies = std::mem::take(&mut submission.bodies);
@@ -212,6 +278,23 @@ impl TurnLoop {
                 Err(error) => Err(error.clone()),
             };
             drop(submission.reply.send(answer));
+        }
+    }
+
+    /// A key may have been revoked while its events waited: then step 9 of section 10 is asked again.
+    fn recheck_keys(&self, submission: &mut Submission, now: TimestampMs) {
+        if submission.key_changes == self.shared.key_changes() {
+            return;
+        }
+        let tenant = submission.stream.tenant_id;
+        for (candidate, body) in submission.candidates.iter_mut().zip(&mut submission.bodies) {
+            let Some(prepared) = body else { continue };
+            let key = self.shared.keys.get(&tenant, &prepared.agent_id, prepared.agent_key_id);
+            let checked = key.ok_or(KeyProblem::NotFound).and_then(|key| key.key().check_at(now));
+            if let Err(problem) = checked {
+                // The body stays: an exact replay is still answered.
+                *candidate = Candidate::refused(Some(prepared.event_id), Rejection::AgentKeyInvalid(problem));
+            }
         }
     }
 
@@ -317,7 +400,7 @@ impl TurnLoop {
         appended.map_err(|error| {
             tracing::error!(%error, events = receipts.len(), "a turn was refused by the store");
             self.note_failure(&error);
-            ServiceError::StoreRefused(error.to_string())
+            ServiceError::of_write(&error)
         })
     }
 

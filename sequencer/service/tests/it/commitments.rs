@@ -145,3 +145,24 @@ async fn a_proof_is_refused_to_another_stream() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Forbidden);
     world.close().await;
 }
+
+#[tokio::test]
+async fn many_streams_due_at_once_are_all_committed_while_events_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::open_with(dir.path(), LARGE).await;
+    let streams: Vec<StreamKey> =
+        (0..60).map(|n| StreamKey { store_id: ves::StoreId::from_bytes([n; 16]), ..world.stream }).collect();
+    for (n, stream) in streams.iter().enumerate() {
+        let event = stateset_fixtures::plain_event(&world.agent, stream, n as u64);
+        world.sequencer.ingest(*stream, vec![Ok(event)]).await.unwrap();
+    }
+    world.clock.advance_ms(60_001);
+    world.ingest_range(0, 1).await;
+    for _ in 0..500 {
+        if streams.iter().all(|stream| world.sequencer.head(stream).latest_commitment.is_some()) {
+            return world.close().await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("some streams were never committed");
+}

@@ -98,3 +98,30 @@ async fn after_shutdown_calls_are_refused_and_nothing_hangs() {
     let refused = sequencer.ingest(stream, vec![Ok(event)]).await;
     assert!(matches!(refused, Err(stateset_sequencer::ServiceError::Stopping)));
 }
+
+#[tokio::test]
+async fn a_revocation_holds_also_when_its_caller_went_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::open(dir.path()).await;
+    let event = world.event(0);
+    let (tenant, agent, key_id) = (world.stream.tenant_id, event.source_agent_id, event.agent_key_id);
+    tokio::select! {
+        biased;
+        _ = world.sequencer.revoke_agent_key(&tenant, &agent, key_id) => {}
+        () = std::future::ready(()) => {} // The caller is gone after the first step.
+    }
+    let mut rejected = false;
+    for n in 0..500 {
+        let outcome = world.ingest(vec![world.event(n)]).await;
+        rejected = matches!(
+            outcome.results[0],
+            EventResult::Rejected { rejection: Rejection::AgentKeyInvalid(KeyProblem::Revoked), .. }
+        );
+        if rejected {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    assert!(rejected, "the revocation never took effect");
+    world.close().await;
+}

@@ -44,7 +44,7 @@ impl World {
     }
 
     pub async fn open_with(dir: &Path, commit: CommitPolicy) -> Self {
-        let log = SqliteLog::open(&dir.join("log.db")).expect("a temporary folder takes a log");
+        let log = SqliteLog::open(dir.join("log.db")).expect("a temporary folder takes a log");
         let clock = TestClock::new();
         let mut config = Config::new(SequencerId::from_bytes([7; 16]), Arc::new(sequencer_key(1)), 1);
         config.commit = commit;
