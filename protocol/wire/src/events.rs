@@ -56,6 +56,11 @@ impl EventsPageWriter {
         write_event(&mut self.out, envelope, receipt);
     }
 
+    /// Bytes of JSON written so far.
+    pub fn bytes(&self) -> usize {
+        self.out.len()
+    }
+
     /// Closes the page. `next` is the number after the last event of the page.
     pub fn finish(mut self, head: SequenceNumber, next: SequenceNumber) -> String {
         let out = &mut self.out;

@@ -7,4 +7,4 @@ mod answer;
 mod request;
 
 pub use answer::{IngestAnswer, Outcome, RejectionBody, write_answer};
-pub use request::{IngestRequest, Limits, RequestError, parse, write_request};
+pub use request::{CREATED_AT_BYTES_MAX, IngestRequest, Limits, RequestError, parse, write_request};

@@ -24,6 +24,8 @@ use crate::router::App;
 pub(crate) const KEY_PREFIX: &str = "ss_";
 /// Hex digits of the hash by which a key is named.
 const HASH_PREFIX_DIGITS: usize = 16;
+/// Most active API keys of one agent.
+const KEYS_PER_AGENT_MAX: usize = 100;
 /// Largest limit a key may carry, in requests a minute.
 const RATE_LIMIT_MAX: u32 = 10_000;
 
@@ -91,8 +93,13 @@ pub(crate) async fn mint(
     body: JsonText,
 ) -> Result<Response, ApiError> {
     let agent_id: AgentId = segments.get("agent_id", "a UUID")?;
-    let request: MintApiKeyRequest = if body.0.trim().is_empty() { Default::default() } else { body.read()? };
+    let request: MintApiKeyRequest =
+        if body.text.trim().is_empty() { Default::default() } else { body.read()? };
     let tenant_id = tenant_of(&app, &caller, &agent_id, request.tenant_id)?;
+    // Who may only read makes no keys, though they were as narrow.
+    caller.require_right(Permission::Write)?;
+    let _minting = app.minting.lock().await;
+    check_room_for_key(&app, &tenant_id, &agent_id)?;
     let record = granted(&caller, tenant_id, agent_id, request, app.sequencer.now())?;
     let text = mint_key_text(&tenant_id).map_err(ApiError::internal)?;
     let record = ApiKeyRecord { key_hash: key_hash(&text), ..record };
@@ -105,6 +112,17 @@ pub(crate) async fn mint(
     };
     app.sequencer.put_api_key(record).await?;
     json(&answer)
+}
+
+fn check_room_for_key(app: &App, tenant_id: &TenantId, agent_id: &AgentId) -> Result<(), ApiError> {
+    let records = app.sequencer.api_keys(Some(tenant_id));
+    let active = records.iter().filter(|record| record.active && record.agent_id == Some(*agent_id)).count();
+    if active < KEYS_PER_AGENT_MAX {
+        return Ok(());
+    }
+    let message =
+        format!("the agent has {active} active API keys, at most {KEYS_PER_AGENT_MAX}: revoke one first");
+    Err(ApiError::new(ErrorCode::QuotaExceeded, message).about(agent_id))
 }
 
 /// The record asked for, never wider than the caller's own rights; its hash is still to be set.

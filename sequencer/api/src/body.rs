@@ -6,9 +6,11 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 use serde::de::DeserializeOwned;
 use ves_wire::error::ErrorCode;
 
+use crate::budget::{Budget, Room};
 use crate::error::ApiError;
 use crate::router::App;
 
@@ -18,13 +20,22 @@ const DRAIN_BYTES_MAX: usize = 32 << 20;
 /// Longest time spent on that.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// The text of a JSON body, not parsed yet.
-pub(crate) struct JsonText(pub String);
+/// Most bytes of a body on every route but ingest.
+const SMALL_BODY_BYTES_MAX: usize = 64 << 10;
+
+/// The text of a small JSON body, not parsed yet. It holds its room in the budget until the request is answered.
+pub(crate) struct JsonText {
+    pub text: String,
+    _room: Room,
+}
+
+/// The text of a JSON body as large as the configuration allows, for ingest.
+pub(crate) struct LargeJsonText(pub JsonText);
 
 impl JsonText {
     /// Reads a small body. An error names the member it stands in.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        serde_json::from_str(&self.0).map_err(|error| explain(&self.0, &error))
+        serde_json::from_str(&self.text).map_err(|error| explain(&self.text, &error))
     }
 }
 
@@ -32,14 +43,26 @@ impl FromRequest<App> for JsonText {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        check_content_type(&parts.headers)?;
-        let bytes = read_bounded(&parts.headers, body, app.config.body_bytes_max).await?;
-        app.metrics.body_read(bytes.len());
-        String::from_utf8(bytes)
-            .map(Self)
-            .map_err(|_| ApiError::new(ErrorCode::InvalidRequestBody, "the body is not UTF-8"))
+        read_text(request, app, SMALL_BODY_BYTES_MAX.min(app.config.body_bytes_max)).await
     }
+}
+
+impl FromRequest<App> for LargeJsonText {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        read_text(request, app, app.config.body_bytes_max).await.map(Self)
+    }
+}
+
+async fn read_text(request: Request, app: &App, bytes_max: usize) -> Result<JsonText, ApiError> {
+    let (parts, body) = request.into_parts();
+    check_content_type(&parts.headers)?;
+    let (bytes, room) = read_bounded(&parts.headers, body, bytes_max, &app.budget).await?;
+    app.metrics.body_read(bytes.len());
+    String::from_utf8(bytes)
+        .map(|text| JsonText { text, _room: room })
+        .map_err(|_| ApiError::new(ErrorCode::InvalidRequestBody, "the body is not UTF-8"))
 }
 
 /// No content type is taken as JSON: the published clients differ.
@@ -54,7 +77,12 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::new(ErrorCode::UnsupportedMediaType, "content-type: expected application/json"))
 }
 
-async fn read_bounded(headers: &HeaderMap, mut body: Body, bytes_max: usize) -> Result<Vec<u8>, ApiError> {
+async fn read_bounded(
+    headers: &HeaderMap,
+    mut body: Body,
+    bytes_max: usize,
+    budget: &Budget,
+) -> Result<(Vec<u8>, Room), ApiError> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > bytes_max) {
         // With `Expect: 100-continue` the caller waits for our word and sends nothing.
@@ -63,17 +91,22 @@ async fn read_bounded(headers: &HeaderMap, mut body: Body, bytes_max: usize) -> 
         }
         return Err(too_large(bytes_max));
     }
-    let mut bytes = Vec::with_capacity(announced.unwrap_or(4096));
+    // A body of unknown length counts as the largest one until it is read.
+    let length_max = announced.or(body.size_hint().upper().map(|n| n as usize)).unwrap_or(bytes_max);
+    let mut room = budget.take(length_max.min(bytes_max)).await?;
+    let mut bytes = Vec::with_capacity(announced.unwrap_or(length_max.min(4096)));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| ApiError::new(ErrorCode::InvalidRequestBody, "the body broke off"))?;
         let Some(data) = frame.data_ref() else { continue };
         if bytes.len() + data.len() > bytes_max {
+            drop((bytes, room));
             drain(body).await;
             return Err(too_large(bytes_max));
         }
         bytes.extend_from_slice(data);
     }
-    Ok(bytes)
+    room.shrink_to(bytes.len());
+    Ok((bytes, room))
 }
 
 async fn drain(mut body: Body) {
@@ -131,7 +164,7 @@ mod tests {
     use ves_wire::keys::RegisterKeyRequest;
 
     fn message<T: DeserializeOwned + std::fmt::Debug>(text: &str) -> (ErrorCode, String) {
-        let error = JsonText(text.to_owned()).read::<T>().unwrap_err();
+        let error = JsonText { text: text.to_owned(), _room: Room::none() }.read::<T>().unwrap_err();
         (error.code(), format!("{error:?}"))
     }
 

@@ -10,6 +10,7 @@ use ves_wire::error::ErrorCode;
 use crate::access::{KEY_PREFIX, key_hash};
 use crate::config::AuthMode;
 use crate::error::ApiError;
+use crate::rate::Counted;
 use crate::router::App;
 
 /// What a route asks for.
@@ -59,6 +60,14 @@ impl Caller {
             can_admin: true,
             rate_limit: None,
             key_hash: Digest::ZERO,
+        }
+    }
+
+    /// Whose requests its limit counts.
+    fn counted(&self) -> Counted {
+        match self.agent_id {
+            Some(agent_id) => Counted::Agent(self.tenant_id, agent_id),
+            None => Counted::Key(self.key_hash),
         }
     }
 
@@ -122,7 +131,7 @@ impl FromRequestParts<App> for Caller {
             Err(_) if app.config.auth == AuthMode::Disabled => Self::bootstrap(),
             Err(error) => return Err(error),
         };
-        app.rates.admit(&caller.tenant_id, &caller.key_hash, caller.rate_limit, app.sequencer.now())?;
+        app.rates.admit(&caller.tenant_id, caller.counted(), caller.rate_limit, app.sequencer.now())?;
         Ok(caller)
     }
 }

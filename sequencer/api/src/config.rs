@@ -5,6 +5,8 @@ use std::time::Duration;
 use ves::hex::Format;
 use ves_wire::ingest::Limits;
 
+use crate::budget::BYTES_IN_FLIGHT_MAX;
+
 /// Whether callers must show who they are (section 1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AuthMode {
@@ -31,6 +33,8 @@ pub struct ApiConfig {
     /// Spelling of hex and base64url inside events (VES section 2).
     pub format: Format,
     pub body_bytes_max: usize,
+    /// Bytes of bodies and of pages held at once, over all requests; the next ones wait within their time.
+    pub bytes_in_flight_max: usize,
     pub batch_events_max: usize,
     pub payload_bytes_max: usize,
     pub request_time_max: Duration,
@@ -49,6 +53,7 @@ impl Default for ApiConfig {
             possession: Possession::Required,
             format: Format::Lenient,
             body_bytes_max: 10 << 20,
+            bytes_in_flight_max: BYTES_IN_FLIGHT_MAX,
             batch_events_max: 1000,
             payload_bytes_max: 1 << 20,
             request_time_max: Duration::from_secs(30),

@@ -11,6 +11,10 @@ use ves_wire::ingest::RequestError;
 /// Seconds after which a caller may try again when the service could not take its request.
 const UNAVAILABLE_RETRY_S: u32 = 1;
 
+/// Nothing here says that nothing was changed.
+const UNCLEAR: &str =
+    "the outcome of the write is unknown; send the same again, it is answered or carried out";
+
 /// A refusal on its way to the caller.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiError(Box<Refusal>);
@@ -87,7 +91,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The code of a kind, where a route has none of its own. Unavailable and internal errors say nothing of the store.
+/// The code of a kind, where a route has none of its own. Internal errors say nothing of the store.
 fn of_kind(kind: ErrorKind, problem: &dyn std::fmt::Display) -> ApiError {
     let code = match kind {
         ErrorKind::NotFound => ErrorCode::ResourceNotFound,
@@ -97,34 +101,57 @@ fn of_kind(kind: ErrorKind, problem: &dyn std::fmt::Display) -> ApiError {
         ErrorKind::Forbidden => ErrorCode::InsufficientPermissions,
         ErrorKind::Unavailable => {
             tracing::warn!(%problem, "request refused, service unavailable");
-            let message = "the event store takes no writes now; nothing was changed";
-            return ApiError::new(ErrorCode::ServiceUnavailable, message).retry_after(UNAVAILABLE_RETRY_S);
+            return unavailable(problem.to_string());
         }
         ErrorKind::Internal => return ApiError::internal(problem),
     };
     ApiError::new(code, problem.to_string())
 }
 
+fn unavailable(message: String) -> ApiError {
+    ApiError::new(ErrorCode::ServiceUnavailable, message).retry_after(UNAVAILABLE_RETRY_S)
+}
+
 impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> Self {
-        of_kind(error.kind(), &error)
+        match error {
+            // What the store said stays in the log.
+            ServiceError::StoreRefused(problem) => {
+                tracing::warn!(%problem, "request refused by the store");
+                unavailable("the event store takes no writes now; nothing was changed".to_owned())
+            }
+            ServiceError::Unclear(problem) => {
+                tracing::error!(%problem, "the outcome of a write is unknown");
+                unavailable(UNCLEAR.to_owned())
+            }
+            error => of_kind(error.kind(), &error),
+        }
     }
 }
 impl From<CommitFailure> for ApiError {
     fn from(error: CommitFailure) -> Self {
-        of_kind(error.kind(), &error)
+        match error {
+            CommitFailure::Service(error) => error.into(),
+            error => of_kind(error.kind(), &error),
+        }
     }
 }
 impl From<ProofFailure> for ApiError {
     fn from(error: ProofFailure) -> Self {
-        match error.kind() {
-            ErrorKind::NotFound => Self::new(ErrorCode::BatchNotFound, error.to_string()),
-            kind => of_kind(kind, &error),
+        match error {
+            ProofFailure::Service(error) => error.into(),
+            error if error.kind() == ErrorKind::NotFound => {
+                Self::new(ErrorCode::BatchNotFound, error.to_string())
+            }
+            error => of_kind(error.kind(), &error),
         }
     }
 }
 impl From<RegisterError> for ApiError {
     fn from(error: RegisterError) -> Self {
+        if let RegisterError::Service(error) = error {
+            return error.into();
+        }
         match (&error, error.kind()) {
             (RegisterError::PublicKey(_), _) => Self::new(ErrorCode::InvalidPublicKey, error.to_string()),
             (_, ErrorKind::NotFound) => Self::new(ErrorCode::AgentKeyNotFound, error.to_string()),
@@ -135,5 +162,30 @@ impl From<RegisterError> for ApiError {
 impl From<RequestError> for ApiError {
     fn from(error: RequestError) -> Self {
         Self::new(error.code(), error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody may retry in the belief that nothing happened when the outcome of a write is unknown.
+    #[test]
+    fn an_unavailable_service_says_why_but_not_what_the_store_said() {
+        let refusal = |error: ApiError| (error.0.code, error.0.message.clone());
+        for wrapped in [
+            ApiError::from(ServiceError::Poisoned),
+            CommitFailure::Service(ServiceError::Poisoned).into(),
+            ProofFailure::Service(ServiceError::Poisoned).into(),
+            RegisterError::Service(ServiceError::Poisoned).into(),
+        ] {
+            assert_eq!(refusal(wrapped), (ErrorCode::ServiceUnavailable, ServiceError::Poisoned.to_string()));
+        }
+        let unclear = ServiceError::Unclear("table events: SQL".to_owned());
+        assert!(unclear.to_string().starts_with(UNCLEAR));
+        assert_eq!(refusal(unclear.into()), (ErrorCode::ServiceUnavailable, UNCLEAR.to_owned()));
+        let (code, message) = refusal(ServiceError::StoreRefused("table events: SQL".to_owned()).into());
+        assert_eq!(code, ErrorCode::ServiceUnavailable);
+        assert!(message.contains("nothing was changed") && !message.contains("SQL"), "{message}");
     }
 }

@@ -16,6 +16,10 @@ use crate::router::App;
 
 const PAGE_EVENTS_DEFAULT: usize = 100;
 const PAGE_EVENTS_MAX: usize = 1000;
+/// Bytes of JSON after which a page ends, though more events were asked for.
+const PAGE_BYTES_MAX: usize = 4 << 20;
+/// What one read of the service brings at most, but for a single larger event.
+const READ_BYTES_MAX: usize = 16 << 20;
 /// Stores that a read by id looks through when none is named.
 const STORES_SEARCHED_MAX: usize = 16;
 
@@ -41,16 +45,29 @@ pub(crate) async fn page(
     if from > SequenceNumber::MAX.get() {
         return Err(ApiError::invalid("from", "is beyond any sequence number"));
     }
+    let event_bytes_max = 2 * app.config.payload_bytes_max;
+    let read_bytes_max = limit.saturating_mul(event_bytes_max).min(READ_BYTES_MAX);
+    let text_bytes_max = (2 * read_bytes_max).min(PAGE_BYTES_MAX + event_bytes_max);
+    let mut room = app.budget.take(read_bytes_max + text_bytes_max).await?;
     let stored = app.sequencer.events(&stream, SequenceNumber(from), limit).await?;
     // Read after the events, so that the head is never behind them.
     let head = app.sequencer.head(&stream).head_sequence;
-    let bytes = stored.iter().map(|event| event.body.len() * 2 + 1024).sum();
-    let mut page = EventsPageWriter::new(bytes);
+    let (read, expected) = stored.iter().fold((0, 0), |(read, expected), event| {
+        (read + event.body.len(), expected + event.body.len() * 2 + 1024)
+    });
+    let expected = expected.min(text_bytes_max);
+    room.shrink_to(read + expected);
+    let mut page = EventsPageWriter::new(expected);
+    let mut next = from;
     for event in &stored {
+        // One event at least, so that a reader gets on.
+        if page.bytes() >= PAGE_BYTES_MAX {
+            break;
+        }
+        next = event.sequence_number.get() + 1;
         let (envelope, _) = event.envelope().map_err(ApiError::internal)?;
         page.push(&envelope, &app.sequencer.receipt_of(stream, event)?);
     }
-    let next = stored.last().map_or(from, |last| last.sequence_number.get() + 1);
     Ok(json_text(page.finish(head, SequenceNumber(next))))
 }
 

@@ -1,6 +1,6 @@
 //! What surrounds every request: its id, its time limit, the general headers (section 1.5), the error form.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
 use axum::body::Body;
@@ -12,6 +12,7 @@ use serde::Serialize;
 use ves_wire::error::ErrorCode;
 
 use crate::error::ApiError;
+use crate::rate::STANDING;
 use crate::router::App;
 
 /// Longest request id that is echoed, in bytes.
@@ -22,26 +23,55 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) async fn frame(State(app): State<App>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
-    let mut response = match tokio::time::timeout(app.config.request_time_max, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => ApiError::new(ErrorCode::Timeout, "the request took too long").into_response(),
-    };
+    let (mut response, standing) = STANDING
+        .scope(Cell::new(None), async {
+            let response = if app.browsers_may_call {
+                next.run(request).await
+            } else {
+                timed(&app, request, next).await
+            };
+            (response, STANDING.with(Cell::get))
+        })
+        .await;
     if response.status().is_client_error() || response.status().is_server_error() {
         let error = response.extensions_mut().remove::<ApiError>().unwrap_or_else(|| of_status(&response));
         app.metrics.refused(error.code());
-        let allow = response.headers_mut().remove(header::ALLOW);
+        let kept = std::mem::take(response.headers_mut());
         response = error.render(id.to_str().unwrap_or_default());
-        if let Some(allow) = allow {
-            response.headers_mut().insert(header::ALLOW, allow);
-        }
+        keep(kept, response.headers_mut());
     }
     app.metrics.answered(response.status(), started.elapsed());
     let headers = response.headers_mut();
+    if let Some(standing) = standing {
+        standing.write(headers);
+    }
     headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// The layer of the time limit where CORS is on; elsewhere [`frame`] holds the limit itself and saves a layer.
+pub(crate) async fn in_time(State(app): State<App>, request: Request, next: Next) -> Response {
+    timed(&app, request, next).await
+}
+
+async fn timed(app: &App, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(app.config.request_time_max, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::new(ErrorCode::Timeout, "the request took too long").into_response(),
+    }
+}
+
+/// What inner layers said stays on an error's answer (`allow`, CORS), but for what describes the replaced body.
+fn keep(inner: HeaderMap, headers: &mut HeaderMap) {
+    let of_body = [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_ENCODING];
+    for name in inner.keys().filter(|name| !of_body.contains(name)) {
+        for value in inner.get_all(name) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
 }
 
 /// For refusals that the web framework makes itself.

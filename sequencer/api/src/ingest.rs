@@ -8,7 +8,7 @@ use stateset_sequencer::{EventResult, Sequencer};
 use ves::{BatchId, SequenceNumber};
 use ves_wire::ingest::{IngestRequest, Outcome, parse, write_answer};
 
-use crate::body::JsonText;
+use crate::body::LargeJsonText;
 use crate::caller::{Caller, Permission};
 use crate::error::ApiError;
 use crate::frame::json_text;
@@ -17,11 +17,11 @@ use crate::router::App;
 pub(crate) async fn ingest(
     State(app): State<App>,
     caller: Caller,
-    body: JsonText,
+    LargeJsonText(body): LargeJsonText,
 ) -> Result<Response, ApiError> {
     let started = Instant::now();
     caller.require_right(Permission::Write)?;
-    let request = parse(&body.0, &app.limits)?;
+    let request = parse(&body.text, &app.limits)?;
     caller.require_agent(&request.agent_id)?;
     let count = request.events.len();
     let answer = admit(&app.sequencer, &caller, request).await?;

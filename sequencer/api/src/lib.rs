@@ -11,6 +11,7 @@
 
 mod access;
 mod body;
+mod budget;
 mod caller;
 mod commitments;
 mod config;
@@ -20,6 +21,7 @@ mod frame;
 mod ingest;
 mod keys;
 mod metrics;
+mod opening;
 mod operations;
 mod params;
 mod proofs;

@@ -14,9 +14,10 @@ use tower_http::cors::CorsLayer;
 use ves_wire::error::ErrorCode;
 use ves_wire::ingest::Limits;
 
+use crate::budget::Budget;
 use crate::config::ApiConfig;
 use crate::error::ApiError;
-use crate::frame::frame;
+use crate::frame::{frame, in_time};
 use crate::metrics::HttpMetrics;
 use crate::rate::Rates;
 use crate::{access, commitments, events, ingest, keys, metrics, operations, proofs};
@@ -34,6 +35,11 @@ pub(crate) struct Shared {
     pub limits: Limits,
     pub metrics: HttpMetrics,
     pub rates: Rates,
+    pub budget: Budget,
+    /// CORS is on.
+    pub browsers_may_call: bool,
+    /// Held while a key is minted: how many an agent has is counted before.
+    pub minting: tokio::sync::Mutex<()>,
 }
 
 impl Deref for App {
@@ -51,6 +57,9 @@ pub fn router(sequencer: Sequencer, config: ApiConfig) -> Router {
         limits: config.ingest_limits(),
         rates: Rates::new(config.tenant_rate_per_minute),
         metrics: HttpMetrics::default(),
+        budget: Budget::new(config.bytes_in_flight_max),
+        browsers_may_call: cors.is_some(),
+        minting: tokio::sync::Mutex::default(),
         config,
     }));
     let router = write_routes()
@@ -63,7 +72,8 @@ pub fn router(sequencer: Sequencer, config: ApiConfig) -> Router {
             ApiError::new(ErrorCode::MethodNotAllowed, "the route has other methods")
         });
     let router = match cors {
-        Some(cors) => router.layer(cors),
+        // Inside the origin's headers, which an answer in place of a late one needs too.
+        Some(cors) => router.layer(from_fn_with_state(app.clone(), in_time)).layer(cors),
         None => router,
     };
     router.layer(from_fn_with_state(app.clone(), frame)).with_state(app)

@@ -13,12 +13,14 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::opening::Opening;
+
 /// Bounds of the listener.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerConfig {
     /// Connections held at once; the next ones wait in the system's queue.
     pub connections_max: usize,
-    /// Time a caller has to send the head of a request.
+    /// Time a caller has to send the first bytes of a connection, and then the head of each request.
     pub header_time_max: Duration,
     /// Time that requests in flight get after the shutdown began.
     pub drain_time_max: Duration,
@@ -51,7 +53,12 @@ pub async fn serve(
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(config.header_time_max);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(config.header_time_max);
-    let connections = Connections { builder, router, graceful: GracefulShutdown::new() };
+    let connections = Connections {
+        builder,
+        router,
+        graceful: GracefulShutdown::new(),
+        opening_time_max: config.header_time_max,
+    };
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -89,12 +96,14 @@ struct Connections {
     builder: auto::Builder<TokioExecutor>,
     router: Router,
     graceful: GracefulShutdown,
+    opening_time_max: Duration,
 }
 
 impl Connections {
     fn open(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
         let (builder, watcher) = (self.builder.clone(), self.graceful.watcher());
         let service = TowerToHyperService::new(self.router.clone());
+        let stream = Opening::new(stream, self.opening_time_max);
         tokio::spawn(async move {
             let connection = builder.serve_connection(TokioIo::new(stream), service);
             // A caller that breaks off is the caller's business.

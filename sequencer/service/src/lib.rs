@@ -21,6 +21,7 @@ mod metrics;
 mod proofs;
 mod queue;
 mod registry;
+mod rhythm;
 mod sequencer;
 mod startup;
 mod streams;

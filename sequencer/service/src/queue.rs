@@ -1,7 +1,7 @@
 //! The queue in front of the turn loop: many callers put, one thread takes all there is.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Unbounded in itself: its users hold a permit for each event they put (see `ingest`).
@@ -13,13 +13,23 @@ pub(crate) struct Queue<T> {
 struct State<T> {
     waiting: VecDeque<T>,
     closed: bool,
-    /// The taker sleeps: only then does a put have to wake it.
-    idle: bool,
+    /// Items at which the sleeping taker has to be woken; [`AWAKE`] while it does not sleep.
+    wake_at: usize,
+}
+
+const AWAKE: usize = usize::MAX;
+
+/// How long a taker that has something waits for company.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Gather {
+    /// Enough items to go on at once.
+    pub items: usize,
+    pub wait: Duration,
 }
 
 impl<T> Queue<T> {
     pub fn new() -> Self {
-        let state = State { waiting: VecDeque::new(), closed: false, idle: false };
+        let state = State { waiting: VecDeque::new(), closed: false, wake_at: AWAKE };
         Self { items: Mutex::new(state), filled: Condvar::new() }
     }
 
@@ -30,22 +40,24 @@ impl<T> Queue<T> {
             return Err(item);
         }
         state.waiting.push_back(item);
-        if std::mem::take(&mut state.idle) {
+        if state.waiting.len() >= state.wake_at {
+            state.wake_at = AWAKE;
             drop(state);
             self.filled.notify_one();
         }
         Ok(())
     }
 
-    /// Takes items in order while `fits` says so (the first always fits); waits up to `wait` for one.
-    pub fn take(&self, wait: Duration, mut fits: impl FnMut(&T) -> bool) -> Vec<T> {
-        let mut state = self.items.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.waiting.is_empty() && !state.closed {
-            state.idle = true;
-            let waited = self.filled.wait_timeout_while(state, wait, |s| s.waiting.is_empty() && !s.closed);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            state.idle = false;
-        }
+    /// Takes items in order while `fits` says so (the first always fits).
+    ///
+    /// Waits up to `wait` for a first item, then as `gather` says for more.
+    pub fn take(&self, wait: Duration, gather: Gather, mut fits: impl FnMut(&T) -> bool) -> Vec<T> {
+        let state = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.sleep(state, 1, wait);
+        let mut state = match state.waiting.is_empty() {
+            true => state,
+            false => self.sleep(state, gather.items, gather.wait),
+        };
         let mut taken = Vec::new();
         while let Some(item) = state.waiting.front() {
             if !fits(item) && !taken.is_empty() {
@@ -54,6 +66,28 @@ impl<T> Queue<T> {
             taken.extend(state.waiting.pop_front());
         }
         taken
+    }
+
+    /// Sleeps until `items` wait, the queue is closed, or the time is over.
+    fn sleep<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State<T>>,
+        items: usize,
+        wait: Duration,
+    ) -> MutexGuard<'a, State<T>> {
+        if state.waiting.len() >= items || state.closed || wait.is_zero() {
+            return state;
+        }
+        state.wake_at = items;
+        let waited = self.filled.wait_timeout_while(state, wait, |s| s.waiting.len() < items && !s.closed);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.wake_at = AWAKE;
+        state
+    }
+
+    /// Items that wait now.
+    pub fn len(&self) -> usize {
+        self.items.lock().unwrap_or_else(PoisonError::into_inner).waiting.len()
     }
 
     /// Refuses further puts; what waits is still taken.

@@ -17,6 +17,7 @@ use crate::flush::Flush;
 use crate::proofs::LogTiles;
 use crate::queue::Queue;
 use crate::registry::Registry;
+use crate::rhythm::Rhythm;
 use crate::sequencer::{Inner, Sequencer, Shared};
 use crate::streams::Durable;
 use crate::turn::{Command, TurnLoop};
@@ -73,6 +74,7 @@ impl Sequencer {
             flush,
             poisoned: false,
             has_due: false,
+            rhythm: Rhythm::default(),
             held_back: BTreeMap::new(),
         };
         let guard = WriterGone { queue: queue.clone(), shared: shared.clone() };

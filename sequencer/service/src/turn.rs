@@ -24,6 +24,7 @@ use crate::error::{CommitFailure, ServiceError};
 use crate::flush::{Flush, RunWrite};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::rhythm::Rhythm;
 use crate::sequencer::Shared;
 use crate::streams::Durable;
 
@@ -99,6 +100,7 @@ pub(crate) struct TurnLoop {
     pub flush: Flush,
     /// Set when the store's state is unclear: nothing is written until the service is restarted.
     pub poisoned: bool,
+    pub rhythm: Rhythm,
     /// Batches are due that the last pass had no time for.
     pub has_due: bool,
     /// Streams whose batch could not be made, and when it is tried again.
@@ -158,8 +160,10 @@ impl TurnLoop {
         while !self.queue.is_finished() {
             let wait = if self.has_due { Duration::ZERO } else { IDLE_WAIT };
             let mut room = TurnRoom::default();
-            let commands = self.queue.take(wait, |command| room.fits(command));
+            let commands = self.queue.take(wait, self.rhythm.gather(), |command| room.fits(command));
+            let served = commands.len();
             self.serve(commands);
+            self.rhythm.note_turn(served, self.queue.len());
             self.has_due = self.commit_due();
             self.start_flush();
             self.maintain();
@@ -396,7 +400,9 @@ impl TurnLoop {
             .collect();
         let started = Instant::now();
         let appended = self.log.append(&appends);
-        Metrics::add(&self.shared.metrics.append_ns, started.elapsed().as_nanos() as u64);
+        let took = started.elapsed();
+        self.rhythm.note_append(took);
+        Metrics::add(&self.shared.metrics.append_ns, took.as_nanos() as u64);
         appended.map_err(|error| {
             tracing::error!(%error, events = receipts.len(), "a turn was refused by the store");
             self.note_failure(&error);

@@ -9,9 +9,10 @@ use serde::de::{
 };
 use serde_json::value::RawValue;
 use ves::envelope::{DecodeError, RawEnvelope, Undecodable, decode, decode_text, encode};
+use ves::event::EncryptedPayload;
 use ves::hex::Format;
 use ves::json::{DEPTH_MAX, JsonError, canonicalize};
-use ves::{AgentId, Envelope, Payload, StoreId, StreamKey, TenantId};
+use ves::{AgentId, Envelope, Payload, Rejection, StoreId, StreamKey, TenantId};
 
 use crate::error::ErrorCode;
 use crate::text::push_uuid;
@@ -20,7 +21,8 @@ use crate::text::push_uuid;
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub events_max: usize,
-    /// Canonical JSON of one payload, or its ciphertext.
+    /// Everything of one event that its author sizes freely: canonical JSON of the payload, or all of
+    /// `payload_encrypted` decoded; and the `kernel`.
     pub payload_bytes_max: usize,
     pub format: Format,
 }
@@ -40,6 +42,9 @@ pub struct IngestRequest<'a> {
     /// In request order: decoded, or refused alone.
     pub events: Vec<Result<Envelope<'a>, Undecodable>>,
 }
+
+/// Longest `created_at`, in bytes: RFC 3339 sets no bound on the digits of a second's fraction.
+pub const CREATED_AT_BYTES_MAX: usize = 64;
 
 /// Why a request was refused whole. Nothing of it was stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -114,7 +119,7 @@ type Events<'a> = Vec<Result<Envelope<'a>, Undecodable>>;
 
 fn decode_events<'a>(text: &'a str, limits: &Limits) -> Result<(AgentId, Events<'a>), RequestError> {
     let alone = |decoded: Result<Envelope<'a>, DecodeError>| match decoded {
-        Ok(envelope) => Ok(Ok(envelope)),
+        Ok(envelope) => Ok(check_created_at(envelope)),
         Err(DecodeError::Event(undecodable)) => Ok(Err(undecodable)),
         Err(DecodeError::TooDeep) => Err(RequestError::TooDeep),
     };
@@ -132,6 +137,19 @@ fn decode_events<'a>(text: &'a str, limits: &Limits) -> Result<(AgentId, Events<
             Ok((agent_id, events?))
         }
     }
+}
+
+fn check_created_at(envelope: Envelope<'_>) -> Result<Envelope<'_>, Undecodable> {
+    let found = envelope.created_at.len();
+    if found <= CREATED_AT_BYTES_MAX {
+        return Ok(envelope);
+    }
+    let problem = format!("must be at most {CREATED_AT_BYTES_MAX} bytes, found {found}");
+    Err(Undecodable {
+        event_id: Some(envelope.event_id),
+        stream: Some(envelope.stream),
+        rejection: Rejection::schema("created_at", problem),
+    })
 }
 
 /// Whether arrays and objects are nested deeper than `max`. `text` is JSON as far as anyone needs to know: brackets
@@ -170,10 +188,11 @@ impl Facts {
             tenant_id: Some(envelope.stream.tenant_id),
             store_id: Some(envelope.stream.store_id),
             agent_id: Some(envelope.source_agent_id),
-            payload_bytes: match &envelope.payload {
-                Payload::Plain(text) => text.len(),
-                Payload::Encrypted(sealed) => sealed.ciphertext.len(),
-            },
+            payload_bytes: envelope.kernel.as_ref().map_or(0, |kernel| kernel.len())
+                + match &envelope.payload {
+                    Payload::Plain(text) => text.len(),
+                    Payload::Encrypted(sealed) => sealed_bytes(sealed),
+                },
         }
     }
 
@@ -184,9 +203,17 @@ impl Facts {
             tenant_id: read(names.tenant_id),
             store_id: read(names.store_id),
             agent_id: read(names.source_agent_id),
-            payload_bytes: names.payload.map_or(0, |raw| raw.get().len()),
+            payload_bytes: [names.payload, names.kernel].iter().flatten().map(|raw| raw.get().len()).sum::<usize>()
+                // Base64url: four characters are three bytes.
+                + names.payload_encrypted.map_or(0, |raw| raw.get().len() / 4 * 3),
         }
     }
+}
+
+/// All of `payload_encrypted`, decoded.
+fn sealed_bytes(sealed: &EncryptedPayload) -> usize {
+    let fixed = sealed.nonce.len() + sealed.tag.len();
+    fixed + sealed.ciphertext.len() + std::mem::size_of_val(sealed.recipients.as_slice())
 }
 
 fn read<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
@@ -237,6 +264,8 @@ struct Names<'a> {
     store_id: Option<&'a RawValue>,
     source_agent_id: Option<&'a RawValue>,
     payload: Option<&'a RawValue>,
+    payload_encrypted: Option<&'a RawValue>,
+    kernel: Option<&'a RawValue>,
 }
 
 impl<'a> Deserialize<'a> for Names<'a> {
@@ -256,6 +285,8 @@ impl<'a> Deserialize<'a> for Names<'a> {
                         "store_id" | "storeId" => &mut names.store_id,
                         "source_agent_id" | "sourceAgentId" => &mut names.source_agent_id,
                         "payload" => &mut names.payload,
+                        "payload_encrypted" | "payloadEncrypted" => &mut names.payload_encrypted,
+                        "kernel" => &mut names.kernel,
                         _ => continue,
                     };
                     place.get_or_insert(value);

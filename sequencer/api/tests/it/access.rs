@@ -8,7 +8,7 @@ use stateset_sequencer_api::{ApiConfig, AuthMode};
 use ves::{StoreId, StreamKey};
 use ves_wire::ingest::write_request;
 
-use crate::world::{ADMIN, INGEST, World, query, registration};
+use crate::world::{ADMIN, Answer, INGEST, World, query, registration};
 
 fn head(stream: &StreamKey) -> String {
     format!("/api/v1/ves/head?{}", query(stream))
@@ -133,8 +133,6 @@ async fn a_reader_reads_and_does_nothing_else() {
         let answer = world.call(Some(&reader), method, &path, body).await;
         match method {
             "GET" => drop(answer),
-            // Its own agent may mint keys, never wider than its own.
-            _ if path.ends_with("/api-keys") => assert_eq!(answer.ok()["permissions"], json!(["read"])),
             _ => drop(answer.refused(403, "INSUFFICIENT_PERMISSIONS")),
         }
     }
@@ -216,4 +214,61 @@ async fn a_keys_rate_limit_holds() {
     let answer = world.call(Some(&key), "GET", &head(&stream), "").await;
     answer.refused(429, "RATE_LIMIT_EXCEEDED");
     assert_eq!(answer.header("retry-after"), answer.json()["error"]["retry_after"].to_string());
+}
+
+#[tokio::test]
+async fn a_limited_caller_is_told_where_it_stands() {
+    let (world, agent, stream) = World::with_agent().await;
+    let key = world.mint(&agent, json!({"rateLimit": 2})).await;
+    let told = |answer: &Answer| {
+        ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"]
+            .map(|name| answer.header(name).to_owned())
+    };
+    for (status, remaining) in [(200, "1"), (200, "0"), (429, "0")] {
+        let answer = world.call(Some(&key), "GET", &head(&stream), "").await;
+        assert_eq!(answer.status, status);
+        let [limit, left, reset] = told(&answer);
+        assert_eq!((limit.as_str(), left.as_str()), ("2", remaining));
+        assert!((1..=60).contains(&reset.parse::<u32>().expect("seconds")), "{reset}");
+    }
+    assert_eq!(told(&world.get(&head(&stream)).await), ["", "", ""], "no limit, no headers");
+}
+
+#[tokio::test]
+async fn minting_does_not_widen_an_agents_allowance() {
+    let (world, agent, stream) = World::with_agent().await;
+    let keys = format!("/api/v1/agents/{}/api-keys", agent.agent_id);
+    let key = world.mint(&agent, json!({"rateLimit": 3})).await;
+    let child = world.call(Some(&key), "POST", &keys, "{}").await.ok();
+    let child = child["apiKey"].as_str().expect("a key");
+    world.call(Some(child), "GET", &head(&stream), "").await.ok();
+    world.call(Some(&key), "GET", &head(&stream), "").await.ok();
+    for key in [child, &key] {
+        world.call(Some(key), "GET", &head(&stream), "").await.refused(429, "RATE_LIMIT_EXCEEDED");
+    }
+}
+
+#[tokio::test]
+async fn an_agent_holds_a_bounded_number_of_active_keys() {
+    let (world, agent, stream) = World::with_agent().await;
+    let keys = format!("/api/v1/agents/{}/api-keys", agent.agent_id);
+    for _ in 0..100 {
+        world.mint(&agent, json!({})).await;
+    }
+    let tenant = json!({"tenantId": stream.tenant_id});
+    let message = world.post(&keys, &tenant).await.refused(429, "QUOTA_EXCEEDED");
+    assert!(message.contains("100 active API keys"), "{message}");
+    let query = format!("tenant_id={}", stream.tenant_id);
+    let listed = world.get(&format!("{keys}?{query}")).await.ok();
+    let prefix = listed["keys"][0]["keyHashPrefix"].as_str().expect("a prefix").to_owned();
+    world.call(Some(ADMIN), "DELETE", &format!("{keys}/{prefix}?{query}"), "").await.ok();
+    world.post(&keys, &tenant).await.ok();
+}
+
+#[tokio::test]
+async fn a_reader_mints_no_keys() {
+    let (world, agent, _) = World::with_agent().await;
+    let reader = world.mint(&agent, json!({"readOnly": true})).await;
+    let keys = format!("/api/v1/agents/{}/api-keys", agent.agent_id);
+    world.call(Some(&reader), "POST", &keys, "{}").await.refused(403, "INSUFFICIENT_PERMISSIONS");
 }

@@ -1,11 +1,14 @@
 //! Bodies refused whole change nothing; a NUL inside a payload is data.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 use stateset_fixtures::{Agent, plain_event, sign_payload, stream};
 use stateset_sequencer_api::ApiConfig;
 
+use crate::form::Silence;
 use crate::world::{ADMIN, INGEST, World, body, event_json, query};
 
 #[tokio::test]
@@ -139,6 +142,71 @@ async fn an_event_that_names_no_stream_is_refused_alone() {
         (&answer["rejections"][0]["index"], &answer["rejections"][1]["index"]),
         (&json!(0), &json!(2))
     );
+}
+
+#[tokio::test]
+async fn only_ingest_takes_large_bodies() {
+    let (world, agent, _) = World::with_agent().await;
+    let large = " ".repeat((64 << 10) + 1);
+    let api_keys = format!("/api/v1/agents/{}/api-keys", agent.agent_id);
+    for path in [
+        "/api/v1/ves/proofs/verify",
+        "/api/v1/ves/commitments",
+        "/api/v1/agents/keys",
+        "/api/v1/agents/keys/revoke",
+        &api_keys,
+    ] {
+        let message = world.post(path, &large).await.refused(413, "PAYLOAD_TOO_LARGE");
+        assert!(message.contains("65536"), "{message}");
+    }
+    world.post(INGEST, &large).await.refused(400, "INVALID_REQUEST_BODY");
+}
+
+#[tokio::test]
+async fn bodies_and_pages_wait_for_their_room() {
+    let config = ApiConfig {
+        bytes_in_flight_max: 10_000,
+        request_time_max: Duration::from_secs(1),
+        ..ApiConfig::default()
+    };
+    let (world, stream) = (World::with(config).await, stream(1));
+    let agent = Agent::new(&stream, 1);
+    world.register(&agent).await;
+    let page = format!("/api/v1/ves/events?{}", query(&stream));
+    // Of unknown length and never ending: it counts as the largest body.
+    let hanging = Body::new(Silence);
+    let (held, late, waiting) = tokio::join!(
+        world.call(Some(ADMIN), "POST", INGEST, hanging),
+        async {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            world.ingest_text(&body(&agent, &[event_json(&plain_event(&agent, &stream, 1))])).await
+        },
+        async {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            world.get(&page).await
+        },
+    );
+    held.refused(504, "TIMEOUT");
+    // They had 400 ms left when the room came back.
+    assert_eq!(late.ok()["eventsAccepted"], 1);
+    waiting.ok();
+    assert_eq!(world.get(&page).await.ok()["count"], 1, "all room was given back");
+}
+
+#[tokio::test]
+async fn a_page_ends_before_it_grows_too_large() {
+    let (world, agent, stream) = World::with_agent().await;
+    let text = "x".repeat(900_000);
+    let events: Vec<_> = (0..7)
+        .map(|n| sign_payload(&agent, &stream, n, "order.created", format!("{{\"text\":\"{text}\"}}")))
+        .collect();
+    assert_eq!(world.ingest(&agent, &events).await["eventsAccepted"], 7);
+    let page = async |from: u64| {
+        let page = world.get(&format!("/api/v1/ves/events?{}&from={from}", query(&stream))).await.ok();
+        (page["count"].clone(), page["next_sequence"].clone(), page["has_more"].clone())
+    };
+    assert_eq!(page(1).await, (json!(5), json!(6), json!(true)));
+    assert_eq!(page(6).await, (json!(2), json!(8), json!(false)));
 }
 
 #[tokio::test]

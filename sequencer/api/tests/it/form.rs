@@ -105,7 +105,7 @@ async fn a_long_answer_is_compressed_for_those_who_offer_it() {
 }
 
 /// The body of a caller that stopped sending.
-struct Silence;
+pub struct Silence;
 
 impl hyper::body::Body for Silence {
     type Data = Bytes;
@@ -134,7 +134,34 @@ async fn browsers_of_a_named_origin_may_call() {
     let named =
         ApiConfig { cors_allow_origins: vec!["https://shop.example".to_owned()], ..ApiConfig::default() };
     let answer = World::with(named).await.send(preflight()).await;
+    assert_eq!(answer.header("x-frame-options"), "DENY");
     assert_eq!(answer.header("access-control-allow-origin"), "https://shop.example");
     let answer = World::new().await.send(preflight()).await;
     assert_eq!(answer.header("access-control-allow-origin"), "");
+}
+
+#[tokio::test]
+async fn errors_keep_the_headers_that_let_a_browser_read_them() {
+    let config = ApiConfig {
+        cors_allow_origins: vec!["https://shop.example".to_owned()],
+        request_time_max: Duration::from_millis(10),
+        ..ApiConfig::default()
+    };
+    let world = World::with(config).await;
+    let request = |method: &str, path: &str, body: Body| {
+        let request = Request::builder().method(method).uri(path).header("origin", "https://shop.example");
+        request.header("x-api-key", ADMIN).body(body).expect("a request")
+    };
+    for (method, path, body, status, code) in [
+        ("GET", "/nowhere", Body::empty(), 404, "RESOURCE_NOT_FOUND"),
+        ("GET", INGEST, Body::empty(), 405, "METHOD_NOT_ALLOWED"),
+        ("POST", INGEST, Body::from("{"), 400, "INVALID_REQUEST_BODY"),
+        ("POST", INGEST, Body::new(Silence), 504, "TIMEOUT"),
+    ] {
+        let answer = world.send(request(method, path, body)).await;
+        answer.refused(status, code);
+        assert_eq!(answer.header("access-control-allow-origin"), "https://shop.example", "{code}");
+        assert!(answer.header("access-control-expose-headers").contains("x-error-code"), "{code}");
+        assert_eq!(answer.header("content-type"), "application/json");
+    }
 }

@@ -19,10 +19,14 @@ struct Server {
 }
 
 async fn start(world: &World) -> Server {
+    let config = ServerConfig { drain_time_max: Duration::from_secs(5), ..ServerConfig::default() };
+    start_with(world, config).await
+}
+
+async fn start_with(world: &World, config: ServerConfig) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let (stop, stopped) = oneshot::channel::<()>();
-    let config = ServerConfig { drain_time_max: Duration::from_secs(5), ..ServerConfig::default() };
     let running = tokio::spawn(serve(listener, world.router.clone(), config, async {
         // A dropped sender stops the server too.
         let _ = stopped.await;
@@ -85,4 +89,29 @@ async fn http_2_is_spoken_with_prior_knowledge() {
     let response = sender.send_request(request.expect("a request")).await.expect("an answer");
     assert_eq!((response.status().as_u16(), response.version()), (200, hyper::Version::HTTP_2));
     assert!(response.headers().contains_key("x-request-id"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_says_nothing_or_half_a_preface_is_closed() {
+    let world = World::new().await;
+    let config = ServerConfig { header_time_max: Duration::from_millis(200), ..ServerConfig::default() };
+    let server = start_with(&world, config).await;
+    for first in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n\r\nSM", b"GET /health HTTP/1.1\r\nhos"] {
+        let mut stream = TcpStream::connect(server.address).await.expect("connects");
+        stream.write_all(first).await.expect("writes");
+        let mut answer = Vec::new();
+        let closed = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await;
+        let shown = String::from_utf8_lossy(first);
+        closed.unwrap_or_else(|_| panic!("{shown:?} holds its connection")).expect("is closed in order");
+    }
+    // The limit is on the first bytes: a request that came in time may take longer.
+    let mut stream = TcpStream::connect(server.address).await.expect("connects");
+    let head =
+        format!("POST {INGEST} HTTP/1.1\r\nhost: x\r\nx-api-key: {ADMIN}\r\ncontent-length: 2\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.expect("writes its head");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    stream.write_all(b"{}").await.expect("writes its body");
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.expect("an answer");
+    assert_eq!(&status, b"HTTP/1.1 400");
 }

@@ -1,5 +1,5 @@
 use super::*;
-use stateset_fixtures::{Agent, plain_event, stream};
+use stateset_fixtures::{Agent, Recipient, plain_event, sealed_event, stream};
 use ves::envelope::encode;
 
 const LIMITS: Limits = Limits { events_max: 4, payload_bytes_max: 2000, format: Format::Lenient };
@@ -123,6 +123,43 @@ fn limits_refuse_the_whole_request() {
         event(1).replacen("\"payload\":{", &format!("\"payload\":{{\"a\":\"{}\",", "x".repeat(2000)), 1);
     let error = whole(&body(&[event(2), large]));
     assert!(matches!(error, RequestError::PayloadTooLarge { index: 1, max: 2000, .. }), "{error:?}");
+}
+
+#[test]
+fn the_kernel_and_every_recipient_count_toward_the_payload_limit() {
+    let with_kernel = |bytes: usize| {
+        event(1).replacen('{', &format!("{{\"kernel\":{{\"a\":\"{}\"}},", "x".repeat(bytes)), 1)
+    };
+    assert_eq!(refused(&[with_kernel(1000)]), []);
+    let too_large = |events: &[String]| {
+        let error = whole(&body(events));
+        assert!(matches!(error, RequestError::PayloadTooLarge { index: 1, max: 2000, .. }), "{error:?}");
+    };
+    too_large(&[event(2), with_kernel(2000)]);
+    too_large(&[event(2), with_kernel(2000).replacen("\"ves_version\":1", "\"ves_version\":2", 1)]);
+    let sealed = |recipients: u32| {
+        let to: Vec<Recipient> = (1..=recipients).map(Recipient::new).collect();
+        let mut out = String::new();
+        encode(&sealed_event(&agent(), &stream(1), 1, &to), None, &mut out);
+        out
+    };
+    assert_eq!(refused(&[sealed(2)]), []);
+    too_large(&[event(2), sealed(24)]);
+    too_large(&[event(2), sealed(24).replacen("\"ves_version\":1", "\"ves_version\":2", 1)]);
+}
+
+#[test]
+fn a_created_at_of_endless_digits_is_refused_alone() {
+    let with_digits = |n: u64, count: usize| {
+        let text = event(n);
+        let (head, rest) = text.split_once("\"created_at\":\"").unwrap();
+        let (_, tail) = rest.split_once('"').unwrap();
+        format!("{head}\"created_at\":\"2026-01-02T03:04:05.{}Z\"{tail}", "0".repeat(count))
+    };
+    let longest = CREATED_AT_BYTES_MAX - "2026-01-02T03:04:05.Z".len();
+    let found = refused(&[with_digits(1, longest), with_digits(2, longest + 1), with_digits(3, 100_000)]);
+    let reason = || "schema_validation: created_at".to_owned();
+    assert_eq!(found, [(1, reason()), (2, reason())]);
 }
 
 #[test]
