@@ -37,7 +37,9 @@ pub fn encode_0x(bytes: &[u8]) -> String {
 /// Decodes exactly `N` bytes by the rules of `format`.
 pub fn decode<const N: usize>(text: &str, format: Format) -> Result<[u8; N], HexError> {
     if format == Format::Strict
-        && !text.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+        && !text
+            .strip_prefix("0x")
+            .is_some_and(|digits| digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
     {
         return Err(HexError::NotStrict);
     }

@@ -45,8 +45,8 @@ pub use envelope::{DecodeError, RawEnvelope, Undecodable};
 pub use event::{EncryptedPayload, Envelope, Payload, RecipientWrap};
 pub use hash::{Digest, Domain, Hasher};
 pub use ids::{
-    AgentId, BatchId, CommandId, EventId, KeyId, RecipientKeyId, SequenceNumber, SequencerId, StoreId, StreamKey,
-    TenantId,
+    AgentId, BatchId, CommandId, EventId, KeyId, RecipientKeyId, SequenceNumber, SequencerId, StoreId,
+    StreamKey, TenantId,
 };
 pub use keys::{AgentKey, EncryptionKey, KeyAlgorithm, KeyRing, KeyStatus};
 pub use merkle::InclusionProof;

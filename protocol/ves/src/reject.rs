@@ -66,7 +66,9 @@ impl Rejection {
     /// The REST reason of section 10: the code and, where the specification has one, its detail.
     pub fn reason(&self) -> String {
         match self {
-            Self::SchemaValidation { field, .. } if !field.is_empty() => format!("schema_validation: {field}"),
+            Self::SchemaValidation { field, .. } if !field.is_empty() => {
+                format!("schema_validation: {field}")
+            }
             Self::AgentKeyInvalid(problem) => {
                 let why = match problem {
                     KeyProblem::NotFound => "not found",
@@ -76,7 +78,9 @@ impl Rejection {
                 };
                 format!("agent_key_invalid: {why}")
             }
-            Self::VersionConflict { expected, actual } => format!("version_conflict: expected {expected}, actual {actual}"),
+            Self::VersionConflict { expected, actual } => {
+                format!("version_conflict: expected {expected}, actual {actual}")
+            }
             other => other.code().to_owned(),
         }
     }
@@ -96,7 +100,9 @@ impl Rejection {
             Self::DuplicateCommandId => 5,
             Self::InvalidPayloadHash | Self::InvalidCipherHash => 6,
             Self::VersionConflict { .. } => 7,
-            Self::SchemaValidation { .. } | Self::UnsupportedVersion { .. } | Self::UnsupportedSignatureScheme { .. } => 8,
+            Self::SchemaValidation { .. }
+            | Self::UnsupportedVersion { .. }
+            | Self::UnsupportedSignatureScheme { .. } => 8,
         }
     }
 }

@@ -31,7 +31,9 @@ impl fmt::Display for TimestampMs {
 pub fn is_rfc3339(text: &str) -> bool {
     let b = text.as_bytes();
     let digits = |from: usize, to: usize| -> Option<u32> {
-        b.get(from..to)?.iter().try_fold(0u32, |n, d| d.is_ascii_digit().then(|| n * 10 + u32::from(d - b'0')))
+        b.get(from..to)?
+            .iter()
+            .try_fold(0u32, |n, d| d.is_ascii_digit().then(|| n * 10 + u32::from(d - b'0')))
     };
     let check = || -> Option<bool> {
         let (year, month, day) = (digits(0, 4)?, digits(5, 7)?, digits(8, 10)?);
@@ -85,7 +87,12 @@ pub fn grpc_created_at(seconds: i64, nanos: u32) -> Option<String> {
     };
     Some(format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{fraction}+00:00",
-        whole.year(), whole.month(), whole.day(), whole.hour(), whole.minute(), whole.second()
+        whole.year(),
+        whole.month(),
+        whole.day(),
+        whole.hour(),
+        whole.minute(),
+        whole.second()
     ))
 }
 
@@ -95,11 +102,28 @@ mod tests {
 
     #[test]
     fn rfc3339_is_told_from_its_neighbours() {
-        for good in ["2025-12-20T17:51:10.243Z", "2024-02-29T00:00:00+00:00", "2026-01-02T03:04:05-08:00", "1990-12-31T23:59:60z"] {
+        for good in [
+            "2025-12-20T17:51:10.243Z",
+            "2024-02-29T00:00:00+00:00",
+            "2026-01-02T03:04:05-08:00",
+            "1990-12-31T23:59:60z",
+        ] {
             assert!(is_rfc3339(good), "{good}");
         }
-        for bad in ["", "2025-12-20", "2025-02-29T00:00:00Z", "2025-12-20T17:51Z", "2025-12-20T17:51:10", "2025-12-20T24:00:00Z",
-            "2025-12-20T17:51:10.Z", "2025-12-20T17:51:10+0000", "2025-13-01T00:00:00Z", "+2025-12-20T17:51:10Z", "2025-12-20T17:51:10Z ", "2025-12-20T17:51:1éZ"] {
+        for bad in [
+            "",
+            "2025-12-20",
+            "2025-02-29T00:00:00Z",
+            "2025-12-20T17:51Z",
+            "2025-12-20T17:51:10",
+            "2025-12-20T24:00:00Z",
+            "2025-12-20T17:51:10.Z",
+            "2025-12-20T17:51:10+0000",
+            "2025-13-01T00:00:00Z",
+            "+2025-12-20T17:51:10Z",
+            "2025-12-20T17:51:10Z ",
+            "2025-12-20T17:51:1éZ",
+        ] {
             assert!(!is_rfc3339(bad), "{bad}");
         }
     }
@@ -107,7 +131,10 @@ mod tests {
     #[test]
     fn a_timestamp_prints_three_fraction_digits() {
         assert_eq!(TimestampMs(1_766_253_070_243).to_string(), "2025-12-20T17:51:10.243Z");
-        assert_eq!(TimestampMs::parse_rfc3339("2025-12-20T17:51:10.243Z"), Some(TimestampMs(1_766_253_070_243)));
+        assert_eq!(
+            TimestampMs::parse_rfc3339("2025-12-20T17:51:10.243Z"),
+            Some(TimestampMs(1_766_253_070_243))
+        );
         assert_eq!(TimestampMs(1_766_253_070_000).to_string(), "2025-12-20T17:51:10.000Z");
     }
 }

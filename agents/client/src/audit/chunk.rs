@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ves::ed25519::{Check, CheckKey, KeyTable, PublicKey, verify_many};
 use ves::merkle::leaf_hash;
@@ -10,7 +11,7 @@ use ves::{AgentId, Digest, KeyId, SequenceNumber, StreamKey};
 
 use super::{Entry, Keys, Source};
 
-/// A table of multiples pays off from this many signatures on.
+/// A table of multiples pays off from this many signatures of one key on, over all chunks.
 const TABLE_FROM_SIGNATURES: usize = 64;
 /// Tables held at once: each is some hundred kilobytes.
 const TABLES_MAX: usize = 64;
@@ -18,18 +19,29 @@ const TABLES_MAX: usize = 64;
 /// One verifying key with a table that is made when it is worth it.
 struct FastKey {
     key: PublicKey,
+    /// Signatures checked without a table.
+    seen: AtomicUsize,
     table: OnceLock<KeyTable>,
 }
 
 impl FastKey {
     fn new(key: &PublicKey) -> Self {
-        Self { key: *key, table: OnceLock::new() }
+        Self { key: *key, seen: AtomicUsize::new(0), table: OnceLock::new() }
     }
-    fn check_key(&self, signatures: usize, tables_allowed: bool) -> CheckKey<'_> {
-        if tables_allowed && signatures >= TABLE_FROM_SIGNATURES {
-            return CheckKey::Table(self.table.get_or_init(|| KeyTable::new(&self.key)));
+
+    /// How to check `signatures` more; makes the table when it is due and `tables` made so far leave room.
+    fn check_key(&self, signatures: usize, tables: &AtomicUsize) -> CheckKey<'_> {
+        if let Some(table) = self.table.get() {
+            return CheckKey::Table(table);
         }
-        self.table.get().map_or(CheckKey::Plain(&self.key), CheckKey::Table)
+        let seen = self.seen.fetch_add(signatures, Ordering::Relaxed) + signatures;
+        if seen < TABLE_FROM_SIGNATURES || tables.load(Ordering::Relaxed) >= TABLES_MAX {
+            return CheckKey::Plain(&self.key);
+        }
+        CheckKey::Table(self.table.get_or_init(|| {
+            tables.fetch_add(1, Ordering::Relaxed);
+            KeyTable::new(&self.key)
+        }))
     }
 }
 
@@ -38,6 +50,8 @@ pub(super) struct Checker<'a> {
     stream: &'a StreamKey,
     agents: BTreeMap<(AgentId, KeyId), FastKey>,
     sequencer: BTreeMap<u32, FastKey>,
+    /// Tables made so far.
+    tables: AtomicUsize,
 }
 
 /// What a worker found in its chunk.
@@ -69,6 +83,7 @@ impl<'a> Checker<'a> {
                 .iter()
                 .map(|(version, key)| (*version, FastKey::new(key)))
                 .collect(),
+            tables: AtomicUsize::new(0),
         }
     }
 
@@ -138,10 +153,9 @@ impl<'a> Checker<'a> {
     fn check_signatures(&self, pending: &mut [Pending<'_>], checked: &mut Checked) {
         // Signatures of one key stand together, so that its table stays in the cache.
         pending.sort_by_key(|check| std::ptr::from_ref(check.key) as usize);
-        let tables_allowed = self.agents.len() + self.sequencer.len() <= TABLES_MAX;
         let mut checks = Vec::with_capacity(pending.len());
         for group in pending.chunk_by(|a, b| std::ptr::eq(a.key, b.key)) {
-            let key = group[0].key.check_key(group.len(), tables_allowed);
+            let key = group[0].key.check_key(group.len(), &self.tables);
             checks.extend(group.iter().map(|check| Check {
                 key,
                 message: check.message.as_bytes(),

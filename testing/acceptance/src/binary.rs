@@ -1,0 +1,45 @@
+//! The program under test.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result, ensure};
+
+/// Names a `stateset` to test instead of the one of this workspace.
+const OVERRIDE: &str = "STATESET_BINARY";
+
+/// The `stateset` program of this workspace, in the profile of these tests; built once, if it has to be.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn stateset() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| match std::env::var_os(OVERRIDE) {
+        Some(path) => path.into(),
+        None => build().expect("the stateset program could not be built"),
+    })
+}
+
+/// The root of this workspace.
+pub fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// Cargo says where it put the program, so no layout of folders is assumed.
+fn build() -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(workspace()).args(["build", "--package", "stateset", "--bin", "stateset"]);
+    command.args(["--message-format", "json-render-diagnostics"]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    let output = command.stderr(std::process::Stdio::inherit()).output().context("starting cargo")?;
+    ensure!(output.status.success(), "cargo build ended with {}", output.status);
+    let text = String::from_utf8(output.stdout).context("reading cargo's messages")?;
+    let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let programs = messages.filter(|message| message["target"]["name"] == "stateset");
+    let mut paths = programs.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+    paths.next_back().context("cargo named no program")
+}

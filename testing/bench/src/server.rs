@@ -1,0 +1,187 @@
+//! The server that is measured: this program again, in a process of its own, so that its CPU time and memory are its
+//! own. It stops when its parent closes its standard input, whatever becomes of the parent.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::{get, post};
+use stateset_event_log::{ApiKeyRecord, SqliteLog};
+use stateset_keystore::{Ed25519Signer, KeyName};
+use stateset_sequencer::{Config, RegisterError, Sequencer, SystemClock};
+use stateset_sequencer_api::{ApiConfig, ServerConfig, key_hash};
+use ves::{Digest, SequencerId, TenantId, TimestampMs};
+
+use crate::events::{API_KEY, all_agents};
+use crate::machine;
+
+/// What a server process serves.
+#[derive(Debug, Clone)]
+pub enum Serves {
+    /// The event service on the store in this folder.
+    Events(PathBuf),
+    /// The same HTTP stack with a handler that only answers.
+    Nothing,
+}
+
+/// A server process of our own.
+pub struct Server {
+    child: Child,
+    /// Closing it stops the server.
+    stdin: Option<ChildStdin>,
+    pub address: SocketAddr,
+    /// From starting the process until it said that it listens.
+    pub start: Duration,
+}
+
+impl Server {
+    /// Starts this program's `serve` and waits until it listens.
+    pub fn start(serves: &Serves) -> Result<Self> {
+        let started = Instant::now();
+        let mut command = Command::new(std::env::current_exe().context("finding this program")?);
+        command.arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped());
+        if let Serves::Events(folder) = serves {
+            command.arg("--data").arg(folder);
+        }
+        let mut child = command.spawn().context("starting the server")?;
+        let stdin = child.stdin.take();
+        let mut line = String::new();
+        let stdout = child.stdout.take().context("the server has no output")?;
+        BufReader::new(stdout).read_line(&mut line).context("waiting for the server")?;
+        let start = started.elapsed();
+        match line.trim().parse() {
+            Ok(address) => Ok(Self { child, stdin, address, start }),
+            Err(_) => {
+                let status = child.wait()?;
+                anyhow::bail!("the server did not start: {status}")
+            }
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn memory_peak(&self) -> Result<u64> {
+        machine::memory_peak_of(self.pid())
+    }
+
+    /// Drains and stops it.
+    pub fn stop(mut self) -> Result<()> {
+        drop(self.stdin.take());
+        let status = self.child.wait().context("waiting for the server to stop")?;
+        ensure!(status.success(), "the server stopped with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    /// After an error: the server must not outlive the run.
+    fn drop(&mut self) {
+        if self.stdin.take().is_some() {
+            // Nobody is left to tell; a server that is already gone is what we want.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// The `serve` command: prints its address, serves until standard input ends.
+pub fn serve(data: Option<&Path>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let sequencer = match data {
+            Some(folder) => Some(open(folder).await?),
+            None => None,
+        };
+        let router = match &sequencer {
+            Some(sequencer) => stateset_sequencer_api::router(sequencer.clone(), ApiConfig::default()),
+            None => empty(),
+        };
+        let mut stdout = std::io::stdout();
+        writeln!(stdout, "{address}")?;
+        stdout.flush()?;
+        stateset_sequencer_api::serve(listener, router, ServerConfig::default(), stdin_closed()).await?;
+        if let Some(sequencer) = sequencer {
+            sequencer.shutdown().await;
+        }
+        anyhow::Ok(())
+    })
+}
+
+async fn stdin_closed() {
+    let (closed, wait) = tokio::sync::oneshot::channel();
+    // A thread of its own: a blocking read in the runtime's pool would keep the runtime from stopping.
+    std::thread::spawn(move || {
+        let mut rest = Vec::new();
+        let _ = std::io::stdin().read_to_end(&mut rest);
+        let _ = closed.send(());
+    });
+    let _ = wait.await;
+}
+
+/// Reads the body and answers as many bytes as one receipt takes.
+fn empty() -> Router {
+    let answer = |body: Bytes| async move {
+        let mut answer = String::with_capacity(640);
+        answer.push_str(r#"{"batchId":"00000000-0000-4000-8000-000000000000","eventsAccepted":1,"eventsRejected":0,"length":"#);
+        answer.push_str(&body.len().to_string());
+        answer.push_str(",\"rest\":\"");
+        answer.extend(std::iter::repeat_n('x', 480));
+        answer.push_str("\"}");
+        ([("content-type", "application/json")], answer)
+    };
+    Router::new().route("/api/v1/ves/events/ingest", post(answer)).route("/health", get(|| async { "" }))
+}
+
+/// The event service on `folder`, with the benchmark's agents and its API key registered.
+pub async fn open(folder: &Path) -> Result<Sequencer> {
+    std::fs::create_dir_all(folder)?;
+    let log = SqliteLog::open(folder.join("events.db")).context("opening the store")?;
+    let name: KeyName = "sequencer".parse().context("a key name")?;
+    let signer = Ed25519Signer::from_seed(&SEQUENCER_SEED, &name).context("opening the sequencer's key")?;
+    let config = Config::new(SequencerId::from_bytes([0x5e; 16]), Arc::new(signer), 1);
+    let sequencer =
+        Sequencer::start(Box::new(log), config, Arc::new(SystemClock)).context("starting the sequencer")?;
+    let key_hash = key_hash(API_KEY);
+    if sequencer.api_key(&key_hash).is_none() {
+        sequencer.put_api_key(bootstrap(key_hash)).await?;
+    }
+    if sequencer.agent_keys(&all_agents()[0].tenant_id, None).is_empty() {
+        for agent in all_agents() {
+            match sequencer.register_agent_key(agent.registered_key()).await {
+                Ok(()) | Err(RegisterError::AlreadyExists) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(sequencer)
+}
+
+/// Seed of the benchmark's own sequencer key; it signs nothing that leaves this machine.
+const SEQUENCER_SEED: [u8; 32] = [0x42; 32];
+
+fn bootstrap(key_hash: Digest) -> ApiKeyRecord {
+    let now = TimestampMs(0);
+    ApiKeyRecord {
+        key_hash,
+        tenant_id: TenantId::from_bytes([0; 16]),
+        store_ids: Vec::new(),
+        agent_id: None,
+        can_read: true,
+        can_write: true,
+        can_admin: true,
+        active: true,
+        rate_limit: None,
+        created_at: now,
+        updated_at: now,
+    }
+}

@@ -1,0 +1,118 @@
+//! The targets, by what they read.
+
+mod bodies;
+mod events;
+mod json;
+mod keystore;
+mod payments;
+mod proofs;
+mod signatures;
+mod storage;
+mod texts;
+
+use crate::Target;
+
+pub(crate) const ALL: &[Target] = &[
+    Target {
+        name: "json",
+        holds: "canonical JSON is a fixed point, keeps the value, and refuses what a JSON parser refuses",
+        run: json::canonical,
+        seeds: json::seeds,
+    },
+    Target {
+        name: "texts",
+        holds: "hex, UUID, time and digest texts read back what was printed",
+        run: texts::texts,
+        seeds: texts::seeds,
+    },
+    Target {
+        name: "envelope",
+        holds: "an envelope that decodes is printed in the strict format and decodes to the same",
+        run: events::envelope,
+        seeds: events::envelope_seeds,
+    },
+    Target {
+        name: "ingest",
+        holds: "a request body keeps each event as it decodes alone; one bad event hurts no other",
+        run: events::ingest,
+        seeds: events::ingest_seeds,
+    },
+    Target {
+        name: "record",
+        holds: "a stored record decodes only if it is what the encoder writes",
+        run: events::record,
+        seeds: events::record_seeds,
+    },
+    Target {
+        name: "sealed",
+        holds: "a sealed event that was changed never opens to anything but its own payload",
+        run: events::sealed,
+        seeds: events::sealed_seeds,
+    },
+    Target {
+        name: "signatures",
+        holds: "single checks, tables and an independent library give one verdict, torsion included",
+        run: signatures::agreement,
+        seeds: signatures::seeds,
+    },
+    Target {
+        name: "receipt",
+        holds: "a receipt verifies as issued and not after any change to what it covers",
+        run: signatures::receipt,
+        seeds: signatures::seeds,
+    },
+    Target {
+        name: "possession",
+        holds: "a proof of possession is good for its own key only",
+        run: signatures::possession,
+        seeds: signatures::seeds,
+    },
+    Target {
+        name: "inclusion",
+        holds: "tiles give the path that leads to the batch root; a changed path, index or leaf does not",
+        run: proofs::inclusion,
+        seeds: proofs::seeds,
+    },
+    Target {
+        name: "consistency",
+        holds: "the log's proofs verify between any two sizes and fail after any change",
+        run: proofs::consistency,
+        seeds: proofs::seeds,
+    },
+    Target {
+        name: "checkpoint",
+        holds: "a checkpoint that parses is printed as it was read, and only the signed one verifies",
+        run: proofs::checkpoint,
+        seeds: proofs::checkpoint_seeds,
+    },
+    Target {
+        name: "payment",
+        holds: "consent to a payment's terms is consent to no others",
+        run: payments::payment,
+        seeds: payments::payment_seeds,
+    },
+    Target {
+        name: "compliance",
+        holds: "a policy and public inputs have one hash, however they are spelt",
+        run: payments::compliance,
+        seeds: payments::compliance_seeds,
+    },
+    Target {
+        name: "at_rest",
+        holds: "a blob opens to what was sealed and not after any change",
+        run: storage::at_rest,
+        seeds: storage::seeds,
+    },
+    Target {
+        name: "bodies",
+        holds: "REST bodies that are read are written so that they read the same",
+        run: bodies::bodies,
+        seeds: bodies::seeds,
+    },
+    Target {
+        name: "keystore",
+        holds: "a damaged key file is refused; one that opens holds the key that it names",
+        run: keystore::key_file,
+        seeds: keystore::seeds,
+    },
+];

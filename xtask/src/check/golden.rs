@@ -1,0 +1,35 @@
+//! Public surfaces are golden files under review (ARCHITECTURE.md, invariant 8). Tests compare them with the code; this
+//! check holds that they are in the repository, hold something, and that no proposed change lies beside them unread.
+
+use std::path::Path;
+
+use super::{Findings, files};
+use crate::doc_commands::STATESET_HELP;
+
+/// A golden file and the folder whose existence asks for it.
+const GOLDEN: &[(&str, &str)] = &[
+    ("testing/vectors/ves_core.json", "protocol/ves"),
+    ("sequencer/log/migrations", "sequencer/log/src"),
+    (STATESET_HELP, "apps/stateset"),
+];
+
+/// Names of what tools leave behind when a surface changed.
+const LEFT_OVER: &[&str] = &[".snap.new", ".pending-snap", ".orig", ".rej"];
+
+pub fn check() -> Findings {
+    let mut found = Findings::default();
+    let files = files(&mut found);
+    for (golden, wanted_by) in GOLDEN {
+        let held = files.iter().any(|file| {
+            Path::new(file).starts_with(golden)
+                && std::fs::metadata(file).is_ok_and(|metadata| metadata.len() > 0)
+        });
+        if Path::new(wanted_by).is_dir() && !held {
+            found.problem(format!("{golden} is missing or empty"));
+        }
+    }
+    for file in files.iter().filter(|file| LEFT_OVER.iter().any(|end| file.ends_with(end))) {
+        found.problem(format!("{file}: accept this change or discard it"));
+    }
+    found
+}

@@ -1,0 +1,229 @@
+//! Commands that the documents show exist: held against the golden files of the command help.
+
+use std::collections::BTreeSet;
+
+use crate::HELP;
+use crate::check::Findings;
+use crate::metadata::tracked_files;
+
+/// Help of every command of the `stateset` binary, as its own tests keep it.
+pub const STATESET_HELP: &str = "apps/stateset/tests/help.txt";
+
+pub fn check() -> Findings {
+    let mut found = Findings::default();
+    let files = match tracked_files() {
+        Ok(files) => files,
+        Err(problem) => {
+            found.problem(problem);
+            return found;
+        }
+    };
+    let stateset = std::fs::read_to_string(STATESET_HELP).ok().map(|help| Help::new("stateset", &help));
+    let xtask = Help::new("cargo xtask", HELP);
+    if stateset.as_ref().is_some_and(|help| help.commands.is_empty()) {
+        found.problem(format!("{STATESET_HELP} shows no commands"));
+    }
+    let mut without_help = 0;
+    for file in files.iter().filter(|file| file.ends_with(".md")) {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        for (line, command) in shown_commands(&text) {
+            let problem = match (command.strip_prefix("cargo xtask"), &stateset) {
+                (Some(rest), _) => xtask.problem(rest),
+                (None, Some(help)) => help.problem(command.strip_prefix("stateset").unwrap_or(&command)),
+                (None, None) => {
+                    without_help += 1;
+                    None
+                }
+            };
+            if let Some(problem) = problem {
+                found.problem(format!("{file}:{line}: `{command}`: {problem}"));
+            }
+        }
+    }
+    if without_help > 0 {
+        found.problem(format!(
+            "{STATESET_HELP} is missing: {without_help} commands shown in the documents are unchecked"
+        ));
+    }
+    found
+}
+
+/// What a program understands, read from its help texts one after the other.
+struct Help {
+    /// Paths of commands: `event`, `event push`.
+    commands: BTreeSet<String>,
+    text: String,
+}
+
+impl Help {
+    /// Reads `Usage: PROGRAM a b [OPTIONS]` and the two-column lists under `Commands:` that follow it.
+    fn new(program: &str, text: &str) -> Self {
+        let text = without_colours(text);
+        let mut commands = BTreeSet::new();
+        let (mut path, mut in_list) = (String::new(), false);
+        for line in text.lines() {
+            if let Some(rest) = line.trim_start().strip_prefix("Usage:") {
+                let words = rest.trim().strip_prefix(program).unwrap_or("").split_whitespace();
+                path = words.take_while(|word| is_command_word(word)).collect::<Vec<_>>().join(" ");
+                if !path.is_empty() {
+                    commands.insert(path.clone());
+                }
+                in_list = false;
+            } else if line.trim_end() == "Commands:" {
+                in_list = true;
+            } else if !line.starts_with("  ") && !line.trim().is_empty() {
+                in_list = false;
+            } else if in_list
+                && let Some(name) = line.strip_prefix("  ").and_then(|rest| rest.split_whitespace().next())
+            {
+                // Deeper lines continue the description of the command above.
+                if !line.starts_with("   ") && is_command_word(name) {
+                    commands.insert(format!("{path} {name}").trim_start().to_owned());
+                }
+            }
+        }
+        Self { commands, text }
+    }
+
+    /// What is wrong with the words behind the program's name, if anything.
+    fn problem(&self, rest: &str) -> Option<String> {
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        let mut path = String::new();
+        for word in words.iter().filter(|word| !word.starts_with('-')) {
+            let longer = format!("{path} {word}").trim_start().to_owned();
+            let has_children = self
+                .commands
+                .iter()
+                .any(|known| known.starts_with(&format!("{path} ").trim_start().to_owned()));
+            if self.commands.contains(&longer) {
+                path = longer;
+            } else if has_children && is_command_word(word) && (path.is_empty() || self.is_group(&path)) {
+                return Some(format!("there is no command '{longer}'"));
+            } else {
+                break;
+            }
+        }
+        let flags = words.iter().filter(|word| word.starts_with("--") && word.len() > 2);
+        let flags = flags.map(|flag| flag.split('=').next().unwrap_or(flag));
+        flags
+            .filter(|flag| !self.text.contains(*flag))
+            .map(|flag| format!("there is no option {flag}"))
+            .next()
+    }
+
+    /// Whether the command does nothing but hold others.
+    fn is_group(&self, path: &str) -> bool {
+        self.commands.iter().any(|known| known.strip_prefix(path).is_some_and(|rest| rest.starts_with(' ')))
+    }
+}
+
+/// The text without terminal escapes (`ESC [ … m`).
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| plain + part.split_once('m').map_or("", |(_, rest)| rest))
+}
+
+fn is_command_word(word: &str) -> bool {
+    !word.starts_with('-') && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// Lines of code blocks, and code spans, that call one of our programs, with their line numbers. Program first.
+fn shown_commands(text: &str) -> Vec<(usize, String)> {
+    let mut shown = Vec::new();
+    let mut in_code = false;
+    for (number, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("```") {
+            in_code = !in_code;
+            continue;
+        }
+        let parts: Vec<&str> =
+            if in_code { line.split('|').collect() } else { line.split('`').skip(1).step_by(2).collect() };
+        shown.extend(parts.into_iter().filter_map(as_command).map(|command| (number + 1, command)));
+    }
+    shown
+}
+
+/// The command in the form `stateset …` or `cargo xtask …`; `None` when the text is something else.
+fn as_command(text: &str) -> Option<String> {
+    let text = text.trim().trim_start_matches("$ ").split(" #").next().unwrap_or_default().trim();
+    let text = match text.find("-p stateset -- ") {
+        Some(at) if text.starts_with("cargo run") => {
+            format!("stateset {}", &text[at + "-p stateset -- ".len()..])
+        }
+        _ => text.trim_start_matches("./").trim_start_matches("target/release/").to_owned(),
+    };
+    let whole = |program: &str| {
+        text.strip_prefix(program).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    };
+    // The bare name, and a name with ellipsis, is talk about the program.
+    let says_more = text.split_whitespace().count() > 1 && !text.contains('…');
+    ((whole("stateset") && says_more) || whole("cargo xtask")).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOLDEN: &str = "\
+Usage: stateset [OPTIONS] <COMMAND>
+
+Commands:
+  up     Start
+  event  Events
+           and more of it
+  help   Print
+
+Options:
+      --json  For programs
+
+Usage: stateset event <COMMAND>
+
+Commands:
+  push  Send
+
+Usage: stateset event push [OPTIONS] <FILE>
+
+Options:
+      --server <URL>
+";
+
+    #[test]
+    fn commands_are_held_against_the_help() {
+        let help = Help::new("stateset", GOLDEN);
+        for good in [
+            "up",
+            "up --json",
+            "event push --server=x file",
+            "event push -",
+            "--json event push a.json",
+            "help",
+        ] {
+            assert_eq!(help.problem(good), None, "{good}");
+        }
+        for bad in ["down", "event pull", "up --nothing", "and"] {
+            assert!(help.problem(bad).is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn colours_do_not_hide_commands() {
+        let help = Help::new("stateset", "\u{1b}[1mUsage:\u{1b}[0m stateset \u{1b}[1mup\u{1b}[0m [OPTIONS]");
+        assert_eq!(help.commands, BTreeSet::from(["up".to_owned()]));
+    }
+
+    #[test]
+    fn our_own_help_is_read() {
+        let help = Help::new("cargo xtask", HELP);
+        assert_eq!(help.problem("test --fast"), None);
+        assert_eq!(help.problem("fuzz json --seconds 5"), None);
+        assert!(help.problem("chekc").is_some());
+    }
+
+    #[test]
+    fn commands_are_found_in_blocks_and_spans() {
+        let text = "Run `stateset up`, not `stateset …` nor stateset down.\n```sh\n$ cargo run --release -p stateset -- demo # all\nls | stateset event push -\nstateset-sim x\n```\n";
+        let found: Vec<String> = shown_commands(text).into_iter().map(|(_, command)| command).collect();
+        assert_eq!(found, ["stateset up", "stateset demo", "stateset event push -"]);
+    }
+}
