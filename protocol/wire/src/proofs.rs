@@ -46,3 +46,15 @@ pub struct ConsistencyBody {
     pub to_root: Digest,
     pub hashes: Vec<Digest>,
 }
+
+/// Answer of `GET /api/v1/ves/proofs/{sequence_number}/log` (ours): the event is entry `sequence_number - 1` of the
+/// log of `size` events, whose root a signed checkpoint names (section 13.4, RFC 9162).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogInclusionBody {
+    pub sequence_number: SequenceNumber,
+    pub size: u64,
+    pub root: Digest,
+    /// The leaf of section 13.1, not yet hashed with the prefix of RFC 9162.
+    pub leaf_hash: Digest,
+    pub hashes: Vec<Digest>,
+}

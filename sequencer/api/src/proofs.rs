@@ -9,7 +9,8 @@ use ves::merkle::{InclusionProof, verify_inclusion};
 use ves::{BatchId, SequenceNumber, StoreId, StreamKey, TenantId};
 use ves_wire::error::ErrorCode;
 use ves_wire::proofs::{
-    ConsistencyBody, InclusionProofBody, PROOF_PATH_MAX, VerifyProofAnswer, VerifyProofRequest,
+    ConsistencyBody, InclusionProofBody, LogInclusionBody, PROOF_PATH_MAX, VerifyProofAnswer,
+    VerifyProofRequest,
 };
 
 use crate::body::JsonText;
@@ -45,6 +46,33 @@ pub(crate) async fn inclusion(
         leaf_index: found.proof.leaf_index,
         directions: found.proof.directions(),
         proof_path: found.proof.path,
+    })
+}
+
+#[derive(Deserialize)]
+pub(crate) struct LogInclusionParams {
+    tenant_id: TenantId,
+    store_id: StoreId,
+    size: u64,
+}
+
+/// `GET /api/v1/ves/proofs/{sequence_number}/log` (ours)
+pub(crate) async fn log_inclusion(
+    State(app): State<App>,
+    caller: Caller,
+    segments: Segments,
+    Params(params): Params<LogInclusionParams>,
+) -> Result<Response, ApiError> {
+    let sequence_number = SequenceNumber(segments.get("sequence_number", "a sequence number")?);
+    let stream = StreamKey { tenant_id: params.tenant_id, store_id: params.store_id };
+    caller.require(Permission::Read, &stream)?;
+    let found = app.sequencer.log_proof(&stream, sequence_number, params.size).await?;
+    json(&LogInclusionBody {
+        sequence_number,
+        size: found.size,
+        root: found.root,
+        leaf_hash: found.leaf_hash,
+        hashes: found.hashes,
     })
 }
 

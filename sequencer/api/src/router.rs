@@ -96,6 +96,7 @@ fn read_routes() -> Router<App> {
         .route("/api/v1/ves/head", get(events::head))
         .route("/api/v1/ves/commitments/{batch_id}", get(commitments::get))
         .route("/api/v1/ves/proofs/{sequence_number}", get(proofs::inclusion))
+        .route("/api/v1/ves/proofs/{sequence_number}/log", get(proofs::log_inclusion))
         .route("/api/v1/ves/checkpoint", get(proofs::checkpoint))
         .route("/api/v1/ves/consistency", get(proofs::consistency))
         .route("/api/v1/agents/{agent_id}", get(access::agent))

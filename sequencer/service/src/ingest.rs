@@ -1,7 +1,5 @@
 //! Ingest: the caller's task verifies, the turn loop numbers, the caller's task compares replays.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use stateset_event_log::encode_body;
 use stateset_sequencer_engine::Candidate;
 use tokio::sync::oneshot;
@@ -41,22 +39,6 @@ pub struct IngestOutcome {
 /// Events verified before other tasks of the same thread get a turn: about a millisecond.
 const VERIFY_CHUNK: usize = 128;
 
-/// Counts a request while it is verified, also when its caller goes away.
-struct Arriving<'a>(&'a AtomicUsize);
-
-impl<'a> Arriving<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Arriving<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Replays read back before other tasks of the same thread get a turn.
 const REPLAY_CHUNK: usize = 16;
 
@@ -85,9 +67,7 @@ impl Sequencer {
     ) -> Result<IngestOutcome, ServiceError> {
         let batch_id = BatchId::random(random_bytes()?);
         let key_changes = self.shared().key_changes();
-        let arriving = Arriving::new(&self.shared().arriving);
         let Checked { candidates, bodies, mut refused, ids } = self.check(events).await;
-        drop(arriving);
         let outcomes = self.submit(stream, candidates, bodies, key_changes).await?;
         let mut results = Vec::with_capacity(outcomes.len());
         for (i, outcome) in outcomes.into_iter().enumerate() {

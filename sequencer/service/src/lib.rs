@@ -32,7 +32,7 @@ pub use config::{CommitPolicy, Config};
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
 pub use ingest::{EventResult, IngestOutcome, Submitted};
 pub use metrics::Snapshot;
-pub use proofs::{ConsistencyProof, EventProof};
+pub use proofs::{ConsistencyProof, EventProof, LogProof};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{ApiKeyRecord, SequencerKeyRecord, StoredEvent};
 pub use streams::StreamHead;

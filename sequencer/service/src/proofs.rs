@@ -30,6 +30,16 @@ pub struct ConsistencyProof {
     pub hashes: Vec<Digest>,
 }
 
+/// That an event is in the log of the first `size` events of its stream (RFC 9162).
+#[derive(Debug, Clone)]
+pub struct LogProof {
+    pub sequence_number: SequenceNumber,
+    pub size: u64,
+    pub root: Digest,
+    pub leaf_hash: Digest,
+    pub hashes: Vec<Digest>,
+}
+
 /// Tiles of one batch's tree; remembers the bottom one, which also holds the leaf.
 struct BatchTiles<'a> {
     reader: &'a dyn LogReader,
@@ -109,6 +119,32 @@ impl Sequencer {
         let proof = tiles::batch_inclusion(u64::from(commitment.leaf_count), index, &tiles)
             .map_err(|error| unreadable(&error))?;
         Ok(EventProof { commitment, sequence_number, leaf_hash, proof })
+    }
+
+    /// Proof that event `sequence_number` is in the log of the first `size` events: what ties it to a signed checkpoint.
+    pub async fn log_proof(
+        &self,
+        stream: &StreamKey,
+        sequence_number: SequenceNumber,
+        size: u64,
+    ) -> Result<LogProof, ProofFailure> {
+        let durable = self.shared().streams.get(stream);
+        let head = durable.as_ref().map_or(0, |durable| durable.tree.size());
+        let Some(durable) = durable.filter(|_| (1..=size).contains(&sequence_number.0) && size <= head)
+        else {
+            return Err(ProofFailure::OutsideLog { from: sequence_number.0, to: size, size: head });
+        };
+        let reader = self.inner.reader.as_ref();
+        let stored = self.events(stream, sequence_number, 1).await?;
+        let leaf_hash = match stored.first() {
+            Some(event) => event.leaf_hash().map_err(|error| unreadable(&error))?,
+            None => return Err(unreadable(&format_args!("event {sequence_number} is missing"))),
+        };
+        let source = LogTiles { reader, stream };
+        let root = log::root_at(&durable.tree, size, &source).map_err(|error| unreadable(&error))?;
+        let hashes = log::inclusion_proof(&durable.tree, sequence_number.0 - 1, size, &source)
+            .map_err(|error| unreadable(&error))?;
+        Ok(LogProof { sequence_number, size, root, leaf_hash, hashes })
     }
 
     /// The newest signed checkpoint of a stream, or the one of that size.

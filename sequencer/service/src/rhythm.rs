@@ -33,13 +33,8 @@ impl Rhythm {
     }
 
     /// A turn may begin with as many requests as were under way, or after the pause.
-    ///
-    /// - `waiting`: requests in the queue now.
-    /// - `arriving`: requests being verified now. For them a turn waits up to one append, since each turn without
-    ///   them costs one more sync, and a busy machine pays for syncs with the time of its cores.
-    pub fn gather(&self, waiting: usize, arriving: usize) -> Gather {
-        let pause = if arriving == 0 { self.append / PAUSE_PART } else { self.append };
-        Gather { items: self.under_way.max(waiting + arriving), wait: pause.min(PAUSE_MAX) }
+    pub fn gather(&self) -> Gather {
+        Gather { items: self.under_way, wait: (self.append / PAUSE_PART).min(PAUSE_MAX) }
     }
 }
 
@@ -52,7 +47,7 @@ mod tests {
         let mut rhythm = Rhythm::default();
         rhythm.note_append(Duration::from_millis(8));
         rhythm.note_turn(1, 0);
-        assert_eq!(rhythm.gather(1, 0).items, 1);
+        assert_eq!(rhythm.gather().items, 1);
     }
 
     #[test]
@@ -62,7 +57,7 @@ mod tests {
             rhythm.note_append(Duration::from_millis(4));
         }
         rhythm.note_turn(16, 16);
-        let gather = rhythm.gather(16, 0);
+        let gather = rhythm.gather();
         assert_eq!(gather.items, 32);
         assert!(gather.wait <= Duration::from_micros(500));
     }

@@ -1,6 +1,6 @@
 //! The handle that doors hold: cheap to clone, safe from any task.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -48,8 +48,6 @@ pub(crate) struct Shared {
     /// Moves after each turn: live readers wait on it.
     pub sequenced: watch::Sender<TimestampMs>,
     poisoned: AtomicBool,
-    /// Requests that are being verified: the turn loop waits a moment for them.
-    pub arriving: AtomicUsize,
     /// Rises with every change of a signing key.
     key_changes: AtomicU64,
 }
@@ -71,7 +69,6 @@ impl Shared {
             queue_events_max,
             sequenced: watch::Sender::new(TimestampMs(0)),
             poisoned: AtomicBool::new(false),
-            arriving: AtomicUsize::new(0),
             key_changes: AtomicU64::new(0),
         }
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
@@ -161,9 +160,7 @@ impl TurnLoop {
         while !self.queue.is_finished() {
             let wait = if self.has_due { Duration::ZERO } else { IDLE_WAIT };
             let mut room = TurnRoom::default();
-            let arriving = self.shared.arriving.load(Ordering::Relaxed);
-            let gather = self.rhythm.gather(self.queue.len(), arriving);
-            let commands = self.queue.take(wait, gather, |command| room.fits(command));
+            let commands = self.queue.take(wait, self.rhythm.gather(), |command| room.fits(command));
             let served = commands.len();
             self.serve(commands);
             self.rhythm.note_turn(served, self.queue.len());

@@ -63,6 +63,7 @@ fn routes(
         ("GET", format!("/api/v1/ves/commitments?{q}"), String::new()),
         ("GET", format!("/api/v1/ves/commitments/{batch}"), String::new()),
         ("GET", format!("/api/v1/ves/proofs/1?{q}&batch_id={batch}"), String::new()),
+        ("GET", format!("/api/v1/ves/proofs/1/log?{q}&size=1"), String::new()),
         ("GET", format!("/api/v1/ves/checkpoint?{q}"), String::new()),
         ("GET", format!("/api/v1/ves/consistency?{q}&from=1&to=2"), String::new()),
         ("GET", format!("/api/v1/agents/keys?{tenant}"), String::new()),

@@ -125,6 +125,15 @@ async fn checkpoints_are_signed_and_consistent_across_a_restart() {
             .unwrap();
     }
     assert!(world.sequencer.consistency(&world.stream, 1, 121).await.is_err());
+    let last = &checkpoints[2];
+    for n in [1, 32, 33, 77, last.size] {
+        let proof = world.sequencer.log_proof(&world.stream, SequenceNumber(n), last.size).await.unwrap();
+        assert_eq!(proof.root, last.root);
+        log::verify_log_inclusion(&proof.leaf_hash, n - 1, last.size, &last.root, &proof.hashes).unwrap();
+    }
+    for (n, size) in [(0, 5), (6, 5), (1, 121)] {
+        assert!(world.sequencer.log_proof(&world.stream, SequenceNumber(n), size).await.is_err());
+    }
     world.close().await;
 }
 
