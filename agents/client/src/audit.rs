@@ -19,6 +19,7 @@ use std::thread;
 use ves::commitment::Commitment;
 use ves::{Digest, Envelope, SequenceNumber, StreamKey};
 
+use crate::client::verified_checkpoint;
 use crate::{Identity, SigningKeys};
 
 /// Events a worker takes at once.
@@ -42,6 +43,10 @@ pub trait Source: Sync {
     fn commitments(&self, stream: &StreamKey) -> Result<Vec<Commitment>, String>;
     /// The text of the checkpoint of this size, if there is one.
     fn checkpoint(&self, stream: &StreamKey, size: u64) -> Result<Option<String>, String>;
+    /// The text of the newest checkpoint, for a source that can tell which it is. Asked before the head.
+    fn newest_checkpoint(&self, _stream: &StreamKey) -> Result<Option<String>, String> {
+        Ok(None)
+    }
 }
 
 /// One event as the source has it.
@@ -60,7 +65,7 @@ pub struct Report {
     pub events: u64,
     /// Agent signatures and receipt signatures that were checked.
     pub signatures: u64,
-    /// Receipts without signature: allowed by section 12, but nobody can be held to them.
+    /// Receipts without signature: allowed by section 12, but a problem where the sequencer has a key.
     pub receipts_unsigned: u64,
     pub commitments: u64,
     pub checkpoints: u64,
@@ -88,6 +93,20 @@ impl Report {
     }
 }
 
+/// How far a stream was verified before: its size and root then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verified {
+    pub size: u64,
+    pub root: Digest,
+}
+
+/// A root that the stream has to have at a size.
+struct Anchor {
+    size: u64,
+    root: Digest,
+    what: &'static str,
+}
+
 /// What a verifier brings along.
 pub struct Keys<'a> {
     pub agents: &'a SigningKeys,
@@ -104,9 +123,43 @@ pub fn audit(
     keys: &Keys<'_>,
     progress: &dyn Fn(u64, u64),
 ) -> Result<Report, String> {
+    audit_since(source, stream, keys, None, progress)
+}
+
+/// Audits the whole stream, and that it has grown from what was `verified` before: a stream that is shorter or that
+/// has another root at that size is a problem.
+///
+/// # Errors
+/// Those of [`audit`].
+pub fn audit_since(
+    source: &dyn Source,
+    stream: &StreamKey,
+    keys: &Keys<'_>,
+    verified: Option<Verified>,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Report, String> {
     let commitments = source.commitments(stream)?;
+    let (mut anchors, problem) = newest(source, stream, keys)?;
+    if let Some(Verified { size, root }) = verified.filter(|verified| verified.size > 0) {
+        anchors.push(Anchor { size, root, what: "the last verified checkpoint" });
+    }
     let head = source.head(stream)?;
-    audit_range(source, stream, head, commitments, keys, progress)
+    let mut report = audit_range(source, stream, head, commitments, anchors, keys, progress)?;
+    problem.into_iter().for_each(|problem| report.problem(problem));
+    Ok(report)
+}
+
+/// The newest checkpoint as an anchor, or what is wrong with it.
+fn newest(
+    source: &dyn Source,
+    stream: &StreamKey,
+    keys: &Keys<'_>,
+) -> Result<(Vec<Anchor>, Option<String>), String> {
+    let Some(text) = source.newest_checkpoint(stream)? else { return Ok((Vec::new(), None)) };
+    Ok(match verified_checkpoint(&text, stream, keys.sequencer) {
+        Ok(says) => (vec![Anchor { size: says.size, root: says.root, what: "the newest checkpoint" }], None),
+        Err(problem) => (Vec::new(), Some(format!("the newest checkpoint: {problem}"))),
+    })
 }
 
 /// Audits the first `events_max` events, with the commitments that end among them.
@@ -122,7 +175,7 @@ pub fn audit_beginning(
     let mut commitments = source.commitments(stream)?;
     let end = SequenceNumber(source.head(stream)?.get().min(events_max));
     commitments.retain(|commitment| commitment.sequence_end <= end);
-    audit_range(source, stream, end, commitments, keys, &|_, _| ())
+    audit_range(source, stream, end, commitments, Vec::new(), keys, &|_, _| ())
 }
 
 /// Audits the events `1..=head`.
@@ -131,12 +184,13 @@ fn audit_range(
     stream: &StreamKey,
     head: SequenceNumber,
     commitments: Vec<Commitment>,
+    anchors: Vec<Anchor>,
     keys: &Keys<'_>,
     progress: &dyn Fn(u64, u64),
 ) -> Result<Report, String> {
     let workers = thread::available_parallelism().map_or(1, |cores| cores.get());
     let checker = chunk::Checker::new(stream, keys);
-    let mut growth = tree::Growth::new(stream, source, keys.sequencer, commitments);
+    let mut growth = tree::Growth::new(stream, source, keys.sequencer, commitments, anchors);
     let next = AtomicU64::new(0);
     thread::scope(|scope| {
         // Bounded: a worker that is ahead waits here, so at most a few chunks of leaves are held.
@@ -160,11 +214,17 @@ fn audit_range(
         }
         drop(send);
         let (mut waiting, mut expected) = (BTreeMap::new(), 0);
-        for (at, checked) in receive {
+        'chunks: for (at, checked) in receive {
             waiting.insert(at, checked?);
             while let Some(checked) = waiting.remove(&expected) {
                 progress(checked.leaves.len() as u64, head.get());
+                let short = checked.short;
                 growth.take(checked)?;
+                if short {
+                    // A head that is announced and not there would be asked for without end. The workers stop when
+                    // nobody receives.
+                    break 'chunks;
+                }
                 expected += 1;
             }
         }

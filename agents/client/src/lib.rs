@@ -22,6 +22,6 @@ mod push;
 pub use client::{Client, Identity};
 pub use error::{ClientError, Untrue};
 pub use keys::KeyRegistration;
-pub use proof::{EventProof, Finding, ProofParts, ProofProblem, ProofVerdict, Trusted};
+pub use proof::{EventProof, Finding, FindingState, ProofParts, ProofProblem, ProofVerdict, Trusted};
 pub use pull::{Page, PulledEvent, SigningKeys};
 pub use push::{BATCH_EVENTS_MAX, PushOutcome, PushResult};

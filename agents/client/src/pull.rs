@@ -67,7 +67,8 @@ impl Client {
     /// Events from `from` on, at most `limit`, verified against `keys`.
     ///
     /// # Errors
-    /// [`Untrue`] for the first event that does not verify. An event whose signing key is not in `keys` is handed
+    /// [`Untrue`] for the first event that does not verify, and for a page that cannot be one of the stream that it
+    /// says: empty before the head, or longer than asked. An event whose signing key is not in `keys` is handed
     /// over with `signer_known` false.
     pub fn pull(
         &self,
@@ -82,9 +83,11 @@ impl Client {
         let identity = self.identity()?;
         let mut expected = SequenceNumber(from.get().max(1));
         let mut events = Vec::with_capacity(page.events.len());
+        check_page(expected, limit, page.events.len(), page.head_sequence)?;
         for entry in &page.events {
             let event = verified_event(entry, stream, expected, identity, keys)?;
-            expected = SequenceNumber(event.sequence_number.get() + 1);
+            // Nothing follows the last number there is; `check_page` saw that the page does not reach so far.
+            expected = SequenceNumber(event.sequence_number.get().saturating_add(1));
             events.push(event);
         }
         Ok(Page { events, head: page.head_sequence, has_more: page.has_more, next: page.next_sequence })
@@ -106,6 +109,22 @@ impl Client {
             return Err(Untrue::ForeignReceipt { event: event.envelope.event_id }.into());
         }
         Ok(event)
+    }
+}
+
+/// Whether a page of `events` from `from` on, of at most `limit`, can be one of a stream that ends at `head`.
+fn check_page(from: SequenceNumber, limit: usize, events: usize, head: SequenceNumber) -> Result<(), Untrue> {
+    let wrong = |problem: String| Err(Untrue::Event { at: from, problem });
+    if events > limit {
+        return wrong(format!("the page has {events} events, {limit} were asked for"));
+    }
+    if events == 0 && limit > 0 && from <= head {
+        return wrong(format!("the page is empty, the stream is said to go on to {head}"));
+    }
+    // The last event of the page is at `from + events - 1`.
+    match from.get().checked_add(events as u64) {
+        Some(after) if events == 0 || after - 1 <= head.get() => Ok(()),
+        _ => wrong(format!("the page goes beyond the end of the stream, {head}")),
     }
 }
 
@@ -139,4 +158,22 @@ fn verified_event(
         signer_known: key.is_some(),
         envelope: envelope.into_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_cannot_be_one_of_its_stream_is_untrue() {
+        let page = |from, limit, events, head| {
+            check_page(SequenceNumber(from), limit, events, SequenceNumber(head)).is_ok()
+        };
+        assert!(page(1, 10, 0, 0) && page(1, 10, 3, 3) && page(4, 10, 0, 3));
+        assert!(!page(1, 10, 0, 1), "empty before the head");
+        assert!(!page(1, 2, 3, 3), "longer than asked");
+        assert!(!page(3, 10, 2, 3), "beyond the head");
+        assert!(!page(u64::MAX, 10, 1, u64::MAX), "no number follows the last one");
+        assert!(!page(1, 10, 0, u64::MAX));
+    }
 }

@@ -33,15 +33,18 @@ impl Context {
         let profile = self.data.profile()?;
         let is_ours =
             |url: &str| profile.as_ref().is_some_and(|profile| profile.url == url.trim_end_matches('/'));
-        let key =
-            |ours: bool| self.global.api_key.clone().or_else(|| ours.then(|| self.data.api_key()).flatten());
+        let given = self.global.api_key.clone();
         if let Some(url) = url
             && !is_ours(url)
         {
-            return Ok(Client::new(url, key(false))?);
+            return Ok(Client::new(url, given)?);
         }
         let profile = profile.ok_or_else(|| self.no_profile())?;
-        Ok(Client::pinned(&profile.url, key(true), identity(&profile)?)?)
+        let key = match given {
+            Some(key) => Some(key),
+            None => self.data.api_key()?,
+        };
+        Ok(Client::pinned(&profile.url, key, identity(&profile)?)?)
     }
 
     /// The stream that commands are about.

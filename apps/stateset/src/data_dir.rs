@@ -10,6 +10,7 @@
 //! ```
 
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -104,8 +105,55 @@ impl DataDir {
         files::replace(&path, text.as_bytes()).map_err(|error| CliError::io("write", &path, &error))
     }
 
-    /// The bootstrap key, where this user may read it.
-    pub fn api_key(&self) -> Option<String> {
-        fs::read_to_string(self.api_key_file()).ok().map(|text| text.trim().to_owned())
+    /// The bootstrap key; `None` where there is no file for it. Refused when others may read it or it is empty.
+    pub fn api_key(&self) -> Result<Option<String>, CliError> {
+        let path = self.api_key_file();
+        let read = |error: std::io::Error| CliError::io("read", &path, &error);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(read(error)),
+        };
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = file.metadata().map_err(read)?.permissions().mode() & 0o7777;
+            if mode & !0o600 != 0 {
+                let message = format!("{} can be read by others (mode {mode:04o})", path.display());
+                return Err(CliError::failure("MODE_TOO_WIDE", message)
+                    .hint(format!("allow its owner only: chmod 600 {}", path.display())));
+            }
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(read)?;
+        match text.trim() {
+            "" => Err(CliError::failure("BAD_API_KEY_FILE", format!("{} is empty", path.display()))
+                .hint("restore it from a backup, or remove it and start the server again to make another")),
+            key => Ok(Some(key.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_key_file_that_is_empty_open_to_others_or_unreadable_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::new(folder.path());
+        assert!(data.api_key().unwrap().is_none());
+        files::replace(&data.api_key_file(), b"key\n").unwrap();
+        assert_eq!(data.api_key().unwrap().as_deref(), Some("key"));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            fs::set_permissions(data.api_key_file(), fs::Permissions::from_mode(0o644)).unwrap();
+            assert_eq!(data.api_key().unwrap_err().code, "MODE_TOO_WIDE");
+        }
+        files::replace(&data.api_key_file(), b"\n").unwrap();
+        assert_eq!(data.api_key().unwrap_err().code, "BAD_API_KEY_FILE");
+        files::replace(&data.api_key_file(), &[0xff]).unwrap();
+        assert_eq!(data.api_key().unwrap_err().code, "IO");
     }
 }

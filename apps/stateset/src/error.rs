@@ -19,17 +19,45 @@ pub struct CliError {
     pub hint: Option<String>,
 }
 
+/// The text with everything escaped that moves a terminal's cursor, changes its state or the order of what is read:
+/// control characters (C0, C1, DEL), line separators, and the marks of bidirectional and invisible text.
+pub fn printable(text: &str) -> String {
+    escaped(text, false)
+}
+
+/// The same for a text of several lines: line feeds stay.
+pub fn printable_lines(text: &str) -> String {
+    escaped(text, true)
+}
+
+fn escaped(text: &str, lines: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' if lines => out.push(c),
+            c if c.is_control() || is_invisible(c) => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        | '\u{e0000}'..='\u{e007f}')
+}
+
 impl CliError {
     /// Exit 1.
     pub fn failure(code: &str, message: impl Into<String>) -> Self {
-        Self { exit: FAILURE, code: code.to_owned(), message: message.into(), hint: None }
+        Self { exit: FAILURE, code: printable(code), message: printable_lines(&message.into()), hint: None }
     }
     /// Exit 2.
     pub fn input(code: &str, message: impl Into<String>) -> Self {
-        Self { exit: USAGE, code: code.to_owned(), message: message.into(), hint: None }
+        Self { exit: USAGE, ..Self::failure(code, message) }
     }
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(printable_lines(&hint.into()));
         self
     }
     /// A file or folder that could not be used.
@@ -49,7 +77,8 @@ impl From<clap::Error> for CliError {
 
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
-        let message = error.to_string();
+        // One line: the server's words must not look like ours.
+        let message = printable(&error.to_string());
         match error {
             ClientError::Address { .. } => Self::input("BAD_ADDRESS", message),
             ClientError::TlsNotBuilt { .. } => Self::input("TLS_NOT_BUILT", message),
@@ -57,7 +86,7 @@ impl From<ClientError> for CliError {
                 .hint("start one with `stateset up`, or name one with --server"),
             ClientError::Refused { status, code, message, .. } => {
                 let exit = if matches!(status, 400 | 404 | 409 | 413) { USAGE } else { FAILURE };
-                let refused = Self { exit, ..Self::failure(&code, message) };
+                let refused = Self { exit, ..Self::failure(&code, printable(&message)) };
                 match status {
                     401 => {
                         refused.hint("give a key with --api-key, or --data with the directory of the server")
@@ -96,5 +125,29 @@ impl From<KeystoreError> for CliError {
 impl From<NorthwindError> for CliError {
     fn from(error: NorthwindError) -> Self {
         Self::input("BAD_DATA", error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_others_cannot_steer_a_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\r\n\u{9b}\u{7f}"), r"a\u{1b}[2Jb\r\n\u{9b}\u{7f}");
+        assert_eq!(printable("\u{202e}abc\u{2066}\u{200f}\u{2028}"), r"\u{202e}abc\u{2066}\u{200f}\u{2028}");
+        assert_eq!(printable("Käse, 東京 'x' \"y\" \\"), "Käse, 東京 'x' \"y\" \\");
+        assert_eq!(printable_lines("a\nb\u{1b}"), "a\nb\\u{1b}");
+        let refused = ClientError::Refused {
+            status: 500,
+            code: "X\u{1b}c".to_owned(),
+            message: "no\nerror: \u{1b}]0;t\u{7}".to_owned(),
+            request_id: None,
+        };
+        let error = CliError::from(refused);
+        assert_eq!(
+            (error.code.as_str(), error.message.as_str()),
+            (r"X\u{1b}c", r"no\nerror: \u{1b}]0;t\u{7}")
+        );
     }
 }

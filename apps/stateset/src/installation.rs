@@ -156,7 +156,7 @@ pub fn agent_of(info: &stateset_keystore::KeyInfo) -> Result<(AgentId, KeyId), C
 
 fn api_key_or_new(data: &DataDir, made: &mut Vec<String>) -> Result<String, CliError> {
     let path = data.api_key_file();
-    if let Some(key) = data.api_key() {
+    if let Some(key) = data.api_key()? {
         return Ok(key);
     }
     let minted = mint_key_text(&TenantId::from_bytes([0; 16]));

@@ -32,11 +32,15 @@ pub struct AuditReport {
     pub signatures: u64,
     pub seconds: f64,
     pub signatures_per_second: u64,
+    /// `pinned`, or `from the source`: then the source is only checked against itself.
+    pub sequencer_key: &'static str,
+    /// Always `from the source`: agents' keys are pinned nowhere.
+    pub agent_keys: &'static str,
     pub streams: Vec<StreamReport>,
 }
 
 impl AuditReport {
-    pub fn new(source: String, reports: Vec<(StreamKey, Report)>, took: Duration) -> Self {
+    pub fn new(source: String, pinned: bool, reports: Vec<(StreamKey, Report)>, took: Duration) -> Self {
         let streams: Vec<StreamReport> =
             reports.into_iter().map(|(stream, report)| StreamReport::new(stream, report)).collect();
         let signatures = streams.iter().map(|stream| stream.signatures).sum();
@@ -47,6 +51,8 @@ impl AuditReport {
             signatures,
             seconds: took.as_secs_f64(),
             signatures_per_second: (signatures as f64 / took.as_secs_f64().max(1e-6)) as u64,
+            sequencer_key: if pinned { "pinned" } else { "from the source" },
+            agent_keys: "from the source",
             streams,
         }
     }
@@ -57,6 +63,7 @@ impl AuditReport {
         for stream in &self.streams {
             text += &stream.text();
         }
+        text += &format!("sequencer key: {}; agent keys: {}\n", self.sequencer_key, self.agent_keys);
         text + &format!(
             "{}: {} events, {} signatures checked in {:.2} s ({} signatures/s) from {}\n",
             if self.holds { "EVERYTHING HOLDS" } else { "NOT EVERYTHING HOLDS" },

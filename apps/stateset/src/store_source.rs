@@ -22,6 +22,7 @@ pub struct StoreSource {
     pub reader: Arc<dyn LogReader>,
     /// Read before the heads were: a server that runs may commit and append between two reads.
     commitments: BTreeMap<StreamKey, Vec<Commitment>>,
+    newest: BTreeMap<StreamKey, String>,
 }
 
 impl StoreSource {
@@ -36,12 +37,15 @@ impl StoreSource {
         let failed =
             |error: LogError| CliError::failure("STORE", format!("the event store cannot be read: {error}"));
         let before = SqliteReader::open(file).map_err(failed)?;
-        let mut commitments = BTreeMap::new();
+        let (mut commitments, mut newest) = (BTreeMap::new(), BTreeMap::new());
         for summary in before.streams().map_err(failed)? {
             commitments.insert(summary.stream, all_commitments(&before, &summary.stream).map_err(failed)?);
+            if let Some(text) = before.checkpoint(&summary.stream, None).map_err(failed)? {
+                newest.insert(summary.stream, text);
+            }
         }
         let reader = SqliteReader::open(file).map_err(failed)?;
-        Ok(Self { reader: Arc::new(reader), commitments })
+        Ok(Self { reader: Arc::new(reader), commitments, newest })
     }
 
     /// The registered signing keys of the stream's tenant.
@@ -65,7 +69,7 @@ impl Source for StoreSource {
         limit: u64,
         each: &mut dyn FnMut(Entry<'_, '_>),
     ) -> Result<(), String> {
-        let (mut next, end) = (from.get(), from.get() + limit);
+        let (mut next, end) = (from.get(), from.get().saturating_add(limit));
         while next < end {
             let wanted = usize::try_from(end - next).unwrap_or(usize::MAX);
             let events = self
@@ -101,6 +105,10 @@ impl Source for StoreSource {
 
     fn checkpoint(&self, stream: &StreamKey, size: u64) -> Result<Option<String>, String> {
         self.reader.checkpoint(stream, Some(size)).map_err(|error| error.to_string())
+    }
+
+    fn newest_checkpoint(&self, stream: &StreamKey) -> Result<Option<String>, String> {
+        Ok(self.newest.get(stream).cloned())
     }
 }
 

@@ -49,6 +49,22 @@ impl FileKeystore {
         Ok(())
     }
 
+    /// Refuses a passphrase that opens none of the keys that are there: keys of one folder share theirs, and a key made
+    /// under a mistyped one would be lost.
+    fn refuse_other_passphrase(&self, passphrase: &Passphrase) -> Result<(), KeystoreError> {
+        let mut files = key_files(&self.folder)?;
+        files.sort();
+        let mut refused = None;
+        for path in files {
+            let (text, info) = read_key_file(&path)?;
+            match pem::decrypt(&text, &info, passphrase) {
+                Ok(_) => return Ok(()),
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
     fn path(&self, name: &KeyName) -> PathBuf {
         self.folder.join(format!("{name}.pem"))
     }
@@ -93,6 +109,7 @@ impl Keystore for FileKeystore {
         if path.exists() {
             return Err(KeystoreError::Exists { name: name.clone() });
         }
+        self.refuse_other_passphrase(passphrase)?;
         let mut secret = Zeroizing::new([0; 32]);
         getrandom::fill(secret.as_mut()).map_err(|_| KeystoreError::NoRandomness)?;
         let public_key = public_key_of(algorithm, &secret, name)?;

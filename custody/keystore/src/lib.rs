@@ -31,6 +31,7 @@ pub trait Keystore: Send + Sync {
     ///
     /// # Errors
     /// [`KeystoreError::Exists`] when the name is taken; nothing is overwritten, ever.
+    /// [`KeystoreError::CannotOpen`] when the passphrase opens none of the keys that are there.
     fn generate(
         &self,
         name: &KeyName,

@@ -1,13 +1,17 @@
 //! The secret that opens key files.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
 use crate::KeystoreError;
 
+/// Read of a passphrase file: more than the longest first line.
+const FIRST_LINE_BYTES_MAX: u64 = 2048;
+
 /// A passphrase: 1 to 1024 bytes of UTF-8 on one line. Zeroised when dropped; never printed.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Passphrase(Zeroizing<String>);
 
 impl Passphrase {
@@ -27,12 +31,17 @@ impl Passphrase {
         Self::new(ves::hex::encode(bytes.as_ref()))
     }
 
-    /// The first line of a file that only its owner may read.
+    /// The first line of a file that only its owner may read; what follows it is ignored.
     pub fn from_file(path: &Path) -> Result<Self, KeystoreError> {
         crate::file::refuse_wide_mode(path, 0o600)?;
-        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(KeystoreError::io("read", path))?);
-        let line = text.strip_suffix('\n').unwrap_or(&text);
-        Self::new(line.strip_suffix('\r').unwrap_or(line).to_owned())
+        let mut bytes = Zeroizing::new(Vec::with_capacity(FIRST_LINE_BYTES_MAX as usize));
+        let read = std::fs::File::open(path)
+            .and_then(|file| file.take(FIRST_LINE_BYTES_MAX).read_to_end(&mut bytes));
+        read.map_err(KeystoreError::io("read", path))?;
+        let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let text = std::str::from_utf8(line).map_err(|_| KeystoreError::BadPassphrase)?;
+        Self::new(text.to_owned())
     }
 
     /// Writes the passphrase to a new file of mode 0600. An existing file is never replaced.

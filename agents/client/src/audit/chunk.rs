@@ -60,6 +60,11 @@ pub(super) struct Checked {
     pub leaves: Vec<Digest>,
     pub signatures: u64,
     pub receipts_unsigned: u64,
+    /// Event and command ids with their places.
+    pub event_ids: Vec<([u8; 16], u64)>,
+    pub command_ids: Vec<([u8; 16], u64)>,
+    /// The source gave fewer events than it announced: what follows is not asked for.
+    pub short: bool,
     pub problems: Vec<String>,
 }
 
@@ -98,10 +103,11 @@ impl<'a> Checker<'a> {
                     .problems
                     .push(format!("event {expected}: the source gives {} instead", entry.sequence_number));
             }
-            expected = entry.sequence_number.get() + 1;
+            expected = entry.sequence_number.get().saturating_add(1);
             self.check_entry(&entry, &mut checked, &mut pending);
         })?;
-        if expected != from.get() + count {
+        checked.short = (checked.leaves.len() as u64) < count;
+        if checked.short || expected != from.get().saturating_add(count) {
             checked.problems.push(format!("event {expected}: missing"));
         }
         self.check_signatures(&mut pending, &mut checked);
@@ -145,7 +151,18 @@ impl<'a> Checker<'a> {
             (Some(_), None) => {
                 problem(format!("its receipt names an unknown sequencer key, version {}", entry.key_version))
             }
-            (None, _) => checked.receipts_unsigned += 1,
+            (None, _) => {
+                // A stored receipt is one that was given out, and the sequencer signs those. Without this, a receipt
+                // that no longer fits its event could be erased instead of forged.
+                if !self.sequencer.is_empty() {
+                    problem("its receipt carries no signature, though the sequencer has a key".to_owned());
+                }
+                checked.receipts_unsigned += 1;
+            }
+        }
+        checked.event_ids.push((*event.event_id.as_bytes(), at.get()));
+        if let Some(command) = &event.command_id {
+            checked.command_ids.push((*command.as_bytes(), at.get()));
         }
         checked.leaves.push(leaf_hash(self.stream, at, &signing_hash, &event.agent_signature));
     }

@@ -7,7 +7,7 @@ use ves::log::LogTree;
 use ves::{Digest, SequenceNumber, StreamKey, merkle};
 
 use super::chunk::Checked;
-use super::{Report, Source};
+use super::{Anchor, Report, Source};
 use crate::Identity;
 use crate::client::verified_checkpoint;
 
@@ -22,6 +22,10 @@ pub(super) struct Growth<'a> {
     previous: Option<Commitment>,
     /// Leaves since the end of the last batch.
     batch: Vec<Digest>,
+    /// Roots known from elsewhere that have not been reached, by size.
+    anchors: VecDeque<Anchor>,
+    event_ids: Vec<([u8; 16], u64)>,
+    command_ids: Vec<([u8; 16], u64)>,
     report: Report,
 }
 
@@ -31,7 +35,9 @@ impl<'a> Growth<'a> {
         source: &'a dyn Source,
         sequencer: &'a Identity,
         commitments: Vec<Commitment>,
+        mut anchors: Vec<Anchor>,
     ) -> Self {
+        anchors.sort_by_key(|anchor| anchor.size);
         Self {
             stream,
             source,
@@ -40,6 +46,9 @@ impl<'a> Growth<'a> {
             coming: commitments.into(),
             previous: None,
             batch: Vec::new(),
+            anchors: anchors.into(),
+            event_ids: Vec::new(),
+            command_ids: Vec::new(),
             report: Report::default(),
         }
     }
@@ -51,8 +60,11 @@ impl<'a> Growth<'a> {
         for problem in checked.problems {
             self.report.problem(problem);
         }
+        self.event_ids.extend(checked.event_ids);
+        self.command_ids.extend(checked.command_ids);
         for leaf in checked.leaves {
             self.log.push(&leaf);
+            self.check_anchors();
             self.batch.push(leaf);
             if self.coming.front().is_some_and(|commitment| commitment.sequence_end.get() == self.log.size())
             {
@@ -61,6 +73,23 @@ impl<'a> Growth<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The roots known of the size that the log has now.
+    fn check_anchors(&mut self) {
+        while self.anchors.front().is_some_and(|anchor| anchor.size <= self.log.size()) {
+            let anchor = self.anchors.pop_front().expect("it was looked at");
+            if anchor.root != self.log.root() {
+                let text = format!(
+                    "fork: {} of size {} has root {}, that many events of the source have {}",
+                    anchor.what,
+                    anchor.size,
+                    anchor.root,
+                    self.log.root()
+                );
+                self.report.problem(text);
+            }
+        }
     }
 
     fn end_batch(&mut self, commitment: Commitment) -> Result<(), String> {
@@ -112,6 +141,28 @@ impl<'a> Growth<'a> {
     pub fn finish(mut self, head: SequenceNumber) -> Result<Report, String> {
         self.report.events = self.log.size();
         self.report.log_root = self.log.root();
+        if self.log.size() < head.get() {
+            let text = format!("the source announced {head} events and gave {}", self.log.size());
+            self.report.problem(text);
+        }
+        for anchor in std::mem::take(&mut self.anchors) {
+            self.report.problem(format!(
+                "truncated: {} is of size {}, the source has {} events",
+                anchor.what,
+                anchor.size,
+                self.log.size()
+            ));
+        }
+        for (what, mut ids) in [
+            ("event id", std::mem::take(&mut self.event_ids)),
+            ("command id", std::mem::take(&mut self.command_ids)),
+        ] {
+            ids.sort_unstable();
+            for pair in ids.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+                let (first, again) = (pair[0].1, pair[1].1);
+                self.report.problem(format!("event {again}: its {what} is that of event {first} too"));
+            }
+        }
         if let Some(beyond) = self.coming.front() {
             let text = format!(
                 "commitment {} ends at {}, beyond or off the events up to {head}",

@@ -142,7 +142,7 @@ impl<'a> OrderCreated<'a> {
             ship_name: &order.ship_name,
             ship_to: (&order.ship_to).into(),
             freight: money(order.freight),
-            total: money(order.lines.iter().map(|line| line.total).sum()),
+            total: money(order.total().expect("the total was checked when the order was read")),
             lines: order.lines.iter().map(line).collect(),
         }
     }

@@ -233,6 +233,8 @@ impl Dataset {
                 .get_mut(&order_id)
                 .ok_or_else(|| format!("OrderID {order_id} is not in orders.csv"))?;
             let product = line.product;
+            let sum = order.total().and_then(|total| total.checked_add(line.total));
+            sum.ok_or_else(|| format!("the total of order {order_id} overflows"))?;
             order.lines.push(line);
             Ok(((order_id, product), ()))
         })?;
@@ -246,6 +248,14 @@ impl Dataset {
     /// How many order lines all orders have together.
     pub fn order_lines(&self) -> usize {
         self.orders.values().map(|order| order.lines.len()).sum()
+    }
+}
+
+impl Order {
+    /// Its lines after their discounts, without freight; `None` when the sum overflows, which no order read from files
+    /// does.
+    pub fn total(&self) -> Option<i64> {
+        self.lines.iter().try_fold(0_i64, |sum, line| sum.checked_add(line.total))
     }
 }
 

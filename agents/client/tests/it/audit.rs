@@ -1,6 +1,6 @@
 //! An audit passes a true stream and names what is wrong with any other.
 
-use stateset_client::audit::{Entry, Keys, Report, Source, audit, audit_beginning};
+use stateset_client::audit::{Entry, Keys, Report, Source, Verified, audit, audit_beginning, audit_since};
 use ves::commitment::Commitment;
 use ves::{Envelope, Payload, SequenceNumber, StreamKey};
 
@@ -34,6 +34,9 @@ impl Source for World {
     }
     fn checkpoint(&self, _: &StreamKey, size: u64) -> Result<Option<String>, String> {
         Ok(self.checkpoints.get(&size).cloned())
+    }
+    fn newest_checkpoint(&self, _: &StreamKey) -> Result<Option<String>, String> {
+        Ok(self.checkpoints.last_key_value().map(|(_, text)| text.clone()))
     }
 }
 
@@ -109,4 +112,69 @@ fn a_quick_look_judges_only_what_it_saw() {
     assert!(looked(7).holds() && looked(7).commitments == 1);
     assert!(!looked(8).holds());
     assert_eq!(looked(100).events, 10);
+}
+
+fn names(world: &World, expected: &str) {
+    let report = report(world);
+    assert!(!report.holds() && report.problems.iter().any(|p| p.contains(expected)), "{:?}", report.problems);
+}
+
+#[test]
+fn an_erased_receipt_signature_is_a_problem() {
+    let mut world = World::new(&[5, 3], 2);
+    world.receipts[2].signature = None;
+    names(&world, "event 3 ");
+    assert_eq!(report(&world).receipts_unsigned, 1);
+}
+
+#[test]
+fn the_newest_checkpoint_binds_without_its_commitment() {
+    let mut world = World::new(&[5, 3], 2);
+    world.commitments.pop();
+    assert!(report(&world).holds(), "a commitment may come after the checkpoint was read");
+    world.events[2].agent_signature[5] ^= 1;
+    names(&world, "fork: the newest checkpoint");
+
+    let mut world = World::new(&[5, 3], 0);
+    world.commitments.pop();
+    world.events.truncate(6);
+    world.receipts.truncate(6);
+    world.head = SequenceNumber(6);
+    names(&world, "truncated: the newest checkpoint is of size 8, the source has 6");
+}
+
+#[test]
+fn a_stream_that_is_shorter_or_other_than_verified_before_is_named() {
+    let world = World::new(&[5, 3], 2);
+    let keys = Keys { agents: &world.signing_keys(), sequencer: &world.identity() };
+    let since = |world: &World, size, root| {
+        audit_since(world, &STREAM, &keys, Some(Verified { size, root }), &|_, _| ()).unwrap()
+    };
+    let root = report(&world).log_root;
+    assert!(since(&world, 10, root).holds());
+    assert!(since(&World::new(&[5, 3], 4), 10, root).holds(), "it may grow");
+    assert!(since(&World::new(&[5, 3], 1), 10, root).problems[0].starts_with("truncated"));
+    assert!(since(&World::new(&[], 0), 10, root).problems[0].starts_with("truncated"));
+    assert!(since(&world, 9, root).problems[0].starts_with("fork"));
+}
+
+#[test]
+fn an_announced_head_that_is_not_there_ends_the_audit_at_once() {
+    let mut world = World::new(&[5, 3], 2);
+    world.head = SequenceNumber::MAX;
+    names(&world, "event 11: missing");
+    names(&world, "and gave 10");
+}
+
+#[test]
+fn repeated_event_and_command_ids_are_named() {
+    let mut world = World::new(&[5, 3], 2);
+    world.events[6].event_id = world.events[1].event_id;
+    names(&world, "event 7: its event id is that of event 2 too");
+
+    let mut world = World::new(&[5, 3], 2);
+    for n in [3, 8] {
+        world.events[n].command_id = Some(ves::CommandId::from_bytes([7; 16]));
+    }
+    names(&world, "event 9: its command id is that of event 4 too");
 }

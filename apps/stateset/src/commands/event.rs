@@ -13,7 +13,7 @@ use ves::envelope::encode;
 use ves::{EventId, Payload, RecipientKeyId, SequenceNumber, StreamKey};
 
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::{CliError, printable, printable_lines};
 use crate::installation::agent_of;
 
 #[derive(Debug, Subcommand)]
@@ -22,7 +22,7 @@ pub enum EventCommand {
     Sign(Box<sign::SignArgs>),
     /// Push signed events and check their receipts
     Push(PushArgs),
-    /// Pull events and check their hashes, signatures and receipts
+    /// Pull events and check their hashes, signatures and receipts; with `--json` prints one envelope a line
     Pull(PullArgs),
     /// Show one event, and open it if a key allows
     Show(ShowArgs),
@@ -43,9 +43,12 @@ pub struct PullArgs {
     /// At most this many [default: to the head]
     #[arg(long, value_name = "COUNT")]
     pub limit: Option<u64>,
-    /// Write the envelopes, one a line, to a file; `-` is stdout
+    /// Write the envelopes, one a line, to a file; `-` is stdout. To a file, `--json` prints a summary
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Take events whose agent key is not registered, too; they are marked `?`, in JSON `"signer_known":false`
+    #[arg(long)]
+    pub allow_unknown_signers: bool,
 }
 
 #[derive(Debug, Args)]
@@ -149,15 +152,16 @@ fn describe(event: &PulledEvent, opened: Option<&serde_json::Value>) -> String {
             format!("sealed for recipient keys {}", kids.join(", "))
         }
     };
+    let payload = printable_lines(&payload);
     let agent = if event.signer_known { "its signature verifies" } else { "NO REGISTERED KEY IS KNOWN" };
     format!(
         "{} {}  {} {}\n  event id      {}\n  created at    {}\n  sequenced at  {}, number {}, receipt verifies\n  agent         {} key {}: {agent}\n{payload}",
-        e.event_type,
+        printable(&e.event_type),
         event.sequence_number,
-        e.entity_type,
-        e.entity_id,
+        printable(&e.entity_type),
+        printable(&e.entity_id),
         e.event_id,
-        e.created_at,
+        printable(&e.created_at),
         event.sequenced_at,
         event.sequence_number,
         e.source_agent_id,

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use stateset_client::KeyRegistration;
-use stateset_keystore::{Algorithm, KeyInfo, KeyName, Keystore as _};
+use stateset_keystore::{Algorithm, FileKeystore, KeyInfo, KeyName, Keystore as _};
 use ves::{AgentId, KeyId};
 
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::{CliError, printable};
 use crate::installation::{agent_of, label, random};
+use crate::passphrase;
 
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
@@ -94,7 +95,9 @@ fn generate(context: &Context, args: &GenerateArgs) -> Result<(), CliError> {
         AlgorithmName::Ed25519 => Algorithm::Ed25519,
         AlgorithmName::X25519 => Algorithm::X25519,
     };
-    let info = context.keystore()?.generate(&args.name, algorithm, &labels)?;
+    let passphrase = passphrase::find_for_new(context.global.passphrase_file.as_deref(), &context.data)?;
+    let info =
+        FileKeystore::open(&context.data.keys(), passphrase)?.generate(&args.name, algorithm, &labels)?;
     let next = format!("{}Register it with `stateset key register {}`.", text(&info), info.name);
     context.out.result(&KeyBody::from(&info), &next);
     Ok(())
@@ -132,7 +135,7 @@ fn register(context: &Context, name: &KeyName) -> Result<(), CliError> {
     let KeyId(number) = key_id;
     context.out.result(
         &answer,
-        &format!("Registered {name} as key {number} of agent {agent_id}: {}", answer.message),
+        &format!("Registered {name} as key {number} of agent {agent_id}: {}", printable(&answer.message)),
     );
     Ok(())
 }

@@ -2,6 +2,9 @@
 
 mod demo;
 mod help;
+mod log;
+mod passphrases;
+mod proof;
 mod refusals;
 mod service;
 

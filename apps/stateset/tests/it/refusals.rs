@@ -4,6 +4,8 @@ use std::fs;
 
 use crate::{run, stateset};
 
+const NO_KEY: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
 /// Status and code of a command that fails, read from its JSON error.
 fn refused(folder: &std::path::Path, args: &[&str]) -> (i32, String) {
     let (status, _, stderr) = run(folder, &[&["--json"], args].concat());
@@ -36,6 +38,8 @@ fn bad_usage_and_bad_input_exit_2() {
         (&["commit"], "NO_PROFILE"),
         (&["key", "list"], "NO_KEYS"),
         (&["proof", "verify", "other.json"], "BAD_PROOF_FILE"),
+        (&["proof", "verify", "."], "NOT_A_FILE"),
+        (&["proof", "verify", "other.json", "--trust-file-keys", "--sequencer-key", NO_KEY], "USAGE"),
         (&["import", "northwind", "."], "BAD_DATA"),
         (&["log", "verify"], "NO_STORE"),
         (&["--server", "https://127.0.0.1", "event", "pull"], "TLS_NOT_BUILT"),

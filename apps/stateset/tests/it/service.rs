@@ -11,14 +11,14 @@ use serde_json::Value;
 use crate::{json, run, stateset};
 
 /// A running `stateset up`, stopped when dropped.
-struct Up {
+pub struct Up {
     child: Child,
     lines: BufReader<ChildStdout>,
-    started: Value,
+    pub started: Value,
 }
 
 impl Up {
-    fn start(folder: &Path) -> Self {
+    pub fn start(folder: &Path) -> Self {
         let mut child = stateset(folder)
             .args(["--json", "up", "--listen", "127.0.0.1:0", "--no-auto-commit"])
             .stdout(Stdio::piped())
@@ -31,7 +31,7 @@ impl Up {
     }
 
     /// Sends the signal and waits for the end: exit status and the last line.
-    fn signal(mut self, signal: &str) -> (i32, Value) {
+    pub fn signal(mut self, signal: &str) -> (i32, Value) {
         let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
         let mut line = String::new();

@@ -179,3 +179,35 @@ fn a_passphrase_file_must_be_private() {
         assert!(Passphrase::new(bad.to_owned()).is_err());
     }
 }
+
+#[test]
+fn a_passphrase_is_the_first_line_of_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, folder) = (dir.path().join("passphrase"), dir.path().join("keys"));
+    let store = FileKeystore::open(&folder, passphrase("hunter22")).unwrap();
+    store.generate(&name("k"), Algorithm::Ed25519, &BTreeMap::new()).unwrap();
+    for text in ["hunter22", "hunter22\n", "hunter22\r\n", "hunter22\nfurther\n\u{0}lines"] {
+        std::fs::write(&path, text).unwrap();
+        set_mode(&path, 0o600);
+        let store = FileKeystore::open(&folder, Passphrase::from_file(&path).unwrap()).unwrap();
+        assert!(store.signer(&name("k")).is_ok(), "{text:?}");
+    }
+    for text in ["", "\nhunter22"] {
+        std::fs::write(&path, text).unwrap();
+        assert!(matches!(Passphrase::from_file(&path), Err(KeystoreError::BadPassphrase)), "{text:?}");
+    }
+}
+
+#[test]
+fn no_key_is_made_under_a_passphrase_that_does_not_open_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("keys");
+    let labels = BTreeMap::new();
+    let right = FileKeystore::open(&folder, passphrase("right")).unwrap();
+    right.generate(&name("first"), Algorithm::Ed25519, &labels).unwrap();
+    let wrong = FileKeystore::open(&folder, passphrase("wrong")).unwrap();
+    let refused = wrong.generate(&name("second"), Algorithm::Ed25519, &labels);
+    assert!(matches!(refused, Err(KeystoreError::CannotOpen { .. })));
+    assert_eq!(right.list().unwrap().len(), 1);
+    right.generate(&name("second"), Algorithm::X25519, &labels).unwrap();
+}

@@ -156,6 +156,7 @@ fn commitment_and_proof(
         sequencer_key: Some(world.installation.profile.sequencer_public_key.0),
         agent_key: keys.get(order.source_agent_id, order.agent_key_id).map(|key| *key.as_bytes()),
         state_root: Some(commitment.new_state_root),
+        file_keys: false,
     };
     let holds =
         |text: &str| EventProof::parse(text).is_ok_and(|proof| proof.verify(&trusted).is_ok_and(|v| v.valid));

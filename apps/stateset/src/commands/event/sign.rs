@@ -41,7 +41,7 @@ pub struct SignArgs {
     /// Seal the payload for this x25519 key, as KID:HEX, or a key of the keystore by name; may be repeated
     #[arg(long, value_name = "RECIPIENT")]
     pub seal_to: Vec<String>,
-    /// Where to write the envelopes; `-` is stdout
+    /// Where to write the envelopes; `-` is stdout. To a file, `--json` prints a summary
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     pub out: PathBuf,
 }
@@ -67,7 +67,7 @@ pub fn run(context: &Context, args: &SignArgs) -> Result<(), CliError> {
     let signer = keys.signer(&args.key)?;
     let recipients: Vec<Recipient> =
         args.seal_to.iter().map(|text| recipient(&keys, text)).collect::<Result<_, _>>()?;
-    let mut text = String::new();
+    let (mut text, count) = (String::new(), drafts.len());
     for (index, body) in drafts.into_iter().enumerate() {
         let draft = Draft {
             stream,
@@ -95,7 +95,11 @@ pub fn run(context: &Context, args: &SignArgs) -> Result<(), CliError> {
         encode(&signed, None, &mut text);
         text.push('\n');
     }
-    files::write_text(&context.out, Some(&args.out), &text)
+    files::write_text(&context.out, Some(&args.out), &text)?;
+    if context.out.is_json() && args.out.as_os_str() != "-" {
+        context.out.result(&serde_json::json!({"events": count, "file": args.out}), "");
+    }
+    Ok(())
 }
 
 fn read_drafts(args: &SignArgs) -> Result<Vec<DraftBody>, CliError> {
