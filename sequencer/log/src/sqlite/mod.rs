@@ -34,6 +34,16 @@ use crate::event_log::{
 
 pub use reader::SqliteReader;
 
+/// Extents kept in memory before some are written. Extents of many streams in turn are scattered over their table, so
+/// each alone would dirty a page in the turn that all wait for; together they share pages and wait for nobody.
+const EXTENTS_HELD_MAX: usize = 16_384;
+
+/// Events that a start after a crash may have to look at for extents that were only in memory.
+const EXTENT_TAIL_MAX: i64 = 131_072;
+
+/// Extents that one step writes.
+const EXTENTS_PER_STEP: usize = 512;
+
 /// Pages of replaced runs that one call of `maintenance` removes.
 const REMOVED_PAGES_MAX: u32 = 64;
 
@@ -48,6 +58,8 @@ pub struct SqliteLog {
     position: i64,
     /// Position directly after the last event of each stream, where this process wrote it.
     ends: HashMap<u32, i64>,
+    /// Positions of extents that are not in their table yet, with their streams: the oldest is written first.
+    pending: BTreeMap<i64, u32>,
     /// Runs whose pages are to be removed.
     replaced_runs: VecDeque<i64>,
     /// Set when the outcome of a write is unknown.
@@ -88,6 +100,8 @@ impl SqliteLog {
         let checkpoints = Checkpoints::start(&mut connection, &path)?;
         let reader = Arc::new(SqliteReader::beside(&path, Arc::clone(&streams)));
         let (ends, broken) = (HashMap::new(), None);
+        let recent = streams.recent_from(0, usize::MAX);
+        let pending = recent.into_iter().map(|((stream, _), position)| (position, stream)).collect();
         Ok(Self {
             checkpoints,
             connection,
@@ -95,6 +109,7 @@ impl SqliteLog {
             streams,
             position,
             ends,
+            pending,
             replaced_runs,
             broken,
             _lock: lock,
@@ -136,6 +151,31 @@ impl SqliteLog {
         self.connection.pragma_update(None, "synchronous", level)
     }
 
+    /// Writes extents from memory to their table while too many are held, or all of them. Durable with the next turn:
+    /// until then a start finds them by the events.
+    fn write_extents(&mut self, all: bool) -> Result<(), LogError> {
+        while let Some((&oldest, &stream)) = self.pending.first_key_value() {
+            let is_much = self.pending.len() > EXTENTS_HELD_MAX || self.position - oldest > EXTENT_TAIL_MAX;
+            if !all && !is_much {
+                break;
+            }
+            let extents = self.streams.recent_from(stream, EXTENTS_PER_STEP);
+            for (_, position) in &extents {
+                self.pending.remove(position);
+            }
+            let from = self.pending.first_key_value().map_or(self.position, |(oldest, _)| *oldest);
+            let written = self.transaction("writing extents", Sync::WithNext, |connection| {
+                rows::insert_extents(connection, &extents, from).doing("writing extents")
+            });
+            if let Err(error) = written {
+                self.pending.extend(extents.iter().map(|((stream, _), position)| (*position, *stream)));
+                return Err(error);
+            }
+            self.streams.drop_recent(&extents);
+        }
+        Ok(())
+    }
+
     fn check(&self, doing: &str) -> Result<(), LogError> {
         match &self.broken {
             None => Ok(()),
@@ -156,6 +196,8 @@ struct Turn {
     position: i64,
     touched: HashMap<StreamKey, StreamState>,
     ends: Vec<(u32, i64)>,
+    /// (stream, first number) and position of each extent that begins in this turn.
+    extents: Vec<((u32, i64), i64)>,
     new_streams: usize,
 }
 
@@ -179,11 +221,7 @@ impl Turn {
         };
         let is_touched = self.touched.contains_key(&append.stream);
         if is_touched || log.ends.get(&number) != Some(&self.position) {
-            connection
-                .prepare_cached(
-                    "INSERT INTO ves_event_extents (stream, sequence_number, position) VALUES (?, ?, ?)",
-                )?
-                .execute((number, signed(first.sequence_number), self.position))?;
+            self.extents.push(((number, signed(first.sequence_number)), self.position));
         }
         self.position = insert_events(connection, number, self.position, append)?;
         self.ends.push((number, self.position));
@@ -270,7 +308,13 @@ impl EventLog for SqliteLog {
         let position = self.position;
         let result = self.transaction("appending events", Sync::Now, |connection| {
             let shared = Shared { streams: &streams, ends: &ends };
-            let mut work = Turn { position, touched: HashMap::new(), ends: Vec::new(), new_streams: 0 };
+            let mut work = Turn {
+                position,
+                touched: HashMap::new(),
+                ends: Vec::new(),
+                extents: Vec::new(),
+                new_streams: 0,
+            };
             turn.iter()
                 .try_for_each(|append| work.append(connection, &shared, append))
                 .doing("appending events")
@@ -280,6 +324,9 @@ impl EventLog for SqliteLog {
         let done = result?;
         self.position = done.position;
         self.ends.extend(done.ends);
+        self.pending.extend(done.extents.iter().map(|((stream, _), position)| (*position, *stream)));
+        // Readers learn of the place before they learn of the event.
+        self.streams.add_recent(done.extents);
         self.streams.set(done.touched);
         Ok(())
     }
@@ -401,6 +448,7 @@ impl EventLog for SqliteLog {
 
     fn maintenance(&mut self) -> Result<(), LogError> {
         self.check("housekeeping")?;
+        self.write_extents(false)?;
         if let Some(run) = self.replaced_runs.front().copied() {
             let removed_all = self.transaction("housekeeping", Sync::WithNext, |connection| {
                 let remove = || -> rusqlite::Result<bool> {
@@ -431,6 +479,7 @@ impl EventLog for SqliteLog {
 
     fn close(mut self: Box<Self>) -> Result<(), LogError> {
         self.check("closing")?;
+        self.write_extents(true)?;
         self.checkpoints.close(&self.connection)
     }
 }

@@ -95,9 +95,13 @@ impl SqliteReader {
 /// Where event `number` of a stream lies, if it is stored.
 fn position_of(
     connection: &Connection,
+    streams: &Streams,
     stream: u32,
     number: SequenceNumber,
 ) -> rusqlite::Result<Option<i64>> {
+    if let Some(position) = streams.recent_position(stream, signed(number)) {
+        return Ok(Some(position));
+    }
     connection
         .prepare_cached(
             "SELECT position + (?2 - sequence_number) FROM ves_event_extents \
@@ -168,7 +172,8 @@ impl LogReader for SqliteReader {
         self.with(|connection| {
             while next <= last && limit > 0 && !is_full {
                 let begin = next;
-                let position = position_of(connection, number, next).doing("reading events")?;
+                let position =
+                    position_of(connection, &self.streams, number, next).doing("reading events")?;
                 let position = position.ok_or_else(|| missing(stream, next))?;
                 read_extent(connection, number, position, &mut events, |found, body_bytes| {
                     if found != next || found > last {
@@ -195,13 +200,19 @@ impl LogReader for SqliteReader {
         let Some(completed_by) = tile_completed_by(id).filter(|n| *n <= head) else { return Ok(None) };
         let tile_bytes = TILE_NODES as i64 * 32;
         let offset = 1 + i64::from(id.level) * tile_bytes;
-        let tile: Option<Option<Vec<u8>>> = self.one(
-            "SELECT substr(tiles, ?3, ?4) FROM ves_events WHERE stream = ?1 AND sequence_number = ?2 AND position = \
-             (SELECT position + (?2 - sequence_number) FROM ves_event_extents \
-              WHERE stream = ?1 AND sequence_number <= ?2 ORDER BY sequence_number DESC LIMIT 1)",
-            (number, signed(completed_by), offset, tile_bytes),
-            |row| row.get(0),
-        )?;
+        let tile: Option<Option<Vec<u8>>> = self.with(|connection| {
+            let position = position_of(connection, &self.streams, number, completed_by);
+            let select = |position: i64| {
+                connection
+                    .prepare_cached(
+                        "SELECT substr(tiles, ?, ?) FROM ves_events \
+                         WHERE position = ? AND stream = ? AND sequence_number = ?",
+                    )?
+                    .query_row((offset, tile_bytes, position, number, signed(completed_by)), |row| row.get(0))
+                    .optional()
+            };
+            position.and_then(|position| position.map_or(Ok(None), select)).doing("reading a tile")
+        })?;
         let tile = tile.ok_or_else(|| missing(stream, completed_by))?;
         match tile.as_deref().and_then(rows::digests) {
             Some(nodes) if nodes.len() == TILE_NODES => Ok(Some(nodes)),

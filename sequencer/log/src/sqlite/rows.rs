@@ -10,6 +10,7 @@ use ves::{
     TenantId, TimestampMs,
 };
 
+use super::streams::EXTENTS_FROM;
 use crate::event_log::{ApiKeyRecord, RunInfo, SequencerKeyRecord};
 
 pub(super) const COMMITMENTS: &str = "SELECT batch_id, tenant_id, store_id, ves_version, tree_depth, leaf_count, \
@@ -258,4 +259,22 @@ pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<RunInfo> {
         fence_pages: row.get(4)?,
         filter_pages: row.get(5)?,
     })
+}
+
+/// Extents in the order of their table; from position `from` on a start looks at the events for others.
+pub(super) fn insert_extents(
+    connection: &Connection,
+    extents: &[((u32, i64), i64)],
+    from: i64,
+) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT OR IGNORE INTO ves_event_extents (stream, sequence_number, position) VALUES (?, ?, ?)",
+    )?;
+    for ((stream, first), position) in extents {
+        insert.execute((stream, first, position))?;
+    }
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)")?
+        .execute((EXTENTS_FROM, from.to_be_bytes()))?;
+    Ok(())
 }

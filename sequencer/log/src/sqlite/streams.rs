@@ -1,6 +1,6 @@
 //! What writer and readers of one process share: each stream's number and durable head.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{PoisonError, RwLock};
 
 use rusqlite::{Connection, OptionalExtension};
@@ -18,25 +18,56 @@ pub(super) struct StreamState {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Streams(RwLock<HashMap<StreamKey, StreamState>>);
+pub(super) struct Streams {
+    states: RwLock<HashMap<StreamKey, StreamState>>,
+    /// Extents that are not in their table yet: (stream, first number) to position. They follow those of the table.
+    recent: RwLock<RecentExtents>,
+}
+
+/// By stream and first number: the position of that event.
+pub(super) type RecentExtents = BTreeMap<(u32, i64), i64>;
 
 impl Streams {
+    /// Where event `number` lies, when an extent that holds it is not in the table yet.
+    ///
+    /// Asked before the table: an extent leaves memory only after it was committed there.
+    pub fn recent_position(&self, stream: u32, number: i64) -> Option<i64> {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        let ((_, first), position) = recent.range((stream, i64::MIN)..=(stream, number)).next_back()?;
+        Some(position + (number - first))
+    }
+    /// The next extents from `stream` on, in the order of their table.
+    pub fn recent_from(&self, stream: u32, limit: usize) -> Vec<((u32, i64), i64)> {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        recent.range((stream, i64::MIN)..).take(limit).map(|(key, position)| (*key, *position)).collect()
+    }
+    pub fn add_recent(&self, extents: impl IntoIterator<Item = ((u32, i64), i64)>) {
+        self.recent.write().unwrap_or_else(PoisonError::into_inner).extend(extents);
+    }
+    /// Once they are in the table.
+    pub fn drop_recent(&self, extents: &[((u32, i64), i64)]) {
+        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+        for (key, _) in extents {
+            recent.remove(key);
+        }
+    }
+
     pub fn get(&self, stream: &StreamKey) -> Option<StreamState> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(stream).copied()
+        self.states.read().unwrap_or_else(PoisonError::into_inner).get(stream).copied()
     }
     pub fn head(&self, stream: &StreamKey) -> SequenceNumber {
         self.get(stream).map_or(SequenceNumber::ZERO, |state| state.head)
     }
     /// After a commit.
     pub fn set(&self, changed: impl IntoIterator<Item = (StreamKey, StreamState)>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).extend(changed);
+        self.states.write().unwrap_or_else(PoisonError::into_inner).extend(changed);
     }
     pub fn count(&self) -> usize {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.states.read().unwrap_or_else(PoisonError::into_inner).len()
     }
     /// In the order of their numbers.
     pub fn all(&self) -> Vec<StreamSummary> {
-        let streams = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let streams = self.states.read().unwrap_or_else(PoisonError::into_inner);
         let summary = |(stream, s): (&StreamKey, &StreamState)| StreamSummary {
             stream: *stream,
             number: s.number,
@@ -47,8 +78,9 @@ impl Streams {
         all
     }
 
-    /// Reads every stream of the file and finds its head.
+    /// Reads every stream of the file and finds its head; extents that the table lacks come from the last events.
     pub fn load(connection: &Connection) -> Result<Self, LogError> {
+        let tail = Tail::read(connection).doing("reading the last events")?;
         let rows: Vec<(u32, Uuid, Uuid)> = {
             let mut select = connection
                 .prepare("SELECT stream, tenant_id, store_id FROM ves_streams ORDER BY stream")
@@ -60,11 +92,47 @@ impl Streams {
         };
         let mut streams = HashMap::with_capacity(rows.len());
         for (number, tenant, store) in rows {
-            let head = head_of(connection, number)?;
+            let head = match tail.heads.get(&number) {
+                Some(head) => SequenceNumber(*head as u64),
+                None => head_of(connection, number)?,
+            };
             let stream = StreamKey { tenant_id: TenantId(tenant), store_id: StoreId(store) };
             streams.insert(stream, StreamState { number, head });
         }
-        Ok(Self(RwLock::new(streams)))
+        Ok(Self { states: RwLock::new(streams), recent: RwLock::new(tail.extents) })
+    }
+}
+
+/// Name of the setting: every extent that begins below this position is in the table.
+pub(super) const EXTENTS_FROM: &str = "extents_from";
+
+/// What the last events say of extents and heads.
+struct Tail {
+    extents: RecentExtents,
+    heads: HashMap<u32, i64>,
+}
+
+impl Tail {
+    fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let from: Option<[u8; 8]> = connection
+            .prepare_cached("SELECT value FROM settings WHERE name = ?")?
+            .query_row([EXTENTS_FROM], |row| row.get(0))
+            .optional()?;
+        let mut select = connection.prepare_cached(
+            "SELECT position, stream, sequence_number FROM ves_events WHERE position >= ? ORDER BY position",
+        )?;
+        let mut rows = select.query([from.map_or(0, i64::from_be_bytes)])?;
+        let mut tail = Self { extents: BTreeMap::new(), heads: HashMap::new() };
+        let mut expected = None;
+        while let Some(row) = rows.next()? {
+            let (position, stream, number): (i64, u32, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            if expected != Some((position, stream, number)) {
+                tail.extents.insert((stream, number), position);
+            }
+            tail.heads.insert(stream, number);
+            expected = Some((position + 1, stream, number + 1));
+        }
+        Ok(tail)
     }
 }
 

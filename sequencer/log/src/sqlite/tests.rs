@@ -101,11 +101,7 @@ fn a_full_disk_changes_nothing_and_the_log_goes_on() {
 fn an_extent_is_opened_only_where_another_stream_came_between() {
     let (_folder, path) = folder();
     let mut log = SqliteLog::open(&path).expect("open");
-    let extents = |log: &SqliteLog| -> i64 {
-        log.connection
-            .query_row("SELECT count(*) FROM ves_event_extents", [], |row| row.get(0))
-            .expect("count")
-    };
+    let extents = |log: &SqliteLog| log.streams.recent_from(0, usize::MAX).len();
     for n in 0..20 {
         log.append(&[part(1, n * 3 + 1, 3)]).expect("append");
     }
@@ -114,10 +110,24 @@ fn an_extent_is_opened_only_where_another_stream_came_between() {
         log.append(&[part(1, 61 + n, 1), part(2, n + 1, 1)]).expect("append");
     }
     assert_eq!(extents(&log), 1 + 4 + 5);
+    log.write_extents(true).expect("write");
+    assert_eq!(extents(&log), 0);
+    log.append(&[part(1, 66, 2), part(2, 6, 1), part(1, 68, 1)]).expect("append");
+    let read = |log: &SqliteLog, n| numbers(&*log.reader(), n);
+    assert_eq!(read(&log, 1), (1..=68).collect::<Vec<_>>());
+    // Not closed: what was only in memory is found by the events.
     drop(log);
     let log = SqliteLog::open(&path).expect("open");
-    assert_eq!(log.streams.head(&stream(1)), SequenceNumber(65));
-    assert_eq!(log.streams.head(&stream(2)), SequenceNumber(5));
+    assert_eq!(extents(&log), 3);
+    assert_eq!((read(&log, 1), read(&log, 2)), ((1..=68).collect(), (1..=6).collect()));
+    let beside = SqliteReader::open(&path).expect("a second reader");
+    assert_eq!(numbers(&beside, 1), (1..=68).collect::<Vec<_>>());
+    Box::new(log).close().expect("close");
+    assert_eq!(numbers(&beside, 1), (1..=68).collect::<Vec<_>>());
+    let log = SqliteLog::open(&path).expect("open");
+    assert_eq!(log.streams.head(&stream(1)), SequenceNumber(68));
+    assert_eq!(log.streams.head(&stream(2)), SequenceNumber(6));
+    assert_eq!(extents(&log), 0);
 }
 
 #[test]
@@ -242,4 +252,46 @@ fn the_write_ahead_log_does_not_grow_without_end() {
     wal.push("-wal");
     let length = std::fs::metadata(wal).expect("the log").len();
     assert!(length < 300 << 20, "{length} bytes");
+}
+
+#[test]
+fn events_are_found_however_their_extents_were_written() {
+    let (_folder, path) = folder();
+    let mut log = SqliteLog::open(&path).expect("open");
+    let mut heads = [0_u64; 5];
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let mut below = |bound: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % bound
+    };
+    for _ in 0..400 {
+        match below(10) {
+            0 => log.write_extents(true).expect("write"),
+            1 => {
+                drop(log);
+                log = SqliteLog::open(&path).expect("open");
+            }
+            _ => {
+                let mut turn = Vec::new();
+                for (n, head) in heads.iter_mut().enumerate().skip(1) {
+                    if below(2) == 0 {
+                        let count = 1 + below(3);
+                        turn.push(part(n as u8, *head + 1, count));
+                        *head += count;
+                    }
+                }
+                log.append(&turn).expect("append");
+            }
+        }
+    }
+    for (n, head) in heads.iter().enumerate().skip(1) {
+        assert_eq!(numbers(&*log.reader(), n as u8), (1..=*head).collect::<Vec<_>>());
+        for number in 1..=*head {
+            let event =
+                log.reader().read(&stream(n as u8), SequenceNumber(number), 1, usize::MAX).expect("read");
+            assert_eq!(event[0].sequence_number, SequenceNumber(number));
+        }
+    }
 }
