@@ -120,6 +120,9 @@ const IDLE_WAIT: Duration = Duration::from_millis(200);
 /// Bytes of bodies in one turn, the first submission aside: bounds a transaction and the memory it holds.
 const TURN_BYTES_MAX: usize = 16 << 20;
 
+/// Receipts of a turn that are worth other cores: about a millisecond of signing.
+const POOL_RECEIPTS_MIN: usize = 128;
+
 /// Writes beside events in one pass, each with a sync of its own.
 const TURN_OTHERS_MAX: usize = 16;
 
@@ -417,8 +420,8 @@ impl TurnLoop {
             Ok(())
         };
         match &self.signers {
-            // A handful is not worth waking other cores.
-            Some(pool) if receipts.len() >= 32 => {
+            // The pool's threads spin for a while after each use: a small turn is not worth that.
+            Some(pool) if receipts.len() >= POOL_RECEIPTS_MIN => {
                 pool.install(|| receipts.par_iter_mut().with_min_len(8).try_for_each(sign))
             }
             _ => receipts.iter_mut().try_for_each(sign),
