@@ -63,6 +63,17 @@ impl Caller {
         }
     }
 
+    /// The caller that these headers (or metadata) name, within its rate limit.
+    pub fn admit(headers: &HeaderMap, app: &App) -> Result<Self, ApiError> {
+        let caller = match identify(headers, app) {
+            Ok(caller) => caller,
+            Err(_) if app.config.auth == AuthMode::Disabled => Self::bootstrap(),
+            Err(error) => return Err(error),
+        };
+        app.rates.admit(&caller.tenant_id, caller.counted(), caller.rate_limit, app.sequencer.now())?;
+        Ok(caller)
+    }
+
     /// Whose requests its limit counts.
     fn counted(&self) -> Counted {
         match self.agent_id {
@@ -126,13 +137,7 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let caller = match identify(&parts.headers, app) {
-            Ok(caller) => caller,
-            Err(_) if app.config.auth == AuthMode::Disabled => Self::bootstrap(),
-            Err(error) => return Err(error),
-        };
-        app.rates.admit(&caller.tenant_id, caller.counted(), caller.rate_limit, app.sequencer.now())?;
-        Ok(caller)
+        Self::admit(&parts.headers, app)
     }
 }
 

@@ -31,5 +31,5 @@ mod server;
 
 pub use access::{MintError, install_bootstrap_key, key_hash, mint_key_text};
 pub use config::{ApiConfig, AuthMode, Possession};
-pub use router::router;
+pub use router::{Doors, doors, router};
 pub use server::{ServerConfig, serve};

@@ -49,8 +49,19 @@ impl Deref for App {
     }
 }
 
+/// Every door of one sequencer. They share limits and budgets.
+pub struct Doors {
+    pub rest: Router,
+    pub grpc: Router,
+}
+
 /// The REST surface of one sequencer.
 pub fn router(sequencer: Sequencer, config: ApiConfig) -> Router {
+    doors(sequencer, config).rest
+}
+
+/// The doors of one sequencer, each to be served on a listener of its own.
+pub fn doors(sequencer: Sequencer, config: ApiConfig) -> Doors {
     let cors = cors(&config);
     let app = App(Arc::new(Shared {
         sequencer,
@@ -62,6 +73,7 @@ pub fn router(sequencer: Sequencer, config: ApiConfig) -> Router {
         minting: tokio::sync::Mutex::default(),
         config,
     }));
+    let grpc = Router::new();
     let router = write_routes()
         .merge(read_routes())
         .merge(large_routes().layer(
@@ -76,7 +88,7 @@ pub fn router(sequencer: Sequencer, config: ApiConfig) -> Router {
         Some(cors) => router.layer(from_fn_with_state(app.clone(), in_time)).layer(cors),
         None => router,
     };
-    router.layer(from_fn_with_state(app.clone(), frame)).with_state(app)
+    Doors { rest: router.layer(from_fn_with_state(app.clone(), frame)).with_state(app), grpc }
 }
 
 fn write_routes() -> Router<App> {

@@ -11,6 +11,7 @@ use ves::{
     StoreId, StreamKey, TenantId, TimestampMs,
 };
 
+use crate::document::{Document, DocumentChange, Table};
 use crate::error::LogErrorKind;
 use crate::event_log::{
     ApiKeyRecord, EventLog, LogReader, NewEvent, RunInfo, SequencerKeyRecord, StoredEvent, StreamAppend,
@@ -21,7 +22,7 @@ use crate::record::encode_body;
 ///
 /// - `open`: opens the same store each time, which is empty at first. Only one log is open at a time.
 pub fn check_event_log(open: impl Fn() -> Box<dyn EventLog>) {
-    let checks: [fn(&mut dyn EventLog); 9] = [
+    let checks: [fn(&mut dyn EventLog); 10] = [
         an_empty_log_has_nothing,
         a_stream_grows_from_one_without_gaps,
         a_turn_is_all_or_nothing,
@@ -30,6 +31,7 @@ pub fn check_event_log(open: impl Fn() -> Box<dyn EventLog>) {
         tiles_of_the_log_rebuild_its_tree,
         commitments_follow_one_another,
         keys_and_settings_are_replaced_by_id,
+        documents_are_changed_together_and_listed_in_order,
         runs_appear_when_published,
     ];
     for check in checks {
@@ -388,6 +390,51 @@ fn keys_and_settings_are_replaced_by_id(log: &mut dyn EventLog) {
     log.set_meta("name", b"one").expect("meta");
     log.set_meta("name", b"two").expect("meta");
     assert_eq!(reader.meta("name").expect("meta").as_deref(), Some(b"two".as_slice()));
+}
+
+fn documents_are_changed_together_and_listed_in_order(log: &mut dyn EventLog) {
+    let reader = log.reader();
+    let document = |key: &[u8], text: &str| Document {
+        key: key.to_vec(),
+        text: text.to_owned(),
+        content: vec![0, 255, key.len() as u8],
+    };
+    let put = |key: &[u8], text: &str| DocumentChange::Put(Table::ValidityProofs, document(key, text));
+    for table in Table::ALL {
+        assert_eq!(reader.document(table, b"a").expect("read"), None);
+    }
+    let first = [put(b"a", "{}"), put(b"ab", "1"), put(&[0xff, 0xff, 1], "2"), put(&[0xff, 0xff], "3")];
+    log.put_documents(&first).expect("documents");
+    let other = DocumentChange::Put(Table::Anchors, document(b"a", "null"));
+    let changes = [
+        put(b"b", "[]"),
+        put(b"a", "{\"n\":1}"),
+        DocumentChange::Remove(Table::ValidityProofs, b"ab".to_vec()),
+        other,
+    ];
+    log.put_documents(&changes).expect("documents");
+    log.put_documents(&[DocumentChange::Remove(Table::ValidityProofs, b"absent".to_vec())])
+        .expect("nothing to do");
+    log.put_documents(&[put(b"ac", "4"), put(b"", "5")]).expect("documents");
+
+    assert_eq!(
+        reader.document(Table::ValidityProofs, b"a").expect("read"),
+        Some(document(b"a", "{\"n\":1}"))
+    );
+    assert_eq!(reader.document(Table::ValidityProofs, b"ab").expect("read"), None);
+    let keys = |prefix: &[u8], after: Option<&[u8]>, limit| {
+        let found = reader.documents(Table::ValidityProofs, prefix, after, limit).expect("list");
+        found.into_iter().map(|document| document.key).collect::<Vec<_>>()
+    };
+    let all: [&[u8]; 6] = [b"", b"a", b"ac", b"b", &[0xff, 0xff], &[0xff, 0xff, 1]];
+    assert_eq!(keys(b"", None, 100), all);
+    assert_eq!(keys(b"", Some(b"a"), 2), all[2..4]);
+    assert_eq!(keys(b"a", None, 100), all[1..3]);
+    assert_eq!(keys(b"a", Some(b"a"), 100), all[2..3]);
+    assert_eq!(keys(b"a", Some(b"ac"), 100), all[..0]);
+    assert_eq!(keys(b"b", Some(b"a"), 100), all[3..4]);
+    assert_eq!(keys(&[0xff], None, 100), all[4..]);
+    assert_eq!(reader.documents(Table::Anchors, b"", None, 9).expect("list"), [document(b"a", "null")]);
 }
 
 fn runs_appear_when_published(log: &mut dyn EventLog) {

@@ -11,6 +11,7 @@ use ves::{
 };
 
 use crate::codec::RecordError;
+use crate::document::{Document, DocumentChange, Table};
 use crate::error::LogError;
 use crate::record::decode_body;
 
@@ -143,6 +144,8 @@ pub trait EventLog: Send + 'static {
     fn put_sequencer_key(&mut self, key: &SequencerKeyRecord) -> Result<(), LogError>;
     /// Inserts or replaces a named value of the service.
     fn set_meta(&mut self, name: &str, value: &[u8]) -> Result<(), LogError>;
+    /// Makes all the changes, in their order, or none.
+    fn put_documents(&mut self, changes: &[DocumentChange]) -> Result<(), LogError>;
 
     /// Writes pages of a run that is not yet published; page `first_page` is the first of `pages`. A run that is
     /// never published is removed when the log is opened again.
@@ -211,6 +214,17 @@ pub trait LogReader: Send + Sync + 'static {
     fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, LogError>;
     fn sequencer_keys(&self) -> Result<Vec<SequencerKeyRecord>, LogError>;
     fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, LogError>;
+
+    fn document(&self, table: Table, key: &[u8]) -> Result<Option<Document>, LogError>;
+    /// Ascending by key: at most `limit` documents whose keys begin with `prefix` and are greater than `after`
+    /// (`None`: from the first on).
+    fn documents(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Document>, LogError>;
 
     /// Published runs, ascending.
     fn runs(&self) -> Result<Vec<RunInfo>, LogError>;

@@ -11,8 +11,10 @@
 
 mod codec;
 pub mod conformance;
+mod document;
 mod error;
 mod event_log;
+mod event_store;
 mod index;
 mod memory;
 mod record;
@@ -22,11 +24,13 @@ mod testing;
 
 pub use codec::RecordError;
 pub use conformance::check_event_log;
+pub use document::{Document, DocumentChange, Table};
 pub use error::{LogError, LogErrorKind};
 pub use event_log::{
     ApiKeyRecord, EventLog, LogReader, NewEvent, RunInfo, SequencerKeyRecord, StoredEvent, StreamAppend,
     StreamSummary,
 };
+pub use event_store::{EventStore, Holder, Opening, SqliteStore};
 pub use index::{IdIndex, IndexEntry, IndexKey, IndexKind, IndexSnapshot, RunBuilder, RunStep};
 pub use memory::{Disk, MemoryDisk, MemoryLog};
 pub use record::{decode_body, encode_body};

@@ -14,6 +14,7 @@
 mod clock;
 mod commit;
 mod config;
+mod documents;
 mod error;
 mod flush;
 mod ingest;
@@ -34,5 +35,7 @@ pub use ingest::{EventResult, IngestOutcome, Submitted};
 pub use metrics::Snapshot;
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
 pub use sequencer::Sequencer;
-pub use stateset_event_log::{ApiKeyRecord, SequencerKeyRecord, StoredEvent};
+pub use stateset_event_log::{
+    ApiKeyRecord, Document, DocumentChange, SequencerKeyRecord, StoredEvent, Table,
+};
 pub use streams::StreamHead;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
-use stateset_event_log::{ApiKeyRecord, EventLog, LogError, LogReader, NewEvent, StreamAppend};
+use stateset_event_log::{
+    ApiKeyRecord, DocumentChange, EventLog, LogError, LogReader, NewEvent, StreamAppend,
+};
 use stateset_sequencer_engine::{AdmitError, Candidate, Decision, Engine};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use ves::commitment::Commitment;
@@ -40,6 +42,7 @@ pub(crate) enum Command {
     AgentKey(Box<AgentKey>, Reply<(), ServiceError>),
     EncryptionKey(Box<EncryptionKey>, Reply<(), ServiceError>),
     ApiKey(Box<ApiKeyRecord>, Reply<(), ServiceError>),
+    Documents(Vec<DocumentChange>, Reply<(), ServiceError>),
     /// Where an event stands that is not in the index yet.
     Find {
         stream: StreamKey,
@@ -229,6 +232,9 @@ impl TurnLoop {
                     self.shared.registry.insert_api_key(*key);
                 }
                 drop(reply.send(written));
+            }
+            Command::Documents(changes, reply) => {
+                drop(reply.send(self.write(|log| log.put_documents(&changes))))
             }
             Command::Find { stream, event_id, reply } => {
                 drop(reply.send(Ok(self.engine.find(&stream, &event_id))))
@@ -450,9 +456,9 @@ impl TurnLoop {
         Metrics::add(&self.shared.metrics.turns_failed, 1);
     }
 
-    /// After an error other than "full" the outcome of the write is unknown: only a restart reads the truth.
+    /// A writer that is over writes no more: only opening the log again reads the truth.
     pub fn note_failure(&mut self, error: &LogError) {
-        if !error.changed_nothing() {
+        if error.ends_writer() {
             tracing::error!(%error, "the store's state is unclear; writes stop until a restart");
             self.poisoned = true;
             self.shared.poison();

@@ -9,6 +9,7 @@ use ves::{
 };
 
 use crate::codec::{Reader, RecordError, Writer};
+use crate::document::{Document, DocumentChange, Table};
 use crate::event_log::{ApiKeyRecord, NewEvent, RunInfo, SequencerKeyRecord, StreamAppend};
 
 /// One call of the writer.
@@ -23,6 +24,7 @@ pub(super) enum Entry {
     RunPages(u64, u32, Vec<Vec<u8>>),
     PublishRun(RunInfo, Vec<u64>, Vec<(StreamKey, SequenceNumber)>),
     DropRun(u64),
+    Documents(Vec<DocumentChange>),
 }
 
 impl Entry {
@@ -68,6 +70,7 @@ impl Entry {
             Self::DropRun(run) => {
                 w.u8(10).u64(*run);
             }
+            Self::Documents(changes) => write_list(w.u8(11), changes, write_document_change),
         }
         w.0
     }
@@ -111,6 +114,7 @@ impl Entry {
                 Self::PublishRun(run, replaces, covered)
             }
             10 => Self::DropRun(r.u64("run")?),
+            11 => Self::Documents(read_list(&mut r, read_document_change)?),
             _ => return Err(RecordError::Value("kind")),
         };
         r.end()?;
@@ -129,6 +133,33 @@ fn read_list<'a, T>(
 ) -> Result<Vec<T>, RecordError> {
     let count = r.count(1, "list")?;
     (0..count).map(|_| read(r)).collect()
+}
+
+fn write_document_change(w: &mut Writer, change: &DocumentChange) {
+    match change {
+        DocumentChange::Put(table, document) => {
+            w.u8(1).u8(*table as u8).blob(&document.key);
+            w.blob(document.text.as_bytes()).blob(&document.content);
+        }
+        DocumentChange::Remove(table, key) => {
+            w.u8(2).u8(*table as u8).blob(key);
+        }
+    }
+}
+
+fn read_document_change(r: &mut Reader<'_>) -> Result<DocumentChange, RecordError> {
+    let change = r.u8("change")?;
+    let table = Table::from_number(r.u8("table")?).ok_or(RecordError::Value("table"))?;
+    let key = r.blob("key")?.to_vec();
+    match change {
+        1 => {
+            let text = r.text("text")?.to_owned();
+            let content = r.blob("content")?.to_vec();
+            Ok(DocumentChange::Put(table, Document { key, text, content }))
+        }
+        2 => Ok(DocumentChange::Remove(table, key)),
+        _ => Err(RecordError::Value("change")),
+    }
 }
 
 fn write_stream(w: &mut Writer, stream: &StreamKey) {

@@ -5,6 +5,7 @@ mod entry;
 mod journal;
 mod state;
 
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use ves::commitment::Commitment;
@@ -12,6 +13,7 @@ use ves::keys::{AgentKey, EncryptionKey};
 use ves::tiles::{Tile, TileId};
 use ves::{BatchId, Digest, SequenceNumber, StreamKey};
 
+use crate::document::{Document, DocumentChange, Table};
 use crate::error::LogError;
 use crate::event_log::{
     ApiKeyRecord, EventLog, LogReader, RunInfo, SequencerKeyRecord, StoredEvent, StreamAppend, StreamSummary,
@@ -110,6 +112,10 @@ impl EventLog for MemoryLog {
     }
     fn set_meta(&mut self, name: &str, value: &[u8]) -> Result<(), LogError> {
         self.write("storing a setting", Entry::Meta(name.to_owned(), value.to_vec()))
+    }
+
+    fn put_documents(&mut self, changes: &[DocumentChange]) -> Result<(), LogError> {
+        self.write("storing documents", Entry::Documents(changes.to_vec()))
     }
 
     fn put_run_pages(&mut self, run: u64, first_page: u32, pages: &[Vec<u8>]) -> Result<(), LogError> {
@@ -230,6 +236,26 @@ impl LogReader for MemoryReader {
     }
     fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, LogError> {
         Ok(read(&self.0).meta.get(name).cloned())
+    }
+
+    fn document(&self, table: Table, key: &[u8]) -> Result<Option<Document>, LogError> {
+        Ok(read(&self.0).documents.get(&(table, key.to_vec())).cloned())
+    }
+    fn documents(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Document>, LogError> {
+        let state = read(&self.0);
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded((table, after.to_vec())),
+            _ => Bound::Included((table, prefix.to_vec())),
+        };
+        let found = state.documents.range((from, Bound::Unbounded));
+        let wanted = found.take_while(|((of, key), _)| *of == table && key.starts_with(prefix));
+        Ok(wanted.take(limit).map(|(_, document)| document.clone()).collect())
     }
 
     fn runs(&self) -> Result<Vec<RunInfo>, LogError> {

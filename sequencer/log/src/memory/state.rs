@@ -8,6 +8,7 @@ use ves::tiles::TileId;
 use ves::{AgentId, BatchId, Digest, KeyId, RecipientKeyId, SequenceNumber, StreamKey, TenantId};
 
 use super::entry::Entry;
+use crate::document::{Document, DocumentChange, Table};
 use crate::event_log::{ApiKeyRecord, RunInfo, SequencerKeyRecord, StoredEvent, StreamAppend};
 
 pub(super) type Tiles = BTreeMap<TileId, Vec<Digest>>;
@@ -36,6 +37,7 @@ pub(super) struct State {
     pub run_pages: BTreeMap<(u64, u32), Vec<u8>>,
     pub last_run: u64,
     pub covered: BTreeMap<StreamKey, SequenceNumber>,
+    pub documents: BTreeMap<(Table, Vec<u8>), Document>,
 }
 
 impl State {
@@ -84,6 +86,7 @@ impl State {
                 self.covered.extend(covered);
             }
             Entry::DropRun(run) => self.drop_run(run),
+            Entry::Documents(changes) => changes.into_iter().for_each(|change| self.change_document(change)),
         }
     }
 
@@ -102,6 +105,17 @@ impl State {
             body: event.body.into_vec(),
         }));
         stream.tiles.extend(append.log_tiles.into_iter().map(|tile| (tile.id, tile.nodes)));
+    }
+
+    fn change_document(&mut self, change: DocumentChange) {
+        match change {
+            DocumentChange::Put(table, document) => {
+                self.documents.insert((table, document.key.clone()), document);
+            }
+            DocumentChange::Remove(table, key) => {
+                self.documents.remove(&(table, key));
+            }
+        }
     }
 
     fn drop_run(&mut self, run: u64) {

@@ -5,6 +5,7 @@
 //! there every stream has its own edge, and every full page of an edge is split in the middle of the tree.
 
 mod checkpoints;
+mod documents;
 mod errors;
 mod open;
 mod reader;
@@ -26,6 +27,7 @@ use self::checkpoints::Checkpoints;
 use self::errors::Doing;
 use self::rows::signed;
 use self::streams::{StreamState, Streams};
+use crate::document::DocumentChange;
 use crate::error::LogError;
 use crate::event_log::{
     ApiKeyRecord, EventLog, LogReader, NewEvent, RunInfo, SequencerKeyRecord, StreamAppend, check_batch,
@@ -385,6 +387,11 @@ impl EventLog for SqliteLog {
                 .map(|_| ())
                 .doing("storing a setting")
         })
+    }
+
+    fn put_documents(&mut self, changes: &[DocumentChange]) -> Result<(), LogError> {
+        let doing = "storing documents";
+        self.transaction(doing, Sync::Now, |connection| documents::change(connection, changes).doing(doing))
     }
 
     fn put_run_pages(&mut self, run: u64, first_page: u32, pages: &[Vec<u8>]) -> Result<(), LogError> {

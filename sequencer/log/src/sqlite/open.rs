@@ -9,9 +9,10 @@ use super::errors::{Doing, failed};
 use crate::error::LogError;
 
 /// Applied in order; the place in this list, counted from 1, is the schema's version. Never changed once released.
-const MIGRATIONS: &[(&str, &str)] = &[
+pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("event_log", include_str!("../../migrations/0001_event_log.sql")),
     ("id_index", include_str!("../../migrations/0002_id_index.sql")),
+    ("documents", include_str!("../../migrations/0003_documents.sql")),
 ];
 
 pub(super) const PAGE_BYTES: u32 = 8192;

@@ -9,10 +9,12 @@ use ves::keys::{AgentKey, EncryptionKey};
 use ves::tiles::{TILE_HEIGHT, TILE_NODES, TileId};
 use ves::{BatchId, Digest, SequenceNumber, StreamKey, TimestampMs};
 
+use super::documents;
 use super::errors::Doing;
 use super::rows::{self, sequence, signed};
 use super::streams::{StreamState, Streams};
 use super::{batch_tile_place, open, run_page_key};
+use crate::document::{Document, Table};
 use crate::error::LogError;
 use crate::event_log::{ApiKeyRecord, LogReader, RunInfo, SequencerKeyRecord, StoredEvent, StreamSummary};
 
@@ -298,6 +300,20 @@ impl LogReader for SqliteReader {
     }
     fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, LogError> {
         self.one("SELECT value FROM settings WHERE name = ?", [name], |row| row.get(0))
+    }
+
+    fn document(&self, table: Table, key: &[u8]) -> Result<Option<Document>, LogError> {
+        self.one(&documents::one_of(table), [key], documents::read)
+    }
+    fn documents(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Document>, LogError> {
+        let (sql, from, end) = documents::range_of(table, prefix, after);
+        self.list(&sql, (from, end, limit as i64), documents::read)
     }
 
     fn runs(&self) -> Result<Vec<RunInfo>, LogError> {

@@ -1,0 +1,18 @@
+-- Documents: what the service keeps beside signed events. `text` is JSON, `content` what is no text.
+
+CREATE TABLE ves_validity_proofs (key BLOB PRIMARY KEY NOT NULL, text TEXT NOT NULL, content BLOB NOT NULL) STRICT;
+CREATE TABLE ves_compliance_proofs (key BLOB PRIMARY KEY NOT NULL, text TEXT NOT NULL, content BLOB NOT NULL) STRICT;
+CREATE TABLE ves_proof_ids (key BLOB PRIMARY KEY NOT NULL, text TEXT NOT NULL, content BLOB NOT NULL) STRICT;
+CREATE TABLE key_rotation_policies (key BLOB PRIMARY KEY NOT NULL, text TEXT NOT NULL, content BLOB NOT NULL) STRICT;
+CREATE TABLE key_usage_counters (key BLOB PRIMARY KEY NOT NULL, text TEXT NOT NULL, content BLOB NOT NULL) STRICT;
+CREATE TABLE encryption_key_groups (key BLOB PRIMARY KEY NOT NULL, text TEXT NOT NULL, content BLOB NOT NULL) STRICT;
+CREATE TABLE encryption_key_group_members (key BLOB PRIMARY KEY NOT NULL, text TEXT NOT NULL, content BLOB NOT NULL) STRICT;
+CREATE TABLE agent_sync_state (key BLOB PRIMARY KEY NOT NULL, text TEXT NOT NULL, content BLOB NOT NULL) STRICT;
+CREATE TABLE events (key BLOB PRIMARY KEY NOT NULL, text TEXT NOT NULL, content BLOB NOT NULL) STRICT;
+CREATE TABLE event_ids (key BLOB PRIMARY KEY NOT NULL, text TEXT NOT NULL, content BLOB NOT NULL) STRICT;
+CREATE TABLE event_command_dedupe (key BLOB PRIMARY KEY NOT NULL, text TEXT NOT NULL, content BLOB NOT NULL) STRICT;
+CREATE TABLE entity_versions (key BLOB PRIMARY KEY NOT NULL, text TEXT NOT NULL, content BLOB NOT NULL) STRICT;
+CREATE TABLE entity_events (key BLOB PRIMARY KEY NOT NULL, text TEXT NOT NULL, content BLOB NOT NULL) STRICT;
+CREATE TABLE commitments (key BLOB PRIMARY KEY NOT NULL, text TEXT NOT NULL, content BLOB NOT NULL) STRICT;
+CREATE TABLE commitment_ids (key BLOB PRIMARY KEY NOT NULL, text TEXT NOT NULL, content BLOB NOT NULL) STRICT;
+CREATE TABLE ves_anchors (key BLOB PRIMARY KEY NOT NULL, text TEXT NOT NULL, content BLOB NOT NULL) STRICT;
