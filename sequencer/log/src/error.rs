@@ -22,6 +22,12 @@ pub enum LogError {
     /// Another process has this store open.
     #[error("{path} is open in another process; stop it, or give this one another data directory")]
     Locked { path: PathBuf },
+    /// The store cannot be reached now. Nothing was changed; the same call may be made again.
+    #[error("{doing}: the store cannot be reached: {problem}")]
+    Unavailable { doing: String, problem: String },
+    /// Another process writes the log now. This writer changed nothing and is over.
+    #[error("{doing}: another process has taken the log over; nothing was changed")]
+    Fenced { doing: String },
     /// The store was written by a newer program.
     #[error("{path} has schema {found}, this program knows up to {known}; run the newer program")]
     NewerSchema { path: PathBuf, found: u32, known: u32 },
@@ -35,6 +41,8 @@ pub enum LogErrorKind {
     Corrupt,
     NotNext,
     Locked,
+    Unavailable,
+    Fenced,
     NewerSchema,
 }
 
@@ -46,16 +54,20 @@ impl LogError {
             Self::Corrupt { .. } => LogErrorKind::Corrupt,
             Self::NotNext { .. } => LogErrorKind::NotNext,
             Self::Locked { .. } => LogErrorKind::Locked,
+            Self::Unavailable { .. } => LogErrorKind::Unavailable,
+            Self::Fenced { .. } => LogErrorKind::Fenced,
             Self::NewerSchema { .. } => LogErrorKind::NewerSchema,
         }
     }
 
-    /// Whether the call is known to have changed nothing, so that the log stays usable as it is.
+    /// Whether the call is known to have changed nothing. The log stays usable, but for [`LogError::Fenced`].
     pub fn changed_nothing(&self) -> bool {
-        matches!(
-            self,
-            Self::Full { .. } | Self::NotNext { .. } | Self::Locked { .. } | Self::NewerSchema { .. }
-        )
+        !matches!(self, Self::Io { .. } | Self::Corrupt { .. })
+    }
+
+    /// Whether a writer that said this writes no more: the log must be opened again.
+    pub fn ends_writer(&self) -> bool {
+        matches!(self, Self::Fenced { .. }) || !self.changed_nothing()
     }
 
     /// A [`LogError::Corrupt`].
