@@ -5,6 +5,7 @@
 //! Text forms follow section 2 of the VES specification: hashes in REST answers are bare hex, in envelopes `0x`.
 
 pub mod commitments;
+pub mod compliance;
 pub mod error;
 pub mod events;
 pub mod ingest;
@@ -13,6 +14,7 @@ pub mod operations;
 pub mod proofs;
 pub mod receipt;
 mod text;
+pub mod validity;
 
 pub use error::{ErrorBody, ErrorCode, ErrorDetail};
 pub use receipt::ReceiptBody;

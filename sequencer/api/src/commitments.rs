@@ -67,12 +67,22 @@ pub(crate) async fn get(
     segments: Segments,
 ) -> Result<Response, ApiError> {
     let batch_id: BatchId = segments.get("batch_id", "a UUID")?;
-    caller.require_right(Permission::Read)?;
-    let Some(commitment) = app.sequencer.commitment(&batch_id).await? else {
+    json(&with_anchor(&find(&app, &caller, Permission::Read, &batch_id).await?))
+}
+
+/// The batch of this id, where the caller has `permission` on its stream.
+pub(crate) async fn find(
+    app: &App,
+    caller: &Caller,
+    permission: Permission,
+    batch_id: &BatchId,
+) -> Result<Commitment, ApiError> {
+    caller.require_right(permission)?;
+    let Some(commitment) = app.sequencer.commitment(batch_id).await? else {
         return Err(ApiError::new(ErrorCode::BatchNotFound, "the batch is unknown").about(batch_id));
     };
-    caller.require(Permission::Read, &commitment.stream)?;
-    json(&with_anchor(&commitment))
+    caller.require(permission, &commitment.stream)?;
+    Ok(commitment)
 }
 
 fn with_anchor(commitment: &Commitment) -> CommitmentBody {

@@ -20,6 +20,7 @@ mod flush;
 mod history;
 mod ingest;
 mod metrics;
+mod proof_registry;
 mod proofs;
 mod queue;
 mod registry;
@@ -35,6 +36,10 @@ pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceEr
 pub use history::EntityHistory;
 pub use ingest::{EventResult, IngestOutcome, Submitted};
 pub use metrics::Snapshot;
+pub use proof_registry::{
+    ComplianceVerifier, NewProof, ProofClaim, ProofRecord, ProofReport, ProofSubject, Statement,
+    SubmitProofError, Verdict, Verification, VerifierError,
+};
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{CommitFailure, ServiceError};
 use crate::metrics::{Metrics, Snapshot};
+use crate::proof_registry::Verifying;
 use crate::queue::Queue;
 use crate::registry::Registry;
 use crate::streams::{StreamHead, Streams};
@@ -32,6 +33,7 @@ pub(crate) struct Inner {
     pub index: IdIndex,
     pub config: Config,
     pub clock: Arc<dyn Clock>,
+    pub verifying: Verifying,
     pub threads: Mutex<Vec<JoinHandle<()>>>,
 }
 

@@ -14,6 +14,7 @@ use crate::commit::read_leaves;
 use crate::config::Config;
 use crate::error::StartError;
 use crate::flush::Flush;
+use crate::proof_registry::Verifying;
 use crate::proofs::LogTiles;
 use crate::queue::Queue;
 use crate::registry::Registry;
@@ -84,7 +85,9 @@ impl Sequencer {
             let _guard = guard;
             turns.run();
         })?;
-        let inner = Inner { shared, queue, reader, index, config, clock, threads: Mutex::new(vec![thread]) };
+        let verifying = Verifying::new(&config);
+        let threads = Mutex::new(vec![thread]);
+        let inner = Inner { shared, queue, reader, index, config, clock, verifying, threads };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

@@ -2,9 +2,12 @@
 
 mod access;
 mod bodies;
+mod compliance;
 mod form;
 mod keys;
 mod reads;
 mod rejections;
 mod serving;
+mod validity;
+mod verifier;
 mod world;

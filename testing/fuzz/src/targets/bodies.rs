@@ -11,8 +11,10 @@ use ves::receipt::{Receipt, receipt_hash};
 use ves::time::TimestampMs;
 use ves_wire::ReceiptBody;
 use ves_wire::commitments::{CommitRequest, CommitmentBody};
+use ves_wire::compliance::{ComplianceVerification, WitnessBody};
 use ves_wire::keys::{AgentKeyBody, RegisterKeyRequest, RevokeKeyRequest};
 use ves_wire::proofs::{ConsistencyBody, InclusionProofBody, VerifyProofRequest};
+use ves_wire::validity::ValidityVerification;
 
 pub fn bodies(data: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(data) else { return false };
@@ -25,6 +27,9 @@ pub fn bodies(data: &[u8]) -> bool {
         settles::<InclusionProofBody>(text),
         settles::<VerifyProofRequest>(text),
         settles::<ConsistencyBody>(text),
+        settles::<WitnessBody>(text),
+        settles::<ValidityVerification>(text),
+        settles::<ComplianceVerification>(text),
         commitment(text),
         receipt(text),
     ]
@@ -112,6 +117,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
             r#"{{"from":1,"to":5,"from_root":"{0}","to_root":"{1}","hashes":["{0}"]}}"#,
             digest(2),
             digest(3)
+        ),
+        "[1,2,18446744073709551615,4]".to_owned(),
+        format!(
+            r#"{{"proof_id":"{tenant}","event_id":"{store}","tenant_id":"{tenant}","store_id":"{store}","proof_type":"stark","proof_version":1,"policy_id":"p","policy_hash":"{0}","proof_hash":"{0}","witness_commitment":[1,2,3,4],"witness_commitment_hex":null,"proof_hash_match":true,"public_inputs_hash":"{0}","canonical_public_inputs_hash":"{0}","public_inputs_match":true,"stark_valid":null,"valid":false,"reason":"verifier_not_available"}}"#,
+            digest(2)
         ),
     ];
     texts.map(String::into_bytes).to_vec()
