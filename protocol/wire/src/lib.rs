@@ -4,6 +4,7 @@
 //! path are parsed with borrowed fields and written by hand, and tests hold them equal to their serde forms.
 //! Text forms follow section 2 of the VES specification: hashes in REST answers are bare hex, in envelopes `0x`.
 
+pub mod anchor;
 pub mod commitments;
 pub mod compliance;
 pub mod error;

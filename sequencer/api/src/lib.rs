@@ -10,6 +10,7 @@
 //! - API keys are held as SHA-256 only.
 
 mod access;
+mod anchor;
 mod body;
 mod budget;
 mod caller;

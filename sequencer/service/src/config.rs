@@ -7,6 +7,7 @@ pub use stateset_sequencer_engine::CommitPolicy;
 use ves::SequencerId;
 use ves::ed25519::Signer;
 
+use crate::anchor::AnchorTarget;
 use crate::proof_registry::ComplianceVerifier;
 
 /// Configuration of one sequencer.
@@ -36,6 +37,8 @@ pub struct Config {
     pub verify_slot_wait_max: Duration,
     /// Longest time a caller waits for its proof.
     pub verify_time_max: Duration,
+    /// Where commitments are anchored; `None` leaves that to an outside anchor service.
+    pub anchor: Option<Arc<dyn AnchorTarget>>,
 }
 
 impl Config {
@@ -58,6 +61,7 @@ impl Config {
             verify_concurrency: cores.min(4),
             verify_slot_wait_max: Duration::from_secs(5),
             verify_time_max: Duration::from_secs(15),
+            anchor: None,
         }
     }
 }

@@ -11,6 +11,7 @@
 //! - reads never wait for the writer;
 //! - the queue holds at most [`Config::queue_events_max`] events; a caller beyond it waits.
 
+mod anchor;
 mod clock;
 mod commit;
 mod config;
@@ -30,6 +31,7 @@ mod startup;
 mod streams;
 mod turn;
 
+pub use anchor::{AnchorBatch, AnchorError, AnchorTarget, Anchored, BatchForm, ChainPlace, TargetError};
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};

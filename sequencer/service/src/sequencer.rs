@@ -10,6 +10,7 @@ use ves::commitment::Commitment;
 use ves::keys::{AgentKey, KeyRing};
 use ves::{BatchId, EventId, SequenceNumber, SequencerId, StreamKey, TimestampMs};
 
+use crate::anchor::Anchors;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{CommitFailure, ServiceError};
@@ -34,6 +35,7 @@ pub(crate) struct Inner {
     pub config: Config,
     pub clock: Arc<dyn Clock>,
     pub verifying: Verifying,
+    pub anchors: Anchors,
     pub threads: Mutex<Vec<JoinHandle<()>>>,
 }
 

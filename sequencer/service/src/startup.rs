@@ -9,6 +9,7 @@ use ves::keys::KeyRing;
 use ves::log::LogTree;
 use ves::{Digest, SequenceNumber, StreamKey};
 
+use crate::anchor::Anchors;
 use crate::clock::Clock;
 use crate::commit::read_leaves;
 use crate::config::Config;
@@ -85,9 +86,9 @@ impl Sequencer {
             let _guard = guard;
             turns.run();
         })?;
-        let verifying = Verifying::new(&config);
+        let (verifying, anchors) = (Verifying::new(&config), Anchors::default());
         let threads = Mutex::new(vec![thread]);
-        let inner = Inner { shared, queue, reader, index, config, clock, verifying, threads };
+        let inner = Inner { shared, queue, reader, index, config, clock, verifying, anchors, threads };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

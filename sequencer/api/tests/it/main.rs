@@ -1,6 +1,7 @@
 //! The REST surface as a caller meets it: every request goes through the whole router, some through real sockets.
 
 mod access;
+mod anchor;
 mod bodies;
 mod compliance;
 mod form;
