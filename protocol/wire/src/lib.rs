@@ -4,7 +4,9 @@
 //! path are parsed with borrowed fields and written by hand, and tests hold them equal to their serde forms.
 //! Text forms follow section 2 of the VES specification: hashes in REST answers are bare hex, in envelopes `0x`.
 
+pub mod anchor;
 pub mod commitments;
+pub mod compliance;
 pub mod error;
 pub mod events;
 pub mod ingest;
@@ -13,6 +15,7 @@ pub mod operations;
 pub mod proofs;
 pub mod receipt;
 mod text;
+pub mod validity;
 
 pub use error::{ErrorBody, ErrorCode, ErrorDetail};
 pub use receipt::ReceiptBody;

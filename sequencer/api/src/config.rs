@@ -42,6 +42,9 @@ pub struct ApiConfig {
     pub tenant_rate_per_minute: Option<u32>,
     /// Origins that browsers may call from; none turns CORS off.
     pub cors_allow_origins: Vec<String>,
+    /// Opens the two routes of an outside anchor service to callers without a credential (section 3.12). For a private
+    /// listener.
+    pub anchor_compat_open: bool,
     /// Bound of the service's queue, which `/ready` shows in percent.
     pub queue_events_max: usize,
 }
@@ -59,6 +62,7 @@ impl Default for ApiConfig {
             request_time_max: Duration::from_secs(30),
             tenant_rate_per_minute: None,
             cors_allow_origins: Vec::new(),
+            anchor_compat_open: false,
             queue_events_max: 65_536,
         }
     }

@@ -10,10 +10,12 @@
 //! - API keys are held as SHA-256 only.
 
 mod access;
+mod anchor;
 mod body;
 mod budget;
 mod caller;
 mod commitments;
+mod compliance;
 mod config;
 mod error;
 mod events;
@@ -24,10 +26,12 @@ mod metrics;
 mod opening;
 mod operations;
 mod params;
+mod proof_registry;
 mod proofs;
 mod rate;
 mod router;
 mod server;
+mod validity;
 
 pub use access::{MintError, install_bootstrap_key, key_hash, mint_key_text};
 pub use config::{ApiConfig, AuthMode, Possession};

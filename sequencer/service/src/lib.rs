@@ -11,14 +11,17 @@
 //! - reads never wait for the writer;
 //! - the queue holds at most [`Config::queue_events_max`] events; a caller beyond it waits.
 
+mod anchor;
 mod clock;
 mod commit;
 mod config;
 mod documents;
 mod error;
 mod flush;
+mod history;
 mod ingest;
 mod metrics;
+mod proof_registry;
 mod proofs;
 mod queue;
 mod registry;
@@ -28,11 +31,17 @@ mod startup;
 mod streams;
 mod turn;
 
+pub use anchor::{AnchorBatch, AnchorError, AnchorTarget, Anchored, BatchForm, ChainPlace, TargetError};
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
+pub use history::EntityHistory;
 pub use ingest::{EventResult, IngestOutcome, Submitted};
 pub use metrics::Snapshot;
+pub use proof_registry::{
+    ComplianceVerifier, NewProof, ProofClaim, ProofRecord, ProofReport, ProofSubject, Statement,
+    SubmitProofError, Verdict, Verification, VerifierError,
+};
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{

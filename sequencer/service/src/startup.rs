@@ -9,11 +9,13 @@ use ves::keys::KeyRing;
 use ves::log::LogTree;
 use ves::{Digest, SequenceNumber, StreamKey};
 
+use crate::anchor::Anchors;
 use crate::clock::Clock;
 use crate::commit::read_leaves;
 use crate::config::Config;
 use crate::error::StartError;
 use crate::flush::Flush;
+use crate::proof_registry::Verifying;
 use crate::proofs::LogTiles;
 use crate::queue::Queue;
 use crate::registry::Registry;
@@ -51,6 +53,8 @@ impl Sequencer {
         for summary in reader.streams()? {
             open_stream(reader.as_ref(), &flush, &mut engine, &shared, &summary)?;
         }
+        // What was read back counts: where the index was emptied, it is filled at once, not after another 65,536 events.
+        let waiting = engine.recent_len();
         let signers = match config.signing_threads {
             0 | 1 => None,
             n => Some(
@@ -71,7 +75,7 @@ impl Sequencer {
             clock: clock.clone(),
             signers,
             uncommitted: BTreeMap::new(),
-            flush,
+            flush: flush.with_waiting(waiting),
             poisoned: false,
             has_due: false,
             rhythm: Rhythm::default(),
@@ -82,7 +86,9 @@ impl Sequencer {
             let _guard = guard;
             turns.run();
         })?;
-        let inner = Inner { shared, queue, reader, index, config, clock, threads: Mutex::new(vec![thread]) };
+        let (verifying, anchors) = (Verifying::new(&config), Anchors::default());
+        let threads = Mutex::new(vec![thread]);
+        let inner = Inner { shared, queue, reader, index, config, clock, verifying, anchors, threads };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stateset_event_log::StoredEvent;
+use stateset_sequencer_engine::EntityKey;
 use ves::checkpoint::SignedCheckpoint;
 use ves::commitment::Commitment;
 use ves::ed25519::PublicKey;
@@ -55,6 +56,24 @@ fn ensure(holds: bool, problem: impl FnOnce() -> Problem) -> Result<(), Problem>
 
 fn at<T, E: std::fmt::Display>(what: impl std::fmt::Display, result: Result<T, E>) -> Result<T, Problem> {
     result.map_err(|problem| format!("{what}: {problem}"))
+}
+
+/// The history of each entity is what a scan of the stream finds.
+fn check_histories(server: &Server, stream: &StreamKey, events: &[StoredEvent]) -> Result<(), Problem> {
+    let mut histories: BTreeMap<(String, String), Vec<SequenceNumber>> = BTreeMap::new();
+    for stored in events {
+        let (event, _) = at("record", stored.envelope())?;
+        let entity = (event.entity_type.to_string(), event.entity_id.to_string());
+        histories.entry(entity).or_default().push(stored.sequence_number);
+    }
+    for ((entity_type, entity_id), expected) in histories {
+        let entity = EntityKey::of(&entity_type, &entity_id);
+        let found = at("history", server.history(stream, &entity))?;
+        ensure(found == expected, || {
+            format!("the history of {entity_id} in {stream} is {found:?}, its events are {expected:?}")
+        })?;
+    }
+    Ok(())
 }
 
 impl Oracle {
@@ -243,6 +262,7 @@ impl Oracle {
             let stream = summary.stream;
             let events = at("read", server.read(&stream, 1, summary.head.0))?;
             let leaves = self.check_events(server, &stream, &events, &mut found)?;
+            check_histories(server, &stream, &events)?;
             let commitments = self.check_commitments(server, &stream, &leaves)?;
             self.check_checkpoints(server, &stream, &leaves, &commitments)?;
             self.check_inclusion(server, &stream, &commitments)?;

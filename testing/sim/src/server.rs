@@ -62,6 +62,8 @@ pub enum Sabotage {
     AnswersReplaysAnew,
     /// A batch is stored with one leaf of another event.
     CommitsOtherLeaf,
+    /// The index puts some events of an entity at other numbers.
+    MisplacesHistories,
     /// Replays are looked at only after keys and signatures.
     ChecksKeysBeforeReplays,
 }

@@ -1,10 +1,14 @@
 //! The REST surface as a caller meets it: every request goes through the whole router, some through real sockets.
 
 mod access;
+mod anchor;
 mod bodies;
+mod compliance;
 mod form;
 mod keys;
 mod reads;
 mod rejections;
 mod serving;
+mod validity;
+mod verifier;
 mod world;

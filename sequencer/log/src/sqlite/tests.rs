@@ -298,3 +298,40 @@ fn events_are_found_however_their_extents_were_written() {
         }
     }
 }
+
+/// Stores of before version 4 hold runs without histories: they are read again from the events.
+#[test]
+fn an_index_without_histories_is_emptied_when_the_store_is_opened() {
+    let (_folder, path) = folder();
+    let older = rusqlite::Connection::open(&path).expect("a new file");
+    older
+        .execute_batch(
+            "CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT",
+        )
+        .expect("an older store");
+    for (version, (name, sql)) in (1..).zip(&open::MIGRATIONS[..3]) {
+        older.execute_batch(sql).expect("an older store");
+        older
+            .execute("INSERT INTO schema_migrations VALUES (?, ?)", (version, name))
+            .expect("an older store");
+    }
+    older
+        .execute_batch(
+            "INSERT INTO ves_streams VALUES (1, randomblob(16), randomblob(16));
+             INSERT INTO ves_index_runs VALUES (7, 1, 0, 2, 1, 1, 1);
+             INSERT INTO ves_index_pages SELECT (7 << 32) + value, x'00' FROM json_each('[0, 1, 2]');
+             INSERT INTO ves_index_covered VALUES (1, 3);",
+        )
+        .expect("a run of an older store");
+    drop(older);
+
+    let mut log = SqliteLog::open(&path).expect("open");
+    let reader = log.reader();
+    assert_eq!((reader.runs().expect("runs"), reader.covered().expect("covered")), (vec![], vec![]));
+    assert!(reader.next_run().expect("next") > 7, "the old pages are not taken for a new run's");
+    assert!(reader.run_page(7, 0).expect("page").is_some());
+    for _ in 0..3 {
+        log.maintenance().expect("maintenance");
+    }
+    assert_eq!(reader.run_page(7, 0).expect("page"), None);
+}

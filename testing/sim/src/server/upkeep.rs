@@ -1,7 +1,7 @@
 //! Between turns: the index takes over what the engine forgets, and batches are made.
 
 use stateset_event_log::{IndexEntry, IndexKey, LogError, RunBuilder, RunStep};
-use stateset_sequencer_engine::{CommitError, CommitPlan, Planned, settle_committed};
+use stateset_sequencer_engine::{CommitError, CommitPlan, EntityKey, Planned, settle_committed};
 use ves::checkpoint::Checkpoint;
 use ves::commitment::Commitment;
 use ves::tiles::batch_tiles;
@@ -43,11 +43,22 @@ impl Server {
                 let command = entry.command_id.map(|command| IndexKey::command(*stream, &command));
                 entries.extend(command.map(|key| IndexEntry { key, value: entry.sequence.0 }));
                 entries.push(IndexEntry { key: IndexKey::entity(*stream, entry.entity.0), value: 1 });
+                let is_misplaced = self.is(Sabotage::MisplacesHistories) && entry.sequence.0 % 7 == 6;
+                let place = SequenceNumber(entry.sequence.0 + u64::from(is_misplaced));
+                entries.push(IndexEntry::entity_event(*stream, entry.entity.0, place));
                 reached = Some(entry.sequence);
             }
             covered.extend(reached.map(|reached| (*stream, reached)));
         }
         if covered.is_empty() { Ok(None) } else { self.index.plan_flush(&entries, &covered) }
+    }
+
+    /// Numbers of all events of an entity, from the index and, beyond it, from memory.
+    pub fn history(&self, stream: &StreamKey, entity: &EntityKey) -> Result<Vec<SequenceNumber>, LogError> {
+        let recent = self.engine.events_of(stream, entity);
+        let indexed = self.index.entity_events(stream, entity.0, 1, usize::MAX)?;
+        let later = recent.into_iter().filter(|number| *number > indexed.covered);
+        Ok(indexed.events.into_iter().chain(later).collect())
     }
 
     /// Gives up the flush and the merge under way.

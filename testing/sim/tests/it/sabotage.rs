@@ -42,6 +42,11 @@ fn ids_that_are_forgotten_before_the_index_has_them_are_found() {
 }
 
 #[test]
+fn a_history_that_names_other_events_is_found() {
+    is_found("calm", Sabotage::MisplacesHistories, &["the history of"]);
+}
+
+#[test]
 fn a_replay_that_gets_another_receipt_is_found() {
     is_found("duplicates", Sabotage::AnswersReplaysAnew, &["is not the first answer"]);
 }
