@@ -49,6 +49,10 @@ impl ApiError {
     pub fn code(&self) -> ErrorCode {
         self.0.code
     }
+    #[cfg(test)]
+    pub fn retry_after_s(&self) -> Option<u32> {
+        self.0.retry_after
+    }
 
     /// Logs what happened and tells the caller only that something did.
     pub fn internal(problem: impl std::fmt::Display) -> Self {

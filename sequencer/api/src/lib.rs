@@ -24,12 +24,16 @@ mod metrics;
 mod opening;
 mod operations;
 mod params;
+mod peer;
 mod proofs;
 mod rate;
 mod router;
 mod server;
+mod token;
 
 pub use access::{MintError, install_bootstrap_key, key_hash, mint_key_text};
-pub use config::{ApiConfig, AuthMode, Possession};
+pub use config::{ApiConfig, AuthMode, Possession, RateWindow, RegistrationConfig};
+pub use peer::{PeerAddress, ProxyTrust};
 pub use router::{Doors, doors, router};
 pub use server::{ServerConfig, serve};
+pub use token::JwtConfig;

@@ -20,6 +20,7 @@ use crate::error::ApiError;
 use crate::frame::{frame, in_time};
 use crate::metrics::HttpMetrics;
 use crate::rate::Rates;
+use crate::token::Tokens;
 use crate::{access, commitments, events, ingest, keys, metrics, operations, proofs};
 
 /// Smallest answer worth compressing, in bytes.
@@ -35,6 +36,10 @@ pub(crate) struct Shared {
     pub limits: Limits,
     pub metrics: HttpMetrics,
     pub rates: Rates,
+    /// Registrations, which have no credential to count by.
+    pub registrations: Rates,
+    /// `None` while tokens are not enabled.
+    pub tokens: Option<Tokens>,
     pub budget: Budget,
     /// CORS is on.
     pub browsers_may_call: bool,
@@ -66,7 +71,9 @@ pub fn doors(sequencer: Sequencer, config: ApiConfig) -> Doors {
     let app = App(Arc::new(Shared {
         sequencer,
         limits: config.ingest_limits(),
-        rates: Rates::new(config.tenant_rate_per_minute),
+        rates: Rates::new(config.tenant_rate_per_minute, config.rate_window),
+        registrations: Rates::new(None, config.registration.rate_window),
+        tokens: config.jwt.as_ref().map(Tokens::new),
         metrics: HttpMetrics::default(),
         budget: Budget::new(config.bytes_in_flight_max),
         browsers_may_call: cors.is_some(),

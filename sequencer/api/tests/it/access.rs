@@ -230,7 +230,7 @@ async fn a_limited_caller_is_told_where_it_stands() {
         assert_eq!(answer.status, status);
         let [limit, left, reset] = told(&answer);
         assert_eq!((limit.as_str(), left.as_str()), ("2", remaining));
-        assert!((1..=60).contains(&reset.parse::<u32>().expect("seconds")), "{reset}");
+        assert!((1..=61).contains(&reset.parse::<u32>().expect("seconds")), "{reset}");
     }
     assert_eq!(told(&world.get(&head(&stream)).await), ["", "", ""], "no limit, no headers");
 }

@@ -7,4 +7,5 @@ mod keys;
 mod reads;
 mod rejections;
 mod serving;
+mod tokens;
 mod world;
