@@ -90,7 +90,7 @@ pub fn write_event(out: &mut String, envelope: &Envelope<'_>, receipt: &Receipt)
 }
 
 /// Answer of `GET /api/v1/ves/head`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HeadBody {
     /// 0: the stream is empty.
     pub head_sequence: SequenceNumber,
@@ -102,7 +102,7 @@ pub struct HeadBody {
 
 /// The newest commitment in short. The signature members of the published form come all or none; we send none,
 /// since the signed checkpoint says more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LatestCommitment {
     pub batch_id: BatchId,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,8 @@
 //! path are parsed with borrowed fields and written by hand, and tests hold them equal to their serde forms.
 //! Text forms follow section 2 of the VES specification: hashes in REST answers are bare hex, in envelopes `0x`.
 
+pub mod admin;
+pub mod agents;
 pub mod commitments;
 pub mod error;
 pub mod events;

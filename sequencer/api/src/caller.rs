@@ -102,6 +102,11 @@ impl Caller {
         self.can_admin && self.tenant_id.is_nil()
     }
 
+    /// The tenant in which look-ups by an id alone find anything; `None` finds in every tenant.
+    pub fn sees(&self) -> Option<&TenantId> {
+        (!self.is_bootstrap()).then_some(&self.tenant_id)
+    }
+
     /// The right itself, before the object is known.
     pub fn require_right(&self, permission: Permission) -> Result<(), ApiError> {
         let (granted, name) = match permission {

@@ -68,7 +68,7 @@ pub(crate) async fn get(
 ) -> Result<Response, ApiError> {
     let batch_id: BatchId = segments.get("batch_id", "a UUID")?;
     caller.require_right(Permission::Read)?;
-    let Some(commitment) = app.sequencer.commitment(&batch_id).await? else {
+    let Some(commitment) = app.sequencer.commitment(caller.sees(), &batch_id).await? else {
         return Err(ApiError::new(ErrorCode::BatchNotFound, "the batch is unknown").about(batch_id));
     };
     caller.require(Permission::Read, &commitment.stream)?;

@@ -10,30 +10,37 @@
 //! - API keys are held as SHA-256 only.
 
 mod access;
+mod admin;
+mod audit;
 mod body;
 mod budget;
 mod caller;
 mod commitments;
 mod config;
+mod dashboard;
 mod error;
 mod events;
 mod frame;
+mod health;
 mod ingest;
 mod keys;
 mod metrics;
+mod openapi;
 mod opening;
 mod operations;
 mod params;
 mod peer;
 mod proofs;
 mod rate;
+mod register;
 mod router;
+mod routes;
 mod server;
 mod token;
 
 pub use access::{MintError, install_bootstrap_key, key_hash, mint_key_text};
 pub use config::{ApiConfig, AuthMode, Possession, RateWindow, RegistrationConfig};
 pub use peer::{PeerAddress, ProxyTrust};
-pub use router::{Doors, doors, router};
+pub use router::{Doors, doors, openapi_text, router};
 pub use server::{ServerConfig, serve};
 pub use token::JwtConfig;

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::Router;
@@ -37,6 +38,29 @@ impl Default for ServerConfig {
             header_time_max: Duration::from_secs(15),
             drain_time_max: Duration::from_secs(30),
         }
+    }
+}
+
+/// Connections that this process serves now, over all its listeners.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+
+pub(crate) fn connections_active() -> u64 {
+    CONNECTIONS.load(Relaxed)
+}
+
+/// Counts a connection as long as it lives.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        CONNECTIONS.fetch_add(1, Relaxed);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        CONNECTIONS.fetch_sub(1, Relaxed);
     }
 }
 
@@ -112,13 +136,14 @@ impl Connections {
         });
         let service = TowerToHyperService::new(service);
         let stream = Opening::new(stream, self.opening_time_max);
+        let counted = Counted::new();
         tokio::spawn(async move {
             let connection = builder.serve_connection(TokioIo::new(stream), service);
             // A caller that breaks off is the caller's business.
             if let Err(problem) = watcher.watch(connection).await {
                 tracing::debug!(%problem, "a connection ended early");
             }
-            drop(permit);
+            drop((permit, counted));
         });
     }
 }

@@ -68,6 +68,7 @@ impl Sequencer {
         let batch_id = BatchId::random(random_bytes()?);
         let key_changes = self.shared().key_changes();
         let Checked { candidates, bodies, mut refused, ids } = self.check(events).await;
+        Metrics::add(&self.shared().metrics.events_verified, bodies.iter().flatten().count() as u64);
         let outcomes = self.submit(stream, candidates, bodies, key_changes).await?;
         let mut results = Vec::with_capacity(outcomes.len());
         for (i, outcome) in outcomes.into_iter().enumerate() {
@@ -196,14 +197,20 @@ impl Sequencer {
 
     fn count(&self, results: &[EventResult]) {
         let metrics = &self.shared().metrics;
-        let (mut rejected, mut replayed) = (0, 0);
+        let (mut rejected, mut replayed, mut schema, mut signature) = (0, 0, 0, 0);
         for result in results {
             match result {
                 EventResult::Accepted(_) => {}
                 EventResult::Replayed(_) => replayed += 1,
-                EventResult::Rejected { .. } => rejected += 1,
+                EventResult::Rejected { rejection, .. } => {
+                    rejected += 1;
+                    schema += u64::from(matches!(rejection, Rejection::SchemaValidation { .. }));
+                    signature += u64::from(matches!(rejection, Rejection::InvalidSignature));
+                }
             }
         }
+        Metrics::add(&metrics.rejected_schema, schema);
+        Metrics::add(&metrics.rejected_signature, signature);
         Metrics::add(&metrics.events_rejected, rejected);
         Metrics::add(&metrics.events_replayed, replayed);
     }

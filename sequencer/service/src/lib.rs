@@ -17,6 +17,7 @@ mod config;
 mod documents;
 mod error;
 mod flush;
+mod histogram;
 mod ingest;
 mod metrics;
 mod proofs;
@@ -31,8 +32,9 @@ mod turn;
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
+pub use histogram::{COUNTS, Distribution, Histogram, LATENCY_US, SIZE_BYTES};
 pub use ingest::{EventResult, IngestOutcome, Submitted};
-pub use metrics::Snapshot;
+pub use metrics::{Snapshot, Timings};
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{

@@ -8,12 +8,12 @@ use stateset_event_log::{IdIndex, IndexKey, LogReader, SequencerKeyRecord, Store
 use tokio::sync::{Semaphore, oneshot, watch};
 use ves::commitment::Commitment;
 use ves::keys::{AgentKey, KeyRing};
-use ves::{BatchId, EventId, SequenceNumber, SequencerId, StreamKey, TimestampMs};
+use ves::{BatchId, EventId, SequenceNumber, SequencerId, StreamKey, TenantId, TimestampMs};
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{CommitFailure, ServiceError};
-use crate::metrics::{Metrics, Snapshot};
+use crate::metrics::{Metrics, Snapshot, Timings};
 use crate::queue::Queue;
 use crate::registry::Registry;
 use crate::streams::{StreamHead, Streams};
@@ -157,8 +157,16 @@ impl Sequencer {
         blocking(move || Ok(reader.commitments(&stream, from, limit)?)).await
     }
 
-    pub async fn commitment(&self, batch: &BatchId) -> Result<Option<Commitment>, ServiceError> {
-        Ok(self.inner.reader.commitment(batch)?)
+    /// The commitment of that batch, if it is of `tenant`; `None` asks in every tenant.
+    ///
+    /// The tenant is part of the look-up, so that no door can forget to compare.
+    pub async fn commitment(
+        &self,
+        tenant: Option<&TenantId>,
+        batch: &BatchId,
+    ) -> Result<Option<Commitment>, ServiceError> {
+        let found = self.inner.reader.commitment(batch)?;
+        Ok(found.filter(|commitment| tenant.is_none_or(|tenant| commitment.stream.tenant_id == *tenant)))
     }
 
     /// Whether writes can succeed now.
@@ -199,6 +207,11 @@ impl Sequencer {
         snapshot.queue_events =
             u64::from(self.shared().queue_events_max) - self.shared().room.available_permits() as u64;
         snapshot
+    }
+
+    /// How long the steps of the writer take.
+    pub fn timings(&self) -> &Timings {
+        &self.shared().metrics.timings
     }
 
     /// Finishes what was submitted, writes the index, closes the log. Later calls answer [`ServiceError::Stopping`].

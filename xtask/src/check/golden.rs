@@ -11,6 +11,7 @@ const GOLDEN: &[(&str, &str)] = &[
     ("testing/vectors/ves_core.json", "protocol/ves"),
     ("sequencer/log/migrations", "sequencer/log/src"),
     (STATESET_HELP, "apps/stateset"),
+    ("sequencer/api/openapi.json", "sequencer/api/src"),
 ];
 
 /// Names of what tools leave behind when a surface changed.

@@ -2,9 +2,14 @@
 
 mod access;
 mod bodies;
+mod conformance;
 mod form;
+mod isolation;
 mod keys;
+mod openapi;
+mod operations;
 mod reads;
+mod registration;
 mod rejections;
 mod serving;
 mod tokens;

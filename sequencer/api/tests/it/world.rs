@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 
+use crate::conformance;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -118,11 +119,15 @@ impl World {
         self.sequencer.shutdown().await;
     }
 
+    /// Every answer of every test is held against the document.
     pub async fn send(&self, request: Request<Body>) -> Answer {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.expect("infallible");
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
-        Answer { status: parts.status, headers: parts.headers, bytes: bytes.to_vec() }
+        let answer = Answer { status: parts.status, headers: parts.headers, bytes: bytes.to_vec() };
+        conformance::check(&method, &path, &answer);
+        answer
     }
 
     pub async fn call(&self, key: Option<&str>, method: &str, path: &str, body: impl Into<Body>) -> Answer {
