@@ -94,7 +94,7 @@ impl Operation {
     pub fn operates(self) -> Self {
         Self { access: Access::Operator, ..self }
     }
-    pub fn as_agent_or_admin(self) -> Self {
+    pub fn self_or_admin(self) -> Self {
         Self { access: Access::AgentOrAdmin, ..self }
     }
     pub fn compressed(self) -> Self {

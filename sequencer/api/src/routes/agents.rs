@@ -79,7 +79,7 @@ fn api_keys() -> Routes {
                 "A new API key, never wider than the caller's",
             )
             .tag("agents")
-            .as_agent_or_admin()
+            .self_or_admin()
             .segment("agent_id", uuid(), "The agent")
             .optional_body::<MintApiKeyRequest>()
             .answers::<MintApiKeyAnswer>(),
@@ -103,7 +103,7 @@ fn api_keys() -> Routes {
 }
 
 fn of_agent(operation: Operation) -> Operation {
-    operation.tag("agents").as_agent_or_admin().segment("agent_id", uuid(), "The agent").query(
+    operation.tag("agents").self_or_admin().segment("agent_id", uuid(), "The agent").query(
         "tenant_id",
         uuid(),
         "Its tenant, where the caller may see several",

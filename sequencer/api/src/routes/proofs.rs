@@ -14,7 +14,7 @@ pub(crate) fn routes() -> Routes {
             get("/api/v1/ves/proofs/{sequence_number}", "proveVesInclusion", "That an event is in a batch")
                 .tag("proofs")
                 .reads()
-                .segment("sequence_number", sequence(0), "The event's number")
+                .segment("sequence_number", sequence(1), "The event's number")
                 .stream()
                 .needs("batch_id", uuid(), "The batch")
                 .answers::<InclusionProofBody>()
@@ -29,9 +29,9 @@ pub(crate) fn routes() -> Routes {
             )
             .tag("proofs")
             .reads()
-            .segment("sequence_number", sequence(0), "The event's number")
+            .segment("sequence_number", sequence(1), "The event's number")
             .stream()
-            .needs("size", sequence(0), "Events of the log, as the checkpoint says")
+            .needs("size", sequence(1), "Events of the log, as the checkpoint says")
             .answers::<LogInclusionBody>(),
             proofs::log_inclusion,
         )
@@ -56,7 +56,7 @@ pub(crate) fn routes() -> Routes {
             .tag("proofs")
             .reads()
             .stream()
-            .query("size", sequence(0), "Events of the log")
+            .query("size", sequence(1), "Events of the log")
             .answers_text("text/plain")
             .refuses([404]),
             proofs::checkpoint,
@@ -66,8 +66,8 @@ pub(crate) fn routes() -> Routes {
                 .tag("proofs")
                 .reads()
                 .stream()
-                .needs("from", sequence(0), "Size of the smaller log")
-                .needs("to", sequence(0), "Size of the larger log")
+                .needs("from", sequence(1), "Size of the smaller log")
+                .needs("to", sequence(1), "Size of the larger log")
                 .answers::<ConsistencyBody>(),
             proofs::consistency,
         )
