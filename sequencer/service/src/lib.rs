@@ -25,8 +25,10 @@ mod queue;
 mod registry;
 mod rhythm;
 mod sequencer;
+mod spelling;
 mod startup;
 mod streams;
+mod term;
 mod turn;
 
 pub use clock::{Clock, SystemClock};

@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     /// Moves after each turn: live readers wait on it.
     pub sequenced: watch::Sender<TimestampMs>,
     poisoned: AtomicBool,
+    /// True once this writer's time is over, or nearly: live readers end.
+    pub over: watch::Sender<bool>,
     /// Rises with every change of a signing key.
     key_changes: AtomicU64,
 }
@@ -69,6 +71,7 @@ impl Shared {
             queue_events_max,
             sequenced: watch::Sender::new(TimestampMs(0)),
             poisoned: AtomicBool::new(false),
+            over: watch::Sender::new(false),
             key_changes: AtomicU64::new(0),
         }
     }
@@ -85,6 +88,7 @@ impl Shared {
 
     pub fn poison(&self) {
         self.poisoned.store(true, Ordering::Release);
+        self.over.send_replace(true);
     }
 }
 
@@ -203,6 +207,7 @@ impl Sequencer {
 
     /// Finishes what was submitted, writes the index, closes the log. Later calls answer [`ServiceError::Stopping`].
     pub async fn shutdown(self) {
+        self.dismiss();
         self.inner.queue.close();
         let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let joined = blocking(move || {
