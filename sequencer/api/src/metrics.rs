@@ -105,6 +105,7 @@ fn exposition(app: &App) -> String {
     summary(&mut out, "request_events_per_batch", &door.batch_events, 1.0);
     let append = Sum { total: service.append_ns.into(), count: service.turns.into() };
     summary(&mut out, "sequence_latency_seconds", &append, 1e-9);
+    app.grpc.write(&mut out);
     out
 }
 

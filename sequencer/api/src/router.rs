@@ -18,9 +18,10 @@ use crate::budget::Budget;
 use crate::config::ApiConfig;
 use crate::error::ApiError;
 use crate::frame::{frame, in_time};
+use crate::grpc::GrpcMetrics;
 use crate::metrics::HttpMetrics;
 use crate::rate::Rates;
-use crate::{access, commitments, events, ingest, keys, metrics, operations, proofs};
+use crate::{access, commitments, events, grpc, ingest, keys, metrics, operations, proofs};
 
 /// Smallest answer worth compressing, in bytes.
 const COMPRESS_BYTES_MIN: u16 = 1024;
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub config: ApiConfig,
     pub limits: Limits,
     pub metrics: HttpMetrics,
+    pub grpc: GrpcMetrics,
     pub rates: Rates,
     pub budget: Budget,
     /// CORS is on.
@@ -68,12 +70,13 @@ pub fn doors(sequencer: Sequencer, config: ApiConfig) -> Doors {
         limits: config.ingest_limits(),
         rates: Rates::new(config.tenant_rate_per_minute),
         metrics: HttpMetrics::default(),
+        grpc: GrpcMetrics::default(),
         budget: Budget::new(config.bytes_in_flight_max),
         browsers_may_call: cors.is_some(),
         minting: tokio::sync::Mutex::default(),
         config,
     }));
-    let grpc = Router::new();
+    let grpc = grpc::routes(&app);
     let router = write_routes()
         .merge(read_routes())
         .merge(large_routes().layer(
