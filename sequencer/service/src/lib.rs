@@ -18,6 +18,7 @@ mod documents;
 mod error;
 mod flush;
 mod ingest;
+mod legacy;
 mod metrics;
 mod proofs;
 mod queue;
@@ -32,6 +33,9 @@ pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
 pub use ingest::{EventResult, IngestOutcome, Submitted};
+pub use legacy::{
+    Legacy, LegacyEntity, LegacyHead, LegacyOutcome, LegacyProof, LegacyResult, StoredLegacyEvent,
+};
 pub use metrics::Snapshot;
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
 pub use sequencer::Sequencer;
