@@ -17,6 +17,7 @@ mod config;
 mod documents;
 mod error;
 mod flush;
+mod history;
 mod ingest;
 mod legacy;
 mod metrics;
@@ -32,6 +33,7 @@ mod turn;
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
+pub use history::EntityHistory;
 pub use ingest::{EventResult, IngestOutcome, Submitted};
 pub use legacy::{
     Legacy, LegacyEntity, LegacyHead, LegacyOutcome, LegacyProof, LegacyResult, StoredLegacyEvent,
