@@ -9,6 +9,7 @@ pub mod error;
 pub mod events;
 pub mod ingest;
 pub mod keys;
+pub mod legacy;
 pub mod operations;
 pub mod proofs;
 pub mod proto;

@@ -19,6 +19,7 @@ mod error;
 mod flush;
 mod history;
 mod ingest;
+mod legacy;
 mod metrics;
 mod proofs;
 mod queue;
@@ -36,6 +37,9 @@ pub use config::{CommitPolicy, Config};
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
 pub use history::EntityHistory;
 pub use ingest::{EventResult, IngestOutcome, Submitted};
+pub use legacy::{
+    Legacy, LegacyEntity, LegacyHead, LegacyOutcome, LegacyProof, LegacyResult, StoredLegacyEvent,
+};
 pub use metrics::Snapshot;
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
 pub use sequencer::Sequencer;

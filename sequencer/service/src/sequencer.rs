@@ -13,6 +13,7 @@ use ves::{BatchId, EventId, SequenceNumber, SequencerId, StreamKey, TimestampMs}
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{CommitFailure, ServiceError};
+use crate::legacy::Gates;
 use crate::metrics::{Metrics, Snapshot};
 use crate::queue::Queue;
 use crate::registry::Registry;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub queue_events_max: u32,
     /// Moves after each turn: live readers wait on it.
     pub sequenced: watch::Sender<TimestampMs>,
+    /// Held while an older stream is written.
+    pub legacy: Gates,
     poisoned: AtomicBool,
     /// True once this writer's time is over, or nearly: live readers end.
     pub over: watch::Sender<bool>,
@@ -70,6 +73,7 @@ impl Shared {
             room: Arc::new(Semaphore::new(queue_events_max as usize)),
             queue_events_max,
             sequenced: watch::Sender::new(TimestampMs(0)),
+            legacy: Gates::default(),
             poisoned: AtomicBool::new(false),
             over: watch::Sender::new(false),
             key_changes: AtomicU64::new(0),
@@ -262,7 +266,7 @@ pub(crate) async fn uncancelled<T: Send + 'static, E: From<ServiceError> + Send 
 }
 
 /// Bodies of one page of events.
-const PAGE_BYTES_MAX: usize = 16 << 20;
+pub(crate) const PAGE_BYTES_MAX: usize = 16 << 20;
 
 /// Runs a read that may take milliseconds away from the threads that serve requests.
 pub(crate) async fn blocking<T: Send + 'static>(
