@@ -15,6 +15,7 @@ pub mod proofs;
 pub mod proto;
 pub mod receipt;
 mod text;
+pub mod v1;
 pub mod v2;
 
 pub use error::{ErrorBody, ErrorCode, ErrorDetail};

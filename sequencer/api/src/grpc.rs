@@ -6,6 +6,7 @@
 
 mod events;
 mod feed;
+mod first;
 mod frame;
 mod generated;
 mod health;
@@ -19,6 +20,7 @@ mod sync;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
+use generated::v1::sequencer_server::SequencerServer as FirstServer;
 use generated::v2::key_management_server::KeyManagementServer;
 use generated::v2::sequencer_server::SequencerServer;
 use tonic_health::pb::health_server::HealthServer;
@@ -33,7 +35,9 @@ pub(crate) fn routes(app: &App) -> Router {
     let sequencer =
         SequencerServer::new(sequencer::Service(app.clone())).max_decoding_message_size(bytes_max);
     let keys = KeyManagementServer::new(keys::Service(app.clone())).max_decoding_message_size(bytes_max);
+    let first = FirstServer::new(first::Service(app.clone())).max_decoding_message_size(bytes_max);
     let closed = Router::new()
+        .route_service("/stateset.sequencer.v1.Sequencer/{rpc}", first)
         .route_service("/stateset.sequencer.v2.Sequencer/{rpc}", sequencer)
         .route_service("/stateset.sequencer.v2.KeyManagement/{rpc}", keys)
         .layer(from_fn_with_state(app.clone(), frame::frame));

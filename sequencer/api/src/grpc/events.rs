@@ -21,9 +21,9 @@ const PAGE_EVENTS_DEFAULT: usize = 100;
 const PAGE_EVENTS_MAX: usize = 1000;
 const HISTORY_EVENTS_MAX: usize = 100;
 /// Bytes of messages after which a page ends: readers take 4 MiB by default.
-const PAGE_BYTES_MAX: usize = 3 << 20;
+pub(super) const PAGE_BYTES_MAX: usize = 3 << 20;
 /// What one read of the service brings at most, but for a single larger event.
-const READ_BYTES_MAX: usize = 16 << 20;
+pub(super) const READ_BYTES_MAX: usize = 16 << 20;
 /// Most entries of one filter.
 const FILTER_ENTRIES_MAX: usize = 100;
 
