@@ -11,6 +11,7 @@ mod check;
 mod doc_commands;
 mod metadata;
 mod process;
+mod proto;
 mod report;
 mod rust_text;
 mod schemathesis;
@@ -36,6 +37,7 @@ Commands:
   sim NAME SEED [--trace]     Replay one simulated world; `sim list` names them
   fuzz [TARGET] [--seconds N] Run the fuzz targets, or one; --list names them, --input FILE replays one input,
                               --guided searches by coverage where cargo-fuzz is installed
+  proto                       Write the Rust code of the .proto files anew
   demo [ARGS]...              The whole story in one process (release)
   help                        This text
 
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         "bench" => hand_over(&["run", "--release", "--package", "stateset-bench", "--"], rest),
         "demo" => hand_over(&["run", "--release", "--package", "stateset", "--", "demo"], rest),
         "schemathesis" if rest.is_empty() => schemathesis::main(),
+        "proto" if rest.is_empty() => proto::main(),
         "install" if rest.is_empty() => {
             suite::install();
             ExitCode::SUCCESS

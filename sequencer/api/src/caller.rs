@@ -80,13 +80,17 @@ impl Caller {
 
     /// The caller that these headers (or metadata) name, within its rate limit.
     pub fn admit(headers: &HeaderMap, app: &App) -> Result<Self, ApiError> {
-        let caller = match identify(headers, app) {
-            Ok(caller) => caller,
-            Err(_) if app.config.auth == AuthMode::Disabled => Self::bootstrap(),
-            Err(error) => return Err(error),
-        };
+        let caller = Self::known(headers, app)?;
         app.rates.admit(&caller.tenant_id, caller.counted(), caller.rate_limit, app.sequencer.now())?;
         Ok(caller)
+    }
+
+    /// The same without counting a request: for a stream that goes on.
+    pub fn known(headers: &HeaderMap, app: &App) -> Result<Self, ApiError> {
+        match identify(headers, app) {
+            Err(_) if app.config.auth == AuthMode::Disabled => Ok(Self::bootstrap()),
+            found => found,
+        }
     }
 
     /// Whose requests its limit counts.

@@ -73,6 +73,8 @@ pub struct ApiConfig {
     pub batch_events_max: usize,
     pub payload_bytes_max: usize,
     pub request_time_max: Duration,
+    /// Time of a gRPC call until its answer begins; streams go on as long as both sides want.
+    pub grpc_request_time_max: Duration,
     /// Requests of one tenant in [`Self::rate_window`], a minute by default; `None` sets no limit.
     pub tenant_rate_per_minute: Option<u32>,
     /// Of the limits of tenants and of keys.
@@ -99,6 +101,7 @@ impl Default for ApiConfig {
             batch_events_max: 1000,
             payload_bytes_max: 1 << 20,
             request_time_max: Duration::from_secs(30),
+            grpc_request_time_max: Duration::from_secs(30),
             tenant_rate_per_minute: None,
             rate_window: RateWindow::default(),
             registration: RegistrationConfig::default(),

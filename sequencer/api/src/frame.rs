@@ -19,7 +19,7 @@ use crate::router::App;
 
 /// Longest request id that is echoed, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The outermost layer.
 pub(crate) async fn frame(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -88,7 +88,7 @@ fn of_status(response: &Response) -> ApiError {
 }
 
 /// The request's own id if it is printable ASCII of bounded length, else a fresh UUID.
-fn request_id(headers: &HeaderMap) -> HeaderValue {
+pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
     let sent = headers.get(REQUEST_ID).filter(|value| {
         let bytes = value.as_bytes();
         (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(|b| (0x20..=0x7e).contains(b))

@@ -1,4 +1,4 @@
-//! The REST door of the event service (sequencer API specification, sections 1 and 3).
+//! The doors of the event service: REST and gRPC (sequencer API specification, sections 1 and 3 to 5).
 //!
 //! Handlers are thin: shape, right, work, answer. Rules about events live in `ves`, rules about order in the
 //! service; here are the routes, who may call them, the limits, and the one form of every error.
@@ -21,6 +21,7 @@ mod dashboard;
 mod error;
 mod events;
 mod frame;
+mod grpc;
 mod health;
 mod ingest;
 mod keys;

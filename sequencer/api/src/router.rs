@@ -16,10 +16,11 @@ use crate::budget::Budget;
 use crate::config::ApiConfig;
 use crate::error::ApiError;
 use crate::frame::{frame, in_time};
+use crate::grpc::GrpcMetrics;
 use crate::metrics::HttpMetrics;
 use crate::rate::Rates;
 use crate::token::Tokens;
-use crate::{audit::Audit, openapi::document, routes};
+use crate::{audit::Audit, grpc, openapi::document, routes};
 
 /// What every handler may use. Cheap to clone.
 #[derive(Clone)]
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     /// The document, written once.
     pub openapi: String,
     pub started: Instant,
+    pub grpc: GrpcMetrics,
     pub rates: Rates,
     /// Registrations, which have no credential to count by.
     pub registrations: Rates,
@@ -79,12 +81,13 @@ pub fn doors(sequencer: Sequencer, config: ApiConfig) -> Doors {
         audit: Audit::default(),
         openapi,
         started: Instant::now(),
+        grpc: GrpcMetrics::default(),
         budget: Budget::new(config.bytes_in_flight_max),
         browsers_may_call: cors.is_some(),
         minting: tokio::sync::Mutex::default(),
         config,
     }));
-    let grpc = Router::new();
+    let grpc = grpc::routes(&app);
     let router = routes
         .router
         .fallback(|| async { ApiError::new(ErrorCode::ResourceNotFound, "no such route") })

@@ -201,6 +201,11 @@ impl Engine {
         state.place_of(event_id, &ColdFacts::default()).filter(|place| place.0 <= state.durable())
     }
 
+    /// Numbers of the recent, durable events of an entity, ascending: those that the index may lack.
+    pub fn events_of(&self, stream: &StreamKey, entity: &EntityKey) -> Vec<SequenceNumber> {
+        self.streams.get(stream).map_or_else(Vec::new, |state| state.events_of(entity))
+    }
+
     /// Entries in memory over all streams; bounded by the owner, who flushes and forgets.
     pub fn recent_len(&self) -> usize {
         self.streams.values().map(Stream::recent_len).sum()

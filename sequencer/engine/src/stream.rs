@@ -22,6 +22,16 @@ struct Recent {
     event_id: EventId,
     command_id: Option<CommandId>,
     entity: EntityKey,
+    /// Number of the entity's event before this one; of no meaning where that is forgotten, or there is none.
+    previous: u64,
+}
+
+/// The recent events of an entity.
+#[derive(Debug, Clone, Copy)]
+struct EntityTail {
+    count: u64,
+    /// Number of the last; the others follow by [`Recent::previous`].
+    last: u64,
 }
 
 /// When a run of events was given its numbers; it ends where the next mark begins.
@@ -46,8 +56,8 @@ pub(crate) struct Stream {
     recent: VecDeque<Recent>,
     events: IndexMap<EventId, u64>,
     commands: IndexMap<CommandId, u64>,
-    /// Events per entity among the recent ones.
-    increments: IndexMap<EntityKey, u64>,
+    /// Recent events by entity.
+    entities: IndexMap<EntityKey, EntityTail>,
     /// Head that recovery still has to reach through [`Stream::remember`].
     refill_to: u64,
     pub(crate) committed_end: u64,
@@ -126,7 +136,7 @@ impl Stream {
     /// Events of `entity` so far: those the facts count, and those since.
     pub fn version_of(&self, entity: &EntityKey, cold: &ColdFacts) -> u64 {
         let counted = cold.versions.get(entity).copied().unwrap_or(0);
-        let recent = self.increments.get(entity).copied().unwrap_or(0);
+        let recent = self.entities.get(entity).map_or(0, |tail| tail.count);
         // Between a run's publication and `forget_through` both know the events in between; count them once.
         let overlap = usize::try_from(cold.through.0 - self.forgotten).unwrap_or(usize::MAX);
         let twice = match recent {
@@ -134,6 +144,21 @@ impl Stream {
             _ => self.recent.iter().take(overlap).filter(|e| e.entity == *entity).count() as u64,
         };
         counted + recent - twice
+    }
+
+    /// Numbers of the durable recent events of `entity`, ascending; one step for each.
+    pub fn events_of(&self, entity: &EntityKey) -> Vec<SequenceNumber> {
+        let Some(tail) = self.entities.get(entity) else { return Vec::new() };
+        let mut events = Vec::with_capacity(usize::try_from(tail.count).unwrap_or(0));
+        let mut number = tail.last;
+        for _ in 0..tail.count {
+            let entry = &self.recent[(number - self.forgotten - 1) as usize];
+            events.push(SequenceNumber(number));
+            number = entry.previous;
+        }
+        events.retain(|number| number.0 <= self.durable);
+        events.reverse();
+        events
     }
 
     /// Gives the next number.
@@ -151,8 +176,10 @@ impl Stream {
             let before = self.commands.insert(command, n);
             assert!(before.is_none(), "command {command} is in use already");
         }
-        *self.increments.entry(entity).or_insert(0) += 1;
-        self.recent.push_back(Recent { event_id, command_id, entity });
+        let tail = self.entities.entry(entity).or_insert(EntityTail { count: 0, last: 0 });
+        let previous = tail.last;
+        *tail = EntityTail { count: tail.count + 1, last: n };
+        self.recent.push_back(Recent { event_id, command_id, entity, previous });
         SequenceNumber(n)
     }
 
@@ -178,6 +205,10 @@ impl Stream {
         while self.given > self.durable {
             let entry = self.recent.pop_back().expect("recent entries reach the last number given");
             self.drop_ids(&entry);
+            // The newest goes, so the one before is the last again.
+            if let Some(tail) = self.entities.get_mut(&entry.entity) {
+                tail.last = entry.previous;
+            }
             self.given -= 1;
         }
         while self.ages.back().is_some_and(|mark| mark.first > self.durable) {
@@ -196,7 +227,7 @@ impl Stream {
         self.recent.shrink_to(2 * self.recent.len());
         self.events.shrink_to(2 * self.events.len());
         self.commands.shrink_to(2 * self.commands.len());
-        self.increments.shrink_to(2 * self.increments.len());
+        self.entities.shrink_to(2 * self.entities.len());
     }
 
     fn drop_ids(&mut self, entry: &Recent) {
@@ -204,10 +235,10 @@ impl Stream {
         if let Some(command) = &entry.command_id {
             self.commands.swap_remove(command);
         }
-        if let Entry::Occupied(mut count) = self.increments.entry(entry.entity) {
-            match count.get_mut() {
-                1 => _ = count.swap_remove(),
-                n => *n -= 1,
+        if let Entry::Occupied(mut tail) = self.entities.entry(entry.entity) {
+            match tail.get().count {
+                1 => _ = tail.swap_remove(),
+                _ => tail.get_mut().count -= 1,
             }
         }
     }

@@ -127,7 +127,7 @@ impl Store {
         println!("{label:44} {:>12.2} {:>12.2} {:>12.1}", us(cpu), us(wall), ms(longest));
     }
 
-    /// Event, command and entity of every event, flushed and merged as the service does it.
+    /// Event, command, entity and history of every event, flushed and merged as the service does it.
     fn fill_index(&mut self) -> IdIndex {
         let index = IdIndex::open(self.log.reader()).expect("index");
         let (cpu_before, started) = (process_cpu(), Instant::now());
@@ -145,6 +145,8 @@ impl Store {
                     entries.push(entry(IndexKind::Event, id(s, n), n));
                     entries.push(entry(IndexKind::Command, id(s + 100, n), n));
                     entries.push(entry(IndexKind::Entity, id(s + 200, n % 50_000), 1));
+                    let entity = id(s + 200, n % 50_000);
+                    entries.push(IndexEntry::entity_event(stream(s), entity, SequenceNumber(n)));
                 }
                 if first <= last {
                     covered.push((stream(s), SequenceNumber(last)));

@@ -31,7 +31,7 @@ pub use event_log::{
     StreamSummary,
 };
 pub use event_store::{EventStore, Holder, Opening, SqliteStore};
-pub use index::{IdIndex, IndexEntry, IndexKey, IndexKind, IndexSnapshot, RunBuilder, RunStep};
+pub use index::{EntityEvents, IdIndex, IndexEntry, IndexKey, IndexKind, IndexSnapshot, RunBuilder, RunStep};
 pub use memory::{Disk, MemoryDisk, MemoryLog};
 pub use record::{decode_body, encode_body};
 pub use sqlite::{SqliteLog, SqliteReader};

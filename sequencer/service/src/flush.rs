@@ -18,8 +18,8 @@ use crate::turn::{Command, TurnLoop};
 /// Events remembered since the last flush before the next one is planned.
 const FLUSH_EVENTS: usize = 1 << 16;
 
-/// Index work of one event: its id, its entity and, rarely, its command.
-const ENTRIES_PER_EVENT: usize = 2;
+/// Index work of one event: its id, its entity's count and history and, rarely, its command.
+const ENTRIES_PER_EVENT: usize = 3;
 
 type Covered = Vec<(StreamKey, SequenceNumber)>;
 
@@ -60,6 +60,11 @@ impl Flush {
             }
         })?;
         Ok(Self { index, work: Some(work), worker: Some(worker), is_flushing: false, events_since: 0 })
+    }
+
+    /// Events that the engine remembered when it was opened.
+    pub fn with_waiting(self, events: usize) -> Self {
+        Self { events_since: events, ..self }
     }
 
     /// For look-ups beside the writer.
@@ -224,6 +229,7 @@ fn unflushed(engine: &Engine) -> (Vec<IndexEntry>, Covered) {
                 value: recent.sequence.0,
             });
             entries.push(IndexEntry { key: IndexKey::entity(*stream, recent.entity.0), value: 1 });
+            entries.push(IndexEntry::entity_event(*stream, recent.entity.0, recent.sequence));
             entries.extend(recent.command_id.map(|id: CommandId| IndexEntry {
                 key: IndexKey::command(*stream, &id),
                 value: recent.sequence.0,

@@ -18,22 +18,30 @@ mod documents;
 mod error;
 mod flush;
 mod histogram;
+mod history;
 mod ingest;
+mod legacy;
 mod metrics;
 mod proofs;
 mod queue;
 mod registry;
 mod rhythm;
 mod sequencer;
+mod spelling;
 mod startup;
 mod streams;
+mod term;
 mod turn;
 
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
 pub use histogram::{COUNTS, Distribution, Histogram, LATENCY_US, SIZE_BYTES};
+pub use history::EntityHistory;
 pub use ingest::{EventResult, IngestOutcome, Submitted};
+pub use legacy::{
+    Legacy, LegacyEntity, LegacyHead, LegacyOutcome, LegacyProof, LegacyResult, StoredLegacyEvent,
+};
 pub use metrics::{Snapshot, Timings};
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
 pub use sequencer::Sequencer;

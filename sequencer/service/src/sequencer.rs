@@ -13,6 +13,7 @@ use ves::{BatchId, EventId, SequenceNumber, SequencerId, StreamKey, TenantId, Ti
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{CommitFailure, ServiceError};
+use crate::legacy::Gates;
 use crate::metrics::{Metrics, Snapshot, Timings};
 use crate::queue::Queue;
 use crate::registry::Registry;
@@ -47,7 +48,11 @@ pub(crate) struct Shared {
     pub queue_events_max: u32,
     /// Moves after each turn: live readers wait on it.
     pub sequenced: watch::Sender<TimestampMs>,
+    /// Held while an older stream is written.
+    pub legacy: Gates,
     poisoned: AtomicBool,
+    /// True once this writer's time is over, or nearly: live readers end.
+    pub over: watch::Sender<bool>,
     /// Rises with every change of a signing key.
     key_changes: AtomicU64,
 }
@@ -68,7 +73,9 @@ impl Shared {
             room: Arc::new(Semaphore::new(queue_events_max as usize)),
             queue_events_max,
             sequenced: watch::Sender::new(TimestampMs(0)),
+            legacy: Gates::default(),
             poisoned: AtomicBool::new(false),
+            over: watch::Sender::new(false),
             key_changes: AtomicU64::new(0),
         }
     }
@@ -85,6 +92,7 @@ impl Shared {
 
     pub fn poison(&self) {
         self.poisoned.store(true, Ordering::Release);
+        self.over.send_replace(true);
     }
 }
 
@@ -216,6 +224,7 @@ impl Sequencer {
 
     /// Finishes what was submitted, writes the index, closes the log. Later calls answer [`ServiceError::Stopping`].
     pub async fn shutdown(self) {
+        self.dismiss();
         self.inner.queue.close();
         let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let joined = blocking(move || {
@@ -270,7 +279,7 @@ pub(crate) async fn uncancelled<T: Send + 'static, E: From<ServiceError> + Send 
 }
 
 /// Bodies of one page of events.
-const PAGE_BYTES_MAX: usize = 16 << 20;
+pub(crate) const PAGE_BYTES_MAX: usize = 16 << 20;
 
 /// Runs a read that may take milliseconds away from the threads that serve requests.
 pub(crate) async fn blocking<T: Send + 'static>(

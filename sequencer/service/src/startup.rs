@@ -51,6 +51,8 @@ impl Sequencer {
         for summary in reader.streams()? {
             open_stream(reader.as_ref(), &flush, &mut engine, &shared, &summary)?;
         }
+        // What was read back counts: where the index was emptied, it is filled at once, not after another 65,536 events.
+        let waiting = engine.recent_len();
         let signers = match config.signing_threads {
             0 | 1 => None,
             n => Some(
@@ -71,7 +73,7 @@ impl Sequencer {
             clock: clock.clone(),
             signers,
             uncommitted: BTreeMap::new(),
-            flush,
+            flush: flush.with_waiting(waiting),
             poisoned: false,
             has_due: false,
             rhythm: Rhythm::default(),

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use stateset_event_log::{
     ApiKeyRecord, DocumentChange, EventLog, LogError, LogReader, NewEvent, StreamAppend,
 };
-use stateset_sequencer_engine::{AdmitError, Candidate, Decision, Engine};
+use stateset_sequencer_engine::{AdmitError, Candidate, Decision, Engine, EntityKey};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use ves::commitment::Commitment;
 use ves::ed25519::SignerError;
@@ -48,6 +48,12 @@ pub(crate) enum Command {
         stream: StreamKey,
         event_id: EventId,
         reply: Reply<Option<SequenceNumber>, ServiceError>,
+    },
+    /// Events of an entity that the index may not hold yet.
+    RecentOf {
+        stream: StreamKey,
+        entity: EntityKey,
+        reply: Reply<Vec<SequenceNumber>, ServiceError>,
     },
     Run(Box<RunWrite>),
     /// The index worker could not go on.
@@ -238,6 +244,9 @@ impl TurnLoop {
             }
             Command::Find { stream, event_id, reply } => {
                 drop(reply.send(Ok(self.engine.find(&stream, &event_id))))
+            }
+            Command::RecentOf { stream, entity, reply } => {
+                drop(reply.send(Ok(self.engine.events_of(&stream, &entity))))
             }
             Command::Run(write) => self.write_run(write),
             Command::RunFailed { write, is_flush } => self.run_failed(write, is_flush),

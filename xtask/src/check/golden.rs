@@ -10,6 +10,7 @@ use crate::doc_commands::STATESET_HELP;
 const GOLDEN: &[(&str, &str)] = &[
     ("testing/vectors/ves_core.json", "protocol/ves"),
     ("sequencer/log/migrations", "sequencer/log/src"),
+    ("protocol/wire/proto/stateset", "protocol/wire/src"),
     (STATESET_HELP, "apps/stateset"),
     ("sequencer/api/openapi.json", "sequencer/api/src"),
 ];

@@ -230,6 +230,11 @@ impl Pair {
             let tail = (1..).zip(&naive.events[..naive.durable]).skip(naive.forgotten);
             let expected: Vec<_> = tail.map(|(n, e)| (n, id(e.id), e.command.map(command))).collect();
             prop_assert_eq!(recent, expected);
+            for about in 0..3 {
+                let tail = (1..).zip(&naive.events[..naive.durable]).skip(naive.forgotten);
+                let expected: Vec<_> = tail.filter(|(_, e)| e.about == about).map(|(n, _)| seq(n)).collect();
+                prop_assert_eq!(self.engine.events_of(&key, &entity(about)), expected);
+            }
         }
         // The policy of these tests closes a batch at 8 events or 6.4 s after NOW.
         let due = |at| self.engine.commit_due(at).into_iter().map(|(key, r)| (key, r.start().0, r.end().0));

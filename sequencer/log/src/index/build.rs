@@ -71,14 +71,14 @@ impl RunBuilder {
         entries: Vec<(SearchKey, u64)>,
         covered: Vec<(StreamKey, SequenceNumber, u32)>,
     ) -> Self {
-        let keys = entries.len() as u64;
+        let keys = entries.iter().filter(|(key, _)| key.is_asked_for()).count() as u64;
         let source = Source::Entries(entries.into_iter());
         Self::new(shared, Job::Flush, run, 0, source, keys, covered, Vec::new())
     }
 
     pub(super) fn merge(shared: Arc<Shared>, run: u64, runs: &[Arc<Run>]) -> Self {
         let tier = runs.iter().map(|run| run.info.tier).max().unwrap_or(0) + 1;
-        let keys = runs.iter().map(|run| run.info.entries).sum();
+        let keys = runs.iter().map(|run| run.filter.keys_max()).sum();
         let replaces = runs.iter().map(|run| run.info.run).collect();
         let source = Source::Runs(Merge::new(runs));
         Self::new(shared, Job::Merge, run, tier, source, keys, Vec::new(), replaces)
@@ -215,7 +215,9 @@ impl RunBuilder {
                 content.reserve_exact(super::page::PAGE_RESERVE);
                 self.fences.push(key);
             }
-            self.filter.insert(&key);
+            if key.is_asked_for() {
+                self.filter.insert(&key);
+            }
             self.info.entries += 1;
             write_entry(&mut content, &key, value);
         }

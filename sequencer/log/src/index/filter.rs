@@ -21,6 +21,11 @@ impl Filter {
         Self { blocks: vec![[0; BLOCK_WORDS]; blocks as usize] }
     }
 
+    /// As many keys as it has bits for.
+    pub fn keys_max(&self) -> u64 {
+        self.len_bytes() as u64 * 8 / BITS_PER_KEY
+    }
+
     pub fn insert(&mut self, key: &SearchKey) {
         let (block, mut bits) = self.place(key);
         let block = &mut self.blocks[block];

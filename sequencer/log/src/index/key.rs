@@ -1,6 +1,6 @@
 //! Keys of the derived index.
 
-use ves::{CommandId, EventId, StreamKey};
+use ves::{CommandId, EventId, SequenceNumber, StreamKey};
 
 /// What a key names, and so what its value means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,6 +11,9 @@ pub enum IndexKind {
     Command = 2,
     /// An entity; the value is how many events of it there are. Values of one entity add up.
     Entity = 3,
+    /// One event of an entity: the first half of the entity's id, then the sequence number, so that a run lists an
+    /// entity's events in order. The value is the other half: two entities that share the first stay apart.
+    EntityEvent = 4,
 }
 
 /// A key: unique in its stream and kind.
@@ -32,6 +35,42 @@ impl IndexKey {
     pub fn entity(stream: StreamKey, id: [u8; 16]) -> Self {
         Self { stream, kind: IndexKind::Entity, id }
     }
+}
+
+impl IndexEntry {
+    /// One event of the entity that `id` stands for.
+    pub fn entity_event(stream: StreamKey, id: [u8; 16], sequence: SequenceNumber) -> Self {
+        let (first, owner) = halves(id);
+        let id = u128::from(first) << 64 | u128::from(sequence.0);
+        let key = IndexKey { stream, kind: IndexKind::EntityEvent, id: id.to_be_bytes() };
+        Self { key, value: owner }
+    }
+}
+
+/// Where the events of an entity lie in a run.
+pub(super) struct EntityRange {
+    pub first: SearchKey,
+    /// The least key after them.
+    pub end: SearchKey,
+    /// Value of the entries that are the entity's.
+    pub owner: u64,
+}
+
+impl EntityRange {
+    pub fn of(stream: u32, id: [u8; 16]) -> Self {
+        let (first, owner) = halves(id);
+        let key = |id| SearchKey { id, ..SearchKey::new(stream, IndexKind::EntityEvent, [0; 16]) };
+        let end = match first.checked_add(1) {
+            Some(next) => key(u128::from(next) << 64),
+            None => SearchKey { group: key(0).group + 1, id: 0 },
+        };
+        Self { first: key(u128::from(first) << 64), end, owner }
+    }
+}
+
+fn halves(id: [u8; 16]) -> (u64, u64) {
+    let id = u128::from_be_bytes(id);
+    ((id >> 64) as u64, id as u64)
 }
 
 /// A key and what it adds.
@@ -58,6 +97,11 @@ impl SearchKey {
 
     pub fn is_entity(&self) -> bool {
         self.group as u8 == IndexKind::Entity as u8
+    }
+
+    /// Whether anyone asks for exactly this key: only those are in filters.
+    pub fn is_asked_for(&self) -> bool {
+        self.group as u8 != IndexKind::EntityEvent as u8
     }
 
     /// Stream number 4, kind 1, id 16, big-endian: bytes order as keys do.

@@ -1,4 +1,4 @@
-//! The index derived from the log: event ids, command ids and entity versions, in sorted runs (decision 33).
+//! The index derived from the log: event ids, command ids, entity versions and histories, in sorted runs (decision 33).
 //!
 //! New ids are kept in memory by the engine and flushed here in large sorted runs; runs of one tier are merged into
 //! one of the next. Both happen in small steps between turns, so that no event waits for them, and both are published
@@ -9,6 +9,7 @@
 
 mod build;
 mod filter;
+mod history;
 mod key;
 mod page;
 mod run;
@@ -27,6 +28,7 @@ use crate::error::LogError;
 use crate::event_log::LogReader;
 
 pub use build::{RunBuilder, RunStep};
+pub use history::EntityEvents;
 pub use key::{IndexEntry, IndexKey, IndexKind};
 
 /// As many runs of one tier are merged into one of the next.
@@ -302,5 +304,7 @@ impl Shared {
     }
 }
 
+#[cfg(test)]
+mod history_tests;
 #[cfg(test)]
 mod tests;

@@ -48,6 +48,10 @@ impl<'a> Entries<'a> {
     pub fn get(&self, index: usize) -> Option<(SearchKey, u64)> {
         self.0.get(index).map(split)
     }
+    /// How many entries are less than `key`.
+    pub fn partition_below(&self, key: &SearchKey) -> usize {
+        self.0.partition_point(|entry| split(entry).0 < *key)
+    }
     pub fn find(&self, key: &SearchKey) -> Option<u64> {
         let at = self.0.binary_search_by(|entry| split(entry).0.cmp(key)).ok()?;
         self.get(at).map(|(_, value)| value)

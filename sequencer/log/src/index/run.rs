@@ -22,6 +22,31 @@ pub(super) enum Found {
     Replaced,
 }
 
+/// Why an answer was not finished.
+pub(super) enum Interrupted {
+    /// A page of this run is gone: the run was replaced while it was asked.
+    Replaced(u64),
+    Log(LogError),
+}
+
+impl From<LogError> for Interrupted {
+    fn from(error: LogError) -> Self {
+        Self::Log(error)
+    }
+}
+
+/// A data page that was read and checked.
+pub(super) struct DataPage {
+    bytes: Vec<u8>,
+    content: usize,
+}
+
+impl DataPage {
+    pub fn entries(&self) -> Entries<'_> {
+        Entries::of(&self.bytes[..self.content]).expect("whole entries, checked when the page was read")
+    }
+}
+
 impl Run {
     /// Reads fences and filter.
     pub fn open(reader: &dyn LogReader, info: RunInfo) -> Result<Self, LogError> {
@@ -60,12 +85,21 @@ impl Run {
         let Some(number) = self.fences.partition_point(|fence| fence <= key).checked_sub(1) else {
             return Ok(Found::Nothing);
         };
-        let (run, number) = (self.info.run, number as u32);
-        let Some(bytes) = reader.run_page(run, number)? else { return Ok(Found::Replaced) };
+        match self.data_page(reader, number as u32) {
+            Ok(page) => Ok(page.entries().find(key).map_or(Found::Nothing, Found::Value)),
+            Err(Interrupted::Replaced(_)) => Ok(Found::Replaced),
+            Err(Interrupted::Log(error)) => Err(error),
+        }
+    }
+
+    pub fn data_page(&self, reader: &dyn LogReader, number: u32) -> Result<DataPage, Interrupted> {
+        let run = self.info.run;
+        let bytes = reader.run_page(run, number)?.ok_or(Interrupted::Replaced(run))?;
         let content = page::open(run, number, &bytes)?;
-        let entries =
-            Entries::of(content).ok_or_else(|| page::damaged(run, number, "its length is wrong"))?;
-        Ok(entries.find(key).map_or(Found::Nothing, Found::Value))
+        let content = Entries::of(content)
+            .map(|_| content.len())
+            .ok_or_else(|| page::damaged(run, number, "its length is wrong"))?;
+        Ok(DataPage { bytes, content })
     }
 }
 

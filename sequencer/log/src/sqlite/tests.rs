@@ -298,3 +298,31 @@ fn events_are_found_however_their_extents_were_written() {
         }
     }
 }
+
+/// Stores of before version 4 hold runs without histories: they are read again from the events.
+#[test]
+fn an_index_without_histories_is_emptied_when_the_store_is_opened() {
+    let (_folder, path) = folder();
+    let mut log = SqliteLog::open(&path).expect("open");
+    log.append(&[part(1, 1, 3)]).expect("append");
+    let index = IdIndex::open(log.reader()).expect("index");
+    let key = IndexKey { stream: stream(1), kind: IndexKind::Event, id: [1; 16] };
+    let covered = [(stream(1), SequenceNumber(3))];
+    let entries = [IndexEntry { key, value: 1 }];
+    let mut builder = index.plan_flush(&entries, &covered).expect("plan").expect("free");
+    while builder.step(&mut log).expect("step") == RunStep::More {}
+    let run = builder.run();
+    drop((index, builder));
+    log.connection.execute("DELETE FROM schema_migrations WHERE version >= 4", []).expect("an older store");
+    drop(log);
+
+    let mut log = SqliteLog::open(&path).expect("open");
+    let reader = log.reader();
+    assert_eq!((reader.runs().expect("runs"), reader.covered().expect("covered")), (vec![], vec![]));
+    assert!(reader.next_run().expect("next") > run, "the old pages are not taken for a new run's");
+    for _ in 0..3 {
+        log.maintenance().expect("maintenance");
+    }
+    assert_eq!(reader.run_page(run, 0).expect("page"), None);
+    assert_eq!(reader.read(&stream(1), SequenceNumber(1), 10, usize::MAX).expect("events").len(), 3);
+}

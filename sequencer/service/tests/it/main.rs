@@ -1,5 +1,7 @@
 //! The service over a real SQLite log: what callers were promised, and what survives a restart.
 
 mod commitments;
+mod history;
 mod ingest;
+mod legacy;
 mod world;
