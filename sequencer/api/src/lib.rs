@@ -20,6 +20,7 @@ mod events;
 mod frame;
 mod ingest;
 mod keys;
+mod legacy;
 mod metrics;
 mod opening;
 mod operations;

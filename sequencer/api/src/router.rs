@@ -20,7 +20,7 @@ use crate::error::ApiError;
 use crate::frame::{frame, in_time};
 use crate::metrics::HttpMetrics;
 use crate::rate::Rates;
-use crate::{access, commitments, events, ingest, keys, metrics, operations, proofs};
+use crate::{access, commitments, events, ingest, keys, legacy, metrics, operations, proofs};
 
 /// Smallest answer worth compressing, in bytes.
 const COMPRESS_BYTES_MIN: u16 = 1024;
@@ -76,7 +76,8 @@ pub fn doors(sequencer: Sequencer, config: ApiConfig) -> Doors {
     let grpc = Router::new();
     let router = write_routes()
         .merge(read_routes())
-        .merge(large_routes().layer(
+        .merge(legacy::routes())
+        .merge(large_routes().merge(legacy::large_routes()).layer(
             CompressionLayer::new().gzip(true).compress_when(SizeAbove::new(COMPRESS_BYTES_MIN.into())),
         ))
         .fallback(|| async { ApiError::new(ErrorCode::ResourceNotFound, "no such route") })

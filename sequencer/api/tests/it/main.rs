@@ -4,6 +4,7 @@ mod access;
 mod bodies;
 mod form;
 mod keys;
+mod legacy;
 mod reads;
 mod rejections;
 mod serving;

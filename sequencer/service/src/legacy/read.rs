@@ -11,13 +11,15 @@ use super::stored::{
 };
 use super::{Legacy, LegacyEntity, LegacyHead, LegacyProof, StoredLegacyEvent};
 use crate::error::{ProofFailure, ServiceError};
-use crate::sequencer::{PAGE_BYTES_MAX, blocking};
+use crate::sequencer::blocking;
 
+/// Text of events after which a read ends, though more were asked for.
+const PAGE_BYTES_MAX: usize = 4 << 20;
 /// Documents read at once. Their sizes are not known before, so this many of the largest payload may come.
-const READ_DOCUMENTS: usize = 32;
+const READ_DOCUMENTS: usize = 16;
 
 impl Legacy<'_> {
-    /// Events from `from` (0 means 1) in order, at most `limit` and about 16 MiB of text, at least one if there is one.
+    /// Events from `from` (0 means 1) in order, at most `limit` and about 4 MiB of text, at least one if there is one.
     pub async fn events(
         &self,
         stream: &StreamKey,
@@ -55,7 +57,7 @@ impl Legacy<'_> {
         .await
     }
 
-    /// Events of one entity from version `from_version` (0 means 1) on, at most `limit` and about 16 MiB of text.
+    /// Events of one entity from version `from_version` (0 means 1) on, at most `limit` and about 4 MiB of text.
     pub async fn entity(
         &self,
         stream: &StreamKey,
