@@ -5,6 +5,7 @@ mod bodies;
 mod form;
 mod keys;
 mod legacy;
+mod published_clients;
 mod reads;
 mod rejections;
 mod serving;
