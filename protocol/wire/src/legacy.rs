@@ -6,6 +6,7 @@ mod ingest;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
+use ves::json::write_string;
 use ves::legacy::{LegacyCommitment, LegacyEvent};
 use ves::{BatchId, Commitment, Digest, SequenceNumber, StoreId, TenantId, TimestampMs};
 
@@ -76,6 +77,57 @@ impl From<&Commitment> for LegacyCommitmentBody {
 pub struct LegacyCommitmentList {
     pub commitments: Vec<LegacyCommitmentBody>,
     pub count: usize,
+    pub head_sequence: SequenceNumber,
+    /// Whether more batches follow.
+    pub has_more: bool,
+    /// What to ask for next as `from`.
+    pub next_sequence: SequenceNumber,
+}
+
+/// Writes the answer of `GET /api/v1/entities/{entity_type}/{entity_id}`: consecutive events of one entity.
+pub struct EntityPageWriter {
+    out: String,
+    count: u64,
+}
+
+impl EntityPageWriter {
+    /// A page of this entity, about to hold events of this many bytes of JSON.
+    pub fn new(entity_type: &str, entity_id: &str, bytes_expected: usize) -> Self {
+        let mut out = String::with_capacity(bytes_expected + 1024);
+        out.push_str("{\"entity_type\":");
+        write_string(&mut out, entity_type);
+        out.push_str(",\"entity_id\":");
+        write_string(&mut out, entity_id);
+        out.push_str(",\"events\":[");
+        Self { out, count: 0 }
+    }
+
+    /// Appends the next event, in the form that `write` gives it.
+    pub fn push(&mut self, write: impl FnOnce(&mut String)) {
+        if self.count > 0 {
+            self.out.push(',');
+        }
+        self.count += 1;
+        write(&mut self.out);
+    }
+
+    /// Bytes of JSON written so far.
+    pub fn bytes(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Closes the page: `from` events of the entity stand before it, `total` there are.
+    pub fn finish(mut self, from: u64, total: u64, head: SequenceNumber) -> String {
+        let next = from.saturating_add(self.count);
+        // Writing to a String cannot fail.
+        let _ = write!(
+            self.out,
+            "],\"count\":{},\"total\":{total},\"has_more\":{},\"next_from\":{next},\"head_sequence\":{head}}}",
+            self.count,
+            next < total,
+        );
+        self.out
+    }
 }
 
 /// Answer of `GET /api/v1/proofs/{sequence_number}`.

@@ -49,10 +49,6 @@ impl ApiError {
     pub fn code(&self) -> ErrorCode {
         self.0.code
     }
-    #[cfg(test)]
-    pub fn retry_after_s(&self) -> Option<u32> {
-        self.0.retry_after
-    }
 
     pub fn message(&self) -> &str {
         &self.0.message

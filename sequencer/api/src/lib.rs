@@ -25,6 +25,7 @@ mod grpc;
 mod health;
 mod ingest;
 mod keys;
+mod legacy;
 mod metrics;
 mod openapi;
 mod opening;

@@ -2,6 +2,7 @@
 
 mod agents;
 mod events;
+mod legacy;
 mod operations;
 mod proofs;
 
@@ -23,6 +24,7 @@ pub(crate) fn all() -> Routes {
         .merge(events::routes())
         .merge(proofs::routes())
         .merge(agents::routes())
+        .merge(legacy::routes())
         .merge(operations::routes())
 }
 

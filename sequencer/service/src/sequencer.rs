@@ -279,7 +279,7 @@ pub(crate) async fn uncancelled<T: Send + 'static, E: From<ServiceError> + Send 
 }
 
 /// Bodies of one page of events.
-pub(crate) const PAGE_BYTES_MAX: usize = 16 << 20;
+const PAGE_BYTES_MAX: usize = 16 << 20;
 
 /// Runs a read that may take milliseconds away from the threads that serve requests.
 pub(crate) async fn blocking<T: Send + 'static>(

@@ -128,7 +128,7 @@ async fn batch_of(
 ) -> Result<(StreamKey, v1::BatchCommitment), ApiError> {
     caller.require_right(Permission::Read)?;
     let batch_id: BatchId = id("batch_id", batch_id)?;
-    let found = app.sequencer.legacy().commitment(&batch_id).await?;
+    let found = app.sequencer.legacy().commitment(caller.sees(), &batch_id).await?;
     let found = found.filter(|batch| caller.require(Permission::Read, &batch.stream).is_ok());
     let found = found.ok_or_else(|| {
         ApiError::new(ErrorCode::BatchNotFound, "no such batch was committed").about(batch_id)

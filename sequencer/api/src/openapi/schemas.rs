@@ -115,6 +115,162 @@ fn envelope() -> Schemas {
     schemas
 }
 
+/// The request of `POST /api/v1/events/ingest`.
+pub(crate) fn legacy_ingest_request() -> Schemas {
+    let mut schemas = legacy_envelope();
+    schemas.insert(
+        "LegacyIngestRequest".to_owned(),
+        json!({
+            "type": "object",
+            "required": ["agent_id", "events"],
+            "properties": {
+                "agent_id": reference_to("AgentId"),
+                "events": {
+                    "type": "array", "items": reference_to("LegacyEnvelope"),
+                    "description": "All of one tenant and store; each is accepted or refused alone",
+                },
+            },
+        }),
+    );
+    schemas
+}
+
+/// A page of the older routes.
+pub(crate) fn pulled_page() -> Schemas {
+    let mut schemas = pulled_entry();
+    collect::<SequenceNumber>(&mut schemas);
+    schemas.insert(
+        "PulledPage".to_owned(),
+        json!({
+            "type": "object",
+            "required": ["events", "count", "head_sequence", "has_more", "next_sequence"],
+            "properties": {
+                "events": {"type": "array", "items": reference_to("PulledEntry")},
+                "count": {"type": "integer", "minimum": 0},
+                "head_sequence": reference_to("SequenceNumber"),
+                "has_more": {"type": "boolean", "description": "Whether the stream goes on after this page"},
+                "next_sequence": {"type": "integer", "minimum": 1, "description": "What to ask for next as from"},
+            },
+        }),
+    );
+    schemas
+}
+
+/// A page of one entity's events.
+pub(crate) fn entity_page() -> Schemas {
+    let mut schemas = pulled_entry();
+    collect::<SequenceNumber>(&mut schemas);
+    let count = |what: &str| json!({"type": "integer", "minimum": 0, "description": what});
+    schemas.insert(
+        "EntityPage".to_owned(),
+        json!({
+            "type": "object",
+            "required": [
+                "entity_type", "entity_id", "events", "count", "total", "has_more", "next_from", "head_sequence",
+            ],
+            "properties": {
+                "entity_type": {"type": "string"},
+                "entity_id": {"type": "string"},
+                "events": {"type": "array", "items": reference_to("PulledEntry")},
+                "count": count("Events of this page"),
+                "total": count("Events of the entity"),
+                "has_more": {"type": "boolean"},
+                "next_from": count("What to ask for next as from"),
+                "head_sequence": reference_to("SequenceNumber"),
+            },
+        }),
+    );
+    schemas
+}
+
+/// One event as the older routes show it: a signed one in the published form, a sealed one whole, or an older one.
+fn pulled_entry() -> Schemas {
+    let mut schemas = legacy_envelope();
+    schemas.extend(envelope());
+    collect::<Rfc3339>(&mut schemas);
+    schemas.insert(
+        "PulledEnvelope".to_owned(),
+        json!({
+            "type": "object",
+            "required": [
+                "event_id", "entity_type", "entity_id", "event_type", "payload", "payload_plain_hash",
+                "agent_signature", "source_agent_id", "agent_key_id", "created_at", "sequence_number",
+            ],
+            "properties": {
+                "event_id": reference_to("EventId"),
+                "entity_type": {"type": "string"},
+                "entity_id": {"type": "string"},
+                "event_type": {"type": "string"},
+                "payload": {"description": "Any JSON"},
+                "payload_plain_hash": {"type": "string"},
+                "agent_signature": {"type": "string"},
+                "source_agent_id": reference_to("AgentId"),
+                "agent_key_id": {"type": "integer", "minimum": 0},
+                "created_at": {"type": "string", "description": "The text that was signed"},
+                "sequence_number": {"type": "integer", "minimum": 1},
+                "command_id": reference_to("CommandId"),
+                "base_version": {"type": "integer", "minimum": 0},
+                "kernel": {"description": "An extra member of a published client"},
+            },
+        }),
+    );
+    schemas.insert(
+        "PulledEntry".to_owned(),
+        json!({
+            "type": "object",
+            "required": ["envelope", "sequenced_at"],
+            "properties": {
+                "envelope": {"anyOf": [
+                    reference_to("PulledEnvelope"), reference_to("LegacyEnvelope"), reference_to("EventEnvelope"),
+                ]},
+                "sequenced_at": reference_to("Rfc3339"),
+            },
+        }),
+    );
+    schemas
+}
+
+/// An event of the older stream (section 2.3).
+fn legacy_envelope() -> Schemas {
+    let mut schemas = Schemas::new();
+    collect::<EventId>(&mut schemas);
+    collect::<TenantId>(&mut schemas);
+    collect::<StoreId>(&mut schemas);
+    collect::<AgentId>(&mut schemas);
+    collect::<CommandId>(&mut schemas);
+    schemas.insert(
+        "LegacyEnvelope".to_owned(),
+        json!({
+            "type": "object",
+            "required": [
+                "event_id", "tenant_id", "store_id", "entity_type", "entity_id", "event_type", "payload",
+                "payload_hash", "created_at", "source_agent",
+            ],
+            "properties": {
+                "envelope_version": {"type": "integer", "const": 1},
+                "event_id": reference_to("EventId"),
+                "command_id": {"type": ["string", "null"], "format": "uuid"},
+                "tenant_id": reference_to("TenantId"),
+                "store_id": reference_to("StoreId"),
+                "entity_type": {"type": "string", "minLength": 1, "maxLength": 128},
+                "entity_id": {"type": "string", "minLength": 1, "maxLength": 512},
+                "event_type": {"type": "string", "minLength": 1, "maxLength": 256},
+                "payload": {"description": "Any JSON"},
+                "payload_hash": {"type": "string", "pattern": "^(0x)?[0-9a-fA-F]{64}$"},
+                "base_version": nullable("integer", "The entity's version that the event was made on"),
+                "created_at": {"type": "string", "description": "RFC 3339"},
+                "source_agent": reference_to("AgentId"),
+                "signature": {
+                    "type": ["array", "null"], "items": {"type": "integer", "minimum": 0, "maximum": 255},
+                    "description": "Kept, not checked",
+                },
+                "sequence_number": nullable("integer", "Given by the sequencer"),
+            },
+        }),
+    );
+    schemas
+}
+
 fn nullable(kind: &str, description: &str) -> Value {
     json!({"type": [kind, "null"], "description": description})
 }

@@ -18,6 +18,8 @@ struct Walk {
     batch: String,
     event: String,
     key_prefix: String,
+    /// Type and id of the entity that the events are about.
+    entity: (String, String),
     /// Texts that only the first tenant's readers may see.
     secrets: Vec<String>,
 }
@@ -41,7 +43,8 @@ async fn walk() -> Walk {
         ves::hex::encode(&agent.public_key()),
         events[0].entity_id.to_string(),
     ];
-    Walk { batch: batch_id, event, key_prefix, secrets, world, agent, stream }
+    let entity = (events[0].entity_type.to_string(), events[0].entity_id.to_string());
+    Walk { batch: batch_id, event, key_prefix, entity, secrets, world, agent, stream }
 }
 
 impl Walk {
@@ -59,6 +62,9 @@ impl Walk {
             "limit" => "10".to_owned(),
             "offset" => "0".to_owned(),
             "anchored" => "false".to_owned(),
+            "stream" => "auto".to_owned(),
+            "entity_type" => self.entity.0.clone(),
+            "entity_id" => self.entity.1.clone(),
             other => panic!("the walk has no value for the parameter {other}: give it one"),
         }
     }
@@ -73,7 +79,16 @@ impl Walk {
                 let event = plain_event(&self.agent, &self.stream, 77);
                 return write_request(self.agent.agent_id, &[event]);
             }
-            "createVesCommitment" => range,
+            "createVesCommitment" | "createCommitment" => range,
+            "ingestEvents" => json!({"agent_id": self.agent.agent_id, "events": [{
+                "envelope_version": 1, "event_id": tenant, "tenant_id": tenant, "store_id": store,
+                "entity_type": "order", "entity_id": "ORD", "event_type": "order.changed", "payload": {},
+                "payload_hash": ves::legacy::payload_hash("{}"), "created_at": "2026-01-02T03:04:05Z",
+                "source_agent": self.agent.agent_id,
+            }]}),
+            "verifyProof" => {
+                json!({"leaf_hash": zero, "events_root": zero, "proof_path": [], "leaf_index": 0})
+            }
             "verifyVesProof" => {
                 json!({"leaf_hash": zero, "merkle_root": zero, "proof_path": [], "leaf_index": 0})
             }

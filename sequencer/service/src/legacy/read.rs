@@ -3,7 +3,7 @@
 use stateset_event_log::{Document, LogReader, Table};
 use ves::legacy::{LegacyCommitment, tiles};
 use ves::tiles::TileSource;
-use ves::{BatchId, Digest, EventId, SequenceNumber, StreamKey, TileId};
+use ves::{BatchId, Digest, EventId, SequenceNumber, StreamKey, TenantId, TileId};
 
 use super::stored::{
     CommitmentText, EntityText, HeadText, PlaceText, batch_key, entity_events_key, entity_key, id_key,
@@ -11,13 +11,15 @@ use super::stored::{
 };
 use super::{Legacy, LegacyEntity, LegacyHead, LegacyProof, StoredLegacyEvent};
 use crate::error::{ProofFailure, ServiceError};
-use crate::sequencer::{PAGE_BYTES_MAX, blocking};
+use crate::sequencer::blocking;
 
+/// Text of events after which a read ends, though more were asked for.
+const PAGE_BYTES_MAX: usize = 4 << 20;
 /// Documents read at once. Their sizes are not known before, so this many of the largest payload may come.
-const READ_DOCUMENTS: usize = 32;
+const READ_DOCUMENTS: usize = 16;
 
 impl Legacy<'_> {
-    /// Events from `from` (0 means 1) in order, at most `limit` and about 16 MiB of text, at least one if there is one.
+    /// Events from `from` (0 means 1) in order, at most `limit` and about 4 MiB of text, at least one if there is one.
     pub async fn events(
         &self,
         stream: &StreamKey,
@@ -55,7 +57,7 @@ impl Legacy<'_> {
         .await
     }
 
-    /// Events of one entity from version `from_version` (0 means 1) on, at most `limit` and about 16 MiB of text.
+    /// Events of one entity from version `from_version` (0 means 1) on, at most `limit` and about 4 MiB of text.
     pub async fn entity(
         &self,
         stream: &StreamKey,
@@ -105,10 +107,15 @@ impl Legacy<'_> {
         blocking(move || batches_from(reader.as_ref(), &stream, from, limit)).await
     }
 
-    /// The batch of that id. Whose it is, it says itself.
-    pub async fn commitment(&self, batch: &BatchId) -> Result<Option<LegacyCommitment>, ServiceError> {
+    /// The batch of that id, if it is of `tenant`; `None` asks in every tenant.
+    pub async fn commitment(
+        &self,
+        tenant: Option<&TenantId>,
+        batch: &BatchId,
+    ) -> Result<Option<LegacyCommitment>, ServiceError> {
         let (reader, batch) = (self.service.inner.reader.clone(), *batch);
-        blocking(move || batch_of(reader.as_ref(), &batch)).await
+        let found = blocking(move || batch_of(reader.as_ref(), &batch)).await?;
+        Ok(found.filter(|batch| tenant.is_none_or(|tenant| batch.stream.tenant_id == *tenant)))
     }
 
     /// Proof that event `number` is in batch `batch` of `stream`.
@@ -118,7 +125,10 @@ impl Legacy<'_> {
         batch: &BatchId,
         number: SequenceNumber,
     ) -> Result<LegacyProof, ProofFailure> {
-        let commitment = self.commitment(batch).await?.ok_or(ProofFailure::UnknownBatch(*batch))?;
+        let commitment = self
+            .commitment(Some(&stream.tenant_id), batch)
+            .await?
+            .ok_or(ProofFailure::UnknownBatch(*batch))?;
         if commitment.stream != *stream {
             return Err(ProofFailure::OtherStream { batch: *batch });
         }

@@ -223,7 +223,10 @@ async fn a_batch_commits_to_its_events_and_to_the_entities_as_they_were() {
     let from_three = legacy.commitments(&stream, seq(3), 10).await.expect("reads");
     assert_eq!(from_three, std::slice::from_ref(&second));
     assert_eq!(legacy.commitments(&stream, seq(603), 10).await.expect("reads"), []);
-    assert_eq!(legacy.commitment(&second.batch_id).await.expect("reads"), Some(second.clone()));
+    assert_eq!(
+        legacy.commitment(Some(&second.stream.tenant_id), &second.batch_id).await.expect("reads"),
+        Some(second.clone())
+    );
 
     for number in [3, 258, 259, 514, 515, 602] {
         let proof = legacy.proof(&stream, &second.batch_id, seq(number)).await.expect("a proof");
