@@ -117,7 +117,8 @@ pub fn verify_inclusion(
 /// `root`.
 ///
 /// The way up is full until the node is the last of its row, and has only left siblings from there on; so one row
-/// decides the shape, and a path of `n` hashes is tried with each row that it could be.
+/// decides the shape, and each row that fits the path's length is tried. Unlike with the count, the place is not
+/// pinned: another index may have a way up of the same shape.
 pub fn leads_to(leaf: &Digest, root: &Digest, index: u64, path: &[Digest]) -> bool {
     (0..=u64::BITS).any(|row_of_last| {
         // Past the last node all siblings are on the left, one for each set bit.
