@@ -3,6 +3,7 @@
 mod access;
 mod bodies;
 mod form;
+mod grpc;
 mod keys;
 mod reads;
 mod rejections;
