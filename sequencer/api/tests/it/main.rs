@@ -5,6 +5,7 @@ mod bodies;
 mod conformance;
 mod form;
 mod isolation;
+mod grpc;
 mod keys;
 mod legacy;
 mod openapi;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use stateset_event_log::{EventLog, MemoryDisk, MemoryLog, SqliteLog};
 use stateset_fixtures::{Agent, NOW, Recipient, sequencer_key, stream};
 use stateset_sequencer::{Clock, Config, Sequencer};
-use stateset_sequencer_api::{ApiConfig, install_bootstrap_key, router};
+use stateset_sequencer_api::{ApiConfig, doors, install_bootstrap_key};
 use tower::ServiceExt as _;
 use ves::{Envelope, SequencerId, StreamKey, TimestampMs};
 
@@ -36,6 +36,7 @@ impl Clock for TestClock {
 pub struct World {
     pub sequencer: Sequencer,
     pub router: Router,
+    pub grpc: Router,
     pub disk: MemoryDisk,
     pub clock: Arc<TestClock>,
 }
@@ -103,7 +104,8 @@ impl World {
         clock.set(NOW);
         let sequencer = Sequencer::start(log, config, clock.clone()).expect("starts");
         install_bootstrap_key(&sequencer, ADMIN).await.expect("a bootstrap key");
-        Self { router: router(sequencer.clone(), api), sequencer, disk, clock }
+        let doors = doors(sequencer.clone(), api);
+        Self { router: doors.rest, grpc: doors.grpc, sequencer, disk, clock }
     }
 
     /// A world in which agent 1 of stream 1 may sign.
@@ -115,7 +117,7 @@ impl World {
     }
 
     pub async fn stop(self) {
-        drop(self.router);
+        drop((self.router, self.grpc));
         self.sequencer.shutdown().await;
     }
 
