@@ -34,6 +34,15 @@ pub struct CommitmentBody {
     /// Present where a route says whether the batch stands on a chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_anchored: Option<bool>,
+    /// The chain of the batch's transaction, where one batch is shown and stands on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain_id: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain_tx_hash: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain_block_number: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchored_at: Option<Rfc3339>,
 }
 
 impl From<&Commitment> for CommitmentBody {
@@ -53,6 +62,10 @@ impl From<&Commitment> for CommitmentBody {
             sequence_end: c.sequence_end,
             committed_at: Rfc3339(c.committed_at),
             is_anchored: None,
+            chain_id: None,
+            chain_tx_hash: None,
+            chain_block_number: None,
+            anchored_at: None,
         }
     }
 }

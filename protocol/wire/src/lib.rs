@@ -6,7 +6,9 @@
 
 pub mod admin;
 pub mod agents;
+pub mod anchor;
 pub mod commitments;
+pub mod compliance;
 pub mod error;
 pub mod events;
 pub mod ingest;
@@ -19,6 +21,7 @@ pub mod receipt;
 mod text;
 pub mod v1;
 pub mod v2;
+pub mod validity;
 
 pub use error::{ErrorBody, ErrorCode, ErrorDetail};
 pub use receipt::ReceiptBody;

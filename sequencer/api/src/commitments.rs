@@ -3,7 +3,9 @@
 use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
+use stateset_sequencer::{AnchorBatch, Anchored};
 use ves::{BatchId, Commitment, SequenceNumber, StoreId, StreamKey, TenantId};
+use ves_wire::Rfc3339;
 use ves_wire::commitments::{CommitRequest, CommitmentBody, CommitmentList};
 use ves_wire::error::ErrorCode;
 
@@ -38,12 +40,12 @@ pub(crate) async fn list(
     caller.require(Permission::Read, &stream)?;
     let limit = page_limit(params.limit, PAGE_DEFAULT, PAGE_MAX)?;
     let from = SequenceNumber(params.from.min(SequenceNumber::MAX.get()));
-    let commitments = match params.anchored {
-        // Nothing is anchored without an anchor service.
-        Some(true) => Vec::new(),
-        _ => app.sequencer.commitments(&stream, from, limit).await?,
+    let found = app.sequencer.commitments_with_anchors(&stream, from, limit, params.anchored).await?;
+    let body = |(commitment, anchored): &(Commitment, Option<Anchored>)| CommitmentBody {
+        is_anchored: Some(anchored.is_some()),
+        ..CommitmentBody::from(commitment)
     };
-    let commitments: Vec<CommitmentBody> = commitments.iter().map(with_anchor).collect();
+    let commitments: Vec<CommitmentBody> = found.iter().map(body).collect();
     json(&CommitmentList { count: commitments.len(), commitments })
 }
 
@@ -67,14 +69,34 @@ pub(crate) async fn get(
     segments: Segments,
 ) -> Result<Response, ApiError> {
     let batch_id: BatchId = segments.get("batch_id", "a UUID")?;
-    caller.require_right(Permission::Read)?;
-    let Some(commitment) = app.sequencer.commitment(caller.sees(), &batch_id).await? else {
-        return Err(ApiError::new(ErrorCode::BatchNotFound, "the batch is unknown").about(batch_id));
-    };
-    caller.require(Permission::Read, &commitment.stream)?;
-    json(&with_anchor(&commitment))
+    let commitment = find(&app, &caller, Permission::Read, &batch_id).await?;
+    let anchored = app.sequencer.anchored(&AnchorBatch::from(&commitment)).await?;
+    json(&with_chain(&commitment, anchored))
 }
 
-fn with_anchor(commitment: &Commitment) -> CommitmentBody {
-    CommitmentBody { is_anchored: Some(false), ..CommitmentBody::from(commitment) }
+/// The batch of this id, where the caller has `permission` on its stream.
+pub(crate) async fn find(
+    app: &App,
+    caller: &Caller,
+    permission: Permission,
+    batch_id: &BatchId,
+) -> Result<Commitment, ApiError> {
+    caller.require_right(permission)?;
+    let Some(commitment) = app.sequencer.commitment(caller.sees(), batch_id).await? else {
+        return Err(ApiError::new(ErrorCode::BatchNotFound, "the batch is unknown").about(batch_id));
+    };
+    caller.require(permission, &commitment.stream)?;
+    Ok(commitment)
+}
+
+/// A batch with the chain it stands on, if it does.
+pub(crate) fn with_chain(commitment: &Commitment, anchored: Option<Anchored>) -> CommitmentBody {
+    CommitmentBody {
+        is_anchored: Some(anchored.is_some()),
+        chain_id: anchored.map(|anchored| anchored.place.chain_id),
+        chain_tx_hash: anchored.map(|anchored| anchored.place.tx_hash),
+        chain_block_number: anchored.and_then(|anchored| anchored.place.block_number),
+        anchored_at: anchored.map(|anchored| Rfc3339(anchored.anchored_at)),
+        ..CommitmentBody::from(commitment)
+    }
 }

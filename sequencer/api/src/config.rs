@@ -85,6 +85,9 @@ pub struct ApiConfig {
     pub proxies: ProxyTrust,
     /// Origins that browsers may call from; none turns CORS off.
     pub cors_allow_origins: Vec<String>,
+    /// Opens the two routes of an outside anchor service to callers without a credential (section 3.12). For a private
+    /// listener.
+    pub anchor_compat_open: bool,
     /// Bound of the service's queue, which `/ready` shows in percent.
     pub queue_events_max: usize,
 }
@@ -108,6 +111,7 @@ impl Default for ApiConfig {
             admin_ip_allowlist: Vec::new(),
             proxies: ProxyTrust::default(),
             cors_allow_origins: Vec::new(),
+            anchor_compat_open: false,
             queue_events_max: 65_536,
         }
     }

@@ -93,9 +93,9 @@ pub(crate) async fn signed_page(
 #[derive(Deserialize)]
 pub(crate) struct EventParams {
     /// The caller's own when left out.
-    tenant_id: Option<TenantId>,
+    pub tenant_id: Option<TenantId>,
     /// Needed only where two stores hold the id (decision 12).
-    store_id: Option<StoreId>,
+    pub store_id: Option<StoreId>,
 }
 
 /// `GET /api/v1/ves/events/{event_id}`
@@ -106,6 +106,21 @@ pub(crate) async fn one(
     Params(params): Params<EventParams>,
 ) -> Result<Response, ApiError> {
     let event_id: EventId = segments.get("event_id", "a UUID")?;
+    let (stream, event) = find(&app, &caller, Permission::Read, &event_id, &params).await?;
+    let (envelope, _) = event.envelope().map_err(ApiError::internal)?;
+    let mut text = String::with_capacity(event.body.len() * 2 + 1024);
+    write_event(&mut text, &envelope, &app.sequencer.receipt_of(stream, &event)?);
+    Ok(json_text(text))
+}
+
+/// The event of this id where the caller has `permission`: in the stream that is named, or in the caller's tenant.
+pub(crate) async fn find(
+    app: &App,
+    caller: &Caller,
+    permission: Permission,
+    event_id: &EventId,
+    params: &EventParams,
+) -> Result<(StreamKey, StoredEvent), ApiError> {
     let tenant_id = match params.tenant_id {
         Some(tenant_id) => tenant_id,
         None if caller.is_bootstrap() => {
@@ -113,26 +128,20 @@ pub(crate) async fn one(
         }
         None => caller.tenant_id,
     };
-    caller.require_tenant(Permission::Read, &tenant_id)?;
+    caller.require_tenant(permission, &tenant_id)?;
     let streams = match params.store_id {
         Some(store_id) => vec![StreamKey { tenant_id, store_id }],
-        None => readable_streams(&app, &caller, tenant_id)?,
+        None => readable_streams(app, caller, tenant_id)?,
     };
     let mut found: Option<(StreamKey, StoredEvent)> = None;
     for stream in streams {
-        caller.require(Permission::Read, &stream)?;
-        let Some(event) = app.sequencer.event(&stream, &event_id).await? else { continue };
+        caller.require(permission, &stream)?;
+        let Some(event) = app.sequencer.event(&stream, event_id).await? else { continue };
         if found.replace((stream, event)).is_some() {
             return Err(store_needed("two stores hold this event id"));
         }
     }
-    let Some((stream, event)) = found else {
-        return Err(ApiError::new(ErrorCode::EventNotFound, "the event is unknown").about(event_id));
-    };
-    let (envelope, _) = event.envelope().map_err(ApiError::internal)?;
-    let mut text = String::with_capacity(event.body.len() * 2 + 1024);
-    write_event(&mut text, &envelope, &app.sequencer.receipt_of(stream, &event)?);
-    Ok(json_text(text))
+    found.ok_or_else(|| ApiError::new(ErrorCode::EventNotFound, "the event is unknown").about(event_id))
 }
 
 fn readable_streams(app: &App, caller: &Caller, tenant_id: TenantId) -> Result<Vec<StreamKey>, ApiError> {

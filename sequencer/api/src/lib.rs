@@ -12,10 +12,12 @@
 mod access;
 mod admin;
 mod audit;
+mod anchor;
 mod body;
 mod budget;
 mod caller;
 mod commitments;
+mod compliance;
 mod config;
 mod dashboard;
 mod error;
@@ -32,6 +34,7 @@ mod opening;
 mod operations;
 mod params;
 mod peer;
+mod proof_registry;
 mod proofs;
 mod rate;
 mod register;
@@ -39,6 +42,7 @@ mod router;
 mod routes;
 mod server;
 mod token;
+mod validity;
 
 pub use access::{MintError, install_bootstrap_key, key_hash, mint_key_text};
 pub use config::{ApiConfig, AuthMode, Possession, RateWindow, RegistrationConfig};

@@ -1,10 +1,12 @@
 //! The table of routes. A route is one [`Operation`] with its handler: what is served is what the document says.
 
 mod agents;
+mod anchoring;
 mod events;
 mod legacy;
 mod operations;
 mod proofs;
+mod stored_proofs;
 
 use axum::Router;
 use axum::handler::Handler;
@@ -25,6 +27,8 @@ pub(crate) fn all() -> Routes {
         .merge(proofs::routes())
         .merge(agents::routes())
         .merge(legacy::routes())
+        .merge(stored_proofs::routes())
+        .merge(anchoring::routes())
         .merge(operations::routes())
 }
 

@@ -1,10 +1,14 @@
 //! What the service must be told before it starts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use stateset_sequencer_engine::CommitPolicy;
 use ves::SequencerId;
 use ves::ed25519::Signer;
+
+use crate::anchor::AnchorTarget;
+use crate::proof_registry::ComplianceVerifier;
 
 /// Configuration of one sequencer.
 #[derive(Clone)]
@@ -23,6 +27,18 @@ pub struct Config {
     pub queue_events_max: usize,
     /// Threads that sign receipts; 1 signs on the turn loop's own thread.
     pub signing_threads: usize,
+    /// Checks the bytes of proofs; without it none is ever called valid.
+    pub verifier: Option<Arc<dyn ComplianceVerifier>>,
+    /// Whether a proof is verified before it is stored; a STARK proof is refused where that is not possible.
+    pub verify_on_submit: bool,
+    /// Proofs verified at once.
+    pub verify_concurrency: usize,
+    /// Longest time a caller waits until one of them is done.
+    pub verify_slot_wait_max: Duration,
+    /// Longest time a caller waits for its proof.
+    pub verify_time_max: Duration,
+    /// Where commitments are anchored; `None` leaves that to an outside anchor service.
+    pub anchor: Option<Arc<dyn AnchorTarget>>,
 }
 
 impl Config {
@@ -40,6 +56,12 @@ impl Config {
             auto_commit: true,
             queue_events_max: 65_536,
             signing_threads: cores,
+            verifier: None,
+            verify_on_submit: true,
+            verify_concurrency: cores.min(4),
+            verify_slot_wait_max: Duration::from_secs(5),
+            verify_time_max: Duration::from_secs(15),
+            anchor: None,
         }
     }
 }

@@ -11,6 +11,7 @@
 //! - reads never wait for the writer;
 //! - the queue holds at most [`Config::queue_events_max`] events; a caller beyond it waits.
 
+mod anchor;
 mod clock;
 mod commit;
 mod config;
@@ -22,6 +23,7 @@ mod history;
 mod ingest;
 mod legacy;
 mod metrics;
+mod proof_registry;
 mod proofs;
 mod queue;
 mod registry;
@@ -33,6 +35,7 @@ mod streams;
 mod term;
 mod turn;
 
+pub use anchor::{AnchorBatch, AnchorError, AnchorTarget, Anchored, BatchForm, ChainPlace, TargetError};
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
@@ -43,6 +46,10 @@ pub use legacy::{
     Legacy, LegacyEntity, LegacyHead, LegacyOutcome, LegacyProof, LegacyResult, StoredLegacyEvent,
 };
 pub use metrics::{Snapshot, Timings};
+pub use proof_registry::{
+    ComplianceVerifier, NewProof, ProofClaim, ProofRecord, ProofReport, ProofSubject, Statement,
+    SubmitProofError, Verdict, Verification, VerifierError,
+};
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{

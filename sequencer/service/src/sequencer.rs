@@ -10,11 +10,13 @@ use ves::commitment::Commitment;
 use ves::keys::{AgentKey, KeyRing};
 use ves::{BatchId, EventId, SequenceNumber, SequencerId, StreamKey, TenantId, TimestampMs};
 
+use crate::anchor::Anchors;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{CommitFailure, ServiceError};
 use crate::legacy::Gates;
 use crate::metrics::{Metrics, Snapshot, Timings};
+use crate::proof_registry::Verifying;
 use crate::queue::Queue;
 use crate::registry::Registry;
 use crate::streams::{StreamHead, Streams};
@@ -33,6 +35,8 @@ pub(crate) struct Inner {
     pub index: IdIndex,
     pub config: Config,
     pub clock: Arc<dyn Clock>,
+    pub verifying: Verifying,
+    pub anchors: Anchors,
     pub threads: Mutex<Vec<JoinHandle<()>>>,
 }
 

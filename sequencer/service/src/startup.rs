@@ -9,11 +9,13 @@ use ves::keys::KeyRing;
 use ves::log::LogTree;
 use ves::{Digest, SequenceNumber, StreamKey};
 
+use crate::anchor::Anchors;
 use crate::clock::Clock;
 use crate::commit::read_leaves;
 use crate::config::Config;
 use crate::error::StartError;
 use crate::flush::Flush;
+use crate::proof_registry::Verifying;
 use crate::proofs::LogTiles;
 use crate::queue::Queue;
 use crate::registry::Registry;
@@ -84,7 +86,9 @@ impl Sequencer {
             let _guard = guard;
             turns.run();
         })?;
-        let inner = Inner { shared, queue, reader, index, config, clock, threads: Mutex::new(vec![thread]) };
+        let (verifying, anchors) = (Verifying::new(&config), Anchors::default());
+        let threads = Mutex::new(vec![thread]);
+        let inner = Inner { shared, queue, reader, index, config, clock, verifying, anchors, threads };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

@@ -135,6 +135,7 @@ fn right(access: Access) -> Option<&'static str> {
         Access::Writer => "Needs the right to write.",
         Access::Admin => "For admins of the tenant.",
         Access::Operator => "For admins, from the addresses of the admin allowlist.",
+        Access::Bootstrap => "For the admin of every tenant.",
         Access::AgentOrAdmin => "For the agent itself and for admins of its tenant.",
     })
 }

@@ -17,6 +17,8 @@ pub(crate) enum Access {
     Admin,
     /// An admin from an address of the allowlist (section 3.11).
     Operator,
+    /// The admin of every tenant.
+    Bootstrap,
     /// The agent of the path itself, or an admin of its tenant.
     AgentOrAdmin,
 }
@@ -93,6 +95,9 @@ impl Operation {
     }
     pub fn operates(self) -> Self {
         Self { access: Access::Operator, ..self }
+    }
+    pub fn bootstraps(self) -> Self {
+        Self { access: Access::Bootstrap, ..self }
     }
     pub fn self_or_admin(self) -> Self {
         Self { access: Access::AgentOrAdmin, ..self }

@@ -56,6 +56,7 @@ fn routes(
     let fresh = write_request(agent.agent_id, &[plain_event(agent, stream, 77)]);
     let revocation = json!({"tenantId": agent.tenant_id, "agentId": agent.agent_id, "keyId": 1});
     let key = registration(&agent.with_key(ves::KeyId(5)));
+    let proof = json!({"proofType": "groth16", "policyId": "p", "proofB64": "AAAA"});
     vec![
         ("GET", format!("/api/v1/ves/head?{q}"), String::new()),
         ("GET", format!("/api/v1/ves/events?{q}"), String::new()),
@@ -66,12 +67,18 @@ fn routes(
         ("GET", format!("/api/v1/ves/proofs/1/log?{q}&size=1"), String::new()),
         ("GET", format!("/api/v1/ves/checkpoint?{q}"), String::new()),
         ("GET", format!("/api/v1/ves/consistency?{q}&from=1&to=2"), String::new()),
+        ("GET", format!("/api/v1/ves/validity/{batch}/inputs"), String::new()),
+        ("GET", format!("/api/v1/ves/validity/{batch}/proofs"), String::new()),
+        ("GET", format!("/api/v1/ves/compliance/{event}/inputs?{q}&policyId=p"), String::new()),
+        ("GET", format!("/api/v1/ves/compliance/{event}/proofs?{q}"), String::new()),
         ("GET", format!("/api/v1/agents/keys?{tenant}"), String::new()),
         ("GET", format!("{own}?{tenant}"), String::new()),
         ("GET", format!("{own}/api-keys?{tenant}"), String::new()),
         ("POST", format!("{own}/api-keys"), json!({"tenantId": stream.tenant_id}).to_string()),
         ("POST", INGEST.into(), fresh),
         ("POST", "/api/v1/ves/commitments".into(), range.to_string()),
+        ("POST", format!("/api/v1/ves/validity/{batch}/proofs"), proof.to_string()),
+        ("POST", format!("/api/v1/ves/compliance/{event}/proofs?{q}"), proof.to_string()),
         ("POST", "/api/v1/agents/keys".into(), key.to_string()),
         ("POST", "/api/v1/agents/keys/revoke".into(), revocation.to_string()),
     ]

@@ -86,9 +86,28 @@ pub fn validate(value: &Value, schema: &'static Value, at: &str) -> Result<(), S
             options.iter().filter_map(|option| validate(value, option, at).err()).collect();
         return if problems.len() < options.len() { Ok(()) } else { Err(problems.join("; or ")) };
     }
-    for part in schema["allOf"].as_array().into_iter().flatten() {
-        validate(value, part, at)?;
+    if let Some(parts) = schema["allOf"].as_array() {
+        return parts.iter().try_for_each(|part| validate_part(value, part, at, Some(&named(schema))));
     }
+    validate_part(value, schema, at, None)
+}
+
+/// Every member that a schema or one of its parts names.
+fn named(schema: &'static Value) -> Vec<&'static str> {
+    let schema = resolve(schema);
+    let own = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+    let parts = schema["allOf"].as_array().into_iter().flatten().flat_map(named);
+    own.chain(parts).collect()
+}
+
+/// `elsewhere`: members that other parts of the same object describe.
+fn validate_part(
+    value: &Value,
+    schema: &'static Value,
+    at: &str,
+    elsewhere: Option<&[&str]>,
+) -> Result<(), String> {
+    let schema = resolve(schema);
     check_type(value, schema, at)?;
     if let Some(words) = schema["enum"].as_array()
         && !words.contains(value)
@@ -107,6 +126,7 @@ pub fn validate(value: &Value, schema: &'static Value, at: &str) -> Result<(), S
             for (name, member) in members {
                 match properties.get(name) {
                     Some(schema) => validate(member, schema, &format!("{at}.{name}"))?,
+                    None if elsewhere.is_some_and(|names| names.contains(&name.as_str())) => {}
                     None => return Err(format!("{at}.{name} is not documented")),
                 }
             }

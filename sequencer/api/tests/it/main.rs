@@ -1,8 +1,10 @@
 //! The REST surface as a caller meets it: every request goes through the whole router, some through real sockets.
 
 mod access;
+mod anchor;
 mod bodies;
 mod conformance;
+mod compliance;
 mod form;
 mod isolation;
 mod grpc;
@@ -16,4 +18,6 @@ mod registration;
 mod rejections;
 mod serving;
 mod tokens;
+mod validity;
+mod verifier;
 mod world;

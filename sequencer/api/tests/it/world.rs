@@ -87,19 +87,31 @@ impl World {
     pub async fn with(api: ApiConfig) -> Self {
         let disk = MemoryDisk::default();
         let log = MemoryLog::open(Box::new(disk.clone())).expect("an empty disk");
-        Self::start(Box::new(log), disk, api).await
+        Self::start(Box::new(log), disk, api, |_| {}).await
+    }
+
+    /// A sequencer on what the disk holds, with a service configured by `change`.
+    pub async fn configured(disk: MemoryDisk, api: ApiConfig, change: impl FnOnce(&mut Config)) -> Self {
+        let log = MemoryLog::open(Box::new(disk.clone())).expect("a sound disk");
+        Self::start(Box::new(log), disk, api, change).await
     }
 
     /// A sequencer on the embedded default, a SQLite file; `disk` stays empty.
     pub async fn on_sqlite(path: &Path) -> Self {
         let log = SqliteLog::open(path).expect("the file opens");
-        Self::start(Box::new(log), MemoryDisk::default(), ApiConfig::default()).await
+        Self::start(Box::new(log), MemoryDisk::default(), ApiConfig::default(), |_| {}).await
     }
 
     /// Starts a sequencer with the bootstrap key installed; its clock stands at [`NOW`].
-    async fn start(log: Box<dyn EventLog>, disk: MemoryDisk, api: ApiConfig) -> Self {
+    async fn start(
+        log: Box<dyn EventLog>,
+        disk: MemoryDisk,
+        api: ApiConfig,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let id = SequencerId::from_bytes([0xAB; 16]);
-        let config = Config { auto_commit: false, ..Config::new(id, Arc::new(sequencer_key(1)), 1) };
+        let mut config = Config { auto_commit: false, ..Config::new(id, Arc::new(sequencer_key(1)), 1) };
+        change(&mut config);
         let clock = Arc::new(TestClock::default());
         clock.set(NOW);
         let sequencer = Sequencer::start(log, config, clock.clone()).expect("starts");

@@ -10,10 +10,15 @@ use ves::ids::{BatchId, SequenceNumber, SequencerId};
 use ves::receipt::{Receipt, receipt_hash};
 use ves::time::TimestampMs;
 use ves_wire::ReceiptBody;
+use ves_wire::anchor::{
+    AnchorAnswer, AnchoredNotice, CommitAndAnchorAnswer, CommitAndAnchorRequest, PendingCommitments,
+};
 use ves_wire::commitments::{CommitRequest, CommitmentBody};
+use ves_wire::compliance::{ComplianceVerification, WitnessBody};
 use ves_wire::keys::{AgentKeyBody, RegisterKeyRequest, RevokeKeyRequest};
 use ves_wire::legacy::{LegacyCommitmentBody, LegacyProofBody, LegacyVerifyRequest};
 use ves_wire::proofs::{ConsistencyBody, InclusionProofBody, VerifyProofRequest};
+use ves_wire::validity::ValidityVerification;
 
 pub fn bodies(data: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(data) else { return false };
@@ -29,6 +34,14 @@ pub fn bodies(data: &[u8]) -> bool {
         settles::<LegacyCommitmentBody>(text),
         settles::<LegacyProofBody>(text),
         settles::<LegacyVerifyRequest>(text),
+        settles::<WitnessBody>(text),
+        settles::<ValidityVerification>(text),
+        settles::<ComplianceVerification>(text),
+        settles::<AnchorAnswer>(text),
+        settles::<AnchoredNotice>(text),
+        settles::<CommitAndAnchorRequest>(text),
+        settles::<CommitAndAnchorAnswer>(text),
+        settles::<PendingCommitments>(text),
         commitment(text),
         receipt(text),
     ]
@@ -53,7 +66,15 @@ fn commitment(text: &str) -> bool {
     }
     let body: CommitmentBody = from_str(text).expect("read before");
     let claim = Commitment::from(&body);
-    assert_eq!(CommitmentBody { is_anchored: body.is_anchored, ..CommitmentBody::from(&claim) }, body);
+    let again = CommitmentBody {
+        is_anchored: body.is_anchored,
+        chain_id: body.chain_id,
+        chain_tx_hash: body.chain_tx_hash,
+        chain_block_number: body.chain_block_number,
+        anchored_at: body.anchored_at,
+        ..CommitmentBody::from(&claim)
+    };
+    assert_eq!(again, body);
     if claim.check().is_ok() {
         let events = claim.sequence_end.get() - claim.sequence_start.get() + 1;
         assert_eq!(events, u64::from(claim.leaf_count));
@@ -123,6 +144,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
             digest(2),
             digest(3)
         ),
+        "[1,2,18446744073709551615,4]".to_owned(),
+        format!(
+            r#"{{"proof_id":"{tenant}","event_id":"{store}","tenant_id":"{tenant}","store_id":"{store}","proof_type":"stark","proof_version":1,"policy_id":"p","policy_hash":"{0}","proof_hash":"{0}","witness_commitment":[1,2,3,4],"witness_commitment_hex":null,"proof_hash_match":true,"public_inputs_hash":"{0}","canonical_public_inputs_hash":"{0}","public_inputs_match":true,"stark_valid":null,"valid":false,"reason":"verifier_not_available"}}"#,
+            digest(2)
+        ),
+        format!(r#"{{"chain_tx_hash":"0x{}","chain_id":84532001,"block_number":7}}"#, digest(3)),
     ];
     texts.map(String::into_bytes).to_vec()
 }

@@ -1,0 +1,136 @@
+//! Validity proofs of batches (section 3.4).
+
+use axum::extract::State;
+use axum::response::Response;
+use stateset_sequencer::{NewProof, ProofRecord, ProofSubject, Statement};
+use uuid::Uuid;
+use ves::BatchId;
+use ves::compliance::PROOF_BYTES_MAX;
+use ves_wire::Rfc3339;
+use ves_wire::validity::{
+    SubmitValidityProof, ValidityInputs, ValidityProofBody, ValidityProofList, ValidityVerification,
+};
+
+use crate::body::LargeJsonText;
+use crate::caller::{Caller, Permission};
+use crate::commitments;
+use crate::error::ApiError;
+use crate::frame::json;
+use crate::params::Segments;
+use crate::proof_registry::{
+    PROOF_ANSWER_BYTES, outcome, proof_base64, proof_bytes, proof_id, raw, unknown_proof,
+};
+use crate::router::App;
+
+/// `GET /api/v1/ves/validity/{batch_id}/inputs`
+pub(crate) async fn inputs(
+    State(app): State<App>,
+    caller: Caller,
+    segments: Segments,
+) -> Result<Response, ApiError> {
+    let batch_id: BatchId = segments.get("batch_id", "a UUID")?;
+    let batch = commitments::find(&app, &caller, Permission::Read, &batch_id).await?;
+    let statement = Statement::of_batch(&batch)?;
+    json(&ValidityInputs {
+        batch_id,
+        public_inputs: raw(&statement.public_inputs)?,
+        public_inputs_hash: statement.hash(),
+    })
+}
+
+/// `GET /api/v1/ves/validity/{batch_id}/proofs`
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    segments: Segments,
+) -> Result<Response, ApiError> {
+    let batch_id: BatchId = segments.get("batch_id", "a UUID")?;
+    let batch = commitments::find(&app, &caller, Permission::Read, &batch_id).await?;
+    let records = app.sequencer.proofs_about(&ProofSubject::Batch(batch_id), &batch.stream).await?;
+    let proofs: Vec<_> = records.iter().map(body).collect::<Result<_, _>>()?;
+    json(&ValidityProofList { batch_id, count: proofs.len(), proofs })
+}
+
+/// `POST /api/v1/ves/validity/{batch_id}/proofs`
+pub(crate) async fn submit(
+    State(app): State<App>,
+    caller: Caller,
+    segments: Segments,
+    LargeJsonText(text): LargeJsonText,
+) -> Result<Response, ApiError> {
+    let batch_id: BatchId = segments.get("batch_id", "a UUID")?;
+    let batch = commitments::find(&app, &caller, Permission::Admin, &batch_id).await?;
+    let request: SubmitValidityProof = text.read()?;
+    let proof = NewProof {
+        proof_type: request.proof_type,
+        proof_version: request.proof_version,
+        bytes: proof_bytes(&request.proof_b64)?,
+        witness_commitment: None,
+        public_inputs: request.public_inputs.map(|inputs| inputs.get().to_owned()),
+    };
+    let record = app.sequencer.submit_proof(Statement::of_batch(&batch)?, proof).await?;
+    json(&body(&record)?)
+}
+
+/// `GET /api/v1/ves/validity/proofs/{proof_id}`
+pub(crate) async fn one(
+    State(app): State<App>,
+    caller: Caller,
+    segments: Segments,
+) -> Result<Response, ApiError> {
+    let _room = app.budget.take(PROOF_ANSWER_BYTES).await?;
+    let (record, bytes) = find(&app, &caller, proof_id(&segments)?).await?;
+    json(&ValidityProofBody { proof_b64: Some(proof_base64(&bytes)), ..body(&record)? })
+}
+
+/// `GET /api/v1/ves/validity/proofs/{proof_id}/verify`
+pub(crate) async fn verify(
+    State(app): State<App>,
+    caller: Caller,
+    segments: Segments,
+) -> Result<Response, ApiError> {
+    let _room = app.budget.take(PROOF_BYTES_MAX).await?;
+    let (record, bytes) = find(&app, &caller, proof_id(&segments)?).await?;
+    let report = app.sequencer.check_proof(record, bytes).await?;
+    let outcome = outcome(&report);
+    let body = body(&report.record)?;
+    json(&ValidityVerification {
+        proof_id: body.proof_id,
+        batch_id: body.batch_id,
+        tenant_id: body.tenant_id,
+        store_id: body.store_id,
+        proof_type: body.proof_type,
+        proof_version: body.proof_version,
+        proof_hash: body.proof_hash,
+        outcome,
+    })
+}
+
+async fn find(app: &App, caller: &Caller, id: Uuid) -> Result<(ProofRecord, Vec<u8>), ApiError> {
+    caller.require_right(Permission::Read)?;
+    let found = app.sequencer.proof(caller.sees(), id.as_bytes()).await?;
+    let (record, bytes) = found
+        .filter(|(record, _)| matches!(record.subject, ProofSubject::Batch(_)))
+        .ok_or_else(|| unknown_proof(id))?;
+    caller.require(Permission::Read, &record.stream)?;
+    Ok((record, bytes))
+}
+
+fn body(record: &ProofRecord) -> Result<ValidityProofBody, ApiError> {
+    let ProofSubject::Batch(batch_id) = record.subject else {
+        return Err(ApiError::internal("a compliance proof lies among the validity proofs"));
+    };
+    Ok(ValidityProofBody {
+        proof_id: Uuid::from_bytes(record.proof_id),
+        batch_id,
+        tenant_id: record.stream.tenant_id,
+        store_id: record.stream.store_id,
+        proof_type: record.proof_type.clone(),
+        proof_version: record.proof_version,
+        proof_hash: record.proof_hash,
+        public_inputs: raw(&record.public_inputs)?,
+        submitted_at: Rfc3339(record.submitted_at),
+        verified: record.verified,
+        proof_b64: None,
+    })
+}

@@ -1,0 +1,71 @@
+//! What a proof is about, and what exactly it has to prove.
+
+use ves::commitment::Commitment;
+use ves::compliance::{EventFacts, Policy};
+use ves::hash::Hasher;
+use ves::validity::{self, PublicInputs};
+use ves::{BatchId, Digest, EventId, StreamKey, compliance};
+
+use crate::error::ServiceError;
+
+/// What a proof is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProofSubject {
+    /// A batch: a validity proof (VES section 18).
+    Batch(BatchId),
+    /// An event and a policy: a compliance proof (VES section 17).
+    Event(EventId),
+}
+
+impl ProofSubject {
+    /// Hash of a proof's bytes, by the domain of its kind.
+    pub fn proof_hash(&self, proof: &[u8]) -> Digest {
+        match self {
+            Self::Batch(_) => validity::proof_hash(proof),
+            Self::Event(_) => compliance::proof_hash(proof),
+        }
+    }
+}
+
+/// A statement about one batch or event, made by the sequencer from what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    pub subject: ProofSubject,
+    pub stream: StreamKey,
+    /// Of an event's statement.
+    pub policy: Option<Policy>,
+    /// Canonical JSON.
+    pub public_inputs: String,
+}
+
+impl Statement {
+    /// That a batch is what it says (VES section 18).
+    pub fn of_batch(batch: &Commitment) -> Result<Self, ServiceError> {
+        let inputs = PublicInputs::of(batch).map_err(|error| ServiceError::Read(error.to_string()))?;
+        Ok(Self {
+            subject: ProofSubject::Batch(batch.batch_id),
+            stream: batch.stream,
+            policy: None,
+            public_inputs: inputs.canonical(),
+        })
+    }
+
+    /// That an event obeys a policy (VES section 17.2).
+    pub fn of_event(event: &EventFacts, policy: Policy) -> Self {
+        Self {
+            subject: ProofSubject::Event(event.event_id),
+            stream: event.stream,
+            public_inputs: event.public_inputs(&policy, &compliance::Bindings::default()),
+            policy: Some(policy),
+        }
+    }
+
+    /// `public_inputs_hash`: SHA-256 of the canonical inputs, no domain.
+    pub fn hash(&self) -> Digest {
+        Hasher::bare().bytes(self.public_inputs.as_bytes()).finish()
+    }
+
+    pub fn policy_hash(&self) -> Option<Digest> {
+        self.policy.as_ref().map(Policy::hash)
+    }
+}

@@ -1,0 +1,243 @@
+//! Taking in a proof: its description, its verification, its one place.
+
+use std::sync::Arc;
+
+use ves::compliance::{self, PROOF_BYTES_MAX, PROOF_TYPE_CHARS_MAX, WitnessCommitment, check_public_inputs};
+
+use super::record::{self, ProofRecord};
+use super::statement::{ProofSubject, Statement};
+use super::verifier::{NoVerdict, Task, Verdict};
+use crate::error::{ErrorKind, ServiceError};
+use crate::ingest::random_bytes;
+use crate::sequencer::{Sequencer, uncancelled};
+
+/// Proofs of one batch or event: they are listed whole.
+const PROOFS_MAX: usize = 100;
+/// Canonical policy parameters: they are repeated in every record and list.
+const POLICY_PARAMS_BYTES_MAX: usize = 4 << 10;
+
+/// A proof as it was sent.
+#[derive(Debug, Clone)]
+pub struct NewProof {
+    pub proof_type: String,
+    pub proof_version: u32,
+    pub bytes: Vec<u8>,
+    pub witness_commitment: Option<WitnessCommitment>,
+    /// What the sender takes the statement to be; JSON.
+    pub public_inputs: Option<String>,
+}
+
+/// Why a proof was not stored. Fields are named as on the wire.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SubmitProofError {
+    #[error("{field}: {problem}")]
+    Invalid { field: &'static str, problem: String },
+    #[error(
+        "another proof of this type, version and policy is stored; a proof is not replaced, use the next proofVersion"
+    )]
+    Conflict,
+    #[error("there are {PROOFS_MAX} proofs of this already, no more are taken")]
+    TooMany,
+    #[error(
+        "no verifier of STARK proofs is joined to this sequencer, so the proof was not checked and not stored; \
+         try again when one is, or have VES_STARK_VERIFY_ON_SUBMIT switched off to store proofs unverified"
+    )]
+    NoVerifier,
+    #[error("proofs are being verified on all slots; try again later")]
+    Busy,
+    #[error("proofB64: verifying the proof took too long")]
+    Late,
+    #[error("the verifier could not tell whether the proof is valid, so it was not stored: {0}")]
+    VerifierFailed(String),
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+impl SubmitProofError {
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Invalid { .. } | Self::Late => ErrorKind::Invalid,
+            Self::Conflict | Self::TooMany => ErrorKind::Conflict,
+            Self::NoVerifier | Self::Busy | Self::VerifierFailed(_) => ErrorKind::Unavailable,
+            Self::Service(error) => error.kind(),
+        }
+    }
+}
+
+fn invalid(field: &'static str, problem: impl ToString) -> SubmitProofError {
+    SubmitProofError::Invalid { field, problem: problem.to_string() }
+}
+
+impl Sequencer {
+    /// Stores a proof of `statement`, verified first where [`crate::Config::verify_on_submit`] asks for it and a
+    /// verifier knows its type. The same proof again gives the stored record.
+    ///
+    /// A type that begins with `stark`, in any case, must be known to a verifier while submissions are verified.
+    pub async fn submit_proof(
+        &self,
+        statement: Statement,
+        proof: NewProof,
+    ) -> Result<ProofRecord, SubmitProofError> {
+        check_description(&statement, &proof)?;
+        let key = record::key_of(&statement, &proof);
+        if let Some(stored) = self.stored_proof(&statement.subject, &key).await? {
+            return same_or_conflict(stored, &statement, &proof);
+        }
+        let (proof, verified) = self.verify_new(&statement, proof).await?;
+        let service = self.clone();
+        uncancelled(async move {
+            let _one_at_a_time = service.inner.verifying.writing.lock().await;
+            if let Some(stored) = service.stored_proof(&statement.subject, &key).await? {
+                return same_or_conflict(stored, &statement, &proof);
+            }
+            if service.proofs_of(&statement).await?.len() >= PROOFS_MAX {
+                return Err(SubmitProofError::TooMany);
+            }
+            let id = ves::BatchId::random(random_bytes()?);
+            let record = ProofRecord::new(*id.as_bytes(), &statement, &proof, service.now(), verified);
+            let changes = record.documents(key, proof.bytes)?;
+            service.put_documents(changes.into()).await?;
+            Ok(record)
+        })
+        .await
+    }
+
+    /// Records of all proofs of the statement's batch or event, whatever their policy; at most 100.
+    pub async fn proofs_of(&self, statement: &Statement) -> Result<Vec<ProofRecord>, ServiceError> {
+        self.proofs_about(&statement.subject, &statement.stream).await
+    }
+
+    /// Records of all proofs about a batch or an event of a stream; at most 100.
+    pub async fn proofs_about(
+        &self,
+        subject: &ProofSubject,
+        stream: &ves::StreamKey,
+    ) -> Result<Vec<ProofRecord>, ServiceError> {
+        let prefix = record::prefix_of(subject, stream);
+        let found = self.documents(record::table_of(subject), &prefix, None, PROOFS_MAX).await?;
+        found.iter().map(ProofRecord::read).collect()
+    }
+
+    async fn stored_proof(
+        &self,
+        subject: &ProofSubject,
+        key: &[u8],
+    ) -> Result<Option<ProofRecord>, ServiceError> {
+        let stored = self.document(record::table_of(subject), key).await?;
+        stored.as_ref().map(ProofRecord::read).transpose()
+    }
+
+    /// Whether the proof may be stored, and whether as verified.
+    async fn verify_new(
+        &self,
+        statement: &Statement,
+        proof: NewProof,
+    ) -> Result<(NewProof, bool), SubmitProofError> {
+        let config = &self.inner.config;
+        let is_stark = is_stark(&proof.proof_type);
+        let Some(verifier) = &config.verifier else {
+            return match is_stark && config.verify_on_submit {
+                true => Err(SubmitProofError::NoVerifier),
+                false => Ok((proof, false)),
+            };
+        };
+        match verifier.version_of(&statement.subject, &proof.proof_type) {
+            Some(version) if version != proof.proof_version => {
+                return Err(invalid(
+                    "proofVersion",
+                    format_args!("the verifier of {} takes {version}", proof.proof_type),
+                ));
+            }
+            Some(_) if config.verify_on_submit => {}
+            None if is_stark && config.verify_on_submit => {
+                let known = verifier.proof_types().join(", ");
+                return Err(invalid("proofType", format_args!("no verifier knows it; known are: {known}")));
+            }
+            _ => return Ok((proof, false)),
+        }
+        let task = Arc::new(Task {
+            proof_type: proof.proof_type.clone(),
+            proof_version: proof.proof_version,
+            proof: proof.bytes.clone(),
+            statement: statement.clone(),
+            witness_commitment: proof.witness_commitment,
+        });
+        match self.inner.verifying.run(verifier.clone(), task).await {
+            Ok(verified) => match verified.verdict {
+                Verdict::Valid => Ok((proof, true)),
+                Verdict::Invalid(why) => {
+                    Err(invalid("proofB64", format_args!("the proof is not valid: {why}")))
+                }
+            },
+            Err(NoVerdict::Busy) => Err(SubmitProofError::Busy),
+            Err(NoVerdict::Late) => Err(SubmitProofError::Late),
+            Err(NoVerdict::Failed(why)) => Err(SubmitProofError::VerifierFailed(why)),
+        }
+    }
+}
+
+/// Section 3.4: in any case of letters.
+fn is_stark(proof_type: &str) -> bool {
+    proof_type.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("stark"))
+}
+
+/// The rules on what a proof says of itself (VES sections 17.4 and 18), each problem by its field.
+fn check_description(statement: &Statement, proof: &NewProof) -> Result<(), SubmitProofError> {
+    let characters = proof.proof_type.chars().count();
+    if !(1..=PROOF_TYPE_CHARS_MAX).contains(&characters) || proof.proof_type.chars().any(char::is_control) {
+        let expected = format_args!("expected 1 to {PROOF_TYPE_CHARS_MAX} characters, no control characters");
+        return Err(invalid("proofType", expected));
+    }
+    // The largest number that every store keeps and every client reads.
+    if !(1..=i32::MAX as u32).contains(&proof.proof_version) {
+        return Err(invalid("proofVersion", format_args!("expected 1 to {}", i32::MAX)));
+    }
+    if !(1..=PROOF_BYTES_MAX).contains(&proof.bytes.len()) {
+        let found = proof.bytes.len();
+        return Err(invalid(
+            "proofB64",
+            format_args!("expected 1 to {PROOF_BYTES_MAX} bytes, found {found}"),
+        ));
+    }
+    if let Some(policy) = &statement.policy {
+        if policy.params().len() > POLICY_PARAMS_BYTES_MAX {
+            return Err(invalid("policyParams", format_args!("larger than {POLICY_PARAMS_BYTES_MAX} bytes")));
+        }
+        if is_stark(&proof.proof_type) && proof.witness_commitment.is_none() {
+            return Err(invalid("witnessCommitment", "a STARK proof needs it"));
+        }
+    }
+    check_inputs(statement, proof)
+}
+
+/// The sender's public inputs must be the sequencer's; those of an event may carry the witness commitment too.
+fn check_inputs(statement: &Statement, proof: &NewProof) -> Result<(), SubmitProofError> {
+    let Some(sent) = &proof.public_inputs else { return Ok(()) };
+    let same = match statement.subject {
+        ProofSubject::Batch(_) => match ves::json::canonicalize(sent) {
+            Ok(canonical) => canonical == statement.public_inputs,
+            Err(error) => return Err(invalid("publicInputs", error)),
+        },
+        ProofSubject::Event(_) => match check_public_inputs(sent, &statement.public_inputs) {
+            Ok(()) => true,
+            Err(compliance::ComplianceError::PublicInputsDiffer) => false,
+            Err(error) => return Err(invalid("publicInputs", error)),
+        },
+    };
+    match same {
+        true => Ok(()),
+        false => {
+            Err(invalid("publicInputs", "they are not the sequencer's own; the inputs route gives those"))
+        }
+    }
+}
+
+fn same_or_conflict(
+    stored: ProofRecord,
+    statement: &Statement,
+    proof: &NewProof,
+) -> Result<ProofRecord, SubmitProofError> {
+    let is_same = stored.proof_hash == statement.subject.proof_hash(&proof.bytes)
+        && stored.witness_commitment == proof.witness_commitment;
+    if is_same { Ok(stored) } else { Err(SubmitProofError::Conflict) }
+}

@@ -1,0 +1,129 @@
+//! The port to whatever can check the bytes of a proof, and the room that its work may take.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use ves::compliance::WitnessCommitment;
+
+use super::statement::{ProofSubject, Statement};
+use crate::config::Config;
+
+/// Checks proofs. Joined by [`Config::verifier`]; called on threads that may block.
+pub trait ComplianceVerifier: Send + Sync + 'static {
+    /// Names of the proof types it knows, for people.
+    fn proof_types(&self) -> Vec<String>;
+
+    /// The one version of this type that it verifies about such a subject; `None` for a type it does not know.
+    fn version_of(&self, subject: &ProofSubject, proof_type: &str) -> Option<u32>;
+
+    /// Whether the bytes prove the statement. It must end by itself: nobody can stop it.
+    ///
+    /// # Errors
+    /// [`VerifierError`] where it can't tell. A malformed proof is [`Verdict::Invalid`].
+    fn verify(&self, claim: &ProofClaim<'_>) -> Result<Verdict, VerifierError>;
+}
+
+/// What a verifier is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct ProofClaim<'a> {
+    pub proof_type: &'a str,
+    pub proof_version: u32,
+    pub proof: &'a [u8],
+    /// Made by the sequencer: it stands for nothing that the sender said.
+    pub statement: &'a Statement,
+    /// Sent with the proof.
+    pub witness_commitment: Option<WitnessCommitment>,
+}
+
+/// A verifier's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Valid,
+    /// With the reason.
+    Invalid(String),
+}
+
+/// The verifier could not tell.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the verifier failed: {0}")]
+pub struct VerifierError(pub String);
+
+/// Why no verdict came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NoVerdict {
+    /// No slot became free in time.
+    Busy,
+    /// The verifier is still at it.
+    Late,
+    Failed(String),
+}
+
+/// A verifier's answer with the time it took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Verified {
+    pub verdict: Verdict,
+    pub time: Duration,
+}
+
+/// Everything a verifier needs, owned, since its thread may outlive the request.
+pub(super) struct Task {
+    pub proof_type: String,
+    pub proof_version: u32,
+    pub proof: Vec<u8>,
+    pub statement: Statement,
+    pub witness_commitment: Option<WitnessCommitment>,
+}
+
+/// Slots of the verifier, and the guard of the registry's writes.
+pub(crate) struct Verifying {
+    slots: Arc<Semaphore>,
+    slot_wait_max: Duration,
+    time_max: Duration,
+    /// Held while a proof is looked up and stored, so that the two are one step.
+    pub(super) writing: tokio::sync::Mutex<()>,
+}
+
+impl Verifying {
+    pub fn new(config: &Config) -> Self {
+        Self {
+            slots: Arc::new(Semaphore::new(config.verify_concurrency.clamp(1, Semaphore::MAX_PERMITS))),
+            slot_wait_max: config.verify_slot_wait_max,
+            time_max: config.verify_time_max,
+            writing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Runs the verifier in a slot and gives the task back. A verification that is late keeps its slot until it
+    /// ends, so that no caller gets more threads than there are slots by being impatient.
+    pub(super) async fn run(
+        &self,
+        verifier: Arc<dyn ComplianceVerifier>,
+        task: Arc<Task>,
+    ) -> Result<Verified, NoVerdict> {
+        let slot = tokio::time::timeout(self.slot_wait_max, self.slots.clone().acquire_owned()).await;
+        let slot = slot.ok().and_then(Result::ok).ok_or(NoVerdict::Busy)?;
+        let work = tokio::task::spawn_blocking(move || {
+            let _slot = slot;
+            let started = Instant::now();
+            let claim = ProofClaim {
+                proof_type: &task.proof_type,
+                proof_version: task.proof_version,
+                proof: &task.proof,
+                statement: &task.statement,
+                witness_commitment: task.witness_commitment,
+            };
+            // Proofs come from outside: whatever they make of a verifier ends here.
+            let verdict = std::panic::catch_unwind(AssertUnwindSafe(|| verifier.verify(&claim)));
+            (verdict, started.elapsed())
+        });
+        match tokio::time::timeout(self.time_max, work).await {
+            Err(_) => Err(NoVerdict::Late),
+            Ok(Err(error)) => Err(NoVerdict::Failed(error.to_string())),
+            Ok(Ok((Err(_), _))) => Err(NoVerdict::Failed("it panicked".into())),
+            Ok(Ok((Ok(Err(error)), _))) => Err(NoVerdict::Failed(error.0)),
+            Ok(Ok((Ok(Ok(verdict)), time))) => Ok(Verified { verdict, time }),
+        }
+    }
+}
