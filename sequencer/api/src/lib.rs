@@ -11,8 +11,8 @@
 
 mod access;
 mod admin;
-mod audit;
 mod anchor;
+mod audit;
 mod body;
 mod budget;
 mod caller;

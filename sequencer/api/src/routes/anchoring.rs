@@ -15,14 +15,25 @@ pub(crate) fn routes() -> Routes {
 
 fn own() -> Routes {
     Routes::default()
-        .add(anchored(post("/api/v1/ves/anchor", "anchorVesBatch", "Put a commitment on the chain")), anchor::anchor)
+        .add(
+            anchored(post("/api/v1/ves/anchor", "anchorVesBatch", "Put a commitment on the chain")),
+            anchor::anchor,
+        )
         .add(anchored(post("/api/v1/anchor", "anchorBatch", "Put a commitment on the chain")), anchor::anchor)
         .add(
-            verified(get("/api/v1/ves/anchor/{batch_id}/verify", "verifyVesAnchor", "Ask the chain for a commitment")),
+            verified(get(
+                "/api/v1/ves/anchor/{batch_id}/verify",
+                "verifyVesAnchor",
+                "Ask the chain for a commitment",
+            )),
             anchor::verify,
         )
         .add(
-            verified(get("/api/v1/anchor/{batch_id}/verify", "verifyAnchor", "Ask the chain for a commitment")),
+            verified(get(
+                "/api/v1/anchor/{batch_id}/verify",
+                "verifyAnchor",
+                "Ask the chain for a commitment",
+            )),
             anchor::verify,
         )
         .add(
@@ -32,11 +43,15 @@ fn own() -> Routes {
             anchor::status,
         )
         .add(
-            anchoring(post("/api/v1/ves/commitments/anchor", "commitAndAnchor", "Commit a range and put it on the chain"))
-                .administers()
-                .body::<CommitAndAnchorRequest>()
-                .answers::<CommitAndAnchorAnswer>()
-                .refuses([409]),
+            anchoring(post(
+                "/api/v1/ves/commitments/anchor",
+                "commitAndAnchor",
+                "Commit a range and put it on the chain",
+            ))
+            .administers()
+            .body::<CommitAndAnchorRequest>()
+            .answers::<CommitAndAnchorAnswer>()
+            .refuses([409]),
             anchor::commit_and_anchor,
         )
 }
@@ -44,20 +59,28 @@ fn own() -> Routes {
 fn of_the_anchor_service() -> Routes {
     Routes::default()
         .add(
-            anchoring(get("/v1/commitments/pending", "listPendingCommitments", "Commitments that stand on no chain yet"))
-                .bootstraps()
-                .page(1000, 5000)
-                .answers::<PendingCommitments>()
-                .compressed(),
+            anchoring(get(
+                "/v1/commitments/pending",
+                "listPendingCommitments",
+                "Commitments that stand on no chain yet",
+            ))
+            .bootstraps()
+            .page(1000, 5000)
+            .answers::<PendingCommitments>()
+            .compressed(),
             anchor::pending,
         )
         .add(
-            anchoring(post("/v1/commitments/{batch_id}/anchored", "reportAnchored", "Where a commitment stands now"))
-                .bootstraps()
-                .segment("batch_id", uuid(), "The batch")
-                .body::<AnchoredNotice>()
-                .answers::<AnchoredAnswer>()
-                .refuses([404, 409]),
+            anchoring(post(
+                "/v1/commitments/{batch_id}/anchored",
+                "reportAnchored",
+                "Where a commitment stands now",
+            ))
+            .bootstraps()
+            .segment("batch_id", uuid(), "The batch")
+            .body::<AnchoredNotice>()
+            .answers::<AnchoredAnswer>()
+            .refuses([404, 409]),
             anchor::anchored,
         )
 }

@@ -42,10 +42,14 @@ fn of_batches() -> Routes {
             validity::submit,
         )
         .add(
-            proof(get("/api/v1/ves/validity/proofs/{proof_id}", "getValidityProof", "One proof with its bytes"))
-                .tag("validity")
-                .answers::<ValidityProofBody>()
-                .compressed(),
+            proof(get(
+                "/api/v1/ves/validity/proofs/{proof_id}",
+                "getValidityProof",
+                "One proof with its bytes",
+            ))
+            .tag("validity")
+            .answers::<ValidityProofBody>()
+            .compressed(),
             validity::one,
         )
         .add(

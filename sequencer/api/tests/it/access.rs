@@ -108,11 +108,7 @@ async fn another_tenants_admin_is_refused_on_every_route() {
     for (method, path, body) in routes(&agent, &stream_key, &batch, &event) {
         for key in [&key, &as_agent] {
             let answer = world.call(Some(key), method, &path, body.clone()).await;
-            match path.ends_with(&batch) && !path.contains('?') {
-                // An id alone is looked for in the caller's own tenant.
-                true => answer.refused(404, "BATCH_NOT_FOUND"),
-                false => answer.refused(403, "INSUFFICIENT_PERMISSIONS"),
-            };
+            answer.hidden();
         }
         world.call(None, method, &path, body).await.refused(401, "AUTH_REQUIRED");
     }

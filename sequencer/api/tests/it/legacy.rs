@@ -371,7 +371,7 @@ async fn another_tenant_sees_and_writes_nothing() {
         .refused(403, "INSUFFICIENT_PERMISSIONS");
     // With its own stream named, a stranger does not reach the batch of another.
     let own = format!("/api/v1/proofs/1?{}&batch_id={batch}", query(&stream(2)));
-    world.call(Some(&stranger), "GET", &own, "").await.refused(403, "INSUFFICIENT_PERMISSIONS");
+    world.call(Some(&stranger), "GET", &own, "").await.refused(404, "BATCH_NOT_FOUND");
     for (method, path) in [("POST", INGEST), ("GET", "/api/v1/events"), ("POST", "/api/v1/proofs/verify")] {
         world.call(None, method, path, "").await.refused(401, "AUTH_REQUIRED");
     }

@@ -3,11 +3,11 @@
 mod access;
 mod anchor;
 mod bodies;
-mod conformance;
 mod compliance;
+mod conformance;
 mod form;
-mod isolation;
 mod grpc;
+mod isolation;
 mod keys;
 mod legacy;
 mod openapi;

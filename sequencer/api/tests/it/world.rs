@@ -66,6 +66,13 @@ impl Answer {
         assert_eq!(self.status, 200, "{}", self.text());
         self.json()
     }
+    /// Checks that the answer is a refusal that shows nothing: what is looked for by an id alone is unknown to others
+    /// (404), what names its tenant is refused (403).
+    #[track_caller]
+    pub fn hidden(&self) {
+        assert!(matches!(self.status.as_u16(), 403 | 404), "{}: {}", self.status, self.text());
+        self.refused(self.status.as_u16(), self.header("x-error-code"));
+    }
     /// Checks that this is a refusal in the one error form, and gives its message.
     #[track_caller]
     pub fn refused(&self, status: u16, code: &str) -> String {

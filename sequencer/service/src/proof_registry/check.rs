@@ -128,9 +128,9 @@ impl Sequencer {
     async fn statement_again(&self, record: &ProofRecord) -> Result<Statement, ServiceError> {
         let gone = || ServiceError::Read("what a stored proof is about is missing".into());
         match record.subject {
-            ProofSubject::Batch(batch) => {
-                Statement::of_batch(&self.commitment(Some(&record.stream.tenant_id), &batch).await?.ok_or_else(gone)?)
-            }
+            ProofSubject::Batch(batch) => Statement::of_batch(
+                &self.commitment(Some(&record.stream.tenant_id), &batch).await?.ok_or_else(gone)?,
+            ),
             ProofSubject::Event(event) => {
                 let stored = self.event(&record.stream, &event).await?.ok_or_else(gone)?;
                 let policy = record.policy.clone().ok_or_else(gone)?;
