@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use crate::doc_commands;
 use crate::metadata::tracked_files;
 use crate::process::{Step, in_ci, quietly};
+use crate::proto;
 use crate::report::{fail, progress, say};
 use crate::wasm;
 
@@ -49,6 +50,7 @@ const CHECKS: &[Check] = &[
     ("tidy", "file lengths, unfinished code, pure crates, root entries, paths", tidy::check),
     ("links", "links in the documents lead somewhere", links::check),
     ("commands", "commands shown in the documents exist", doc_commands::check),
+    ("proto", "the code of the .proto files is the one they give", proto::check),
     ("golden", "public surfaces under review are there and settled", golden::check),
     ("format", "rustfmt changes nothing", format),
     ("clippy", "no warning in any target", clippy),

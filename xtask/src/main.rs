@@ -2,6 +2,7 @@
 //!
 //! - [`check`]: format, lints, allowed edges, licences, tidiness, links, WebAssembly;
 //! - [`suite`]: everything that can fail, counted;
+//! - [`schemathesis`]: requests made from the OpenAPI document, against a real server;
 //! - the rest hands over to the package that does the work.
 //!
 //! Only the standard library and a JSON reader, so that it compiles in seconds.
@@ -10,8 +11,10 @@ mod check;
 mod doc_commands;
 mod metadata;
 mod process;
+mod proto;
 mod report;
 mod rust_text;
+mod schemathesis;
 mod suite;
 mod wasm;
 
@@ -28,11 +31,13 @@ Usage: cargo xtask COMMAND
 Commands:
   check [NAME]...             Format, lints, edges, licences, tidiness, links, WebAssembly; or only the checks named
   test [--fast]               All tests, simulator seeds and fuzz targets, then check; --fast leaves out the long ones
+  schemathesis                Bad and good requests from the OpenAPI document against a running server; part of test
   install                     Install what check and test need and Rust does not bring (apt-get or rustup); test does so
   bench [ARGS]...             Measure the service against its floors (release); arguments go to stateset-bench
   sim NAME SEED [--trace]     Replay one simulated world; `sim list` names them
   fuzz [TARGET] [--seconds N] Run the fuzz targets, or one; --list names them, --input FILE replays one input,
                               --guided searches by coverage where cargo-fuzz is installed
+  proto                       Write the Rust code of the .proto files anew
   demo [ARGS]...              The whole story in one process (release)
   help                        This text
 
@@ -54,6 +59,8 @@ fn main() -> ExitCode {
         "test" => suite::main(rest),
         "bench" => hand_over(&["run", "--release", "--package", "stateset-bench", "--"], rest),
         "demo" => hand_over(&["run", "--release", "--package", "stateset", "--", "demo"], rest),
+        "schemathesis" if rest.is_empty() => schemathesis::main(),
+        "proto" if rest.is_empty() => proto::main(),
         "install" if rest.is_empty() => {
             suite::install();
             ExitCode::SUCCESS

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::check::{self, Tally};
 use crate::process::{Step, capture, on_path, run, run_and_keep};
 use crate::report::{fail, progress, say};
+use crate::schemathesis;
 use crate::wasm;
 
 /// Time for each fuzz target when there is time; its test reads this from `STATESET_FUZZ_SECONDS`.
@@ -23,6 +24,9 @@ pub fn main(args: &[String]) -> ExitCode {
         install();
     }
     let mut runners = vec![("cargo test", cargo_tests(fast))];
+    if !fast {
+        runners.push(("schemathesis", schemathesis::run()));
+    }
     runners.push(("checks", check::run(|name| !fast || name != "wasm")));
     summarise(&runners)
 }

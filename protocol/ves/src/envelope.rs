@@ -17,7 +17,9 @@ use crate::seal;
 pub(crate) use decode::{check_created_at, check_text};
 pub use decode::{decode, decode_text};
 pub use encode::encode;
+pub(crate) use object::integer;
 pub use raw::RawEnvelope;
+pub(crate) use raw::parse_uuid;
 
 /// An event that could not be read, and as much of its name as could be.
 #[derive(Debug, Clone, PartialEq, Eq)]

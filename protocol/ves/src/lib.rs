@@ -28,6 +28,8 @@ pub mod keys;
 pub mod legacy;
 pub mod log;
 pub mod merkle;
+#[cfg(feature = "openapi")]
+mod openapi;
 pub mod receipt;
 pub mod reject;
 pub mod seal;

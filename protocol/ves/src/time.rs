@@ -68,6 +68,17 @@ pub fn is_rfc3339(text: &str) -> bool {
     check().unwrap_or(false)
 }
 
+/// The instant that an RFC 3339 text names as a protobuf timestamp: seconds since 1970, and nanoseconds after them.
+///
+/// `None` when the text is not RFC 3339, its fraction has more than nine digits, or it lies outside the years 0 to 9999.
+pub fn instant(text: &str) -> Option<(i64, u32)> {
+    let parse = || text.parse::<jiff::Timestamp>().ok();
+    let nanos = is_rfc3339(text).then(parse)??.as_nanosecond();
+    let seconds = i64::try_from(nanos.div_euclid(1_000_000_000)).ok()?;
+    let in_years = seconds >= TimestampMs::YEAR_ZERO.0 / 1000;
+    in_years.then_some((seconds, nanos.rem_euclid(1_000_000_000) as u32))
+}
+
 /// The text that stands for a protobuf timestamp (section 2.1): UTC, a fraction of 0, 3, 6 or 9 digits, `+00:00`.
 ///
 /// `None` when the instant lies outside the years 0 to 9999, or `nanos` is not below 10^9.
@@ -126,6 +137,18 @@ mod tests {
         ] {
             assert!(!is_rfc3339(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_instant_reads_back_from_its_text() {
+        for (seconds, nanos) in
+            [(0, 0), (1_766_253_070, 243_000_000), (-1, 999_999_999), (-62_167_219_200, 1)]
+        {
+            let text = grpc_created_at(seconds, nanos).unwrap();
+            assert_eq!(instant(&text), Some((seconds, nanos)), "{text}");
+        }
+        assert_eq!(instant("2026-01-02T05:04:05.5+02:00"), instant("2026-01-02T03:04:05.500Z"));
+        assert_eq!((instant("2026-01-02"), instant("0000-01-01T00:00:00+01:00")), (None, None));
     }
 
     #[test]

@@ -12,13 +12,13 @@ pub const STATUS_ANCHORED: &str = "anchored";
 pub const STATUS_ALREADY_ANCHORED: &str = "already_anchored";
 
 /// Body of `POST /api/v1/ves/anchor` and of `POST /api/v1/anchor`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AnchorRequest {
     pub batch_id: BatchId,
 }
 
 /// Answer of `POST /api/v1/ves/anchor` and of `POST /api/v1/anchor`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AnchorAnswer {
     pub batch_id: BatchId,
     /// [`STATUS_ANCHORED`] or [`STATUS_ALREADY_ANCHORED`].
@@ -31,21 +31,21 @@ pub struct AnchorAnswer {
 }
 
 /// Answer of `GET /api/v1/ves/anchor/{batch_id}/verify` and of `GET /api/v1/anchor/{batch_id}/verify`: the chain's word.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AnchorVerification {
     pub batch_id: BatchId,
     pub anchored_on_chain: bool,
 }
 
 /// Answer of `GET /api/v1/anchor/status`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AnchorStatus {
     pub anchor_enabled: bool,
     pub message: String,
 }
 
 /// Body of `POST /api/v1/ves/commitments/anchor`: commit a range and anchor it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CommitAndAnchorRequest {
     pub tenant_id: TenantId,
     pub store_id: StoreId,
@@ -60,7 +60,7 @@ pub struct CommitAndAnchorRequest {
 }
 
 /// Answer of `POST /api/v1/ves/commitments/anchor`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CommitAndAnchorAnswer {
     #[serde(flatten)]
     pub commitment: CommitmentBody,
@@ -68,7 +68,7 @@ pub struct CommitAndAnchorAnswer {
 }
 
 /// One batch as the anchor service reads it; hashes with `0x`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PendingCommitment {
     pub batch_id: BatchId,
     pub tenant_id: TenantId,
@@ -83,7 +83,7 @@ pub struct PendingCommitment {
 }
 
 /// Answer of `GET /v1/commitments/pending`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PendingCommitments {
     pub commitments: Vec<PendingCommitment>,
     /// How many are listed.
@@ -91,7 +91,7 @@ pub struct PendingCommitments {
 }
 
 /// Body of `POST /v1/commitments/{batch_id}/anchored`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AnchoredNotice {
     /// 32 bytes of hex, with or without `0x`.
     pub chain_tx_hash: Digest,
@@ -103,7 +103,7 @@ pub struct AnchoredNotice {
 }
 
 /// Answer of `POST /v1/commitments/{batch_id}/anchored`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AnchoredAnswer {
     pub batch_id: BatchId,
     pub status: String,
@@ -115,6 +115,13 @@ pub struct AnchoredAnswer {
 /// A hash written with `0x`, read with or without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hex0x(pub Digest);
+
+impl utoipa::PartialSchema for Hex0x {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        <Digest as utoipa::PartialSchema>::schema()
+    }
+}
+impl utoipa::ToSchema for Hex0x {}
 
 impl Serialize for Hex0x {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

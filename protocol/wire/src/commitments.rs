@@ -7,7 +7,7 @@ use ves::{BatchId, Digest, SequenceNumber, StoreId, StreamKey, TenantId};
 use crate::text::Rfc3339;
 
 /// Body of `POST /api/v1/ves/commitments`: commit this range, whose start is the last end + 1.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CommitRequest {
     pub tenant_id: TenantId,
     pub store_id: StoreId,
@@ -16,7 +16,7 @@ pub struct CommitRequest {
 }
 
 /// One commitment, as every route shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CommitmentBody {
     pub batch_id: BatchId,
     pub tenant_id: TenantId,
@@ -91,7 +91,7 @@ impl From<&CommitmentBody> for Commitment {
 }
 
 /// Answer of `GET /api/v1/ves/commitments`: in the order of their ranges.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CommitmentList {
     pub commitments: Vec<CommitmentBody>,
     pub count: usize,

@@ -13,27 +13,29 @@ use crate::text::Rfc3339;
 use crate::validity::{VerificationOutcome, one};
 
 /// Body of `POST /api/v1/ves/compliance/{event_id}/inputs`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ComplianceInputsRequest {
     /// 1 to 64 characters.
     pub policy_id: String,
     /// A JSON object; absent is `{}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub policy_params: Option<Box<RawValue>>,
 }
 
 /// Answer of both forms of `/api/v1/ves/compliance/{event_id}/inputs`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ComplianceInputs {
     pub event_id: EventId,
     /// Canonical JSON: its SHA-256 is `public_inputs_hash`.
+    #[schema(value_type = Object)]
     pub public_inputs: Box<RawValue>,
     pub public_inputs_hash: Digest,
 }
 
 /// Body of `POST /api/v1/ves/compliance/{event_id}/proofs`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubmitComplianceProof {
     /// 1 to 32 characters.
@@ -43,6 +45,7 @@ pub struct SubmitComplianceProof {
     pub proof_version: u32,
     pub policy_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub policy_params: Option<Box<RawValue>>,
     /// Base64, standard or url-safe, padded or not; at most 2 MiB decoded.
     #[serde(rename = "proofB64")]
@@ -52,12 +55,26 @@ pub struct SubmitComplianceProof {
     pub witness_commitment: Option<WitnessBody>,
     /// Must be the sequencer's own; a `witnessCommitment` may come on top.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub public_inputs: Option<Box<RawValue>>,
 }
 
 /// A witness commitment: read as 64 lowercase hex digits or as four numbers, written as four numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WitnessBody(pub WitnessCommitment);
+
+impl utoipa::PartialSchema for WitnessBody {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        use utoipa::openapi::schema::{ArrayBuilder, Object, OneOfBuilder, Type};
+        let mut hex = Object::with_type(Type::String);
+        hex.pattern = Some("^[0-9a-f]{64}$".to_owned());
+        let mut limb = Object::with_type(Type::Integer);
+        limb.minimum = Some(0usize.into());
+        let limbs = ArrayBuilder::new().items(limb).min_items(Some(4)).max_items(Some(4));
+        OneOfBuilder::new().item(hex).item(limbs).into()
+    }
+}
+impl utoipa::ToSchema for WitnessBody {}
 
 impl Serialize for WitnessBody {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -98,7 +115,7 @@ impl<'de> Visitor<'de> for WitnessVisitor {
 }
 
 /// One stored proof.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ComplianceProofBody {
     pub proof_id: Uuid,
     pub event_id: EventId,
@@ -108,12 +125,14 @@ pub struct ComplianceProofBody {
     pub proof_version: u32,
     pub policy_id: String,
     /// Canonical JSON.
+    #[schema(value_type = Object)]
     pub policy_params: Box<RawValue>,
     pub policy_hash: Digest,
     pub proof_hash: Digest,
     /// Four numbers; those above 2^53 lose digits in JavaScript, the hex form does not.
     pub witness_commitment: Option<WitnessBody>,
     pub witness_commitment_hex: Option<String>,
+    #[schema(value_type = Object)]
     pub public_inputs: Box<RawValue>,
     pub submitted_at: Rfc3339,
     /// Ours: a verifier accepted the proof before it was stored.
@@ -125,7 +144,7 @@ pub struct ComplianceProofBody {
 }
 
 /// Answer of `GET /api/v1/ves/compliance/{event_id}/proofs`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ComplianceProofList {
     pub event_id: EventId,
     pub proofs: Vec<ComplianceProofBody>,
@@ -133,7 +152,7 @@ pub struct ComplianceProofList {
 }
 
 /// Answer of `GET /api/v1/ves/compliance/proofs/{proof_id}/verify`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ComplianceVerification {
     pub proof_id: Uuid,
     pub event_id: EventId,

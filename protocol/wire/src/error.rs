@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// `{"error": {…}}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ErrorBody {
     pub error: ErrorDetail,
 }
 
 /// What went wrong. `code` is the text of an [`ErrorCode`]; a client may meet codes it does not know.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ErrorDetail {
     pub code: String,
     pub numeric_code: u16,
@@ -72,6 +72,11 @@ codes! {
     InvalidToken = "INVALID_TOKEN", 1003, 401;
     TokenExpired = "TOKEN_EXPIRED", 1004, 401;
     InsufficientPermissions = "INSUFFICIENT_PERMISSIONS", 1005, 403;
+    /// The address may not use the admin routes (section 3.11).
+    AdminIpDenied = "ADMIN_IP_DENIED", 1006, 403;
+    /// Self-service registration, section 3.10, as the codes of this name below.
+    RegistrationDisabled = "REGISTRATION_DISABLED", 1007, 403;
+    AdminNotAllowed = "ADMIN_NOT_ALLOWED", 1008, 403;
     RateLimitExceeded = "RATE_LIMIT_EXCEEDED", 2001, 429;
     QuotaExceeded = "QUOTA_EXCEEDED", 2002, 429;
     InvalidRequestBody = "INVALID_REQUEST_BODY", 3001, 400;
@@ -85,6 +90,12 @@ codes! {
     MethodNotAllowed = "METHOD_NOT_ALLOWED", 3008, 405;
     /// Ours: the body is announced as something other than JSON.
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 3009, 415;
+    InvalidName = "INVALID_NAME", 3020, 400;
+    NameTooLong = "NAME_TOO_LONG", 3021, 400;
+    DescriptionTooLong = "DESCRIPTION_TOO_LONG", 3022, 400;
+    StoreIdsTooMany = "STORE_IDS_TOO_MANY", 3023, 400;
+    RateLimitInvalid = "RATE_LIMIT_INVALID", 3024, 400;
+    TenantIdNotAllowed = "TENANT_ID_NOT_ALLOWED", 3025, 400;
     ResourceNotFound = "RESOURCE_NOT_FOUND", 4001, 404;
     EventNotFound = "EVENT_NOT_FOUND", 4002, 404;
     BatchNotFound = "BATCH_NOT_FOUND", 4003, 404;

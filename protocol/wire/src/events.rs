@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use ves::envelope::encode;
+use ves::json::write_string;
 use ves::receipt::Receipt;
-use ves::{BatchId, Digest, Envelope, SequenceNumber};
+use ves::{BatchId, Digest, Envelope, Payload, SequenceNumber, hex};
 
 use crate::receipt::{ReceiptBody, push_receipt};
-use crate::text::{Rfc3339, push_number};
+use crate::text::{Rfc3339, push_number, push_uuid};
 
 /// Answer of `GET /api/v1/ves/events`, for readers: consecutive events in the order of their numbers.
 #[derive(Debug, Clone, Deserialize)]
@@ -47,13 +48,13 @@ impl EventsPageWriter {
         Self { out, count: 0 }
     }
 
-    /// Appends the next event.
-    pub fn push(&mut self, envelope: &Envelope<'_>, receipt: &Receipt) {
+    /// Appends the next event, in the form that `write` gives it.
+    pub fn push(&mut self, write: impl FnOnce(&mut String)) {
         if self.count > 0 {
             self.out.push(',');
         }
         self.count += 1;
-        write_event(&mut self.out, envelope, receipt);
+        write(&mut self.out);
     }
 
     /// Bytes of JSON written so far.
@@ -89,8 +90,62 @@ pub fn write_event(out: &mut String, envelope: &Envelope<'_>, receipt: &Receipt)
     out.push('}');
 }
 
+/// Appends one event in the form that the published client pulls (section 3.12): exactly the members it names. What
+/// it leaves out is fixed for an event in clear or known to who asked: version, kind, cipher hash, stream. A sealed
+/// event can't be told without them and is written whole.
+pub fn write_pulled(out: &mut String, envelope: &Envelope<'_>, receipt: &Receipt) {
+    let at = receipt.sequenced_at;
+    out.push_str("{\"envelope\":");
+    match &envelope.payload {
+        Payload::Plain(payload) => push_pulled(out, envelope, payload, receipt.sequence_number),
+        Payload::Encrypted(_) => encode(envelope, Some((receipt.sequence_number, at)), out),
+    }
+    out.push_str(",\"sequenced_at\":\"");
+    out.push_str(&at.to_string());
+    out.push_str("\"}");
+}
+
+fn push_pulled(out: &mut String, envelope: &Envelope<'_>, payload: &str, number: SequenceNumber) {
+    out.push_str("{\"event_id\":");
+    push_uuid(out, &envelope.event_id.0);
+    for (name, text) in [
+        (",\"entity_type\":", &envelope.entity_type),
+        (",\"entity_id\":", &envelope.entity_id),
+        (",\"event_type\":", &envelope.event_type),
+        (",\"created_at\":", &envelope.created_at),
+    ] {
+        out.push_str(name);
+        write_string(out, text);
+    }
+    out.push_str(",\"payload\":");
+    out.push_str(payload);
+    out.push_str(",\"payload_plain_hash\":\"");
+    out.push_str(&envelope.payload_plain_hash.to_0x());
+    out.push_str("\",\"agent_signature\":\"");
+    out.push_str(&hex::encode_0x(&envelope.agent_signature));
+    out.push_str("\",\"source_agent_id\":");
+    push_uuid(out, &envelope.source_agent_id.0);
+    out.push_str(",\"agent_key_id\":");
+    push_number(out, envelope.agent_key_id.0.into());
+    out.push_str(",\"sequence_number\":");
+    push_number(out, number.get());
+    if let Some(command_id) = &envelope.command_id {
+        out.push_str(",\"command_id\":");
+        push_uuid(out, &command_id.0);
+    }
+    if let Some(version) = envelope.base_version {
+        out.push_str(",\"base_version\":");
+        push_number(out, version);
+    }
+    if let Some(kernel) = &envelope.kernel {
+        out.push_str(",\"kernel\":");
+        out.push_str(kernel);
+    }
+    out.push('}');
+}
+
 /// Answer of `GET /api/v1/ves/head`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HeadBody {
     /// 0: the stream is empty.
     pub head_sequence: SequenceNumber,
@@ -102,7 +157,7 @@ pub struct HeadBody {
 
 /// The newest commitment in short. The signature members of the published form come all or none; we send none,
 /// since the signed checkpoint says more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LatestCommitment {
     pub batch_id: BatchId,
     #[serde(default, skip_serializing_if = "Option::is_none")]

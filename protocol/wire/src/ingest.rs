@@ -8,3 +8,4 @@ mod request;
 
 pub use answer::{IngestAnswer, Outcome, RejectionBody, write_answer};
 pub use request::{CREATED_AT_BYTES_MAX, IngestRequest, Limits, RequestError, parse, write_request};
+pub(crate) use request::{agrees, read_top};

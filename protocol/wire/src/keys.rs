@@ -12,7 +12,7 @@ pub const ALGORITHM_ED25519: u32 = 1;
 pub const ALGORITHM_X25519: u32 = 2;
 
 /// Body of `POST /api/v1/agents/keys`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegisterKeyRequest {
     pub tenant_id: TenantId,
@@ -46,7 +46,7 @@ fn first_key() -> u32 {
 }
 
 /// Public keys by algorithm. Post-quantum members are recognised so that they can be refused by name.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct PublicKeyBundle {
     #[serde(rename = "ed25519PublicKey", skip_serializing_if = "Option::is_none")]
@@ -60,7 +60,7 @@ pub struct PublicKeyBundle {
 }
 
 /// Proofs of possession by algorithm.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct PossessionBundle {
     #[serde(rename = "ed25519Pop", skip_serializing_if = "Option::is_none")]
@@ -70,7 +70,7 @@ pub struct PossessionBundle {
 }
 
 /// Answer of `POST /api/v1/agents/keys`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegisterKeyAnswer {
     pub success: bool,
@@ -82,7 +82,7 @@ pub struct RegisterKeyAnswer {
 }
 
 /// Body of `POST /api/v1/agents/keys/revoke` (ours).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RevokeKeyRequest {
     pub tenant_id: TenantId,
@@ -91,7 +91,7 @@ pub struct RevokeKeyRequest {
 }
 
 /// One key of the registry, as `GET /api/v1/agents/keys` and `POST …/revoke` (ours) show it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentKeyBody {
     pub tenant_id: TenantId,
@@ -113,14 +113,14 @@ pub struct AgentKeyBody {
 }
 
 /// Answer of `GET /api/v1/agents/keys`: signing keys, then encryption keys, by agent and number.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AgentKeyList {
     pub keys: Vec<AgentKeyBody>,
     pub count: usize,
 }
 
 /// Answer of `GET /api/v1/agents/{agent_id}`: what the agent's API keys allow together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentBody {
     pub agent_id: AgentId,
@@ -135,7 +135,7 @@ pub struct AgentBody {
 }
 
 /// Body of `POST /api/v1/agents/{agent_id}/api-keys`. What is left out is taken from the caller's own key.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MintApiKeyRequest {
     /// Ours: needed from the bootstrap key when the agent has no registered key yet.
@@ -151,7 +151,7 @@ pub struct MintApiKeyRequest {
 }
 
 /// Answer of `POST …/api-keys`. The key's text is shown this once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MintApiKeyAnswer {
     pub success: bool,
@@ -163,7 +163,7 @@ pub struct MintApiKeyAnswer {
 }
 
 /// One API key without its text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeyBody {
     pub key_hash_prefix: String,
@@ -174,14 +174,14 @@ pub struct ApiKeyBody {
 }
 
 /// Answer of `GET /api/v1/agents/{agent_id}/api-keys`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ApiKeyList {
     pub keys: Vec<ApiKeyBody>,
     pub count: usize,
 }
 
 /// Answer of `DELETE /api/v1/agents/{agent_id}/api-keys/{key_prefix}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RevokeApiKeyAnswer {
     pub success: bool,

@@ -6,7 +6,7 @@ use ves::SequencerId;
 use crate::text::{Hex, Rfc3339};
 
 /// Answer of `GET /health`: the process answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HealthBody {
     pub status: String,
     pub service: String,
@@ -15,21 +15,21 @@ pub struct HealthBody {
 }
 
 /// Answer of `GET /ready`: the store answers too.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ReadyBody {
     pub status: String,
     pub database: DatabaseBody,
     pub pool: PoolBody,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DatabaseBody {
     pub connected: bool,
     pub response_time_ms: f64,
 }
 
 /// How full the write queue is, in events.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PoolBody {
     pub status: String,
     /// Percent with one decimal: `12.0%`.
@@ -38,8 +38,55 @@ pub struct PoolBody {
     pub idle: u64,
 }
 
+/// Answer of `GET /health/detailed`: each part, and how it does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DetailedHealthBody {
+    /// `healthy`, `degraded` or `unhealthy`; the last is answered with 503.
+    pub status: String,
+    pub service: String,
+    pub version: String,
+    pub timestamp: Rfc3339,
+    pub components: HealthComponents,
+    pub system: SystemBody,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct HealthComponents {
+    pub database: DatabaseHealth,
+    pub pool: PoolHealth,
+}
+
+/// Answered within 100 ms it is healthy, within 500 ms degraded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DatabaseHealth {
+    pub name: String,
+    pub status: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    pub response_time_ms: f64,
+}
+
+/// The places of the write queue, one for each event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PoolHealth {
+    /// `healthy` below 50 %, then `moderate`, `stressed` from 80 %, `critical` from 95 %.
+    pub status: String,
+    pub total_connections: u64,
+    pub active_connections: u64,
+    pub idle_connections: u64,
+    pub max_connections: u64,
+    pub utilization_percent: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SystemBody {
+    pub uptime_secs: u64,
+    /// The oldest Rust that builds this version.
+    pub rust_version: String,
+}
+
 /// Answer of `GET /api/v1/ves/sequencer` (ours, public): whose receipts and checkpoints these are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SequencerBody {
     pub sequencer_id: SequencerId,
     /// `ed25519`.
@@ -51,7 +98,7 @@ pub struct SequencerBody {
     pub keys: Vec<SequencerKeyBody>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SequencerKeyBody {
     pub key_version: u32,
     pub sequencer_id: SequencerId,

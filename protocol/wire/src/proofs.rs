@@ -7,7 +7,7 @@ use ves::{BatchId, Digest, SequenceNumber};
 pub const PROOF_PATH_MAX: usize = 64;
 
 /// Answer of `GET /api/v1/ves/proofs/{sequence_number}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct InclusionProofBody {
     pub sequence_number: SequenceNumber,
     pub batch_id: BatchId,
@@ -21,7 +21,7 @@ pub struct InclusionProofBody {
 }
 
 /// Body of `POST /api/v1/ves/proofs/verify`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct VerifyProofRequest {
     pub leaf_hash: Digest,
     pub merkle_root: Digest,
@@ -30,7 +30,7 @@ pub struct VerifyProofRequest {
 }
 
 /// Answer of `POST /api/v1/ves/proofs/verify`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct VerifyProofAnswer {
     pub valid: bool,
     pub leaf_hash: Digest,
@@ -38,7 +38,7 @@ pub struct VerifyProofAnswer {
 }
 
 /// Answer of `GET /api/v1/ves/consistency`: the log of size `to` extends the log of size `from` (RFC 9162).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ConsistencyBody {
     pub from: u64,
     pub to: u64,
@@ -49,7 +49,7 @@ pub struct ConsistencyBody {
 
 /// Answer of `GET /api/v1/ves/proofs/{sequence_number}/log` (ours): the event is entry `sequence_number - 1` of the
 /// log of `size` events, whose root a signed checkpoint names (section 13.4, RFC 9162).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LogInclusionBody {
     pub sequence_number: SequenceNumber,
     pub size: u64,

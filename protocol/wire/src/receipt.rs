@@ -14,7 +14,7 @@ pub const SIGNATURE_ED25519: &str = "ed25519";
 pub const SIGNATURE_NONE: &str = "none";
 
 /// The receipt of one event, for readers. It names no stream: the reader knows which one it asked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReceiptBody {
     pub sequencer_id: SequencerId,

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use utoipa::openapi::schema::{KnownFormat, Object, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema};
 use uuid::Uuid;
 use ves::TimestampMs;
 
@@ -21,6 +23,31 @@ impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
         ves::hex::decode_lenient(&text).map(Self).map_err(de::Error::custom)
     }
 }
+
+impl<const N: usize> utoipa::PartialSchema for Hex<N> {
+    fn schema() -> RefOr<Schema> {
+        let mut object = Object::with_type(Type::String);
+        object.pattern = Some(format!("^(0x)?[0-9a-fA-F]{{{}}}$", 2 * N));
+        object.description =
+            Some(format!("{N} bytes in hex: answers write lowercase digits; 0x and capitals are read too."));
+        object.into()
+    }
+}
+impl<const N: usize> utoipa::ToSchema for Hex<N> {
+    fn name() -> Cow<'static, str> {
+        format!("Hex{N}").into()
+    }
+}
+
+impl utoipa::PartialSchema for Rfc3339 {
+    fn schema() -> RefOr<Schema> {
+        let mut object = Object::with_type(Type::String);
+        object.format = Some(SchemaFormat::KnownFormat(KnownFormat::DateTime));
+        object.description = Some("An instant of RFC 3339; answers write UTC.".to_owned());
+        object.into()
+    }
+}
+impl utoipa::ToSchema for Rfc3339 {}
 
 /// An instant as RFC 3339: written in UTC with three fraction digits, read in any RFC 3339 spelling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,16 +8,17 @@ use ves::{BatchId, Digest, StoreId, TenantId};
 use crate::text::Rfc3339;
 
 /// Answer of `GET /api/v1/ves/validity/{batch_id}/inputs`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ValidityInputs {
     pub batch_id: BatchId,
     /// Canonical JSON: its SHA-256 is `public_inputs_hash`.
+    #[schema(value_type = Object)]
     pub public_inputs: Box<RawValue>,
     pub public_inputs_hash: Digest,
 }
 
 /// Body of `POST /api/v1/ves/validity/{batch_id}/proofs`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubmitValidityProof {
     /// 1 to 32 characters.
@@ -30,11 +31,12 @@ pub struct SubmitValidityProof {
     pub proof_b64: String,
     /// Must be the sequencer's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub public_inputs: Option<Box<RawValue>>,
 }
 
 /// One stored proof.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ValidityProofBody {
     pub proof_id: Uuid,
     pub batch_id: BatchId,
@@ -43,6 +45,7 @@ pub struct ValidityProofBody {
     pub proof_type: String,
     pub proof_version: u32,
     pub proof_hash: Digest,
+    #[schema(value_type = Object)]
     pub public_inputs: Box<RawValue>,
     pub submitted_at: Rfc3339,
     /// Ours: a verifier accepted the proof before it was stored.
@@ -54,7 +57,7 @@ pub struct ValidityProofBody {
 }
 
 /// Answer of `GET /api/v1/ves/validity/{batch_id}/proofs`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ValidityProofList {
     pub batch_id: BatchId,
     pub proofs: Vec<ValidityProofBody>,
@@ -62,7 +65,7 @@ pub struct ValidityProofList {
 }
 
 /// Answer of `GET /api/v1/ves/validity/proofs/{proof_id}/verify`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ValidityVerification {
     pub proof_id: Uuid,
     pub batch_id: BatchId,
@@ -76,7 +79,7 @@ pub struct ValidityVerification {
 }
 
 /// What was found of a stored proof, now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct VerificationOutcome {
     pub proof_hash_match: bool,
     /// Hash of the inputs stored with the proof.

@@ -8,6 +8,7 @@ use stateset_sequencer::{ApiKeyRecord, Sequencer, ServiceError};
 use ves::hash::Hasher;
 use ves::keys::KeyStatus;
 use ves::{AgentId, Digest, StoreId, TenantId};
+use ves_wire::agents::KEY_RATE_LIMIT_MAX;
 use ves_wire::error::ErrorCode;
 use ves_wire::keys::{
     AgentBody, ApiKeyBody, ApiKeyList, MintApiKeyAnswer, MintApiKeyRequest, RevokeApiKeyAnswer,
@@ -26,8 +27,6 @@ pub(crate) const KEY_PREFIX: &str = "ss_";
 const HASH_PREFIX_DIGITS: usize = 16;
 /// Most active API keys of one agent.
 const KEYS_PER_AGENT_MAX: usize = 100;
-/// Largest limit a key may carry, in requests a minute.
-const RATE_LIMIT_MAX: u32 = 10_000;
 
 /// SHA-256 of the whole key text: the form in which keys are stored and looked up.
 pub fn key_hash(text: &str) -> Digest {
@@ -111,6 +110,7 @@ pub(crate) async fn mint(
         message: "keep this key: it is not shown again".to_owned(),
     };
     app.sequencer.put_api_key(record).await?;
+    app.audit.log("api_key_created", &tenant_id, &agent_id, &answer.key_hash_prefix);
     json(&answer)
 }
 
@@ -148,8 +148,8 @@ fn granted(
         Some(_) => return Err(ApiError::forbidden("storeIds: the new key would be wider than the caller's")),
     };
     let rate_limit = request.rate_limit.or(caller.rate_limit);
-    if rate_limit.is_some_and(|limit| !(1..=RATE_LIMIT_MAX).contains(&limit)) {
-        return Err(ApiError::invalid("rateLimit", format_args!("expected 1 to {RATE_LIMIT_MAX}")));
+    if rate_limit.is_some_and(|limit| !(1..=KEY_RATE_LIMIT_MAX).contains(&limit)) {
+        return Err(ApiError::invalid("rateLimit", format_args!("expected 1 to {KEY_RATE_LIMIT_MAX}")));
     }
     if let (Some(asked), Some(own)) = (rate_limit, caller.rate_limit)
         && asked > own
@@ -205,7 +205,8 @@ pub(crate) async fn revoke(
             format_args!("expected {HASH_PREFIX_DIGITS} hex digits"),
         ));
     }
-    let (_, records) = records_of(&app, &caller, &segments, params.tenant_id)?;
+    let agent_id: AgentId = segments.get("agent_id", "a UUID")?;
+    let (tenant_id, records) = records_of(&app, &caller, &segments, params.tenant_id)?;
     let prefix = prefix.to_ascii_lowercase();
     let Some(record) = records.into_iter().find(|record| hash_prefix(record) == prefix) else {
         return Err(ApiError::new(ErrorCode::ResourceNotFound, "the agent has no API key of this prefix")
@@ -214,6 +215,7 @@ pub(crate) async fn revoke(
     app.sequencer
         .put_api_key(ApiKeyRecord { active: false, updated_at: app.sequencer.now(), ..record })
         .await?;
+    app.audit.log("api_key_revoked", &tenant_id, &agent_id, &prefix);
     json(&RevokeApiKeyAnswer {
         success: true,
         key_hash_prefix: prefix,
@@ -299,7 +301,7 @@ fn hash_prefix(record: &ApiKeyRecord) -> String {
     ves::hex::encode(&record.key_hash.as_bytes()[..HASH_PREFIX_DIGITS / 2])
 }
 
-fn permissions(record: &ApiKeyRecord) -> Vec<String> {
+pub(crate) fn permissions(record: &ApiKeyRecord) -> Vec<String> {
     names(record.can_read, record.can_write, record.can_admin)
 }
 

@@ -1,10 +1,8 @@
 //! Anchoring of batches: on request (sections 3.2, 3.3, 3.6), and told by an outside anchor service (section 3.7).
 
-use axum::Router;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::response::Response;
-use axum::routing::{get, post};
 use serde::Deserialize;
 use stateset_sequencer::{AnchorBatch, AnchorError, Anchored, ChainPlace, TargetError};
 use ves::{BatchId, Commitment, SequenceNumber, StreamKey};
@@ -32,18 +30,6 @@ const BATCH_EVENTS_DEFAULT: u64 = 1024;
 const BATCH_EVENTS_MAX: u64 = 1 << 20;
 /// Seconds after which a chain may be reached again.
 const CHAIN_RETRY_S: u32 = 10;
-
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
-        .route("/api/v1/ves/anchor", post(anchor))
-        .route("/api/v1/ves/anchor/{batch_id}/verify", get(verify))
-        .route("/api/v1/ves/commitments/anchor", post(commit_and_anchor))
-        .route("/api/v1/anchor", post(anchor))
-        .route("/api/v1/anchor/status", get(status))
-        .route("/api/v1/anchor/{batch_id}/verify", get(verify))
-        .route("/v1/commitments/pending", get(pending))
-        .route("/v1/commitments/{batch_id}/anchored", post(anchored))
-}
 
 impl From<AnchorError> for ApiError {
     fn from(error: AnchorError) -> Self {
@@ -231,7 +217,7 @@ pub(crate) async fn anchored(
         block_number: notice.block_number,
         gas_used: notice.gas_used,
     };
-    let Some(commitment) = app.sequencer.commitment(&batch_id).await? else {
+    let Some(commitment) = app.sequencer.commitment(None, &batch_id).await? else {
         return Err(ApiError::new(ErrorCode::BatchNotFound, "the batch is unknown").about(batch_id));
     };
     let anchored = app.sequencer.record_anchor(&AnchorBatch::from(&commitment), place).await?;

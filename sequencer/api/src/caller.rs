@@ -12,6 +12,7 @@ use crate::config::AuthMode;
 use crate::error::ApiError;
 use crate::rate::Counted;
 use crate::router::App;
+use crate::token::Grant;
 
 /// What a route asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub(crate) enum Permission {
     Admin,
 }
 
-/// The one who sent the request, from its API key.
+/// The one who sent the request, from its API key or its token.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub tenant_id: TenantId,
@@ -49,6 +50,20 @@ impl Caller {
         }
     }
 
+    /// A token has no limit of its own: its tenant's holds.
+    fn granted(grant: Grant) -> Self {
+        Self {
+            tenant_id: grant.tenant_id,
+            store_ids: grant.store_ids,
+            agent_id: grant.agent_id,
+            can_read: grant.read || grant.admin,
+            can_write: grant.write || grant.admin,
+            can_admin: grant.admin,
+            rate_limit: None,
+            key_hash: Digest::ZERO,
+        }
+    }
+
     /// Admin of every tenant.
     fn bootstrap() -> Self {
         Self {
@@ -65,13 +80,17 @@ impl Caller {
 
     /// The caller that these headers (or metadata) name, within its rate limit.
     pub fn admit(headers: &HeaderMap, app: &App) -> Result<Self, ApiError> {
-        let caller = match identify(headers, app) {
-            Ok(caller) => caller,
-            Err(_) if app.config.auth == AuthMode::Disabled => Self::bootstrap(),
-            Err(error) => return Err(error),
-        };
+        let caller = Self::known(headers, app)?;
         app.rates.admit(&caller.tenant_id, caller.counted(), caller.rate_limit, app.sequencer.now())?;
         Ok(caller)
+    }
+
+    /// The same without counting a request: for a stream that goes on.
+    pub fn known(headers: &HeaderMap, app: &App) -> Result<Self, ApiError> {
+        match identify(headers, app) {
+            Err(_) if app.config.auth == AuthMode::Disabled => Ok(Self::bootstrap()),
+            found => found,
+        }
     }
 
     /// Whose requests its limit counts.
@@ -85,6 +104,11 @@ impl Caller {
     /// Admin with the nil tenant: every tenant and store.
     pub fn is_bootstrap(&self) -> bool {
         self.can_admin && self.tenant_id.is_nil()
+    }
+
+    /// The tenant in which look-ups by an id alone find anything; `None` finds in every tenant.
+    pub fn sees(&self) -> Option<&TenantId> {
+        (!self.is_bootstrap()).then_some(&self.tenant_id)
     }
 
     /// The right itself, before the object is known.
@@ -142,16 +166,36 @@ impl FromRequestParts<App> for Caller {
 }
 
 fn identify(headers: &HeaderMap, app: &App) -> Result<Caller, ApiError> {
-    let key = api_key(headers)?;
-    let record = app.sequencer.api_key(&key_hash(key)).filter(|record| record.active);
-    record
-        .map(Caller::of)
-        .ok_or_else(|| ApiError::new(ErrorCode::InvalidApiKey, "the API key is unknown or revoked"))
+    match credential(headers)? {
+        Credential::Key(text) => {
+            let record = app.sequencer.api_key(&key_hash(text)).filter(|record| record.active);
+            record
+                .map(Caller::of)
+                .ok_or_else(|| ApiError::new(ErrorCode::InvalidApiKey, "the API key is unknown or revoked"))
+        }
+        Credential::Token(text) => {
+            let Some(tokens) = &app.tokens else {
+                let message = "bearer tokens are not enabled here, use an API key";
+                return Err(ApiError::new(ErrorCode::InvalidToken, message));
+            };
+            tokens.believe(text, app.sequencer.now()).map(Caller::granted)
+        }
+    }
 }
 
-/// The key text, from `Authorization` or else `X-Api-Key` (section 1.2).
-fn api_key(headers: &HeaderMap) -> Result<&str, ApiError> {
-    let Some(value) = headers.get(header::AUTHORIZATION).or_else(|| headers.get("x-api-key")) else {
+/// What a caller shows.
+#[derive(Debug, PartialEq, Eq)]
+enum Credential<'a> {
+    /// The text of an API key.
+    Key(&'a str),
+    /// A JSON web token.
+    Token(&'a str),
+}
+
+/// The credential, from `Authorization` or else `X-Api-Key` (section 1.2).
+fn credential(headers: &HeaderMap) -> Result<Credential<'_>, ApiError> {
+    let authorization = headers.get(header::AUTHORIZATION);
+    let Some(value) = authorization.or_else(|| headers.get("x-api-key")) else {
         let message = "send an API key: authorization: ApiKey ss_…, or x-api-key: ss_…";
         return Err(ApiError::new(ErrorCode::AuthRequired, message));
     };
@@ -159,18 +203,18 @@ fn api_key(headers: &HeaderMap) -> Result<&str, ApiError> {
     let Ok(text) = value.to_str() else {
         return refused(ErrorCode::InvalidApiKey, "the credential is not ASCII");
     };
-    let (scheme, key) = text.split_once(' ').unwrap_or(("", text));
-    let key = key.trim();
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return refused(ErrorCode::InvalidToken, "bearer tokens are not enabled here, use an API key");
+    let (scheme, text) = text.trim().split_once(' ').unwrap_or(("", text.trim()));
+    let text = text.trim();
+    let bearer = scheme.eq_ignore_ascii_case("bearer") && authorization.is_some();
+    if !(bearer || scheme.is_empty() || scheme.eq_ignore_ascii_case("apikey")) {
+        return refused(ErrorCode::AuthRequired, "the authorization scheme is not ApiKey or Bearer");
     }
-    if !(scheme.is_empty() || scheme.eq_ignore_ascii_case("apikey")) {
-        return refused(ErrorCode::AuthRequired, "the authorization scheme is not ApiKey");
+    // A published client sends every credential it does not know as a bearer, keys among them (section 3.12).
+    match text.starts_with(KEY_PREFIX) {
+        true => Ok(Credential::Key(text)),
+        false if bearer => Ok(Credential::Token(text)),
+        false => refused(ErrorCode::InvalidApiKey, "an API key starts with ss_"),
     }
-    if !key.starts_with(KEY_PREFIX) {
-        return refused(ErrorCode::InvalidApiKey, "an API key starts with ss_");
-    }
-    Ok(key)
 }
 
 #[cfg(test)]
@@ -180,19 +224,25 @@ mod tests {
 
     fn read(pairs: &[(&'static str, &'static str)]) -> Result<String, ErrorCode> {
         let headers = pairs.iter().map(|(n, v)| (n.parse().unwrap(), HeaderValue::from_static(v))).collect();
-        api_key(&headers).map(str::to_owned).map_err(|error| error.code())
+        let text = |credential| match credential {
+            Credential::Key(text) => text.to_owned(),
+            Credential::Token(text) => format!("token {text}"),
+        };
+        credential(&headers).map(text).map_err(|error| error.code())
     }
 
     #[test]
     fn three_header_forms_carry_a_key_and_authorization_comes_first() {
-        for form in ["ApiKey ss_a", "apikey ss_a", "ss_a"] {
+        for form in ["ApiKey ss_a", "apikey ss_a", "ss_a", "ApiKey  ss_a "] {
             assert_eq!(read(&[("authorization", form)]), Ok("ss_a".to_owned()));
             assert_eq!(read(&[("x-api-key", form)]), Ok("ss_a".to_owned()));
         }
         assert_eq!(read(&[("x-api-key", "ss_b"), ("authorization", "ss_a")]), Ok("ss_a".to_owned()));
         assert_eq!(read(&[]), Err(ErrorCode::AuthRequired));
         assert_eq!(read(&[("authorization", "Basic abc")]), Err(ErrorCode::AuthRequired));
-        assert_eq!(read(&[("authorization", "Bearer ss_a")]), Err(ErrorCode::InvalidToken));
+        assert_eq!(read(&[("authorization", "Bearer ss_a")]), Ok("ss_a".to_owned()));
+        assert_eq!(read(&[("authorization", "bearer a.b.c")]), Ok("token a.b.c".to_owned()));
+        assert_eq!(read(&[("x-api-key", "Bearer a.b.c")]), Err(ErrorCode::AuthRequired));
         assert_eq!(read(&[("authorization", "ApiKey sk_a")]), Err(ErrorCode::InvalidApiKey));
     }
 }

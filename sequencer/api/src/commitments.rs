@@ -82,7 +82,7 @@ pub(crate) async fn find(
     batch_id: &BatchId,
 ) -> Result<Commitment, ApiError> {
     caller.require_right(permission)?;
-    let Some(commitment) = app.sequencer.commitment(batch_id).await? else {
+    let Some(commitment) = app.sequencer.commitment(caller.sees(), batch_id).await? else {
         return Err(ApiError::new(ErrorCode::BatchNotFound, "the batch is unknown").about(batch_id));
     };
     caller.require(permission, &commitment.stream)?;

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use ves::hex::Format;
 use ves_wire::ingest::Limits;
 
 use crate::budget::BYTES_IN_FLIGHT_MAX;
+use crate::peer::ProxyTrust;
+use crate::token::JwtConfig;
 
 /// Whether callers must show who they are (section 1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,10 +28,42 @@ pub enum Possession {
     Optional,
 }
 
+/// The window of a rate limit, and how many callers are counted one by one in it (section 1.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateWindow {
+    /// Callers beyond this number share counts.
+    pub entries_max: usize,
+    /// Any span of this many seconds holds at most the limit; 60 makes it a limit per minute.
+    pub seconds: u32,
+}
+
+impl Default for RateWindow {
+    fn default() -> Self {
+        Self { entries_max: 10_000, seconds: 60 }
+    }
+}
+
+/// Self-service registration (section 3.10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegistrationConfig {
+    pub enabled: bool,
+    /// Registrations of one address in a window.
+    pub rate_limit: u32,
+    pub rate_window: RateWindow,
+}
+
+impl Default for RegistrationConfig {
+    fn default() -> Self {
+        Self { enabled: false, rate_limit: 30, rate_window: RateWindow::default() }
+    }
+}
+
 /// Configuration of the REST surface; the defaults are those of section 1.6.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
     pub auth: AuthMode,
+    /// Tokens of whom are believed; `None` believes none.
+    pub jwt: Option<JwtConfig>,
     pub possession: Possession,
     /// Spelling of hex and base64url inside events (VES section 2).
     pub format: Format,
@@ -38,8 +73,16 @@ pub struct ApiConfig {
     pub batch_events_max: usize,
     pub payload_bytes_max: usize,
     pub request_time_max: Duration,
-    /// Requests a minute of one tenant; `None` sets no limit.
+    /// Time of a gRPC call until its answer begins; streams go on as long as both sides want.
+    pub grpc_request_time_max: Duration,
+    /// Requests of one tenant in [`Self::rate_window`], a minute by default; `None` sets no limit.
     pub tenant_rate_per_minute: Option<u32>,
+    /// Of the limits of tenants and of keys.
+    pub rate_window: RateWindow,
+    pub registration: RegistrationConfig,
+    /// Addresses from which the admin routes of section 3.11 answer; empty means every address.
+    pub admin_ip_allowlist: Vec<IpNet>,
+    pub proxies: ProxyTrust,
     /// Origins that browsers may call from; none turns CORS off.
     pub cors_allow_origins: Vec<String>,
     /// Opens the two routes of an outside anchor service to callers without a credential (section 3.12). For a private
@@ -53,6 +96,7 @@ impl Default for ApiConfig {
     fn default() -> Self {
         Self {
             auth: AuthMode::Required,
+            jwt: None,
             possession: Possession::Required,
             format: Format::Lenient,
             body_bytes_max: 10 << 20,
@@ -60,7 +104,12 @@ impl Default for ApiConfig {
             batch_events_max: 1000,
             payload_bytes_max: 1 << 20,
             request_time_max: Duration::from_secs(30),
+            grpc_request_time_max: Duration::from_secs(30),
             tenant_rate_per_minute: None,
+            rate_window: RateWindow::default(),
+            registration: RegistrationConfig::default(),
+            admin_ip_allowlist: Vec::new(),
+            proxies: ProxyTrust::default(),
             cors_allow_origins: Vec::new(),
             anchor_compat_open: false,
             queue_events_max: 65_536,

@@ -50,6 +50,14 @@ impl ApiError {
         self.0.code
     }
 
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+    /// Seconds after which the caller may try again, where that is known.
+    pub fn retry_after_s(&self) -> Option<u32> {
+        self.0.retry_after
+    }
+
     /// Logs what happened and tells the caller only that something did.
     pub fn internal(problem: impl std::fmt::Display) -> Self {
         tracing::error!(%problem, "request failed inside");

@@ -4,7 +4,8 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use stateset_sequencer::StoredEvent;
-use ves::{EventId, SequenceNumber, StoreId, StreamKey, TenantId};
+use ves::receipt::Receipt;
+use ves::{Envelope, EventId, SequenceNumber, StoreId, StreamKey, TenantId};
 use ves_wire::error::ErrorCode;
 use ves_wire::events::{EventsPageWriter, HeadBody, LatestCommitment, write_event};
 
@@ -14,12 +15,12 @@ use crate::frame::{json, json_text};
 use crate::params::{Params, Segments, StreamParams, page_limit};
 use crate::router::App;
 
-const PAGE_EVENTS_DEFAULT: usize = 100;
-const PAGE_EVENTS_MAX: usize = 1000;
+pub(crate) const PAGE_EVENTS_DEFAULT: usize = 100;
+pub(crate) const PAGE_EVENTS_MAX: usize = 1000;
 /// Bytes of JSON after which a page ends, though more events were asked for.
-const PAGE_BYTES_MAX: usize = 4 << 20;
+pub(crate) const PAGE_BYTES_MAX: usize = 4 << 20;
 /// What one read of the service brings at most, but for a single larger event.
-const READ_BYTES_MAX: usize = 16 << 20;
+pub(crate) const READ_BYTES_MAX: usize = 16 << 20;
 /// Stores that a read by id looks through when none is named.
 const STORES_SEARCHED_MAX: usize = 16;
 
@@ -41,15 +42,32 @@ pub(crate) async fn page(
     let stream = StreamKey { tenant_id: params.tenant_id, store_id: params.store_id };
     caller.require(Permission::Read, &stream)?;
     let limit = page_limit(params.limit, PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX)?;
-    let from = params.from.max(1);
-    if from > SequenceNumber::MAX.get() {
-        return Err(ApiError::invalid("from", "is beyond any sequence number"));
+    signed_page(&app, stream, first_number(params.from)?, limit, write_event).await
+}
+
+/// The first number of a page: 0 means 1.
+pub(crate) fn first_number(from: u64) -> Result<SequenceNumber, ApiError> {
+    match from.max(1) {
+        from if from > SequenceNumber::MAX.get() => {
+            Err(ApiError::invalid("from", "is beyond any sequence number"))
+        }
+        from => Ok(SequenceNumber(from)),
     }
+}
+
+/// A page of signed events, each in the form that `write` gives it.
+pub(crate) async fn signed_page(
+    app: &App,
+    stream: StreamKey,
+    from: SequenceNumber,
+    limit: usize,
+    write: fn(&mut String, &Envelope<'_>, &Receipt),
+) -> Result<Response, ApiError> {
     let event_bytes_max = 2 * app.config.payload_bytes_max;
     let read_bytes_max = limit.saturating_mul(event_bytes_max).min(READ_BYTES_MAX);
     let text_bytes_max = (2 * read_bytes_max).min(PAGE_BYTES_MAX + event_bytes_max);
     let mut room = app.budget.take(read_bytes_max + text_bytes_max).await?;
-    let stored = app.sequencer.events(&stream, SequenceNumber(from), limit).await?;
+    let stored = app.sequencer.events(&stream, from, limit).await?;
     // Read after the events, so that the head is never behind them.
     let head = app.sequencer.head(&stream).head_sequence;
     let (read, expected) = stored.iter().fold((0, 0), |(read, expected), event| {
@@ -58,7 +76,7 @@ pub(crate) async fn page(
     let expected = expected.min(text_bytes_max);
     room.shrink_to(read + expected);
     let mut page = EventsPageWriter::new(expected);
-    let mut next = from;
+    let mut next = from.get();
     for event in &stored {
         // One event at least, so that a reader gets on.
         if page.bytes() >= PAGE_BYTES_MAX {
@@ -66,7 +84,8 @@ pub(crate) async fn page(
         }
         next = event.sequence_number.get() + 1;
         let (envelope, _) = event.envelope().map_err(ApiError::internal)?;
-        page.push(&envelope, &app.sequencer.receipt_of(stream, event)?);
+        let receipt = app.sequencer.receipt_of(stream, event)?;
+        page.push(|out| write(out, &envelope, &receipt));
     }
     Ok(json_text(page.finish(head, SequenceNumber(next))))
 }
@@ -146,8 +165,13 @@ pub(crate) async fn head(
 ) -> Result<Response, ApiError> {
     let stream = params.stream();
     caller.require(Permission::Read, &stream)?;
-    let head = app.sequencer.head(&stream);
-    json(&HeadBody {
+    json(&signed_head(&app, &stream))
+}
+
+/// Head of a signed stream.
+pub(crate) fn signed_head(app: &App, stream: &StreamKey) -> HeadBody {
+    let head = app.sequencer.head(stream);
+    HeadBody {
         head_sequence: head.head_sequence,
         state_root: head.state_root,
         latest_commitment: head.latest_commitment.as_ref().map(|commitment| LatestCommitment {
@@ -156,5 +180,5 @@ pub(crate) async fn head(
             sequence_end: Some(commitment.sequence_end),
             issued_at: None,
         }),
-    })
+    }
 }

@@ -8,16 +8,18 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use hyper::body::Body as _;
 use serde::Serialize;
 use ves_wire::error::ErrorCode;
 
 use crate::error::ApiError;
+use crate::health::Report;
 use crate::rate::STANDING;
 use crate::router::App;
 
 /// Longest request id that is echoed, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The outermost layer.
 pub(crate) async fn frame(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -33,14 +35,15 @@ pub(crate) async fn frame(State(app): State<App>, request: Request, next: Next) 
             (response, STANDING.with(Cell::get))
         })
         .await;
-    if response.status().is_client_error() || response.status().is_server_error() {
+    let refused = response.status().is_client_error() || response.status().is_server_error();
+    if refused && response.extensions().get::<Report>().is_none() {
         let error = response.extensions_mut().remove::<ApiError>().unwrap_or_else(|| of_status(&response));
         app.metrics.refused(error.code());
         let kept = std::mem::take(response.headers_mut());
         response = error.render(id.to_str().unwrap_or_default());
         keep(kept, response.headers_mut());
     }
-    app.metrics.answered(response.status(), started.elapsed());
+    app.metrics.answered(response.status(), started.elapsed(), response.body().size_hint().exact());
     let headers = response.headers_mut();
     if let Some(standing) = standing {
         standing.write(headers);
@@ -85,7 +88,7 @@ fn of_status(response: &Response) -> ApiError {
 }
 
 /// The request's own id if it is printable ASCII of bounded length, else a fresh UUID.
-fn request_id(headers: &HeaderMap) -> HeaderValue {
+pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
     let sent = headers.get(REQUEST_ID).filter(|value| {
         let bytes = value.as_bytes();
         (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(|b| (0x20..=0x7e).contains(b))

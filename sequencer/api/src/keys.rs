@@ -33,6 +33,31 @@ pub(crate) async fn register(
 ) -> Result<Response, ApiError> {
     caller.require_right(Permission::Admin)?;
     let request: RegisterKeyRequest = body.read()?;
+    let key = register_key(&app, &caller, &request).await?;
+    let message = if key.key_algorithm == ALGORITHM_X25519 {
+        "encryption key registered"
+    } else {
+        "signing key registered"
+    };
+    json(&RegisterKeyAnswer {
+        success: true,
+        tenant_id: key.tenant_id,
+        agent_id: key.agent_id,
+        key_id: key.key_id,
+        key_algorithm: key.key_algorithm,
+        message: message.to_owned(),
+    })
+}
+
+/// Registers a key for whichever transport asked.
+///
+/// # Errors
+/// [`ApiError`]: the caller is no admin of the tenant and agent, the key or its proof is bad, the number is taken.
+pub(crate) async fn register_key(
+    app: &App,
+    caller: &Caller,
+    request: &RegisterKeyRequest,
+) -> Result<AgentKeyBody, ApiError> {
     caller.require_tenant(Permission::Admin, &request.tenant_id)?;
     caller.require_agent(&request.agent_id)?;
     if request.public_key_bundle.as_ref().is_some_and(|b| b.ml_dsa_65.is_some() || b.ml_kem_768.is_some())
@@ -40,31 +65,17 @@ pub(crate) async fn register(
     {
         return Err(ApiError::invalid("publicKeyBundle", "post-quantum keys are not supported yet"));
     }
-    let (key_algorithm, message) = match request.key_algorithm.unwrap_or(ALGORITHM_ED25519) {
-        0 | ALGORITHM_ED25519 => {
-            register_signing(&app, &request).await?;
-            (ALGORITHM_ED25519, "signing key registered")
-        }
-        ALGORITHM_X25519 => {
-            register_encryption(&app, &request).await?;
-            (ALGORITHM_X25519, "encryption key registered")
-        }
+    match request.key_algorithm.unwrap_or(ALGORITHM_ED25519) {
+        0 | ALGORITHM_ED25519 => register_signing(app, request).await,
+        ALGORITHM_X25519 => register_encryption(app, request).await,
         other => {
             let problem = format!("{other} is not supported, use 1 (Ed25519) or 2 (X25519)");
-            return Err(ApiError::invalid("keyAlgorithm", problem));
+            Err(ApiError::invalid("keyAlgorithm", problem))
         }
-    };
-    json(&RegisterKeyAnswer {
-        success: true,
-        tenant_id: request.tenant_id,
-        agent_id: request.agent_id,
-        key_id: request.key_id,
-        key_algorithm,
-        message: message.to_owned(),
-    })
+    }
 }
 
-async fn register_signing(app: &App, request: &RegisterKeyRequest) -> Result<(), ApiError> {
+async fn register_signing(app: &App, request: &RegisterKeyRequest) -> Result<AgentKeyBody, ApiError> {
     let bundled = request.public_key_bundle.as_ref().and_then(|bundle| bundle.ed25519);
     let public_key = public_key(request, bundled, "ed25519PublicKey")?;
     let key = PublicKey::from_bytes(&public_key)
@@ -95,12 +106,13 @@ async fn register_signing(app: &App, request: &RegisterKeyRequest) -> Result<(),
         created_at: app.sequencer.now(),
         metadata: request.metadata.as_ref().map(ToString::to_string),
     };
-    Ok(app.sequencer.register_agent_key(registered).await?)
+    app.sequencer.register_agent_key(registered.clone()).await?;
+    Ok(signing_body(registered))
 }
 
 /// An encryption key can't sign: a proof is optional, and is then made by an active signing key of the same agent
 /// (decision 15).
-async fn register_encryption(app: &App, request: &RegisterKeyRequest) -> Result<(), ApiError> {
+async fn register_encryption(app: &App, request: &RegisterKeyRequest) -> Result<AgentKeyBody, ApiError> {
     let bundled = request.public_key_bundle.as_ref().and_then(|bundle| bundle.x25519);
     let public_key = public_key(request, bundled, "x25519PublicKey")?;
     if MontgomeryPoint(public_key).mul_clamped([1; 32]).0 == [0; 32] {
@@ -129,7 +141,8 @@ async fn register_encryption(app: &App, request: &RegisterKeyRequest) -> Result<
         revoked_at: None,
         created_at: now,
     };
-    Ok(app.sequencer.register_encryption_key(registered).await?)
+    app.sequencer.register_encryption_key(registered.clone()).await?;
+    Ok(encryption_body(registered))
 }
 
 fn signed_by_agent(
@@ -192,11 +205,23 @@ pub(crate) async fn revoke(
 ) -> Result<Response, ApiError> {
     caller.require_right(Permission::Admin)?;
     let request: RevokeKeyRequest = body.read()?;
+    json(&revoke_key(&app, &caller, &request).await?)
+}
+
+/// Revokes a key for whichever transport asked.
+///
+/// # Errors
+/// [`ApiError`]: the caller is no admin of the tenant and agent, or there is no such key.
+pub(crate) async fn revoke_key(
+    app: &App,
+    caller: &Caller,
+    request: &RevokeKeyRequest,
+) -> Result<AgentKeyBody, ApiError> {
     caller.require_tenant(Permission::Admin, &request.tenant_id)?;
     caller.require_agent(&request.agent_id)?;
     let key =
         app.sequencer.revoke_agent_key(&request.tenant_id, &request.agent_id, KeyId(request.key_id)).await?;
-    json(&signing_body(key))
+    Ok(signing_body(key))
 }
 
 #[derive(Deserialize)]
@@ -211,14 +236,29 @@ pub(crate) async fn list(
     caller: Caller,
     Params(params): Params<ListParams>,
 ) -> Result<Response, ApiError> {
-    caller.require_tenant(Permission::Read, &params.tenant_id)?;
-    let signing = app.sequencer.agent_keys(&params.tenant_id, params.agent_id.as_ref());
-    let mut keys: Vec<AgentKeyBody> = signing.into_iter().map(signing_body).collect();
-    let encryption = app.sequencer.encryption_keys(&params.tenant_id);
-    let wanted =
-        encryption.into_iter().filter(|key| params.agent_id.is_none_or(|agent| key.agent_id == agent));
-    keys.extend(wanted.map(encryption_body));
+    let keys = list_keys(&app, &caller, &params.tenant_id, params.agent_id.as_ref()).await?;
     json(&AgentKeyList { count: keys.len(), keys })
+}
+
+/// The keys of a tenant or of one of its agents: signing keys, then encryption keys, by agent and number.
+///
+/// # Errors
+/// [`ApiError`]: the caller may not read the tenant.
+// The registry of this process answers without waiting; one shared with other instances would have to be asked.
+#[allow(clippy::unused_async)]
+pub(crate) async fn list_keys(
+    app: &App,
+    caller: &Caller,
+    tenant: &TenantId,
+    agent: Option<&AgentId>,
+) -> Result<Vec<AgentKeyBody>, ApiError> {
+    caller.require_tenant(Permission::Read, tenant)?;
+    let signing = app.sequencer.agent_keys(tenant, agent);
+    let mut keys: Vec<AgentKeyBody> = signing.into_iter().map(signing_body).collect();
+    let encryption = app.sequencer.encryption_keys(tenant);
+    let wanted = encryption.into_iter().filter(|key| agent.is_none_or(|agent| key.agent_id == *agent));
+    keys.extend(wanted.map(encryption_body));
+    Ok(keys)
 }
 
 fn signing_body(key: AgentKey) -> AgentKeyBody {

@@ -1,4 +1,4 @@
-//! The REST door of the event service (sequencer API specification, sections 1 and 3).
+//! The doors of the event service: REST and gRPC (sequencer API specification, sections 1 and 3 to 5).
 //!
 //! Handlers are thin: shape, right, work, answer. Rules about events live in `ves`, rules about order in the
 //! service; here are the routes, who may call them, the limits, and the one form of every error.
@@ -10,30 +10,43 @@
 //! - API keys are held as SHA-256 only.
 
 mod access;
+mod admin;
 mod anchor;
+mod audit;
 mod body;
 mod budget;
 mod caller;
 mod commitments;
 mod compliance;
 mod config;
+mod dashboard;
 mod error;
 mod events;
 mod frame;
+mod grpc;
+mod health;
 mod ingest;
 mod keys;
+mod legacy;
 mod metrics;
+mod openapi;
 mod opening;
 mod operations;
 mod params;
+mod peer;
 mod proof_registry;
 mod proofs;
 mod rate;
+mod register;
 mod router;
+mod routes;
 mod server;
+mod token;
 mod validity;
 
 pub use access::{MintError, install_bootstrap_key, key_hash, mint_key_text};
-pub use config::{ApiConfig, AuthMode, Possession};
-pub use router::{Doors, doors, router};
+pub use config::{ApiConfig, AuthMode, Possession, RateWindow, RegistrationConfig};
+pub use peer::{PeerAddress, ProxyTrust};
+pub use router::{Doors, doors, openapi_text, router};
 pub use server::{ServerConfig, serve};
+pub use token::JwtConfig;

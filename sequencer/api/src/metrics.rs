@@ -1,4 +1,4 @@
-//! Counters of the door, and `GET /metrics` over them and the service's own (section 9: the names that are fed).
+//! Counters of the door, and `GET /metrics` over them and the service's own (section 9: the names that have a source).
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -7,55 +7,84 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use stateset_sequencer::{COUNTS, Histogram, LATENCY_US, SIZE_BYTES};
 use ves_wire::error::ErrorCode;
 
-use crate::caller::{Caller, Permission};
+use crate::caller::Caller;
 use crate::error::ApiError;
+use crate::peer::Operator;
 use crate::router::App;
+use crate::server;
 
-/// A sum and how many values went into it.
-#[derive(Default)]
-struct Sum {
-    total: AtomicU64,
-    count: AtomicU64,
-}
+/// Streams that get a line of their own; the ones beyond are counted in `metrics_cardinality_overflow`.
+const STREAM_LINES_MAX: usize = 100;
 
-impl Sum {
-    fn add(&self, value: u64) {
-        self.total.fetch_add(value, Relaxed);
-        self.count.fetch_add(1, Relaxed);
-    }
-}
-
-#[derive(Default)]
 pub(crate) struct HttpMetrics {
     /// By the first digit of the status.
     answers: [AtomicU64; 6],
-    latency_us: Sum,
-    body_bytes: Sum,
-    batch_events: Sum,
-    ingest_us: Sum,
+    latency: Histogram,
+    answer_bytes: Histogram,
+    body_bytes: Histogram,
+    batch_events: Histogram,
+    ingest: Histogram,
+    proof: Histogram,
+    proof_bytes: Histogram,
+    proofs_verified: AtomicU64,
     auth_errors: AtomicU64,
     validation_errors: AtomicU64,
-    rate_limited: AtomicU64,
+    agents_registered: AtomicU64,
+}
+
+impl Default for HttpMetrics {
+    fn default() -> Self {
+        Self {
+            answers: Default::default(),
+            latency: Histogram::new(LATENCY_US),
+            answer_bytes: Histogram::new(SIZE_BYTES),
+            body_bytes: Histogram::new(SIZE_BYTES),
+            batch_events: Histogram::new(COUNTS),
+            ingest: Histogram::new(LATENCY_US),
+            proof: Histogram::new(LATENCY_US),
+            proof_bytes: Histogram::new(SIZE_BYTES),
+            proofs_verified: AtomicU64::new(0),
+            auth_errors: AtomicU64::new(0),
+            validation_errors: AtomicU64::new(0),
+            agents_registered: AtomicU64::new(0),
+        }
+    }
 }
 
 impl HttpMetrics {
-    pub fn answered(&self, status: StatusCode, after: Duration) {
+    /// `bytes` is the size of the answer where it is known before it is written.
+    pub fn answered(&self, status: StatusCode, after: Duration, bytes: Option<u64>) {
         self.answers[usize::from(status.as_u16() / 100).min(5)].fetch_add(1, Relaxed);
-        self.latency_us.add(micros(after));
+        self.latency.observe_time(after);
+        if let Some(bytes) = bytes {
+            self.answer_bytes.observe(bytes);
+        }
     }
     pub fn body_read(&self, bytes: usize) {
-        self.body_bytes.add(bytes as u64);
+        self.body_bytes.observe(bytes as u64);
     }
     pub fn ingested(&self, events: usize, after: Duration) {
-        self.batch_events.add(events as u64);
-        self.ingest_us.add(micros(after));
+        self.batch_events.observe(events as u64);
+        self.ingest.observe_time(after);
+    }
+    /// A proof of so many hashes was made.
+    pub fn proved(&self, hashes: usize, after: Duration) {
+        self.proof.observe_time(after);
+        self.proof_bytes.observe(32 * hashes as u64);
+    }
+    /// A proof that a caller sent was found true.
+    pub fn proof_verified(&self) {
+        self.proofs_verified.fetch_add(1, Relaxed);
+    }
+    pub fn agent_registered(&self) {
+        self.agents_registered.fetch_add(1, Relaxed);
     }
     pub fn refused(&self, code: ErrorCode) {
         let counter = match code.number() {
             1000..=1999 => &self.auth_errors,
-            2000..=2999 => &self.rate_limited,
             3000..=3999 => &self.validation_errors,
             _ => return,
         };
@@ -63,61 +92,130 @@ impl HttpMetrics {
     }
 }
 
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
 /// `GET /metrics`: Prometheus text, for admins.
-pub(crate) async fn metrics(State(app): State<App>, caller: Caller) -> Result<Response, ApiError> {
-    caller.require_right(Permission::Admin)?;
-    let text = exposition(&app);
+pub(crate) async fn metrics(
+    State(app): State<App>,
+    Operator(caller): Operator,
+) -> Result<Response, ApiError> {
+    let text = exposition(&app, &caller);
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
 }
 
-fn exposition(app: &App) -> String {
+fn exposition(app: &App, caller: &Caller) -> String {
+    let mut out = String::with_capacity(32 << 10);
+    counters(app, &mut out);
+    gauges(app, caller, &mut out);
+    let (door, timings) = (&app.metrics, app.sequencer.timings());
+    for (name, times) in [
+        ("http_request_latency_seconds", &door.latency),
+        ("ingest_latency_seconds", &door.ingest),
+        ("proof_latency_seconds", &door.proof),
+        ("sequence_latency_seconds", &timings.sequence),
+        ("commit_latency_seconds", &timings.commit),
+    ] {
+        histogram(&mut out, name, times, 1e6);
+    }
+    for (name, sizes) in [
+        ("http_response_size_bytes", &door.answer_bytes),
+        ("request_body_size_bytes", &door.body_bytes),
+        ("request_events_per_batch", &door.batch_events),
+        ("ves_proof_size_bytes", &door.proof_bytes),
+    ] {
+        histogram(&mut out, name, sizes, 1.0);
+    }
+    app.grpc.write(&mut out);
+    out
+}
+
+fn counters(app: &App, out: &mut String) {
     let (service, door) = (app.sequencer.metrics(), &app.metrics);
-    let mut out = String::with_capacity(4096);
+    let (rates, registrations) = (app.rates.counters(), app.registrations.counters());
+    let received = door.batch_events.read().sum;
     for (name, value) in [
-        ("events_ingested", door.batch_events.total.load(Relaxed)),
+        ("events_ingested", received),
         ("events_sequenced", service.events_sequenced),
         ("events_rejected", service.events_rejected),
         ("events_replayed", service.events_replayed),
+        ("ves_events_received", received),
+        ("ves_events_verified", service.events_verified),
         ("batches_received", service.batches_received),
         ("batches_processed", service.turns),
         ("commitments_created", service.commitments_created),
+        ("commitments_verified", door.proofs_verified.load(Relaxed)),
         ("errors_database", service.turns_failed),
         ("errors_auth", door.auth_errors.load(Relaxed)),
         ("errors_validation", door.validation_errors.load(Relaxed)),
-        ("ratelimit_rejected", door.rate_limited.load(Relaxed)),
+        ("errors_schema_validation", service.rejected_schema),
+        ("errors_signature", service.rejected_signature),
+        ("ratelimit_allowed", rates.allowed + registrations.allowed),
+        ("ratelimit_rejected", rates.rejected + registrations.rejected),
+        ("ratelimit_evicted", rates.evicted + registrations.evicted),
+        ("agent_registration_total", door.agents_registered.load(Relaxed)),
+        ("audit_events_logged", app.audit.logged()),
     ] {
-        line(&mut out, name, "counter", value);
+        line(out, name, "counter", value);
     }
-    line(&mut out, "queue_events", "gauge", service.queue_events);
-    out.push_str("# TYPE sequencer_http_requests_total counter\n");
+    head(out, "http_requests_total", "counter");
     for (class, count) in door.answers.iter().enumerate().skip(1) {
         writeln!(out, "sequencer_http_requests_total{{status=\"{class}xx\"}} {}", count.load(Relaxed))
             .expect("to a String");
     }
-    summary(&mut out, "http_request_latency_seconds", &door.latency_us, 1e-6);
-    summary(&mut out, "ingest_latency_seconds", &door.ingest_us, 1e-6);
-    summary(&mut out, "request_body_size_bytes", &door.body_bytes, 1.0);
-    summary(&mut out, "request_events_per_batch", &door.batch_events, 1.0);
-    let append = Sum { total: service.append_ns.into(), count: service.turns.into() };
-    summary(&mut out, "sequence_latency_seconds", &append, 1e-9);
-    out
+}
+
+/// The streams are those that the caller may see; the other numbers are of the whole process.
+fn gauges(app: &App, caller: &Caller, out: &mut String) {
+    let entries = app.rates.counters().entries + app.registrations.counters().entries;
+    line(out, "queue_events", "gauge", app.sequencer.metrics().queue_events);
+    line(out, "ratelimit_entries", "gauge", entries);
+    line(out, "connections_active", "gauge", server::connections_active());
+    let mut streams = app.sequencer.streams();
+    streams.retain(|stream| caller.sees().is_none_or(|tenant| *tenant == stream.tenant_id));
+    let shown = &streams[..streams.len().min(STREAM_LINES_MAX)];
+    line(out, "metrics_cardinality_overflow", "gauge", (streams.len() - shown.len()) as u64);
+    for (name, value) in [("head_sequence", StreamValue::Head), ("ves_merkle_tree_depth", StreamValue::Depth)]
+    {
+        head(out, name, "gauge");
+        for stream in shown {
+            let (tenant, store, at) = (stream.tenant_id, stream.store_id, app.sequencer.head(stream));
+            let value = match value {
+                StreamValue::Head => at.head_sequence.get(),
+                StreamValue::Depth => at.latest_commitment.map_or(0, |c| u64::from(c.tree_depth)),
+            };
+            writeln!(out, "sequencer_{name}{{tenant_id=\"{tenant}\",store_id=\"{store}\"}} {value}")
+                .expect("to a String");
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum StreamValue {
+    Head,
+    /// Of the newest batch's tree.
+    Depth,
+}
+
+fn head(out: &mut String, name: &str, kind: &str) {
+    writeln!(out, "# TYPE sequencer_{name} {kind}").expect("to a String");
 }
 
 fn line(out: &mut String, name: &str, kind: &str, value: u64) {
-    writeln!(out, "# TYPE sequencer_{name} {kind}\nsequencer_{name} {value}").expect("to a String");
+    head(out, name, kind);
+    writeln!(out, "sequencer_{name} {value}").expect("to a String");
 }
 
-fn summary(out: &mut String, name: &str, sum: &Sum, unit: f64) {
-    let total = sum.total.load(Relaxed) as f64 * unit;
-    let count = sum.count.load(Relaxed);
+/// `per` is how many of the histogram's units make one of the name's.
+fn histogram(out: &mut String, name: &str, values: &Histogram, per: f64) {
+    let read = values.read();
+    head(out, name, "histogram");
+    for (bound, count) in read.cumulative {
+        writeln!(out, "sequencer_{name}_bucket{{le=\"{}\"}} {count}", bound as f64 / per)
+            .expect("to a String");
+    }
+    let (count, sum) = (read.count, read.sum as f64 / per);
     writeln!(
         out,
-        "# TYPE sequencer_{name} summary\nsequencer_{name}_sum {total}\nsequencer_{name}_count {count}"
+        "sequencer_{name}_bucket{{le=\"+Inf\"}} {count}\nsequencer_{name}_sum {sum}\nsequencer_{name}_count {count}"
     )
     .expect("to a String");
 }

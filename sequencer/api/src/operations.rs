@@ -1,15 +1,14 @@
 //! Health, readiness, and who this sequencer is (section 3.11). No credential is needed.
 
-use std::time::Instant;
-
 use axum::extract::State;
 use axum::response::Response;
-use ves_wire::operations::{DatabaseBody, HealthBody, PoolBody, ReadyBody, SequencerBody, SequencerKeyBody};
+use ves_wire::operations::{DatabaseBody, HealthBody, ReadyBody, SequencerBody, SequencerKeyBody};
 use ves_wire::receipt::SIGNATURE_ED25519;
 use ves_wire::{ErrorCode, Hex, Rfc3339};
 
 use crate::error::ApiError;
-use crate::frame::json;
+use crate::frame::{json, json_text};
+use crate::health::{ask_store, milliseconds, pool};
 use crate::router::App;
 
 /// `GET /health`
@@ -24,39 +23,22 @@ pub(crate) async fn health(State(app): State<App>) -> Result<Response, ApiError>
 
 /// `GET /ready`: asks the store.
 pub(crate) async fn ready(State(app): State<App>) -> Result<Response, ApiError> {
-    let (sequencer, started) = (app.sequencer.clone(), Instant::now());
-    let asked = tokio::task::spawn_blocking(move || sequencer.ready()).await.map_err(ApiError::internal)?;
-    if let Err(problem) = asked {
-        tracing::warn!(%problem, "not ready");
+    let (took, answered) = ask_store(&app).await?;
+    if !answered {
         return Err(
             ApiError::new(ErrorCode::ServiceUnavailable, "the event store can't be used now").retry_after(1)
         );
     }
-    let (active, max) = (app.sequencer.metrics().queue_events, app.config.queue_events_max.max(1) as u64);
-    let percent = 100.0 * active as f64 / max as f64;
     json(&ReadyBody {
         status: "ready".to_owned(),
-        database: DatabaseBody {
-            connected: true,
-            response_time_ms: started.elapsed().as_micros() as f64 / 1000.0,
-        },
-        pool: PoolBody {
-            status: pool_status(percent).to_owned(),
-            utilization: format!("{percent:.1}%"),
-            active,
-            idle: max.saturating_sub(active),
-        },
+        database: DatabaseBody { connected: true, response_time_ms: milliseconds(took) },
+        pool: pool(&app).0,
     })
 }
 
-/// The thresholds of section 9.
-fn pool_status(percent: f64) -> &'static str {
-    match percent {
-        p if p < 50.0 => "healthy",
-        p if p < 80.0 => "moderate",
-        p if p < 95.0 => "stressed",
-        _ => "critical",
-    }
+/// `GET /openapi.json` (ours): what every route takes and answers.
+pub(crate) async fn openapi(State(app): State<App>) -> Response {
+    json_text(app.openapi.clone())
 }
 
 /// `GET /api/v1/ves/sequencer` (ours): the public keys that verify receipts and checkpoints offline.

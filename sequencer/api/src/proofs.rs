@@ -1,5 +1,7 @@
 //! Inclusion proofs, checkpoints and consistency proofs (section 3.3).
 
+use std::time::Instant;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -37,7 +39,9 @@ pub(crate) async fn inclusion(
     let sequence_number = SequenceNumber(segments.get("sequence_number", "a sequence number")?);
     let stream = StreamKey { tenant_id: params.tenant_id, store_id: params.store_id };
     caller.require(Permission::Read, &stream)?;
+    let started = Instant::now();
     let found = app.sequencer.inclusion_proof(&stream, &params.batch_id, sequence_number).await?;
+    app.metrics.proved(found.proof.path.len(), started.elapsed());
     json(&InclusionProofBody {
         sequence_number,
         batch_id: params.batch_id,
@@ -77,7 +81,11 @@ pub(crate) async fn log_inclusion(
 }
 
 /// `POST /api/v1/ves/proofs/verify`
-pub(crate) async fn verify(caller: Caller, body: JsonText) -> Result<Response, ApiError> {
+pub(crate) async fn verify(
+    State(app): State<App>,
+    caller: Caller,
+    body: JsonText,
+) -> Result<Response, ApiError> {
     caller.require_right(Permission::Read)?;
     let request: VerifyProofRequest = body.read()?;
     if request.proof_path.len() > PROOF_PATH_MAX {
@@ -89,6 +97,9 @@ pub(crate) async fn verify(caller: Caller, body: JsonText) -> Result<Response, A
     }
     let proof = InclusionProof { leaf_index: request.leaf_index, path: request.proof_path };
     let valid = verify_inclusion(&request.leaf_hash, &request.merkle_root, None, &proof).is_ok();
+    if valid {
+        app.metrics.proof_verified();
+    }
     json(&VerifyProofAnswer { valid, leaf_hash: request.leaf_hash, merkle_root: request.merkle_root })
 }
 

@@ -2,14 +2,12 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{delete, get, post};
 use stateset_sequencer::Sequencer;
-use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::SizeAbove;
 use tower_http::cors::CorsLayer;
 use ves_wire::error::ErrorCode;
 use ves_wire::ingest::Limits;
@@ -18,14 +16,11 @@ use crate::budget::Budget;
 use crate::config::ApiConfig;
 use crate::error::ApiError;
 use crate::frame::{frame, in_time};
+use crate::grpc::GrpcMetrics;
 use crate::metrics::HttpMetrics;
 use crate::rate::Rates;
-use crate::{
-    access, anchor, commitments, compliance, events, ingest, keys, metrics, operations, proofs, validity,
-};
-
-/// Smallest answer worth compressing, in bytes.
-const COMPRESS_BYTES_MIN: u16 = 1024;
+use crate::token::Tokens;
+use crate::{audit::Audit, grpc, openapi::document, routes};
 
 /// What every handler may use. Cheap to clone.
 #[derive(Clone)]
@@ -36,7 +31,16 @@ pub(crate) struct Shared {
     pub config: ApiConfig,
     pub limits: Limits,
     pub metrics: HttpMetrics,
+    pub audit: Audit,
+    /// The document, written once.
+    pub openapi: String,
+    pub started: Instant,
+    pub grpc: GrpcMetrics,
     pub rates: Rates,
+    /// Registrations, which have no credential to count by.
+    pub registrations: Rates,
+    /// `None` while tokens are not enabled.
+    pub tokens: Option<Tokens>,
     pub budget: Budget,
     /// CORS is on.
     pub browsers_may_call: bool,
@@ -65,23 +69,27 @@ pub fn router(sequencer: Sequencer, config: ApiConfig) -> Router {
 /// The doors of one sequencer, each to be served on a listener of its own.
 pub fn doors(sequencer: Sequencer, config: ApiConfig) -> Doors {
     let cors = cors(&config);
+    let routes = routes::all();
+    let openapi = serde_json::to_string(&document(&routes.operations)).expect("JSON");
     let app = App(Arc::new(Shared {
         sequencer,
         limits: config.ingest_limits(),
-        rates: Rates::new(config.tenant_rate_per_minute),
+        rates: Rates::new(config.tenant_rate_per_minute, config.rate_window),
+        registrations: Rates::new(None, config.registration.rate_window),
+        tokens: config.jwt.as_ref().map(Tokens::new),
         metrics: HttpMetrics::default(),
+        audit: Audit::default(),
+        openapi,
+        started: Instant::now(),
+        grpc: GrpcMetrics::default(),
         budget: Budget::new(config.bytes_in_flight_max),
         browsers_may_call: cors.is_some(),
         minting: tokio::sync::Mutex::default(),
         config,
     }));
-    let grpc = Router::new();
-    let router = write_routes()
-        .merge(read_routes())
-        .merge(anchor::routes())
-        .merge(large_routes().merge(validity::routes()).merge(compliance::routes()).layer(
-            CompressionLayer::new().gzip(true).compress_when(SizeAbove::new(COMPRESS_BYTES_MIN.into())),
-        ))
+    let grpc = grpc::routes(&app);
+    let router = routes
+        .router
         .fallback(|| async { ApiError::new(ErrorCode::ResourceNotFound, "no such route") })
         .method_not_allowed_fallback(|| async {
             ApiError::new(ErrorCode::MethodNotAllowed, "the route has other methods")
@@ -94,37 +102,11 @@ pub fn doors(sequencer: Sequencer, config: ApiConfig) -> Doors {
     Doors { rest: router.layer(from_fn_with_state(app.clone(), frame)).with_state(app), grpc }
 }
 
-fn write_routes() -> Router<App> {
-    Router::new()
-        .route("/api/v1/ves/events/ingest", post(ingest::ingest))
-        .route("/api/v1/agents/keys/revoke", post(keys::revoke))
-        .route("/api/v1/agents/{agent_id}/api-keys/{key_prefix}", delete(access::revoke))
-        .route("/api/v1/ves/proofs/verify", post(proofs::verify))
-}
-
-fn read_routes() -> Router<App> {
-    Router::new()
-        .route("/health", get(operations::health))
-        .route("/ready", get(operations::ready))
-        .route("/metrics", get(metrics::metrics))
-        .route("/api/v1/ves/sequencer", get(operations::sequencer))
-        .route("/api/v1/ves/head", get(events::head))
-        .route("/api/v1/ves/commitments/{batch_id}", get(commitments::get))
-        .route("/api/v1/ves/proofs/{sequence_number}", get(proofs::inclusion))
-        .route("/api/v1/ves/proofs/{sequence_number}/log", get(proofs::log_inclusion))
-        .route("/api/v1/ves/checkpoint", get(proofs::checkpoint))
-        .route("/api/v1/ves/consistency", get(proofs::consistency))
-        .route("/api/v1/agents/{agent_id}", get(access::agent))
-}
-
-/// Routes whose answers can be long: compressed for callers that offer it.
-fn large_routes() -> Router<App> {
-    Router::new()
-        .route("/api/v1/ves/events", get(events::page))
-        .route("/api/v1/ves/events/{event_id}", get(events::one))
-        .route("/api/v1/ves/commitments", get(commitments::list).post(commitments::create))
-        .route("/api/v1/agents/keys", get(keys::list).post(keys::register))
-        .route("/api/v1/agents/{agent_id}/api-keys", get(access::list).post(access::mint))
+/// The OpenAPI document of the REST surface, as it is served at `/openapi.json` and kept in `openapi.json`.
+pub fn openapi_text() -> String {
+    let mut text = serde_json::to_string_pretty(&document(&routes::all().operations)).expect("JSON");
+    text.push('\n');
+    text
 }
 
 /// Section 1.5. Origins that are no header value can't match any browser's and are left out.

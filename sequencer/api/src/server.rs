@@ -3,17 +3,22 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::ServiceExt as _;
 
 use crate::opening::Opening;
+use crate::peer::PeerAddress;
 
 /// Bounds of the listener.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +38,29 @@ impl Default for ServerConfig {
             header_time_max: Duration::from_secs(15),
             drain_time_max: Duration::from_secs(30),
         }
+    }
+}
+
+/// Connections that this process serves now, over all its listeners.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+
+pub(crate) fn connections_active() -> u64 {
+    CONNECTIONS.load(Relaxed)
+}
+
+/// Counts a connection as long as it lives.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        CONNECTIONS.fetch_add(1, Relaxed);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        CONNECTIONS.fetch_sub(1, Relaxed);
     }
 }
 
@@ -67,7 +95,7 @@ pub async fn serve(
             accepted = accept(&listener, &room) => accepted,
         };
         match accepted {
-            Ok((stream, permit)) => connections.open(stream, permit),
+            Ok((stream, peer, permit)) => connections.open(stream, peer, permit),
             Err(problem) => {
                 tracing::warn!(%problem, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -84,12 +112,12 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, PeerAddress, OwnedSemaphorePermit)> {
     let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     // A receipt is one small write: it must not wait for more.
     stream.set_nodelay(true)?;
-    Ok((stream, permit))
+    Ok((stream, PeerAddress(peer), permit))
 }
 
 struct Connections {
@@ -100,17 +128,22 @@ struct Connections {
 }
 
 impl Connections {
-    fn open(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    fn open(&self, stream: TcpStream, peer: PeerAddress, permit: OwnedSemaphorePermit) {
         let (builder, watcher) = (self.builder.clone(), self.graceful.watcher());
-        let service = TowerToHyperService::new(self.router.clone());
+        let service = self.router.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            request
+        });
+        let service = TowerToHyperService::new(service);
         let stream = Opening::new(stream, self.opening_time_max);
+        let counted = Counted::new();
         tokio::spawn(async move {
             let connection = builder.serve_connection(TokioIo::new(stream), service);
             // A caller that breaks off is the caller's business.
             if let Err(problem) = watcher.watch(connection).await {
                 tracing::debug!(%problem, "a connection ended early");
             }
-            drop(permit);
+            drop((permit, counted));
         });
     }
 }

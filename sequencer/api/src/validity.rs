@@ -1,9 +1,7 @@
 //! Validity proofs of batches (section 3.4).
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::get;
 use stateset_sequencer::{NewProof, ProofRecord, ProofSubject, Statement};
 use uuid::Uuid;
 use ves::BatchId;
@@ -23,14 +21,6 @@ use crate::proof_registry::{
     PROOF_ANSWER_BYTES, outcome, proof_base64, proof_bytes, proof_id, raw, unknown_proof,
 };
 use crate::router::App;
-
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
-        .route("/api/v1/ves/validity/{batch_id}/inputs", get(inputs))
-        .route("/api/v1/ves/validity/{batch_id}/proofs", get(list).post(submit))
-        .route("/api/v1/ves/validity/proofs/{proof_id}", get(one))
-        .route("/api/v1/ves/validity/proofs/{proof_id}/verify", get(verify))
-}
 
 /// `GET /api/v1/ves/validity/{batch_id}/inputs`
 pub(crate) async fn inputs(
@@ -118,7 +108,7 @@ pub(crate) async fn verify(
 
 async fn find(app: &App, caller: &Caller, id: Uuid) -> Result<(ProofRecord, Vec<u8>), ApiError> {
     caller.require_right(Permission::Read)?;
-    let found = app.sequencer.proof(id.as_bytes()).await?;
+    let found = app.sequencer.proof(caller.sees(), id.as_bytes()).await?;
     let (record, bytes) = found
         .filter(|(record, _)| matches!(record.subject, ProofSubject::Batch(_)))
         .ok_or_else(|| unknown_proof(id))?;

@@ -18,11 +18,13 @@
 //! - what comes in and goes out: [`candidate`];
 //! - admission and turns: [`engine`];
 //! - batches by size, by age and as asked for: [`commit`];
-//! - the memory of one stream: `stream`.
+//! - the memory of one stream: `stream`;
+//! - admission and batches of the older stream, which has no memory here: [`legacy`].
 
 pub mod candidate;
 pub mod commit;
 pub mod engine;
+pub mod legacy;
 mod stream;
 
 #[cfg(test)]
@@ -31,4 +33,8 @@ mod tests;
 pub use candidate::{Candidate, ColdFacts, Decision, EntityKey};
 pub use commit::{CommitError, CommitPlan, CommitPolicy, Planned, settle_committed};
 pub use engine::{AdmitError, Engine, RefillError, StreamOpening};
+pub use legacy::{
+    LegacyCandidate, LegacyDecision, LegacyFacts, LegacyStreamFull, admit_legacy, plan_legacy_commit,
+    settle_legacy_committed,
+};
 pub use stream::RecentEntry;

@@ -2,6 +2,7 @@
 
 mod admission;
 mod batches;
+mod legacy;
 mod memory;
 mod model;
 mod turns;

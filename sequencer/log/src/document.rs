@@ -21,7 +21,7 @@ pub enum Table {
     EncryptionGroupMembers = 7,
     /// What each agent has seen of a stream.
     AgentSyncState = 8,
-    /// Events of the older form, by stream and number.
+    /// Events of the older form, by stream and number; at the stream alone, its head.
     LegacyEvents = 9,
     /// Places of older events by id.
     LegacyEventIds = 10,
@@ -31,9 +31,9 @@ pub enum Table {
     LegacyEntities = 12,
     /// Places of older events by entity and version.
     LegacyEntityEvents = 13,
-    /// Batches of older events, by stream and first number.
+    /// Batches of older events, by stream and last number.
     LegacyCommitments = 14,
-    /// Where a batch of older events lies, by its id.
+    /// Batches of older events by their ids, and the tiles of their trees.
     LegacyCommitmentIds = 15,
     /// Where a batch was anchored, by batch.
     Anchors = 16,

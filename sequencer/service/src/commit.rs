@@ -111,6 +111,7 @@ impl TurnLoop {
     }
 
     fn make_batch(&mut self, stream: &StreamKey, plan: CommitPlan) -> Result<Commitment, ServiceError> {
+        let started = Instant::now();
         let leaves = self.leaves(stream, plan.start, plan.end)?;
         let (merkle_root, batch_tiles) = tiles::batch_tiles(&leaves);
         let batch_id = BatchId::random(random_bytes()?);
@@ -137,6 +138,7 @@ impl TurnLoop {
             self.shared.streams.set(*stream, Durable { tree: durable.tree.clone(), latest_commitment });
         }
         Metrics::add(&self.shared.metrics.commitments_created, 1);
+        self.shared.metrics.timings.commit.observe_time(started.elapsed());
         Ok(commitment)
     }
 

@@ -10,6 +10,7 @@ use ves::{BatchId, Envelope, EventId, Rejection, SequenceNumber, StreamKey, veri
 use crate::error::ServiceError;
 use crate::metrics::Metrics;
 use crate::sequencer::{Sequencer, unanswered};
+use crate::spelling::verify_spellings;
 use crate::turn::{Command, Outcome, Prepared, Submission};
 
 /// One event of a request, as it was decoded.
@@ -65,9 +66,21 @@ impl Sequencer {
         stream: StreamKey,
         events: Vec<Submitted<'_>>,
     ) -> Result<IngestOutcome, ServiceError> {
+        self.ingest_respelled(stream, events, Vec::new()).await
+    }
+
+    /// As [`Self::ingest`], for a transport that carries `created_at` as an instant: `others` holds, at the places of
+    /// `events`, the event with the other text that may have been signed. It may be shorter.
+    pub async fn ingest_respelled<'a>(
+        &self,
+        stream: StreamKey,
+        events: Vec<Submitted<'a>>,
+        others: Vec<Option<Envelope<'a>>>,
+    ) -> Result<IngestOutcome, ServiceError> {
         let batch_id = BatchId::random(random_bytes()?);
         let key_changes = self.shared().key_changes();
-        let Checked { candidates, bodies, mut refused, ids } = self.check(events).await;
+        let Checked { candidates, bodies, mut refused, ids } = self.check(events, others).await;
+        Metrics::add(&self.shared().metrics.events_verified, bodies.iter().flatten().count() as u64);
         let outcomes = self.submit(stream, candidates, bodies, key_changes).await?;
         let mut results = Vec::with_capacity(outcomes.len());
         for (i, outcome) in outcomes.into_iter().enumerate() {
@@ -95,7 +108,7 @@ impl Sequencer {
     }
 
     /// Steps 3 to 10 of section 10, without effect.
-    async fn check<'a>(&self, events: Vec<Submitted<'a>>) -> Checked<'a> {
+    async fn check<'a>(&self, events: Vec<Submitted<'a>>, others: Vec<Option<Envelope<'a>>>) -> Checked<'a> {
         let n = events.len();
         let mut checked = Checked {
             candidates: Vec::with_capacity(n),
@@ -105,19 +118,23 @@ impl Sequencer {
         };
         let now = self.now();
         let mut events = events.into_iter().peekable();
+        let mut others = others.into_iter();
         while events.peek().is_some() {
             let mut chunk = Vec::with_capacity(n.min(VERIFY_CHUNK));
+            let mut respelled = Vec::new();
             let mut order = Vec::with_capacity(n.min(VERIFY_CHUNK));
             for event in events.by_ref().take(VERIFY_CHUNK) {
+                let other = others.next().flatten();
                 order.push(match event {
                     Ok(envelope) => {
                         chunk.push(envelope);
+                        respelled.push(other);
                         None
                     }
                     Err(undecodable) => Some(undecodable),
                 });
             }
-            let mut verified = verify::verify_batch(chunk, self.keys(), now).into_iter();
+            let mut verified = verify_spellings(chunk, &respelled, self.keys(), now).into_iter();
             for undecodable in order {
                 match undecodable {
                     Some(undecodable) => checked.push_undecodable(undecodable),
@@ -196,14 +213,20 @@ impl Sequencer {
 
     fn count(&self, results: &[EventResult]) {
         let metrics = &self.shared().metrics;
-        let (mut rejected, mut replayed) = (0, 0);
+        let (mut rejected, mut replayed, mut schema, mut signature) = (0, 0, 0, 0);
         for result in results {
             match result {
                 EventResult::Accepted(_) => {}
                 EventResult::Replayed(_) => replayed += 1,
-                EventResult::Rejected { .. } => rejected += 1,
+                EventResult::Rejected { rejection, .. } => {
+                    rejected += 1;
+                    schema += u64::from(matches!(rejection, Rejection::SchemaValidation { .. }));
+                    signature += u64::from(matches!(rejection, Rejection::InvalidSignature));
+                }
             }
         }
+        Metrics::add(&metrics.rejected_schema, schema);
+        Metrics::add(&metrics.rejected_signature, signature);
         Metrics::add(&metrics.events_rejected, rejected);
         Metrics::add(&metrics.events_replayed, replayed);
     }

@@ -18,8 +18,10 @@ mod config;
 mod documents;
 mod error;
 mod flush;
+mod histogram;
 mod history;
 mod ingest;
+mod legacy;
 mod metrics;
 mod proof_registry;
 mod proofs;
@@ -27,17 +29,23 @@ mod queue;
 mod registry;
 mod rhythm;
 mod sequencer;
+mod spelling;
 mod startup;
 mod streams;
+mod term;
 mod turn;
 
 pub use anchor::{AnchorBatch, AnchorError, AnchorTarget, Anchored, BatchForm, ChainPlace, TargetError};
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
+pub use histogram::{COUNTS, Distribution, Histogram, LATENCY_US, SIZE_BYTES};
 pub use history::EntityHistory;
 pub use ingest::{EventResult, IngestOutcome, Submitted};
-pub use metrics::Snapshot;
+pub use legacy::{
+    Legacy, LegacyEntity, LegacyHead, LegacyOutcome, LegacyProof, LegacyResult, StoredLegacyEvent,
+};
+pub use metrics::{Snapshot, Timings};
 pub use proof_registry::{
     ComplianceVerifier, NewProof, ProofClaim, ProofRecord, ProofReport, ProofSubject, Statement,
     SubmitProofError, Verdict, Verification, VerifierError,

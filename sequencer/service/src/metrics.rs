@@ -2,11 +2,28 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::histogram::{Histogram, LATENCY_US};
+
+/// How long the steps of the writer take.
+#[derive(Debug)]
+pub struct Timings {
+    /// One append, its sync included.
+    pub sequence: Histogram,
+    /// One batch, from its plan to its checkpoint on disk.
+    pub commit: Histogram,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self { sequence: Histogram::new(LATENCY_US), commit: Histogram::new(LATENCY_US) }
+    }
+}
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
         /// Live counters.
         #[derive(Debug, Default)]
-        pub(crate) struct Metrics { $(pub $name: AtomicU64),+ }
+        pub(crate) struct Metrics { $(pub $name: AtomicU64,)+ pub timings: Timings }
 
         /// One reading of every counter.
         #[derive(Debug, Clone, Copy, Default)]
@@ -23,6 +40,12 @@ counters! {
     events_sequenced,
     /// Events refused.
     events_rejected,
+    /// Of these, for a member that breaks its rule.
+    rejected_schema,
+    /// Of these, for a signature that is not by the key.
+    rejected_signature,
+    /// Events whose signature was found genuine.
+    events_verified,
     /// Exact replays answered with the first receipt.
     events_replayed,
     /// Requests that reached the turn loop.

@@ -102,6 +102,10 @@ impl Sequencer {
             .commitment(batch)
             .map_err(ServiceError::from)?
             .ok_or(ProofFailure::UnknownBatch(*batch))?;
+        // To another tenant a batch does not exist.
+        if commitment.stream.tenant_id != stream.tenant_id {
+            return Err(ProofFailure::UnknownBatch(*batch));
+        }
         if commitment.stream != *stream {
             return Err(ProofFailure::OtherStream { batch: *batch });
         }

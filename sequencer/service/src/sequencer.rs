@@ -8,13 +8,14 @@ use stateset_event_log::{IdIndex, IndexKey, LogReader, SequencerKeyRecord, Store
 use tokio::sync::{Semaphore, oneshot, watch};
 use ves::commitment::Commitment;
 use ves::keys::{AgentKey, KeyRing};
-use ves::{BatchId, EventId, SequenceNumber, SequencerId, StreamKey, TimestampMs};
+use ves::{BatchId, EventId, SequenceNumber, SequencerId, StreamKey, TenantId, TimestampMs};
 
 use crate::anchor::Anchors;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{CommitFailure, ServiceError};
-use crate::metrics::{Metrics, Snapshot};
+use crate::legacy::Gates;
+use crate::metrics::{Metrics, Snapshot, Timings};
 use crate::proof_registry::Verifying;
 use crate::queue::Queue;
 use crate::registry::Registry;
@@ -51,7 +52,11 @@ pub(crate) struct Shared {
     pub queue_events_max: u32,
     /// Moves after each turn: live readers wait on it.
     pub sequenced: watch::Sender<TimestampMs>,
+    /// Held while an older stream is written.
+    pub legacy: Gates,
     poisoned: AtomicBool,
+    /// True once this writer's time is over, or nearly: live readers end.
+    pub over: watch::Sender<bool>,
     /// Rises with every change of a signing key.
     key_changes: AtomicU64,
 }
@@ -72,7 +77,9 @@ impl Shared {
             room: Arc::new(Semaphore::new(queue_events_max as usize)),
             queue_events_max,
             sequenced: watch::Sender::new(TimestampMs(0)),
+            legacy: Gates::default(),
             poisoned: AtomicBool::new(false),
+            over: watch::Sender::new(false),
             key_changes: AtomicU64::new(0),
         }
     }
@@ -89,6 +96,7 @@ impl Shared {
 
     pub fn poison(&self) {
         self.poisoned.store(true, Ordering::Release);
+        self.over.send_replace(true);
     }
 }
 
@@ -161,8 +169,16 @@ impl Sequencer {
         blocking(move || Ok(reader.commitments(&stream, from, limit)?)).await
     }
 
-    pub async fn commitment(&self, batch: &BatchId) -> Result<Option<Commitment>, ServiceError> {
-        Ok(self.inner.reader.commitment(batch)?)
+    /// The commitment of that batch, if it is of `tenant`; `None` asks in every tenant.
+    ///
+    /// The tenant is part of the look-up, so that no door can forget to compare.
+    pub async fn commitment(
+        &self,
+        tenant: Option<&TenantId>,
+        batch: &BatchId,
+    ) -> Result<Option<Commitment>, ServiceError> {
+        let found = self.inner.reader.commitment(batch)?;
+        Ok(found.filter(|commitment| tenant.is_none_or(|tenant| commitment.stream.tenant_id == *tenant)))
     }
 
     /// Whether writes can succeed now.
@@ -205,8 +221,14 @@ impl Sequencer {
         snapshot
     }
 
+    /// How long the steps of the writer take.
+    pub fn timings(&self) -> &Timings {
+        &self.shared().metrics.timings
+    }
+
     /// Finishes what was submitted, writes the index, closes the log. Later calls answer [`ServiceError::Stopping`].
     pub async fn shutdown(self) {
+        self.dismiss();
         self.inner.queue.close();
         let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let joined = blocking(move || {

@@ -421,6 +421,7 @@ impl TurnLoop {
         let took = started.elapsed();
         self.rhythm.note_append(took);
         Metrics::add(&self.shared.metrics.append_ns, took.as_nanos() as u64);
+        self.shared.metrics.timings.sequence.observe_time(took);
         appended.map_err(|error| {
             tracing::error!(%error, events = receipts.len(), "a turn was refused by the store");
             self.note_failure(&error);

@@ -4,6 +4,7 @@ mod bodies;
 mod events;
 mod json;
 mod keystore;
+mod legacy;
 mod payments;
 mod proofs;
 mod signatures;
@@ -84,6 +85,18 @@ pub(crate) const ALL: &[Target] = &[
         holds: "a checkpoint that parses is printed as it was read, and only the signed one verifies",
         run: proofs::checkpoint,
         seeds: proofs::checkpoint_seeds,
+    },
+    Target {
+        name: "older_event",
+        holds: "an older event that is read is written so that it reads the same; one bad event hurts no other",
+        run: legacy::event,
+        seeds: legacy::event_seeds,
+    },
+    Target {
+        name: "older_inclusion",
+        holds: "tiles give the path that leads to the older root; a changed path, index or leaf does not",
+        run: legacy::inclusion,
+        seeds: legacy::inclusion_seeds,
     },
     Target {
         name: "payment",

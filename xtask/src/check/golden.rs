@@ -10,7 +10,9 @@ use crate::doc_commands::STATESET_HELP;
 const GOLDEN: &[(&str, &str)] = &[
     ("testing/vectors/ves_core.json", "protocol/ves"),
     ("sequencer/log/migrations", "sequencer/log/src"),
+    ("protocol/wire/proto/stateset", "protocol/wire/src"),
     (STATESET_HELP, "apps/stateset"),
+    ("sequencer/api/openapi.json", "sequencer/api/src"),
 ];
 
 /// Names of what tools leave behind when a surface changed.

@@ -115,7 +115,7 @@ impl<'a> Object<'a> {
 }
 
 /// A JSON integer without point, exponent or sign that fits.
-pub(super) fn integer<T: std::str::FromStr>(text: &str) -> Option<T> {
+pub(crate) fn integer<T: std::str::FromStr>(text: &str) -> Option<T> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
 

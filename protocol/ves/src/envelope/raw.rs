@@ -116,7 +116,7 @@ impl<'a> RawEnvelope<'a> {
 }
 
 /// Reads the hyphenated form, in any case (section 2).
-pub(super) fn parse_uuid(text: &str) -> Option<uuid::Uuid> {
+pub(crate) fn parse_uuid(text: &str) -> Option<uuid::Uuid> {
     (text.len() == 36).then(|| uuid::Uuid::try_parse(text).ok())?
 }
 

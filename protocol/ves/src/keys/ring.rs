@@ -73,6 +73,13 @@ impl KeyRing {
         Self { keys: RwLock::new(keys), ..Self::default() }
     }
 
+    /// Tenants that have a key, in order.
+    pub fn tenants(&self) -> Vec<TenantId> {
+        let mut tenants: Vec<TenantId> = self.read().keys().map(|(tenant, ..)| *tenant).collect();
+        tenants.dedup();
+        tenants
+    }
+
     /// Adds a key, or replaces the record at its address; a replaced key starts without a table.
     pub fn insert(&self, key: AgentKey) {
         let replaced = self.write().insert(address(&key), Arc::new(RingKey::new(key)));

@@ -8,7 +8,7 @@ use crate::receipt::{RECEIPT_BYTES_MAX, ReceiptBody, push_receipt};
 use crate::text::{push_number, push_uuid};
 
 /// Answer to an ingest request, for readers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IngestAnswer {
     pub batch_id: BatchId,
@@ -26,7 +26,7 @@ pub struct IngestAnswer {
 }
 
 /// One rejected event, as section 3.12 asks: `reason` and `detail`, no `message`. Members are snake_case.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RejectionBody {
     /// Null when the event's own id could not be read; `index` always tells which event it was.
     pub event_id: Option<EventId>,

@@ -245,7 +245,7 @@ impl Rules<'_> {
 }
 
 /// Whether `found` is what the events before it said; the first to say something decides.
-fn agrees<T: PartialEq>(said: &mut Option<T>, found: Option<T>) -> bool {
+pub(crate) fn agrees<T: PartialEq>(said: &mut Option<T>, found: Option<T>) -> bool {
     match (&said, found) {
         (_, None) => true,
         (Some(said), Some(found)) => *said == found,
@@ -299,11 +299,11 @@ impl<'a> Deserialize<'a> for Names<'a> {
 }
 
 /// The outer object: `{"agentId": …, "events": [E, …]}`.
-struct Top<'a, E> {
-    agent_id: Option<&'a RawValue>,
-    events: Option<Vec<E>>,
+pub(crate) struct Top<'a, E> {
+    pub agent_id: Option<&'a RawValue>,
+    pub events: Option<Vec<E>>,
     /// Events in the body, the ones beyond the limit included.
-    found: usize,
+    pub found: usize,
 }
 
 impl<'a, E> Top<'a, E> {
@@ -322,7 +322,10 @@ impl<'a, E> Top<'a, E> {
     }
 }
 
-fn read_top<'a, E: Deserialize<'a>>(text: &'a str, limits: &Limits) -> Result<Top<'a, E>, RequestError> {
+pub(crate) fn read_top<'a, E: Deserialize<'a>>(
+    text: &'a str,
+    limits: &Limits,
+) -> Result<Top<'a, E>, RequestError> {
     let mut json = serde_json::Deserializer::from_str(text);
     let seed = TopSeed { events_max: limits.events_max, too_deep: Cell::new(false), events: PhantomData };
     let too_deep = &seed.too_deep;

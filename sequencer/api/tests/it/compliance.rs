@@ -252,7 +252,7 @@ async fn what_was_changed_in_the_store_is_never_valid() {
 
     put(Table::ComplianceProofs, records[0].clone()).await;
     assert_eq!(scene.verification(&stored).await["valid"], true);
-    let bytes = service.proof(id.as_bytes()).await.expect("read").expect("a proof").1;
+    let bytes = service.proof(None, id.as_bytes()).await.expect("read").expect("a proof").1;
     assert_eq!(stored["proof_hash"], json!(proof_hash(&bytes)));
 }
 
@@ -294,7 +294,7 @@ async fn only_the_tenant_reads_and_only_its_writers_submit() {
         format!("/api/v1/ves/compliance/proofs/{id}"),
         format!("/api/v1/ves/compliance/proofs/{id}/verify"),
     ] {
-        world.call(Some(&stranger), "GET", &path, "").await.refused(403, "INSUFFICIENT_PERMISSIONS");
+        world.call(Some(&stranger), "GET", &path, "").await.hidden();
         world.call(None, "GET", &path, "").await.refused(401, "AUTH_REQUIRED");
         world.call(Some(&reader), "GET", &path, "").await.ok();
     }

@@ -6,7 +6,7 @@ use ves::checkpoint::SignedCheckpoint;
 use ves::hex::Format;
 use ves::log::verify_consistency;
 use ves::merkle::{InclusionProof, leaf_hash, verify_inclusion};
-use ves::{Commitment, Digest, Envelope, PublicKey, StreamKey};
+use ves::{Commitment, Digest, Envelope, PublicKey, StoreId, StreamKey};
 use ves_wire::commitments::CommitmentBody;
 use ves_wire::events::{EventEntry, EventsPage, HeadBody};
 use ves_wire::ingest::IngestAnswer;
@@ -185,7 +185,10 @@ async fn a_proof_that_can_not_be_has_a_reason() {
     world.get(&path("0", &stream_key, &id)).await.refused(400, "INVALID_FIELD_VALUE");
     world.get(&path("x", &stream_key, &id)).await.refused(400, "INVALID_FIELD_VALUE");
     world.get(&path("1", &stream_key, &agent.agent_id.to_string())).await.refused(404, "BATCH_NOT_FOUND");
-    world.get(&path("1", &stream(2), &id)).await.refused(403, "INSUFFICIENT_PERMISSIONS");
+    let other_store = StreamKey { store_id: StoreId::from_bytes([9; 16]), ..stream_key };
+    world.get(&path("1", &other_store, &id)).await.refused(403, "INSUFFICIENT_PERMISSIONS");
+    // In another tenant the batch does not exist.
+    world.get(&path("1", &stream(2), &id)).await.refused(404, "BATCH_NOT_FOUND");
     world
         .get(&format!("/api/v1/ves/proofs/1?{}", query(&stream_key)))
         .await

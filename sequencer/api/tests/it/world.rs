@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 
+use crate::conformance;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use stateset_event_log::{EventLog, MemoryDisk, MemoryLog, SqliteLog};
 use stateset_fixtures::{Agent, NOW, Recipient, sequencer_key, stream};
 use stateset_sequencer::{Clock, Config, Sequencer};
-use stateset_sequencer_api::{ApiConfig, install_bootstrap_key, router};
+use stateset_sequencer_api::{ApiConfig, doors, install_bootstrap_key};
 use tower::ServiceExt as _;
 use ves::{Envelope, SequencerId, StreamKey, TimestampMs};
 
@@ -35,6 +36,7 @@ impl Clock for TestClock {
 pub struct World {
     pub sequencer: Sequencer,
     pub router: Router,
+    pub grpc: Router,
     pub disk: MemoryDisk,
     pub clock: Arc<TestClock>,
 }
@@ -63,6 +65,13 @@ impl Answer {
     pub fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text());
         self.json()
+    }
+    /// Checks that the answer is a refusal that shows nothing: what is looked for by an id alone is unknown to others
+    /// (404), what names its tenant is refused (403).
+    #[track_caller]
+    pub fn hidden(&self) {
+        assert!(matches!(self.status.as_u16(), 403 | 404), "{}: {}", self.status, self.text());
+        self.refused(self.status.as_u16(), self.header("x-error-code"));
     }
     /// Checks that this is a refusal in the one error form, and gives its message.
     #[track_caller]
@@ -114,7 +123,8 @@ impl World {
         clock.set(NOW);
         let sequencer = Sequencer::start(log, config, clock.clone()).expect("starts");
         install_bootstrap_key(&sequencer, ADMIN).await.expect("a bootstrap key");
-        Self { router: router(sequencer.clone(), api), sequencer, disk, clock }
+        let doors = doors(sequencer.clone(), api);
+        Self { router: doors.rest, grpc: doors.grpc, sequencer, disk, clock }
     }
 
     /// A world in which agent 1 of stream 1 may sign.
@@ -126,15 +136,19 @@ impl World {
     }
 
     pub async fn stop(self) {
-        drop(self.router);
+        drop((self.router, self.grpc));
         self.sequencer.shutdown().await;
     }
 
+    /// Every answer of every test is held against the document.
     pub async fn send(&self, request: Request<Body>) -> Answer {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.expect("infallible");
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
-        Answer { status: parts.status, headers: parts.headers, bytes: bytes.to_vec() }
+        let answer = Answer { status: parts.status, headers: parts.headers, bytes: bytes.to_vec() };
+        conformance::check(&method, &path, &answer);
+        answer
     }
 
     pub async fn call(&self, key: Option<&str>, method: &str, path: &str, body: impl Into<Body>) -> Answer {

@@ -73,13 +73,20 @@ impl ProofReport {
 }
 
 impl Sequencer {
-    /// A stored proof and its bytes, by the proof's id.
-    pub async fn proof(&self, proof_id: &[u8; 16]) -> Result<Option<(ProofRecord, Vec<u8>)>, ServiceError> {
+    /// A stored proof and its bytes, by the proof's id, if it is of `tenant`; `None` asks in every tenant.
+    pub async fn proof(
+        &self,
+        tenant: Option<&ves::TenantId>,
+        proof_id: &[u8; 16],
+    ) -> Result<Option<(ProofRecord, Vec<u8>)>, ServiceError> {
         let Some(by_id) = self.document(Table::ProofIds, proof_id).await? else { return Ok(None) };
         let (table, key) = record::place_of(&by_id)?;
         let record = self.document(table, &key).await?;
         let record = record.ok_or_else(|| ServiceError::Read("a proof's record is missing".into()))?;
         let record = ProofRecord::read(&record)?;
+        if tenant.is_some_and(|tenant| record.stream.tenant_id != *tenant) {
+            return Ok(None);
+        }
         match record.proof_id == *proof_id {
             true => Ok(Some((record, by_id.content))),
             false => Err(ServiceError::Read("a proof's id leads to the record of another".into())),
@@ -121,9 +128,9 @@ impl Sequencer {
     async fn statement_again(&self, record: &ProofRecord) -> Result<Statement, ServiceError> {
         let gone = || ServiceError::Read("what a stored proof is about is missing".into());
         match record.subject {
-            ProofSubject::Batch(batch) => {
-                Statement::of_batch(&self.commitment(&batch).await?.ok_or_else(gone)?)
-            }
+            ProofSubject::Batch(batch) => Statement::of_batch(
+                &self.commitment(Some(&record.stream.tenant_id), &batch).await?.ok_or_else(gone)?,
+            ),
             ProofSubject::Event(event) => {
                 let stored = self.event(&record.stream, &event).await?.ok_or_else(gone)?;
                 let policy = record.policy.clone().ok_or_else(gone)?;

@@ -3,4 +3,5 @@
 mod commitments;
 mod history;
 mod ingest;
+mod legacy;
 mod world;

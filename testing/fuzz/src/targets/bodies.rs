@@ -16,6 +16,7 @@ use ves_wire::anchor::{
 use ves_wire::commitments::{CommitRequest, CommitmentBody};
 use ves_wire::compliance::{ComplianceVerification, WitnessBody};
 use ves_wire::keys::{AgentKeyBody, RegisterKeyRequest, RevokeKeyRequest};
+use ves_wire::legacy::{LegacyCommitmentBody, LegacyProofBody, LegacyVerifyRequest};
 use ves_wire::proofs::{ConsistencyBody, InclusionProofBody, VerifyProofRequest};
 use ves_wire::validity::ValidityVerification;
 
@@ -30,6 +31,9 @@ pub fn bodies(data: &[u8]) -> bool {
         settles::<InclusionProofBody>(text),
         settles::<VerifyProofRequest>(text),
         settles::<ConsistencyBody>(text),
+        settles::<LegacyCommitmentBody>(text),
+        settles::<LegacyProofBody>(text),
+        settles::<LegacyVerifyRequest>(text),
         settles::<WitnessBody>(text),
         settles::<ValidityVerification>(text),
         settles::<ComplianceVerification>(text),
@@ -118,6 +122,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let (tenant, store, agent) = (stream.tenant_id, stream.store_id, agent.agent_id);
     let texts = [
         to_string(&CommitmentBody::from(&batch)).expect("a body can be written"),
+        to_string(&LegacyCommitmentBody::from(&batch)).expect("a body can be written"),
         to_string(&ReceiptBody::from(&receipt)).expect("a body can be written"),
         format!(
             r#"{{"tenantId":"{tenant}","agentId":"{agent}","keyId":2,"publicKey":"{public_key}","keyAlgorithm":1,"validFrom":"2025-01-01T00:00:00Z","proofOfPossession":"{proof}","metadata":{{"a":[1]}}}}"#
@@ -126,6 +131,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
         format!(r#"{{"tenant_id":"{tenant}","store_id":"{store}","sequence_start":1,"sequence_end":5}}"#),
         format!(
             r#"{{"leaf_hash":"{0}","merkle_root":"{1}","proof_path":["{0}","{1}"],"leaf_index":3}}"#,
+            digest(2),
+            digest(3)
+        ),
+        format!(
+            r#"{{"leaf_hash":"{0}","events_root":"{1}","proof_path":["{1}"],"leaf_index":1,"leaf_count":2}}"#,
             digest(2),
             digest(3)
         ),

@@ -59,6 +59,8 @@ bounded!(
     inclusion,
     consistency,
     checkpoint,
+    older_event,
+    older_inclusion,
     payment,
     compliance,
     at_rest,
