@@ -172,6 +172,12 @@ pub trait EventLog: Send + 'static {
 
 /// Concurrent reads of what is durable. They never block the writer; each call sees one consistent state.
 pub trait LogReader: Send + Sync + 'static {
+    /// Whether reads are answered from this machine, in the time of a disk. A caller that may not block asks the
+    /// others from a thread that may.
+    fn is_local(&self) -> bool {
+        true
+    }
+
     /// Every stream, in the order of its number.
     fn streams(&self) -> Result<Vec<StreamSummary>, LogError>;
     /// Last number of the stream; [`SequenceNumber::ZERO`] where there is none.

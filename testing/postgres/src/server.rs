@@ -55,10 +55,13 @@ impl Server {
     /// Makes a new cluster and starts it; some two seconds.
     pub fn start(settings: Settings) -> Self {
         let folder = new_folder(&settings);
-        run(command("initdb")
-            .arg("--pgdata")
-            .arg(folder.join("data"))
-            .args(["--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]));
+        run(command("initdb").arg("--pgdata").arg(folder.join("data")).args([
+            "--username=postgres",
+            "--auth=trust",
+            "--no-sync",
+            "--encoding=UTF8",
+            "--locale=C",
+        ]));
         Self::in_folder(folder, settings)
     }
 
