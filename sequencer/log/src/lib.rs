@@ -10,6 +10,7 @@
 //! long enough for its server. [`MemoryLog`] runs over a [`Disk`] that a simulator can make fail; [`SqliteLog`] is the
 //! embedded default; a [`PostgresStore`] is shared by several processes; [`check_event_log`] says what all mean.
 
+mod check;
 mod codec;
 pub mod conformance;
 mod document;
@@ -24,7 +25,10 @@ mod sqlite;
 #[cfg(test)]
 mod testing;
 mod tiles;
+mod transfer;
+mod walk;
 
+pub use check::{CheckProblem, CheckReport, Progress, check};
 pub use codec::RecordError;
 pub use conformance::check_event_log;
 pub use document::{Document, DocumentChange, Table};
@@ -37,8 +41,9 @@ pub use event_store::{EventStore, Holder, Opening, SqliteStore};
 pub use index::{IdIndex, IndexEntry, IndexKey, IndexKind, IndexSnapshot, RunBuilder, RunStep};
 pub use memory::{Disk, MemoryDisk, MemoryLog};
 pub use postgres::{
-    PoolSizes, PostgresConfig, PostgresConfigError, PostgresLog, PostgresOpening, PostgresReader,
-    PostgresStore,
+    MigrationStatus, PoolSizes, PostgresConfig, PostgresConfigError, PostgresContents, PostgresLog,
+    PostgresOpening, PostgresReader, PostgresStatus, PostgresStore,
 };
 pub use record::{decode_body, encode_body};
 pub use sqlite::{SqliteLog, SqliteReader};
+pub use transfer::{TransferError, Transferred, copy_log};
