@@ -33,7 +33,7 @@ fn main() {
     let events: usize = std::env::args().filter_map(|a| a.parse().ok()).next().unwrap_or(200_000);
     let settings = [("autovacuum", "off"), ("max_wal_size", "8GB"), ("shared_buffers", "256MB")];
     let extra = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let server = Server::start(Settings { fsync: true, extra, inside: None });
+    let server = Server::start(Settings { fsync: true, extra, ..Settings::default() });
     let mut bench = Bench::open(server);
     println!(
         "{:26} {:>12} {:>10} {:>7} {:>13} {:>7} {:>11} {:>9} {:>13}",

@@ -29,6 +29,8 @@ pub struct Settings {
     /// Whether commits reach the disk. A server that is killed keeps what it wrote without, too; only a machine that
     /// loses its power does not.
     pub fsync: bool,
+    /// Whether it offers TLS, as `localhost`, with a certificate of its own.
+    pub tls: bool,
     /// Further settings, as in `postgresql.conf`.
     pub extra: Vec<(String, String)>,
     /// Folder to lie in; `None`: where temporary files go. Names the disk.
@@ -58,6 +60,9 @@ impl Server {
             "--encoding=UTF8",
             "--locale=C",
         ]));
+        if settings.tls {
+            make_certificate(&folder);
+        }
         Self::in_folder(folder, settings)
     }
 
@@ -101,6 +106,10 @@ impl Server {
             ("max_connections", "200"),
             ("logging_collector", "off"),
         ];
+        if self.settings.tls {
+            start.args(["-c", "ssl=on", "-c"]).arg(format!("ssl_cert_file={sockets}/server.crt"));
+            start.arg("-c").arg(format!("ssl_key_file={sockets}/server.key"));
+        }
         let extra = self.settings.extra.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in fixed.into_iter().chain(extra) {
             start.arg("-c").arg(format!("{name}={value}"));
@@ -133,6 +142,11 @@ impl Server {
 
     fn log_path(&self) -> PathBuf {
         self.folder.join("log")
+    }
+
+    /// The issuer of the certificate that a server with TLS shows.
+    pub fn root_certificate(&self) -> PathBuf {
+        self.folder.join("root.crt")
     }
 
     /// What the server has said so far.
@@ -256,6 +270,28 @@ fn new_folder(settings: &Settings) -> PathBuf {
     let folder = folder.expect("a temporary folder").keep();
     hand_over(&folder);
     folder
+}
+
+/// An issuer of the server's own, and a certificate for `localhost` from it.
+fn make_certificate(folder: &Path) {
+    let file = |name: &str| folder.join(name);
+    let request = || {
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
+        openssl
+    };
+    let root = ["-x509", "-days", "2", "-subj", "/CN=the issuer of a test"];
+    run(request().args(root).arg("-keyout").arg(file("root.key")).arg("-out").arg(file("root.crt")));
+    let name = ["-subj", "/CN=localhost"];
+    run(request().args(name).arg("-keyout").arg(file("server.key")).arg("-out").arg(file("server.csr")));
+    std::fs::write(file("extensions"), "subjectAltName = DNS:localhost\nbasicConstraints = CA:FALSE\n")
+        .expect("a file of the new folder");
+    let mut issue = Command::new("openssl");
+    issue.args(["x509", "-req", "-days", "2", "-CAcreateserial"]).arg("-in").arg(file("server.csr"));
+    issue.arg("-CA").arg(file("root.crt")).arg("-CAkey").arg(file("root.key"));
+    run(issue.arg("-extfile").arg(file("extensions")).arg("-out").arg(file("server.crt")));
+    hand_over(&file("server.crt"));
+    hand_over(&file("server.key"));
 }
 
 /// Ends the server of `folder` when this process is gone, whichever way.

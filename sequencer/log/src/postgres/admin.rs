@@ -1,6 +1,6 @@
 //! What an operator asks of a database: its schema, its size, its writer.
 
-use super::errors::{read_failed, timed_out};
+use super::errors::{no_answer, read_failed};
 use super::{OPENING_MAX, PostgresStore, migrate};
 use crate::error::LogError;
 use crate::event_store::Holder;
@@ -89,7 +89,7 @@ impl PostgresStore {
         work: impl std::future::Future<Output = Result<T, LogError>>,
     ) -> Result<T, LogError> {
         let answer = self.servers.driver.wait(OPENING_MAX, work);
-        answer.unwrap_or_else(|_| Err(timed_out(doing, OPENING_MAX.as_secs_f64())))
+        answer.unwrap_or_else(|_| Err(no_answer(doing, OPENING_MAX.as_secs_f64())))
     }
 }
 

@@ -1,4 +1,5 @@
-//! One turn as one statement: columns as arrays, whatever the number of events and streams.
+//! One turn as one statement: columns as arrays, whatever the number of events and streams. A binary COPY of the same
+//! rows costs the server as much (`benches/postgres.rs`), and answers only after a round trip more.
 
 use std::collections::HashMap;
 
@@ -17,6 +18,9 @@ const INSERT_EVENTS: &str = "INSERT INTO ves_events (sequence_number, sequenced_
     receipt_signature, body, tiles) SELECT unnest($1::int8[]), unnest($2::int8[]), unnest($3::int8[]), \
     unnest($4::int4[]), unnest($5::bytea[]), unnest($6::bytea[]), unnest($7::bytea[])";
 
+/// Bytes of bodies after which a further statement begins: a value, and so an array, has at most 1 GiB.
+const BYTES_PER_STATEMENT: usize = 64 << 20;
+
 /// What a turn makes of the heads when it commits.
 pub(super) type Touched = HashMap<StreamKey, StreamState>;
 
@@ -29,6 +33,7 @@ struct Columns<'a> {
     receipt_signatures: Vec<Option<&'a [u8]>>,
     bodies: Vec<&'a [u8]>,
     tiles: Vec<Option<Vec<u8>>>,
+    body_bytes: usize,
 }
 
 #[derive(Default)]
@@ -40,7 +45,7 @@ struct NewStreams {
 
 /// The statements of a turn that was checked; none for a turn without events.
 pub(super) fn steps<'a>(turn: &'a [StreamAppend], heads: &Heads) -> (Vec<Step<'a>>, Touched) {
-    let mut columns = Columns::default();
+    let (mut columns, mut full) = (Columns::default(), Vec::new());
     let mut new_streams = NewStreams::default();
     let mut touched = Touched::new();
     let known_streams = heads.count();
@@ -51,17 +56,18 @@ pub(super) fn steps<'a>(turn: &'a [StreamAppend], heads: &Heads) -> (Vec<Step<'a
             Some(state) => state.number,
             None => new_streams.open(&append.stream, known_streams),
         };
-        columns.push(number, append);
+        columns.push(number, append, &mut full);
         touched.insert(append.stream, StreamState { number, head: last.sequence_number });
     }
-    let mut steps = Vec::with_capacity(2);
+    let mut steps = Vec::with_capacity(2 + full.len());
     if !new_streams.numbers.is_empty() {
         let NewStreams { numbers, tenants, stores } = new_streams;
         steps.push(Step::new(INSERT_STREAMS, vec![Box::new(numbers), Box::new(tenants), Box::new(stores)]));
     }
     if !columns.bodies.is_empty() {
-        steps.push(columns.into_step());
+        full.push(columns);
     }
+    steps.extend(full.into_iter().map(Columns::into_step));
     (steps, touched)
 }
 
@@ -76,9 +82,13 @@ impl NewStreams {
 }
 
 impl<'a> Columns<'a> {
-    fn push(&mut self, stream: i32, append: &'a StreamAppend) {
+    fn push(&mut self, stream: i32, append: &'a StreamAppend, full: &mut Vec<Self>) {
         let mut tiles = tiles_by_event(append);
         for event in &append.events {
+            if self.body_bytes + event.body.len() > BYTES_PER_STATEMENT && !self.bodies.is_empty() {
+                full.push(std::mem::take(self));
+            }
+            self.body_bytes += event.body.len();
             self.sequence_numbers.push(signed(event.sequence_number));
             self.sequenced_at.push(event.sequenced_at.0);
             self.key_versions.push(i64::from(event.key_version));

@@ -15,7 +15,8 @@ use super::config::{Place, PoolSizes, PostgresConfigError};
 use super::runtime::Driver;
 
 /// How often connections that are too old, or were idle too long, are looked for.
-const POOL_CARE_INTERVAL: Duration = Duration::from_secs(5);
+const POOL_CARE_INTERVAL_MAX: Duration = Duration::from_secs(5);
+const POOL_CARE_INTERVAL_MIN: Duration = Duration::from_millis(50);
 
 /// The client's side of TLS, for one server.
 pub(super) type Tls = MakeRustlsConnect;
@@ -74,6 +75,8 @@ async fn care(pool: Pool, sizes: PoolSizes) {
     drop(pool);
     let idle = sizes.idle_timeout_ms.map(Duration::from_millis);
     let lifetime = sizes.lifetime_max_ms.map(Duration::from_millis);
+    let shortest = idle.into_iter().chain(lifetime).min().unwrap_or(POOL_CARE_INTERVAL_MAX);
+    let interval = (shortest / 2).clamp(POOL_CARE_INTERVAL_MIN, POOL_CARE_INTERVAL_MAX);
     loop {
         let Some(pool) = weak.upgrade() else { return };
         let mut kept = pool.status().size;
@@ -93,6 +96,6 @@ async fn care(pool: Pool, sizes: PoolSizes) {
         }
         drop(taken);
         drop(pool);
-        tokio::time::sleep(POOL_CARE_INTERVAL).await;
+        tokio::time::sleep(interval).await;
     }
 }

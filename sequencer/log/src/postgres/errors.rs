@@ -61,6 +61,12 @@ pub(super) fn no_connection(doing: &str, error: &PoolError) -> LogError {
     }
 }
 
+/// A read that was not answered in time.
+pub(super) fn no_answer(doing: &str, seconds: f64) -> LogError {
+    LogError::Unavailable { doing: doing.to_owned(), problem: format!("no answer within {seconds} seconds") }
+}
+
+/// A write that was not answered in time: nobody knows what became of it.
 pub(super) fn timed_out(doing: &str, seconds: f64) -> LogError {
     LogError::Io {
         doing: doing.to_owned(),
@@ -85,9 +91,9 @@ fn is_damage(said: &DbError) -> bool {
     [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED].contains(said.code())
 }
 
+/// Whether a value was not of its column's kind. The library tells it by this text alone.
 fn is_conversion(error: &Error) -> bool {
-    let text = error.to_string();
-    text.starts_with("error deserializing column")
+    error.to_string().starts_with("error deserializing column")
 }
 
 /// What went wrong, with its cause. The library's own text for a server's error is only "db error".

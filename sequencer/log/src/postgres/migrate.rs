@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tokio_postgres::{Client, Error};
 
 use super::config::Place;
-use super::errors::{read_failed, write_failed};
+use super::errors::read_failed;
 use crate::error::LogError;
 
 /// Applied in order; the place in this list, counted from 1, is the schema's version. Never changed once released.
@@ -50,7 +50,7 @@ pub(super) async fn migrate(client: &Client, place: &Place) -> Result<u32, LogEr
         Ok(applied) => Ok(applied),
         Err(error) => {
             let _ = client.batch_execute("ROLLBACK").await;
-            Err(write_failed("preparing the database", &error))
+            Err(read_failed("preparing the database", &error))
         }
     }
 }

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use self::config::Place;
 use self::connect::Tls;
-use self::errors::{read_failed, timed_out, write_failed};
+use self::errors::{no_answer, read_failed};
 use self::heads::Heads;
 use self::lease::{Hold, Taking};
 use self::reader::{Replica, Servers};
@@ -95,7 +95,7 @@ impl PostgresStore {
             self.prepare(&session).await?;
             self.take(session).await
         });
-        opened.unwrap_or_else(|_| Err(timed_out(doing, OPENING_MAX.as_secs_f64())))
+        opened.unwrap_or_else(|_| Err(no_answer(doing, OPENING_MAX.as_secs_f64())))
     }
 
     /// Reads beside whoever writes. Heads stay as they are now.
@@ -111,7 +111,7 @@ impl PostgresStore {
             session.end().await;
             heads
         });
-        let heads = heads.unwrap_or_else(|_| Err(timed_out(doing, OPENING_MAX.as_secs_f64())))?;
+        let heads = heads.unwrap_or_else(|_| Err(no_answer(doing, OPENING_MAX.as_secs_f64())))?;
         Ok(Arc::new(PostgresReader::new(Arc::clone(&self.servers), Arc::new(heads))))
     }
 
@@ -126,10 +126,7 @@ impl PostgresStore {
                     return Ok(session);
                 }
                 Ok(Err(error)) => read_failed("connecting to the database", &error),
-                Err(_) => LogError::Unavailable {
-                    doing: "connecting to the database".to_owned(),
-                    problem: format!("no answer within {} ms", self.config.answer_timeout_ms),
-                },
+                Err(_) => no_answer("connecting to the database", self.config.answer_timeout().as_secs_f64()),
             };
             let may_pass = matches!(error, LogError::Unavailable { .. });
             if !may_pass || retries == 0 || self.was_reached.load(Ordering::Relaxed) {
@@ -170,8 +167,9 @@ impl PostgresStore {
         let timeout = self.config.answer_timeout();
         let taking = tokio::time::timeout(timeout, lease::take(session.client(), me, self.config.lease_ms));
         let taking = match taking.await {
-            Ok(taking) => taking.map_err(|error| write_failed(doing, &error))?,
-            Err(_) => return Err(timed_out(doing, timeout.as_secs_f64())),
+            Ok(taking) => taking.map_err(|error| read_failed(doing, &error))?,
+            // A take-over that nobody knows of changes no more than the epoch, which the next one raises again.
+            Err(_) => return Err(no_answer(doing, timeout.as_secs_f64())),
         };
         match taking {
             Taking::Held(holder) => {

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Object, Pool};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 use ves::commitment::Commitment;
@@ -14,7 +14,7 @@ use ves::keys::{AgentKey, EncryptionKey};
 use ves::tiles::{TILE_NODES, TileId};
 use ves::{BatchId, Digest, SequenceNumber, StreamKey};
 
-use super::errors::{no_connection, read_failed, timed_out};
+use super::errors::{no_answer, no_connection, read_failed};
 use super::heads::{Heads, StreamState};
 use super::rows::{self, sequence, signed};
 use super::runtime::Driver;
@@ -101,15 +101,22 @@ impl Servers {
     ) -> Result<Vec<Row>, LogError> {
         let doing = "reading";
         let answer = self.driver.wait(timeout, async {
+            let deadline = tokio::time::Instant::now() + timeout.mul_f32(0.95);
             let client = pool.get().await.map_err(|error| no_connection(doing, &error))?;
             let answer = async {
                 let statement = client.prepare_cached(sql).await?;
                 client.query(&statement, params).await
             };
-            answer.await.map_err(|error| read_failed(doing, &error))
+            match tokio::time::timeout_at(deadline, answer).await {
+                Ok(answer) => answer.map_err(|error| read_failed(doing, &error)),
+                Err(_) => {
+                    // Whoever came next would wait for this answer, too.
+                    drop(Object::take(client));
+                    Err(no_answer(doing, timeout.as_secs_f64()))
+                }
+            }
         });
-        // A connection whose answer is not awaited skips it before the next one.
-        answer.unwrap_or_else(|_| Err(timed_out(doing, timeout.as_secs_f64())))
+        answer.unwrap_or_else(|_| Err(no_answer(doing, timeout.as_secs_f64())))
     }
 }
 

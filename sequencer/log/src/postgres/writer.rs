@@ -30,6 +30,8 @@ use crate::tiles::{batch_tile_place, node_bytes};
 const RENEWALS_PER_LEASE: u32 = 5;
 /// Pages of replaced runs that one call of `maintenance` removes.
 const REMOVED_PAGES_MAX: i64 = 64;
+/// What a server writes at least: a turn much larger than usual is given the time for it.
+const BYTES_PER_SECOND_MIN: usize = 2 << 20;
 /// What leaving may take; after that the server finds out by itself.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
 
@@ -111,9 +113,15 @@ impl PostgresLog {
         }
     }
 
-    /// Runs all steps under the fence, or none of them; renews the hold with them when it is time.
-    fn transaction(
+    /// Runs all steps under the fence, or none of them.
+    fn transaction(&mut self, doing: &str, durable: Durable, steps: Vec<Step<'_>>) -> Result<(), LogError> {
+        self.transaction_within(self.answer_timeout, doing, durable, steps)
+    }
+
+    /// The same, with a time-out of its own. Renews the hold as well when it is time.
+    fn transaction_within(
         &mut self,
+        timeout: Duration,
         doing: &str,
         durable: Durable,
         mut steps: Vec<Step<'_>>,
@@ -125,11 +133,10 @@ impl PostgresLog {
         }
         let started = Instant::now();
         let session = self.session.as_mut().expect("a writer that is not over has its session");
-        let answer =
-            self.driver.wait(self.answer_timeout, session.transaction(self.hold.epoch, durable, steps));
+        let answer = self.driver.wait(timeout, session.transaction(self.hold.epoch, durable, steps));
         let result = match answer {
             Ok(result) => result.map_err(|error| write_failed(doing, &error)),
-            Err(_) => Err(timed_out(doing, self.answer_timeout.as_secs_f64())),
+            Err(_) => Err(timed_out(doing, timeout.as_secs_f64())),
         };
         match &result {
             Ok(()) if renews => self.renewed_at = started,
@@ -206,8 +213,8 @@ impl PostgresLog {
 
 impl Drop for PostgresLog {
     fn drop(&mut self) {
-        // In an asynchronous context one cannot wait; the server notices the end of the connection by itself.
-        if tokio::runtime::Handle::try_current().is_err() {
+        // Where one cannot wait the server notices the end of the connection by itself.
+        if Driver::may_wait() {
             self.leave();
         }
     }
@@ -240,7 +247,9 @@ impl EventLog for PostgresLog {
         if steps.is_empty() {
             return self.check("appending events");
         }
-        self.transaction("appending events", Durable::Now, steps)?;
+        let bytes: usize = turn.iter().flat_map(|append| &append.events).map(|event| event.body.len()).sum();
+        let timeout = self.answer_timeout + Duration::from_secs((bytes / BYTES_PER_SECOND_MIN) as u64);
+        self.transaction_within(timeout, "appending events", Durable::Now, steps)?;
         self.heads.set(touched);
         Ok(())
     }

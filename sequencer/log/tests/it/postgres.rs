@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use stateset_event_log::{
-    EventLog, EventStore, Holder, LogError, LogErrorKind, LogReader, Opening, PostgresConfig, PostgresLog,
-    PostgresOpening, PostgresStore,
+    Document, DocumentChange, EventLog, EventStore, Holder, LogError, LogErrorKind, LogReader, Opening,
+    PoolSizes, PostgresConfig, PostgresLog, PostgresOpening, PostgresStore, Table,
 };
 use stateset_postgres::{Server, Settings, shared};
 
@@ -324,7 +324,7 @@ fn a_server_that_stands_still_is_an_error_in_time() {
     server.pause();
     let started = Instant::now();
     let error = reader.read(&stream(1), ves::SequenceNumber(1), 10, 1_000).expect_err("no answer");
-    assert!(!error.ends_writer() || error.kind() == LogErrorKind::Io, "{error}");
+    assert_eq!(error.kind(), LogErrorKind::Unavailable, "{error}");
     let error = log.append(&[part(1, 4, 1)]).expect_err("no answer");
     assert_eq!(error.kind(), LogErrorKind::Io, "nobody knows what became of it: {error}");
     assert_eq!(store.open_log().err().expect("no answer").kind(), LogErrorKind::Unavailable);
@@ -444,4 +444,130 @@ fn status_and_migrate_tell_what_they_found_and_did() {
     shared().sql(&database, "INSERT INTO schema_migrations VALUES (99, 'later')");
     let status = a.status().expect("status");
     assert!(status.migrations.last().is_some_and(|m| m.version == 99 && m.is_unknown));
+}
+
+/// Sessions of an application, as the server sees them.
+fn sessions(database: &str, application: &str) -> usize {
+    let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = '{application}'");
+    shared().sql(database, &sql).parse().expect("a number")
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_secs(10), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_pool_keeps_to_its_sizes_and_times() {
+    let database = shared().database();
+    let connections = PoolSizes { max: 4, min: 2, idle_timeout_ms: Some(300), ..PoolSizes::default() };
+    let application_name = "pool-test".to_owned();
+    let sized = PostgresConfig { connections, application_name, ..config(shared().url(&database), "a") };
+    let store = PostgresStore::new(sized).expect("configuration");
+    let log = writer(&store);
+    let count = || sessions(&database, "pool-test");
+    wait_until("the least number of connections and the writer's", || count() == 3);
+    let reader = log.reader();
+    std::thread::scope(|scope| {
+        let slow = "BEGIN; LOCK TABLE settings; SELECT pg_sleep(0.6); COMMIT";
+        scope.spawn(|| shared().sql(&database, slow));
+        std::thread::sleep(Duration::from_millis(150));
+        let reads: Vec<_> = (0..8).map(|_| scope.spawn(|| reader.meta("name"))).collect();
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(count(), 5, "no more than the most, and the writer's");
+        reads.into_iter().for_each(|read| assert_eq!(read.join().expect("thread"), Ok(None)));
+    });
+    wait_until("idle connections are closed", || count() == 3);
+}
+
+#[test]
+fn a_call_waits_only_so_long_for_a_connection() {
+    let database = shared().database();
+    let connections = PoolSizes { max: 1, acquire_timeout_ms: 200, ..PoolSizes::default() };
+    let one = PostgresConfig { connections, ..config(shared().url(&database), "a") };
+    let log = writer(&PostgresStore::new(one).expect("configuration"));
+    let reader = log.reader();
+    std::thread::scope(|scope| {
+        let slow = "BEGIN; LOCK TABLE settings; SELECT pg_sleep(1); COMMIT";
+        scope.spawn(|| shared().sql(&database, slow));
+        std::thread::sleep(Duration::from_millis(200));
+        let first = scope.spawn(|| reader.meta("name"));
+        std::thread::sleep(Duration::from_millis(100));
+        let error = reader.meta("name").expect_err("the only connection is in use");
+        assert!(error.to_string().contains("no connection was free"), "{error}");
+        assert_eq!(first.join().expect("thread"), Ok(None));
+    });
+}
+
+#[test]
+fn many_changes_are_made_in_their_order() {
+    let (_, a) = fresh("a");
+    let mut log = writer(&a);
+    let document = |n: u32| Document { key: vec![1], text: format!("{n}"), content: Vec::new() };
+    let changes: Vec<_> = (0..1_000)
+        .flat_map(|n| {
+            [
+                DocumentChange::Remove(Table::Anchors, vec![1]),
+                DocumentChange::Put(Table::Anchors, document(n)),
+            ]
+        })
+        .collect();
+    for _ in 0..3 {
+        log.put_documents(&changes).expect("documents");
+        assert_eq!(log.reader().document(Table::Anchors, &[1]).expect("read"), Some(document(999)));
+    }
+}
+
+#[test]
+fn a_turn_larger_than_a_statement_is_still_all_or_nothing() {
+    let (database, a) = fresh("a");
+    let mut log = writer(&a);
+    let payload = format!("\"{}\"", "x".repeat(1 << 20));
+    let turn = [part_of(1, 1, 50, &payload), part_of(2, 1, 50, &payload)];
+    shared().sql(&database, "INSERT INTO ves_events VALUES (50, 0, 1, 2, NULL, 'x', NULL)");
+    assert_eq!(log.append(&turn).expect_err("its last number is used").kind(), LogErrorKind::Corrupt);
+    assert_eq!(shared().sql(&database, "SELECT count(*) FROM ves_events"), "1");
+    shared().sql(&database, "DELETE FROM ves_events");
+    drop(log);
+    let mut log = writer(&a);
+    log.append(&turn).expect("append");
+    assert_eq!(log.reader().head(&stream(2)).expect("head").0, 50);
+    assert_eq!(shared().sql(&database, "SELECT count(*) FROM ves_events"), "100");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_from_an_asynchronous_thread_is_answered() {
+    let (_, a) = fresh("a");
+    let mut log = writer(&a);
+    log.append(&[part(1, 1, 3)]).expect("append");
+    assert_eq!(numbers(&*log.reader(), 1), [1, 2, 3]);
+    let reader = log.reader();
+    drop(log);
+    assert_eq!(tokio::task::spawn_blocking(move || numbers(&*reader, 1)).await.expect("task"), [1, 2, 3]);
+}
+
+#[test]
+fn tls_is_spoken_only_with_a_server_that_is_known() {
+    let server = Server::start(Settings { tls: true, ..Settings::default() });
+    let secure = |options: &str| {
+        let url = server.url("postgres").replace("sslmode=disable", options);
+        store(url.replace("127.0.0.1", "localhost"), "a")
+    };
+    let root = server.root_certificate().display().to_string();
+    let known = secure(&format!("sslmode=require&sslrootcert={root}"));
+    let mut log = writer(&known);
+    log.append(&[part(1, 1, 1)]).expect("append");
+    assert_eq!(numbers(&*log.reader(), 1), [1]);
+    let plain = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                 WHERE application_name = 'stateset-sequencer' AND NOT ssl";
+    assert_eq!(server.sql("postgres", plain), "0");
+    let unknown = secure("sslmode=require").open_log().err().expect("its issuer is not known");
+    assert_eq!(unknown.kind(), LogErrorKind::Unavailable, "{unknown}");
+    let other_name =
+        server.url("postgres").replace("sslmode=disable", &format!("sslmode=require&sslrootcert={root}"));
+    let error = store(other_name, "a").open_log().err().expect("its name is localhost");
+    assert!(error.to_string().contains("certificate"), "{error}");
 }
