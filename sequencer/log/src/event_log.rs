@@ -172,6 +172,12 @@ pub trait EventLog: Send + 'static {
 
 /// Concurrent reads of what is durable. They never block the writer; each call sees one consistent state.
 pub trait LogReader: Send + Sync + 'static {
+    /// Whether reads are answered from this machine, in the time of a disk. A caller that may not block asks the
+    /// others from a thread that may.
+    fn is_local(&self) -> bool {
+        true
+    }
+
     /// Every stream, in the order of its number.
     fn streams(&self) -> Result<Vec<StreamSummary>, LogError>;
     /// Last number of the stream; [`SequenceNumber::ZERO`] where there is none.
@@ -214,6 +220,8 @@ pub trait LogReader: Send + Sync + 'static {
     fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, LogError>;
     fn sequencer_keys(&self) -> Result<Vec<SequencerKeyRecord>, LogError>;
     fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, LogError>;
+    /// Every named value of the service, by name.
+    fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, LogError>;
 
     fn document(&self, table: Table, key: &[u8]) -> Result<Option<Document>, LogError>;
     /// Ascending by key: at most `limit` documents whose keys begin with `prefix` and are greater than `after`

@@ -1,0 +1,5 @@
+//! The log over servers of its own.
+
+mod events;
+mod postgres;
+mod transfer;
