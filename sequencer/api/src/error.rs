@@ -124,6 +124,10 @@ impl From<ServiceError> for ApiError {
                 tracing::error!(%problem, "the outcome of a write is unknown");
                 unavailable(UNCLEAR.to_owned())
             }
+            ServiceError::Unreachable(problem) => {
+                tracing::warn!(%problem, "the store can't be reached");
+                unavailable("the event store can't be reached now; nothing was changed".to_owned())
+            }
             error => of_kind(error.kind(), &error),
         }
     }

@@ -172,6 +172,12 @@ pub trait EventLog: Send + 'static {
 
 /// Concurrent reads of what is durable. They never block the writer; each call sees one consistent state.
 pub trait LogReader: Send + Sync + 'static {
+    /// Whether a read of a row or two takes microseconds. Where it may take a trip over a network, it is made on a
+    /// thread that may wait.
+    fn is_local(&self) -> bool {
+        true
+    }
+
     /// Every stream, in the order of its number.
     fn streams(&self) -> Result<Vec<StreamSummary>, LogError>;
     /// Last number of the stream; [`SequenceNumber::ZERO`] where there is none.

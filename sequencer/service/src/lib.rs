@@ -9,7 +9,8 @@
 //! - one thread writes: the turn loop owns the engine and the log's writer;
 //! - nothing is answered before the turn that holds it is durable;
 //! - reads never wait for the writer;
-//! - the queue holds at most [`Config::queue_events_max`] events; a caller beyond it waits.
+//! - the queue holds at most [`Config::queue_events_max`] events; a caller beyond it waits, but not for ever;
+//! - one [`Sequencer`] is one term of writing: after a failure of unclear outcome it is over, and the log is opened anew.
 
 mod clock;
 mod commit;
@@ -22,10 +23,12 @@ mod metrics;
 mod proofs;
 mod queue;
 mod registry;
+mod reply;
 mod rhythm;
 mod sequencer;
 mod startup;
 mod streams;
+mod term;
 mod turn;
 
 pub use clock::{Clock, SystemClock};
@@ -36,6 +39,7 @@ pub use metrics::Snapshot;
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{
-    ApiKeyRecord, Document, DocumentChange, SequencerKeyRecord, StoredEvent, Table,
+    ApiKeyRecord, Document, DocumentChange, EventStore, Holder, LogError, LogErrorKind, Opening,
+    SequencerKeyRecord, StoredEvent, Table,
 };
 pub use streams::StreamHead;

@@ -2,4 +2,5 @@
 
 mod commitments;
 mod ingest;
+mod term;
 mod world;

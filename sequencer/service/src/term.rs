@@ -1,0 +1,27 @@
+//! The end of this writer's time: whoever reads on and on must notice it.
+
+use std::future::Future;
+
+use crate::sequencer::Sequencer;
+
+impl Sequencer {
+    /// Comes back once this writer is over (its store failed, another process took over, it was shut down) or is about
+    /// to be. Live readers end then; their callers find the next writer.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut over = self.shared().over.subscribe();
+        async move {
+            // A sender that is gone says the same.
+            let _ = over.wait_for(|over| *over).await;
+        }
+    }
+
+    /// Whether [`Self::ended`] came back.
+    pub fn has_ended(&self) -> bool {
+        *self.shared().over.borrow()
+    }
+
+    /// Tells live readers to end. Requests go on: this is the first step of a stop, [`Self::shutdown`] the last.
+    pub fn dismiss(&self) {
+        self.shared().over.send_replace(true);
+    }
+}
