@@ -39,7 +39,7 @@ pub use metrics::Snapshot;
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{
-    ApiKeyRecord, Document, DocumentChange, EventStore, Holder, LogError, LogErrorKind, Opening,
+    ApiKeyRecord, Document, DocumentChange, EventLog, EventStore, Holder, LogError, LogErrorKind, Opening,
     SequencerKeyRecord, StoredEvent, Table,
 };
 pub use streams::StreamHead;

@@ -3,8 +3,11 @@
 mod access;
 mod bodies;
 mod form;
+mod instance;
 mod keys;
 mod reads;
 mod rejections;
 mod serving;
+mod shared_store;
+mod standby;
 mod world;
