@@ -172,8 +172,8 @@ pub trait EventLog: Send + 'static {
 
 /// Concurrent reads of what is durable. They never block the writer; each call sees one consistent state.
 pub trait LogReader: Send + Sync + 'static {
-    /// Whether a read of a row or two takes microseconds. Where it may take a trip over a network, it is made on a
-    /// thread that may wait.
+    /// Whether reads are answered from this machine, in the time of a disk. A caller that may not block asks the
+    /// others from a thread that may.
     fn is_local(&self) -> bool {
         true
     }

@@ -6,8 +6,9 @@
 //! - one writer, any number of concurrent readers that never block it;
 //! - bytes read back are checked: damage is an error, never an answer.
 //!
-//! This crate never reads a clock and draws no randomness. [`MemoryLog`] runs over a [`Disk`] that a simulator can
-//! make fail; [`SqliteLog`] is the embedded default; [`check_event_log`] says what both mean.
+//! No stored value comes from a clock or from randomness: only [`PostgresStore`] measures time, to know when it has waited
+//! long enough for its server. [`MemoryLog`] runs over a [`Disk`] that a simulator can make fail; [`SqliteLog`] is the
+//! embedded default; a [`PostgresStore`] is shared by several processes; [`check_event_log`] says what all mean.
 
 mod codec;
 pub mod conformance;
@@ -17,10 +18,12 @@ mod event_log;
 mod event_store;
 mod index;
 mod memory;
+mod postgres;
 mod record;
 mod sqlite;
 #[cfg(test)]
 mod testing;
+mod tiles;
 
 pub use codec::RecordError;
 pub use conformance::check_event_log;
@@ -33,5 +36,9 @@ pub use event_log::{
 pub use event_store::{EventStore, Holder, Opening, SqliteStore};
 pub use index::{IdIndex, IndexEntry, IndexKey, IndexKind, IndexSnapshot, RunBuilder, RunStep};
 pub use memory::{Disk, MemoryDisk, MemoryLog};
+pub use postgres::{
+    PoolSizes, PostgresConfig, PostgresConfigError, PostgresLog, PostgresOpening, PostgresReader,
+    PostgresStore,
+};
 pub use record::{decode_body, encode_body};
 pub use sqlite::{SqliteLog, SqliteReader};

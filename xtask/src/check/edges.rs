@@ -42,8 +42,8 @@ const EDGES: &[(&str, &[&str])] = &[
 
 /// Rooms that join the others and that no one joins.
 const TOP: &[&str] = &["apps", "testing"];
-/// The only testing crate that others may name, for their tests.
-const FIXTURES: &str = "testing/fixtures";
+/// The only testing crates that others may name, for their tests.
+const FOR_TESTS: &[&str] = &["testing/fixtures", "testing/postgres"];
 
 pub fn check() -> Findings {
     let mut found = Findings::default();
@@ -86,7 +86,7 @@ fn has_a_place(folder: &str) -> bool {
 fn allowed(from: &str, to: &str, how: Use) -> bool {
     let (from_room, from_name) = from.split_once('/').unwrap_or((from, ""));
     let (to_room, to_name) = to.split_once('/').unwrap_or((to, ""));
-    if to == FIXTURES && how == Use::Tests {
+    if FOR_TESTS.contains(&to) && how == Use::Tests {
         return true;
     }
     match (from_room, to_room) {
@@ -143,6 +143,8 @@ mod tests {
             assert!(!allowed(from, to, Use::Code), "{from} -> {to}");
         }
         assert!(allowed("sequencer/engine", "testing/fixtures", Use::Tests));
+        assert!(allowed("sequencer/log", "testing/postgres", Use::Tests));
+        assert!(!allowed("sequencer/log", "testing/postgres", Use::Code));
         assert!(!allowed("sequencer/engine", "testing/sim", Use::Tests));
     }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 use ves::commitment::Commitment;
 use ves::keys::{AgentKey, EncryptionKey};
-use ves::tiles::{TILE_NODES, Tile, TileId};
+use ves::tiles::Tile;
 use ves::{SequenceNumber, StreamKey};
 
 use self::checkpoints::Checkpoints;
@@ -33,6 +33,7 @@ use crate::event_log::{
     ApiKeyRecord, EventLog, LogReader, NewEvent, RunInfo, SequencerKeyRecord, StreamAppend, check_batch,
     check_turn,
 };
+use crate::tiles::{batch_tile_place, node_bytes, tiles_by_event};
 
 pub use reader::SqliteReader;
 
@@ -276,27 +277,6 @@ fn insert_events(
     Ok(position)
 }
 
-/// The tiles each event completed, lowest first.
-fn tiles_by_event(append: &StreamAppend) -> BTreeMap<SequenceNumber, Vec<u8>> {
-    let mut tiles: BTreeMap<SequenceNumber, Vec<u8>> = BTreeMap::new();
-    let mut sorted: Vec<&Tile> = append.log_tiles.iter().collect();
-    sorted.sort_unstable_by_key(|tile| tile.id);
-    for tile in sorted {
-        let number = reader::tile_completed_by(tile.id).expect("a tile of a tree below 2^63 leaves");
-        let bytes = tiles.entry(number).or_default();
-        let is_next = bytes.len() == usize::from(tile.id.level) * TILE_NODES * 32;
-        assert!(is_next && tile.nodes.len() == TILE_NODES, "an event completes whole tiles from level 0 up");
-        bytes.extend(tile.nodes.iter().flat_map(|node| node.0));
-    }
-    tiles
-}
-
-/// Place of a tile among those of its batch; `None` for a tile that no batch tree has.
-fn batch_tile_place(id: TileId) -> Option<i64> {
-    let fits = id.level < 16 && id.index < 1 << 28;
-    fits.then_some(i64::from(id.level) << 28 | id.index as i64)
-}
-
 fn run_page_key(run: u64, page: u32) -> i64 {
     assert!(run < 1 << 31, "fewer than 2^31 runs are ever written");
     (run as i64) << 32 | i64::from(page)
@@ -353,8 +333,7 @@ impl EventLog for SqliteLog {
                 sorted.sort_unstable_by_key(|tile| tile.id);
                 for tile in sorted {
                     let place = batch_tile_place(tile.id).expect("a batch has at most 2^31 events");
-                    let nodes: Vec<u8> = tile.nodes.iter().flat_map(|node| node.0).collect();
-                    insert.execute(((batch << 32) + place, nodes))?;
+                    insert.execute(((batch << 32) + place, node_bytes(tile)))?;
                 }
                 Ok(())
             };

@@ -6,17 +6,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use ves::commitment::Commitment;
 use ves::keys::{AgentKey, EncryptionKey};
-use ves::tiles::{TILE_HEIGHT, TILE_NODES, TileId};
+use ves::tiles::{TILE_NODES, TileId};
 use ves::{BatchId, Digest, SequenceNumber, StreamKey, TimestampMs};
 
 use super::documents;
 use super::errors::Doing;
 use super::rows::{self, sequence, signed};
 use super::streams::{StreamState, Streams};
-use super::{batch_tile_place, open, run_page_key};
+use super::{open, run_page_key};
 use crate::document::{Document, Table};
 use crate::error::LogError;
 use crate::event_log::{ApiKeyRecord, LogReader, RunInfo, SequencerKeyRecord, StoredEvent, StreamSummary};
+use crate::tiles::{batch_tile_place, digests, log_tile_nodes, tile_completed_by};
 
 /// Idle connections that are kept; more may be open while more calls run at once.
 const IDLE_CONNECTIONS_MAX: usize = 8;
@@ -216,13 +217,7 @@ impl LogReader for SqliteReader {
             position.and_then(|position| position.map_or(Ok(None), select)).doing("reading a tile")
         })?;
         let tile = tile.ok_or_else(|| missing(stream, completed_by))?;
-        match tile.as_deref().and_then(rows::digests) {
-            Some(nodes) if nodes.len() == TILE_NODES => Ok(Some(nodes)),
-            Some(nodes) if !nodes.is_empty() => {
-                Err(LogError::corrupt("a tile", format!("it has {} digests", nodes.len())))
-            }
-            _ => Ok(None),
-        }
+        log_tile_nodes(tile.as_deref())
     }
 
     fn batch_tile(&self, batch: &BatchId, id: TileId) -> Result<Option<Vec<Digest>>, LogError> {
@@ -235,7 +230,7 @@ impl LogReader for SqliteReader {
         )?;
         let Some(nodes) = nodes else { return Ok(None) };
         let damaged = || LogError::corrupt("a tile", "its length is not a multiple of 32");
-        rows::digests(&nodes).map(Some).ok_or_else(damaged)
+        digests(&nodes).map(Some).ok_or_else(damaged)
     }
 
     fn commitment(&self, batch: &BatchId) -> Result<Option<Commitment>, LogError> {
@@ -342,11 +337,4 @@ impl LogReader for SqliteReader {
             .filter_map(|s| covered.get(&s.number).map(|through| (s.stream, *through)))
             .collect())
     }
-}
-
-/// Number of the event that completes a tile of the log tree.
-pub(super) fn tile_completed_by(id: TileId) -> Option<SequenceNumber> {
-    let bits = TILE_HEIGHT as u32 * (u32::from(id.level) + 1);
-    let number = id.index.checked_add(1)?.checked_mul(1u64.checked_shl(bits)?)?;
-    (number <= SequenceNumber::MAX.0).then_some(SequenceNumber(number))
 }

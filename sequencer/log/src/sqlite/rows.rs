@@ -64,12 +64,6 @@ fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<KeyStatus> {
         .ok_or_else(|| bad(column, Type::Text, "not a key status"))
 }
 
-/// Node digests, one after the other.
-pub(super) fn digests(bytes: &[u8]) -> Option<Vec<Digest>> {
-    let (nodes, rest) = bytes.as_chunks::<32>();
-    rest.is_empty().then(|| nodes.iter().map(|node| Digest(*node)).collect())
-}
-
 pub(super) fn commitment(row: &Row<'_>) -> rusqlite::Result<Commitment> {
     Ok(Commitment {
         batch_id: BatchId(uuid(row, 0)?),

@@ -1,0 +1,120 @@
+//! The writer's own connection: transactions that are sent whole, and answered once.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+
+use futures_util::future::join_all;
+use tokio::task::JoinHandle;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error, Statement};
+
+use super::config::Place;
+use super::connect::Tls;
+
+/// A value of a statement.
+pub(super) type Param<'a> = Box<dyn ToSql + Sync + Send + 'a>;
+
+/// One statement of a transaction.
+pub(super) struct Step<'a> {
+    sql: Cow<'static, str>,
+    params: Vec<Param<'a>>,
+}
+
+impl<'a> Step<'a> {
+    pub fn new(sql: impl Into<Cow<'static, str>>, params: Vec<Param<'a>>) -> Self {
+        Self { sql: sql.into(), params }
+    }
+}
+
+/// When a transaction is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durable {
+    /// When it is answered.
+    Now,
+    /// With the next one that is durable when answered.
+    WithNext,
+}
+
+const FENCE: &str = "SELECT sequencer_fence($1)";
+
+/// Raises what a server or a role was set to, where commits would not wait for the disk (decision 13). A setting that
+/// waits for more than this machine's disk stays.
+const SYNCHRONOUS: &str = "SELECT set_config('synchronous_commit', 'on', false) \
+    WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')";
+
+pub(super) struct Session {
+    client: Client,
+    connection: JoinHandle<()>,
+    statements: HashMap<String, Statement>,
+}
+
+impl Session {
+    pub async fn connect(place: &Place, tls: Tls) -> Result<Self, Error> {
+        let (client, connection) = place.config.connect(tls).await?;
+        let connection = tokio::spawn(async move {
+            // Each request that was waiting learns of the end itself.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "the writer's connection ended");
+            }
+        });
+        client.batch_execute(SYNCHRONOUS).await?;
+        Ok(Self { client, connection, statements: HashMap::new() })
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub async fn statement(&mut self, sql: &str) -> Result<Statement, Error> {
+        if let Some(known) = self.statements.get(sql) {
+            return Ok(known.clone());
+        }
+        let statement = self.client.prepare(sql).await?;
+        self.statements.insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
+    /// Runs all steps under the fence in one transaction, in one round trip once their statements are prepared.
+    ///
+    /// Everything is sent before anything is answered. Where a step fails the server ignores the rest and turns the
+    /// COMMIT into a ROLLBACK, so the first error tells the cause.
+    pub async fn transaction(
+        &mut self,
+        epoch: i64,
+        durable: Durable,
+        steps: Vec<Step<'_>>,
+    ) -> Result<(), Error> {
+        let fence = self.statement(FENCE).await?;
+        let mut statements = Vec::with_capacity(steps.len());
+        for step in &steps {
+            statements.push(self.statement(&step.sql).await?);
+        }
+        let begin = match durable {
+            Durable::Now => "BEGIN",
+            Durable::WithNext => "BEGIN; SET LOCAL synchronous_commit = off",
+        };
+        let client = &self.client;
+        let mut requests: Vec<Pin<Box<dyn Future<Output = Result<(), Error>> + Send + '_>>> = vec![
+            Box::pin(client.batch_execute(begin)),
+            Box::pin(async { client.execute_raw(&fence, [epoch]).await.map(drop) }),
+        ];
+        for (step, statement) in steps.into_iter().zip(&statements) {
+            requests
+                .push(Box::pin(async move { client.execute_raw(statement, step.params).await.map(drop) }));
+        }
+        requests.push(Box::pin(client.batch_execute("COMMIT")));
+        // Each request is sent when it is first polled, which happens in this order.
+        join_all(requests).await.into_iter().collect()
+    }
+
+    /// Ends the session in good order, so that the server gives up what it holds without waiting for a time-out.
+    pub async fn end(self) {
+        let Self { client, connection, statements } = self;
+        // A statement closes itself through its client.
+        drop(statements);
+        drop(client);
+        let _ = connection.await;
+    }
+}

@@ -1,0 +1,4 @@
+//! The log over servers of its own.
+
+mod events;
+mod postgres;

@@ -1,0 +1,425 @@
+//! A PostgreSQL log, its writers and their servers.
+
+use std::time::{Duration, Instant};
+
+use stateset_event_log::{
+    EventLog, EventStore, Holder, LogError, LogErrorKind, LogReader, Opening, PostgresConfig, PostgresLog,
+    PostgresOpening, PostgresStore,
+};
+use stateset_postgres::{Server, Settings, shared};
+
+use crate::events::{numbers, part, part_of, stream};
+
+fn config(url: String, instance: &str) -> PostgresConfig {
+    let rest = Some(format!("http://{instance}:8080"));
+    let holder = Holder { instance: instance.to_owned(), rest, grpc: None };
+    PostgresConfig { allow_insecure_local: true, startup_retries_max: 0, ..PostgresConfig::new(url, holder) }
+}
+
+fn store(url: String, instance: &str) -> PostgresStore {
+    PostgresStore::new(config(url, instance)).expect("configuration")
+}
+
+fn fresh(instance: &str) -> (String, PostgresStore) {
+    let database = shared().database();
+    let store = store(shared().url(&database), instance);
+    (database, store)
+}
+
+fn writer(store: &PostgresStore) -> PostgresLog {
+    match store.open_log().expect("open") {
+        PostgresOpening::Writer(log) => *log,
+        PostgresOpening::Held(holder) => panic!("held by {holder:?}"),
+    }
+}
+
+fn holder(store: &PostgresStore) -> Option<Holder> {
+    match store.open_log().expect("open") {
+        PostgresOpening::Writer(_) => None,
+        PostgresOpening::Held(holder) => Some(holder),
+    }
+}
+
+#[test]
+fn a_postgres_log_is_an_event_log() {
+    let (_, store) = fresh("a");
+    stateset_event_log::check_event_log(|| match store.open().expect("open") {
+        Opening::Writer(log) => log,
+        Opening::Held(holder) => panic!("held by {holder:?}"),
+    });
+}
+
+#[test]
+fn a_postgres_log_is_an_event_log_over_a_socket() {
+    let database = shared().database();
+    let store = store(shared().socket_url(&database), "a");
+    stateset_event_log::check_event_log(|| Box::new(writer(&store)));
+}
+
+#[test]
+fn one_process_writes_and_the_others_learn_who() {
+    let (database, a) = fresh("a");
+    let b = store(shared().url(&database), "b");
+    let mut log = writer(&a);
+    log.append(&[part(1, 1, 3)]).expect("append");
+    let started = Instant::now();
+    let holder = holder(&b).expect("held");
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    assert_eq!((holder.instance.as_str(), holder.rest.as_deref()), ("a", Some("http://a:8080")));
+    Box::new(log).close().expect("close");
+    let mut log = writer(&b);
+    assert_eq!(numbers(&*log.reader(), 1), [1, 2, 3]);
+    log.append(&[part(1, 4, 1)]).expect("the next writer goes on");
+}
+
+#[test]
+fn a_writer_whose_epoch_is_over_writes_nothing() {
+    let (database, a) = fresh("a");
+    let mut old = writer(&a);
+    old.append(&[part(1, 1, 3)]).expect("append");
+    let epoch = old.epoch();
+    // Taken over while the old writer still has its session.
+    shared().sql(&database, "UPDATE sequencer_writer SET epoch = epoch + 1, instance = 'b'");
+    let error = old.append(&[part(1, 4, 2), part(2, 1, 1)]).expect_err("fenced");
+    assert_eq!(error.kind(), LogErrorKind::Fenced);
+    assert!(error.changed_nothing() && error.ends_writer());
+    for again in [old.append(&[part(1, 4, 1)]), old.maintenance(), old.set_meta("n", b"v")] {
+        assert_eq!(again.expect_err("over for good").kind(), LogErrorKind::Fenced);
+    }
+    assert_eq!(shared().sql(&database, "SELECT count(*), max(stream) FROM ves_events"), "3|1");
+    assert_eq!(shared().sql(&database, "SELECT count(*) FROM settings"), "0");
+    drop(old);
+    let log = writer(&store(shared().url(&database), "b"));
+    assert_eq!(log.epoch(), epoch + 2, "an epoch is never used again");
+}
+
+#[test]
+fn a_take_over_waits_for_the_turn_that_is_being_written() {
+    let (database, a) = fresh("a");
+    let mut old = writer(&a);
+    old.append(&[part(1, 1, 1)]).expect("append");
+    // A turn under way: it passed the fence and did not commit yet.
+    let server = shared();
+    let (name, url) = (database.clone(), server.url(&database));
+    let turn = std::thread::spawn(move || {
+        let sql = "BEGIN; SELECT sequencer_fence(1); SELECT pg_sleep(0.7); \
+                   INSERT INTO ves_events SELECT 2, 0, 1, stream, NULL, body FROM ves_events; COMMIT;";
+        server.sql(&name, sql);
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    server.sql(&database, "UPDATE sequencer_writer SET renewed_at = NULL");
+    let log = writer(&store(url, "b"));
+    assert_eq!(numbers(&*log.reader(), 1), [1, 2], "what was committed before the take-over is seen by it");
+    turn.join().expect("the turn");
+}
+
+#[test]
+fn the_death_of_a_writer_frees_the_log_at_once() {
+    let (database, a) = fresh("a");
+    let mut old = writer(&a);
+    old.append(&[part(1, 1, 3)]).expect("append");
+    let b = store(shared().url(&database), "b");
+    assert!(holder(&b).is_some());
+    // As when its process is killed: the server notices the end of the connection.
+    shared().sql(&database, "SELECT pg_terminate_backend(backend_pid) FROM sequencer_writer");
+    let started = Instant::now();
+    let mut log = writer(&b);
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    log.append(&[part(1, 4, 1)]).expect("append");
+    let error = old.append(&[part(1, 4, 1)]).expect_err("its session is gone");
+    assert!(error.ends_writer(), "{error}");
+    assert_eq!(numbers(&*log.reader(), 1), [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_writer_that_does_not_renew_loses_the_log() {
+    let (database, _) = fresh("-");
+    let url = shared().url(&database);
+    let short = |instance| {
+        PostgresStore::new(PostgresConfig { lease_ms: 600, ..config(url.clone(), instance) })
+            .expect("configuration")
+    };
+    let (a, b) = (short("a"), short("b"));
+    let mut old = writer(&a);
+    old.append(&[part(1, 1, 3)]).expect("append");
+    // Renewed, it keeps the log beyond the lease.
+    for _ in 0..10 {
+        std::thread::sleep(Duration::from_millis(100));
+        old.maintenance().expect("maintenance");
+    }
+    assert!(holder(&b).is_some(), "a writer that renews keeps the log");
+    // From here it stands still, as on a machine that hangs; its session stays.
+    std::thread::sleep(Duration::from_millis(700));
+    let mut log = writer(&b);
+    log.append(&[part(1, 4, 1)]).expect("append");
+    let error = old.append(&[part(1, 4, 1)]).expect_err("over");
+    assert!(error.ends_writer(), "{error}");
+    assert_eq!(numbers(&*log.reader(), 1), [1, 2, 3, 4]);
+    assert!(holder(&a).is_some(), "and the other one has it");
+}
+
+#[test]
+fn of_many_that_want_an_abandoned_log_one_gets_it() {
+    let (database, _) = fresh("-");
+    let url = shared().url(&database);
+    let threads: Vec<_> = (0..6)
+        .map(|n| {
+            let store = store(url.clone(), &format!("instance-{n}"));
+            std::thread::spawn(move || match store.open_log().expect("open") {
+                // All of them started together over an empty database: one migrated it.
+                PostgresOpening::Writer(log) => Some(log),
+                PostgresOpening::Held(_) => None,
+            })
+        })
+        .collect();
+    let writers: Vec<_> = threads.into_iter().filter_map(|thread| thread.join().expect("thread")).collect();
+    assert_eq!(writers.len(), 1);
+}
+
+#[test]
+fn a_newer_schema_is_refused_and_left_alone() {
+    let (database, a) = fresh("a");
+    drop(writer(&a));
+    shared().sql(&database, "INSERT INTO schema_migrations VALUES (99, 'later')");
+    for error in [a.open_log().err(), a.reader().err()] {
+        let error = error.expect("newer");
+        assert!(matches!(error, LogError::NewerSchema { found: 99, .. }), "{error}");
+        assert!(error.to_string().contains(&database), "{error}");
+    }
+}
+
+#[test]
+fn an_older_schema_is_refused_where_migrations_are_off() {
+    let database = shared().database();
+    let off = PostgresConfig { migrate_on_startup: false, ..config(shared().url(&database), "a") };
+    let error = PostgresStore::new(off).expect("configuration").open_log().err().expect("older");
+    assert!(error.to_string().contains("migrate"), "{error}");
+    assert_eq!(shared().sql(&database, "SELECT count(*) FROM pg_class WHERE relname = 'ves_events'"), "0");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_unavailable() {
+    let (database, _) = fresh("-");
+    let port = shared().port() + 1;
+    let nowhere = store(format!("postgresql://postgres@127.0.0.1:{port}/{database}?sslmode=disable"), "a");
+    assert_eq!(nowhere.open_log().err().expect("no server").kind(), LogErrorKind::Unavailable);
+    let unknown = store(shared().url("no_such_database"), "a");
+    let error = unknown.open_log().err().expect("no database");
+    assert!(error.to_string().contains("no_such_database"), "{error}");
+}
+
+#[test]
+fn a_database_without_tls_is_not_spoken_to_where_tls_is_required() {
+    let (database, _) = fresh("-");
+    let url = shared().url(&database).replace("sslmode=disable", "sslmode=require");
+    assert_eq!(store(url, "a").open_log().err().expect("no TLS").kind(), LogErrorKind::Unavailable);
+    let insecure = PostgresConfig { allow_insecure_local: false, ..config(shared().url(&database), "a") };
+    let error = PostgresStore::new(insecure).err().expect("refused");
+    assert!(error.to_string().contains("sslmode=require"), "{error}");
+}
+
+#[test]
+fn a_commit_waits_for_the_disk_whatever_the_server_is_set_to() {
+    let (database, a) = fresh("a");
+    shared().sql(&database, &format!("ALTER DATABASE {database} SET synchronous_commit = off"));
+    let mut log = writer(&a);
+    // The last setting of the writer's session, as a trigger of the test's own sees it.
+    shared().sql(
+        &database,
+        "CREATE TABLE seen (value text); CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$; \
+         CREATE TRIGGER look AFTER INSERT ON ves_events FOR EACH STATEMENT EXECUTE FUNCTION look()",
+    );
+    log.put_run_pages(1, 0, &[vec![1; 100]]).expect("pages");
+    log.append(&[part(1, 1, 1)]).expect("append");
+    assert_eq!(shared().sql(&database, "SELECT value FROM seen"), "on");
+}
+
+#[test]
+fn large_events_are_read_within_the_bytes_that_are_asked_for() {
+    let (_, a) = fresh("a");
+    let mut log = writer(&a);
+    let payload = format!("\"{}\"", "x".repeat(100_000));
+    for first in (1..=400).step_by(50) {
+        log.append(&[part_of(1, first, 50, &payload)]).expect("append");
+    }
+    let events = log.reader().read(&stream(1), ves::SequenceNumber(1), usize::MAX, 1 << 20).expect("read");
+    assert_eq!(events.len(), 10);
+    let small: Vec<_> = (0..20).map(|n| part(2, n * 200 + 1, 200)).collect();
+    log.append(&small).expect("append");
+    assert_eq!(numbers(&*log.reader(), 2).len(), 4_000);
+}
+
+#[test]
+fn missing_events_are_damage_and_not_an_end() {
+    let (database, a) = fresh("a");
+    let mut log = writer(&a);
+    log.append(&[part(1, 1, 10)]).expect("append");
+    shared().sql(&database, "DELETE FROM ves_events WHERE sequence_number = 5");
+    let read = |from| log.reader().read(&stream(1), ves::SequenceNumber(from), 100, usize::MAX);
+    for from in [1, 5] {
+        assert_eq!(read(from).expect_err("damage").kind(), LogErrorKind::Corrupt);
+    }
+    // A number that someone else has used is damage too, and nothing of the turn stays.
+    shared()
+        .sql(&database, "INSERT INTO ves_events SELECT 11, 0, 1, stream, NULL, body FROM ves_events LIMIT 1");
+    let error = log.append(&[part(2, 1, 1), part(1, 11, 1)]).expect_err("used");
+    assert_eq!(error.kind(), LogErrorKind::Corrupt);
+    assert_eq!(shared().sql(&database, "SELECT count(*) FROM ves_streams"), "1");
+}
+
+#[test]
+fn another_process_can_read_beside_the_writer() {
+    let (database, a) = fresh("a");
+    let mut log = writer(&a);
+    log.append(&[part(1, 1, 10)]).expect("append");
+    let reader = store(shared().url(&database), "b").reader().expect("reader");
+    log.append(&[part(1, 11, 10)]).expect("append");
+    assert_eq!(numbers(&*reader, 1), (1..=10).collect::<Vec<_>>(), "as it was when it was opened");
+    assert!(!reader.is_local());
+    drop(log);
+    assert_eq!(numbers(&*reader, 1).len(), 10, "readers go on");
+}
+
+#[test]
+fn readers_see_whole_prefixes_while_the_writer_goes_on() {
+    let (_, a) = fresh("a");
+    let mut log = writer(&a);
+    let reader = log.reader();
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let head = reader.head(&stream(1)).expect("head").0;
+                    let found = numbers(&*reader, 1);
+                    assert!(found.len() as u64 >= head);
+                    assert_eq!(found, (1..=found.len() as u64).collect::<Vec<_>>());
+                }
+            });
+        }
+        for n in 0..60 {
+            log.append(&[part(1, n * 5 + 1, 5), part(2, n * 2 + 1, 2)]).expect("append");
+            log.maintenance().expect("maintenance");
+        }
+        is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+/// A server of its own for each of the following, which stop it.
+fn own_server() -> (Server, String) {
+    let server = Server::start(Settings::default());
+    let url = server.url("postgres");
+    (server, url)
+}
+
+#[test]
+fn a_server_that_stands_still_is_an_error_in_time() {
+    let (server, url) = own_server();
+    let quick = PostgresConfig { answer_timeout_ms: 700, lease_ms: 700, ..config(url, "a") };
+    let store = PostgresStore::new(quick).expect("configuration");
+    let mut log = writer(&store);
+    log.append(&[part(1, 1, 3)]).expect("append");
+    let reader = log.reader();
+    assert_eq!(numbers(&*reader, 1), [1, 2, 3]);
+    server.pause();
+    let started = Instant::now();
+    let error = reader.read(&stream(1), ves::SequenceNumber(1), 10, 1_000).expect_err("no answer");
+    assert!(!error.ends_writer() || error.kind() == LogErrorKind::Io, "{error}");
+    let error = log.append(&[part(1, 4, 1)]).expect_err("no answer");
+    assert_eq!(error.kind(), LogErrorKind::Io, "nobody knows what became of it: {error}");
+    assert_eq!(store.open_log().err().expect("no answer").kind(), LogErrorKind::Unavailable);
+    assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
+    server.resume();
+    drop(log);
+    let mut log = writer(&store);
+    let found = numbers(&*log.reader(), 1);
+    assert!(found == [1, 2, 3] || found == [1, 2, 3, 4], "the truth is read: {found:?}");
+    log.append(&[part(1, found.len() as u64 + 1, 1)]).expect("the log goes on");
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
+    let (server, url) = own_server();
+    let store = store(url, "a");
+    let mut log = writer(&store);
+    let mut acknowledged = 0;
+    for round in 0..3 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(150 + 50 * round));
+                if round % 2 == 0 {
+                    server.kill()
+                } else {
+                    server.stop()
+                }
+                server.restart();
+            });
+            let error = loop {
+                match log.append(&[part(1, acknowledged + 1, 5)]) {
+                    Ok(()) => acknowledged += 5,
+                    Err(error) => break error,
+                }
+            };
+            assert!(error.ends_writer(), "{error}");
+        });
+        log = writer(&store);
+        let found = numbers(&*log.reader(), 1);
+        assert_eq!(found, (1..=found.len() as u64).collect::<Vec<_>>());
+        // The last turn was not answered: all of it is there, or nothing.
+        assert!([acknowledged, acknowledged + 5].contains(&(found.len() as u64)), "{}", found.len());
+        acknowledged = found.len() as u64;
+    }
+    assert!(acknowledged > 0);
+}
+
+#[test]
+fn what_a_replica_does_not_show_yet_is_asked_of_the_primary() {
+    let (server, url) = own_server();
+    // It keeps what it had when it began, for as long as this test runs.
+    let mut log = writer(&store(url.clone(), "a"));
+    log.append(&[part(1, 1, 5)]).expect("append");
+    drop(log);
+    let replica = server.replica(Duration::from_secs(3600));
+    let with_replica = PostgresConfig { read_url: Some(replica.url("postgres")), ..config(url, "a") };
+    let mut log = writer(&PostgresStore::new(with_replica).expect("configuration"));
+    let reader = log.reader();
+    log.append(&[part(1, 6, 5), part(2, 1, 1)]).expect("append");
+    assert_eq!(replica.sql("postgres", "SELECT count(*) FROM ves_events"), "5");
+    assert_eq!(numbers(&*reader, 1), (1..=10).collect::<Vec<_>>());
+    assert_eq!(numbers(&*reader, 2), [1]);
+    // What it has it answers: the primary does not have this row any more.
+    server.sql("postgres", "DELETE FROM ves_events WHERE sequence_number = 2");
+    let read = |from, limit| reader.read(&stream(1), ves::SequenceNumber(from), limit, usize::MAX);
+    assert_eq!(read(1, 5).expect("of the replica").len(), 5);
+    // A replica that hangs is left alone after one try.
+    replica.pause();
+    let started = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(read(6, 5).expect("of the primary").len(), 5);
+    }
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    replica.resume();
+}
+
+#[test]
+fn a_full_disk_changes_nothing_and_the_log_goes_on() {
+    // A limit on the files of the server stands for the end of the disk: both fail the extension of a table.
+    let (database, a) = fresh("a");
+    let mut log = writer(&a);
+    log.append(&[part(1, 1, 10)]).expect("append");
+    shared().sql(
+        &database,
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$; \
+         CREATE TRIGGER full_disk BEFORE INSERT ON ves_events FOR EACH ROW WHEN (NEW.sequence_number > 100) \
+         EXECUTE FUNCTION full_disk()",
+    );
+    let error = log.append(&[part(1, 11, 200), part(2, 1, 1)]).expect_err("full");
+    assert_eq!(error.kind(), LogErrorKind::Full);
+    assert_eq!(numbers(&*log.reader(), 1).len(), 10);
+    log.append(&[part(2, 1, 1)]).expect("small things still fit");
+    shared().sql(&database, "DROP TRIGGER full_disk ON ves_events");
+    log.append(&[part(1, 11, 200)]).expect("there is room again");
+    assert_eq!(numbers(&*log.reader(), 1), (1..=210).collect::<Vec<_>>());
+}
