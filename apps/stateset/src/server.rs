@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use stateset_event_log::SqliteLog;
-use stateset_sequencer::{CommitPolicy, Config, RegisterError, Sequencer, SystemClock};
-use stateset_sequencer_api::{ApiConfig, ServerConfig, install_bootstrap_key, router, serve};
+use stateset_event_log::SqliteStore;
+use stateset_sequencer::{CommitPolicy, Config, RegisterError};
+use stateset_sequencer_api::{
+    ApiConfig, Instance, InstanceConfig, InstanceError, OnTerm, ServerConfig, install_bootstrap_key,
+};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use crate::error::CliError;
 use crate::installation::Installation;
@@ -23,11 +23,7 @@ pub struct Commits {
 }
 
 /// A running service.
-pub struct Server {
-    stop: oneshot::Sender<()>,
-    serving: JoinHandle<std::io::Result<()>>,
-    sequencer: Sequencer,
-}
+pub struct Server(Instance);
 
 /// Takes the port before anything else is touched.
 pub async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), CliError> {
@@ -53,53 +49,59 @@ impl Server {
         installation: &Installation,
         commits: Commits,
     ) -> Result<Self, CliError> {
-        let store = store.to_owned();
-        let log = tokio::task::spawn_blocking(move || SqliteLog::open(&store))
-            .await
-            .map_err(|error| CliError::failure("INTERNAL", error.to_string()))?
-            .map_err(|error| {
-                CliError::failure("STORE", format!("the event store cannot be opened: {error}"))
-            })?;
         let profile = &installation.profile;
-        let mut config =
+        let mut sequencer =
             Config::new(profile.sequencer_id, installation.signer.clone(), profile.sequencer_key_version);
-        config.commit = commits.policy;
-        config.auto_commit = commits.automatic;
-        let queue_events_max = config.queue_events_max;
-        let sequencer = Sequencer::start(Box::new(log), config, Arc::new(SystemClock))
-            .map_err(|error| CliError::failure("CANNOT_START", error.to_string()))?;
-        install_bootstrap_key(&sequencer, &installation.api_key).await.map_err(service)?;
-        match sequencer.register_agent_key(installation.agent_key.clone()).await {
-            Ok(()) | Err(RegisterError::AlreadyExists) => {}
-            Err(error) => return Err(CliError::failure("CANNOT_START", error.to_string())),
-        }
-        let door = router(sequencer.clone(), ApiConfig { queue_events_max, ..ApiConfig::default() });
-        let (stop, stopped) = oneshot::channel();
-        let shutdown = async move {
-            let _ = stopped.await;
+        sequencer.commit = commits.policy;
+        sequencer.auto_commit = commits.automatic;
+        let config = InstanceConfig {
+            api: ApiConfig { queue_events_max: sequencer.queue_events_max, ..ApiConfig::default() },
+            sequencer,
+            server: ServerConfig::default(),
+            on_term: keys_of(installation),
         };
-        let serving = tokio::spawn(serve(listener, door, ServerConfig::default(), shutdown));
-        Ok(Self { stop, serving, sequencer })
+        let store = Arc::new(SqliteStore::new(store));
+        Instance::start(store, listener, None, config).await.map(Self).map_err(|error| failure(&error))
     }
 
-    /// Events in the default stream, for a greeting.
+    /// Events in a stream, for a greeting.
     pub fn head(&self, stream: &ves::StreamKey) -> u64 {
-        self.sequencer.head(stream).head_sequence.get()
+        self.0.sequencer().map_or(0, |sequencer| sequencer.head(stream).head_sequence.get())
+    }
+
+    /// Comes back if the service can't go on, with the reason.
+    pub fn ended(&self) -> impl Future<Output = CliError> + use<> {
+        let ended = self.0.ended();
+        async move { failure(&*ended.await) }
     }
 
     /// Finishes what is in flight, then closes the store.
     pub async fn stop(self) -> Result<(), CliError> {
-        let _ = self.stop.send(());
-        let drained = self.serving.await;
-        self.sequencer.shutdown().await;
-        match drained {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(CliError::failure("NOT_DRAINED", error.to_string())),
-            Err(error) => Err(CliError::failure("INTERNAL", error.to_string())),
-        }
+        self.0.stop().await.map_err(|error| failure(&error))
     }
 }
 
-fn service(error: stateset_sequencer::ServiceError) -> CliError {
-    CliError::failure("CANNOT_START", error.to_string())
+/// The keys that each term of writing begins with: the administrator's and the default agent's.
+fn keys_of(installation: &Installation) -> OnTerm {
+    let keys = Arc::new((installation.api_key.clone(), installation.agent_key.clone()));
+    Arc::new(move |sequencer| {
+        let keys = keys.clone();
+        Box::pin(async move {
+            let (api_key, agent_key) = &*keys;
+            install_bootstrap_key(&sequencer, api_key).await?;
+            match sequencer.register_agent_key(agent_key.clone()).await {
+                Ok(()) | Err(RegisterError::AlreadyExists) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        })
+    })
+}
+
+fn failure(error: &InstanceError) -> CliError {
+    match error {
+        InstanceError::Open(_) => CliError::failure("STORE", error.to_string()),
+        InstanceError::Start(error) => CliError::failure("CANNOT_START", error.to_string()),
+        InstanceError::Prepare(error) => CliError::failure("CANNOT_START", error.to_string()),
+        InstanceError::Stop(error) => CliError::failure("NOT_DRAINED", error.to_string()),
+    }
 }

@@ -109,7 +109,8 @@ async fn read_bounded(
     Ok((bytes, room))
 }
 
-async fn drain(mut body: Body) {
+/// Reads what is left of a body that is refused.
+pub(crate) async fn drain(mut body: Body) {
     let reading = async {
         let mut left = DRAIN_BYTES_MAX;
         while let Some(Ok(frame)) = body.frame().await {

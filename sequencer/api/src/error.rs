@@ -9,10 +9,10 @@ use ves_wire::error::{ErrorBody, ErrorCode, ErrorDetail};
 use ves_wire::ingest::RequestError;
 
 /// Seconds after which a caller may try again when the service could not take its request.
-const UNAVAILABLE_RETRY_S: u32 = 1;
+pub(crate) const UNAVAILABLE_RETRY_S: u32 = 1;
 
 /// Nothing here says that nothing was changed.
-const UNCLEAR: &str =
+pub(crate) const UNCLEAR: &str =
     "the outcome of the write is unknown; send the same again, it is answered or carried out";
 
 /// A refusal on its way to the caller.
@@ -49,7 +49,6 @@ impl ApiError {
     pub fn code(&self) -> ErrorCode {
         self.0.code
     }
-
     pub fn message(&self) -> &str {
         &self.0.message
     }
@@ -116,7 +115,8 @@ fn of_kind(kind: ErrorKind, problem: &dyn std::fmt::Display) -> ApiError {
     ApiError::new(code, problem.to_string())
 }
 
-fn unavailable(message: String) -> ApiError {
+/// 503 with the time after which it is worth another try.
+pub(crate) fn unavailable(message: String) -> ApiError {
     ApiError::new(ErrorCode::ServiceUnavailable, message).retry_after(UNAVAILABLE_RETRY_S)
 }
 
@@ -131,6 +131,10 @@ impl From<ServiceError> for ApiError {
             ServiceError::Unclear(problem) => {
                 tracing::error!(%problem, "the outcome of a write is unknown");
                 unavailable(UNCLEAR.to_owned())
+            }
+            ServiceError::Unreachable(problem) => {
+                tracing::warn!(%problem, "the store can't be reached");
+                unavailable("the event store can't be reached now; nothing was changed".to_owned())
             }
             error => of_kind(error.kind(), &error),
         }

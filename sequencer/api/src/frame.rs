@@ -44,15 +44,27 @@ pub(crate) async fn frame(State(app): State<App>, request: Request, next: Next) 
         keep(kept, response.headers_mut());
     }
     app.metrics.answered(response.status(), started.elapsed(), response.body().size_hint().exact());
-    let headers = response.headers_mut();
     if let Some(standing) = standing {
-        standing.write(headers);
+        standing.write(response.headers_mut());
     }
+    general(response.headers_mut(), id);
+    response
+}
+
+/// Frames an answer that was made outside the routes, while no sequencer runs here.
+pub(crate) fn framed(request: &HeaderMap, answer: Result<Response, ApiError>) -> Response {
+    let id = request_id(request);
+    let mut response = answer.unwrap_or_else(|error| error.render(id.to_str().unwrap_or_default()));
+    general(response.headers_mut(), id);
+    response
+}
+
+/// The headers of section 1.5.
+fn general(headers: &mut HeaderMap, id: HeaderValue) {
     headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 /// The layer of the time limit where CORS is on; elsewhere [`frame`] holds the limit itself and saves a layer.

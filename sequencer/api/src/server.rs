@@ -1,13 +1,14 @@
 //! The listener: HTTP/1.1 and HTTP/2 on one port, bounded, drained on request.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::Request;
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -15,7 +16,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tower::ServiceExt as _;
+use tower::{Service, ServiceExt as _};
 
 use crate::opening::Opening;
 use crate::peer::PeerAddress;
@@ -67,13 +68,27 @@ impl Drop for Counted {
 /// Wait after a failed accept: it fails when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves `router` until `shutdown` ends, then lets requests in flight finish.
+/// What a listener serves: a [`axum::Router`], or what stands in front of several.
+pub trait Answers:
+    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Answers for S where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
+/// Serves `service` until `shutdown` ends, then lets requests in flight finish.
 ///
 /// # Errors
 /// [`io::ErrorKind::TimedOut`] when some were cut off at the drain deadline.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    service: impl Answers,
     config: ServerConfig,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
@@ -83,7 +98,7 @@ pub async fn serve(
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(config.header_time_max);
     let connections = Connections {
         builder,
-        router,
+        service,
         graceful: GracefulShutdown::new(),
         opening_time_max: config.header_time_max,
     };
@@ -120,17 +135,17 @@ async fn accept(
     Ok((stream, PeerAddress(peer), permit))
 }
 
-struct Connections {
+struct Connections<S> {
     builder: auto::Builder<TokioExecutor>,
-    router: Router,
+    service: S,
     graceful: GracefulShutdown,
     opening_time_max: Duration,
 }
 
-impl Connections {
+impl<S: Answers> Connections<S> {
     fn open(&self, stream: TcpStream, peer: PeerAddress, permit: OwnedSemaphorePermit) {
         let (builder, watcher) = (self.builder.clone(), self.graceful.watcher());
-        let service = self.router.clone().map_request(move |mut request: Request<Incoming>| {
+        let service = self.service.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
             request
         });

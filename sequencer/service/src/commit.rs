@@ -149,8 +149,7 @@ impl TurnLoop {
                 ServiceError::Internal(format!("stream {stream} is committed and not open"))
             })?;
         let source = LogTiles { reader: self.reader.as_ref(), stream };
-        let root = log::root_at(&durable.tree, size.0, &source)
-            .map_err(|error| ServiceError::Read(error.to_string()))?;
+        let root = log::root_at(&durable.tree, size.0, &source)?;
         let checkpoint = Checkpoint::for_stream(stream, size.0, root);
         checkpoint
             .sign(&self.config.sequencer_id, self.config.signer.as_ref())

@@ -25,6 +25,10 @@ pub struct Config {
     pub auto_commit: bool,
     /// Events waiting for the turn loop before callers wait.
     pub queue_events_max: usize,
+    /// Time a caller waits for room in the queue before it is told that the service is busy.
+    pub room_time_max: Duration,
+    /// Time a caller waits for the writer before it is told that the outcome is unknown.
+    pub answer_time_max: Duration,
     /// Threads that sign receipts; 1 signs on the turn loop's own thread.
     pub signing_threads: usize,
     /// Checks the bytes of proofs; without it none is ever called valid.
@@ -45,7 +49,7 @@ impl Config {
     /// Events of one turn: bounds the time between a submission and its answer.
     pub const TURN_EVENTS_MAX: usize = 8_192;
 
-    /// The defaults: batches of 1,024 events or 60 s, a queue of 65,536 events.
+    /// The defaults: batches of 1,024 events or 60 s, a queue of 65,536 events, 5 s for room in it and 15 s for the answer.
     pub fn new(sequencer_id: SequencerId, signer: Arc<dyn Signer>, key_version: u32) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -55,6 +59,8 @@ impl Config {
             commit: CommitPolicy::default(),
             auto_commit: true,
             queue_events_max: 65_536,
+            room_time_max: Duration::from_secs(5),
+            answer_time_max: Duration::from_secs(15),
             signing_threads: cores,
             verifier: None,
             verify_on_submit: true,

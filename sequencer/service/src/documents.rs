@@ -3,7 +3,7 @@
 use stateset_event_log::{Document, DocumentChange, Table};
 
 use crate::error::ServiceError;
-use crate::sequencer::{Sequencer, blocking, uncancelled};
+use crate::sequencer::{Sequencer, uncancelled};
 use crate::turn::Command;
 
 impl Sequencer {
@@ -17,8 +17,8 @@ impl Sequencer {
 
     /// The document at a key.
     pub async fn document(&self, table: Table, key: &[u8]) -> Result<Option<Document>, ServiceError> {
-        let (reader, key) = (self.inner.reader.clone(), key.to_vec());
-        blocking(move || Ok(reader.document(table, &key)?)).await
+        let key = key.to_vec();
+        self.read(move |reader| Ok(reader.document(table, &key)?)).await
     }
 
     /// Documents whose keys begin with `prefix` and follow `after`, ascending, at most `limit`.
@@ -29,7 +29,7 @@ impl Sequencer {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Document>, ServiceError> {
-        let (reader, prefix, after) = (self.inner.reader.clone(), prefix.to_vec(), after.map(<[u8]>::to_vec));
-        blocking(move || Ok(reader.documents(table, &prefix, after.as_deref(), limit)?)).await
+        let (prefix, after) = (prefix.to_vec(), after.map(<[u8]>::to_vec));
+        self.read_much(move |reader| Ok(reader.documents(table, &prefix, after.as_deref(), limit)?)).await
     }
 }

@@ -2,6 +2,7 @@
 
 use stateset_event_log::LogError;
 use stateset_sequencer_engine::CommitError;
+use ves::tiles::TileError;
 use ves::{BatchId, SequenceNumber, StreamKey};
 
 /// What sort of answer an error deserves.
@@ -40,7 +41,7 @@ pub enum ServiceError {
     #[error("the event store refused the write and nothing was changed: {0}")]
     StoreRefused(String),
     #[error(
-        "the event store failed in an unclear state; restart the service, it reads the truth back from the store"
+        "the event store failed in an unclear state; it is opened again, which reads its truth back: send the same again"
     )]
     Poisoned,
     /// The write may be found after a restart, or not. The same call again gets the first answer, or is carried out.
@@ -48,6 +49,10 @@ pub enum ServiceError {
     Unclear(String),
     #[error("the service is stopping")]
     Stopping,
+    #[error("too much is waiting to be written; nothing was changed")]
+    Busy,
+    #[error("the event store can't be reached now; nothing was changed: {0}")]
+    Unreachable(String),
     #[error("the event store can't be read: {0}")]
     Read(String),
     #[error("the stream is full")]
@@ -59,9 +64,12 @@ pub enum ServiceError {
 impl ServiceError {
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::StoreRefused(_) | Self::Unclear(_) | Self::Poisoned | Self::Stopping => {
-                ErrorKind::Unavailable
-            }
+            Self::StoreRefused(_)
+            | Self::Unclear(_)
+            | Self::Poisoned
+            | Self::Stopping
+            | Self::Busy
+            | Self::Unreachable(_) => ErrorKind::Unavailable,
             Self::StreamFull => ErrorKind::Conflict,
             Self::Read(_) | Self::Internal(_) => ErrorKind::Internal,
         }
@@ -78,9 +86,21 @@ impl ServiceError {
     }
 }
 
+impl From<TileError<LogError>> for ServiceError {
+    fn from(error: TileError<LogError>) -> Self {
+        match error {
+            TileError::Source(error) => error.into(),
+            error => Self::Read(error.to_string()),
+        }
+    }
+}
+
 impl From<LogError> for ServiceError {
     fn from(error: LogError) -> Self {
-        Self::Read(error.to_string())
+        match error {
+            LogError::Unavailable { .. } => Self::Unreachable(error.to_string()),
+            _ => Self::Read(error.to_string()),
+        }
     }
 }
 

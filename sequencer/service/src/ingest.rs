@@ -1,15 +1,17 @@
 //! Ingest: the caller's task verifies, the turn loop numbers, the caller's task compares replays.
 
-use stateset_event_log::encode_body;
+use std::collections::VecDeque;
+
+use stateset_event_log::{StoredEvent, encode_body};
 use stateset_sequencer_engine::Candidate;
-use tokio::sync::oneshot;
 use ves::envelope::Undecodable;
 use ves::receipt::{self, Receipt};
 use ves::{BatchId, Envelope, EventId, Rejection, SequenceNumber, StreamKey, verify};
 
 use crate::error::ServiceError;
 use crate::metrics::Metrics;
-use crate::sequencer::{Sequencer, unanswered};
+use crate::reply::Reply;
+use crate::sequencer::Sequencer;
 use crate::spelling::verify_spellings;
 use crate::turn::{Command, Outcome, Prepared, Submission};
 
@@ -40,8 +42,9 @@ pub struct IngestOutcome {
 /// Events verified before other tasks of the same thread get a turn: about a millisecond.
 const VERIFY_CHUNK: usize = 128;
 
-/// Replays read back before other tasks of the same thread get a turn.
-const REPLAY_CHUNK: usize = 16;
+/// Neighbouring replays read back at once, and bytes of their bodies.
+const REPLAY_RUN: usize = 64;
+const REPLAY_BYTES_MAX: usize = 1 << 20;
 
 /// A request's events after verification, in request order, one entry in each list.
 struct Checked<'a> {
@@ -82,6 +85,7 @@ impl Sequencer {
         let Checked { candidates, bodies, mut refused, ids } = self.check(events, others).await;
         Metrics::add(&self.shared().metrics.events_verified, bodies.iter().flatten().count() as u64);
         let outcomes = self.submit(stream, candidates, bodies, key_changes).await?;
+        let mut replays = Replays::of(stream, &outcomes);
         let mut results = Vec::with_capacity(outcomes.len());
         for (i, outcome) in outcomes.into_iter().enumerate() {
             results.push(match outcome {
@@ -96,10 +100,8 @@ impl Sequencer {
                         }
                         (None, None) => None,
                     };
-                    if i % REPLAY_CHUNK == REPLAY_CHUNK - 1 {
-                        tokio::task::yield_now().await;
-                    }
-                    self.replay(stream, at, ids[i], body).await?
+                    let stored = replays.next(self, at).await?;
+                    self.replay(stream, &stored, ids[i], body.as_deref())?
                 }
             });
         }
@@ -156,43 +158,28 @@ impl Sequencer {
         key_changes: u64,
     ) -> Result<Vec<Outcome>, ServiceError> {
         let permits = u32::try_from(candidates.len()).unwrap_or(u32::MAX).min(self.shared().queue_events_max);
-        let permit = self
-            .shared()
-            .room
-            .clone()
-            .acquire_many_owned(permits)
-            .await
-            .map_err(|_| ServiceError::Stopping)?;
-        let (reply, answer) = oneshot::channel();
-        let submission = Submission { stream, key_changes, candidates, bodies, reply, _permit: permit };
+        let (reply, answer) = Reply::new(self.place(permits).await?);
+        let submission = Submission { stream, key_changes, candidates, bodies, reply };
         self.put(Command::Ingest(submission))?;
-        answer.await.map_err(|_| unanswered())?
+        self.answer(answer).await
     }
 
     /// Section 11.2: the same event in every agent-authored member gets its first receipt.
-    async fn replay(
+    fn replay(
         &self,
         stream: StreamKey,
-        at: SequenceNumber,
+        stored: &StoredEvent,
         event_id: Option<EventId>,
-        body: Option<Box<[u8]>>,
+        body: Option<&[u8]>,
     ) -> Result<EventResult, ServiceError> {
-        let stored = self.events(&stream, at, 1).await?;
-        let stored = stored.first().filter(|stored| stored.sequence_number == at).ok_or_else(|| {
-            ServiceError::Internal(format!("event {at} of stream {stream} is indexed and not stored"))
-        })?;
-        if body.as_deref() != Some(stored.body.as_slice()) {
+        if body != Some(stored.body.as_slice()) {
             return Ok(EventResult::Rejected { event_id, rejection: Rejection::DuplicateEventId });
         }
         self.receipt_of(stream, stored).map(EventResult::Replayed)
     }
 
     /// The receipt that was given for a stored event.
-    pub fn receipt_of(
-        &self,
-        stream: StreamKey,
-        stored: &stateset_event_log::StoredEvent,
-    ) -> Result<Receipt, ServiceError> {
+    pub fn receipt_of(&self, stream: StreamKey, stored: &StoredEvent) -> Result<Receipt, ServiceError> {
         let (envelope, signing_hash) = stored.envelope().map_err(|e| ServiceError::Read(e.to_string()))?;
         Ok(Receipt {
             sequencer_id: self.sequencer_of(stored.key_version),
@@ -229,6 +216,42 @@ impl Sequencer {
         Metrics::add(&metrics.rejected_signature, signature);
         Metrics::add(&metrics.events_rejected, rejected);
         Metrics::add(&metrics.events_replayed, replayed);
+    }
+}
+
+/// The stored events that a request's duplicates are compared with. A request that is sent again is a run of
+/// neighbours: those are read together.
+struct Replays {
+    stream: StreamKey,
+    /// Places still to be asked for, in the order of the request.
+    places: VecDeque<SequenceNumber>,
+    held: VecDeque<StoredEvent>,
+}
+
+impl Replays {
+    fn of(stream: StreamKey, outcomes: &[Outcome]) -> Self {
+        let places = outcomes.iter().filter_map(|outcome| match outcome {
+            Outcome::Duplicate(at, _) => Some(*at),
+            _ => None,
+        });
+        Self { stream, places: places.collect(), held: VecDeque::new() }
+    }
+
+    /// The event at the next place, which is `at`.
+    async fn next(&mut self, service: &Sequencer, at: SequenceNumber) -> Result<StoredEvent, ServiceError> {
+        if self.held.front().is_none_or(|held| held.sequence_number != at) {
+            let neighbours = self.places.iter().zip(at.0..).take_while(|(place, n)| place.0 == *n);
+            let (stream, limit) = (self.stream, neighbours.take(REPLAY_RUN).count().max(1));
+            let read = service.read(move |reader| {
+                Ok::<_, ServiceError>(reader.read(&stream, at, limit, REPLAY_BYTES_MAX)?)
+            });
+            self.held = read.await?.into();
+            tokio::task::yield_now().await;
+        }
+        self.places.pop_front();
+        self.held.pop_front().filter(|held| held.sequence_number == at).ok_or_else(|| {
+            ServiceError::Internal(format!("event {at} of stream {} is indexed and not stored", self.stream))
+        })
     }
 }
 

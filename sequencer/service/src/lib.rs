@@ -9,7 +9,8 @@
 //! - one thread writes: the turn loop owns the engine and the log's writer;
 //! - nothing is answered before the turn that holds it is durable;
 //! - reads never wait for the writer;
-//! - the queue holds at most [`Config::queue_events_max`] events; a caller beyond it waits.
+//! - the queue holds at most [`Config::queue_events_max`] events; a caller beyond it waits, but not for ever;
+//! - one [`Sequencer`] is one term of writing: after a failure of unclear outcome it is over, and the log is opened anew.
 
 mod anchor;
 mod clock;
@@ -27,6 +28,7 @@ mod proof_registry;
 mod proofs;
 mod queue;
 mod registry;
+mod reply;
 mod rhythm;
 mod sequencer;
 mod spelling;
@@ -53,6 +55,7 @@ pub use proof_registry::{
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{
-    ApiKeyRecord, Document, DocumentChange, SequencerKeyRecord, StoredEvent, Table,
+    ApiKeyRecord, Document, DocumentChange, EventLog, EventStore, Holder, LogError, LogErrorKind, Opening,
+    SequencerKeyRecord, StoredEvent, Table,
 };
 pub use streams::StreamHead;

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use stateset_event_log::{LogError, LogReader};
 use ves::commitment::Commitment;
+use ves::log::LogTree;
 use ves::merkle::InclusionProof;
 use ves::tiles::{TileId, TileSource};
 use ves::{BatchId, Digest, SequenceNumber, StreamKey, log, tiles};
@@ -97,32 +98,8 @@ impl Sequencer {
         batch: &BatchId,
         sequence_number: SequenceNumber,
     ) -> Result<EventProof, ProofFailure> {
-        let reader = self.inner.reader.as_ref();
-        let commitment = reader
-            .commitment(batch)
-            .map_err(ServiceError::from)?
-            .ok_or(ProofFailure::UnknownBatch(*batch))?;
-        // To another tenant a batch does not exist.
-        if commitment.stream.tenant_id != stream.tenant_id {
-            return Err(ProofFailure::UnknownBatch(*batch));
-        }
-        if commitment.stream != *stream {
-            return Err(ProofFailure::OtherStream { batch: *batch });
-        }
-        let (start, end) = (commitment.sequence_start, commitment.sequence_end);
-        if !(start..=end).contains(&sequence_number) {
-            return Err(ProofFailure::OutsideBatch { batch: *batch, sequence: sequence_number, start, end });
-        }
-        let index = sequence_number.0 - start.0;
-        let tiles = BatchTiles { reader, batch, bottom: RefCell::new(None) };
-        let leaf_hash = match commitment.leaf_count {
-            // A tree of one leaf has no node below its root.
-            1 => commitment.merkle_root,
-            _ => tiles.leaf(index)?,
-        };
-        let proof = tiles::batch_inclusion(u64::from(commitment.leaf_count), index, &tiles)
-            .map_err(|error| unreadable(&error))?;
-        Ok(EventProof { commitment, sequence_number, leaf_hash, proof })
+        let (stream, batch) = (*stream, *batch);
+        self.read(move |reader| prove_in_batch(reader, &stream, &batch, sequence_number)).await
     }
 
     /// Proof that event `sequence_number` is in the log of the first `size` events: what ties it to a signed checkpoint.
@@ -138,17 +115,9 @@ impl Sequencer {
         else {
             return Err(ProofFailure::OutsideLog { from: sequence_number.0, to: size, size: head });
         };
-        let reader = self.inner.reader.as_ref();
-        let stored = self.events(stream, sequence_number, 1).await?;
-        let leaf_hash = match stored.first() {
-            Some(event) => event.leaf_hash().map_err(|error| unreadable(&error))?,
-            None => return Err(unreadable(&format_args!("event {sequence_number} is missing"))),
-        };
-        let source = LogTiles { reader, stream };
-        let root = log::root_at(&durable.tree, size, &source).map_err(|error| unreadable(&error))?;
-        let hashes = log::inclusion_proof(&durable.tree, sequence_number.0 - 1, size, &source)
-            .map_err(|error| unreadable(&error))?;
-        Ok(LogProof { sequence_number, size, root, leaf_hash, hashes })
+        let stream = *stream;
+        self.read(move |reader| Ok(prove_in_log(reader, &stream, &durable.tree, sequence_number, size)?))
+            .await
     }
 
     /// The newest signed checkpoint of a stream, or the one of that size.
@@ -157,7 +126,8 @@ impl Sequencer {
         stream: &StreamKey,
         size: Option<u64>,
     ) -> Result<Option<String>, ServiceError> {
-        Ok(self.inner.reader.checkpoint(stream, size)?)
+        let stream = *stream;
+        self.read(move |reader| Ok(reader.checkpoint(&stream, size)?)).await
     }
 
     /// Proof that the log of size `to` extends the log of size `from`.
@@ -172,15 +142,60 @@ impl Sequencer {
         let Some(durable) = durable.filter(|_| 0 < from && from <= to && to <= size) else {
             return Err(ProofFailure::OutsideLog { from, to, size });
         };
-        let source = LogTiles { reader: self.inner.reader.as_ref(), stream };
-        let root = |at| log::root_at(&durable.tree, at, &source).map_err(|error| unreadable(&error));
-        let (from_root, to_root) = (root(from)?, root(to)?);
-        let hashes =
-            log::consistency_proof(&durable.tree, from, to, &source).map_err(|error| unreadable(&error))?;
-        Ok(ConsistencyProof { from, to, from_root, to_root, hashes })
+        let stream = *stream;
+        let prove = move |reader: &dyn LogReader| {
+            let source = LogTiles { reader, stream: &stream };
+            let from_root = log::root_at(&durable.tree, from, &source)?;
+            let to_root = log::root_at(&durable.tree, to, &source)?;
+            let hashes = log::consistency_proof(&durable.tree, from, to, &source)?;
+            Ok(ConsistencyProof { from, to, from_root, to_root, hashes })
+        };
+        self.read::<_, ServiceError>(prove).await.map_err(ProofFailure::from)
     }
 }
 
-fn unreadable(error: &dyn std::fmt::Display) -> ProofFailure {
-    ProofFailure::Service(ServiceError::Read(error.to_string()))
+fn prove_in_batch(
+    reader: &dyn LogReader,
+    stream: &StreamKey,
+    batch: &BatchId,
+    sequence_number: SequenceNumber,
+) -> Result<EventProof, ProofFailure> {
+    let commitment = reader.commitment(batch).map_err(ServiceError::from)?;
+    // To another tenant a batch does not exist.
+    let commitment = commitment.filter(|commitment| commitment.stream.tenant_id == stream.tenant_id);
+    let commitment = commitment.ok_or(ProofFailure::UnknownBatch(*batch))?;
+    if commitment.stream != *stream {
+        return Err(ProofFailure::OtherStream { batch: *batch });
+    }
+    let (start, end) = (commitment.sequence_start, commitment.sequence_end);
+    if !(start..=end).contains(&sequence_number) {
+        return Err(ProofFailure::OutsideBatch { batch: *batch, sequence: sequence_number, start, end });
+    }
+    let index = sequence_number.0 - start.0;
+    let tiles = BatchTiles { reader, batch, bottom: RefCell::new(None) };
+    let leaf_hash = match commitment.leaf_count {
+        // A tree of one leaf has no node below its root.
+        1 => commitment.merkle_root,
+        _ => tiles.leaf(index)?,
+    };
+    let proof = tiles::batch_inclusion(u64::from(commitment.leaf_count), index, &tiles)
+        .map_err(ServiceError::from)?;
+    Ok(EventProof { commitment, sequence_number, leaf_hash, proof })
+}
+
+fn prove_in_log(
+    reader: &dyn LogReader,
+    stream: &StreamKey,
+    tree: &LogTree,
+    sequence_number: SequenceNumber,
+    size: u64,
+) -> Result<LogProof, ServiceError> {
+    let stored = reader.read(stream, sequence_number, 1, usize::MAX)?;
+    let event = stored.first().filter(|event| event.sequence_number == sequence_number);
+    let event = event.ok_or_else(|| ServiceError::Read(format!("event {sequence_number} is missing")))?;
+    let leaf_hash = event.leaf_hash().map_err(|error| ServiceError::Read(error.to_string()))?;
+    let source = LogTiles { reader, stream };
+    let root = log::root_at(tree, size, &source)?;
+    let hashes = log::inclusion_proof(tree, sequence_number.0 - 1, size, &source)?;
+    Ok(LogProof { sequence_number, size, root, leaf_hash, hashes })
 }

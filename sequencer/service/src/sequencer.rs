@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use stateset_event_log::{IdIndex, IndexKey, LogReader, SequencerKeyRecord, StoredEvent};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
 use ves::commitment::Commitment;
 use ves::keys::{AgentKey, KeyRing};
 use ves::{BatchId, EventId, SequenceNumber, SequencerId, StreamKey, TenantId, TimestampMs};
@@ -19,8 +19,9 @@ use crate::metrics::{Metrics, Snapshot, Timings};
 use crate::proof_registry::Verifying;
 use crate::queue::Queue;
 use crate::registry::Registry;
+use crate::reply::Reply;
 use crate::streams::{StreamHead, Streams};
-use crate::turn::{Command, Reply};
+use crate::turn::Command;
 
 /// The running event service. Clones share one engine, one log and one writer.
 #[derive(Clone)]
@@ -98,6 +99,10 @@ impl Shared {
         self.poisoned.store(true, Ordering::Release);
         self.over.send_replace(true);
     }
+
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
+    }
 }
 
 impl Sequencer {
@@ -118,13 +123,13 @@ impl Sequencer {
         from: SequenceNumber,
         limit: usize,
     ) -> Result<Vec<StoredEvent>, ServiceError> {
-        let (reader, stream) = (self.inner.reader.clone(), *stream);
+        let stream = *stream;
         let from = SequenceNumber(from.0.max(1));
-        if limit == 1 {
-            // One row is a few microseconds: cheaper than handing it to another thread.
-            return Ok(reader.read(&stream, from, 1, PAGE_BYTES_MAX)?);
+        let page = move |reader: &dyn LogReader| Ok(reader.read(&stream, from, limit, PAGE_BYTES_MAX)?);
+        match limit {
+            1 => self.read(page).await,
+            _ => self.read_much(page).await,
         }
-        blocking(move || Ok(reader.read(&stream, from, limit, PAGE_BYTES_MAX)?)).await
     }
 
     /// The event of that id, if the stream has it.
@@ -133,16 +138,15 @@ impl Sequencer {
         stream: &StreamKey,
         event_id: &EventId,
     ) -> Result<Option<StoredEvent>, ServiceError> {
-        let indexed = self.inner.index.lookup(&IndexKey::event(*stream, event_id))?.map(SequenceNumber);
-        let at = match indexed {
+        let (stream, event_id, index) = (*stream, *event_id, self.inner.index.clone());
+        let look_up = move || index.lookup(&IndexKey::event(stream, &event_id));
+        let indexed = self.read::<_, ServiceError>(move |_| Ok(look_up()?)).await?;
+        let at = match indexed.map(SequenceNumber) {
             Some(at) => Some(at),
-            None => {
-                let (stream, event_id) = (*stream, *event_id);
-                self.ask::<_, ServiceError>(|reply| Command::Find { stream, event_id, reply }).await?
-            }
+            None => self.ask::<_, ServiceError>(|reply| Command::Find { stream, event_id, reply }).await?,
         };
         let Some(at) = at else { return Ok(None) };
-        Ok(self.events(stream, at, 1).await?.into_iter().find(|event| event.sequence_number == at))
+        Ok(self.events(&stream, at, 1).await?.into_iter().find(|event| event.sequence_number == at))
     }
 
     /// Commits a range: all its events are present, it starts after the last committed one.
@@ -165,8 +169,8 @@ impl Sequencer {
         from: SequenceNumber,
         limit: usize,
     ) -> Result<Vec<Commitment>, ServiceError> {
-        let (reader, stream) = (self.inner.reader.clone(), *stream);
-        blocking(move || Ok(reader.commitments(&stream, from, limit)?)).await
+        let stream = *stream;
+        self.read_much(move |reader| Ok(reader.commitments(&stream, from, limit)?)).await
     }
 
     /// The commitment of that batch, if it is of `tenant`; `None` asks in every tenant.
@@ -177,13 +181,15 @@ impl Sequencer {
         tenant: Option<&TenantId>,
         batch: &BatchId,
     ) -> Result<Option<Commitment>, ServiceError> {
-        let found = self.inner.reader.commitment(batch)?;
+        let batch = *batch;
+        let found: Option<Commitment> =
+            self.read(move |reader| Ok::<_, ServiceError>(reader.commitment(&batch)?)).await?;
         Ok(found.filter(|commitment| tenant.is_none_or(|tenant| commitment.stream.tenant_id == *tenant)))
     }
 
-    /// Whether writes can succeed now.
+    /// Whether writes can succeed now. Asks the store, so it may block.
     pub fn ready(&self) -> Result<(), ServiceError> {
-        match self.shared().poisoned.load(Ordering::Acquire) {
+        match self.shared().is_poisoned() {
             true => Err(ServiceError::Poisoned),
             // Any read will do; this one costs the same however many streams there are.
             false => self.inner.reader.meta("ready").map(drop).map_err(ServiceError::from),
@@ -231,7 +237,7 @@ impl Sequencer {
         self.dismiss();
         self.inner.queue.close();
         let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        let joined = blocking(move || {
+        let joined = blocking::<(), ServiceError>(move || {
             for thread in threads {
                 if thread.join().is_err() {
                     tracing::error!("a writer thread panicked");
@@ -262,10 +268,54 @@ impl Sequencer {
         &self,
         command: impl FnOnce(Reply<T, E>) -> Command,
     ) -> Result<T, E> {
-        let _place = self.shared().room.acquire().await.map_err(|_| ServiceError::Stopping)?;
-        let (reply, answer) = oneshot::channel();
+        let place = self.place(1).await?;
+        let (reply, answer) = Reply::new(place);
         self.put(command(reply))?;
-        answer.await.map_err(|_| E::from(unanswered()))?
+        self.answer(answer).await
+    }
+
+    /// Takes `places` of the queue, all at once.
+    pub(crate) async fn place(&self, places: u32) -> Result<OwnedSemaphorePermit, ServiceError> {
+        let room = self.shared().room.clone();
+        match room.clone().try_acquire_many_owned(places) {
+            Ok(place) => return Ok(place),
+            Err(TryAcquireError::Closed) => return Err(ServiceError::Stopping),
+            Err(TryAcquireError::NoPermits) => {}
+        }
+        let waited = tokio::time::timeout(self.inner.config.room_time_max, room.acquire_many_owned(places));
+        waited.await.map_err(|_| ServiceError::Busy)?.map_err(|_| ServiceError::Stopping)
+    }
+
+    /// Waits for the writer's answer, but not for ever: a store that stalls must not hold its callers.
+    pub(crate) async fn answer<T, E: From<ServiceError>>(
+        &self,
+        answer: oneshot::Receiver<Result<T, E>>,
+    ) -> Result<T, E> {
+        match tokio::time::timeout(self.inner.config.answer_time_max, answer).await {
+            Ok(answered) => answered.map_err(|_| E::from(unanswered()))?,
+            Err(_) => Err(ServiceError::Unclear("the event store takes too long".into()).into()),
+        }
+    }
+
+    /// A read of a few rows: made at once where the log is on this machine, which is cheaper than handing it to another
+    /// thread, else away from the threads that serve requests.
+    pub(crate) async fn read<T: Send + 'static, E: From<ServiceError> + Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn LogReader) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        match self.inner.reader.is_local() {
+            true => work(self.inner.reader.as_ref()),
+            false => self.read_much(work).await,
+        }
+    }
+
+    /// A read that may take milliseconds.
+    pub(crate) async fn read_much<T: Send + 'static, E: From<ServiceError> + Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn LogReader) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        let reader = self.inner.reader.clone();
+        blocking(move || work(reader.as_ref())).await
     }
 }
 
@@ -285,10 +335,10 @@ pub(crate) async fn uncancelled<T: Send + 'static, E: From<ServiceError> + Send 
 /// Bodies of one page of events.
 const PAGE_BYTES_MAX: usize = 16 << 20;
 
-/// Runs a read that may take milliseconds away from the threads that serve requests.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ServiceError> + Send + 'static,
-) -> Result<T, ServiceError> {
+/// Runs work that may take milliseconds away from the threads that serve requests.
+pub(crate) async fn blocking<T: Send + 'static, E: From<ServiceError> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
     let joined = tokio::task::spawn_blocking(work).await;
     joined.map_err(|error| ServiceError::Internal(format!("a reader stopped: {error}")))?
 }

@@ -102,11 +102,14 @@ struct WriterGone {
 impl Drop for WriterGone {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!("the writer stopped on a broken invariant; writes stop until a restart");
+            tracing::error!(
+                "the writer stopped on a broken invariant; writes stop until the log is opened again"
+            );
             self.shared.poison();
         }
         self.queue.abandon();
         self.shared.room.close();
+        self.shared.over.send_replace(true);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::sequencer::Sequencer;
 impl Sequencer {
     /// Comes back once this writer is over (its store failed, another process took over, it was shut down) or is about
     /// to be. Live readers end then; their callers find the next writer.
-    pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut over = self.shared().over.subscribe();
         async move {
             // A sender that is gone says the same.

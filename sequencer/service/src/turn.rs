@@ -9,7 +9,6 @@ use stateset_event_log::{
     ApiKeyRecord, DocumentChange, EventLog, LogError, LogReader, NewEvent, StreamAppend,
 };
 use stateset_sequencer_engine::{AdmitError, Candidate, Decision, Engine, EntityKey};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use ves::commitment::Commitment;
 use ves::ed25519::SignerError;
 use ves::keys::{AgentKey, EncryptionKey};
@@ -26,6 +25,7 @@ use crate::error::{CommitFailure, ServiceError};
 use crate::flush::{Flush, RunWrite};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::reply::Reply;
 use crate::rhythm::Rhythm;
 use crate::sequencer::Shared;
 use crate::streams::Durable;
@@ -63,8 +63,6 @@ pub(crate) enum Command {
     },
 }
 
-pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
-
 /// One request's events of one stream, verified (or refused) by the caller.
 pub(crate) struct Submission {
     pub stream: StreamKey,
@@ -74,8 +72,6 @@ pub(crate) struct Submission {
     /// Beside each candidate: what to store if it is accepted; `None` where it was refused.
     pub bodies: Vec<Option<Prepared>>,
     pub reply: Reply<Vec<Outcome>, ServiceError>,
-    /// Keeps the queue within its bound; given back when the submission is answered.
-    pub _permit: OwnedSemaphorePermit,
 }
 
 /// A verified event, ready to be stored.
@@ -469,7 +465,7 @@ impl TurnLoop {
     /// A writer that is over writes no more: only opening the log again reads the truth.
     pub fn note_failure(&mut self, error: &LogError) {
         if error.ends_writer() {
-            tracing::error!(%error, "the store's state is unclear; writes stop until a restart");
+            tracing::error!(%error, "this writer is over; writes stop until the log is opened again");
             self.poisoned = true;
             self.shared.poison();
         }
@@ -478,8 +474,15 @@ impl TurnLoop {
     /// The queue is closed and empty: what is remembered goes into the index, so that the next start is quick.
     fn finish(mut self) {
         self.final_flush();
-        if let Err(error) = self.log.close() {
-            tracing::error!(%error, "the store did not close cleanly; nothing acknowledged is lost");
+        match self.log.close() {
+            // What ended the writer was told before.
+            Err(error) if self.poisoned => {
+                tracing::debug!(%error, "the store of a writer that is over is closed")
+            }
+            Err(error) => {
+                tracing::error!(%error, "the store did not close cleanly; nothing acknowledged is lost")
+            }
+            Ok(()) => {}
         }
     }
 }

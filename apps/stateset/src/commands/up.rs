@@ -64,7 +64,14 @@ async fn serve_until_stopped(context: &Context, args: &UpArgs) -> Result<(), Cli
     let server = Server::start(listener, &context.data.store_file(), &installation, commits).await?;
 
     greet(context, &installation, server.head(&installation.profile.stream()));
-    let signal = signals.next().await;
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        reason = server.ended() => {
+            // The reason says more than a stop that did not go well after it.
+            let _ = server.stop().await;
+            return Err(reason);
+        }
+    };
     context.out.note(&format!("\n{signal}: finishing what is in flight."));
     server.stop().await?;
     context.out.result(&serde_json::json!({"event": "stopped", "signal": signal}), "Closed cleanly.");

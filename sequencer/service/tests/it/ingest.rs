@@ -50,6 +50,26 @@ async fn a_replay_gets_the_first_receipt_also_after_restart_and_revocation() {
 }
 
 #[tokio::test]
+async fn replays_in_any_order_get_their_first_receipts() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::open(dir.path()).await;
+    let first = world.ingest_range(0, 300).await;
+    // A long run of neighbours, runs that break off, single ones, backwards, and new events between.
+    let forward = (0..150).chain([299, 200, 201, 202, 198]);
+    let order: Vec<u64> = forward.chain([300]).chain((150..198).rev()).chain([301]).collect();
+    let again = world.ingest(order.iter().map(|n| world.event(*n)).collect()).await;
+    for (n, result) in order.iter().zip(again.results) {
+        match first.get(*n as usize) {
+            Some(receipt) => {
+                assert!(matches!(result, EventResult::Replayed(again) if again == *receipt), "event {n}")
+            }
+            None => assert_eq!(accepted(result).sequence_number.0, n + 1),
+        }
+    }
+    world.close().await;
+}
+
+#[tokio::test]
 async fn an_id_with_other_content_is_refused_and_leaves_its_neighbours() {
     let dir = tempfile::tempdir().unwrap();
     let world = World::open(dir.path()).await;

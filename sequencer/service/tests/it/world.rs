@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use stateset_event_log::SqliteLog;
+use stateset_event_log::{EventLog, SqliteLog};
 use stateset_fixtures::{Agent, plain_event, sequencer_key, stream};
 use stateset_sequencer::{Clock, CommitPolicy, Config, EventResult, IngestOutcome, Sequencer};
 use ves::ed25519::PublicKey;
@@ -45,11 +45,13 @@ impl World {
 
     pub async fn open_with(dir: &Path, commit: CommitPolicy) -> Self {
         let log = SqliteLog::open(dir.join("log.db")).expect("a temporary folder takes a log");
+        Self::on(Box::new(log), Config { commit, ..config() }).await
+    }
+
+    /// A service on any log.
+    pub async fn on(log: Box<dyn EventLog>, config: Config) -> Self {
         let clock = TestClock::new();
-        let mut config = Config::new(SequencerId::from_bytes([7; 16]), Arc::new(sequencer_key(1)), 1);
-        config.commit = commit;
-        let sequencer =
-            Sequencer::start(Box::new(log), config, Arc::new(clock.clone())).expect("the log opens");
+        let sequencer = Sequencer::start(log, config, Arc::new(clock.clone())).expect("the log opens");
         let stream = stream(1);
         let agent = Agent::new(&stream, 1);
         let key = agent.registered_key();
@@ -83,6 +85,10 @@ impl World {
     pub async fn close(self) {
         self.sequencer.shutdown().await;
     }
+}
+
+pub fn config() -> Config {
+    Config::new(SequencerId::from_bytes([7; 16]), Arc::new(sequencer_key(1)), 1)
 }
 
 pub fn accepted(result: EventResult) -> Receipt {

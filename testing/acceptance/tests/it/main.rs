@@ -2,6 +2,9 @@
 
 mod crash;
 mod demo;
+mod disk;
+mod faults;
 mod import;
 mod proof;
+mod replica;
 mod up;

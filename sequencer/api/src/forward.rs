@@ -1,0 +1,262 @@
+//! A standby's answer to every request: the one that the writer gives.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use axum::http::{Version, request};
+use axum::response::Response;
+use hyper::body::{Frame, SizeHint};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use stateset_sequencer::Holder;
+use ves_wire::error::ErrorCode;
+
+use crate::body::drain;
+use crate::error::{ApiError, UNCLEAR, unavailable};
+use crate::front::{Door, refusal, refuse};
+
+/// Marks a request that a standby passed on, so that two that hold each other for the writer pass nothing in a circle.
+pub(crate) const FORWARDED: HeaderName = HeaderName::from_static("x-stateset-forwarded");
+
+/// Longest time to reach a peer: it is near, or it is gone.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
+/// A silent HTTP/2 peer is given up after this and as much again.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// Unused connections to a peer are closed after this.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Headers of one connection, not of the message (RFC 9110, section 7.6.1), and the wish to be told to go on, which
+/// this hop has answered.
+const OF_CONNECTION: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::EXPECT,
+];
+
+/// Connections to peers, kept from one holder to the next. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Forwarder {
+    clients: Arc<Clients>,
+    answer_time_max: Duration,
+}
+
+struct Clients {
+    http1: Client<HttpConnector, Lent>,
+    http2: Client<HttpConnector, Lent>,
+}
+
+/// The writer, as a standby reaches it.
+#[derive(Clone)]
+pub(crate) struct Peer {
+    forwarder: Forwarder,
+    holder: Holder,
+    rest: Option<Authority>,
+    grpc: Option<Authority>,
+}
+
+impl Forwarder {
+    /// `answer_time_max`: until the head of an answer; its body may take longer.
+    pub fn new(answer_time_max: Duration) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_TIME_MAX));
+        connector.set_nodelay(true);
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIME_MAX);
+        let http1 = builder.build(connector.clone());
+        builder.http2_only(true).http2_keep_alive_interval(KEEP_ALIVE).http2_keep_alive_timeout(KEEP_ALIVE);
+        let clients = Clients { http1, http2: builder.build(connector) };
+        Self { clients: Arc::new(clients), answer_time_max }
+    }
+
+    pub fn peer(&self, holder: Holder) -> Peer {
+        let rest = holder.rest.as_deref().and_then(authority);
+        let grpc = holder.grpc.as_deref().and_then(authority);
+        Peer { forwarder: self.clone(), holder, rest, grpc }
+    }
+}
+
+/// Of `http://host:port`. An address that is none is as good as no address.
+fn authority(address: &str) -> Option<Authority> {
+    let uri: Uri = address.parse().ok()?;
+    (uri.scheme() == Some(&Scheme::HTTP)).then(|| uri.into_parts().authority).flatten()
+}
+
+impl Peer {
+    pub fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// Sends the request on and gives the answer back, bodies and trailers as they come.
+    pub async fn forward(self, door: Door, request: Request) -> Response {
+        if request.headers().contains_key(FORWARDED) {
+            let message = "this instance stands by and the log has changed hands; nothing was changed";
+            return refuse(door, request, unavailable(message.to_owned())).await;
+        }
+        let (authority, client) = match door {
+            Door::Rest => (&self.rest, &self.forwarder.clients.http1),
+            Door::Grpc => (&self.grpc, &self.forwarder.clients.http2),
+        };
+        let Some(authority) = authority else {
+            let message = "another instance writes the log and tells no address; nothing was changed";
+            return refuse(door, request, unavailable(message.to_owned())).await;
+        };
+        let (parts, body) = request.into_parts();
+        let (lent, home) = Lent::new(body);
+        let headers = parts.headers.clone();
+        let request = Request::from_parts(passed_on(parts, door, authority.clone()), lent);
+        let error = match tokio::time::timeout(self.forwarder.answer_time_max, client.request(request)).await
+        {
+            Ok(Ok(response)) => return answered(response.map(Body::new)),
+            Ok(Err(error)) if error.is_connect() => {
+                tracing::debug!(%error, holder = %self.holder.instance, "the writer can't be reached");
+                unavailable("the instance that writes can't be reached; nothing was changed".to_owned())
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, holder = %self.holder.instance, "the writer broke off");
+                unavailable(UNCLEAR.to_owned())
+            }
+            Err(_) => ApiError::new(ErrorCode::Timeout, "the instance that writes took too long"),
+        };
+        if let Some(body) = home.take() {
+            drain(body).await;
+        }
+        refusal(door, &headers, error)
+    }
+}
+
+/// The head of a request on its next hop.
+fn passed_on(mut parts: request::Parts, door: Door, authority: Authority) -> request::Parts {
+    let path = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let mut uri = axum::http::uri::Parts::default();
+    (uri.scheme, uri.authority, uri.path_and_query) = (Some(Scheme::HTTP), Some(authority), Some(path));
+    // All three parts are there, which is all that can be missing.
+    parts.uri = Uri::from_parts(uri).unwrap_or_default();
+    drop_connection_headers(&mut parts.headers);
+    match door {
+        Door::Rest => {
+            parts.version = Version::HTTP_11;
+            parts.headers.remove(header::TE);
+        }
+        // The authority says it; `te: trailers` belongs to the protocol.
+        Door::Grpc => {
+            parts.version = Version::HTTP_2;
+            parts.headers.remove(header::HOST);
+        }
+    }
+    parts.headers.insert(FORWARDED, HeaderValue::from_static("1"));
+    parts
+}
+
+fn answered(mut response: Response) -> Response {
+    *response.version_mut() = Version::default();
+    drop_connection_headers(response.headers_mut());
+    response
+}
+
+fn drop_connection_headers(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in OF_CONNECTION.iter().chain(&named) {
+        headers.remove(name);
+    }
+}
+
+/// A body that comes home when nobody wants the rest of it: a peer that can't be reached has not read it.
+struct Lent {
+    body: Option<Body>,
+    home: Home,
+}
+
+/// Where a lent body is found again.
+#[derive(Clone, Default)]
+struct Home(Arc<Mutex<Option<Body>>>);
+
+impl Home {
+    fn take(&self) -> Option<Body> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Lent {
+    fn new(body: Body) -> (Self, Home) {
+        let home = Home::default();
+        (Self { body: Some(body), home: home.clone() }, home)
+    }
+
+    fn body(&self) -> &Body {
+        self.body.as_ref().expect("it is here until the drop")
+    }
+}
+
+impl hyper::body::Body for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(self.body.as_mut().expect("it is here until the drop")).poll_frame(cx)
+    }
+    fn is_end_stream(&self) -> bool {
+        self.body().is_end_stream()
+    }
+    fn size_hint(&self) -> SizeHint {
+        self.body().size_hint()
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        *self.home.0.lock().unwrap_or_else(PoisonError::into_inner) = self.body.take();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_belongs_to_a_connection_stays_on_it() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Hop"),
+            ("x-hop", "1"),
+            ("transfer-encoding", "chunked"),
+            ("authorization", "ApiKey ss_a"),
+            ("content-length", "7"),
+        ] {
+            headers.insert(name.parse::<HeaderName>().unwrap(), HeaderValue::from_static(value));
+        }
+        drop_connection_headers(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["authorization", "content-length"]);
+    }
+
+    #[test]
+    fn only_a_plain_http_address_is_one() {
+        assert_eq!(authority("http://10.0.0.1:8080").unwrap().as_str(), "10.0.0.1:8080");
+        assert_eq!(authority("http://[::1]:8080").unwrap().as_str(), "[::1]:8080");
+        for address in ["", "10.0.0.1:8080", "https://10.0.0.1", "http://", "no address"] {
+            assert_eq!(authority(address), None, "{address}");
+        }
+    }
+}
