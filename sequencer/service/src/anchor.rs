@@ -16,7 +16,8 @@ use crate::sequencer::{Sequencer, uncancelled};
 
 pub(crate) use record::Anchors;
 
-/// A chain that takes commitments. Joined by [`crate::Config::anchor`]; called on threads that may block.
+/// A chain that takes commitments. Joined by [`crate::Config::anchor`]; called on threads that may block. It keeps its own
+/// limits of time: one submission is made at a time, and the next waits for its end.
 pub trait AnchorTarget: Send + Sync + 'static {
     /// Writes the batch and waits until the chain has it. Where the chain has it already, says where: a batch may be
     /// submitted again after an answer was lost.
