@@ -3,11 +3,11 @@
 //! Published clients push signed events and read them from these routes (section 3.12), so each read takes
 //! `stream=ves|legacy|auto`; left out it is `auto`.
 
-mod commitments;
-mod entities;
-mod events;
-mod ingest;
-mod proofs;
+pub(crate) mod commitments;
+pub(crate) mod entities;
+pub(crate) mod events;
+pub(crate) mod ingest;
+pub(crate) mod proofs;
 
 use axum::Router;
 use axum::routing::{get, post};

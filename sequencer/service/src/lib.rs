@@ -32,6 +32,7 @@ mod turn;
 
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
+pub use documents::Unchanged;
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
 pub use history::EntityHistory;
 pub use ingest::{EventResult, IngestOutcome, Submitted};

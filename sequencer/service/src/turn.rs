@@ -22,6 +22,7 @@ use ves::{
 use crate::clock::Clock;
 use crate::commit::UncommittedLeaves;
 use crate::config::Config;
+use crate::documents::Unchanged;
 use crate::error::{CommitFailure, ServiceError};
 use crate::flush::{Flush, RunWrite};
 use crate::metrics::Metrics;
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     EncryptionKey(Box<EncryptionKey>, Reply<(), ServiceError>),
     ApiKey(Box<ApiKeyRecord>, Reply<(), ServiceError>),
     Documents(Vec<DocumentChange>, Reply<(), ServiceError>),
+    DocumentsIf(Unchanged, Vec<DocumentChange>, Reply<bool, ServiceError>),
     /// Where an event stands that is not in the index yet.
     Find {
         stream: StreamKey,
@@ -241,6 +243,9 @@ impl TurnLoop {
             }
             Command::Documents(changes, reply) => {
                 drop(reply.send(self.write(|log| log.put_documents(&changes))))
+            }
+            Command::DocumentsIf(unchanged, changes, reply) => {
+                drop(reply.send(self.put_documents_if(&unchanged, &changes)))
             }
             Command::Find { stream, event_id, reply } => {
                 drop(reply.send(Ok(self.engine.find(&stream, &event_id))))

@@ -10,6 +10,7 @@ use super::stored::{
     number_key, read, read_event, stream_key, tile_key, unreadable,
 };
 use super::{Legacy, LegacyEntity, LegacyHead, LegacyProof, StoredLegacyEvent};
+use crate::documents::Unchanged;
 use crate::error::{ProofFailure, ServiceError};
 use crate::sequencer::blocking;
 
@@ -140,9 +141,19 @@ impl Legacy<'_> {
     }
 }
 
-pub(super) fn head_text(reader: &dyn LogReader, stream: &StreamKey) -> Result<HeadText, ServiceError> {
-    let head = reader.document(Table::LegacyEvents, &stream_key(stream))?;
-    head.map_or(Ok(HeadText::default()), |head| read(&head))
+fn head_text(reader: &dyn LogReader, stream: &StreamKey) -> Result<HeadText, ServiceError> {
+    head_to_change(reader, stream).map(|(head, _)| head)
+}
+
+/// The head of a stream, and what a write that is decided on it has to find unchanged.
+pub(super) fn head_to_change(
+    reader: &dyn LogReader,
+    stream: &StreamKey,
+) -> Result<(HeadText, Unchanged), ServiceError> {
+    let (table, key) = (Table::LegacyEvents, stream_key(stream));
+    let found = reader.document(table, &key)?;
+    let head = found.as_ref().map_or(Ok(HeadText::default()), read)?;
+    Ok((head, Unchanged { table, key, found }))
 }
 
 pub(super) fn events_from(
