@@ -29,10 +29,10 @@ mod sequencer;
 mod startup;
 mod streams;
 mod turn;
+mod unchanged;
 
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
-pub use documents::Unchanged;
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
 pub use history::EntityHistory;
 pub use ingest::{EventResult, IngestOutcome, Submitted};
@@ -46,3 +46,4 @@ pub use stateset_event_log::{
     ApiKeyRecord, Document, DocumentChange, SequencerKeyRecord, StoredEvent, Table,
 };
 pub use streams::StreamHead;
+pub use unchanged::Unchanged;

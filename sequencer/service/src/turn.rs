@@ -22,7 +22,6 @@ use ves::{
 use crate::clock::Clock;
 use crate::commit::UncommittedLeaves;
 use crate::config::Config;
-use crate::documents::Unchanged;
 use crate::error::{CommitFailure, ServiceError};
 use crate::flush::{Flush, RunWrite};
 use crate::metrics::Metrics;
@@ -30,6 +29,7 @@ use crate::queue::Queue;
 use crate::rhythm::Rhythm;
 use crate::sequencer::Shared;
 use crate::streams::Durable;
+use crate::unchanged::Unchanged;
 
 /// What the writer is asked to do.
 pub(crate) enum Command {

@@ -15,11 +15,11 @@ use super::stored::{
     unreadable,
 };
 use super::{ATTEMPTS_MAX, Legacy, contended};
-use crate::documents::Unchanged;
 use crate::error::{CommitFailure, ServiceError};
 use crate::ingest::random_bytes;
 use crate::metrics::Metrics;
 use crate::sequencer::{Sequencer, blocking, uncancelled};
+use crate::unchanged::Unchanged;
 
 /// Events read at once while leaves are collected; each read is also bounded in bytes.
 const READ_EVENTS: usize = 1_024;

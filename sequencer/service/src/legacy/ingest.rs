@@ -15,11 +15,11 @@ use super::stored::{
     EntityText, PlaceText, document, entity_events_key, entity_key, event_document, id_key, read, stream_key,
 };
 use super::{ATTEMPTS_MAX, Legacy, LegacyOutcome, LegacyResult, contended};
-use crate::documents::Unchanged;
 use crate::error::ServiceError;
 use crate::ingest::random_bytes;
 use crate::metrics::Metrics;
 use crate::sequencer::{Sequencer, blocking, uncancelled};
+use crate::unchanged::Unchanged;
 
 type Submitted = Result<CheckedLegacyEvent, Undecodable>;
 

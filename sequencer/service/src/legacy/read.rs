@@ -10,9 +10,9 @@ use super::stored::{
     number_key, read, read_event, stream_key, tile_key, unreadable,
 };
 use super::{Legacy, LegacyEntity, LegacyHead, LegacyProof, StoredLegacyEvent};
-use crate::documents::Unchanged;
 use crate::error::{ProofFailure, ServiceError};
 use crate::sequencer::blocking;
+use crate::unchanged::Unchanged;
 
 /// Text of events after which a read ends, though more were asked for.
 const PAGE_BYTES_MAX: usize = 4 << 20;
