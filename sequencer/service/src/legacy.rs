@@ -1,8 +1,9 @@
 //! The older event stream: events without signatures, with numbers, batches and proofs of their own.
 //!
-//! Everything lies in documents (`stored`), so that one request is one transaction. Writes of a stream follow one
-//! another under its gate: what was looked up still holds when it is written. No call's cost grows with the log but
-//! that of a commitment, which is over its range and, by definition, over every entity of the stream.
+//! Everything lies in documents (`stored`), so that one request is one transaction. A write is decided on what was
+//! looked up, and made only if the stream's head, which every write changes, is still the same then; a gate lets the
+//! writes of a stream follow one another, so that they seldom have to be decided again. No call's cost grows with the
+//! log but that of a commitment, which is over its range and, by definition, over every entity of the stream.
 
 mod commit;
 mod gates;
@@ -13,9 +14,20 @@ mod stored;
 use ves::legacy::{LegacyCommitment, LegacyEvent};
 use ves::{BatchId, Digest, EventId, Rejection, SequenceNumber, TimestampMs};
 
+use crate::error::ServiceError;
 use crate::sequencer::Sequencer;
 
 pub(crate) use gates::Gates;
+
+/// How often a write is decided anew when the stream changed under it. Behind the gate only a write that nobody waits
+/// for any more can come between.
+const ATTEMPTS_MAX: usize = 8;
+
+fn contended() -> ServiceError {
+    ServiceError::StoreRefused(
+        "the stream was changed again and again by writes that were given up on".into(),
+    )
+}
 
 /// The older streams of a sequencer.
 #[derive(Clone, Copy)]

@@ -36,6 +36,7 @@ mod startup;
 mod streams;
 mod term;
 mod turn;
+mod unchanged;
 
 pub use anchor::{AnchorBatch, AnchorError, AnchorTarget, Anchored, BatchForm, ChainPlace, TargetError};
 pub use clock::{Clock, SystemClock};
@@ -59,3 +60,4 @@ pub use stateset_event_log::{
     SequencerKeyRecord, StoredEvent, Table,
 };
 pub use streams::StreamHead;
+pub use unchanged::Unchanged;

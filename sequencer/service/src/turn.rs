@@ -29,6 +29,7 @@ use crate::reply::Reply;
 use crate::rhythm::Rhythm;
 use crate::sequencer::Shared;
 use crate::streams::Durable;
+use crate::unchanged::Unchanged;
 
 /// What the writer is asked to do.
 pub(crate) enum Command {
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     EncryptionKey(Box<EncryptionKey>, Reply<(), ServiceError>),
     ApiKey(Box<ApiKeyRecord>, Reply<(), ServiceError>),
     Documents(Vec<DocumentChange>, Reply<(), ServiceError>),
+    DocumentsIf(Unchanged, Vec<DocumentChange>, Reply<bool, ServiceError>),
     /// Where an event stands that is not in the index yet.
     Find {
         stream: StreamKey,
@@ -237,6 +239,9 @@ impl TurnLoop {
             }
             Command::Documents(changes, reply) => {
                 drop(reply.send(self.write(|log| log.put_documents(&changes))))
+            }
+            Command::DocumentsIf(unchanged, changes, reply) => {
+                drop(reply.send(self.put_documents_if(&unchanged, &changes)))
             }
             Command::Find { stream, event_id, reply } => {
                 drop(reply.send(Ok(self.engine.find(&stream, &event_id))))

@@ -9,16 +9,17 @@ use stateset_sequencer_engine::{
 use ves::legacy::{LegacyCommitment, StateRoot, tiles};
 use ves::{BatchId, Digest, SequenceNumber, StreamKey, TimestampMs};
 
-use super::Legacy;
-use super::read::{batches_from, events_from, head_text};
+use super::read::{batches_from, events_from, head_to_change};
 use super::stored::{
     CommitmentText, EntityText, HeadText, batch_key, document, number_key, read, stream_key, tile_key,
     unreadable,
 };
+use super::{ATTEMPTS_MAX, Legacy, contended};
 use crate::error::{CommitFailure, ServiceError};
 use crate::ingest::random_bytes;
 use crate::metrics::Metrics;
 use crate::sequencer::{Sequencer, blocking, uncancelled};
+use crate::unchanged::Unchanged;
 
 /// Events read at once while leaves are collected; each read is also bounded in bytes.
 const READ_EVENTS: usize = 1_024;
@@ -54,18 +55,24 @@ async fn commit(
     end: SequenceNumber,
 ) -> Result<LegacyCommitment, CommitFailure> {
     let batch_id = BatchId::random(random_bytes()?);
-    let (reader, now) = (service.inner.reader.clone(), service.now());
-    let built = blocking(move || build(reader.as_ref(), stream, start, end, batch_id, now)).await?;
-    let (batch, changes) = built.map_err(CommitFailure::Refused)?;
-    if !changes.is_empty() {
-        service.put_documents(changes).await?;
-        Metrics::add(&service.shared().metrics.commitments_created, 1);
+    for _ in 0..ATTEMPTS_MAX {
+        let (reader, now) = (service.inner.reader.clone(), service.now());
+        let built = blocking(move || build(reader.as_ref(), stream, start, end, batch_id, now)).await?;
+        let Built { batch, write } = built.map_err(CommitFailure::Refused)?;
+        let Some((unchanged, changes)) = write else { return Ok(batch) };
+        if service.put_documents_if(unchanged, changes).await? {
+            Metrics::add(&service.shared().metrics.commitments_created, 1);
+            return Ok(batch);
+        }
     }
-    Ok(batch)
+    Err(contended().into())
 }
 
-/// The batch, and what has to be written for it: nothing where it is stored already.
-type Built = (LegacyCommitment, Vec<DocumentChange>);
+/// The batch, and what has to be written for it on an unchanged head: nothing where it is stored already.
+struct Built {
+    batch: LegacyCommitment,
+    write: Option<(Unchanged, Vec<DocumentChange>)>,
+}
 
 fn build(
     reader: &dyn LogReader,
@@ -75,7 +82,7 @@ fn build(
     batch_id: BatchId,
     now: TimestampMs,
 ) -> Result<Result<Built, CommitError>, ServiceError> {
-    let head = head_text(reader, &stream)?;
+    let (head, unchanged) = head_to_change(reader, &stream)?;
     let last = head.latest_commitment.as_ref().map(LegacyCommitment::from);
     let plan = match plan_legacy_commit(head.head_sequence, last.as_ref(), start, end) {
         Ok(Planned::New(plan)) => plan,
@@ -83,7 +90,7 @@ fn build(
             let stored = batches_from(reader, &stream, start, 1)?.pop();
             let last_end = last.map_or(SequenceNumber::ZERO, |batch| batch.sequence_end);
             let settled = settle_legacy_committed(start, end, stored, last_end);
-            return Ok(settled.map(|batch| (batch, Vec::new())));
+            return Ok(settled.map(|batch| Built { batch, write: None }));
         }
         Err(error) => return Ok(Err(error)),
     };
@@ -110,7 +117,7 @@ fn build(
     }));
     let head = HeadText { latest_commitment: Some(text), ..head };
     changes.push(put(Table::LegacyEvents, document(stream_key(&stream), &head)?));
-    Ok(Ok((batch, changes)))
+    Ok(Ok(Built { batch, write: Some((unchanged, changes)) }))
 }
 
 fn put(table: Table, document: Document) -> DocumentChange {

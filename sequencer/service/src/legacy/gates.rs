@@ -8,8 +8,8 @@ use ves::StreamKey;
 /// Streams share a fixed number of gates, so that streams nobody writes any more cost nothing.
 const GATES: usize = 64;
 
-/// Who holds the gate of a stream may look up what it wants to write about. Only one process writes a log, so a gate
-/// of this process is enough.
+/// Who holds the gate of a stream looks up what it wants to write about, and writes, before the next one does. A write
+/// that was given up on may still come after its gate was passed on: the head says so (`put_documents_if`).
 pub(crate) struct Gates([Arc<Mutex<()>>; GATES]);
 
 impl Default for Gates {

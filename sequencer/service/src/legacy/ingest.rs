@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use stateset_event_log::{Document, DocumentChange, LogReader, Table};
 use stateset_sequencer_engine::{EntityKey, LegacyCandidate, LegacyDecision, LegacyFacts, admit_legacy};
@@ -9,15 +10,16 @@ use ves::envelope::Undecodable;
 use ves::legacy::CheckedLegacyEvent;
 use ves::{BatchId, Rejection, SequenceNumber, StreamKey, TimestampMs};
 
-use super::read::head_text;
+use super::read::head_to_change;
 use super::stored::{
     EntityText, PlaceText, document, entity_events_key, entity_key, event_document, id_key, read, stream_key,
 };
-use super::{Legacy, LegacyOutcome, LegacyResult};
+use super::{ATTEMPTS_MAX, Legacy, LegacyOutcome, LegacyResult, contended};
 use crate::error::ServiceError;
 use crate::ingest::random_bytes;
 use crate::metrics::Metrics;
 use crate::sequencer::{Sequencer, blocking, uncancelled};
+use crate::unchanged::Unchanged;
 
 type Submitted = Result<CheckedLegacyEvent, Undecodable>;
 
@@ -49,13 +51,16 @@ async fn ingest(
     events: Vec<Submitted>,
 ) -> Result<LegacyOutcome, ServiceError> {
     let batch_id = BatchId::random(random_bytes()?);
-    let events = events.into_iter().map(|event| refuse_foreign(&stream, event)).collect();
-    let (reader, now) = (service.inner.reader.clone(), service.now());
-    let (turn, changes) = blocking(move || Turn::decide(reader.as_ref(), stream, events, now)).await?;
-    if !changes.is_empty() {
-        service.put_documents(changes).await?;
-        // Live readers look for new events, of either form.
-        service.shared().sequenced.send_replace(now);
+    let events: Vec<Submitted> = events.into_iter().map(|event| refuse_foreign(&stream, event)).collect();
+    let events = Arc::new(events);
+    let mut turn = decide(service, stream, &events).await?;
+    let mut attempts = 1;
+    while !turn.write(service).await? {
+        if attempts == ATTEMPTS_MAX {
+            return Err(contended());
+        }
+        attempts += 1;
+        turn = decide(service, stream, &events).await?;
     }
     let outcome = LegacyOutcome { batch_id, results: turn.results, head_sequence: turn.head };
     let (metrics, accepted) = (&service.shared().metrics, outcome.accepted());
@@ -75,22 +80,35 @@ fn refuse_foreign(stream: &StreamKey, event: Submitted) -> Submitted {
     }
 }
 
-/// One request, decided.
+async fn decide(
+    service: &Sequencer,
+    stream: StreamKey,
+    events: &Arc<Vec<Submitted>>,
+) -> Result<Turn, ServiceError> {
+    let (reader, now, events) = (service.inner.reader.clone(), service.now(), events.clone());
+    blocking(move || Turn::decide(reader.as_ref(), stream, &events, now)).await
+}
+
+/// One request, decided on a head that must still stand when it is written.
 struct Turn {
+    now: TimestampMs,
     head: SequenceNumber,
     results: Vec<LegacyResult>,
+    unchanged: Unchanged,
+    /// What has to be written for it, all at once; empty where nothing was accepted.
+    changes: Vec<DocumentChange>,
 }
 
 impl Turn {
-    /// Decides and says what has to be written for it: all at once, or nothing.
     fn decide(
         reader: &dyn LogReader,
         stream: StreamKey,
-        events: Vec<Submitted>,
+        events: &[Submitted],
         now: TimestampMs,
-    ) -> Result<(Self, Vec<DocumentChange>), ServiceError> {
-        let mut head = head_text(reader, &stream)?;
-        let facts = facts(reader, &stream, &events, head.head_sequence)?;
+    ) -> Result<Self, ServiceError> {
+        // Read first: whatever else is found was there at this head, or the head will have moved.
+        let (mut head, unchanged) = head_to_change(reader, &stream)?;
+        let facts = facts(reader, &stream, events, head.head_sequence)?;
         let candidates: Vec<LegacyCandidate> = events.iter().map(candidate).collect();
         let decisions = admit_legacy(&candidates, facts).map_err(|_| ServiceError::StreamFull)?;
         let (mut results, mut changes) = (Vec::with_capacity(events.len()), Vec::new());
@@ -114,16 +132,27 @@ impl Turn {
         for ((entity_type, entity_id), version) in versions {
             let key = entity_key(&stream, entity_type, entity_id);
             let (entity_type, entity_id) = (entity_type.to_owned(), entity_id.to_owned());
-            put(
-                &mut changes,
-                Table::LegacyEntities,
-                document(key, &EntityText { entity_type, entity_id, version })?,
-            );
+            let text = EntityText { entity_type, entity_id, version };
+            put(&mut changes, Table::LegacyEntities, document(key, &text)?);
         }
         if !changes.is_empty() {
             put(&mut changes, Table::LegacyEvents, document(stream_key(&stream), &head)?);
         }
-        Ok((Self { head: head.head_sequence, results }, changes))
+        Ok(Self { now, head: head.head_sequence, results, unchanged, changes })
+    }
+
+    /// Writes what was decided; false where it was decided on what has changed since.
+    async fn write(&mut self, service: &Sequencer) -> Result<bool, ServiceError> {
+        let changes = std::mem::take(&mut self.changes);
+        if changes.is_empty() {
+            return Ok(true);
+        }
+        let is_written = service.put_documents_if(self.unchanged.clone(), changes).await?;
+        if is_written {
+            // Live readers look for new events, of either form.
+            service.shared().sequenced.send_replace(self.now);
+        }
+        Ok(is_written)
     }
 }
 
@@ -189,4 +218,53 @@ fn place(
 
 fn put(changes: &mut Vec<DocumentChange>, table: Table, document: Document) {
     changes.push(DocumentChange::Put(table, document));
+}
+
+#[cfg(test)]
+mod tests {
+    use stateset_event_log::{MemoryDisk, MemoryLog};
+    use stateset_fixtures::{sequencer_key, stream};
+    use ves::legacy::{LegacyEvent, payload_hash};
+    use ves::{AgentId, EventId, SequencerId};
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::config::Config;
+
+    fn event(n: u8) -> Submitted {
+        let event = LegacyEvent {
+            event_id: EventId::from_bytes([n; 16]),
+            command_id: None,
+            stream: stream(1),
+            entity_type: "order".to_owned(),
+            entity_id: "1".to_owned(),
+            event_type: "order.changed".to_owned(),
+            payload: "{}".to_owned(),
+            payload_hash: payload_hash("{}"),
+            base_version: None,
+            created_at: "2026-01-02T03:04:05Z".to_owned(),
+            source_agent: AgentId::from_bytes([9; 16]),
+            signature: None,
+        };
+        Ok(event.check().expect("a sound event"))
+    }
+
+    /// A store that stalls makes a caller give up on a write that is still made, after the gate was passed on.
+    #[tokio::test]
+    async fn a_request_decided_before_a_late_write_is_decided_again() {
+        let log = MemoryLog::open(Box::new(MemoryDisk::default())).expect("an empty disk");
+        let config = Config::new(SequencerId::from_bytes([7; 16]), Arc::new(sequencer_key(1)), 1);
+        let service = Sequencer::start(Box::new(log), config, Arc::new(SystemClock)).expect("starts");
+        let decided = async |n| decide(&service, stream(1), &Arc::new(vec![event(n)])).await.expect("reads");
+        let (mut late, mut next) = (decided(1).await, decided(2).await);
+        assert!(late.write(&service).await.expect("writes"));
+        assert!(!next.write(&service).await.expect("asks"), "both were given number 1");
+        let legacy = service.legacy();
+        let outcome = legacy.ingest(stream(1), vec![event(2)]).await.expect("decided anew");
+        assert_eq!(outcome.results, [LegacyResult::Accepted(SequenceNumber(2))]);
+        let stored = legacy.events(&stream(1), SequenceNumber(1), 10).await.expect("reads");
+        let ids: Vec<u8> = stored.iter().map(|stored| stored.event.event_id.as_bytes()[0]).collect();
+        assert_eq!(ids, [1, 2], "no event was written over");
+        service.shutdown().await;
+    }
 }

@@ -12,6 +12,7 @@ use super::stored::{
 use super::{Legacy, LegacyEntity, LegacyHead, LegacyProof, StoredLegacyEvent};
 use crate::error::{ProofFailure, ServiceError};
 use crate::sequencer::blocking;
+use crate::unchanged::Unchanged;
 
 /// Text of events after which a read ends, though more were asked for.
 const PAGE_BYTES_MAX: usize = 4 << 20;
@@ -148,9 +149,19 @@ impl Legacy<'_> {
     }
 }
 
-pub(super) fn head_text(reader: &dyn LogReader, stream: &StreamKey) -> Result<HeadText, ServiceError> {
-    let head = reader.document(Table::LegacyEvents, &stream_key(stream))?;
-    head.map_or(Ok(HeadText::default()), |head| read(&head))
+fn head_text(reader: &dyn LogReader, stream: &StreamKey) -> Result<HeadText, ServiceError> {
+    head_to_change(reader, stream).map(|(head, _)| head)
+}
+
+/// The head of a stream, and what a write that is decided on it has to find unchanged.
+pub(super) fn head_to_change(
+    reader: &dyn LogReader,
+    stream: &StreamKey,
+) -> Result<(HeadText, Unchanged), ServiceError> {
+    let (table, key) = (Table::LegacyEvents, stream_key(stream));
+    let found = reader.document(table, &key)?;
+    let head = found.as_ref().map_or(Ok(HeadText::default()), read)?;
+    Ok((head, Unchanged { table, key, found }))
 }
 
 pub(super) fn events_from(

@@ -72,7 +72,7 @@ pub(super) fn tile_key(batch: &BatchId, id: TileId) -> Vec<u8> {
     key
 }
 
-/// The head of a stream. Absent while the stream is empty.
+/// The head of a stream. Absent while the stream is empty. Every write of the stream changes it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HeadText {

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use stateset_fixtures::stream;
-use stateset_sequencer::{CommitFailure, ErrorKind, LegacyOutcome, LegacyResult, ProofFailure, Sequencer};
+use stateset_sequencer::{
+    CommitFailure, Document, DocumentChange, ErrorKind, LegacyOutcome, LegacyResult, ProofFailure, Sequencer,
+    Table, Unchanged,
+};
 use ves::legacy::{CheckedLegacyEvent, LegacyEvent, payload_hash, root, state_root, verify_inclusion};
 use ves::{AgentId, BatchId, CommandId, Digest, EventId, Rejection, SequenceNumber, StreamKey};
 
@@ -280,5 +283,28 @@ async fn live_readers_are_woken_by_an_older_event() {
         world.sequencer.legacy().event(&stateset_fixtures::stream(2), &id).await.expect("reads"),
         None
     );
+    world.close().await;
+}
+
+/// A write that its caller gave up on may come late; one that was decided before it must not overwrite what it wrote.
+#[tokio::test]
+async fn a_write_decided_on_what_has_changed_since_is_not_made() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (world, _) = open(dir.path()).await;
+    let service = &world.sequencer;
+    let (table, key) = (Table::AgentSyncState, b"place".to_vec());
+    let put = |text: &str| {
+        let document = Document { key: b"place".to_vec(), text: text.to_owned(), content: Vec::new() };
+        vec![DocumentChange::Put(Table::AgentSyncState, document)]
+    };
+    let seen = |found: Option<Document>| Unchanged { table, key: key.clone(), found };
+    assert!(service.put_documents_if(seen(None), put("1")).await.expect("writes"));
+    let first = service.document(table, &key).await.expect("reads");
+    assert_eq!(first.as_ref().map(|document| document.text.as_str()), Some("1"));
+    assert!(!service.put_documents_if(seen(None), put("2")).await.expect("asks"), "there is one by now");
+    assert!(service.put_documents_if(seen(first.clone()), put("3")).await.expect("writes"));
+    assert!(!service.put_documents_if(seen(first), put("4")).await.expect("asks"), "it is another by now");
+    let last = service.document(table, &key).await.expect("reads").expect("is there");
+    assert_eq!(last.text, "3");
     world.close().await;
 }
