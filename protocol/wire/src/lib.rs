@@ -10,6 +10,7 @@ pub mod events;
 pub mod ingest;
 pub mod keys;
 pub mod operations;
+pub mod policies;
 pub mod proofs;
 pub mod receipt;
 mod text;

@@ -17,12 +17,14 @@ mod config;
 mod documents;
 mod error;
 mod flush;
+mod groups;
 mod ingest;
 mod metrics;
 mod proofs;
 mod queue;
 mod registry;
 mod rhythm;
+mod rotation;
 mod sequencer;
 mod startup;
 mod streams;
@@ -31,9 +33,11 @@ mod turn;
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
+pub use groups::{ENCRYPTION_GROUP_MEMBERS_MAX, EncryptionGroup, GroupError, GroupMember};
 pub use ingest::{EventResult, IngestOutcome, Submitted};
 pub use metrics::Snapshot;
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
+pub use rotation::{KeyStanding, PolicyScope, RotationPolicy};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{
     ApiKeyRecord, Document, DocumentChange, SequencerKeyRecord, StoredEvent, Table,

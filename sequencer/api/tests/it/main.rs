@@ -2,8 +2,12 @@
 
 mod access;
 mod bodies;
+mod directory;
 mod form;
+mod groups;
+mod hybrid_keys;
 mod keys;
+mod policies;
 mod reads;
 mod rejections;
 mod serving;

@@ -13,6 +13,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("event_log", include_str!("../../migrations/0001_event_log.sql")),
     ("id_index", include_str!("../../migrations/0002_id_index.sql")),
     ("documents", include_str!("../../migrations/0003_documents.sql")),
+    ("key_bundles", include_str!("../../migrations/0005_key_bundles.sql")),
 ];
 
 pub(super) const PAGE_BYTES: u32 = 8192;

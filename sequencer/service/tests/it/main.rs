@@ -2,4 +2,5 @@
 
 mod commitments;
 mod ingest;
+mod rotation;
 mod world;
