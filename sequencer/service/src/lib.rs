@@ -18,6 +18,7 @@ mod config;
 mod documents;
 mod error;
 mod flush;
+mod groups;
 mod histogram;
 mod history;
 mod ingest;
@@ -28,6 +29,7 @@ mod proofs;
 mod queue;
 mod registry;
 mod rhythm;
+mod rotation;
 mod sequencer;
 mod spelling;
 mod startup;
@@ -39,6 +41,7 @@ pub use anchor::{AnchorBatch, AnchorError, AnchorTarget, Anchored, BatchForm, Ch
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
+pub use groups::{ENCRYPTION_GROUP_MEMBERS_MAX, EncryptionGroup, GroupError, GroupMember};
 pub use histogram::{COUNTS, Distribution, Histogram, LATENCY_US, SIZE_BYTES};
 pub use history::EntityHistory;
 pub use ingest::{EventResult, IngestOutcome, Submitted};
@@ -51,6 +54,7 @@ pub use proof_registry::{
     SubmitProofError, Verdict, Verification, VerifierError,
 };
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
+pub use rotation::{KeyStanding, PolicyScope, RotationPolicy};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{
     ApiKeyRecord, Document, DocumentChange, SequencerKeyRecord, StoredEvent, Table,
