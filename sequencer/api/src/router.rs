@@ -120,6 +120,7 @@ fn cors(config: &ApiConfig) -> Option<CorsLayer> {
             .expose_headers([
                 HeaderName::from_static("x-request-id"),
                 HeaderName::from_static("x-error-code"),
+                HeaderName::from_static("x-key-warning"),
                 header::RETRY_AFTER,
             ])
     })

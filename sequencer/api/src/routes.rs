@@ -3,6 +3,7 @@
 mod agents;
 mod anchoring;
 mod events;
+mod key_rules;
 mod legacy;
 mod operations;
 mod proofs;
@@ -29,6 +30,7 @@ pub(crate) fn all() -> Routes {
         .merge(legacy::routes())
         .merge(stored_proofs::routes())
         .merge(anchoring::routes())
+        .merge(key_rules::routes())
         .merge(operations::routes())
 }
 

@@ -19,6 +19,7 @@ mod config;
 mod documents;
 mod error;
 mod flush;
+mod groups;
 mod histogram;
 mod history;
 mod ingest;
@@ -30,6 +31,7 @@ mod queue;
 mod registry;
 mod reply;
 mod rhythm;
+mod rotation;
 mod sequencer;
 mod spelling;
 mod startup;
@@ -42,6 +44,7 @@ pub use anchor::{AnchorBatch, AnchorError, AnchorTarget, Anchored, BatchForm, Ch
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
+pub use groups::{ENCRYPTION_GROUP_MEMBERS_MAX, EncryptionGroup, GroupError, GroupMember};
 pub use histogram::{COUNTS, Distribution, Histogram, LATENCY_US, SIZE_BYTES};
 pub use history::EntityHistory;
 pub use ingest::{EventResult, IngestOutcome, Submitted};
@@ -54,6 +57,7 @@ pub use proof_registry::{
     SubmitProofError, Verdict, Verification, VerifierError,
 };
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
+pub use rotation::{KeyStanding, PolicyScope, RotationPolicy};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{
     ApiKeyRecord, Document, DocumentChange, EventLog, EventStore, Holder, LogError, LogErrorKind, Opening,

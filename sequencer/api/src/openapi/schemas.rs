@@ -104,6 +104,8 @@ fn envelope() -> Schemas {
                 "payload_plain_hash": hex(32),
                 "payload_cipher_hash": hex(32),
                 "agent_signature": hex(64),
+                "agent_signature_scheme": {"type": ["integer", "null"], "minimum": 0, "maximum": 3},
+                "agent_signature_bundle": {"description": "Signatures by algorithm, of a hybrid or post-quantum key"},
                 "sequence_number": nullable("integer", "Given by the sequencer"),
                 "sequenced_at": nullable("string", "Given by the sequencer"),
                 "base_version": nullable("integer", "The entity's version that the event was made on"),
@@ -265,6 +267,72 @@ fn legacy_envelope() -> Schemas {
                     "description": "Kept, not checked",
                 },
                 "sequence_number": nullable("integer", "Given by the sequencer"),
+            },
+        }),
+    );
+    schemas
+}
+
+/// The keys of one agent, signed by the sequencer. Numbers of streams are decimal text, as they are signed.
+pub(crate) fn key_directory() -> Schemas {
+    let mut schemas = Schemas::new();
+    collect::<TenantId>(&mut schemas);
+    collect::<StoreId>(&mut schemas);
+    collect::<AgentId>(&mut schemas);
+    collect::<ves::SequencerId>(&mut schemas);
+    collect::<ves::Digest>(&mut schemas);
+    let time = || json!({"type": "string", "format": "date-time"});
+    schemas.insert(
+        "DirectoryKey".to_owned(),
+        json!({
+            "type": "object",
+            "required": ["keyId", "keyAlgorithm", "publicKey", "status"],
+            "properties": {
+                "keyId": {"type": "integer", "minimum": 0},
+                "keyAlgorithm": {"type": "integer", "minimum": 1, "maximum": 6},
+                "publicKey": {"type": "string", "description": "Hex of all parts, the classical key first"},
+                "status": {"type": "string", "enum": ["active", "revoked", "expired"]},
+                "validFrom": time(), "validTo": time(), "revokedAt": time(),
+            },
+        }),
+    );
+    let keys = json!({"type": "array", "items": reference_to("DirectoryKey")});
+    schemas.insert(
+        "KeyDirectory".to_owned(),
+        json!({
+            "type": "object",
+            "required": [
+                "tenantId", "agentId", "sequencerId", "sequencerKeyVersion", "asOf", "signingKeys", "encryptionKeys",
+            ],
+            "properties": {
+                "tenantId": reference_to("TenantId"),
+                "agentId": reference_to("AgentId"),
+                "sequencerId": reference_to("SequencerId"),
+                "sequencerKeyVersion": {"type": "integer", "minimum": 0},
+                "asOf": time(),
+                "stream": {
+                    "type": "object",
+                    "required": ["storeId", "headSequence", "stateRoot"],
+                    "properties": {
+                        "storeId": reference_to("StoreId"),
+                        "headSequence": {"type": "string", "pattern": "^[0-9]+$"},
+                        "stateRoot": reference_to("Digest"),
+                    },
+                },
+                "signingKeys": keys,
+                "encryptionKeys": keys,
+            },
+        }),
+    );
+    schemas.insert(
+        "SignedKeyDirectory".to_owned(),
+        json!({
+            "type": "object",
+            "required": ["directory", "signatureAlg", "signature"],
+            "properties": {
+                "directory": reference_to("KeyDirectory"),
+                "signatureAlg": {"type": "string", "enum": ["ed25519"]},
+                "signature": {"type": "string", "pattern": "^(0x)?[0-9a-fA-F]{128}$"},
             },
         }),
     );

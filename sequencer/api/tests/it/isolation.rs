@@ -18,6 +18,8 @@ struct Walk {
     batch: String,
     event: String,
     key_prefix: String,
+    /// A group of recipients.
+    group: String,
     /// A stored proof about the batch.
     proof: String,
     /// Type and id of the entity that the events are about.
@@ -49,7 +51,11 @@ async fn walk() -> Walk {
     let about_batch = format!("/api/v1/ves/validity/{batch_id}/proofs");
     let stored = world.post(&about_batch, json!({"proofType": "walked", "proofB64": "AAECAw=="})).await.ok();
     let proof = text(&stored["proof_id"]);
-    Walk { batch: batch_id, event, key_prefix, proof, entity, secrets, world, agent, stream }
+    let recipients = json!({"tenantId": stream.tenant_id, "name": "walked", "members": [agent.agent_id]});
+    let group = text(&world.post("/api/v1/encryption-groups", recipients).await.ok()["groupId"]);
+    let policy = json!({"tenantId": stream.tenant_id, "maxAgeHours": 9999});
+    world.call(Some(ADMIN), "PUT", "/api/v1/agents/keys/policies", policy.to_string()).await.ok();
+    Walk { batch: batch_id, event, key_prefix, group, proof, entity, secrets, world, agent, stream }
 }
 
 impl Walk {
@@ -69,6 +75,8 @@ impl Walk {
             "anchored" => "false".to_owned(),
             "stream" => "auto".to_owned(),
             "proof_id" => self.proof.clone(),
+            "group_id" => self.group.clone(),
+            "key_type" => "signing".to_owned(),
             "policyId" => "aml.threshold".to_owned(),
             "policyParams" => "%7B%22threshold%22%3A10000%7D".to_owned(),
             "entity_type" => self.entity.0.clone(),
@@ -114,6 +122,9 @@ impl Walk {
                 "proofType": "other", "proofB64": "AAEC", "policyId": "aml.threshold",
                 "policyParams": {"threshold": 10000},
             }),
+            "putRotationPolicy" => json!({"tenantId": tenant, "maxAgeHours": 1}),
+            "createEncryptionGroup" => json!({"tenantId": tenant, "name": "another"}),
+            "addGroupMember" => json!({"tenantId": tenant, "agentId": tenant}),
             "registerAgent" => json!({"name": "stranger"}),
             other => panic!("the walk has no body for {other}: give it one"),
         }

@@ -43,7 +43,7 @@ async fn the_document_is_served_without_a_credential() {
 async fn every_documented_operation_is_served() {
     let world = World::new().await;
     for (method, path, _) in operations() {
-        let plain = path.replace('{', "").replace('}', "");
+        let plain = path.replace(['{', '}'], "");
         let answer = world.call(None, &method, &plain, Body::empty()).await;
         assert_ne!(answer.status, 405, "{method} {path}");
         assert!(!answer.text().contains("no such route"), "{method} {path}: {}", answer.text());

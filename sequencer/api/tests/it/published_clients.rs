@@ -187,6 +187,7 @@ impl Client<'_> {
             command_id: e.command_id,
             base_version: e.base_version,
             kernel: e.kernel.as_ref().map(|kernel| ves::json::to_canonical(kernel).expect("JSON").into()),
+            ml_dsa_65_signature: None,
         };
         let key = ves::PublicKey::from_bytes(&self.agent.public_key()).expect("a key");
         assert!(key.verify(&event.signing_hash().0, &event.agent_signature), "the signed text came back");

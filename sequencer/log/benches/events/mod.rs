@@ -40,6 +40,7 @@ pub fn event(s: usize, n: u64) -> NewEvent {
         command_id: None,
         base_version: None,
         kernel: None,
+        ml_dsa_65_signature: None,
     };
     NewEvent {
         sequence_number: SequenceNumber(n),

@@ -14,6 +14,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("id_index", include_str!("../../migrations/postgres/0002_id_index.sql")),
     ("documents", include_str!("../../migrations/postgres/0003_documents.sql")),
     ("writer", include_str!("../../migrations/postgres/0004_writer.sql")),
+    ("key_bundles", include_str!("../../migrations/postgres/0005_key_bundles.sql")),
 ];
 
 /// A number of our own among the advisory locks of a database.

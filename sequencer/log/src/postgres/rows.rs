@@ -4,6 +4,7 @@ use tokio_postgres::types::FromSql;
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 use ves::commitment::Commitment;
+use ves::keys::pqc::{ML_DSA_65_PUBLIC_KEY_BYTES, ML_KEM_768_PUBLIC_KEY_BYTES};
 use ves::keys::{AgentKey, EncryptionKey, KeyAlgorithm, KeyStatus};
 use ves::{
     AgentId, BatchId, Digest, KeyId, RecipientKeyId, SequenceNumber, SequencerId, StoreId, StreamKey,
@@ -20,9 +21,9 @@ pub(super) const COMMITMENTS: &str = "SELECT batch_id, tenant_id, store_id, ves_
     padded_leaf_count, merkle_root, prev_state_root, new_state_root, sequence_start, sequence_end, committed_at \
     FROM ves_commitments JOIN ves_streams USING (stream)";
 pub(super) const AGENT_KEYS: &str = "SELECT tenant_id, agent_id, key_id, public_key, key_algorithm, status, valid_from, \
-    valid_to, revoked_at, created_at, metadata FROM agent_signing_keys";
+    valid_to, revoked_at, created_at, metadata, ml_dsa_65 FROM agent_signing_keys";
 pub(super) const ENCRYPTION_KEYS: &str = "SELECT tenant_id, agent_id, recipient_kid, public_key, status, valid_from, \
-    valid_to, revoked_at, created_at FROM agent_encryption_keys";
+    valid_to, revoked_at, created_at, key_algorithm, ml_kem_768 FROM agent_encryption_keys";
 pub(super) const API_KEYS: &str = "SELECT key_hash, tenant_id, store_ids, agent_id, can_read, can_write, can_admin, \
     active, rate_limit, created_at, updated_at FROM api_keys";
 pub(super) const SEQUENCER_KEYS: &str =
@@ -187,17 +188,19 @@ pub(super) fn agent_key(row: &Row) -> Result<AgentKey, Error> {
         revoked_at: optional_time(row, 8)?,
         created_at: time(row, 9)?,
         metadata: row.try_get(10)?,
+        ml_dsa_65: optional::<[u8; ML_DSA_65_PUBLIC_KEY_BYTES]>(row, 11)?.map(Box::new),
     })
 }
 
 pub(super) fn put_agent_key(key: &AgentKey) -> Step<'_> {
     Step::new(
         "INSERT INTO agent_signing_keys (tenant_id, agent_id, key_id, public_key, key_algorithm, status, valid_from, \
-         valid_to, revoked_at, created_at, metadata) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+         valid_to, revoked_at, created_at, metadata, ml_dsa_65) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
          ON CONFLICT (tenant_id, agent_id, key_id) DO UPDATE SET public_key = excluded.public_key, \
          key_algorithm = excluded.key_algorithm, status = excluded.status, valid_from = excluded.valid_from, \
          valid_to = excluded.valid_to, revoked_at = excluded.revoked_at, created_at = excluded.created_at, \
-         metadata = excluded.metadata",
+         metadata = excluded.metadata, ml_dsa_65 = excluded.ml_dsa_65",
         vec![
             boxed(key.tenant_id.0),
             boxed(key.agent_id.0),
@@ -210,6 +213,7 @@ pub(super) fn put_agent_key(key: &AgentKey) -> Step<'_> {
             boxed(key.revoked_at.map(|t| t.0)),
             boxed(key.created_at.0),
             boxed(key.metadata.as_deref()),
+            boxed(key.ml_dsa_65.as_deref().map(<[u8; ML_DSA_65_PUBLIC_KEY_BYTES]>::as_slice)),
         ],
     )
 }
@@ -225,16 +229,19 @@ pub(super) fn encryption_key(row: &Row) -> Result<EncryptionKey, Error> {
         valid_to: optional_time(row, 6)?,
         revoked_at: optional_time(row, 7)?,
         created_at: time(row, 8)?,
+        algorithm: checked(row, 9)?,
+        ml_kem_768: optional::<[u8; ML_KEM_768_PUBLIC_KEY_BYTES]>(row, 10)?.map(Box::new),
     })
 }
 
 pub(super) fn put_encryption_key(key: &EncryptionKey) -> Step<'_> {
     Step::new(
         "INSERT INTO agent_encryption_keys (tenant_id, agent_id, recipient_kid, public_key, status, valid_from, valid_to, \
-         revoked_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+         revoked_at, created_at, key_algorithm, ml_kem_768) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
          ON CONFLICT (tenant_id, recipient_kid) DO UPDATE SET agent_id = excluded.agent_id, \
          public_key = excluded.public_key, status = excluded.status, valid_from = excluded.valid_from, \
-         valid_to = excluded.valid_to, revoked_at = excluded.revoked_at, created_at = excluded.created_at",
+         valid_to = excluded.valid_to, revoked_at = excluded.revoked_at, created_at = excluded.created_at, \
+         key_algorithm = excluded.key_algorithm, ml_kem_768 = excluded.ml_kem_768",
         vec![
             boxed(key.tenant_id.0),
             boxed(key.agent_id.0),
@@ -245,6 +252,8 @@ pub(super) fn put_encryption_key(key: &EncryptionKey) -> Step<'_> {
             boxed(key.valid_to.map(|t| t.0)),
             boxed(key.revoked_at.map(|t| t.0)),
             boxed(key.created_at.0),
+            boxed(i16::from(key.algorithm.number())),
+            boxed(key.ml_kem_768.as_deref().map(<[u8; ML_KEM_768_PUBLIC_KEY_BYTES]>::as_slice)),
         ],
     )
 }

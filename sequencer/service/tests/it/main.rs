@@ -4,5 +4,6 @@ mod commitments;
 mod history;
 mod ingest;
 mod legacy;
+mod rotation;
 mod term;
 mod world;

@@ -67,6 +67,7 @@ fn a_full_disk_below_postgresql_is_answered_503_until_there_is_room() {
         extra: [("min_wal_size", "32MB"), ("max_wal_size", "32MB")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
+        ..Settings::default()
     };
     let server = Server::start(settings);
     let url = server.url(&server.database());
