@@ -1,9 +1,9 @@
-//! Rotation policies in a turn: keys that may no longer sign are refused, uses are counted with the events.
+//! Admission in a turn, and rotation policies with it: keys that may no longer sign are refused, uses are counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use stateset_sequencer_engine::{Candidate, ColdFacts, Decision};
+use stateset_sequencer_engine::{AdmitError, Candidate, ColdFacts, Decision};
 use ves::keys::KeyType;
 use ves::keys::rotation::Standing;
 use ves::{KeyProblem, Rejection, StreamKey, TimestampMs};
@@ -81,6 +81,31 @@ impl TurnLoop {
         }
         accepted.into_iter().for_each(|(key, count)| uses.count(key, count));
         Ok(decisions)
+    }
+
+    fn admit(&mut self, submission: &Submission, now: TimestampMs) -> Result<Vec<Decision>, ServiceError> {
+        let cold = self.cold_facts(submission)?;
+        self.admit_with(&submission.stream, &submission.candidates, &cold, now)
+    }
+
+    fn cold_facts(&self, submission: &Submission) -> Result<ColdFacts, ServiceError> {
+        if self.poisoned {
+            return Err(ServiceError::Poisoned);
+        }
+        self.flush.cold_facts(&submission.stream, &submission.candidates)
+    }
+
+    fn admit_with(
+        &mut self,
+        stream: &StreamKey,
+        candidates: &[Candidate],
+        cold: &ColdFacts,
+        now: TimestampMs,
+    ) -> Result<Vec<Decision>, ServiceError> {
+        self.engine.admit(stream, candidates, cold, now).map_err(|error| match error {
+            AdmitError::StreamFull => ServiceError::StreamFull,
+            other => ServiceError::Internal(other.to_string()),
+        })
     }
 
     /// Whether a key of the request could run out of uses within it.
