@@ -35,6 +35,7 @@ pub fn part_of(stream_number: u8, first: u64, count: u64, payload: &str) -> Stre
             command_id: None,
             base_version: None,
             kernel: None,
+            ml_dsa_65_signature: None,
         };
         NewEvent {
             sequence_number: SequenceNumber(n),

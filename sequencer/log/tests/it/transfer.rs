@@ -93,13 +93,16 @@ fn fill_registry(log: &mut dyn EventLog, sequencer_id: SequencerId) {
         revoked_at: Some(TimestampMs(9)),
         created_at,
         metadata: Some("{}".to_owned()),
+        ml_dsa_65: None,
     })
     .expect("key");
     log.put_encryption_key(&EncryptionKey {
         tenant_id,
         agent_id,
         kid: RecipientKeyId(u32::MAX),
+        algorithm: KeyAlgorithm::X25519MlKem768,
         public_key: [5; 32],
+        ml_kem_768: Some(Box::new([6; 1184])),
         status: KeyStatus::Active,
         valid_from: None,
         valid_to: Some(TimestampMs(7)),

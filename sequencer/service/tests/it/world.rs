@@ -44,8 +44,14 @@ impl World {
     }
 
     pub async fn open_with(dir: &Path, commit: CommitPolicy) -> Self {
+        Self::open_configured(dir, |config| config.commit = commit).await
+    }
+
+    pub async fn open_configured(dir: &Path, configure: impl FnOnce(&mut Config)) -> Self {
         let log = SqliteLog::open(dir.join("log.db")).expect("a temporary folder takes a log");
-        Self::on(Box::new(log), Config { commit, ..config() }).await
+        let mut config = config();
+        configure(&mut config);
+        Self::on(Box::new(log), config).await
     }
 
     /// A service on any log.

@@ -17,6 +17,7 @@ use ves_wire::commitments::{CommitRequest, CommitmentBody};
 use ves_wire::compliance::{ComplianceVerification, WitnessBody};
 use ves_wire::keys::{AgentKeyBody, RegisterKeyRequest, RevokeKeyRequest};
 use ves_wire::legacy::{LegacyCommitmentBody, LegacyProofBody, LegacyVerifyRequest};
+use ves_wire::policies::{GroupWithKeys, RotationPolicyBody};
 use ves_wire::proofs::{ConsistencyBody, InclusionProofBody, VerifyProofRequest};
 use ves_wire::validity::ValidityVerification;
 
@@ -27,6 +28,8 @@ pub fn bodies(data: &[u8]) -> bool {
         settles::<RegisterKeyRequest>(text),
         settles::<RevokeKeyRequest>(text),
         settles::<AgentKeyBody>(text),
+        settles::<RotationPolicyBody>(text),
+        settles::<GroupWithKeys>(text),
         settles::<CommitRequest>(text),
         settles::<InclusionProofBody>(text),
         settles::<VerifyProofRequest>(text),
