@@ -63,6 +63,8 @@ pub enum Untrue {
     Consistency { from: u64, to: u64, problem: String },
     #[error("the proof does not verify: {0}")]
     Proof(String),
+    #[error(transparent)]
+    Directory(ves::directory::DirectoryError),
     #[error("the server's public key may not be used: {0}")]
     SequencerKey(String),
 }

@@ -11,6 +11,7 @@
 
 pub mod audit;
 mod client;
+mod directory;
 mod error;
 mod http;
 mod keys;
@@ -18,10 +19,13 @@ pub mod northwind;
 mod proof;
 mod pull;
 mod push;
+mod signing_keys;
 
 pub use client::{Client, Identity};
+pub use directory::DIRECTORY_AGE_MS_MAX;
 pub use error::{ClientError, Untrue};
 pub use keys::KeyRegistration;
 pub use proof::{EventProof, Finding, FindingState, ProofParts, ProofProblem, ProofVerdict, Trusted};
-pub use pull::{Page, PulledEvent, SigningKeys};
+pub use pull::{Page, PulledEvent};
 pub use push::{BATCH_EVENTS_MAX, PushOutcome, PushResult};
+pub use signing_keys::{KnownKey, SigningKeys};

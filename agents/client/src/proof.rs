@@ -15,7 +15,7 @@ use ves_wire::proofs::{InclusionProofBody, LogInclusionBody};
 use ves_wire::{Hex, ReceiptBody};
 
 use crate::client::query;
-use crate::{Client, ClientError, PulledEvent, SigningKeys, Untrue};
+use crate::{Client, ClientError, KnownKey, PulledEvent, SigningKeys, Untrue};
 
 pub use verify::{Finding, FindingState, ProofVerdict, Trusted};
 
@@ -143,7 +143,9 @@ impl Client {
         let version = event.receipt.key_version;
         let key = identity.keys.get(&version);
         let key = key.ok_or(Untrue::UnknownSequencerKey { event: event.envelope.event_id, version })?;
-        let agent_key = keys.get(event.envelope.source_agent_id, event.envelope.agent_key_id);
+        // The portable form of a proof has room for an Ed25519 key alone; without one it claims nothing of the agent.
+        let known = keys.get(event.envelope.source_agent_id, event.envelope.agent_key_id);
+        let agent_key = known.and_then(KnownKey::ed25519_alone);
         let proof = EventProof::new(ProofParts {
             event: &event.envelope,
             agent_key,

@@ -1,16 +1,15 @@
 //! Pulling events: pages whose numbers are contiguous, and whose hashes, signatures and receipts verify.
 
-use ves::ed25519::PublicKey;
 use ves::envelope::decode_text;
 use ves::hex::Format;
 use ves::receipt::Receipt;
-use ves::{AgentId, Envelope, EventId, KeyId, SequenceNumber, StreamKey, TimestampMs};
+use ves::{Envelope, EventId, KeyId, SequenceNumber, StreamKey, TimestampMs};
 use ves_wire::events::{EventEntry, EventsPage};
-use ves_wire::keys::ALGORITHM_X25519;
 
 use crate::client::{Identity, query};
 use crate::http::read;
 use crate::push::verified_receipt;
+use crate::signing_keys::{KnownKey, SigningKeys};
 use crate::{Client, ClientError, Untrue};
 
 /// One event of a stream, verified.
@@ -34,30 +33,12 @@ pub struct Page {
     pub next: SequenceNumber,
 }
 
-/// The registered signing keys of one tenant, for checking pulled events.
-#[derive(Debug, Clone, Default)]
-pub struct SigningKeys(std::collections::BTreeMap<(AgentId, KeyId), PublicKey>);
-
-impl SigningKeys {
-    pub fn get(&self, agent: AgentId, key: KeyId) -> Option<&PublicKey> {
-        self.0.get(&(agent, key))
-    }
-    pub fn iter(&self) -> impl Iterator<Item = (&(AgentId, KeyId), &PublicKey)> {
-        self.0.iter()
-    }
-    pub fn insert(&mut self, agent: AgentId, key_id: KeyId, key: PublicKey) {
-        self.0.insert((agent, key_id), key);
-    }
-}
-
 impl Client {
     /// Every signing key of the stream's tenant, revoked ones included: what they signed stays signed.
     pub fn signing_keys(&self, stream: &StreamKey) -> Result<SigningKeys, ClientError> {
         let mut keys = SigningKeys::default();
-        for key in
-            self.keys(&stream.tenant_id, None)?.iter().filter(|key| key.key_algorithm != ALGORITHM_X25519)
-        {
-            if let Ok(decoded) = PublicKey::from_bytes(&key.public_key.0) {
+        for key in &self.keys(&stream.tenant_id, None)? {
+            if let Some(decoded) = KnownKey::of_body(key) {
                 keys.insert(key.agent_id, KeyId(key.key_id), decoded);
             }
         }
@@ -148,7 +129,7 @@ fn verified_event(
         return Err(Untrue::Gap { expected, found: receipt.sequence_number });
     }
     let key = keys.get(envelope.source_agent_id, envelope.agent_key_id);
-    if key.is_some_and(|key| !key.verify(envelope.signing_hash().as_bytes(), &envelope.agent_signature)) {
+    if key.is_some_and(|key| !key.verifies(&envelope, &envelope.signing_hash())) {
         return Err(wrong("agent_signature does not verify under the agent's registered key".to_owned()));
     }
     Ok(PulledEvent {

@@ -134,6 +134,7 @@ fn agent_key(keys: &FileKeystore, profile: &Profile, now: TimestampMs) -> Result
         key_id,
         public_key: info.public_key,
         algorithm: KeyAlgorithm::Ed25519,
+        ml_dsa_65: None,
         status: KeyStatus::Active,
         valid_from: None,
         valid_to: None,

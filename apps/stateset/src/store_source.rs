@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use stateset_client::SigningKeys;
 use stateset_client::audit::{Entry, Source};
+use stateset_client::{KnownKey, SigningKeys};
 use stateset_event_log::{LogError, LogReader, SqliteReader};
 use ves::commitment::Commitment;
-use ves::ed25519::PublicKey;
 use ves::{SequenceNumber, StreamKey};
 
 use crate::error::CliError;
@@ -53,7 +52,7 @@ impl StoreSource {
         let mut keys = SigningKeys::default();
         let all = self.reader.agent_keys().map_err(|error| CliError::failure("STORE", error.to_string()))?;
         for key in all.iter().filter(|key| key.tenant_id == stream.tenant_id) {
-            if let Ok(decoded) = PublicKey::from_bytes(&key.public_key) {
+            if let Some(decoded) = KnownKey::of_record(key) {
                 keys.insert(key.agent_id, key.key_id, decoded);
             }
         }

@@ -123,6 +123,7 @@ impl Draft<'_> {
             command_id: self.command_id,
             base_version: self.base_version,
             kernel: None,
+            ml_dsa_65_signature: None,
         };
         envelope.agent_signature = signer.sign(&envelope.signing_hash().0)?;
         Ok(envelope)

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::hash::{Digest, Domain, Hasher, hash_pieces};
 use crate::ids::{AgentId, CommandId, EventId, KeyId, RecipientKeyId, StreamKey};
+use crate::keys::MlDsaSignature;
 
 /// Bounds of section 5, in bytes of UTF-8. The lower bound of each is 1.
 pub const ENTITY_TYPE_BYTES_MAX: usize = 128;
@@ -28,6 +29,7 @@ pub struct Envelope<'a> {
     pub payload_plain_hash: Digest,
     /// As claimed by the agent; zero for a plaintext event.
     pub payload_cipher_hash: Digest,
+    /// Zero for an event signed by ML-DSA-65 alone (13.1).
     pub agent_signature: [u8; 64],
     /// Unsigned: intent-level duplicate key.
     pub command_id: Option<CommandId>,
@@ -35,6 +37,8 @@ pub struct Envelope<'a> {
     pub base_version: Option<u64>,
     /// Unsigned: an object that published clients attach and expect back; canonical JSON.
     pub kernel: Option<Cow<'a, str>>,
+    /// Present for the schemes 2 and 3 (section 21); see [`Envelope::signature_scheme`].
+    pub ml_dsa_65_signature: Option<Box<MlDsaSignature>>,
 }
 
 /// What the event says, in clear or sealed.
@@ -124,6 +128,7 @@ impl<'a> Envelope<'a> {
             command_id: self.command_id,
             base_version: self.base_version,
             kernel: self.kernel.map(own),
+            ml_dsa_65_signature: self.ml_dsa_65_signature,
         }
     }
 }

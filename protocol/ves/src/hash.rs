@@ -122,6 +122,8 @@ domains! {
     PossessionV2 = "VES_POP_V2",
     /// 22: extended receipt
     ReceiptV2 = "VES_RECEIPT_V2",
+    /// Ours: what a signed key directory says
+    KeyDirectory = "VES_KEY_DIRECTORY_V1",
     /// Ours: short name of an entity inside the sequencer
     EntityKey = "STATESET_ENTITY_KEY_V1",
 }

@@ -1,16 +1,25 @@
 //! Keys of agents (section 9): what the registry holds, when a key is valid, and how its owner proves it.
 
+mod possession;
+pub mod pqc;
 mod ring;
+pub mod rotation;
 
-use crate::ed25519::PublicKey;
-use crate::hash::{Digest, Domain, Hasher};
 use crate::ids::{AgentId, KeyId, RecipientKeyId, TenantId};
 use crate::reject::KeyProblem;
 use crate::time::TimestampMs;
 
+pub use possession::{
+    KeyBytes, PossessionError, PossessionForm, PossessionProof, check_possession, check_possession_of,
+    possession_challenge, possession_challenge_bound,
+};
+pub use pqc::{
+    MlDsaPublicKey, MlDsaSignature, MlDsaSigningKey, MlDsaVerifier, MlKemPublicKey, SecurityProfile,
+    SignatureScheme,
+};
 pub use ring::{KEY_TABLES_MAX, KeyRing, RingKey, TABLE_AFTER_USES};
 
-/// What a key is for (section 21, VES-PQC-1). Only Ed25519 and X25519 are in use.
+/// What a key is for (section 21, VES-PQC-1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum KeyAlgorithm {
@@ -39,6 +48,31 @@ impl KeyAlgorithm {
     }
     pub const fn number(self) -> u8 {
         self as u8
+    }
+    pub const fn key_type(self) -> KeyType {
+        if self.signs() { KeyType::Signing } else { KeyType::Encryption }
+    }
+}
+
+/// What keys of an algorithm do; no key does both (9.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyType {
+    Signing,
+    Encryption,
+}
+
+impl KeyType {
+    pub const ALL: [Self; 2] = [Self::Signing, Self::Encryption];
+
+    /// `signing` or `encryption`.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Signing => "signing",
+            Self::Encryption => "encryption",
+        }
+    }
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|key_type| key_type.text() == text)
     }
 }
 
@@ -72,8 +106,11 @@ pub struct AgentKey {
     pub tenant_id: TenantId,
     pub agent_id: AgentId,
     pub key_id: KeyId,
+    /// The Ed25519 key; zero for ML-DSA-65 alone.
     pub public_key: [u8; 32],
     pub algorithm: KeyAlgorithm,
+    /// Present exactly for ML-DSA-65 and for the hybrid.
+    pub ml_dsa_65: Option<Box<MlDsaPublicKey>>,
     pub status: KeyStatus,
     pub valid_from: Option<TimestampMs>,
     /// Inclusive.
@@ -90,7 +127,12 @@ impl AgentKey {
     /// # Errors
     /// [`KeyProblem`], in the order of section 9.2.
     pub fn check_at(&self, now: TimestampMs) -> Result<(), KeyProblem> {
-        check_window(self.status, self.valid_from, self.valid_to, self.revoked_at, now)
+        check_window_of(self.status, self.valid_from, self.valid_to, self.revoked_at, now)
+    }
+
+    /// The Ed25519 key or half, where there is one.
+    pub fn ed25519(&self) -> Option<&[u8; 32]> {
+        (self.algorithm != KeyAlgorithm::MlDsa65).then_some(&self.public_key)
     }
 
     /// The same key, revoked at `now`. Events already sequenced stay as they are.
@@ -101,13 +143,17 @@ impl AgentKey {
     }
 }
 
-/// A registered X25519 recipient key (9.4). `kid` is unique in its tenant.
+/// A registered recipient key (9.4): X25519, ML-KEM-768 or both. `kid` is unique in its tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncryptionKey {
     pub tenant_id: TenantId,
     pub agent_id: AgentId,
     pub kid: RecipientKeyId,
+    /// The X25519 key; zero for ML-KEM-768 alone.
     pub public_key: [u8; 32],
+    pub algorithm: KeyAlgorithm,
+    /// Present exactly for ML-KEM-768 and for the hybrid.
+    pub ml_kem_768: Option<Box<MlKemPublicKey>>,
     pub status: KeyStatus,
     pub valid_from: Option<TimestampMs>,
     /// Inclusive.
@@ -122,13 +168,25 @@ impl EncryptionKey {
     /// # Errors
     /// [`KeyProblem`], in the order of section 9.2.
     pub fn check_at(&self, now: TimestampMs) -> Result<(), KeyProblem> {
-        check_window(self.status, self.valid_from, self.valid_to, self.revoked_at, now)
+        check_window_of(self.status, self.valid_from, self.valid_to, self.revoked_at, now)
+    }
+
+    /// The X25519 key or half, where there is one.
+    pub fn x25519(&self) -> Option<&[u8; 32]> {
+        (self.algorithm != KeyAlgorithm::MlKem768).then_some(&self.public_key)
+    }
+
+    /// The same key, revoked at `now`: nothing more is sealed to it. What was sealed before still opens.
+    pub fn revoked(mut self, now: TimestampMs) -> Self {
+        self.status = KeyStatus::Revoked;
+        self.revoked_at = Some(self.revoked_at.map_or(now, |before| before.min(now)));
+        self
     }
 }
 
 /// Section 9.2: status first, then the window, then the moment of revocation. A status `expired` counts as
 /// expired at the end of the window, or always where none is given.
-fn check_window(
+pub(crate) fn check_window_of(
     status: KeyStatus,
     valid_from: Option<TimestampMs>,
     valid_to: Option<TimestampMs>,
@@ -153,49 +211,6 @@ fn check_window(
     Ok(())
 }
 
-/// What an owner signs to prove a key: `SHA-256("VES_POP_V1" ‖ key bytes)` (9.3).
-pub fn possession_challenge(key: &[u8]) -> Digest {
-    Hasher::new(Domain::PossessionV1).bytes(key).finish()
-}
-
-/// The same, bound to tenant, agent and key id, so that the proof cannot be replayed elsewhere (section 22).
-pub fn possession_challenge_bound(tenant: &TenantId, agent: &AgentId, key_id: KeyId, key: &[u8]) -> Digest {
-    Hasher::new(Domain::PossessionV2).uuid(&tenant.0).uuid(&agent.0).u32(key_id.0).bytes(key).finish()
-}
-
-/// The proof is a signature over neither challenge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the proof of possession does not verify under the key")]
-pub struct PossessionError;
-
-/// Which challenge a proof answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PossessionForm {
-    /// `VES_POP_V2`: names tenant, agent and key id.
-    Bound,
-    /// `VES_POP_V1`: names the key only.
-    Unbound,
-}
-
-/// Checks the proof of an Ed25519 key: the bound form, else the published one.
-///
-/// # Errors
-/// [`PossessionError`] when it is neither.
-pub fn check_possession(
-    key: &PublicKey,
-    tenant: &TenantId,
-    agent: &AgentId,
-    key_id: KeyId,
-    proof: &[u8; 64],
-) -> Result<PossessionForm, PossessionError> {
-    let bound = possession_challenge_bound(tenant, agent, key_id, key.as_bytes());
-    if key.verify(bound.as_bytes(), proof) {
-        return Ok(PossessionForm::Bound);
-    }
-    let unbound = possession_challenge(key.as_bytes());
-    if key.verify(unbound.as_bytes(), proof) { Ok(PossessionForm::Unbound) } else { Err(PossessionError) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,6 +228,7 @@ mod tests {
             key_id: KeyId(1),
             public_key: SigningKey::from_seed([3; 32]).public_key(),
             algorithm: KeyAlgorithm::Ed25519,
+            ml_dsa_65: None,
             status,
             valid_from: valid_from.map(TimestampMs),
             valid_to: valid_to.map(TimestampMs),
@@ -249,30 +265,6 @@ mod tests {
         let revoked = key(None, None, Some(5), KeyStatus::Active).revoked(TimestampMs(9));
         assert_eq!((revoked.status, revoked.revoked_at), (KeyStatus::Revoked, Some(TimestampMs(5))));
         assert_eq!(revoked.check_at(TimestampMs(0)), Err(KeyProblem::Revoked));
-    }
-
-    #[test]
-    fn a_proof_of_possession_is_bound_or_at_least_of_this_key() {
-        let owner = SigningKey::from_seed([3; 32]);
-        let public = PublicKey::from_bytes(&owner.public_key()).unwrap();
-        let (tenant, agent) = (TenantId::from_bytes([1; 16]), AgentId::from_bytes([2; 16]));
-        let bound = |tenant: &TenantId, agent: &AgentId, id| {
-            owner.sign(possession_challenge_bound(tenant, agent, KeyId(id), public.as_bytes()).as_bytes())
-        };
-        let check = |proof: [u8; 64]| check_possession(&public, &tenant, &agent, KeyId(1), &proof);
-        assert_eq!(check(bound(&tenant, &agent, 1)), Ok(PossessionForm::Bound));
-        assert_eq!(check(bound(&tenant, &agent, 2)), Err(PossessionError));
-        assert_eq!(check(bound(&TenantId::from_bytes([9; 16]), &agent, 1)), Err(PossessionError));
-        assert_eq!(check(bound(&tenant, &AgentId::from_bytes([9; 16]), 1)), Err(PossessionError));
-        assert_eq!(
-            check(owner.sign(possession_challenge(public.as_bytes()).as_bytes())),
-            Ok(PossessionForm::Unbound)
-        );
-        let stranger = SigningKey::from_seed([4; 32]);
-        assert_eq!(
-            check(stranger.sign(possession_challenge(public.as_bytes()).as_bytes())),
-            Err(PossessionError)
-        );
     }
 
     #[test]

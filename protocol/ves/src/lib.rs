@@ -6,7 +6,7 @@
 //!
 //! - bytes to types, once: [`ids`], [`hex`], [`json`], [`time`], [`event`], [`envelope`];
 //! - hashes, each with its domain: [`hash`];
-//! - keys and signatures: [`keys`], [`ed25519`], [`verify`];
+//! - keys and signatures: [`keys`], [`ed25519`], [`verify`], [`directory`];
 //! - sealed payloads: [`seal`], [`hpke`]; the writer's side: [`draft`];
 //! - the stream: [`receipt`], [`merkle`], [`log`], [`checkpoint`], [`commitment`];
 //! - the neighbours: [`legacy`], [`x402`], [`compliance`], [`validity`], [`at_rest`].
@@ -15,6 +15,7 @@ pub mod at_rest;
 pub mod checkpoint;
 pub mod commitment;
 pub mod compliance;
+pub mod directory;
 pub mod draft;
 pub mod ed25519;
 pub mod envelope;
@@ -48,11 +49,11 @@ pub use ids::{
     AgentId, BatchId, CommandId, EventId, KeyId, RecipientKeyId, SequenceNumber, SequencerId, StoreId,
     StreamKey, TenantId,
 };
-pub use keys::{AgentKey, EncryptionKey, KeyAlgorithm, KeyRing, KeyStatus};
+pub use keys::{AgentKey, EncryptionKey, KeyAlgorithm, KeyRing, KeyStatus, SecurityProfile, SignatureScheme};
 pub use merkle::InclusionProof;
 pub use receipt::Receipt;
 pub use reject::{KeyProblem, Rejection};
 pub use seal::{DecryptionKey, OpenError, Recipient, SealError, SealingRandomness};
 pub use tiles::{Tile, TileId, TileSource};
 pub use time::TimestampMs;
-pub use verify::{Verified, verify_batch, verify_one};
+pub use verify::{Verified, verify_batch, verify_batch_under, verify_one};

@@ -2,7 +2,7 @@
 
 use crate::time::TimestampMs;
 
-/// Why the registry refuses a key at the sequencer's time (section 9.2).
+/// Why the registry, or the key's rotation policy, refuses a key at the sequencer's time (section 9.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyProblem {
     #[error("not found")]
@@ -13,6 +13,10 @@ pub enum KeyProblem {
     NotYetValid { from: TimestampMs },
     #[error("has expired (at {at})")]
     Expired { at: TimestampMs },
+    #[error("is older than its rotation policy allows (it was accepted until {at})")]
+    Outdated { at: TimestampMs },
+    #[error("has signed the {max} events that its rotation policy allows")]
+    UsedUp { max: u64 },
 }
 
 /// Why one event was refused. `Display` is the sentence for people; [`Rejection::reason`] is the wire's text.
@@ -35,7 +39,10 @@ pub enum Rejection {
     AgentKeyInvalid(KeyProblem),
     #[error("agent_signature does not verify over the event signing hash")]
     InvalidSignature,
-    #[error("agent_signature_scheme {scheme} is not supported, use 1 (Ed25519)")]
+    /// The key is of another algorithm, or the security profile asks for more (section 21).
+    #[error(
+        "agent_signature_scheme {scheme} is not accepted for this key here: sign as its algorithm and the sequencer's security profile ask"
+    )]
     UnsupportedSignatureScheme { scheme: u64 },
     #[error("base_version {expected} was expected, the entity is at version {actual}")]
     VersionConflict { expected: u64, actual: u64 },
@@ -75,6 +82,8 @@ impl Rejection {
                     KeyProblem::Revoked => "has been revoked",
                     KeyProblem::NotYetValid { .. } => "is not yet valid",
                     KeyProblem::Expired { .. } => "has expired",
+                    KeyProblem::Outdated { .. } => "is older than its rotation policy allows",
+                    KeyProblem::UsedUp { .. } => "has been used as often as its rotation policy allows",
                 };
                 format!("agent_key_invalid: {why}")
             }

@@ -1,5 +1,6 @@
 //! Steps 8, 9 and 10 of section 10: hash, key, signature. What passes is marked by its type.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use crate::ed25519::{self, Check, CheckKey, KeyTable};
 use crate::event::Envelope;
 use crate::hash::Digest;
 use crate::ids::{AgentId, KeyId, TenantId};
-use crate::keys::{KeyRing, RingKey};
+use crate::keys::{KeyRing, MlDsaVerifier, RingKey, SecurityProfile, SignatureScheme};
 use crate::reject::{KeyProblem, Rejection};
 use crate::time::TimestampMs;
 
@@ -43,13 +44,26 @@ struct BatchKey {
     key: Arc<RingKey>,
     state: Result<(), KeyProblem>,
     table: Option<Arc<KeyTable>>,
+    /// Expanded at the first signature that needs it.
+    ml_dsa_65: OnceCell<Option<MlDsaVerifier>>,
     uses: u32,
+}
+
+/// [`verify_batch_under`] the profile `legacy`: what the key accepts is accepted.
+pub fn verify_batch<'a>(
+    events: Vec<Envelope<'a>>,
+    keys: &KeyRing,
+    now: TimestampMs,
+) -> Vec<Result<Verified<'a>, Refused<'a>>> {
+    verify_batch_under(SecurityProfile::Legacy, events, keys, now)
 }
 
 /// Checks hash, key at `now` and signature of each event, in this order, whoever sent them; answers in order.
 ///
+/// A signature scheme that the profile or the key does not accept is refused with the key (section 21).
 /// Signatures are checked key by key, so that each table is in the cache while it is used, and share one inversion.
-pub fn verify_batch<'a>(
+pub fn verify_batch_under<'a>(
+    profile: SecurityProfile,
     events: Vec<Envelope<'a>>,
     keys: &KeyRing,
     now: TimestampMs,
@@ -59,7 +73,9 @@ pub fn verify_batch<'a>(
         .iter()
         .map(|event| {
             event.check_payload_hash()?;
-            ring.find(event, keys, now)
+            let place = ring.find(event, keys, now)?;
+            ring.keys[place].check_scheme(profile, event.signature_scheme())?;
+            Ok(place)
         })
         .collect();
     ring.draw_tables(keys);
@@ -82,6 +98,13 @@ pub fn verify_batch<'a>(
     let verdicts = ed25519::verify_many(&checks.iter().map(|(_, check)| *check).collect::<Vec<_>>());
     for ((event, _), verdict) in checks.iter().zip(verdicts) {
         signed[*event] = verdict;
+    }
+    for (event, envelope) in events.iter().enumerate() {
+        let (Some(signature), Ok(key)) = (&envelope.ml_dsa_65_signature, &found[event]) else { continue };
+        // Of a hybrid both have to hold; the Ed25519 check above has spoken for that half.
+        let classical = signed[event] || envelope.signature_scheme() == SignatureScheme::MlDsa65;
+        signed[event] = classical
+            && ring.keys[*key].ml_dsa_65().is_some_and(|key| key.verify(&hashes[event].0, signature));
     }
 
     let mut outcomes = Vec::with_capacity(events.len());
@@ -127,7 +150,7 @@ impl BatchKeys {
                 *self.places.entry(address).or_insert_with(|| {
                     let key = ring.get(&address.0, &address.1, address.2)?;
                     let state = key.key().check_at(now);
-                    keys.push(BatchKey { key, state, table: None, uses: 0 });
+                    keys.push(BatchKey { key, state, table: None, ml_dsa_65: OnceCell::new(), uses: 0 });
                     Some(keys.len() - 1)
                 })
             }
@@ -148,7 +171,19 @@ impl BatchKeys {
 }
 
 impl BatchKey {
-    /// `None` when the registered bytes cannot verify anything.
+    fn check_scheme(&self, profile: SecurityProfile, scheme: SignatureScheme) -> Result<(), Rejection> {
+        if profile.admits(scheme) && self.key.key().algorithm.accepts(scheme) {
+            return Ok(());
+        }
+        Err(Rejection::UnsupportedSignatureScheme { scheme: scheme.number().into() })
+    }
+
+    fn ml_dsa_65(&self) -> Option<&MlDsaVerifier> {
+        let expand = || self.key.key().ml_dsa_65.as_deref().map(MlDsaVerifier::new);
+        self.ml_dsa_65.get_or_init(expand).as_ref()
+    }
+
+    /// `None` when the registered bytes cannot verify any Ed25519 signature.
     fn check_key(&self) -> Option<CheckKey<'_>> {
         match &self.table {
             Some(table) => Some(CheckKey::Table(table)),

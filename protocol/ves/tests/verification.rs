@@ -35,6 +35,7 @@ fn key(n: u16) -> AgentKey {
         key_id: KeyId(1),
         public_key: owner(n).public_key(),
         algorithm: KeyAlgorithm::Ed25519,
+        ml_dsa_65: None,
         status: KeyStatus::Active,
         valid_from: None,
         valid_to: None,
@@ -61,6 +62,7 @@ fn event(n: u16, id: u8) -> Envelope<'static> {
         command_id: None,
         base_version: None,
         kernel: None,
+        ml_dsa_65_signature: None,
     };
     event.agent_signature = owner(n).sign(event.signing_hash().as_bytes());
     event
@@ -191,9 +193,9 @@ fn keys_that_could_not_be_registered_verify_nothing() {
     foreign.algorithm = KeyAlgorithm::X25519;
     let ring = KeyRing::new([small, foreign]);
     for _ in 0..2 * TABLE_AFTER_USES {
-        for n in 0..2 {
-            assert_eq!(verify_one(event(n, 1), &ring, NOW), Err(Rejection::InvalidSignature));
-        }
+        assert_eq!(verify_one(event(0, 1), &ring, NOW), Err(Rejection::InvalidSignature));
+        let foreign = Rejection::UnsupportedSignatureScheme { scheme: 1 };
+        assert_eq!(verify_one(event(1, 1), &ring, NOW), Err(foreign));
     }
     assert_eq!(ring.tables(), 0);
 }
@@ -248,4 +250,118 @@ fn tables_are_bounded_and_keys_used_alike_do_not_drive_each_other_out() {
     let batch = vec![event(keys - 1, 1); 2 * TABLE_AFTER_USES as usize];
     assert!(verify_batch(batch, &ring, NOW).iter().all(Result::is_ok));
     assert_eq!((ring.tables(), has_table(keys - 1)), (KEY_TABLES_MAX, true));
+}
+
+mod post_quantum {
+    use ves::keys::{MlDsaSigningKey, SecurityProfile};
+    use ves::verify_batch_under;
+
+    use super::*;
+
+    fn quantum() -> MlDsaSigningKey {
+        MlDsaSigningKey::from_seed([6; 32])
+    }
+
+    fn hybrid_key() -> AgentKey {
+        AgentKey {
+            algorithm: KeyAlgorithm::Ed25519MlDsa65,
+            ml_dsa_65: Some(quantum().public_key()),
+            ..key(1)
+        }
+    }
+
+    fn strict_key() -> AgentKey {
+        AgentKey { public_key: [0; 32], algorithm: KeyAlgorithm::MlDsa65, ..hybrid_key() }
+    }
+
+    fn hybrid_event() -> Envelope<'static> {
+        let mut event = event(1, 1);
+        event.countersign(&quantum()).unwrap();
+        event
+    }
+
+    fn strict_event() -> Envelope<'static> {
+        let mut event = event(1, 2);
+        event.sign_ml_dsa_65(&quantum()).unwrap();
+        event
+    }
+
+    fn verdict(key: AgentKey, event: Envelope<'static>) -> Result<(), Rejection> {
+        verify_one(event, &KeyRing::new([key]), NOW).map(drop)
+    }
+
+    fn unsupported(scheme: u64) -> Result<(), Rejection> {
+        Err(Rejection::UnsupportedSignatureScheme { scheme })
+    }
+
+    #[test]
+    fn a_key_verifies_its_own_scheme_and_no_other() {
+        for (key, own) in [(key(1), 1), (strict_key(), 2), (hybrid_key(), 3)] {
+            for event in [event(1, 3), strict_event(), hybrid_event()] {
+                let scheme = u64::from(event.signature_scheme().number());
+                let expected = if scheme == own { Ok(()) } else { unsupported(scheme) };
+                assert_eq!(verdict(key.clone(), event), expected, "{own} and {scheme}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_halves_of_a_hybrid_signature_must_hold() {
+        let bent = |bend: fn(&mut Envelope<'_>)| {
+            let mut event = hybrid_event();
+            bend(&mut event);
+            verdict(hybrid_key(), event)
+        };
+        assert_eq!(bent(|_| ()), Ok(()));
+        assert_eq!(bent(|event| event.agent_signature[40] ^= 1), Err(Rejection::InvalidSignature));
+        let quantum = |event: &mut Envelope<'_>| event.ml_dsa_65_signature.as_mut().unwrap()[9] ^= 1;
+        assert_eq!(bent(quantum), Err(Rejection::InvalidSignature));
+        assert_eq!(bent(|event| event.entity_id = "ORD-2".into()), Err(Rejection::InvalidSignature));
+        // One half made by a stranger.
+        assert_eq!(
+            bent(|event| event.agent_signature = super::event(2, 1).agent_signature),
+            Err(Rejection::InvalidSignature)
+        );
+        let other = MlDsaSigningKey::from_seed([7; 32]);
+        let mut event = hybrid_event();
+        event.countersign(&other).unwrap();
+        assert_eq!(verdict(hybrid_key(), event), Err(Rejection::InvalidSignature));
+        let mut event = strict_event();
+        event.sign_ml_dsa_65(&other).unwrap();
+        assert_eq!(verdict(strict_key(), event), Err(Rejection::InvalidSignature));
+    }
+
+    #[test]
+    fn a_profile_refuses_what_is_too_weak_for_it_and_neighbours_stay() {
+        let second = |key: AgentKey, n| AgentKey { key_id: KeyId(n), ..key };
+        let ring = KeyRing::new([key(1), second(hybrid_key(), 2), second(strict_key(), 3)]);
+        let signed = |key_id, id, sign: fn(&mut Envelope<'_>)| {
+            let mut event = event(1, id);
+            event.agent_key_id = KeyId(key_id);
+            event.agent_signature = owner(1).sign(event.signing_hash().as_bytes());
+            sign(&mut event);
+            event
+        };
+        let events = || {
+            vec![
+                signed(1, 1, |_| ()),
+                signed(2, 2, |event| event.countersign(&quantum()).unwrap()),
+                signed(3, 3, |event| event.sign_ml_dsa_65(&quantum()).unwrap()),
+                signed(1, 4, |_| ()),
+            ]
+        };
+        let passed = |profile| {
+            let outcomes = verify_batch_under(profile, events(), &ring, NOW);
+            outcomes
+                .into_iter()
+                .map(|outcome| outcome.map(drop).map_err(|(_, rejection)| rejection))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(passed(SecurityProfile::Legacy), [Ok(()), Ok(()), Ok(()), Ok(())]);
+        assert_eq!(passed(SecurityProfile::Hybrid), [unsupported(1), Ok(()), Ok(()), unsupported(1)]);
+        assert_eq!(
+            passed(SecurityProfile::PqcStrict),
+            [unsupported(1), unsupported(3), Ok(()), unsupported(1)]
+        );
+    }
 }

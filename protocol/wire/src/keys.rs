@@ -4,12 +4,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ves::{AgentId, StoreId, TenantId};
 
+use crate::policies::KeyRotationBody;
 use crate::text::{Hex, Rfc3339};
 
 /// `keyAlgorithm` of a signing key.
 pub const ALGORITHM_ED25519: u32 = 1;
 /// `keyAlgorithm` of an encryption key; its `keyId` is the `recipient_kid`.
 pub const ALGORITHM_X25519: u32 = 2;
+pub const ALGORITHM_ML_DSA_65: u32 = 3;
+pub const ALGORITHM_ML_KEM_768: u32 = 4;
+/// Both, Ed25519 first.
+pub const ALGORITHM_ED25519_ML_DSA_65: u32 = 5;
+/// Both, X25519 first.
+pub const ALGORITHM_X25519_ML_KEM_768: u32 = 6;
 
 /// Body of `POST /api/v1/agents/keys`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +33,8 @@ pub struct RegisterKeyRequest {
     pub valid_from: Option<Rfc3339>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_to: Option<Rfc3339>,
-    /// 0 or 1 Ed25519 (the default), 2 X25519.
+    /// 0 or 1 Ed25519 (the default), 2 X25519, 3 ML-DSA-65, 4 ML-KEM-768, 5 Ed25519 with ML-DSA-65, 6 X25519 with
+    /// ML-KEM-768.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_algorithm: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,7 +53,8 @@ fn first_key() -> u32 {
     1
 }
 
-/// Public keys by algorithm. Post-quantum members are recognised so that they can be refused by name.
+/// Public keys by algorithm. The long ones are hex texts here; whoever reads them checks their length with the
+/// algorithm.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PublicKeyBundle {
@@ -81,13 +90,20 @@ pub struct RegisterKeyAnswer {
     pub message: String,
 }
 
-/// Body of `POST /api/v1/agents/keys/revoke` (ours).
+/// Body of `POST /api/v1/agents/keys/revoke` (ours). A signing key is meant where neither type nor algorithm says
+/// otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RevokeKeyRequest {
     pub tenant_id: TenantId,
     pub agent_id: AgentId,
     pub key_id: u32,
+    /// `signing` or `encryption`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_type: Option<String>,
+    /// As at registration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_algorithm: Option<u32>,
 }
 
 /// One key of the registry, as `GET /api/v1/agents/keys` and `POST …/revoke` (ours) show it.
@@ -98,7 +114,11 @@ pub struct AgentKeyBody {
     pub agent_id: AgentId,
     pub key_id: u32,
     pub key_algorithm: u32,
+    /// The classical key; zero for a post-quantum key alone.
     pub public_key: Hex<32>,
+    /// All parts, where there is a post-quantum one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key_bundle: Option<PublicKeyBundle>,
     /// `active`, `revoked` or `expired`.
     pub status: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,6 +130,9 @@ pub struct AgentKeyBody {
     pub created_at: Rfc3339,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Value>,
+    /// Present where a rotation policy binds the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<KeyRotationBody>,
 }
 
 /// Answer of `GET /api/v1/agents/keys`: signing keys, then encryption keys, by agent and number.

@@ -11,6 +11,7 @@ pub mod ingest;
 pub mod keys;
 pub mod legacy;
 pub mod operations;
+pub mod policies;
 pub mod proofs;
 pub mod proto;
 pub mod receipt;

@@ -128,6 +128,17 @@ impl Caller {
             || self.store_ids.contains(store_id)
     }
 
+    /// The tenant that the request names, or the caller's own, which the bootstrap key does not have.
+    pub fn tenant_or_own(&self, asked: Option<TenantId>) -> Result<TenantId, ApiError> {
+        match asked {
+            Some(tenant_id) => Ok(tenant_id),
+            None if self.is_bootstrap() => {
+                Err(ApiError::new(ErrorCode::MissingRequiredField, "tenant_id is missing in the query"))
+            }
+            None => Ok(self.tenant_id),
+        }
+    }
+
     /// A key that is bound to an agent speaks for no other.
     pub fn require_agent(&self, agent_id: &AgentId) -> Result<(), ApiError> {
         if self.agent_id.is_none_or(|own| own == *agent_id) {

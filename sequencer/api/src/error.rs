@@ -4,7 +4,7 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use stateset_sequencer::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError};
+use stateset_sequencer::{CommitFailure, ErrorKind, GroupError, ProofFailure, RegisterError, ServiceError};
 use ves_wire::error::{ErrorBody, ErrorCode, ErrorDetail};
 use ves_wire::ingest::RequestError;
 
@@ -164,6 +164,14 @@ impl From<RegisterError> for ApiError {
             (RegisterError::PublicKey(_), _) => Self::new(ErrorCode::InvalidPublicKey, error.to_string()),
             (_, ErrorKind::NotFound) => Self::new(ErrorCode::AgentKeyNotFound, error.to_string()),
             (_, kind) => of_kind(kind, &error),
+        }
+    }
+}
+impl From<GroupError> for ApiError {
+    fn from(error: GroupError) -> Self {
+        match error {
+            GroupError::Service(error) => error.into(),
+            error => of_kind(error.kind(), &error),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::body::LargeJsonText;
 use crate::caller::{Caller, Permission};
 use crate::error::ApiError;
 use crate::frame::json_text;
+use crate::policies;
 use crate::router::App;
 
 pub(crate) async fn ingest(
@@ -24,16 +25,19 @@ pub(crate) async fn ingest(
     let request = parse(&body.text, &app.limits)?;
     caller.require_agent(&request.agent_id)?;
     let count = request.events.len();
-    let answer = admit(&app.sequencer, &caller, request).await?;
+    let (answer, key_warnings) = admit(&app.sequencer, &caller, request).await?;
     app.metrics.ingested(count, started.elapsed());
-    Ok(json_text(answer))
+    let mut response = json_text(answer);
+    policies::warn(&key_warnings, response.headers_mut());
+    Ok(response)
 }
 
+/// The answer, and what the owners of the keys should hear.
 async fn admit(
     sequencer: &Sequencer,
     caller: &Caller,
     request: IngestRequest<'_>,
-) -> Result<String, ApiError> {
+) -> Result<(String, Vec<String>), ApiError> {
     let Some(stream) = request.stream else {
         // No event names a stream, so each was refused for that at least; nothing reaches the service.
         let refused = request.events.iter().map(|event| match event {
@@ -43,7 +47,7 @@ async fn admit(
             }
         });
         let batch_id = uuid::Uuid::nil();
-        return Ok(write_answer(BatchId(batch_id), SequenceNumber::ZERO, refused));
+        return Ok((write_answer(BatchId(batch_id), SequenceNumber::ZERO, refused), Vec::new()));
     };
     caller.require(Permission::Write, &stream)?;
     let outcome = sequencer.ingest(stream, request.events).await?;
@@ -52,5 +56,6 @@ async fn admit(
         EventResult::Replayed(receipt) => Outcome::Replayed(receipt),
         EventResult::Rejected { event_id, rejection } => Outcome::Rejected { event_id: *event_id, rejection },
     });
-    Ok(write_answer(outcome.batch_id, outcome.head_sequence, outcomes))
+    let answer = write_answer(outcome.batch_id, outcome.head_sequence, outcomes);
+    Ok((answer, outcome.key_warnings))
 }

@@ -21,7 +21,9 @@ use crate::frame::{frame, in_time};
 use crate::grpc::GrpcMetrics;
 use crate::metrics::HttpMetrics;
 use crate::rate::Rates;
-use crate::{access, commitments, events, grpc, ingest, keys, metrics, operations, proofs};
+use crate::{
+    access, commitments, directory, events, groups, grpc, ingest, keys, metrics, operations, policies, proofs,
+};
 
 /// Smallest answer worth compressing, in bytes.
 const COMPRESS_BYTES_MIN: u16 = 1024;
@@ -98,6 +100,8 @@ fn write_routes() -> Router<App> {
     Router::new()
         .route("/api/v1/ves/events/ingest", post(ingest::ingest))
         .route("/api/v1/agents/keys/revoke", post(keys::revoke))
+        .route("/api/v1/encryption-groups/{group_id}/members", post(groups::add))
+        .route("/api/v1/encryption-groups/{group_id}/members/{agent_id}", delete(groups::remove))
         .route("/api/v1/agents/{agent_id}/api-keys/{key_prefix}", delete(access::revoke))
         .route("/api/v1/ves/proofs/verify", post(proofs::verify))
 }
@@ -124,6 +128,13 @@ fn large_routes() -> Router<App> {
         .route("/api/v1/ves/events/{event_id}", get(events::one))
         .route("/api/v1/ves/commitments", get(commitments::list).post(commitments::create))
         .route("/api/v1/agents/keys", get(keys::list).post(keys::register))
+        .route("/api/v1/agents/{agent_id}/keys", get(directory::get))
+        .route(
+            "/api/v1/agents/keys/policies",
+            get(policies::list).put(policies::put).delete(policies::remove),
+        )
+        .route("/api/v1/encryption-groups", get(groups::list).post(groups::create))
+        .route("/api/v1/encryption-groups/{group_id}", get(groups::get).delete(groups::delete))
         .route("/api/v1/agents/{agent_id}/api-keys", get(access::list).post(access::mint))
 }
 
@@ -138,6 +149,7 @@ fn cors(config: &ApiConfig) -> Option<CorsLayer> {
             .expose_headers([
                 HeaderName::from_static("x-request-id"),
                 HeaderName::from_static("x-error-code"),
+                HeaderName::from_static("x-key-warning"),
                 header::RETRY_AFTER,
             ])
     })

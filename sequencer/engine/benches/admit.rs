@@ -30,6 +30,7 @@ fn candidates(stream: StreamKey) -> Vec<Candidate> {
         key_id: KeyId(1),
         public_key: signer.public_key(),
         algorithm: KeyAlgorithm::Ed25519,
+        ml_dsa_65: None,
         status: KeyStatus::Active,
         valid_from: None,
         valid_to: None,
@@ -54,6 +55,7 @@ fn candidates(stream: StreamKey) -> Vec<Candidate> {
             command_id: Some(CommandId::from_bytes(id(n, 1))),
             base_version: Some(n as u64 % 3),
             kernel: None,
+            ml_dsa_65_signature: None,
         };
         envelope.agent_signature = signer.sign(envelope.signing_hash().as_bytes());
         envelope

@@ -61,6 +61,11 @@ impl Candidate {
         self.event_id
     }
 
+    /// Whether the event passed steps 3 to 10.
+    pub fn is_verified(&self) -> bool {
+        self.verdict.is_ok()
+    }
+
     /// The command it carries, where it passed: what the index must be asked about besides the event id.
     pub fn command_id(&self) -> Option<CommandId> {
         self.verdict.as_ref().ok()?.command_id

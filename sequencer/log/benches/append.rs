@@ -223,6 +223,7 @@ fn event(s: usize, n: u64) -> NewEvent {
         command_id: None,
         base_version: None,
         kernel: None,
+        ml_dsa_65_signature: None,
     };
     NewEvent {
         sequence_number: SequenceNumber(n),

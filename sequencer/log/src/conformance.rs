@@ -78,6 +78,7 @@ fn event(stream: StreamKey, n: u64) -> NewEvent {
         command_id: None,
         base_version: None,
         kernel: None,
+        ml_dsa_65_signature: None,
     };
     NewEvent {
         sequence_number: SequenceNumber(n),
@@ -330,6 +331,7 @@ fn keys_and_settings_are_replaced_by_id(log: &mut dyn EventLog) {
         key_id: KeyId(1),
         public_key: [3; 32],
         algorithm: KeyAlgorithm::Ed25519,
+        ml_dsa_65: None,
         status: KeyStatus::Active,
         valid_from: Some(TimestampMs(-5)),
         valid_to: None,
@@ -338,18 +340,26 @@ fn keys_and_settings_are_replaced_by_id(log: &mut dyn EventLog) {
         metadata: Some("{}".to_owned()),
     };
     log.put_agent_key(&agent).expect("key");
-    log.put_agent_key(&AgentKey { key_id: KeyId(2), ..agent.clone() }).expect("key");
+    let hybrid = AgentKey {
+        key_id: KeyId(2),
+        algorithm: KeyAlgorithm::Ed25519MlDsa65,
+        ml_dsa_65: Some(Box::new(std::array::from_fn(|n| n as u8))),
+        ..agent.clone()
+    };
+    log.put_agent_key(&hybrid).expect("key");
     (agent.status, agent.revoked_at) = (KeyStatus::Revoked, Some(TimestampMs(9)));
     log.put_agent_key(&agent).expect("key");
     let keys = reader.agent_keys().expect("keys");
     assert_eq!(keys.len(), 2);
-    assert!(keys.contains(&agent));
+    assert!(keys.contains(&agent) && keys.contains(&hybrid));
 
     let mut encryption = EncryptionKey {
         tenant_id: agent.tenant_id,
         agent_id: agent.agent_id,
         kid: RecipientKeyId(4),
         public_key: [5; 32],
+        algorithm: KeyAlgorithm::X25519,
+        ml_kem_768: None,
         status: KeyStatus::Active,
         valid_from: None,
         valid_to: Some(TimestampMs(7)),
@@ -359,7 +369,15 @@ fn keys_and_settings_are_replaced_by_id(log: &mut dyn EventLog) {
     log.put_encryption_key(&encryption).expect("key");
     encryption.status = KeyStatus::Expired;
     log.put_encryption_key(&encryption).expect("key");
-    assert_eq!(reader.encryption_keys().expect("keys"), [encryption]);
+    let strict = EncryptionKey {
+        kid: RecipientKeyId(5),
+        public_key: [0; 32],
+        algorithm: KeyAlgorithm::MlKem768,
+        ml_kem_768: Some(Box::new(std::array::from_fn(|n| n as u8))),
+        ..encryption.clone()
+    };
+    log.put_encryption_key(&strict).expect("key");
+    assert_eq!(reader.encryption_keys().expect("keys"), [encryption, strict]);
 
     let mut api = ApiKeyRecord {
         key_hash: Digest([6; 32]),

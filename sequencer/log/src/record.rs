@@ -9,6 +9,7 @@
 //! plain:     length, canonical JSON
 //! encrypted: nonce 12 · tag 16 · ciphertext: length, bytes · recipients: count, (kid 4 · enc 32 · ct 48)*
 //! [kernel: length, canonical JSON]
+//! [ML-DSA-65 signature 3309]
 //! ```
 
 use std::borrow::Cow;
@@ -27,7 +28,9 @@ const BASE_VERSION: u8 = 4;
 const KERNEL: u8 = 8;
 /// Left out when zero, as for every plaintext event (section 5).
 const CIPHER_HASH: u8 = 16;
-const FLAGS: u8 = ENCRYPTED | COMMAND | BASE_VERSION | KERNEL | CIPHER_HASH;
+/// Signed by the schemes 2 or 3 (section 21).
+const ML_DSA_65: u8 = 32;
+const FLAGS: u8 = ENCRYPTED | COMMAND | BASE_VERSION | KERNEL | CIPHER_HASH | ML_DSA_65;
 
 const FIXED_BYTES: usize = 2 + 32 + 4 * 16 + 4 + 2 * 32 + 64 + 16 + 8 + 6 * 4;
 const RECIPIENT_BYTES: usize = 4 + 32 + 48;
@@ -48,7 +51,8 @@ pub fn encode_body(envelope: &Envelope<'_>, signing_hash: &Digest) -> Vec<u8> {
         + envelope.event_type.len()
         + envelope.created_at.len();
     let kernel_bytes = envelope.kernel.as_ref().map_or(0, |kernel| kernel.len());
-    let mut out = Writer::with_capacity(FIXED_BYTES + texts + payload_bytes + kernel_bytes);
+    let bundle_bytes = envelope.ml_dsa_65_signature.as_ref().map_or(0, |signature| signature.len());
+    let mut out = Writer::with_capacity(FIXED_BYTES + texts + payload_bytes + kernel_bytes + bundle_bytes);
 
     out.u8(VERSION).u8(flags_of(envelope)).bytes(&signing_hash.0);
     out.uuid(&envelope.stream.tenant_id.0).uuid(&envelope.stream.store_id.0);
@@ -76,6 +80,9 @@ pub fn encode_body(envelope: &Envelope<'_>, signing_hash: &Digest) -> Vec<u8> {
     if let Some(kernel) = &envelope.kernel {
         out.blob(kernel.as_bytes());
     }
+    if let Some(signature) = &envelope.ml_dsa_65_signature {
+        out.bytes(signature.as_slice());
+    }
     out.0
 }
 
@@ -86,6 +93,7 @@ fn flags_of(envelope: &Envelope<'_>) -> u8 {
         | flag(envelope.base_version.is_some(), BASE_VERSION)
         | flag(envelope.kernel.is_some(), KERNEL)
         | flag(envelope.payload_cipher_hash != Digest::ZERO, CIPHER_HASH)
+        | flag(envelope.ml_dsa_65_signature.is_some(), ML_DSA_65)
 }
 
 fn encode_sealed(out: &mut Writer, sealed: &EncryptedPayload) {
@@ -133,6 +141,8 @@ pub fn decode_body(bytes: &[u8]) -> Result<(Envelope<'_>, Digest), RecordError> 
         Payload::Plain(Cow::Borrowed(r.text("payload")?))
     };
     let kernel = if has(KERNEL) { Some(Cow::Borrowed(r.text("kernel")?)) } else { None };
+    let ml_dsa_65_signature =
+        if has(ML_DSA_65) { Some(Box::new(r.array("ML-DSA-65 signature")?)) } else { None };
     r.end()?;
     let envelope = Envelope {
         event_id,
@@ -150,6 +160,7 @@ pub fn decode_body(bytes: &[u8]) -> Result<(Envelope<'_>, Digest), RecordError> 
         command_id,
         base_version,
         kernel,
+        ml_dsa_65_signature,
     };
     Ok((envelope, signing_hash))
 }

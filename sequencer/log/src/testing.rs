@@ -31,6 +31,7 @@ pub(crate) fn envelope(stream_number: u8, n: u64, payload: &str) -> Envelope<'_>
         command_id: None,
         base_version: None,
         kernel: None,
+        ml_dsa_65_signature: None,
     }
 }
 

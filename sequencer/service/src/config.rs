@@ -5,6 +5,7 @@ use std::sync::Arc;
 pub use stateset_sequencer_engine::CommitPolicy;
 use ves::SequencerId;
 use ves::ed25519::Signer;
+use ves::keys::SecurityProfile;
 
 /// Configuration of one sequencer.
 #[derive(Clone)]
@@ -15,6 +16,8 @@ pub struct Config {
     pub signer: Arc<dyn Signer>,
     /// Version of the signer's key; rises by one when it is rotated.
     pub key_version: u32,
+    /// Which signature schemes of agents are admitted, whatever their keys.
+    pub security_profile: SecurityProfile,
     /// When a batch closes by itself.
     pub commit: CommitPolicy,
     /// `false` leaves every commitment to callers.
@@ -36,6 +39,7 @@ impl Config {
             sequencer_id,
             signer,
             key_version,
+            security_profile: SecurityProfile::Legacy,
             commit: CommitPolicy::default(),
             auto_commit: true,
             queue_events_max: 65_536,

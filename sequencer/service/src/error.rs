@@ -30,6 +30,8 @@ pub enum StartError {
     KeyVersionTaken { version: u32, sequencer: ves::SequencerId },
     #[error("the tree of stream {stream} can't be opened: {problem}")]
     Tree { stream: StreamKey, problem: String },
+    #[error("a document of {table} is none that this service wrote; restore the store from a backup")]
+    Document { table: &'static str },
     #[error("a thread could not be started: {0}")]
     Thread(#[from] std::io::Error),
 }

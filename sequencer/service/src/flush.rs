@@ -151,8 +151,11 @@ impl TurnLoop {
         if self.flush.is_flushing || self.flush.events_since < FLUSH_EVENTS || self.poisoned {
             return;
         }
-        self.flush.is_flushing = true;
         self.flush.events_since = 0;
+        if !self.save_uses() {
+            return;
+        }
+        self.flush.is_flushing = true;
         let (entries, covered) = unflushed(&self.engine);
         self.flush.send(Work::Plan { entries, covered });
     }
@@ -201,6 +204,9 @@ impl TurnLoop {
             tracing::error!("the index worker panicked; the next start reads the log's tail instead");
         }
         if self.poisoned {
+            return;
+        }
+        if !self.save_uses() {
             return;
         }
         let (entries, covered) = unflushed(&self.engine);

@@ -1,11 +1,13 @@
 //! Ingest: the caller's task verifies, the turn loop numbers, the caller's task compares replays.
 
+use std::collections::BTreeSet;
+
 use stateset_event_log::encode_body;
 use stateset_sequencer_engine::Candidate;
 use tokio::sync::oneshot;
 use ves::envelope::Undecodable;
 use ves::receipt::{self, Receipt};
-use ves::{BatchId, Envelope, EventId, Rejection, SequenceNumber, StreamKey, verify};
+use ves::{AgentId, BatchId, Envelope, EventId, KeyId, Rejection, SequenceNumber, StreamKey, verify};
 
 use crate::error::ServiceError;
 use crate::metrics::Metrics;
@@ -35,6 +37,8 @@ pub struct IngestOutcome {
     pub results: Vec<EventResult>,
     /// Head of the stream after this request.
     pub head_sequence: SequenceNumber,
+    /// What the owners of the keys used should hear about their rotation; mostly empty.
+    pub key_warnings: Vec<String>,
 }
 
 /// Events verified before other tasks of the same thread get a turn: about a millisecond.
@@ -79,6 +83,7 @@ impl Sequencer {
     ) -> Result<IngestOutcome, ServiceError> {
         let batch_id = BatchId::random(random_bytes()?);
         let key_changes = self.shared().key_changes();
+        let keys = self.keys_under_policies(&events);
         let Checked { candidates, bodies, mut refused, ids } = self.check(events, others).await;
         let outcomes = self.submit(stream, candidates, bodies, key_changes).await?;
         let mut results = Vec::with_capacity(outcomes.len());
@@ -103,7 +108,18 @@ impl Sequencer {
             });
         }
         self.count(&results);
-        Ok(IngestOutcome { batch_id, results, head_sequence: self.head(&stream).head_sequence })
+        let key_warnings = self.key_warnings(&stream, &keys);
+        Ok(IngestOutcome { batch_id, results, head_sequence: self.head(&stream).head_sequence, key_warnings })
+    }
+
+    /// The keys of a request, each once; none where no policy exists anywhere.
+    fn keys_under_policies(&self, events: &[Submitted<'_>]) -> Vec<(AgentId, KeyId)> {
+        if self.shared().rotation.policies().is_empty() {
+            return Vec::new();
+        }
+        let keys: BTreeSet<_> =
+            events.iter().flatten().map(|event| (event.source_agent_id, event.agent_key_id)).collect();
+        keys.into_iter().collect()
     }
 
     /// Steps 3 to 10 of section 10, without effect.
@@ -115,7 +131,7 @@ impl Sequencer {
             refused: Vec::with_capacity(n),
             ids: Vec::with_capacity(n),
         };
-        let now = self.now();
+        let (now, profile) = (self.now(), self.inner.config.security_profile);
         let mut events = events.into_iter().peekable();
         let mut others = others.into_iter();
         while events.peek().is_some() {
@@ -133,7 +149,8 @@ impl Sequencer {
                     Err(undecodable) => Some(undecodable),
                 });
             }
-            let mut verified = verify_spellings(chunk, &respelled, self.keys(), now).into_iter();
+            let results = verify_spellings(chunk, &respelled, self.keys(), profile, now);
+            let mut verified = results.into_iter();
             for undecodable in order {
                 match undecodable {
                     Some(undecodable) => checked.push_undecodable(undecodable),

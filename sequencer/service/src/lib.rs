@@ -17,6 +17,7 @@ mod config;
 mod documents;
 mod error;
 mod flush;
+mod groups;
 mod history;
 mod ingest;
 mod legacy;
@@ -25,6 +26,7 @@ mod proofs;
 mod queue;
 mod registry;
 mod rhythm;
+mod rotation;
 mod sequencer;
 mod spelling;
 mod startup;
@@ -35,6 +37,7 @@ mod turn;
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
+pub use groups::{ENCRYPTION_GROUP_MEMBERS_MAX, EncryptionGroup, GroupError, GroupMember};
 pub use history::EntityHistory;
 pub use ingest::{EventResult, IngestOutcome, Submitted};
 pub use legacy::{
@@ -42,6 +45,7 @@ pub use legacy::{
 };
 pub use metrics::Snapshot;
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
+pub use rotation::{KeyStanding, PolicyScope, RotationPolicy};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{
     ApiKeyRecord, Document, DocumentChange, SequencerKeyRecord, StoredEvent, Table,

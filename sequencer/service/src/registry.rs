@@ -17,8 +17,8 @@ use crate::turn::Command;
 pub(crate) struct Registry {
     encryption: RwLock<BTreeMap<(TenantId, RecipientKeyId), EncryptionKey>>,
     api: RwLock<BTreeMap<Digest, ApiKeyRecord>>,
-    /// Registrations are rare: one at a time, so that a check and its write are one step.
-    writing: tokio::sync::Mutex<()>,
+    /// Changes of keys and groups are rare: one at a time, so that a check and its write are one step.
+    pub(crate) writing: tokio::sync::Mutex<()>,
 }
 
 impl Registry {
@@ -48,8 +48,9 @@ impl Sequencer {
     /// Registers a signing key. The caller has checked the proof of possession.
     pub async fn register_agent_key(&self, key: AgentKey) -> Result<(), RegisterError> {
         check_window(key.valid_from, key.valid_to)?;
-        PublicKey::from_bytes(&key.public_key)
-            .map_err(|error| RegisterError::PublicKey(error.to_string()))?;
+        if let Some(public_key) = key.ed25519() {
+            PublicKey::from_bytes(public_key).map_err(|error| RegisterError::PublicKey(error.to_string()))?;
+        }
         let service = self.clone();
         uncancelled(async move {
             let _one_at_a_time = service.shared().registry.writing.lock().await;
@@ -103,9 +104,31 @@ impl Sequencer {
         .await
     }
 
+    /// Revokes an encryption key of an agent from now on: nothing more is sealed to it.
+    pub async fn revoke_encryption_key(
+        &self,
+        tenant: &TenantId,
+        agent: &AgentId,
+        kid: RecipientKeyId,
+    ) -> Result<EncryptionKey, RegisterError> {
+        let (service, tenant, agent) = (self.clone(), *tenant, *agent);
+        uncancelled(async move {
+            let _one_at_a_time = service.shared().registry.writing.lock().await;
+            let held = service.read_encryption(|keys| keys.get(&(tenant, kid)).cloned());
+            let mut key = held.filter(|key| key.agent_id == agent).ok_or(RegisterError::NotFound)?;
+            if key.status != KeyStatus::Revoked {
+                key = key.revoked(service.now());
+                service.ask(|reply| Command::EncryptionKey(Box::new(key.clone()), reply)).await?;
+            }
+            Ok(key)
+        })
+        .await
+    }
+
     /// Encryption keys of a tenant by `recipient_kid`.
     pub fn encryption_keys(&self, tenant: &TenantId) -> Vec<EncryptionKey> {
-        self.read_encryption(|keys| keys.values().filter(|key| key.tenant_id == *tenant).cloned().collect())
+        let range = (*tenant, RecipientKeyId(0))..=(*tenant, RecipientKeyId(u32::MAX));
+        self.read_encryption(|keys| keys.range(range).map(|(_, key)| key.clone()).collect())
     }
 
     /// Inserts or replaces an API key, by the hash of its text.

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use stateset_event_log::{IdIndex, IndexKey, LogReader, SequencerKeyRecord, StoredEvent};
 use tokio::sync::{Semaphore, oneshot, watch};
 use ves::commitment::Commitment;
+use ves::directory::{KeyDirectory, SignedKeyDirectory};
 use ves::keys::{AgentKey, KeyRing};
 use ves::{BatchId, EventId, SequenceNumber, SequencerId, StreamKey, TimestampMs};
 
@@ -17,6 +18,7 @@ use crate::legacy::Gates;
 use crate::metrics::{Metrics, Snapshot};
 use crate::queue::Queue;
 use crate::registry::Registry;
+use crate::rotation::Rotation;
 use crate::streams::{StreamHead, Streams};
 use crate::turn::{Command, Reply};
 
@@ -41,6 +43,7 @@ pub(crate) struct Shared {
     pub streams: Streams,
     pub keys: KeyRing,
     pub registry: Registry,
+    pub rotation: Rotation,
     pub sequencer_keys: Vec<SequencerKeyRecord>,
     pub metrics: Metrics,
     /// One permit for each event that may wait.
@@ -68,6 +71,7 @@ impl Shared {
             streams: Streams::default(),
             keys,
             registry,
+            rotation: Rotation::default(),
             sequencer_keys,
             metrics: Metrics::default(),
             room: Arc::new(Semaphore::new(queue_events_max as usize)),
@@ -183,6 +187,12 @@ impl Sequencer {
     }
     pub fn public_key(&self) -> [u8; 32] {
         self.inner.config.signer.public_key()
+    }
+    /// Signs a key directory with the key of the receipts.
+    pub fn sign_directory(&self, directory: KeyDirectory) -> Result<SignedKeyDirectory, ServiceError> {
+        directory.sign(self.inner.config.signer.as_ref()).map_err(|error| {
+            ServiceError::StoreRefused(format!("the key directory can't be signed: {error}"))
+        })
     }
     pub fn key_version(&self) -> u32 {
         self.inner.config.key_version

@@ -3,18 +3,20 @@
 
 use ves::ed25519::PublicKey;
 use ves::keys::KeyRing;
-use ves::verify::{Refused, Verified, verify_batch};
+use ves::keys::SecurityProfile;
+use ves::verify::{Refused, Verified, verify_batch_under};
 use ves::{Envelope, Rejection, TimestampMs};
 
-/// As [`verify_batch`], but an event that does not verify as it stands is tried in its other spelling, if it has one.
+/// As [`verify_batch_under`], but an event that does not verify as it stands is tried in its other spelling, if it has one.
 /// `others` are as many as `events`. A refused event comes back in the spelling that its agent signed, if that shows.
 pub(crate) fn verify_spellings<'a>(
     events: Vec<Envelope<'a>>,
     others: &[Option<Envelope<'a>>],
     keys: &KeyRing,
+    profile: SecurityProfile,
     now: TimestampMs,
 ) -> Vec<Result<Verified<'a>, Refused<'a>>> {
-    let mut results = verify_batch(events, keys, now);
+    let mut results = verify_batch_under(profile, events, keys, now);
     let (mut places, mut again) = (Vec::new(), Vec::new());
     for (place, (result, other)) in results.iter_mut().zip(others).enumerate() {
         let (Err((refused, rejection)), Some(other)) = (result, other) else { continue };
@@ -33,7 +35,7 @@ pub(crate) fn verify_spellings<'a>(
     if again.is_empty() {
         return results;
     }
-    for (place, second) in places.into_iter().zip(verify_batch(again, keys, now)) {
+    for (place, second) in places.into_iter().zip(verify_batch_under(profile, again, keys, now)) {
         if let Ok(verified) = second {
             results[place] = Ok(verified);
         }
@@ -76,19 +78,26 @@ mod tests {
                 let event = resign(event, &agent);
                 let others = [Some(spelled(&event, zulu))];
                 let first = spelled(&event, offset);
-                let mut results = verify_spellings(vec![first], &others, &keys, NOW);
+                let mut results = verify_spellings(vec![first], &others, &keys, SecurityProfile::Legacy, NOW);
                 let verified = results.pop().expect("one result").expect("one of the spellings verifies");
                 assert_eq!(verified.envelope(), &event);
             }
         }
         keys.insert(agent.registered_key().revoked(NOW));
         let event = resign(spelled(&plain_event(&agent, &stream, 4), zulu), &agent);
-        let results = verify_spellings(vec![spelled(&event, offset)], &[Some(event.clone())], &keys, NOW);
+        let results = verify_spellings(
+            vec![spelled(&event, offset)],
+            &[Some(event.clone())],
+            &keys,
+            SecurityProfile::Legacy,
+            NOW,
+        );
         assert!(matches!(&results[0], Err((kept, Rejection::AgentKeyInvalid(_))) if *kept == event));
         keys.insert(agent.registered_key());
         let forged = Envelope { agent_signature: [7; 64], ..plain_event(&agent, &stream, 3) };
         let others = [Some(spelled(&forged, zulu))];
-        let results = verify_spellings(vec![spelled(&forged, offset)], &others, &keys, NOW);
+        let results =
+            verify_spellings(vec![spelled(&forged, offset)], &others, &keys, SecurityProfile::Legacy, NOW);
         assert!(matches!(&results[0], Err((kept, Rejection::InvalidSignature)) if kept.created_at == offset));
     }
 }

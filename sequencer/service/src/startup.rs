@@ -18,6 +18,7 @@ use crate::proofs::LogTiles;
 use crate::queue::Queue;
 use crate::registry::Registry;
 use crate::rhythm::Rhythm;
+use crate::rotation::Recount;
 use crate::sequencer::{Inner, Sequencer, Shared};
 use crate::streams::Durable;
 use crate::turn::{Command, TurnLoop};
@@ -48,11 +49,13 @@ impl Sequencer {
         let flush = Flush::open(reader.clone(), queue.clone())?;
         let index = flush.index();
         let mut engine = Engine::new(config.commit);
+        let mut recount = Recount::read(reader.as_ref())?;
         for summary in reader.streams()? {
-            open_stream(reader.as_ref(), &flush, &mut engine, &shared, &summary)?;
+            open_stream(reader.as_ref(), &flush, &mut engine, &shared, &summary, &mut recount)?;
         }
         // What was read back counts: where the index was emptied, it is filled at once, not after another 65,536 events.
         let waiting = engine.recent_len();
+        recount.finish(&shared.rotation);
         let signers = match config.signing_threads {
             0 | 1 => None,
             n => Some(
@@ -140,6 +143,7 @@ fn open_stream(
     engine: &mut Engine,
     shared: &Shared,
     summary: &StreamSummary,
+    recount: &mut Recount,
 ) -> Result<(), StartError> {
     let StreamSummary { stream, head, .. } = *summary;
     let latest_commitment = reader.last_commitment(&stream)?;
@@ -155,7 +159,7 @@ fn open_stream(
         stream,
         StreamOpening { head, covered, committed_end, last_state_root, uncommitted_since },
     );
-    refill(reader, engine, &stream, covered, head)?;
+    refill(reader, engine, &stream, covered, head, recount)?;
     let tree = open_tree(reader, &stream, head)?;
     shared.streams.set(stream, Durable { tree, latest_commitment });
     Ok(())
@@ -168,6 +172,7 @@ fn refill(
     stream: &StreamKey,
     covered: SequenceNumber,
     head: SequenceNumber,
+    recount: &mut Recount,
 ) -> Result<(), StartError> {
     let mut next = SequenceNumber(covered.0 + 1);
     while next <= head {
@@ -183,6 +188,7 @@ fn refill(
             engine
                 .remember(stream, event.sequence_number, envelope.event_id, envelope.command_id, entity)
                 .map_err(|error| broken(event.sequence_number, error.to_string()))?;
+            recount.note(stream, event.sequence_number, envelope.source_agent_id, envelope.agent_key_id);
             next = SequenceNumber(event.sequence_number.0 + 1);
         }
     }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use stateset_event_log::{
     ApiKeyRecord, DocumentChange, EventLog, LogError, LogReader, NewEvent, StreamAppend,
 };
-use stateset_sequencer_engine::{AdmitError, Candidate, Decision, Engine, EntityKey};
+use stateset_sequencer_engine::{AdmitError, Candidate, ColdFacts, Decision, Engine, EntityKey};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use ves::commitment::Commitment;
 use ves::ed25519::SignerError;
@@ -27,6 +27,7 @@ use crate::flush::{Flush, RunWrite};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::rhythm::Rhythm;
+use crate::rotation::{PolicyScope, RotationPolicy, TurnUses};
 use crate::sequencer::Shared;
 use crate::streams::Durable;
 
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     EncryptionKey(Box<EncryptionKey>, Reply<(), ServiceError>),
     ApiKey(Box<ApiKeyRecord>, Reply<(), ServiceError>),
     Documents(Vec<DocumentChange>, Reply<(), ServiceError>),
+    /// Sets or removes the policy of a scope; whether there was one.
+    RotationPolicy(PolicyScope, Option<RotationPolicy>, Reply<bool, ServiceError>),
     /// Where an event stands that is not in the index yet.
     Find {
         stream: StreamKey,
@@ -242,6 +245,9 @@ impl TurnLoop {
             Command::Documents(changes, reply) => {
                 drop(reply.send(self.write(|log| log.put_documents(&changes))))
             }
+            Command::RotationPolicy(scope, policy, reply) => {
+                drop(reply.send(self.change_policy(scope, policy)))
+            }
             Command::Find { stream, event_id, reply } => {
                 drop(reply.send(Ok(self.engine.find(&stream, &event_id))))
             }
@@ -273,9 +279,10 @@ impl TurnLoop {
         let now = self.clock.now();
         Metrics::add(&self.shared.metrics.batches_received, submissions.len() as u64);
         let mut admitted = Vec::with_capacity(submissions.len());
+        let mut uses = TurnUses::new(&self.shared.rotation);
         for mut submission in submissions {
             self.recheck_keys(&mut submission, now);
-            match self.admit(&submission, now) {
+            match self.admit_bound(&mut submission, now, &mut uses) {
                 Ok(decisions) => {
                     let bodies = std::mem::take(&mut submission.bodies);
                     admitted.push((submission, decisions, bodies));
@@ -290,7 +297,10 @@ impl TurnLoop {
         }
         let written = self.sign_and_append(&mut streams, &mut receipts);
         match written {
-            Ok(()) => self.publish(streams, now),
+            Ok(()) => {
+                uses.settle(&self.shared.rotation);
+                self.publish(streams, now)
+            }
             Err(_) => self.take_back(),
         }
         let mut receipts = receipts.into_iter();
@@ -320,13 +330,30 @@ impl TurnLoop {
         }
     }
 
-    fn admit(&mut self, submission: &Submission, now: TimestampMs) -> Result<Vec<Decision>, ServiceError> {
+    pub fn admit(
+        &mut self,
+        submission: &Submission,
+        now: TimestampMs,
+    ) -> Result<Vec<Decision>, ServiceError> {
+        let cold = self.cold_facts(submission)?;
+        self.admit_with(&submission.stream, &submission.candidates, &cold, now)
+    }
+
+    pub fn cold_facts(&self, submission: &Submission) -> Result<ColdFacts, ServiceError> {
         if self.poisoned {
             return Err(ServiceError::Poisoned);
         }
-        let cold = self.flush.cold_facts(&submission.stream, &submission.candidates)?;
-        self.engine.admit(&submission.stream, &submission.candidates, &cold, now).map_err(|error| match error
-        {
+        self.flush.cold_facts(&submission.stream, &submission.candidates)
+    }
+
+    pub fn admit_with(
+        &mut self,
+        stream: &StreamKey,
+        candidates: &[Candidate],
+        cold: &ColdFacts,
+        now: TimestampMs,
+    ) -> Result<Vec<Decision>, ServiceError> {
+        self.engine.admit(stream, candidates, cold, now).map_err(|error| match error {
             AdmitError::StreamFull => ServiceError::StreamFull,
             other => ServiceError::Internal(other.to_string()),
         })

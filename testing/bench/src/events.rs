@@ -59,6 +59,7 @@ impl Writer {
             command_id: None,
             base_version: None,
             kernel: None,
+            ml_dsa_65_signature: None,
         };
         event.agent_signature = self.signer.sign(&event.signing_hash().0).expect("a key in memory signs");
         event

@@ -76,6 +76,7 @@ impl Client {
             key_id: self.key_id,
             public_key: self.signer.public_key(),
             algorithm: KeyAlgorithm::Ed25519,
+            ml_dsa_65: None,
             status: KeyStatus::Active,
             valid_from: None,
             valid_to: None,
@@ -175,6 +176,7 @@ impl Client {
             command_id,
             base_version,
             kernel: None,
+            ml_dsa_65_signature: None,
         };
         self.signed(event)
     }

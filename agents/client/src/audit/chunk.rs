@@ -10,6 +10,7 @@ use ves::receipt::receipt_hash;
 use ves::{AgentId, Digest, KeyId, SequenceNumber, StreamKey};
 
 use super::{Entry, Keys, Source};
+use crate::KnownKey;
 
 /// A table of multiples pays off from this many signatures of one key on, over all chunks.
 const TABLE_FROM_SIGNATURES: usize = 64;
@@ -45,10 +46,22 @@ impl FastKey {
     }
 }
 
+/// The key of an agent: its Ed25519 part is checked with many others, the rest at once.
+struct AgentKey {
+    known: KnownKey,
+    fast: Option<FastKey>,
+}
+
+impl AgentKey {
+    fn new(known: &KnownKey) -> Self {
+        Self { known: known.clone(), fast: known.ed25519().map(FastKey::new) }
+    }
+}
+
 /// Checks chunks; shared by the workers.
 pub(super) struct Checker<'a> {
     stream: &'a StreamKey,
-    agents: BTreeMap<(AgentId, KeyId), FastKey>,
+    agents: BTreeMap<(AgentId, KeyId), AgentKey>,
     sequencer: BTreeMap<u32, FastKey>,
     /// Tables made so far.
     tables: AtomicUsize,
@@ -81,7 +94,7 @@ impl<'a> Checker<'a> {
     pub fn new(stream: &'a StreamKey, keys: &Keys<'_>) -> Self {
         Self {
             stream,
-            agents: keys.agents.iter().map(|(id, key)| (*id, FastKey::new(key))).collect(),
+            agents: keys.agents.iter().map(|(id, key)| (*id, AgentKey::new(key))).collect(),
             sequencer: keys
                 .sequencer
                 .keys
@@ -134,10 +147,22 @@ impl<'a> Checker<'a> {
             problem("the signing hash kept beside it is not its signing hash".to_owned());
         }
         match self.agents.get(&(event.source_agent_id, event.agent_key_id)) {
-            Some(key) => {
-                let signature = event.agent_signature;
-                pending.push(Pending { key, message: signing_hash, signature, at, what: "agent_signature" });
+            Some(key) if !key.known.verifies_beside_ed25519(event, &signing_hash) => {
+                problem("it is not signed as the registered key of its agent asks".to_owned());
             }
+            Some(key) => match &key.fast {
+                Some(key) => {
+                    let signature = event.agent_signature;
+                    pending.push(Pending {
+                        key,
+                        message: signing_hash,
+                        signature,
+                        at,
+                        what: "agent_signature",
+                    });
+                }
+                None => checked.signatures += 1,
+            },
             None => problem(format!(
                 "key {} of agent {} is not registered",
                 event.agent_key_id, event.source_agent_id

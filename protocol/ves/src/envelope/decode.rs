@@ -12,6 +12,7 @@ use crate::event::{
 use crate::hash::Digest;
 use crate::hex::{self, Format};
 use crate::ids::{AgentId, CommandId, EventId, KeyId, RecipientKeyId, StoreId, StreamKey, TenantId};
+use crate::keys::{MlDsaSignature, SignatureScheme};
 use crate::reject::Rejection;
 use crate::{json, time};
 
@@ -19,7 +20,7 @@ use crate::{json, time};
 ///
 /// # Errors
 /// [`DecodeError::TooDeep`] when a value in it is nested deeper than [`json::DEPTH_MAX`]; otherwise the first
-/// failure of section 10, steps 3 to 7, then an unsupported signature scheme, then the signature's own text.
+/// failure of section 10, steps 3 to 7, then the signature scheme, then the signatures' own texts.
 pub fn decode<'a>(raw: RawEnvelope<'a>, format: Format) -> Result<Envelope<'a>, DecodeError> {
     Decoder { raw: &raw, format }.envelope().map_err(|fault| match fault {
         Fault::TooDeep => DecodeError::TooDeep,
@@ -104,9 +105,7 @@ impl<'a> Decoder<'_, 'a> {
         let command_id = self.optional_uuid(Member::CommandId)?.map(CommandId);
         let base_version = self.base_version()?;
         let kernel = self.kernel()?;
-        self.check_scheme()?;
-        let agent_signature = self.hex(Member::AgentSignature)?;
-        self.check_bundle(&agent_signature)?;
+        let (agent_signature, ml_dsa_65_signature) = self.signatures()?;
         Ok(Envelope {
             event_id,
             stream: StreamKey { tenant_id, store_id },
@@ -123,6 +122,7 @@ impl<'a> Decoder<'_, 'a> {
             command_id,
             base_version,
             kernel,
+            ml_dsa_65_signature,
         })
     }
 
@@ -242,28 +242,73 @@ impl<'a> Decoder<'_, 'a> {
         }
     }
 
-    /// Section 21: 0 and 1 are Ed25519; 2 and 3 wait for post-quantum keys (section 22).
-    fn check_scheme(&self) -> Result<(), Fault> {
-        let member = Member::SignatureScheme;
-        match self.raw.get(member).map(object::integer::<u64>) {
-            None | Some(Some(0 | 1)) => Ok(()),
-            Some(Some(scheme @ (2 | 3))) => Err(Rejection::UnsupportedSignatureScheme { scheme }.into()),
-            Some(_) => Err(schema(member.name(), "must be 0 or 1 (Ed25519)")),
+    /// Section 21. Every signature has one place or two that agree; none is dropped unseen.
+    fn signatures(&self) -> Result<([u8; 64], Option<Box<MlDsaSignature>>), Fault> {
+        let scheme = self.scheme()?;
+        let bundle = self.bundle()?;
+        let Some(bundle) = bundle else {
+            return match scheme {
+                SignatureScheme::Ed25519 => Ok((self.hex(Member::AgentSignature)?, None)),
+                _ => Err(schema(Member::SignatureBundle.name(), "is missing, the scheme asks for it")),
+            };
+        };
+        let (classical, quantum) = ("ed25519_signature", "ml_dsa_65_signature");
+        if scheme == SignatureScheme::MlDsa65 {
+            self.check_no_ed25519(&bundle, classical)?;
+            return Ok(([0; 64], Some(Box::new(bundle.hex(quantum, self.format)?))));
         }
+        let signature = match (self.raw.get(Member::AgentSignature), scheme) {
+            (None, SignatureScheme::Ed25519MlDsa65) => bundle.hex(classical, self.format)?,
+            _ => self.hex(Member::AgentSignature)?,
+        };
+        if scheme == SignatureScheme::Ed25519 {
+            if bundle.optional(quantum).is_some() {
+                return Err(schema(bundle.path_of(quantum), "needs agent_signature_scheme 2 or 3"));
+            }
+            self.check_same(&bundle, classical, &signature)?;
+            return Ok((signature, None));
+        }
+        if bundle.optional(classical).is_some() {
+            self.check_same(&bundle, classical, &signature)?;
+        }
+        if signature == [0; 64] {
+            return Err(schema(Member::AgentSignature.name(), "is zero, scheme 3 needs both signatures"));
+        }
+        Ok((signature, Some(Box::new(bundle.hex(quantum, self.format)?))))
     }
 
-    /// A bundle beside an Ed25519 signature must say the same: it is not kept.
-    fn check_bundle(&self, signature: &[u8; 64]) -> Result<(), Fault> {
-        let Some(text) = self.raw.get(Member::SignatureBundle) else { return Ok(()) };
-        let known = ["ed25519_signature", "ml_dsa_65_signature"];
-        let bundle = Object::read(text, Member::SignatureBundle.name().to_owned(), &known)?;
-        if bundle.optional("ml_dsa_65_signature").is_some() {
-            return Err(Rejection::UnsupportedSignatureScheme { scheme: 3 }.into());
+    fn scheme(&self) -> Result<SignatureScheme, Fault> {
+        let member = Member::SignatureScheme;
+        let Some(text) = self.raw.get(member) else { return Ok(SignatureScheme::Ed25519) };
+        object::integer::<u64>(text)
+            .and_then(SignatureScheme::from_number)
+            .ok_or_else(|| schema(member.name(), "must be 0 or 1 (Ed25519), 2 (ML-DSA-65) or 3 (both)"))
+    }
+
+    fn bundle(&self) -> Result<Option<Object<'a>>, Fault> {
+        const MEMBERS: [&str; 2] = ["ed25519_signature", "ml_dsa_65_signature"];
+        let member = Member::SignatureBundle;
+        self.raw.get(member).map(|text| Object::read(text, member.name().to_owned(), &MEMBERS)).transpose()
+    }
+
+    fn check_same(&self, bundle: &Object<'_>, name: &str, signature: &[u8; 64]) -> Result<(), Fault> {
+        if bundle.hex::<64>(name, self.format)? == *signature {
+            return Ok(());
         }
-        if bundle.hex::<64>("ed25519_signature", self.format)? != *signature {
-            return Err(schema(bundle.path_of("ed25519_signature"), "differs from agent_signature"));
+        Err(schema(bundle.path_of(name), "differs from agent_signature"))
+    }
+
+    /// The 64-byte field of an event signed by ML-DSA-65 alone is zero (13.1): another value would be in the leaf
+    /// and be checked by nobody.
+    fn check_no_ed25519(&self, bundle: &Object<'_>, name: &str) -> Result<(), Fault> {
+        let member = Member::AgentSignature;
+        if self.raw.get(member).is_some() && self.hex::<64>(member)? != [0; 64] {
+            return Err(schema(member.name(), "must be zero or absent for scheme 2"));
         }
-        Ok(())
+        match bundle.optional(name) {
+            None => Ok(()),
+            Some(_) => Err(schema(bundle.path_of(name), "must be absent for scheme 2")),
+        }
     }
 }
 
@@ -273,7 +318,9 @@ fn encrypted_payload(text: &str, format: Format) -> Result<EncryptedPayload, Fau
         ["enc_version", "aead", "nonce_b64u", "ciphertext_b64u", "tag_b64u", "hpke", "recipients"];
     let sealed = Object::read(text, "payload_encrypted".to_owned(), &MEMBERS)?;
     if sealed.u32("enc_version")? != 1 {
-        return Err(schema(sealed.path_of("enc_version"), "must be 1"));
+        // VES-PQC-1 names the versions 2 and 3 and leaves the bytes of their wraps and hashes open.
+        let problem = "must be 1: sealing to post-quantum keys (2 and 3) has no specified bytes yet";
+        return Err(schema(sealed.path_of("enc_version"), problem));
     }
     sealed.fixed("aead", "AES-256-GCM")?;
     let hpke =

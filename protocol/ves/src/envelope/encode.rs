@@ -6,8 +6,10 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use uuid::Uuid;
 
 use crate::event::{EncryptedPayload, Envelope, Payload};
+use crate::hex;
 use crate::ids::SequenceNumber;
 use crate::json::write_string;
+use crate::keys::{MlDsaSignature, SignatureScheme};
 use crate::time::TimestampMs;
 
 /// Appends the event as one JSON object with the members of section 5, snake_case, in their order there.
@@ -55,7 +57,22 @@ pub fn encode(envelope: &Envelope<'_>, sequenced: Option<(SequenceNumber, Timest
         name(out, "kernel");
         out.push_str(kernel);
     }
+    if let Some(signature) = &envelope.ml_dsa_65_signature {
+        encode_bundle(envelope, signature, out);
+    }
     out.push('}');
+}
+
+/// Scheme and bundle of section 21; an Ed25519 signature stands in `agent_signature` alone.
+fn encode_bundle(envelope: &Envelope<'_>, signature: &MlDsaSignature, out: &mut String) {
+    let scheme = envelope.signature_scheme();
+    number_member(out, "agent_signature_scheme", scheme.number().into());
+    name(out, "agent_signature_bundle");
+    out.push('{');
+    if scheme == SignatureScheme::Ed25519MlDsa65 {
+        let _ = write!(out, "\"ed25519_signature\":\"{}\",", hex::encode_0x(&envelope.agent_signature));
+    }
+    let _ = write!(out, "\"ml_dsa_65_signature\":\"{}\"}}", hex::encode_0x(signature));
 }
 
 /// The object of section 7.1.
@@ -85,7 +102,8 @@ fn encoded_len(envelope: &Envelope<'_>) -> usize {
         Payload::Encrypted(sealed) => 300 + sealed.ciphertext.len() * 4 / 3 + sealed.recipients.len() * 170,
     };
     let texts = envelope.entity_type.len() + envelope.entity_id.len() + envelope.event_type.len();
-    900 + texts + payload + envelope.kernel.as_ref().map_or(0, |kernel| kernel.len())
+    let bundle = envelope.ml_dsa_65_signature.as_ref().map_or(0, |signature| 300 + 2 * signature.len());
+    900 + bundle + texts + payload + envelope.kernel.as_ref().map_or(0, |kernel| kernel.len())
 }
 
 fn name(out: &mut String, name: &str) {

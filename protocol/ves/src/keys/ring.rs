@@ -35,11 +35,13 @@ impl RingKey {
         &self.key
     }
 
-    /// The decoded key; `None` for another algorithm, and for bytes that registration would have refused.
+    /// The decoded Ed25519 key, or half; `None` where there is none, and for bytes that registration would have refused.
     pub fn public_key(&self) -> Option<&PublicKey> {
         self.decoded
             .get_or_init(|| match self.key.algorithm {
-                KeyAlgorithm::Ed25519 => PublicKey::from_bytes(&self.key.public_key).ok(),
+                KeyAlgorithm::Ed25519 | KeyAlgorithm::Ed25519MlDsa65 => {
+                    PublicKey::from_bytes(&self.key.public_key).ok()
+                }
                 _ => None,
             })
             .as_ref()

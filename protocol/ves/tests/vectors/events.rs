@@ -21,6 +21,7 @@ fn ring(envelope: &Envelope<'_>, public_key: [u8; 32]) -> KeyRing {
         key_id: envelope.agent_key_id,
         public_key,
         algorithm: KeyAlgorithm::Ed25519,
+        ml_dsa_65: None,
         status: KeyStatus::Active,
         valid_from: None,
         valid_to: None,

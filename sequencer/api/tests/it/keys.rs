@@ -60,8 +60,19 @@ async fn bad_registrations_name_their_field() {
         (with("publicKey", json!("ff".repeat(32))), "INVALID_PUBLIC_KEY", "publicKey"),
         (with("publicKey", json!("abc")), "INVALID_FIELD_VALUE", "publicKey"),
         (with("publicKey", Value::Null), "MISSING_REQUIRED_FIELD", "publicKey"),
-        (with("keyAlgorithm", json!(3)), "INVALID_FIELD_VALUE", "keyAlgorithm"),
-        (with("publicKeyBundle", json!({"mlDsa65PublicKey": "00"})), "INVALID_FIELD_VALUE", "post-quantum"),
+        (with("keyAlgorithm", json!(7)), "INVALID_FIELD_VALUE", "keyAlgorithm"),
+        (with("keyAlgorithm", json!(3)), "INVALID_FIELD_VALUE", "publicKey: must be zero"),
+        (with("keyAlgorithm", json!(5)), "MISSING_REQUIRED_FIELD", "publicKeyBundle.mlDsa65PublicKey"),
+        (
+            with("publicKeyBundle", json!({"mlDsa65PublicKey": "00"})),
+            "INVALID_FIELD_VALUE",
+            "mlDsa65PublicKey",
+        ),
+        (
+            with("publicKeyBundle", json!({"x25519PublicKey": "00".repeat(32)})),
+            "INVALID_FIELD_VALUE",
+            "x25519PublicKey",
+        ),
         (with("validFrom", json!("tomorrow")), "INVALID_FIELD_VALUE", "validFrom"),
         (with("keyId", json!(-1)), "INVALID_FIELD_VALUE", "keyId"),
     ] {

@@ -2,9 +2,13 @@
 
 mod access;
 mod bodies;
+mod directory;
 mod form;
+mod groups;
 mod grpc;
+mod hybrid_keys;
 mod keys;
+mod policies;
 mod reads;
 mod rejections;
 mod serving;

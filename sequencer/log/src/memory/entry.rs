@@ -253,6 +253,9 @@ fn write_agent_key(w: &mut Writer, key: &AgentKey) {
     w.option(key.metadata.as_ref(), |w, text| {
         w.blob(text.as_bytes());
     });
+    w.option(key.ml_dsa_65.as_deref(), |w, key| {
+        w.bytes(key);
+    });
 }
 
 fn read_agent_key(r: &mut Reader<'_>) -> Result<AgentKey, RecordError> {
@@ -269,6 +272,7 @@ fn read_agent_key(r: &mut Reader<'_>) -> Result<AgentKey, RecordError> {
         revoked_at: r.option("revoked at", read_time)?,
         created_at: read_time(r)?,
         metadata: r.option("metadata", |r| r.text("metadata").map(str::to_owned))?,
+        ml_dsa_65: r.option("ML-DSA-65 key", |r| r.array("ML-DSA-65 key").map(Box::new))?,
     })
 }
 
@@ -277,6 +281,9 @@ fn write_encryption_key(w: &mut Writer, key: &EncryptionKey) {
     w.blob(key.status.text().as_bytes());
     w.option(key.valid_from, write_time).option(key.valid_to, write_time).option(key.revoked_at, write_time);
     w.i64(key.created_at.0);
+    w.u8(key.algorithm.number()).option(key.ml_kem_768.as_deref(), |w, key| {
+        w.bytes(key);
+    });
 }
 
 fn read_encryption_key(r: &mut Reader<'_>) -> Result<EncryptionKey, RecordError> {
@@ -290,6 +297,9 @@ fn read_encryption_key(r: &mut Reader<'_>) -> Result<EncryptionKey, RecordError>
         valid_to: r.option("valid to", read_time)?,
         revoked_at: r.option("revoked at", read_time)?,
         created_at: read_time(r)?,
+        algorithm: KeyAlgorithm::from_number(r.u8("algorithm")?.into())
+            .ok_or(RecordError::Value("algorithm"))?,
+        ml_kem_768: r.option("ML-KEM-768 key", |r| r.array("ML-KEM-768 key").map(Box::new))?,
     })
 }
 

@@ -34,7 +34,7 @@ fn any_payload() -> impl Strategy<Value = Payload<'static>> {
 fn any_envelope() -> impl Strategy<Value = Envelope<'static>> {
     let ids = any::<[[u8; 16]; 4]>();
     let texts = (any_text(20), any_text(40), any_text(20), any_text(30));
-    let hashes = (any_digest(), any_digest(), any::<u8>());
+    let hashes = (any_digest(), any_digest(), any::<u8>(), any::<Option<u8>>());
     let options = (any::<Option<[u8; 16]>>(), any::<Option<u64>>(), proptest::option::of(any_text(30)));
     (ids, any::<u32>(), texts, any_payload(), hashes, options).prop_map(
         |(ids, key_id, texts, payload, hashes, options)| Envelope {
@@ -56,6 +56,7 @@ fn any_envelope() -> impl Strategy<Value = Envelope<'static>> {
             command_id: options.0.map(CommandId::from_bytes),
             base_version: options.1,
             kernel: options.2,
+            ml_dsa_65_signature: hashes.3.map(|byte| Box::new([byte; 3309])),
         },
     )
 }

@@ -14,6 +14,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("id_index", include_str!("../../migrations/0002_id_index.sql")),
     ("documents", include_str!("../../migrations/0003_documents.sql")),
     ("entity_events", include_str!("../../migrations/0004_entity_events.sql")),
+    ("key_bundles", include_str!("../../migrations/0005_key_bundles.sql")),
 ];
 
 pub(super) const PAGE_BYTES: u32 = 8192;

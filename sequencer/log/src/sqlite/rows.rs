@@ -4,6 +4,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 use ves::commitment::Commitment;
+use ves::keys::pqc::{ML_DSA_65_PUBLIC_KEY_BYTES, ML_KEM_768_PUBLIC_KEY_BYTES};
 use ves::keys::{AgentKey, EncryptionKey, KeyAlgorithm, KeyStatus};
 use ves::{
     AgentId, BatchId, Digest, KeyId, RecipientKeyId, SequenceNumber, SequencerId, StoreId, StreamKey,
@@ -17,9 +18,9 @@ pub(super) const COMMITMENTS: &str = "SELECT batch_id, tenant_id, store_id, ves_
     padded_leaf_count, merkle_root, prev_state_root, new_state_root, sequence_start, sequence_end, committed_at \
     FROM ves_commitments JOIN ves_streams USING (stream)";
 pub(super) const AGENT_KEYS: &str = "SELECT tenant_id, agent_id, key_id, public_key, key_algorithm, status, valid_from, \
-    valid_to, revoked_at, created_at, metadata FROM agent_signing_keys";
+    valid_to, revoked_at, created_at, metadata, ml_dsa_65 FROM agent_signing_keys";
 pub(super) const ENCRYPTION_KEYS: &str = "SELECT tenant_id, agent_id, recipient_kid, public_key, status, valid_from, \
-    valid_to, revoked_at, created_at FROM agent_encryption_keys";
+    valid_to, revoked_at, created_at, key_algorithm, ml_kem_768 FROM agent_encryption_keys";
 pub(super) const API_KEYS: &str = "SELECT key_hash, tenant_id, store_ids, agent_id, can_read, can_write, can_admin, \
     active, rate_limit, created_at, updated_at FROM api_keys";
 pub(super) const SEQUENCER_KEYS: &str =
@@ -62,6 +63,11 @@ fn bad(column: usize, kind: Type, what: &'static str) -> rusqlite::Error {
 fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<KeyStatus> {
     KeyStatus::from_text(row.get_ref(column)?.as_str()?)
         .ok_or_else(|| bad(column, Type::Text, "not a key status"))
+}
+
+fn algorithm(row: &Row<'_>, column: usize) -> rusqlite::Result<KeyAlgorithm> {
+    KeyAlgorithm::from_number(row.get::<_, u8>(column)?.into())
+        .ok_or_else(|| bad(column, Type::Integer, "not a key algorithm"))
 }
 
 /// Node digests, one after the other.
@@ -118,19 +124,19 @@ pub(super) fn insert_commitment(
 }
 
 pub(super) fn agent_key(row: &Row<'_>) -> rusqlite::Result<AgentKey> {
-    let algorithm = KeyAlgorithm::from_number(row.get::<_, u8>(4)?.into());
     Ok(AgentKey {
         tenant_id: TenantId(uuid(row, 0)?),
         agent_id: AgentId(uuid(row, 1)?),
         key_id: KeyId(row.get(2)?),
         public_key: row.get(3)?,
-        algorithm: algorithm.ok_or_else(|| bad(4, Type::Integer, "not a key algorithm"))?,
+        algorithm: algorithm(row, 4)?,
         status: status(row, 5)?,
         valid_from: optional_time(row, 6)?,
         valid_to: optional_time(row, 7)?,
         revoked_at: optional_time(row, 8)?,
         created_at: time(row, 9)?,
         metadata: row.get(10)?,
+        ml_dsa_65: row.get::<_, Option<[u8; ML_DSA_65_PUBLIC_KEY_BYTES]>>(11)?.map(Box::new),
     })
 }
 
@@ -138,7 +144,8 @@ pub(super) fn put_agent_key(connection: &Connection, key: &AgentKey) -> rusqlite
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO agent_signing_keys (tenant_id, agent_id, key_id, public_key, key_algorithm, status, \
-             valid_from, valid_to, revoked_at, created_at, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             valid_from, valid_to, revoked_at, created_at, metadata, ml_dsa_65) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             key.tenant_id.as_bytes(),
@@ -152,6 +159,7 @@ pub(super) fn put_agent_key(connection: &Connection, key: &AgentKey) -> rusqlite
             key.revoked_at.map(|t| t.0),
             key.created_at.0,
             key.metadata,
+            key.ml_dsa_65.as_deref(),
         ])
 }
 
@@ -166,6 +174,8 @@ pub(super) fn encryption_key(row: &Row<'_>) -> rusqlite::Result<EncryptionKey> {
         valid_to: optional_time(row, 6)?,
         revoked_at: optional_time(row, 7)?,
         created_at: time(row, 8)?,
+        algorithm: algorithm(row, 9)?,
+        ml_kem_768: row.get::<_, Option<[u8; ML_KEM_768_PUBLIC_KEY_BYTES]>>(10)?.map(Box::new),
     })
 }
 
@@ -173,7 +183,8 @@ pub(super) fn put_encryption_key(connection: &Connection, key: &EncryptionKey) -
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO agent_encryption_keys (tenant_id, agent_id, recipient_kid, public_key, status, \
-             valid_from, valid_to, revoked_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             valid_from, valid_to, revoked_at, created_at, key_algorithm, ml_kem_768) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             key.tenant_id.as_bytes(),
@@ -185,6 +196,8 @@ pub(super) fn put_encryption_key(connection: &Connection, key: &EncryptionKey) -
             key.valid_to.map(|t| t.0),
             key.revoked_at.map(|t| t.0),
             key.created_at.0,
+            key.algorithm.number(),
+            key.ml_kem_768.as_deref(),
         ])
 }
 

@@ -4,4 +4,5 @@ mod commitments;
 mod history;
 mod ingest;
 mod legacy;
+mod rotation;
 mod world;

@@ -154,7 +154,10 @@ fn commitment_and_proof(
     let file = client.proof_of(&event, &keys)?.to_json();
     let trusted = Trusted {
         sequencer_key: Some(world.installation.profile.sequencer_public_key.0),
-        agent_key: keys.get(order.source_agent_id, order.agent_key_id).map(|key| *key.as_bytes()),
+        agent_key: keys
+            .get(order.source_agent_id, order.agent_key_id)
+            .and_then(|key| key.ed25519_alone())
+            .map(|key| *key.as_bytes()),
         state_root: Some(commitment.new_state_root),
         file_keys: false,
     };
