@@ -108,6 +108,9 @@ fn scope(
     key_type_text: Option<&str>,
 ) -> Result<PolicyScope, ApiError> {
     caller.require_tenant(Permission::Admin, &tenant_id)?;
+    if tenant_id.is_nil() {
+        return Err(ApiError::invalid("tenantId", "must name a tenant"));
+    }
     match agent_id {
         Some(agent_id) => caller.require_agent(&agent_id)?,
         None if caller.agent_id.is_some() => return Err(ApiError::forbidden("Agent mismatch")),

@@ -44,6 +44,9 @@ pub struct IngestOutcome {
 /// Events verified before other tasks of the same thread get a turn: about a millisecond.
 const VERIFY_CHUNK: usize = 128;
 
+/// What an ML-DSA-65 signature costs beside an Ed25519 one.
+const POST_QUANTUM_WEIGHT: usize = 8;
+
 /// Replays read back before other tasks of the same thread get a turn.
 const REPLAY_CHUNK: usize = 16;
 
@@ -138,7 +141,12 @@ impl Sequencer {
             let mut chunk = Vec::with_capacity(n.min(VERIFY_CHUNK));
             let mut respelled = Vec::new();
             let mut order = Vec::with_capacity(n.min(VERIFY_CHUNK));
-            for event in events.by_ref().take(VERIFY_CHUNK) {
+            let mut weight = 0;
+            while weight < VERIFY_CHUNK
+                && let Some(event) = events.next()
+            {
+                let is_heavy = event.as_ref().is_ok_and(|event| event.ml_dsa_65_signature.is_some());
+                weight += if is_heavy { POST_QUANTUM_WEIGHT } else { 1 };
                 let other = others.next().flatten();
                 order.push(match event {
                     Ok(envelope) => {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use stateset_event_log::{
     ApiKeyRecord, DocumentChange, EventLog, LogError, LogReader, NewEvent, StreamAppend,
 };
-use stateset_sequencer_engine::{AdmitError, Candidate, ColdFacts, Decision, Engine, EntityKey};
+use stateset_sequencer_engine::{Candidate, Decision, Engine, EntityKey};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use ves::commitment::Commitment;
 use ves::ed25519::SignerError;
@@ -328,35 +328,6 @@ impl TurnLoop {
                 *candidate = Candidate::refused(Some(prepared.event_id), Rejection::AgentKeyInvalid(problem));
             }
         }
-    }
-
-    pub fn admit(
-        &mut self,
-        submission: &Submission,
-        now: TimestampMs,
-    ) -> Result<Vec<Decision>, ServiceError> {
-        let cold = self.cold_facts(submission)?;
-        self.admit_with(&submission.stream, &submission.candidates, &cold, now)
-    }
-
-    pub fn cold_facts(&self, submission: &Submission) -> Result<ColdFacts, ServiceError> {
-        if self.poisoned {
-            return Err(ServiceError::Poisoned);
-        }
-        self.flush.cold_facts(&submission.stream, &submission.candidates)
-    }
-
-    pub fn admit_with(
-        &mut self,
-        stream: &StreamKey,
-        candidates: &[Candidate],
-        cold: &ColdFacts,
-        now: TimestampMs,
-    ) -> Result<Vec<Decision>, ServiceError> {
-        self.engine.admit(stream, candidates, cold, now).map_err(|error| match error {
-            AdmitError::StreamFull => ServiceError::StreamFull,
-            other => ServiceError::Internal(other.to_string()),
-        })
     }
 
     /// Gives accepted events their place: receipt hash, leaf, tree. Signatures follow for the whole turn at once.

@@ -1,6 +1,7 @@
 //! The targets, by what they read.
 
 mod bodies;
+mod directory;
 mod events;
 mod grpc;
 mod json;
@@ -67,6 +68,12 @@ pub(crate) const ALL: &[Target] = &[
         holds: "a proof of possession is good for its own key only",
         run: signatures::possession,
         seeds: signatures::seeds,
+    },
+    Target {
+        name: "directory",
+        holds: "only the key directory that was signed verifies, however it is spelt",
+        run: directory::directory,
+        seeds: directory::seeds,
     },
     Target {
         name: "inclusion",

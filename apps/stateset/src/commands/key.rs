@@ -6,7 +6,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use stateset_client::KeyRegistration;
 use stateset_keystore::{Algorithm, FileKeystore, KeyInfo, KeyName, Keystore as _};
-use ves::{AgentId, KeyId};
+use stateset_sequencer::{Clock as _, SystemClock};
+use ves::directory::DirectoryKey;
+use ves::{AgentId, KeyId, SequenceNumber};
 
 use crate::context::Context;
 use crate::error::{CliError, printable};
@@ -18,7 +20,7 @@ pub enum KeyCommand {
     /// Make a key and keep it encrypted
     Generate(GenerateArgs),
     /// List the public parts of all keys
-    List,
+    List(ListArgs),
     /// Show the public part of one key
     Show(NameArgs),
     /// Register a key with the server; a signing key proves that it is held
@@ -37,6 +39,13 @@ pub struct GenerateArgs {
     /// Its number: among the agent's signing keys, or, for x25519, unique in the tenant
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub key_id: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Ask the server for its signed directory of this agent's keys instead
+    #[arg(long, value_name = "UUID")]
+    pub agent: Option<AgentId>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -72,7 +81,8 @@ impl<'a> From<&'a KeyInfo> for KeyBody<'a> {
 pub fn run(context: &Context, command: &KeyCommand) -> Result<(), CliError> {
     match command {
         KeyCommand::Generate(args) => generate(context, args),
-        KeyCommand::List => list(context),
+        KeyCommand::List(ListArgs { agent: None }) => list(context),
+        KeyCommand::List(ListArgs { agent: Some(agent) }) => directory(context, agent),
         KeyCommand::Show(args) => {
             let info = context.public_keystore()?.info(&args.name)?;
             context.out.result(&KeyBody::from(&info), &text(&info));
@@ -116,6 +126,22 @@ fn list(context: &Context) -> Result<(), CliError> {
         )
     });
     context.out.result(&bodies, &lines.collect::<String>());
+    Ok(())
+}
+
+/// The keys of an agent as the server signed them; an answer that is forged, old or behind is an error.
+fn directory(context: &Context, agent: &AgentId) -> Result<(), CliError> {
+    let (client, stream) = (context.client()?, context.stream()?);
+    let directory = client.key_directory(&stream, agent, SequenceNumber::ZERO, SystemClock.now())?;
+    let line = |what: &str, key: &DirectoryKey| {
+        let algorithm =
+            key.algorithm().map_or_else(|| format!("{}", key.key_algorithm), |known| format!("{known:?}"));
+        format!("{what:<10} {:<10} {algorithm:<16} {}\n", key.key_id, printable(&key.status))
+    };
+    let mut text = format!("Keys of agent {agent}, signed by the server as of {}.\n", directory.as_of);
+    text.extend(directory.signing_keys.iter().map(|key| line("signing", key)));
+    text.extend(directory.encryption_keys.iter().map(|key| line("encryption", key)));
+    context.out.result(&directory, &text);
     Ok(())
 }
 

@@ -97,6 +97,24 @@ fn a_port_or_a_directory_in_use_is_said() {
 }
 
 #[test]
+fn the_keys_of_an_agent_come_signed_from_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let _up = Up::start(folder.path());
+    let (_, own) = json(folder.path(), &["key", "show", "agent"]);
+    let agent = own["labels"]["Agent"].as_str().unwrap();
+    let (_, listed) = json(folder.path(), &["key", "list", "--agent", agent]);
+    assert_eq!(listed["signingKeys"][0]["publicKey"], own["public_key"]);
+    assert_eq!(listed["signingKeys"][0]["status"], "active");
+    assert_eq!(listed["stream"]["headSequence"], "0");
+    let nobody = "00000000-0000-4000-8000-000000000001";
+    let (_, absent) = json(folder.path(), &["key", "list", "--agent", nobody]);
+    assert_eq!(absent["signingKeys"].as_array().map(Vec::len), Some(0));
+    let (status, text, _) = run(folder.path(), &["key", "list", "--agent", agent]);
+    assert_eq!(status, 0);
+    assert!(text.contains("signing    1          Ed25519          active"), "{text}");
+}
+
+#[test]
 fn no_secret_is_printed() {
     let folder = tempfile::tempdir().unwrap();
     let up = Up::start(folder.path());

@@ -1,7 +1,9 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
+use rusqlite::Connection;
 use tempfile::TempDir;
+use ves::KeyAlgorithm;
 
 use super::*;
 use crate::error::LogErrorKind;
@@ -49,6 +51,37 @@ fn a_newer_schema_is_refused_and_left_alone() {
             LogError::NewerSchema { path: path.clone(), found: 99, known: open::MIGRATIONS.len() as u32 }
         );
     }
+}
+
+#[test]
+fn keys_of_an_older_file_are_classical_ones() {
+    let (_folder, path) = folder();
+    let old = Connection::open(&path).expect("open");
+    old.execute_batch(
+        "CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT",
+    )
+    .expect("create");
+    for (version, (name, sql)) in (1_u32..).zip(&open::MIGRATIONS[..3]) {
+        old.execute_batch(sql).expect("migrate");
+        old.execute("INSERT INTO schema_migrations VALUES (?, ?)", (version, name)).expect("record");
+    }
+    let (tenant, agent, key) = ([1_u8; 16], [2_u8; 16], [3_u8; 32]);
+    old.execute(
+        "INSERT INTO agent_signing_keys VALUES (?, ?, 1, ?, 1, 'active', NULL, NULL, NULL, 5, NULL)",
+        (tenant, agent, key),
+    )
+    .expect("insert");
+    old.execute(
+        "INSERT INTO agent_encryption_keys VALUES (?, 4, ?, ?, 'active', NULL, NULL, NULL, 5)",
+        (tenant, agent, key),
+    )
+    .expect("insert");
+    drop(old);
+    let log = SqliteLog::open(&path).expect("open");
+    let signing = log.reader().agent_keys().expect("keys").remove(0);
+    assert_eq!((signing.algorithm, signing.ml_dsa_65), (KeyAlgorithm::Ed25519, None));
+    let encryption = log.reader().encryption_keys().expect("keys").remove(0);
+    assert_eq!((encryption.algorithm, encryption.ml_kem_768), (KeyAlgorithm::X25519, None));
 }
 
 #[test]

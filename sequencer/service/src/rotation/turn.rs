@@ -1,9 +1,9 @@
-//! Rotation policies in a turn: keys that may no longer sign are refused, uses are counted with the events.
+//! Admission in a turn, and rotation policies with it: keys that may no longer sign are refused, uses are counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use stateset_sequencer_engine::{Candidate, ColdFacts, Decision};
+use stateset_sequencer_engine::{AdmitError, Candidate, ColdFacts, Decision};
 use ves::keys::KeyType;
 use ves::keys::rotation::Standing;
 use ves::{KeyProblem, Rejection, StreamKey, TimestampMs};
@@ -37,6 +37,13 @@ impl TurnUses {
         });
     }
 
+    /// Accepted events are uses where a policy bounds them.
+    fn count(&mut self, key: KeyAddress, accepted: u64) {
+        if self.policies.counts(&key) {
+            *self.pending.entry(key).or_default() += accepted;
+        }
+    }
+
     fn used(&self, rotation: &Rotation, key: &KeyAddress) -> u64 {
         rotation.uses_of(key) + self.pending.get(key).copied().unwrap_or(0)
     }
@@ -54,22 +61,51 @@ impl TurnLoop {
             return self.admit(submission, now);
         }
         let keys = keys_of(submission);
-        let is_scarce = self.is_scarce(&keys, uses);
-        let decisions = match is_scarce {
-            false => {
-                for (at, key) in keys.iter().enumerate() {
-                    self.refuse_worn(submission, at, key.as_ref(), now, uses);
-                }
-                let decisions = self.admit(submission, now)?;
-                for (key, decision) in keys.iter().zip(&decisions) {
-                    count(uses, key.as_ref(), decision);
-                }
-                decisions
-            }
+        if self.is_scarce(&keys, uses) {
             // The last uses of a key go to the events that are accepted, which only admission knows.
-            true => self.admit_one_by_one(submission, &keys, now, uses)?,
-        };
+            return self.admit_one_by_one(submission, &keys, now, uses);
+        }
+        let mut judged: BTreeMap<KeyAddress, Option<KeyProblem>> = BTreeMap::new();
+        for (at, key) in keys.iter().enumerate() {
+            let Some(key) = key else { continue };
+            if let Some(problem) = *judged.entry(*key).or_insert_with(|| self.worn(key, now, uses)) {
+                refuse(submission, at, problem);
+            }
+        }
+        let decisions = self.admit(submission, now)?;
+        let mut accepted: BTreeMap<KeyAddress, u64> = BTreeMap::new();
+        for (key, decision) in keys.iter().zip(&decisions) {
+            if let (Some(key), Decision::Accepted(_)) = (key, decision) {
+                *accepted.entry(*key).or_default() += 1;
+            }
+        }
+        accepted.into_iter().for_each(|(key, count)| uses.count(key, count));
         Ok(decisions)
+    }
+
+    fn admit(&mut self, submission: &Submission, now: TimestampMs) -> Result<Vec<Decision>, ServiceError> {
+        let cold = self.cold_facts(submission)?;
+        self.admit_with(&submission.stream, &submission.candidates, &cold, now)
+    }
+
+    fn cold_facts(&self, submission: &Submission) -> Result<ColdFacts, ServiceError> {
+        if self.poisoned {
+            return Err(ServiceError::Poisoned);
+        }
+        self.flush.cold_facts(&submission.stream, &submission.candidates)
+    }
+
+    fn admit_with(
+        &mut self,
+        stream: &StreamKey,
+        candidates: &[Candidate],
+        cold: &ColdFacts,
+        now: TimestampMs,
+    ) -> Result<Vec<Decision>, ServiceError> {
+        self.engine.admit(stream, candidates, cold, now).map_err(|error| match error {
+            AdmitError::StreamFull => ServiceError::StreamFull,
+            other => ServiceError::Internal(other.to_string()),
+        })
     }
 
     /// Whether a key of the request could run out of uses within it.
@@ -104,9 +140,13 @@ impl TurnLoop {
                 decisions.push(Decision::Rejected(Rejection::DuplicateEventId));
                 continue;
             }
-            self.refuse_worn(submission, at, key.as_ref(), now, uses);
+            if let Some(problem) = key.as_ref().and_then(|key| self.worn(key, now, uses)) {
+                refuse(submission, at, problem);
+            }
             let decision = self.admit_one(&submission.stream, &submission.candidates[at], &cold, now)?;
-            count(uses, key.as_ref(), &decision);
+            if let (Some(key), Decision::Accepted(_)) = (key, &decision) {
+                uses.count(*key, 1);
+            }
             decisions.push(decision);
         }
         Ok(decisions)
@@ -123,30 +163,23 @@ impl TurnLoop {
         decisions.pop().ok_or_else(|| ServiceError::Internal("an event got no decision".to_owned()))
     }
 
-    /// Refuses the event at `at` where its key is worn out. Its body stays: an exact replay is still answered.
-    fn refuse_worn(
-        &self,
-        submission: &mut Submission,
-        at: usize,
-        key: Option<&KeyAddress>,
-        now: TimestampMs,
-        uses: &TurnUses,
-    ) {
-        let Some(address) = key else { return };
-        let Some(policy) = uses.policies.binding(&address.0, &address.1, KeyType::Signing) else { return };
-        let problem = match self.shared.keys.get(&address.0, &address.1, address.2) {
-            None => KeyProblem::NotFound,
-            Some(key) => {
-                let used = uses.used(&self.shared.rotation, address);
-                match policy.rule.judge(key.key().created_at, used, now) {
-                    Standing::Refused(problem) => problem,
-                    _ => return,
-                }
-            }
+    /// Why the policy that binds this key refuses it now.
+    fn worn(&self, address: &KeyAddress, now: TimestampMs, uses: &TurnUses) -> Option<KeyProblem> {
+        let policy = uses.policies.binding(&address.0, &address.1, KeyType::Signing)?;
+        let Some(key) = self.shared.keys.get(&address.0, &address.1, address.2) else {
+            return Some(KeyProblem::NotFound);
         };
-        let candidate = &mut submission.candidates[at];
-        *candidate = Candidate::refused(candidate.event_id(), Rejection::AgentKeyInvalid(problem));
+        match policy.rule.judge(key.key().created_at, uses.used(&self.shared.rotation, address), now) {
+            Standing::Refused(problem) => Some(problem),
+            _ => None,
+        }
     }
+}
+
+/// Refuses the event at `at`. Its body stays: an exact replay is still answered.
+fn refuse(submission: &mut Submission, at: usize, problem: KeyProblem) {
+    let candidate = &mut submission.candidates[at];
+    *candidate = Candidate::refused(candidate.event_id(), Rejection::AgentKeyInvalid(problem));
 }
 
 /// The key of each event that passed verification.
@@ -157,13 +190,4 @@ fn keys_of(submission: &Submission) -> Vec<Option<KeyAddress>> {
         Some((tenant, prepared.agent_id, prepared.agent_key_id))
     });
     passed.collect()
-}
-
-/// Only accepted events are uses, and only where a policy bounds them.
-fn count(uses: &mut TurnUses, key: Option<&KeyAddress>, decision: &Decision) {
-    if let (Some(key), Decision::Accepted(_)) = (key, decision)
-        && uses.policies.counts(key)
-    {
-        *uses.pending.entry(*key).or_default() += 1;
-    }
 }

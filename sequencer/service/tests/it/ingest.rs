@@ -1,6 +1,6 @@
 use stateset_fixtures::resign;
 use stateset_sequencer::EventResult;
-use ves::{KeyProblem, Rejection, SequenceNumber};
+use ves::{AgentKey, KeyAlgorithm, KeyId, KeyProblem, Rejection, SecurityProfile, SequenceNumber};
 
 use crate::world::{World, accepted};
 
@@ -123,5 +123,30 @@ async fn a_revocation_holds_also_when_its_caller_went_away() {
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
     assert!(rejected, "the revocation never took effect");
+    world.close().await;
+}
+
+#[tokio::test]
+async fn a_security_profile_refuses_events_without_a_post_quantum_part() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::open_configured(dir.path(), |config| {
+        config.security_profile = SecurityProfile::Hybrid;
+    })
+    .await;
+    let agent = world.agent.with_key(KeyId(2));
+    let hybrid = AgentKey {
+        algorithm: KeyAlgorithm::Ed25519MlDsa65,
+        ml_dsa_65: Some(agent.quantum_key().public_key()),
+        ..agent.registered_key()
+    };
+    world.sequencer.register_agent_key(hybrid).await.unwrap();
+    let mut event = stateset_fixtures::plain_event(&agent, &world.stream, 1);
+    event.countersign(&agent.quantum_key()).unwrap();
+    let outcome = world.ingest(vec![world.event(0), event]).await;
+    assert!(matches!(
+        outcome.results[0],
+        EventResult::Rejected { rejection: Rejection::UnsupportedSignatureScheme { scheme: 1 }, .. }
+    ));
+    assert_eq!(accepted(outcome.results[1].clone()).sequence_number, SequenceNumber(1));
     world.close().await;
 }

@@ -44,10 +44,14 @@ impl World {
     }
 
     pub async fn open_with(dir: &Path, commit: CommitPolicy) -> Self {
+        Self::open_configured(dir, |config| config.commit = commit).await
+    }
+
+    pub async fn open_configured(dir: &Path, configure: impl FnOnce(&mut Config)) -> Self {
         let log = SqliteLog::open(dir.join("log.db")).expect("a temporary folder takes a log");
         let clock = TestClock::new();
         let mut config = Config::new(SequencerId::from_bytes([7; 16]), Arc::new(sequencer_key(1)), 1);
-        config.commit = commit;
+        configure(&mut config);
         let sequencer =
             Sequencer::start(Box::new(log), config, Arc::new(clock.clone())).expect("the log opens");
         let stream = stream(1);

@@ -12,6 +12,7 @@ use ves::time::TimestampMs;
 use ves_wire::ReceiptBody;
 use ves_wire::commitments::{CommitRequest, CommitmentBody};
 use ves_wire::keys::{AgentKeyBody, RegisterKeyRequest, RevokeKeyRequest};
+use ves_wire::policies::{GroupWithKeys, RotationPolicyBody};
 use ves_wire::proofs::{ConsistencyBody, InclusionProofBody, VerifyProofRequest};
 
 pub fn bodies(data: &[u8]) -> bool {
@@ -21,6 +22,8 @@ pub fn bodies(data: &[u8]) -> bool {
         settles::<RegisterKeyRequest>(text),
         settles::<RevokeKeyRequest>(text),
         settles::<AgentKeyBody>(text),
+        settles::<RotationPolicyBody>(text),
+        settles::<GroupWithKeys>(text),
         settles::<CommitRequest>(text),
         settles::<InclusionProofBody>(text),
         settles::<VerifyProofRequest>(text),

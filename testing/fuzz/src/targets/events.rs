@@ -127,11 +127,17 @@ fn examples() -> Vec<Envelope<'static>> {
     with_unsigned.command_id = Some(CommandId::random([7; 16]));
     with_unsigned.base_version = Some(3);
     with_unsigned.kernel = Some(r#"{"a":1}"#.into());
+    let mut hybrid = plain_event(&agent, &stream, 5);
+    hybrid.countersign(&agent.quantum_key()).expect("a key in memory signs");
+    let mut strict = plain_event(&agent, &stream, 6);
+    strict.sign_ml_dsa_65(&agent.quantum_key()).expect("a key in memory signs");
     vec![
         plain_event(&agent, &stream, 1),
         with_unsigned,
         sealed_event(&agent, &stream, 3, &[Recipient::new(1)]),
         sealed_event(&agent, &stream, 4, &[Recipient::new(1), Recipient::new(9)]),
+        hybrid,
+        strict,
     ]
 }
 

@@ -56,6 +56,7 @@ bounded!(
     signatures,
     receipt,
     possession,
+    directory,
     inclusion,
     consistency,
     checkpoint,
