@@ -9,6 +9,7 @@
 
 mod check;
 mod doc_commands;
+mod grpc_client;
 mod metadata;
 mod process;
 mod proto;

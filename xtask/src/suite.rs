@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::check::{self, Tally};
+use crate::grpc_client;
 use crate::process::{Step, capture, on_path, run, run_and_keep};
 use crate::report::{fail, progress, say};
 use crate::schemathesis;
@@ -26,6 +27,7 @@ pub fn main(args: &[String]) -> ExitCode {
     let mut runners = vec![("cargo test", cargo_tests(fast))];
     if !fast {
         runners.push(("schemathesis", schemathesis::run()));
+        runners.push(("grpc client", grpc_client::test(count_line)));
     }
     runners.push(("checks", check::run(|name| !fast || name != "wasm")));
     summarise(&runners)

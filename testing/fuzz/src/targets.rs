@@ -3,6 +3,7 @@
 mod bodies;
 mod directory;
 mod events;
+mod grpc;
 mod json;
 mod keystore;
 mod legacy;
@@ -128,6 +129,12 @@ pub(crate) const ALL: &[Target] = &[
         holds: "REST bodies that are read are written so that they read the same",
         run: bodies::bodies,
         seeds: bodies::seeds,
+    },
+    Target {
+        name: "grpc",
+        holds: "a pushed event that is read is written as a message that reads the same",
+        run: grpc::push,
+        seeds: grpc::seeds,
     },
     Target {
         name: "keystore",

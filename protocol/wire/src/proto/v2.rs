@@ -539,6 +539,8 @@ pub struct RevokeKeyRequest {
     pub reason: ::prost::alloc::string::String,
     #[prost(bytes = "vec", tag = "5")]
     pub authorization_signature: ::prost::alloc::vec::Vec<u8>,
+    #[prost(enumeration = "KeyType", tag = "100")]
+    pub key_type: i32,
 }
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct RevokeKeyResponse {

@@ -91,11 +91,21 @@ pub fn event(envelope: &Envelope<'_>) -> v2::EventEnvelope {
         // A text with more digits than a timestamp holds names none; the text itself says all.
         created_at: instant(&envelope.created_at)
             .map(|(seconds, nanos)| Timestamp { seconds, nanos: nanos as i32 }),
-        agent_signature_scheme: v2::SignatureScheme::Ed25519.into(),
-        agent_signature_bundle: None,
+        agent_signature_scheme: envelope.signature_scheme() as i32,
+        agent_signature_bundle: signature_bundle(envelope),
         created_at_text: envelope.created_at.to_string(),
         kernel: envelope.kernel.as_ref().map(|text| text.as_bytes().to_vec()).unwrap_or_default(),
     }
+}
+
+/// Of an event with a post-quantum signature. An Ed25519 one beside it stands in its own field as well.
+fn signature_bundle(envelope: &Envelope<'_>) -> Option<v2::SignatureBundle> {
+    let ml_dsa_65 = envelope.ml_dsa_65_signature.as_ref()?;
+    let ed25519 = Some(envelope.agent_signature).filter(|signature| *signature != [0; 64]);
+    Some(v2::SignatureBundle {
+        ed25519_signature: ed25519.map(|signature| signature.to_vec()).unwrap_or_default(),
+        ml_dsa_65_signature: ml_dsa_65.to_vec(),
+    })
 }
 
 fn sealed(payload: &EncryptedPayload) -> v2::EncryptedPayload {

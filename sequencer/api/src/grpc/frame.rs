@@ -85,6 +85,9 @@ pub(super) async fn frame(State(app): State<App>, request: Request, next: Next) 
             (response, STANDING.with(Cell::get))
         })
         .await;
+    if undecodable(&response) {
+        response = refuse(&app, status::undecodable());
+    }
     app.grpc.answered(&path, code_of(&response), started.elapsed());
     let headers = response.headers_mut();
     if let Some(standing) = standing {
@@ -167,6 +170,11 @@ impl hyper::body::Body for Chained {
 fn refuse(app: &App, error: ApiError) -> Response {
     app.metrics.refused(error.code());
     status::response(&Status::from(error))
+}
+
+/// Whether the library could not read the message. It calls that an internal error; those of ours have a code of REST.
+fn undecodable(response: &Response) -> bool {
+    code_of(response) == Code::Internal && !response.headers().contains_key("x-error-code")
 }
 
 /// Of an answer that is nothing but a status; others begin well.

@@ -18,6 +18,11 @@ use crate::error::ApiError;
 use crate::keys::{list_keys, register_key, revoke_key};
 use crate::router::App;
 
+/// Public keys and signatures of FIPS 203 and 204.
+const ML_DSA_65_KEY_BYTES: usize = 1952;
+const ML_KEM_768_KEY_BYTES: usize = 1184;
+const ML_DSA_65_PROOF_BYTES: usize = 3309;
+
 pub(super) struct Service(pub App);
 
 #[tonic::async_trait]
@@ -70,7 +75,14 @@ impl KeyManagement for Service {
         let tenant_id: TenantId = id("tenant_id", &asked.tenant_id)?;
         let agent_id: AgentId = id("agent_id", &asked.agent_id)?;
         admitted.caller().require_tenant(Permission::Admin, &tenant_id)?;
-        let body = json!({"tenantId": tenant_id, "agentId": agent_id, "keyId": asked.key_id});
+        let key_type = match KeyType::try_from(asked.key_type) {
+            Ok(KeyType::Encryption) => "encryption",
+            Ok(_) => "signing",
+            Err(_) => return Err(ApiError::invalid("key_type", "expected 0, 1 or 2").into()),
+        };
+        let body = json!({
+            "tenantId": tenant_id, "agentId": agent_id, "keyId": asked.key_id, "keyType": key_type,
+        });
         let body: RevokeKeyRequest = serde_json::from_value(body).map_err(ApiError::internal)?;
         let key = revoke_key(&self.0, admitted.caller(), &body).await?;
         Ok(Response::new(v2::RevokeKeyResponse {
@@ -84,13 +96,12 @@ impl KeyManagement for Service {
 fn registration(request: &v2::RegisterKeyRequest) -> Result<RegisterKeyRequest, ApiError> {
     let tenant_id: TenantId = id("tenant_id", &request.tenant_id)?;
     let agent_id: AgentId = id("agent_id", &request.agent_id)?;
+    check_lengths(request)?;
     let mut body = Map::new();
     body.insert("tenantId".to_owned(), json!(tenant_id));
     body.insert("agentId".to_owned(), json!(agent_id));
     body.insert("keyId".to_owned(), json!(request.key_id));
     body.insert("keyAlgorithm".to_owned(), json!(algorithm(request)?));
-    put_hex(&mut body, "publicKey", &request.public_key);
-    put_hex(&mut body, "proofOfPossession", &request.proof_of_possession);
     for (member, field, at) in
         [("validFrom", "valid_from", &request.valid_from), ("validTo", "valid_to", &request.valid_to)]
     {
@@ -100,26 +111,38 @@ fn registration(request: &v2::RegisterKeyRequest) -> Result<RegisterKeyRequest, 
             body.insert(member.to_owned(), json!(at.to_string()));
         }
     }
+    let mut bundle = Map::new();
+    match request.public_key.len() {
+        ML_DSA_65_KEY_BYTES => put_hex(&mut bundle, "mlDsa65PublicKey", &request.public_key),
+        ML_KEM_768_KEY_BYTES => put_hex(&mut bundle, "mlKem768PublicKey", &request.public_key),
+        _ => put_hex(&mut body, "publicKey", &request.public_key),
+    }
     if let Some(keys) = &request.public_key_bundle {
-        let mut bundle = Map::new();
         put_hex(&mut bundle, "ed25519PublicKey", &keys.ed25519_public_key);
         put_hex(&mut bundle, "mlDsa65PublicKey", &keys.ml_dsa_65_public_key);
         put_hex(&mut bundle, "x25519PublicKey", &keys.x25519_public_key);
         put_hex(&mut bundle, "mlKem768PublicKey", &keys.ml_kem_768_public_key);
+    }
+    if !bundle.is_empty() {
         body.insert("publicKeyBundle".to_owned(), Value::Object(bundle));
     }
+    let mut bundle = Map::new();
+    match request.proof_of_possession.len() {
+        ML_DSA_65_PROOF_BYTES => put_hex(&mut bundle, "mlDsa65Pop", &request.proof_of_possession),
+        _ => put_hex(&mut body, "proofOfPossession", &request.proof_of_possession),
+    }
     if let Some(proofs) = &request.proof_of_possession_bundle {
-        let mut bundle = Map::new();
         put_hex(&mut bundle, "ed25519Pop", &proofs.ed25519_pop);
         put_hex(&mut bundle, "mlDsa65Pop", &proofs.ml_dsa_65_pop);
+    }
+    if !bundle.is_empty() {
         body.insert("proofOfPossessionBundle".to_owned(), Value::Object(bundle));
     }
-    check_lengths(request)?;
     serde_json::from_value(Value::Object(body))
         .map_err(|problem| ApiError::new(ErrorCode::InvalidFieldValue, format!("the key: {problem}")))
 }
 
-/// The parts of 32 and 64 bytes, by the names of their fields.
+/// The lengths of the parts, by the names of their fields.
 fn check_lengths(request: &v2::RegisterKeyRequest) -> Result<(), ApiError> {
     let keys = request.public_key_bundle.clone().unwrap_or_default();
     let proofs = request.proof_of_possession_bundle.clone().unwrap_or_default();
@@ -128,23 +151,21 @@ fn check_lengths(request: &v2::RegisterKeyRequest) -> Result<(), ApiError> {
         ("public_key_bundle.x25519_public_key", &keys.x25519_public_key, 32),
         ("proof_of_possession_bundle.ed25519_pop", &proofs.ed25519_pop, 64),
     ] {
-        if !matches!(bytes.len(), n if n == 0 || n == expected) {
+        if !bytes.is_empty() && bytes.len() != expected {
             return Err(ApiError::invalid(
                 field,
                 format_args!("expected {expected} bytes, found {}", bytes.len()),
             ));
         }
     }
-    // Longer ones are post-quantum keys and proofs, which the registry judges.
-    for (field, bytes, least) in
-        [("public_key", &request.public_key, 32), ("proof_of_possession", &request.proof_of_possession, 64)]
-    {
-        if !bytes.is_empty() && bytes.len() < least {
-            return Err(ApiError::invalid(
-                field,
-                format_args!("expected {least} bytes, found {}", bytes.len()),
-            ));
-        }
+    let (key, proof) = (request.public_key.len(), request.proof_of_possession.len());
+    if !matches!(key, 0 | 32 | ML_DSA_65_KEY_BYTES | ML_KEM_768_KEY_BYTES) {
+        let problem = format!("{key} bytes are no key of any algorithm; two keys stand in public_key_bundle");
+        return Err(ApiError::invalid("public_key", problem));
+    }
+    if !matches!(proof, 0 | 64 | ML_DSA_65_PROOF_BYTES) {
+        let problem = format!("{proof} bytes are no signature; two stand in proof_of_possession_bundle");
+        return Err(ApiError::invalid("proof_of_possession", problem));
     }
     Ok(())
 }
@@ -181,6 +202,13 @@ fn put_hex(body: &mut Map<String, Value>, member: &str, bytes: &[u8]) {
     }
 }
 
+/// Of hex that the registry wrote itself.
+fn bytes_of(text: Option<&str>) -> Vec<u8> {
+    let digits = text.map(|text| text.trim_start_matches("0x").as_bytes()).unwrap_or_default();
+    let digit = |digit: u8| char::from(digit).to_digit(16).unwrap_or_default() as u8;
+    digits.chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+}
+
 fn agent_key(key: &AgentKeyBody, now: TimestampMs) -> v2::AgentKey {
     let algorithm = i32::try_from(key.key_algorithm).ok().and_then(|n| KeyAlgorithm::try_from(n).ok());
     let algorithm = algorithm.unwrap_or_default();
@@ -190,16 +218,27 @@ fn agent_key(key: &AgentKeyBody, now: TimestampMs) -> v2::AgentKey {
         _ if key.valid_to.is_some_and(|end| end.0 < now) => KeyStatus::Expired,
         _ => KeyStatus::Active,
     };
+    let bundle = key.public_key_bundle.as_ref().map(|parts| v2::PublicKeyBundle {
+        ed25519_public_key: parts.ed25519.map(|part| part.0.to_vec()).unwrap_or_default(),
+        ml_dsa_65_public_key: bytes_of(parts.ml_dsa_65.as_deref()),
+        x25519_public_key: parts.x25519.map(|part| part.0.to_vec()).unwrap_or_default(),
+        ml_kem_768_public_key: bytes_of(parts.ml_kem_768.as_deref()),
+    });
+    let public_key = match (&bundle, algorithm) {
+        (Some(parts), KeyAlgorithm::MlDsa65) => parts.ml_dsa_65_public_key.clone(),
+        (Some(parts), KeyAlgorithm::MlKem768) => parts.ml_kem_768_public_key.clone(),
+        _ => key.public_key.0.to_vec(),
+    };
     v2::AgentKey {
         key_id: key.key_id,
         key_type: type_of(algorithm).into(),
-        public_key: key.public_key.0.to_vec(),
+        public_key,
         status: status.into(),
         created_at: Some(timestamp(key.created_at.0)),
         valid_from: key.valid_from.map(|at| timestamp(at.0)),
         valid_to: key.valid_to.map(|at| timestamp(at.0)),
         revoked_at: key.revoked_at.map(|at| timestamp(at.0)),
         key_algorithm: algorithm.into(),
-        public_key_bundle: None,
+        public_key_bundle: bundle,
     }
 }

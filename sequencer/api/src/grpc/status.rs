@@ -52,6 +52,14 @@ pub(super) fn over() -> ApiError {
     ApiError::new(ErrorCode::ServiceUnavailable, message).retry_after(1)
 }
 
+/// A message that is not what the call takes.
+pub(super) fn undecodable() -> ApiError {
+    ApiError::new(
+        ErrorCode::InvalidRequestBody,
+        "the message can't be decoded as the one that this call takes",
+    )
+}
+
 /// An answer that is nothing but a status.
 pub(super) fn response(status: &Status) -> Response {
     status.clone().into_http().map(Body::new)

@@ -14,7 +14,7 @@ use futures_util::FutureExt as _;
 use futures_util::stream::unfold;
 use progress::Progress;
 use prost::Message as _;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use ves::{AgentId, StreamKey};
 use ves_wire::error::ErrorCode;
 use ves_wire::proto::v2::{self, RejectionReason, SyncMessage, sync_message::Message};
@@ -25,7 +25,7 @@ use super::events::{message, pull, push, stream_of, sync_state};
 use super::frame::Admitted;
 use super::live::Watch;
 use super::sequencer::Messages;
-use super::status::over;
+use super::status::{over, undecodable};
 use crate::caller::Permission;
 use crate::error::ApiError;
 use crate::router::App;
@@ -104,7 +104,7 @@ impl Session {
             self.watch.sequenced.borrow_and_update();
             // The caller's messages come first, or many events would keep its acknowledgements waiting.
             if let Some(heard) = self.inbound.message().now_or_never() {
-                self.hear(heard?).await?;
+                self.hear(heard.map_err(broken)?).await?;
                 continue;
             }
             if self.window.is_open()
@@ -115,7 +115,7 @@ impl Session {
                 return Ok(Some(said(Message::Event(event))));
             }
             tokio::select! {
-                heard = self.inbound.message() => self.hear(heard?).await?,
+                heard = self.inbound.message() => self.hear(heard.map_err(broken)?).await?,
                 changed = self.watch.sequenced.changed() => changed.map_err(|_| over())?,
                 () = &mut self.watch.ended => return Err(over().into()),
                 _ = self.watch.recheck.tick() => self.recheck().await?,
@@ -237,6 +237,14 @@ impl Session {
             ..Default::default()
         })));
         Ok(())
+    }
+}
+
+/// What the library says of a message that it can't read: what follows it can't be read either.
+fn broken(status: Status) -> Status {
+    match status.code() {
+        Code::Internal => undecodable().into(),
+        _ => status,
     }
 }
 

@@ -66,12 +66,13 @@ bounded!(
     compliance,
     at_rest,
     bodies,
+    grpc,
     keystore,
 );
 
 #[test]
 fn every_seed_that_should_pass_does() {
-    for name in ["json", "envelope", "ingest", "record", "checkpoint", "bodies", "keystore"] {
+    for name in ["json", "envelope", "ingest", "record", "checkpoint", "bodies", "grpc", "keystore"] {
         let target = target(name).expect("a listed target");
         for seed in (target.seeds)() {
             assert!((target.run)(&seed), "{name} refuses its seed {}", String::from_utf8_lossy(&seed));

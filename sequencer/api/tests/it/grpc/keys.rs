@@ -131,3 +131,92 @@ async fn a_bad_registration_is_refused_for_its_field() {
     let rotated = fresh.with_key(KeyId(1));
     register(&client, registration(&rotated)).await.expect("nothing above took the number");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn post_quantum_keys_are_registered_and_their_signatures_come_back() {
+    let (_, _, stream, client) = started().await;
+    for (number, is_hybrid) in [(2, true), (3, false)] {
+        let agent = Agent::new(&stream, number);
+        let quantum = agent.quantum_key();
+        let key = quantum.public_key().to_vec();
+        let proven =
+            if is_hybrid { [agent.public_key().to_vec(), key.clone()].concat() } else { key.clone() };
+        let challenge = ves::keys::possession_challenge(&proven);
+        let proof = quantum.sign(&challenge.0).expect("signs").to_vec();
+        let mut request = v2::RegisterKeyRequest {
+            public_key: vec![],
+            proof_of_possession: vec![],
+            key_algorithm: if is_hybrid { 5 } else { 3 },
+            ..registration(&agent)
+        };
+        if is_hybrid {
+            request.public_key_bundle = Some(v2::PublicKeyBundle {
+                ed25519_public_key: agent.public_key().to_vec(),
+                ml_dsa_65_public_key: key.clone(),
+                ..Default::default()
+            });
+            request.proof_of_possession_bundle = Some(v2::ProofOfPossessionBundle {
+                ed25519_pop: agent.signing_key().sign(&challenge.0).to_vec(),
+                ml_dsa_65_pop: proof,
+            });
+        } else {
+            // One key needs no bundle.
+            (request.public_key, request.proof_of_possession) = (key.clone(), proof);
+        }
+        register(&client, request).await.expect("registered");
+
+        let mut event = plain_event(&agent, &stream, number);
+        if is_hybrid {
+            event.countersign(&quantum).expect("signs");
+        } else {
+            event.sign_ml_dsa_65(&quantum).expect("signs");
+        }
+        let mut request = push_of(&agent, &stream, &[event.clone()]);
+        if !is_hybrid {
+            request.events[0].agent_signature.clear();
+        }
+        let answer = client.push(request).await.expect("a push");
+        assert_eq!(answer.events_accepted, 1, "{:?}", answer.rejections);
+        let page: v2::PullEventsResponse =
+            client.call("PullEvents", pull_of(&stream, number - 1, 1)).await.expect("a page");
+        let stored = page.events[0].envelope.clone().expect("an event");
+        assert_eq!(stored, ves_wire::v2::event(&event));
+        assert_eq!(stored.agent_signature_scheme, if is_hybrid { 3 } else { 2 });
+
+        let asked = v2::GetAgentKeysRequest {
+            tenant_id: stream.tenant_id.to_string(),
+            agent_id: agent.agent_id.to_string(),
+            ..Default::default()
+        };
+        let listed: v2::GetAgentKeysResponse =
+            client.unary(&format!("{KEYS}GetAgentKeys"), asked).await.expect("a list");
+        let bundle = listed.keys[0].public_key_bundle.clone().expect("both parts");
+        assert_eq!((bundle.ml_dsa_65_public_key, bundle.ed25519_public_key.is_empty()), (key, !is_hybrid));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_encryption_key_is_revoked_by_its_type() {
+    let (_, agent, stream, client) = started().await;
+    let encryption = v2::RegisterKeyRequest {
+        key_id: 1,
+        key_type: KeyType::Encryption.into(),
+        public_key: Recipient::new(7).public_key().to_vec(),
+        proof_of_possession: vec![],
+        ..registration(&agent)
+    };
+    register(&client, encryption).await.expect("registered");
+    let revoke = v2::RevokeKeyRequest {
+        tenant_id: stream.tenant_id.to_string(),
+        agent_id: agent.agent_id.to_string(),
+        key_id: 1,
+        key_type: KeyType::Encryption.into(),
+        ..Default::default()
+    };
+    let revoked: v2::RevokeKeyResponse =
+        client.unary(&format!("{KEYS}RevokeAgentKey"), revoke).await.expect("revoked");
+    assert!(revoked.success);
+    let answer =
+        client.push(push_of(&agent, &stream, &[plain_event(&agent, &stream, 1)])).await.expect("a push");
+    assert_eq!(answer.events_accepted, 1, "the signing key of the same number stays");
+}
