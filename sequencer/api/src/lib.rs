@@ -23,6 +23,7 @@ mod front;
 mod ingest;
 mod instance;
 mod keys;
+mod lane;
 mod metrics;
 mod opening;
 mod operations;

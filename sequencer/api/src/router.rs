@@ -18,6 +18,7 @@ use crate::budget::Budget;
 use crate::config::ApiConfig;
 use crate::error::ApiError;
 use crate::frame::{frame, in_time};
+use crate::lane::Lanes;
 use crate::metrics::HttpMetrics;
 use crate::rate::Rates;
 use crate::{access, commitments, events, ingest, keys, metrics, operations, proofs};
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub metrics: HttpMetrics,
     pub rates: Rates,
     pub budget: Budget,
+    pub lanes: Lanes,
     /// CORS is on.
     pub browsers_may_call: bool,
     /// Held while a key is minted: how many an agent has is counted before.
@@ -69,6 +71,7 @@ pub fn doors(sequencer: Sequencer, config: ApiConfig) -> Doors {
         rates: Rates::new(config.tenant_rate_per_minute),
         metrics: HttpMetrics::default(),
         budget: Budget::new(config.bytes_in_flight_max),
+        lanes: Lanes::default(),
         browsers_may_call: cors.is_some(),
         minting: tokio::sync::Mutex::default(),
         config,
