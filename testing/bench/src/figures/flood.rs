@@ -31,7 +31,7 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
     let plan = Plan {
         clients: CLIENTS,
         first_stream: 1,
-        streams: STREAMS.min(CLIENTS),
+        streams: STREAMS,
         requests_per_client,
         events_per_request: 1,
     };
