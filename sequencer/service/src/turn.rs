@@ -464,8 +464,15 @@ impl TurnLoop {
     /// The queue is closed and empty: what is remembered goes into the index, so that the next start is quick.
     fn finish(mut self) {
         self.final_flush();
-        if let Err(error) = self.log.close() {
-            tracing::error!(%error, "the store did not close cleanly; nothing acknowledged is lost");
+        match self.log.close() {
+            // What ended the writer was told before.
+            Err(error) if self.poisoned => {
+                tracing::debug!(%error, "the store of a writer that is over is closed")
+            }
+            Err(error) => {
+                tracing::error!(%error, "the store did not close cleanly; nothing acknowledged is lost")
+            }
+            Ok(()) => {}
         }
     }
 }

@@ -6,9 +6,13 @@
 
 pub mod binary;
 pub mod events;
+pub mod instance;
 pub mod rest;
 pub mod service;
+pub mod shop;
 
 pub use binary::stateset;
+pub use instance::Instance;
 pub use rest::Rest;
 pub use service::Service;
+pub use shop::Shop;

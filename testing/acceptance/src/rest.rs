@@ -9,6 +9,15 @@ use serde_json::Value;
 /// Largest answer read.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
+/// An answer with what it says about another try.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// Seconds.
+    pub retry_after: Option<u64>,
+    pub text: String,
+}
+
 /// One caller of one server.
 #[derive(Clone)]
 pub struct Rest {
@@ -40,6 +49,17 @@ impl Rest {
         let url = format!("{}{path}", self.url);
         let request = self.agent.post(url).header("x-api-key", &self.api_key);
         read(request.header("content-type", "application/json").send(body)?)
+    }
+
+    /// A `POST` of JSON with all of its answer; errors as [`Self::get`].
+    pub fn send(&self, path: &str, body: &str) -> Result<Answer> {
+        let url = format!("{}{path}", self.url);
+        let request = self.agent.post(url).header("x-api-key", &self.api_key);
+        let response = request.header("content-type", "application/json").send(body)?;
+        let retry_after =
+            response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        let (status, text) = read(response)?;
+        Ok(Answer { status, retry_after, text })
     }
 
     /// The answer of a `GET` that has to succeed.

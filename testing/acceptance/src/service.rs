@@ -54,6 +54,10 @@ impl Service {
     pub fn start(data: &Path) -> Self {
         let data = data.to_str().expect("a temporary folder with a plain name");
         let mut command = command(&["up", "--data", data, "--listen", "127.0.0.1:0", "--json"]);
+        // What it says of the faults is many lines, of use to whoever asks for them.
+        if std::env::var_os("RUST_LOG").is_none() {
+            command.env("RUST_LOG", "off");
+        }
         let mut child = command.stdout(Stdio::piped()).spawn().expect("stateset starts");
         let mut lines = BufReader::new(child.stdout.take().expect("a piped output")).lines();
         let said = lines.by_ref().map_while(Result::ok).find_map(|line| {

@@ -3,7 +3,10 @@
 mod crash;
 mod database;
 mod demo;
+mod disk;
+mod faults;
 mod import;
 mod proof;
+mod replica;
 mod sequencer;
 mod up;

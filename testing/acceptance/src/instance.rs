@@ -1,0 +1,120 @@
+//! One of several processes on one database.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use stateset_fixtures::Seed;
+
+use crate::Rest;
+use crate::binary::sequencer;
+
+/// Longest time an instance may take to be ready, or to stop by itself.
+const SECONDS_MAX: u64 = 60;
+
+/// The key of every instance of a test.
+pub const ADMIN: &str = "ss_bootstrap_admin_key_of_the_fault_tests";
+
+/// A running `stateset-sequencer`.
+pub struct Instance {
+    child: Child,
+    port: u16,
+}
+
+impl Instance {
+    /// Starts an instance on `database_url`, with `settings` beside, and does not wait for it.
+    ///
+    /// # Panics
+    /// When the program is not there.
+    pub fn spawn(database_url: &str, settings: &[(&str, &str)]) -> Self {
+        let port =
+            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let mut command = Command::new(sequencer());
+        let seed = ves::hex::encode(&Seed::new("sequencer of the fault tests", 1).bytes::<32>());
+        command
+            .env("DATABASE_URL", database_url)
+            .env("PORT", port.to_string())
+            .env("BOOTSTRAP_ADMIN_API_KEY", ADMIN)
+            .env("VES_SEQUENCER_ID", "7a000000-0000-4000-8000-000000000001")
+            .env("VES_SEQUENCER_SIGNING_KEY", seed)
+            .envs(settings.iter().copied());
+        // What it says of the faults is many lines, of use to whoever asks for them.
+        if std::env::var_os("RUST_LOG").is_none() {
+            command.env("RUST_LOG", "off");
+        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the instance starts");
+        Self { child, port }
+    }
+
+    /// Starts an instance and waits until it, or the one that writes, takes events.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    pub fn start(database_url: &str, settings: &[(&str, &str)]) -> Self {
+        let mut instance = Self::spawn(database_url, settings);
+        instance.wait_until_ready();
+        instance
+    }
+
+    /// Waits until the instance, or the one that writes, takes events.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    pub fn wait_until_ready(&mut self) {
+        let since = Instant::now();
+        while !self.is_ready() {
+            let ended = self.child.try_wait().expect("our own child can be waited for");
+            assert!(ended.is_none(), "the instance ended: {ended:?}");
+            assert!(since.elapsed() < Duration::from_secs(SECONDS_MAX), "the instance is not ready in time");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn rest(&self) -> Rest {
+        Rest::new(&format!("http://127.0.0.1:{}", self.port), ADMIN)
+    }
+
+    /// What `/ready` says.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.rest().get("/ready"), Ok((200, _)))
+    }
+
+    /// What `/health` says.
+    pub fn is_healthy(&self) -> bool {
+        matches!(self.rest().get("/health"), Ok((200, _)))
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(mut self) {
+        self.child.kill().expect("our own child can be killed");
+        self.child.wait().expect("our own child can be waited for");
+    }
+
+    /// Asks it to stop and waits until it did.
+    ///
+    /// # Panics
+    /// When it does not stop in time.
+    pub fn stop(mut self) -> ExitStatus {
+        let pid = Pid::from_raw(self.child.id() as i32).expect("a process id is not 0");
+        kill_process(pid, Signal::TERM).expect("our own child can be signalled");
+        let since = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("our own child can be waited for") {
+                return status;
+            }
+            assert!(since.elapsed() < Duration::from_secs(SECONDS_MAX), "the instance does not stop");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Instance {
+    /// After a failed test the process must not stay behind.
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
