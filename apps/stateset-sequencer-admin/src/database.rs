@@ -2,6 +2,8 @@
 
 mod check;
 mod manifest;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -55,6 +57,8 @@ pub fn migrate(out: &Output, target: &Target) -> Result<(), Failure> {
     let Schema { applied, known } = match &target.database {
         #[cfg(feature = "sqlite")]
         Database::Sqlite(file) => sqlite::migrate(file, target)?,
+        #[cfg(feature = "postgres")]
+        Database::Postgres(url) => postgres::migrate(url, &target.postgres)?,
         #[allow(unreachable_patterns)]
         _ => return Err(left_out()),
     };
@@ -126,6 +130,8 @@ fn status(out: &Output, target: &Target) -> Result<(), Failure> {
     let Standing { schema, bytes, writer } = match &target.database {
         #[cfg(feature = "sqlite")]
         Database::Sqlite(file) => sqlite::standing(file)?,
+        #[cfg(feature = "postgres")]
+        Database::Postgres(url) => postgres::standing(url, &target.postgres)?,
         #[allow(unreachable_patterns)]
         _ => return Err(left_out()),
     };
@@ -184,6 +190,8 @@ fn backup(out: &Output, target: &Target, file: &Path) -> Result<(), Failure> {
     let copied = match &target.database {
         #[cfg(feature = "sqlite")]
         Database::Sqlite(source) => sqlite::backup(source, file, std::sync::Arc::new(tell))?,
+        #[cfg(all(feature = "sqlite", feature = "postgres"))]
+        Database::Postgres(_) => postgres::backup(target, file, &tell)?,
         #[allow(unreachable_patterns)]
         _ => return Err(left_out()),
     };
@@ -218,6 +226,8 @@ fn restore(out: &Output, target: &Target, file: &Path) -> Result<(), Failure> {
     match &target.database {
         #[cfg(feature = "sqlite")]
         Database::Sqlite(to) => sqlite::restore(file, to, expected, &tell)?,
+        #[cfg(all(feature = "sqlite", feature = "postgres"))]
+        Database::Postgres(_) => postgres::restore(file, expected, target, &tell)?,
         #[allow(unreachable_patterns)]
         _ => return Err(left_out()),
     }
