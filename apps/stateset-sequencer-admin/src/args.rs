@@ -116,7 +116,7 @@ impl Target {
         let gathered = config::Gathered::default();
         let settings = Settings::read(&gathered);
         let settings =
-            settings.map_err(|_| Failure::failure("INTERNAL", "the default settings are refused"))?;
+            settings.map_err(|_| Failure::failed("INTERNAL", "the default settings are refused"))?;
         Ok(Self { database: Database::Sqlite(path.to_owned()), postgres: settings.postgres })
     }
 

@@ -137,7 +137,7 @@ fn status(out: &Output, target: &Target) -> Result<(), Failure> {
     };
     if schema.applied != schema.known {
         let Schema { applied, known } = schema;
-        let failure = Failure::failure(
+        let failure = Failure::failed(
             "SCHEMA",
             format!("{} has schema {applied}, this program works with {known}", target.database),
         );
@@ -175,11 +175,9 @@ pub(crate) struct Copied {
 
 fn backup(out: &Output, target: &Target, file: &Path) -> Result<(), Failure> {
     let beside = Manifest::beside(file);
-    for taken in [file, &beside].into_iter().filter(|path| path.exists()) {
-        return Err(Failure::input(
-            "FILE_EXISTS",
-            format!("{} exists; no backup is overwritten", taken.display()),
-        ));
+    if let Some(taken) = [file, &beside].into_iter().find(|path| path.exists()) {
+        let message = format!("{} exists; no backup is overwritten", taken.display());
+        return Err(Failure::input("FILE_EXISTS", message));
     }
     let bar = out.progress(0, "bytes");
     let progress = bar.clone();

@@ -44,7 +44,7 @@ pub fn each_event(
 }
 
 pub fn damaged(message: String) -> Failure {
-    Failure::failure("DATABASE_DAMAGED", message)
+    Failure::failed("DATABASE_DAMAGED", message)
         .hint("keep the database as it is; restore a backup elsewhere")
 }
 

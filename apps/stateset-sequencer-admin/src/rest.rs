@@ -46,7 +46,7 @@ impl Rest {
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<T, Failure> {
         let gone = |error: ureq::Error| {
-            Failure::failure("SERVER_UNREACHABLE", format!("no answer from {}: {error}", self.url))
+            Failure::failed("SERVER_UNREACHABLE", format!("no answer from {}: {error}", self.url))
         };
         let mut answer = answer.map_err(gone)?;
         let status = answer.status().as_u16();
@@ -55,17 +55,17 @@ impl Rest {
             return Err(match serde_json::from_str::<ErrorBody>(&text) {
                 Ok(ErrorBody { error }) => {
                     let message = error.message.escape_debug().to_string();
-                    let failure = Failure::failure(
+                    let failure = Failure::failed(
                         "REFUSED",
                         format!("the service refused ({status} {}): {message}", error.code.escape_debug()),
                     );
                     if matches!(status, 400 | 404 | 409) { Failure { exit: 2, ..failure } } else { failure }
                 }
-                Err(_) => Failure::failure("REFUSED", format!("{} answered {status}", self.url)),
+                Err(_) => Failure::failed("REFUSED", format!("{} answered {status}", self.url)),
             });
         }
         serde_json::from_str(&text).map_err(|error| {
-            Failure::failure("UNREADABLE_ANSWER", format!("{} answered something else: {error}", self.url))
+            Failure::failed("UNREADABLE_ANSWER", format!("{} answered something else: {error}", self.url))
         })
     }
 }

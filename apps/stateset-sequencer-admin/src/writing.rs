@@ -27,7 +27,7 @@ impl Writer {
             Err(error) => return Err(error.into()),
         };
         let running = |text: &str| {
-            Failure::failure("DATABASE_IN_USE", format!("a service writes {}", target.database)).hint(text)
+            Failure::failed("DATABASE_IN_USE", format!("a service writes {}", target.database)).hint(text)
         };
         match (global.server.clone().or(holder), &global.api_key) {
             (Some(url), Some(key)) => Ok(Self::Service(Rest::new(&url, key))),

@@ -15,19 +15,19 @@ pub struct Failure {
 
 impl Failure {
     /// Exit 1: it could not be done.
-    pub fn failure(code: &str, message: impl Into<String>) -> Self {
+    pub fn failed(code: &str, message: impl Into<String>) -> Self {
         Self { exit: 1, code: code.to_owned(), message: message.into(), hint: None }
     }
     /// Exit 2: wrong usage, configuration or input.
     pub fn input(code: &str, message: impl Into<String>) -> Self {
-        Self { exit: 2, ..Self::failure(code, message) }
+        Self { exit: 2, ..Self::failed(code, message) }
     }
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
     /// A file or folder that could not be used.
     pub fn io(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
-        Self::failure("IO", format!("cannot {doing} {}: {error}", path.display()))
+        Self::failed("IO", format!("cannot {doing} {}: {error}", path.display()))
     }
 }
 
@@ -42,13 +42,13 @@ impl From<LogError> for Failure {
             LogErrorKind::Corrupt => "DATABASE_DAMAGED",
             LogErrorKind::Io | LogErrorKind::NotNext => "DATABASE",
         };
-        Self::failure(code, error.to_string())
+        Self::failed(code, error.to_string())
     }
 }
 
 impl From<KeystoreError> for Failure {
     fn from(error: KeystoreError) -> Self {
-        let failure = Self::failure("KEYSTORE", error.to_string());
+        let failure = Self::failed("KEYSTORE", error.to_string());
         match error {
             KeystoreError::CannotOpen { .. } => {
                 failure.hint("the passphrase comes from STATESET_PASSPHRASE, else from the file `passphrase` beside the keys")

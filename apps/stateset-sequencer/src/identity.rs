@@ -64,7 +64,7 @@ pub fn signing(identity: &Identity, database: &Database, is_production: bool) ->
 /// A key for this start alone.
 fn fleeting(identity: &Identity) -> Result<Signing, Failure> {
     let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut()).map_err(|error| Failure::failure("NO_RANDOMNESS", error.to_string()))?;
+    getrandom::fill(seed.as_mut()).map_err(|error| Failure::failed("NO_RANDOMNESS", error.to_string()))?;
     let signer: Arc<dyn Signer> = Arc::new(Ed25519Signer::from_seed(&seed, &name())?);
     Ok(Signing {
         sequencer_id: identity.sequencer_id.unwrap_or_else(|| id_of(&signer.public_key())),
@@ -153,7 +153,7 @@ fn name() -> KeyName {
 
 fn random() -> Result<[u8; 16], Failure> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Failure::failure("NO_RANDOMNESS", error.to_string()))?;
+    getrandom::fill(&mut bytes).map_err(|error| Failure::failed("NO_RANDOMNESS", error.to_string()))?;
     Ok(bytes)
 }
 

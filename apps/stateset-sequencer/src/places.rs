@@ -10,7 +10,7 @@ use crate::failure::Failure;
 /// Takes a port before anything else is touched.
 pub async fn bind(host: &str, port: u16) -> Result<(TcpListener, SocketAddr), Failure> {
     let cannot = |error: &std::io::Error| {
-        let failure = Failure::failure("CANNOT_LISTEN", format!("cannot listen on {host}:{port}: {error}"));
+        let failure = Failure::failed("CANNOT_LISTEN", format!("cannot listen on {host}:{port}: {error}"));
         match error.kind() {
             std::io::ErrorKind::AddrInUse => failure.hint("stop what listens there, or choose another port"),
             _ => failure,

@@ -24,7 +24,7 @@ use crate::{logging, store, terminal};
 pub fn run(settings: &Settings) -> Result<(), Failure> {
     logging::start(settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::failure("CANNOT_START", error.to_string()))?;
+    let runtime = runtime.map_err(|error| Failure::failed("CANNOT_START", error.to_string()))?;
     runtime.block_on(until_stopped(settings))
 }
 
@@ -57,10 +57,10 @@ async fn until_stopped(settings: &Settings) -> Result<(), Failure> {
     };
     signals.exit_at_the_next();
     tracing::info!("finishing what is in flight");
-    let drained = instance.stop().await.map_err(|error| Failure::failure("NOT_DRAINED", error.to_string()));
+    let drained = instance.stop().await.map_err(|error| Failure::failed("NOT_DRAINED", error.to_string()));
     match ended {
         Ok(signal) => drained.and_then(|()| stopped(settings, signal)),
-        Err(problem) => Err(Failure::failure("ENDED", problem.to_string())),
+        Err(problem) => Err(Failure::failed("ENDED", problem.to_string())),
     }
 }
 
@@ -98,7 +98,7 @@ fn prepare(sequencer: Sequencer, bootstrap_key: Option<Zeroizing<String>>, auth:
 /// How peers reach this process.
 fn holder(settings: &Settings, rest: SocketAddr, grpc: Option<SocketAddr>) -> Result<Holder, Failure> {
     let mut name = [0; 16];
-    getrandom::fill(&mut name).map_err(|error| Failure::failure("NO_RANDOMNESS", error.to_string()))?;
+    getrandom::fill(&mut name).map_err(|error| Failure::failed("NO_RANDOMNESS", error.to_string()))?;
     let listen = &settings.listen;
     Ok(Holder {
         instance: uuid::Builder::from_random_bytes(name).into_uuid().to_string(),
@@ -112,7 +112,7 @@ fn not_started(error: InstanceError) -> Failure {
     match error {
         InstanceError::Open(error) => Failure::from(error),
         InstanceError::Prepare(_) => Failure::input("CONFIGURATION", message),
-        _ => Failure::failure("CANNOT_START", message),
+        _ => Failure::failed("CANNOT_START", message),
     }
 }
 

@@ -15,7 +15,7 @@ pub struct Signals {
 
 impl Signals {
     pub fn new() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|error| Failure::failure("CANNOT_START", error.to_string()));
+        let listen = |kind| signal(kind).map_err(|error| Failure::failed("CANNOT_START", error.to_string()));
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 

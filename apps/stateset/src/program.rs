@@ -4,9 +4,11 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+type Run = fn(Vec<OsString>) -> ExitCode;
+
 /// A program with its arguments; the first of them is the name it goes by.
 pub struct Program {
-    run: fn(Vec<OsString>) -> ExitCode,
+    run: Run,
     args: Vec<OsString>,
 }
 
@@ -17,7 +19,7 @@ impl Program {
 }
 
 /// The name after `stateset` and after `stateset-`, and what it runs.
-const PROGRAMS: [(&str, fn(Vec<OsString>) -> ExitCode); 2] = [
+const PROGRAMS: [(&str, Run); 2] = [
     ("sequencer", |args| stateset_sequencer_app::run(args)),
     ("sequencer-admin", |args| stateset_sequencer_admin::run(args)),
 ];

@@ -154,7 +154,7 @@ fn minted(args: &CreateArgs) -> Result<(String, ApiKeyRecord), Failure> {
         ));
     }
     let text =
-        mint_key_text(&tenant_id).map_err(|error| Failure::failure("NO_RANDOMNESS", error.to_string()))?;
+        mint_key_text(&tenant_id).map_err(|error| Failure::failed("NO_RANDOMNESS", error.to_string()))?;
     let now = SystemClock.now();
     let record = ApiKeyRecord {
         key_hash: key_hash(&text),

@@ -181,7 +181,7 @@ impl Target {
         match &self.place {
             Some((draft, ..)) => Failure::io("write", draft, error)
                 .hint("run the same command again: it goes on where this one stopped"),
-            None => Failure::failure("IO", format!("cannot write to stdout: {error}")),
+            None => Failure::failed("IO", format!("cannot write to stdout: {error}")),
         }
     }
 }

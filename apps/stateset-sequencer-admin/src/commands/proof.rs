@@ -57,7 +57,7 @@ pub fn verify(context: &Context, args: &VerifyArgs) -> Result<(), Failure> {
         }
         Some(problem) => {
             context.out.result(&value, &format!("INVALID: {problem}"));
-            Err(Failure::failure("PROOF_INVALID", problem))
+            Err(Failure::failed("PROOF_INVALID", problem))
         }
     }
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use stateset_client::Identity;
 use stateset_client::audit::{Keys, Report, Source as _, audit_since};
+use stateset_event_log::{CheckReport, check};
 use stateset_sequencer_app::failure::Failure;
 use stateset_sequencer_app::terminal::Output;
 use ves::StreamKey;
@@ -16,6 +17,9 @@ struct Checked {
     database: String,
     holds: bool,
     streams: Vec<CheckedStream>,
+    store_problems_count: u64,
+    /// Places of the store and what is wrong with them.
+    store_problems: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -32,7 +36,18 @@ struct CheckedStream {
 pub fn run(out: &Output, target: &Target) -> Result<(), Failure> {
     let source = StoreSource::open(target)?;
     let summaries = source.reader.streams()?;
-    let mut checked = Checked { database: target.database.to_string(), holds: true, streams: Vec::new() };
+    let store = check_store(out, &source)?;
+    let mut checked = Checked {
+        database: target.database.to_string(),
+        holds: store.is_sound(),
+        streams: Vec::new(),
+        store_problems_count: store.problems_total,
+        store_problems: store
+            .problems
+            .iter()
+            .map(|found| format!("{}: {}", found.place, found.problem))
+            .collect(),
+    };
     if !summaries.is_empty() {
         let identity = source.published_identity()?;
         for summary in summaries {
@@ -42,11 +57,23 @@ pub fn run(out: &Output, target: &Target) -> Result<(), Failure> {
         }
     }
     let problems: u64 = checked.streams.iter().map(|stream| stream.problems_count).sum();
+    let problems = problems + checked.store_problems_count;
     out.result(&checked, &text(&checked));
     match checked.holds {
         true => Ok(()),
         false => Err(damaged(format!("{problems} problems were found"))),
     }
+}
+
+/// The store's own rules: records, tiles, commitments, keys, documents.
+fn check_store(out: &Output, source: &StoreSource) -> Result<CheckReport, Failure> {
+    let bar = out.progress(0, "events");
+    let report = check(source.reader.as_ref(), &mut |progress| {
+        bar.set_length(progress.events_total);
+        bar.set_position(progress.events_done);
+    });
+    bar.finish_and_clear();
+    Ok(report?)
 }
 
 fn one(
@@ -91,6 +118,11 @@ fn text(checked: &Checked) -> String {
         if unlisted > 0 {
             text.push_str(&format!("  and {unlisted} more\n"));
         }
+    }
+    checked.store_problems.iter().for_each(|problem| text.push_str(&format!("WRONG  {problem}\n")));
+    let unlisted = checked.store_problems_count - checked.store_problems.len() as u64;
+    if unlisted > 0 {
+        text.push_str(&format!("and {unlisted} more\n"));
     }
     text.push_str(match checked.holds {
         true => "Everything holds, under the keys that the log itself records.",

@@ -51,7 +51,8 @@ mod transfer {
     use std::path::{Path, PathBuf};
 
     use stateset_event_log::{
-        EventLog as _, LogReader, Opening, Progress, SqliteLog, SqliteReader, TransferError, copy_log, hash_file,
+        EventLog as _, LogReader, Opening, Progress, SqliteLog, SqliteReader, TransferError, copy_log,
+        hash_file,
     };
     use stateset_sequencer_app::failure::Failure;
     use ves::Digest;
@@ -76,7 +77,11 @@ mod transfer {
         copied
     }
 
-    fn copy_to_file(reader: &dyn LogReader, draft: &Path, progress: &dyn Fn(u64, u64)) -> Result<(), Failure> {
+    fn copy_to_file(
+        reader: &dyn LogReader,
+        draft: &Path,
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<(), Failure> {
         let mut log = Box::new(SqliteLog::open(draft)?);
         copy(reader, log.as_mut(), progress)?;
         Ok(log.close()?)
@@ -91,7 +96,7 @@ mod transfer {
     ) -> Result<(), Failure> {
         if expected.is_some_and(|expected| hash_file(file).ok() != Some(expected)) {
             let message = format!("{} is not the file that the backup made", file.display());
-            return Err(Failure::failure("BACKUP_DAMAGED", message).hint("use another copy of it"));
+            return Err(Failure::failed("BACKUP_DAMAGED", message).hint("use another copy of it"));
         }
         let reader = SqliteReader::open(file)?;
         match target.store()?.open()? {
@@ -99,7 +104,9 @@ mod transfer {
                 copy(&reader, log.as_mut(), progress)?;
                 Ok(log.close()?)
             }
-            Opening::Held(_) => Err(Failure::failure("DATABASE_IN_USE", "a service writes the database; stop it")),
+            Opening::Held(_) => {
+                Err(Failure::failed("DATABASE_IN_USE", "a service writes the database; stop it"))
+            }
         }
     }
 
@@ -112,7 +119,8 @@ mod transfer {
         copy_log(from, to, &mut tell).map(drop).map_err(|error| match error {
             TransferError::NotEmpty { .. } => Failure::input("NOT_EMPTY", error.to_string()),
             TransferError::Source(_) | TransferError::Target(_) => {
-                Failure::failure("NOT_COPIED", error.to_string()).hint("the target is not whole: begin again with an empty one")
+                Failure::failed("NOT_COPIED", error.to_string())
+                    .hint("the target is not whole: begin again with an empty one")
             }
         })
     }

@@ -23,7 +23,7 @@ pub fn migrate(file: &Path, target: &Target) -> Result<Schema, Failure> {
     match target.store()?.open()? {
         Opening::Writer(log) => log.close()?,
         Opening::Held(_) => {
-            return Err(Failure::failure("DATABASE_IN_USE", "a service writes the database; stop it"));
+            return Err(Failure::failed("DATABASE_IN_USE", "a service writes the database; stop it"));
         }
     }
     Ok(Schema { applied, known: sqlite_status(file)?.schema_known })

@@ -4,6 +4,7 @@ mod database;
 mod export;
 mod help;
 mod keys;
+mod postgres;
 mod roots;
 mod world;
 
