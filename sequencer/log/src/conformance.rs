@@ -390,6 +390,9 @@ fn keys_and_settings_are_replaced_by_id(log: &mut dyn EventLog) {
     log.set_meta("name", b"one").expect("meta");
     log.set_meta("name", b"two").expect("meta");
     assert_eq!(reader.meta("name").expect("meta").as_deref(), Some(b"two".as_slice()));
+    log.set_meta("a name", b"").expect("meta");
+    let settings = [("a name".to_owned(), Vec::new()), ("name".to_owned(), b"two".to_vec())];
+    assert_eq!(reader.settings().expect("settings"), settings);
 }
 
 fn documents_are_changed_together_and_listed_in_order(log: &mut dyn EventLog) {

@@ -220,6 +220,8 @@ pub trait LogReader: Send + Sync + 'static {
     fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, LogError>;
     fn sequencer_keys(&self) -> Result<Vec<SequencerKeyRecord>, LogError>;
     fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, LogError>;
+    /// Every named value of the service, by name.
+    fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, LogError>;
 
     fn document(&self, table: Table, key: &[u8]) -> Result<Option<Document>, LogError>;
     /// Ascending by key: at most `limit` documents whose keys begin with `prefix` and are greater than `after`

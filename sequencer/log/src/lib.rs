@@ -10,6 +10,7 @@
 //! long enough for its server. [`MemoryLog`] runs over a [`Disk`] that a simulator can make fail; [`SqliteLog`] is the
 //! embedded default; a [`PostgresStore`] is shared by several processes; [`check_event_log`] says what all mean.
 
+mod check;
 mod codec;
 pub mod conformance;
 mod document;
@@ -18,13 +19,18 @@ mod event_log;
 mod event_store;
 mod index;
 mod memory;
+#[cfg(feature = "postgres")]
 mod postgres;
 mod record;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(test)]
 mod testing;
 mod tiles;
+mod transfer;
+mod walk;
 
+pub use check::{CheckProblem, CheckReport, Progress, check};
 pub use codec::RecordError;
 pub use conformance::check_event_log;
 pub use document::{Document, DocumentChange, Table};
@@ -33,12 +39,20 @@ pub use event_log::{
     ApiKeyRecord, EventLog, LogReader, NewEvent, RunInfo, SequencerKeyRecord, StoredEvent, StreamAppend,
     StreamSummary,
 };
-pub use event_store::{EventStore, Holder, Opening, SqliteStore};
+#[cfg(feature = "sqlite")]
+pub use event_store::SqliteStore;
+pub use event_store::{EventStore, Holder, Opening};
 pub use index::{IdIndex, IndexEntry, IndexKey, IndexKind, IndexSnapshot, RunBuilder, RunStep};
 pub use memory::{Disk, MemoryDisk, MemoryLog};
+#[cfg(feature = "postgres")]
 pub use postgres::{
-    PoolSizes, PostgresConfig, PostgresConfigError, PostgresLog, PostgresOpening, PostgresReader,
-    PostgresStore,
+    MigrationStatus, PoolSizes, PostgresConfig, PostgresConfigError, PostgresContents, PostgresLog,
+    PostgresOpening, PostgresReader, PostgresStatus, PostgresStore,
 };
 pub use record::{decode_body, encode_body};
-pub use sqlite::{SqliteLog, SqliteReader};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{
+    SqliteBackup, SqliteLog, SqliteReader, SqliteStatus, backup_sqlite, hash_file, restore_sqlite,
+    sqlite_status,
+};
+pub use transfer::{TransferError, Transferred, copy_log};

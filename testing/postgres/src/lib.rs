@@ -10,5 +10,4 @@ mod process;
 mod programs;
 mod server;
 
-pub use process::cpu_time;
-pub use server::{Server, Settings, shared};
+pub use server::{CpuTimes, Server, Settings, shared};

@@ -1,5 +1,6 @@
 //! Processes of a server: the first one and its children.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
@@ -34,11 +35,11 @@ pub fn signal(signal: &str, ids: &[u32]) {
     let _ = Command::new("kill").arg("-s").arg(signal).args(ids).output();
 }
 
-/// Processor time that processes have used, summed; those that ended count nothing.
-pub fn cpu_time(ids: &[u32]) -> Duration {
+/// Processor time that each process has used so far.
+pub fn cpu_times(ids: &[u32]) -> BTreeMap<u32, Duration> {
     let nanos = |id: &u32| -> Option<u64> {
         let text = std::fs::read_to_string(format!("/proc/{id}/schedstat")).ok()?;
         text.split(' ').next()?.parse().ok()
     };
-    Duration::from_nanos(ids.iter().filter_map(nanos).sum())
+    ids.iter().filter_map(|id| nanos(id).map(|nanos| (*id, Duration::from_nanos(nanos)))).collect()
 }

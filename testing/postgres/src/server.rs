@@ -1,5 +1,6 @@
 //! One server: its folder, its process, its databases.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +15,7 @@ use crate::programs::{command, hand_over, run};
 
 const START_MAX: Duration = Duration::from_secs(60);
 const STOP_MAX: Duration = Duration::from_secs(30);
+const PORTS: std::ops::Range<u16> = 16_000..32_000;
 
 /// One server for all tests of this process. It is not for tests that stop it.
 pub fn shared() -> &'static Server {
@@ -22,7 +24,7 @@ pub fn shared() -> &'static Server {
 }
 
 /// How a server is set up.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Whether commits reach the disk. A server that is killed keeps what it wrote without, too; only a machine that
     /// loses its power does not.
@@ -31,12 +33,6 @@ pub struct Settings {
     pub extra: Vec<(String, String)>,
     /// Folder to lie in; `None`: where temporary files go. Names the disk.
     pub inside: Option<PathBuf>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { fsync: false, extra: Vec::new(), inside: None }
-    }
 }
 
 /// A running server. The user `postgres` needs no password from this machine.
@@ -185,6 +181,11 @@ impl Server {
         process.as_ref().map_or(Vec::new(), |child| process::family(child.id()))
     }
 
+    /// Processor time of the server's processes so far.
+    pub fn cpu_times(&self) -> CpuTimes {
+        CpuTimes(process::cpu_times(&self.processes()))
+    }
+
     /// Stops the server: sessions are ended, nothing committed is lost.
     pub fn stop(&self) {
         self.end("INT", false);
@@ -218,6 +219,19 @@ impl Server {
     /// Lets a paused server go on.
     pub fn resume(&self) {
         process::signal("CONT", &self.processes());
+    }
+}
+
+/// Processor time of each of a server's processes.
+pub struct CpuTimes(BTreeMap<u32, Duration>);
+
+impl CpuTimes {
+    /// What they used since `before`. Processes that ended in between count nothing.
+    pub fn since(&self, before: &Self) -> Duration {
+        let used = |(id, time): (&u32, &Duration)| {
+            time.saturating_sub(before.0.get(id).copied().unwrap_or_default())
+        };
+        self.0.iter().map(used).sum()
     }
 }
 
@@ -259,8 +273,17 @@ fn guard(folder: &Path) -> Child {
         .expect("a shell")
 }
 
-/// A port that was free a moment ago. The listener is closed before the server takes it; nothing else here asks for it.
+/// A port that is free, below those that the system gives to connections: one of these could take it before the server
+/// does. Each process begins at another one.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a port").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(37);
+    for _ in 0..PORTS.len() {
+        let place = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u32;
+        let port = PORTS.start + place as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port of {PORTS:?} is free");
 }

@@ -4,13 +4,15 @@
 use std::path::Path;
 
 use super::{Findings, files};
-use crate::doc_commands::STATESET_HELP;
+use crate::doc_commands::{ADMIN_HELP, SEQUENCER_HELP, STATESET_HELP};
 
 /// A golden file and the folder whose existence asks for it.
 const GOLDEN: &[(&str, &str)] = &[
     ("testing/vectors/ves_core.json", "protocol/ves"),
     ("sequencer/log/migrations", "sequencer/log/src"),
     (STATESET_HELP, "apps/stateset"),
+    (SEQUENCER_HELP, "apps/stateset-sequencer"),
+    (ADMIN_HELP, "apps/stateset-sequencer-admin"),
 ];
 
 /// Names of what tools leave behind when a surface changed.

@@ -237,6 +237,9 @@ impl LogReader for MemoryReader {
     fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, LogError> {
         Ok(read(&self.0).meta.get(name).cloned())
     }
+    fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, LogError> {
+        Ok(read(&self.0).meta.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
 
     fn document(&self, table: Table, key: &[u8]) -> Result<Option<Document>, LogError> {
         Ok(read(&self.0).documents.get(&(table, key.to_vec())).cloned())

@@ -6,6 +6,7 @@
 //!
 //! The advisory lock of the writer belongs to its session: a pooler between must pool sessions, not transactions.
 
+mod admin;
 mod append;
 mod config;
 mod connect;
@@ -36,6 +37,7 @@ use crate::error::LogError;
 use crate::event_log::EventLog;
 use crate::event_store::{EventStore, Opening};
 
+pub use admin::{MigrationStatus, PostgresContents, PostgresStatus};
 pub use config::{PoolSizes, PostgresConfig, PostgresConfigError};
 pub use reader::PostgresReader;
 pub use writer::PostgresLog;

@@ -327,6 +327,11 @@ impl LogReader for PostgresReader {
         let rows = self.servers.rows("SELECT value FROM settings WHERE name = $1", &[&name])?;
         read_one(&rows, |row| row.try_get(0))
     }
+    fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, LogError> {
+        self.list("SELECT name, value FROM settings ORDER BY name COLLATE \"C\"", &[], |row| {
+            Ok((row.try_get(0)?, row.try_get(1)?))
+        })
+    }
 
     fn document(&self, table: Table, key: &[u8]) -> Result<Option<Document>, LogError> {
         let sql = format!("SELECT key, text, content FROM {} WHERE key = $1", table.name());

@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Statement};
@@ -96,7 +94,7 @@ impl Session {
             Durable::WithNext => "BEGIN; SET LOCAL synchronous_commit = off",
         };
         let client = &self.client;
-        let mut requests: Vec<Pin<Box<dyn Future<Output = Result<(), Error>> + Send + '_>>> = vec![
+        let mut requests: Vec<BoxFuture<'_, Result<(), Error>>> = vec![
             Box::pin(client.batch_execute(begin)),
             Box::pin(async { client.execute_raw(&fence, [epoch]).await.map(drop) }),
         ];

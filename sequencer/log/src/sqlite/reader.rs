@@ -12,7 +12,7 @@ use ves::{BatchId, Digest, SequenceNumber, StreamKey, TimestampMs};
 use super::documents;
 use super::errors::Doing;
 use super::rows::{self, sequence, signed};
-use super::streams::{StreamState, Streams};
+use super::streams::{EXTENTS_FROM, StreamState, Streams};
 use super::{open, run_page_key};
 use crate::document::{Document, Table};
 use crate::error::LogError;
@@ -295,6 +295,12 @@ impl LogReader for SqliteReader {
     }
     fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, LogError> {
         self.one("SELECT value FROM settings WHERE name = ?", [name], |row| row.get(0))
+    }
+    fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, LogError> {
+        // All but the one that is the store's own.
+        self.list("SELECT name, value FROM settings WHERE name <> ? ORDER BY name", [EXTENTS_FROM], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
     }
 
     fn document(&self, table: Table, key: &[u8]) -> Result<Option<Document>, LogError> {

@@ -41,7 +41,7 @@ pub fn part_of(stream_number: u8, first: u64, count: u64, payload: &str) -> Stre
             sequenced_at: TimestampMs(n as i64),
             receipt_signature: Some([3; 64]),
             key_version: 1,
-            body: encode_body(&envelope, &Digest([2; 32])).into(),
+            body: encode_body(&envelope, &envelope.signing_hash()).into(),
         }
     };
     let events = (first..first + count).map(event).collect();

@@ -20,13 +20,13 @@ fn store(url: String, instance: &str) -> PostgresStore {
     PostgresStore::new(config(url, instance)).expect("configuration")
 }
 
-fn fresh(instance: &str) -> (String, PostgresStore) {
+pub fn fresh(instance: &str) -> (String, PostgresStore) {
     let database = shared().database();
     let store = store(shared().url(&database), instance);
     (database, store)
 }
 
-fn writer(store: &PostgresStore) -> PostgresLog {
+pub fn writer(store: &PostgresStore) -> PostgresLog {
     match store.open_log().expect("open") {
         PostgresOpening::Writer(log) => *log,
         PostgresOpening::Held(holder) => panic!("held by {holder:?}"),
@@ -200,8 +200,7 @@ fn an_older_schema_is_refused_where_migrations_are_off() {
 #[test]
 fn a_server_that_is_not_there_is_unavailable() {
     let (database, _) = fresh("-");
-    let port = shared().port() + 1;
-    let nowhere = store(format!("postgresql://postgres@127.0.0.1:{port}/{database}?sslmode=disable"), "a");
+    let nowhere = store(format!("postgresql://postgres@127.0.0.1:1/{database}?sslmode=disable"), "a");
     assert_eq!(nowhere.open_log().err().expect("no server").kind(), LogErrorKind::Unavailable);
     let unknown = store(shared().url("no_such_database"), "a");
     let error = unknown.open_log().err().expect("no database");
@@ -422,4 +421,27 @@ fn a_full_disk_changes_nothing_and_the_log_goes_on() {
     shared().sql(&database, "DROP TRIGGER full_disk ON ves_events");
     log.append(&[part(1, 11, 200)]).expect("there is room again");
     assert_eq!(numbers(&*log.reader(), 1), (1..=210).collect::<Vec<_>>());
+}
+
+#[test]
+fn status_and_migrate_tell_what_they_found_and_did() {
+    let database = shared().database();
+    let a = store(shared().url(&database), "a");
+    let before = a.status().expect("status");
+    assert!(before.contents.is_none() && before.migrations.iter().all(|m| !m.is_applied), "{before:?}");
+    assert_eq!(a.migrate().expect("migrate") as usize, before.migrations.len());
+    assert_eq!(a.migrate().expect("migrate"), 0, "once");
+    let mut log = writer(&a);
+    log.append(&[part(1, 1, 7), part(2, 1, 2)]).expect("append");
+    let status = a.status().expect("status");
+    assert!(status.migrations.iter().all(|m| m.is_applied && !m.is_unknown), "{status:?}");
+    let contents = status.contents.expect("newest schema");
+    assert_eq!((contents.streams, contents.events, contents.commitments, contents.epoch), (2, 9, 0, 1));
+    assert_eq!(contents.writer.as_ref().map(|holder| holder.instance.as_str()), Some("a"));
+    assert!(contents.is_held());
+    drop(log);
+    assert!(!a.status().expect("status").contents.expect("contents").is_held());
+    shared().sql(&database, "INSERT INTO schema_migrations VALUES (99, 'later')");
+    let status = a.status().expect("status");
+    assert!(status.migrations.last().is_some_and(|m| m.version == 99 && m.is_unknown));
 }

@@ -2,5 +2,6 @@
 
 mod commitments;
 mod ingest;
+mod key_versions;
 mod term;
 mod world;
