@@ -1,6 +1,7 @@
 //! `cargo xtask check`: what a reviewer should never have to say.
 
 mod edges;
+mod features;
 mod golden;
 mod licences;
 mod links;
@@ -54,6 +55,7 @@ const CHECKS: &[Check] = &[
     ("golden", "public surfaces under review are there and settled", golden::check),
     ("format", "rustfmt changes nothing", format),
     ("clippy", "no warning in any target", clippy),
+    ("features", "the sequencer builds without each of its features", features::check),
     ("wasm", "the protocol builds for WebAssembly", wasm::check),
 ];
 

@@ -8,6 +8,16 @@ use crate::metadata::tracked_files;
 
 /// Help of every command of the `stateset` binary, as its own tests keep it.
 pub const STATESET_HELP: &str = "apps/stateset/tests/help.txt";
+/// The same of the programs that have a name of their own.
+pub const SEQUENCER_HELP: &str = "apps/stateset-sequencer/tests/help.txt";
+pub const ADMIN_HELP: &str = "apps/stateset-sequencer-admin/tests/help.txt";
+
+/// Each program and its golden file.
+const PROGRAMS: [(&str, &str); 3] = [
+    ("stateset", STATESET_HELP),
+    ("stateset-sequencer", SEQUENCER_HELP),
+    ("stateset-sequencer-admin", ADMIN_HELP),
+];
 
 pub fn check() -> Findings {
     let mut found = Findings::default();
@@ -18,34 +28,31 @@ pub fn check() -> Findings {
             return found;
         }
     };
-    let stateset = std::fs::read_to_string(STATESET_HELP).ok().map(|help| Help::new("stateset", &help));
-    let xtask = Help::new("cargo xtask", HELP);
-    if stateset.as_ref().is_some_and(|help| help.commands.is_empty()) {
-        found.problem(format!("{STATESET_HELP} shows no commands"));
+    let mut programs = vec![("cargo xtask", Help::new("cargo xtask", HELP))];
+    for (program, file) in PROGRAMS {
+        match std::fs::read_to_string(file).map(|help| Help::new(program, &help)) {
+            Ok(help) if help.commands.is_empty() => found.problem(format!("{file} shows no commands")),
+            Ok(help) => programs.push((program, help)),
+            Err(_) => {
+                found.problem(format!("{file} is missing: commands shown in the documents are unchecked"))
+            }
+        }
     }
-    let mut without_help = 0;
     for file in files.iter().filter(|file| file.ends_with(".md")) {
         let text = std::fs::read_to_string(file).unwrap_or_default();
         for (line, command) in shown_commands(&text) {
-            let problem = match (command.strip_prefix("cargo xtask"), &stateset) {
-                (Some(rest), _) => xtask.problem(rest),
-                (None, Some(help)) => help.problem(command.strip_prefix("stateset").unwrap_or(&command)),
-                (None, None) => {
-                    without_help += 1;
-                    None
-                }
-            };
-            if let Some(problem) = problem {
+            let called = programs.iter().find_map(|(program, help)| Some((help, after(&command, program)?)));
+            if let Some(problem) = called.and_then(|(help, rest)| help.problem(rest)) {
                 found.problem(format!("{file}:{line}: `{command}`: {problem}"));
             }
         }
     }
-    if without_help > 0 {
-        found.problem(format!(
-            "{STATESET_HELP} is missing: {without_help} commands shown in the documents are unchecked"
-        ));
-    }
     found
+}
+
+/// What follows the name of a program, where the text begins with exactly that.
+fn after<'a>(text: &'a str, program: &str) -> Option<&'a str> {
+    text.strip_prefix(program).filter(|rest| rest.is_empty() || rest.starts_with(' '))
 }
 
 /// What a program understands, read from its help texts one after the other.
@@ -153,12 +160,10 @@ fn as_command(text: &str) -> Option<String> {
         }
         _ => text.trim_start_matches("./").trim_start_matches("target/release/").to_owned(),
     };
-    let whole = |program: &str| {
-        text.strip_prefix(program).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
-    };
     // The bare name, and a name with ellipsis, is talk about the program.
     let says_more = text.split_whitespace().count() > 1 && !text.contains('…');
-    ((whole("stateset") && says_more) || whole("cargo xtask")).then_some(text)
+    let is_ours = PROGRAMS.iter().any(|(program, _)| after(&text, program).is_some());
+    ((is_ours && says_more) || after(&text, "cargo xtask").is_some()).then_some(text)
 }
 
 #[cfg(test)]
@@ -225,5 +230,7 @@ Options:
         let text = "Run `stateset up`, not `stateset …` nor stateset down.\n```sh\n$ cargo run --release -p stateset -- demo # all\nls | stateset event push -\nstateset-sim x\n```\n";
         let found: Vec<String> = shown_commands(text).into_iter().map(|(_, command)| command).collect();
         assert_eq!(found, ["stateset up", "stateset demo", "stateset event push -"]);
+        let other = shown_commands("`stateset-sequencer config` and `stateset-sequencer-admin`");
+        assert_eq!(other, [(1, "stateset-sequencer config".to_owned())]);
     }
 }

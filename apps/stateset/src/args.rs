@@ -1,11 +1,12 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use ves::{StoreId, TenantId};
 
-use crate::commands::{commit, completions, event, import, key, log, proof, up};
+use crate::commands::{commit, completions, db, event, import, key, log, proof, up};
 
 /// Signed events in, receipts and proofs out.
 #[derive(Debug, Parser)]
@@ -88,6 +89,13 @@ pub struct Global {
     pub passphrase_file: Option<PathBuf>,
 }
 
+/// What is handed on to a program of its own; `--help` too.
+#[derive(Debug, Args)]
+pub struct Rest {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub args: Vec<OsString>,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start the event service on an embedded store
@@ -111,6 +119,14 @@ pub enum Command {
     /// Check whole streams again
     #[command(subcommand)]
     Log(log::LogCommand),
+    /// Look after the database: schema, contents, backup, restore, check
+    Db(db::DbArgs),
+    /// The service as `stateset-sequencer` runs it: configured by file and environment
+    #[command(disable_help_flag = true)]
+    Sequencer(Rest),
+    /// Tools for the operator of a service, as `stateset-sequencer-admin`
+    #[command(disable_help_flag = true)]
+    SequencerAdmin(Rest),
     /// Look at this installation and say what is wrong
     Doctor,
     /// Print the completions of a shell

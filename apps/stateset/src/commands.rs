@@ -2,6 +2,7 @@
 
 pub mod commit;
 pub mod completions;
+pub mod db;
 pub mod demo;
 pub mod doctor;
 pub mod event;
@@ -26,6 +27,12 @@ pub fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Commit(args) => commit::run(context, &args),
         Command::Proof(command) => proof::run(context, &command),
         Command::Log(command) => log::run(context, &command),
+        Command::Db(args) => db::run(context, &args),
+        // Reached with options before the command's name, which are not theirs.
+        Command::Sequencer(_) | Command::SequencerAdmin(_) => Err(CliError::input(
+            "USAGE",
+            "the options of sequencer and sequencer-admin are written after their names",
+        )),
         Command::Doctor => doctor::run(context),
         Command::Completions(args) => completions::run(context, &args),
     }

@@ -3,6 +3,7 @@
 use stateset_client::ClientError;
 use stateset_client::northwind::NorthwindError;
 use stateset_keystore::KeystoreError;
+use stateset_sequencer_app::failure::Failure;
 
 /// Bad usage or bad input.
 pub const USAGE: u8 = 2;
@@ -65,6 +66,17 @@ impl CliError {
         let missing = error.kind() == std::io::ErrorKind::NotFound;
         let exit = if missing { USAGE } else { FAILURE };
         Self { exit, ..Self::failure("IO", format!("cannot {doing} {}: {error}", path.display())) }
+    }
+}
+
+impl From<Failure> for CliError {
+    fn from(failure: Failure) -> Self {
+        let Failure { exit, code, message, hint } = failure;
+        let error = Self { exit, ..Self::failure(&code, message) };
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
     }
 }
 

@@ -68,6 +68,17 @@ impl Installation {
     }
 }
 
+impl Installation {
+    /// Notes the version under which the log knows the sequencer's key.
+    pub fn recorded_as(&mut self, version: u32, data: &DataDir) -> Result<(), CliError> {
+        if self.profile.sequencer_key_version != version {
+            self.profile.sequencer_key_version = version;
+            data.write_profile(&self.profile)?;
+        }
+        Ok(())
+    }
+}
+
 fn passphrase_or_new(
     data: &DataDir,
     file: Option<&Path>,

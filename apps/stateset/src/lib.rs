@@ -13,6 +13,7 @@ mod files;
 mod installation;
 mod output;
 mod passphrase;
+mod program;
 mod report;
 mod server;
 mod store_source;
@@ -29,6 +30,9 @@ use crate::error::CliError;
 /// Runs the command that `args` ask for; the first of them is the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(program) = program::named(&args) {
+        return program.run();
+    }
     let json = args.iter().any(|arg| arg == "--json");
     let result = match Cli::try_parse_from(&args) {
         Ok(cli) => commands::run(&Context::new(cli.global), cli.command),

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use stateset_event_log::SqliteStore;
+use stateset_event_log::{EventStore, Holder, SqliteStore};
 use stateset_sequencer::{CommitPolicy, Config, RegisterError};
+use stateset_sequencer_admin::database::Target;
 use stateset_sequencer_api::{
     ApiConfig, Instance, InstanceConfig, InstanceError, OnTerm, ServerConfig, install_bootstrap_key,
 };
+use stateset_sequencer_app::places::reachable;
 use tokio::net::TcpListener;
 
 use crate::error::CliError;
@@ -25,13 +27,61 @@ pub struct Commits {
 /// A running service.
 pub struct Server(Instance);
 
-/// Takes the port before anything else is touched.
-pub async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), CliError> {
+/// The ports, taken before anything else is touched.
+pub struct Listeners {
+    rest: TcpListener,
+    pub rest_address: SocketAddr,
+    grpc: Option<TcpListener>,
+    pub grpc_address: Option<SocketAddr>,
+}
+
+impl Listeners {
+    pub async fn bind(rest: SocketAddr, grpc: Option<SocketAddr>) -> Result<Self, CliError> {
+        let (rest, rest_address) = bind(rest, "--listen 127.0.0.1:0").await?;
+        let (grpc, grpc_address) = match grpc {
+            Some(address) => {
+                let (listener, address) = bind(address, "--grpc-listen 127.0.0.1:0, or none").await?;
+                (Some(listener), Some(address))
+            }
+            None => (None, None),
+        };
+        Ok(Self { rest, rest_address, grpc, grpc_address })
+    }
+}
+
+/// Where the log lies.
+pub struct Store {
+    store: Arc<dyn EventStore>,
+    /// For a person.
+    pub name: String,
+    /// Others may sign in it too, so the version of our key is the log's to say.
+    is_shared: bool,
+}
+
+impl Store {
+    /// The data directory's own.
+    pub fn file(path: &Path) -> Self {
+        Self { store: Arc::new(SqliteStore::new(path)), name: path.display().to_string(), is_shared: false }
+    }
+
+    /// Any other database.
+    pub fn shared(target: &Target, listeners: &Listeners) -> Result<Self, CliError> {
+        let holder = Holder {
+            instance: uuid::Uuid::from_bytes(crate::installation::random()?).to_string(),
+            rest: Some(reachable(listeners.rest_address)),
+            grpc: listeners.grpc_address.map(reachable),
+        };
+        let store = stateset_sequencer_app::store::open(&target.database, &target.postgres, holder)?;
+        Ok(Self { store, name: target.database.to_string(), is_shared: true })
+    }
+}
+
+async fn bind(address: SocketAddr, other: &str) -> Result<(TcpListener, SocketAddr), CliError> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
         let failure = CliError::failure("CANNOT_LISTEN", format!("cannot listen on {address}: {error}"));
         match error.kind() {
             std::io::ErrorKind::AddrInUse => {
-                failure.hint("stop what listens there, or choose another with --listen 127.0.0.1:0")
+                failure.hint(format!("stop what listens there, or choose another with {other}"))
             }
             _ => failure,
         }
@@ -42,16 +92,16 @@ pub async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), CliE
 }
 
 impl Server {
-    /// Opens the store and serves on `listener`.
+    /// Opens the store and serves on the listeners.
     pub async fn start(
-        listener: TcpListener,
-        store: &Path,
+        listeners: Listeners,
+        store: &Store,
         installation: &Installation,
         commits: Commits,
     ) -> Result<Self, CliError> {
         let profile = &installation.profile;
-        let mut sequencer =
-            Config::new(profile.sequencer_id, installation.signer.clone(), profile.sequencer_key_version);
+        let version = if store.is_shared { Config::VERSION_OF_LOG } else { profile.sequencer_key_version };
+        let mut sequencer = Config::new(profile.sequencer_id, installation.signer.clone(), version);
         sequencer.commit = commits.policy;
         sequencer.auto_commit = commits.automatic;
         let config = InstanceConfig {
@@ -60,13 +110,21 @@ impl Server {
             server: ServerConfig::default(),
             on_term: keys_of(installation),
         };
-        let store = Arc::new(SqliteStore::new(store));
-        Instance::start(store, listener, None, config).await.map(Self).map_err(|error| failure(&error))
+        let Listeners { rest, grpc, .. } = listeners;
+        Instance::start(store.store.clone(), rest, grpc, config)
+            .await
+            .map(Self)
+            .map_err(|error| failure(&error))
     }
 
     /// Events in a stream, for a greeting.
     pub fn head(&self, stream: &ves::StreamKey) -> u64 {
         self.0.sequencer().map_or(0, |sequencer| sequencer.head(stream).head_sequence.get())
+    }
+
+    /// Under which version the log knows our key; `None` while another process writes it.
+    pub fn key_version(&self) -> Option<u32> {
+        self.0.sequencer().map(|sequencer| sequencer.key_version())
     }
 
     /// Comes back if the service can't go on, with the reason.

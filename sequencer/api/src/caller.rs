@@ -94,7 +94,7 @@ impl Caller {
     }
 
     /// Whose requests its limit counts.
-    fn counted(&self) -> Counted {
+    pub fn counted(&self) -> Counted {
         match self.agent_id {
             Some(agent_id) => Counted::Agent(self.tenant_id, agent_id),
             None => Counted::Key(self.key_hash),

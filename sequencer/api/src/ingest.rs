@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use axum::extract::State;
+use axum::extract::{FromRequest as _, Request, State};
 use axum::response::Response;
 use stateset_sequencer::{EventResult, Sequencer};
 use ves::{BatchId, SequenceNumber};
@@ -12,20 +12,23 @@ use crate::body::LargeJsonText;
 use crate::caller::{Caller, Permission};
 use crate::error::ApiError;
 use crate::frame::json_text;
+use crate::lane::Way;
 use crate::policies;
 use crate::router::App;
 
 pub(crate) async fn ingest(
     State(app): State<App>,
     caller: Caller,
-    LargeJsonText(body): LargeJsonText,
+    request: Request,
 ) -> Result<Response, ApiError> {
+    let way = app.lanes.enter(caller.counted()).await?;
+    let LargeJsonText(body) = LargeJsonText::from_request(request, &app).await?;
     let started = Instant::now();
     caller.require_right(Permission::Write)?;
     let request = parse(&body.text, &app.limits)?;
     caller.require_agent(&request.agent_id)?;
     let count = request.events.len();
-    let (answer, key_warnings) = admit(&app.sequencer, &caller, request).await?;
+    let (answer, key_warnings) = admit(&app.sequencer, &caller, &way, request).await?;
     app.metrics.ingested(count, started.elapsed());
     let mut response = json_text(answer);
     policies::warn(&key_warnings, response.headers_mut());
@@ -36,6 +39,7 @@ pub(crate) async fn ingest(
 async fn admit(
     sequencer: &Sequencer,
     caller: &Caller,
+    way: &Way<'_>,
     request: IngestRequest<'_>,
 ) -> Result<(String, Vec<String>), ApiError> {
     let Some(stream) = request.stream else {
@@ -51,6 +55,7 @@ async fn admit(
     };
     caller.require(Permission::Write, &stream)?;
     let outcome = sequencer.ingest(stream, request.events).await?;
+    way.note(&outcome.results);
     let outcomes = outcome.results.iter().map(|result| match result {
         EventResult::Accepted(receipt) => Outcome::Accepted(receipt),
         EventResult::Replayed(receipt) => Outcome::Replayed(receipt),

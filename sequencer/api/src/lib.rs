@@ -27,11 +27,13 @@ mod forward;
 mod frame;
 mod front;
 mod groups;
+#[cfg(feature = "grpc")]
 mod grpc;
 mod health;
 mod ingest;
 mod instance;
 mod keys;
+mod lane;
 mod legacy;
 mod metrics;
 mod openapi;

@@ -124,6 +124,7 @@ fn exposition(app: &App, caller: &Caller) -> String {
     ] {
         histogram(&mut out, name, sizes, 1.0);
     }
+    #[cfg(feature = "grpc")]
     app.grpc.write(&mut out);
     out
 }

@@ -16,11 +16,11 @@ use crate::budget::Budget;
 use crate::config::ApiConfig;
 use crate::error::ApiError;
 use crate::frame::{frame, in_time};
-use crate::grpc::GrpcMetrics;
+use crate::lane::Lanes;
 use crate::metrics::HttpMetrics;
 use crate::rate::Rates;
 use crate::token::Tokens;
-use crate::{audit::Audit, grpc, openapi::document, routes};
+use crate::{audit::Audit, openapi::document, routes};
 
 /// What every handler may use. Cheap to clone.
 #[derive(Clone)]
@@ -35,13 +35,15 @@ pub(crate) struct Shared {
     /// The document, written once.
     pub openapi: String,
     pub started: Instant,
-    pub grpc: GrpcMetrics,
+    #[cfg(feature = "grpc")]
+    pub grpc: crate::grpc::GrpcMetrics,
     pub rates: Rates,
     /// Registrations, which have no credential to count by.
     pub registrations: Rates,
     /// `None` while tokens are not enabled.
     pub tokens: Option<Tokens>,
     pub budget: Budget,
+    pub lanes: Lanes,
     /// CORS is on.
     pub browsers_may_call: bool,
     /// Held while a key is minted: how many an agent has is counted before.
@@ -81,13 +83,18 @@ pub fn doors(sequencer: Sequencer, config: ApiConfig) -> Doors {
         audit: Audit::default(),
         openapi,
         started: Instant::now(),
-        grpc: GrpcMetrics::default(),
+        #[cfg(feature = "grpc")]
+        grpc: crate::grpc::GrpcMetrics::default(),
         budget: Budget::new(config.bytes_in_flight_max),
+        lanes: Lanes::default(),
         browsers_may_call: cors.is_some(),
         minting: tokio::sync::Mutex::default(),
         config,
     }));
-    let grpc = grpc::routes(&app);
+    #[cfg(feature = "grpc")]
+    let grpc = crate::grpc::routes(&app);
+    #[cfg(not(feature = "grpc"))]
+    let grpc = Router::new();
     let router = routes
         .router
         .fallback(|| async { ApiError::new(ErrorCode::ResourceNotFound, "no such route") })

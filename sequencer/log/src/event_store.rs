@@ -1,9 +1,11 @@
 //! Where a log lies, and who may write it now.
 
+#[cfg(feature = "sqlite")]
 use std::path::{Path, PathBuf};
 
 use crate::error::LogError;
 use crate::event_log::EventLog;
+#[cfg(feature = "sqlite")]
 use crate::sqlite::SqliteLog;
 
 /// A place that holds one log. One process at a time writes it; others may wait to take over.
@@ -38,11 +40,13 @@ pub struct Holder {
 }
 
 /// A database file of this machine.
+#[cfg(feature = "sqlite")]
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     path: PathBuf,
 }
 
+#[cfg(feature = "sqlite")]
 impl SqliteStore {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
@@ -52,6 +56,7 @@ impl SqliteStore {
     }
 }
 
+#[cfg(feature = "sqlite")]
 impl EventStore for SqliteStore {
     /// A file has no one to hand over to: where another process has it, that is an error.
     fn open(&self) -> Result<Opening, LogError> {

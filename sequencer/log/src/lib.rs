@@ -19,8 +19,10 @@ mod event_log;
 mod event_store;
 mod index;
 mod memory;
+#[cfg(feature = "postgres")]
 mod postgres;
 mod record;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(test)]
 mod testing;
@@ -37,13 +39,20 @@ pub use event_log::{
     ApiKeyRecord, EventLog, LogReader, NewEvent, RunInfo, SequencerKeyRecord, StoredEvent, StreamAppend,
     StreamSummary,
 };
-pub use event_store::{EventStore, Holder, Opening, SqliteStore};
+#[cfg(feature = "sqlite")]
+pub use event_store::SqliteStore;
+pub use event_store::{EventStore, Holder, Opening};
 pub use index::{EntityEvents, IdIndex, IndexEntry, IndexKey, IndexKind, IndexSnapshot, RunBuilder, RunStep};
 pub use memory::{Disk, MemoryDisk, MemoryLog};
+#[cfg(feature = "postgres")]
 pub use postgres::{
     MigrationStatus, PoolSizes, PostgresConfig, PostgresConfigError, PostgresContents, PostgresLog,
     PostgresOpening, PostgresReader, PostgresStatus, PostgresStore,
 };
 pub use record::{decode_body, encode_body};
-pub use sqlite::{SqliteLog, SqliteReader};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{
+    SqliteBackup, SqliteLog, SqliteReader, SqliteStatus, backup_sqlite, hash_file, restore_sqlite,
+    sqlite_status,
+};
 pub use transfer::{TransferError, Transferred, copy_log};

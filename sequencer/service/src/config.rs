@@ -18,7 +18,7 @@ pub struct Config {
     pub sequencer_id: SequencerId,
     /// Signs receipts and checkpoints.
     pub signer: Arc<dyn Signer>,
-    /// Version of the signer's key; rises by one when it is rotated.
+    /// Version of the signer's key; rises by one when it is rotated. [`Config::VERSION_OF_LOG`] leaves it to the log.
     pub key_version: u32,
     /// Which signature schemes of agents are admitted, whatever their keys.
     pub security_profile: SecurityProfile,
@@ -49,6 +49,9 @@ pub struct Config {
 }
 
 impl Config {
+    /// The version under which the log knows the key of this sequencer, else the next one.
+    pub const VERSION_OF_LOG: u32 = 0;
+
     /// Events of one turn: bounds the time between a submission and its answer.
     pub const TURN_EVENTS_MAX: usize = 8_192;
 

@@ -37,10 +37,13 @@ impl Sequencer {
     /// [`StartError`]; the log is closed again by its drop.
     pub fn start(
         mut log: Box<dyn EventLog>,
-        config: Config,
+        mut config: Config,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
         let reader = log.reader();
+        if config.key_version == Config::VERSION_OF_LOG {
+            config.key_version = version_of_log(reader.as_ref(), &config)?;
+        }
         let sequencer_keys = record_sequencer_key(log.as_mut(), reader.as_ref(), &config, clock.as_ref())?;
         let keys = KeyRing::new(reader.agent_keys()?);
         let registry = Registry::new(reader.encryption_keys()?, reader.api_keys()?);
@@ -114,6 +117,16 @@ impl Drop for WriterGone {
         self.shared.room.close();
         self.shared.over.send_replace(true);
     }
+}
+
+/// The version of this sequencer's key: as the log knows it, else the next one.
+fn version_of_log(reader: &dyn LogReader, config: &Config) -> Result<u32, StartError> {
+    let (records, public_key) = (reader.sequencer_keys()?, config.signer.public_key());
+    let same = records
+        .iter()
+        .filter(|record| record.public_key == public_key && record.sequencer_id == config.sequencer_id);
+    let newest = records.iter().map(|record| record.key_version).max().unwrap_or(0);
+    Ok(same.map(|record| record.key_version).max().unwrap_or(newest.saturating_add(1)))
 }
 
 /// Every key version ever used stays on record: receipts are checked with the key that signed them.

@@ -17,18 +17,7 @@ pub fn stateset() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| match std::env::var_os(OVERRIDE) {
         Some(path) => path.into(),
-        None => build("stateset", "stateset").expect("the stateset program could not be built"),
-    })
-}
-
-/// The program that serves a database which several processes share; see [`stateset`].
-///
-/// # Panics
-/// When it cannot be built.
-pub fn sequencer() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        build("stateset-acceptance", "acceptance-sequencer").expect("the sequencer could not be built")
+        None => build().expect("the stateset program could not be built"),
     })
 }
 
@@ -38,10 +27,10 @@ pub fn workspace() -> &'static Path {
 }
 
 /// Cargo says where it put the program, so no layout of folders is assumed.
-fn build(package: &str, program: &str) -> Result<PathBuf> {
+fn build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(workspace()).args(["build", "--package", package, "--bin", program]);
+    command.current_dir(workspace()).args(["build", "--package", "stateset", "--bin", "stateset"]);
     command.args(["--message-format", "json-render-diagnostics"]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
@@ -50,7 +39,7 @@ fn build(package: &str, program: &str) -> Result<PathBuf> {
     ensure!(output.status.success(), "cargo build ended with {}", output.status);
     let text = String::from_utf8(output.stdout).context("reading cargo's messages")?;
     let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let programs = messages.filter(|message| message["target"]["name"] == program);
+    let programs = messages.filter(|message| message["target"]["name"] == "stateset");
     let mut paths = programs.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
     paths.next_back().context("cargo named no program")
 }

@@ -1,14 +1,15 @@
 //! One of several processes on one database.
 
-use std::net::TcpListener;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use stateset_fixtures::Seed;
 
 use crate::Rest;
-use crate::binary::sequencer;
+use crate::service::command;
 
 /// Longest time an instance may take to be ready, or to stop by itself.
 const SECONDS_MAX: u64 = 60;
@@ -16,25 +17,25 @@ const SECONDS_MAX: u64 = 60;
 /// The key of every instance of a test.
 pub const ADMIN: &str = "ss_bootstrap_admin_key_of_the_fault_tests";
 
-/// A running `stateset-sequencer`.
+/// A running `stateset sequencer`.
 pub struct Instance {
     child: Child,
-    port: u16,
+    url: String,
 }
 
 impl Instance {
-    /// Starts an instance on `database_url`, with `settings` beside, and does not wait for it.
+    /// Starts an instance on `database_url`, with `settings` beside, and waits until it, or the one that writes, takes
+    /// events.
     ///
     /// # Panics
-    /// When the program is not there.
-    pub fn spawn(database_url: &str, settings: &[(&str, &str)]) -> Self {
-        let port =
-            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
-        let mut command = Command::new(sequencer());
+    /// When it does not start, or that takes too long.
+    pub fn start(database_url: &str, settings: &[(&str, &str)]) -> Self {
+        let mut command = command(&["sequencer"]);
         let seed = ves::hex::encode(&Seed::new("sequencer of the fault tests", 1).bytes::<32>());
         command
+            .envs([("HOST", "127.0.0.1"), ("PORT", "0"), ("GRPC_PORT", "0"), ("LOG_FORMAT", "json")])
             .env("DATABASE_URL", database_url)
-            .env("PORT", port.to_string())
+            .env("ALLOW_INSECURE_LOCAL_DB", "true")
             .env("BOOTSTRAP_ADMIN_API_KEY", ADMIN)
             .env("VES_SEQUENCER_ID", "7a000000-0000-4000-8000-000000000001")
             .env("VES_SEQUENCER_SIGNING_KEY", seed)
@@ -43,16 +44,13 @@ impl Instance {
         if std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "off");
         }
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the instance starts");
-        Self { child, port }
-    }
-
-    /// Starts an instance and waits until it, or the one that writes, takes events.
-    ///
-    /// # Panics
-    /// When that takes too long.
-    pub fn start(database_url: &str, settings: &[(&str, &str)]) -> Self {
-        let mut instance = Self::spawn(database_url, settings);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the instance starts");
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.take().expect("a piped output"));
+        output.read_line(&mut line).expect("what it says");
+        let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let url = said["rest"].as_str().unwrap_or_else(|| panic!("no address in {said}")).to_owned();
+        let mut instance = Self { child, url };
         instance.wait_until_ready();
         instance
     }
@@ -72,7 +70,7 @@ impl Instance {
     }
 
     pub fn rest(&self) -> Rest {
-        Rest::new(&format!("http://127.0.0.1:{}", self.port), ADMIN)
+        Rest::new(&self.url, ADMIN)
     }
 
     /// What `/ready` says.

@@ -30,7 +30,7 @@ pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(stateset());
     command.args(arguments).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("STATESET_") {
+        if name.to_string_lossy().starts_with("STATESET_") || name == "DATABASE_URL" {
             command.env_remove(name);
         }
     }

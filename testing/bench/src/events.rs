@@ -18,6 +18,9 @@ pub const AGENTS: u64 = 32;
 /// The API key of every request: the bootstrap key of the benchmark's own servers.
 pub const API_KEY: &str = "ss_bench000local-only-key-of-a-loopback-server";
 
+/// The API key of callers whose events nobody can accept.
+pub const FLOOD_KEY: &str = "ss_bench000flood-only-key-of-a-loopback-server";
+
 /// One writer with its unlocked key.
 #[derive(Clone)]
 pub struct Writer {
@@ -91,8 +94,13 @@ pub fn ingest_request(writer: &Writer, events: &[Envelope<'_>]) -> Box<[u8]> {
 
 /// A complete `POST` of JSON.
 pub fn post(path: &str, body: &[u8]) -> Box<[u8]> {
+    post_as(API_KEY, path, body)
+}
+
+/// A complete `POST` of JSON by the holder of another key.
+pub fn post_as(api_key: &str, path: &str, body: &[u8]) -> Box<[u8]> {
     let mut request = format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {API_KEY}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {api_key}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     )
     .into_bytes();

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -100,6 +101,36 @@ pub fn run(address: SocketAddr, pid: u32, clients: Vec<Vec<Box<[u8]>>>, check: C
             .await
             .context("a round took too long")?
     }))
+}
+
+/// Sends `requests` in turn over so many connections, until it is told to stop; every answer counts.
+///
+/// # Errors
+/// A connection that fails.
+pub fn repeat(
+    address: SocketAddr,
+    connections: usize,
+    requests: &[Box<[u8]>],
+    stop: &AtomicBool,
+    answered: &AtomicU64,
+) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let clients = (0..connections).map(|first| async move {
+            let mut stream = TcpStream::connect(address).await.context("connecting to the server")?;
+            let mut buffer = vec![0; 1 << 16];
+            for request in requests.iter().cycle().skip(first % requests.len()) {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                stream.write_all(request).await.context("sending a request")?;
+                read_answer(&mut stream, &mut buffer).await?;
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+            anyhow::Ok(())
+        });
+        futures_util::future::try_join_all(clients).await.map(drop)
+    })
 }
 
 async fn drive(address: SocketAddr, pid: u32, clients: Vec<Vec<Box<[u8]>>>, check: Check) -> Result<Round> {

@@ -18,7 +18,7 @@ use stateset_sequencer::{Config, RegisterError, Sequencer, SystemClock};
 use stateset_sequencer_api::{ApiConfig, ServerConfig, key_hash};
 use ves::{Digest, SequencerId, TenantId, TimestampMs};
 
-use crate::events::{API_KEY, all_agents};
+use crate::events::{API_KEY, FLOOD_KEY, all_agents};
 use crate::machine;
 
 /// What a server process serves.
@@ -151,9 +151,11 @@ pub async fn open(folder: &Path) -> Result<Sequencer> {
     let config = Config::new(SequencerId::from_bytes([0x5e; 16]), Arc::new(signer), 1);
     let sequencer =
         Sequencer::start(Box::new(log), config, Arc::new(SystemClock)).context("starting the sequencer")?;
-    let key_hash = key_hash(API_KEY);
-    if sequencer.api_key(&key_hash).is_none() {
-        sequencer.put_api_key(bootstrap(key_hash)).await?;
+    for key in [API_KEY, FLOOD_KEY] {
+        let key_hash = key_hash(key);
+        if sequencer.api_key(&key_hash).is_none() {
+            sequencer.put_api_key(bootstrap(key_hash)).await?;
+        }
     }
     if sequencer.agent_keys(&all_agents()[0].tenant_id, None).is_empty() {
         for agent in all_agents() {

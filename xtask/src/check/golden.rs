@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::{Findings, files};
-use crate::doc_commands::STATESET_HELP;
+use crate::doc_commands::{ADMIN_HELP, SEQUENCER_HELP, STATESET_HELP};
 
 /// A golden file and the folder whose existence asks for it.
 const GOLDEN: &[(&str, &str)] = &[
@@ -13,6 +13,8 @@ const GOLDEN: &[(&str, &str)] = &[
     ("protocol/wire/proto/stateset", "protocol/wire/src"),
     (STATESET_HELP, "apps/stateset"),
     ("sequencer/api/openapi.json", "sequencer/api/src"),
+    (SEQUENCER_HELP, "apps/stateset-sequencer"),
+    (ADMIN_HELP, "apps/stateset-sequencer-admin"),
 ];
 
 /// Names of what tools leave behind when a surface changed.

@@ -10,7 +10,7 @@ use crate::context::{Context, identity};
 use crate::data_dir::DataDir;
 use crate::error::CliError;
 use crate::installation::Installation;
-use crate::server::{Commits, Server, bind};
+use crate::server::{Commits, Listeners, Server, Store};
 use story::Story;
 
 pub fn run(context: &Context) -> Result<(), CliError> {
@@ -47,13 +47,14 @@ struct World {
 
 fn start(runtime: &tokio::runtime::Runtime, data: &DataDir) -> Result<World, CliError> {
     let (server, installation) = runtime.block_on(async {
-        let (listener, address) = bind(([127, 0, 0, 1], 0).into()).await?;
+        let listeners = Listeners::bind(([127, 0, 0, 1], 0).into(), None).await?;
         data.create()?;
-        let url = format!("http://{address}");
+        let url = format!("http://{}", listeners.rest_address);
         let installation = Installation::open(data, None, &url, SystemClock.now())?;
         // Commitments are made by the story, not by the clock.
         let commits = Commits { policy: CommitPolicy::default(), automatic: false };
-        let server = Server::start(listener, &data.store_file(), &installation, commits).await?;
+        let server =
+            Server::start(listeners, &Store::file(&data.store_file()), &installation, commits).await?;
         Ok::<_, CliError>((server, installation))
     })?;
     let identity = identity(&installation.profile)?;

@@ -18,7 +18,7 @@ use crate::data_dir::{DataDir, Profile};
 use crate::error::CliError;
 use crate::files;
 use crate::report::AuditReport;
-use crate::store_source::StoreSource;
+use crate::store_source;
 
 #[derive(Debug, Subcommand)]
 pub enum LogCommand {
@@ -107,7 +107,7 @@ fn verify_server(context: &Context, client: &Client, pin: Option<&PublicKey>) ->
 /// Every stream of the store, or the one that was named.
 fn verify_store(context: &Context, path: &Path, pin: Option<&PublicKey>) -> Result<Audited, CliError> {
     let file = store_file(path);
-    let source = StoreSource::open(&file)?;
+    let source = store_source::open(&file)?;
     let said = |error: stateset_event_log::LogError| CliError::failure("STORE", error.to_string());
     let heads = source.reader.streams().map_err(said)?;
     let mut streams: BTreeSet<StreamKey> = heads.iter().map(|summary| summary.stream).collect();
@@ -119,9 +119,9 @@ fn verify_store(context: &Context, path: &Path, pin: Option<&PublicKey>) -> Resu
         None => context.data.profile()?.filter(|profile| streams.contains(&profile.stream())),
     };
     let identity = match (pin, &profile) {
-        (Some(pin), _) => only_pinned(published_identity(&source)?, pin)?,
+        (Some(pin), _) => only_pinned(source.published_identity()?, pin)?,
         (None, Some(profile)) => crate::context::identity(profile)?,
-        (None, None) => published_identity(&source)?,
+        (None, None) => source.published_identity()?,
     };
     // A stream that was verified before and is gone has to be missed.
     streams.extend(memory.streams());
@@ -221,20 +221,6 @@ impl Memory {
         let text = serde_json::to_string_pretty(&all).expect("it serialises to JSON") + "\n";
         files::replace(file, text.as_bytes()).map_err(|error| CliError::io("write", file, &error))
     }
-}
-
-/// The keys that the store itself names: enough to check it against itself.
-fn published_identity(source: &StoreSource) -> Result<Identity, CliError> {
-    let keys =
-        source.reader.sequencer_keys().map_err(|error| CliError::failure("STORE", error.to_string()))?;
-    let newest = keys.iter().max_by_key(|key| key.key_version);
-    let newest =
-        newest.ok_or_else(|| CliError::input("NO_SEQUENCER_KEY", "the store names no sequencer key"))?;
-    let decoded: BTreeMap<u32, PublicKey> = keys
-        .iter()
-        .filter_map(|key| Some((key.key_version, PublicKey::from_bytes(&key.public_key).ok()?)))
-        .collect();
-    Ok(Identity { sequencer_id: newest.sequencer_id, key_version: newest.key_version, keys: decoded })
 }
 
 fn run_audit(

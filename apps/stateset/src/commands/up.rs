@@ -5,19 +5,26 @@ use std::net::SocketAddr;
 use clap::Args;
 use serde::Serialize;
 use stateset_sequencer::{Clock as _, CommitPolicy, SystemClock};
-use tokio::signal::unix::{SignalKind, signal};
+use stateset_sequencer_admin::database::Target;
+use stateset_sequencer_app::signals::Signals;
 
 use crate::context::Context;
 use crate::data_dir::Profile;
 use crate::error::CliError;
 use crate::installation::Installation;
-use crate::server::{Commits, Server, bind};
+use crate::server::{Commits, Listeners, Server, Store};
 
 #[derive(Debug, Args)]
 pub struct UpArgs {
     /// Address and port; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+    /// Address and port of gRPC; `none` leaves it closed [default: the port after that of --listen]
+    #[arg(long, value_name = "ADDRESS", value_parser = grpc_listen)]
+    pub grpc_listen: Option<GrpcListen>,
+    /// `sqlite://PATH` or `postgres://…` [default: the store of the data directory]
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
     /// Events after which a batch is committed
     #[arg(long, value_name = "COUNT", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     pub commit_events: u32,
@@ -29,10 +36,47 @@ pub struct UpArgs {
     pub no_auto_commit: bool,
 }
 
+/// Where gRPC listens, if at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrpcListen {
+    At(SocketAddr),
+    Nowhere,
+}
+
+fn grpc_listen(text: &str) -> Result<GrpcListen, String> {
+    match text {
+        "none" => Ok(GrpcListen::Nowhere),
+        address => {
+            address.parse().map(GrpcListen::At).map_err(|_| "expected ADDRESS:PORT, or none".to_owned())
+        }
+    }
+}
+
+impl UpArgs {
+    /// The address of gRPC: as given, else the next port.
+    fn grpc_address(&self) -> Result<Option<SocketAddr>, CliError> {
+        let next = match self.listen.port() {
+            // A free port each.
+            0 => Some(0),
+            port => port.checked_add(1),
+        };
+        match (self.grpc_listen, next) {
+            (Some(GrpcListen::Nowhere), _) => Ok(None),
+            (Some(GrpcListen::At(address)), _) => Ok(Some(address)),
+            (None, Some(port)) => Ok(Some(SocketAddr::new(self.listen.ip(), port))),
+            (None, None) => Err(CliError::input(
+                "USAGE",
+                "there is no port after 65535 for gRPC; say where with --grpc-listen",
+            )),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Started<'a> {
     event: &'static str,
     url: &'a str,
+    grpc_url: Option<&'a str>,
     data: String,
     store: String,
     admin_api_key_file: String,
@@ -53,17 +97,25 @@ pub fn run(context: &Context, args: &UpArgs) -> Result<(), CliError> {
 async fn serve_until_stopped(context: &Context, args: &UpArgs) -> Result<(), CliError> {
     // Before the port is open: a signal that comes early must not kill a half-made installation.
     let mut signals = Signals::new()?;
-    let (listener, address) = bind(args.listen).await?;
+    let listeners = Listeners::bind(args.listen, args.grpc_address()?).await?;
     context.data.create()?;
     let _lock = context.data.lock()?;
-    let url = format!("http://{address}");
+    let url = format!("http://{}", listeners.rest_address);
+    let grpc_url = listeners.grpc_address.map(|address| format!("http://{address}"));
     let passphrase_file = context.global.passphrase_file.as_deref();
-    let installation = Installation::open(&context.data, passphrase_file, &url, SystemClock.now())?;
+    let mut installation = Installation::open(&context.data, passphrase_file, &url, SystemClock.now())?;
     let policy = CommitPolicy { events_max: args.commit_events, age_ms_max: args.commit_seconds * 1000 };
     let commits = Commits { policy, automatic: !args.no_auto_commit };
-    let server = Server::start(listener, &context.data.store_file(), &installation, commits).await?;
-
-    greet(context, &installation, server.head(&installation.profile.stream()));
+    let store = match args.database_url.as_deref() {
+        Some(url) => Store::shared(&Target::find(Some(url))?, &listeners)?,
+        None => Store::file(&context.data.store_file()),
+    };
+    let server = Server::start(listeners, &store, &installation, commits).await?;
+    if let Some(version) = server.key_version() {
+        installation.recorded_as(version, &context.data)?;
+    }
+    let head = server.head(&installation.profile.stream());
+    greet(context, &installation, &store, grpc_url.as_deref(), head);
     let signal = tokio::select! {
         signal = signals.next() => signal,
         reason = server.ended() => {
@@ -72,19 +124,21 @@ async fn serve_until_stopped(context: &Context, args: &UpArgs) -> Result<(), Cli
             return Err(reason);
         }
     };
+    signals.exit_at_the_next();
     context.out.note(&format!("\n{signal}: finishing what is in flight."));
     server.stop().await?;
     context.out.result(&serde_json::json!({"event": "stopped", "signal": signal}), "Closed cleanly.");
     Ok(())
 }
 
-fn greet(context: &Context, installation: &Installation, head: u64) {
+fn greet(context: &Context, installation: &Installation, store: &Store, grpc_url: Option<&str>, head: u64) {
     let (profile, data) = (&installation.profile, &context.data);
     let started = Started {
         event: "started",
         url: &profile.url,
+        grpc_url,
         data: data.path().display().to_string(),
-        store: data.store_file().display().to_string(),
+        store: store.name.clone(),
         admin_api_key_file: data.api_key_file().display().to_string(),
         profile,
         made: &installation.made,
@@ -95,8 +149,9 @@ fn greet(context: &Context, installation: &Installation, head: u64) {
         text += &format!("{made}\n");
     }
     let found = if head > 0 { format!(", {head} events in it") } else { String::new() };
+    let grpc = grpc_url.map_or_else(String::new, |url| format!(", gRPC on {url}"));
     text += &format!(
-        "Stateset listens on {url}\n\
+        "Stateset listens on {url}{grpc}\n\
          \x20 store    {store}{found}\n\
          \x20 tenant   {tenant}\n\
          \x20 store id {stream_store}\n\
@@ -132,25 +187,5 @@ fn option(context: &Context) -> String {
         String::new()
     } else {
         format!(" --data {}", path.display())
-    }
-}
-
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, CliError> {
-        let listen =
-            |kind| signal(kind).map_err(|error| CliError::failure("CANNOT_START", error.to_string()));
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "Ctrl-C",
-        }
     }
 }

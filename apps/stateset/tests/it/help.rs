@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::run;
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 30] = [
     "",
     "up",
     "demo",
@@ -27,6 +27,14 @@ const COMMANDS: [&str; 22] = [
     "proof verify",
     "log",
     "log verify",
+    "db",
+    "db migrate",
+    "db status",
+    "db backup",
+    "db restore",
+    "db check",
+    "sequencer",
+    "sequencer-admin",
     "doctor",
 ];
 

@@ -17,7 +17,7 @@ pub fn stateset(folder: &Path) -> Command {
     for variable in ["DATA", "URL", "API_KEY", "TENANT", "STORE", "PASSPHRASE"] {
         command.env_remove(format!("STATESET_{variable}"));
     }
-    command.env_remove("RUST_LOG").current_dir(folder);
+    command.env_remove("DATABASE_URL").env_remove("RUST_LOG").current_dir(folder);
     command
 }
 

@@ -4,12 +4,14 @@
 //! nothing else; extents say where a stream continues. This halves the cost of a table ordered by stream and number:
 //! there every stream has its own edge, and every full page of an edge is split in the middle of the tree.
 
+mod backup;
 mod checkpoints;
 mod documents;
 mod errors;
 mod open;
 mod reader;
 mod rows;
+mod status;
 mod streams;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -35,7 +37,9 @@ use crate::event_log::{
 };
 use crate::tiles::{batch_tile_place, node_bytes, tiles_by_event};
 
+pub use backup::{SqliteBackup, backup as backup_sqlite, hash_file, restore as restore_sqlite};
 pub use reader::SqliteReader;
+pub use status::{SqliteStatus, status as sqlite_status};
 
 /// Extents kept in memory before some are written. Extents of many streams in turn are scattered over their table, so
 /// each alone would dirty a page in the turn that all wait for; together they share pages and wait for nobody.

@@ -100,7 +100,7 @@ pub(super) fn refuse_newer(connection: &Connection, path: &Path) -> Result<(), L
     if found > known { Err(LogError::NewerSchema { path: path.to_owned(), found, known }) } else { Ok(()) }
 }
 
-fn schema_version(connection: &Connection) -> rusqlite::Result<u32> {
+pub(super) fn schema_version(connection: &Connection) -> rusqlite::Result<u32> {
     let recorded: bool = connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_migrations')",
         [],

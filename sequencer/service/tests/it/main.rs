@@ -3,6 +3,7 @@
 mod commitments;
 mod history;
 mod ingest;
+mod key_versions;
 mod legacy;
 mod rotation;
 mod term;

@@ -8,7 +8,7 @@ use stateset_acceptance::events::stored;
 use stateset_acceptance::service::run_on;
 
 /// Where the project keeps its real data; `None`, said aloud, where it is absent. In continuous integration it is there.
-fn northwind() -> Option<PathBuf> {
+pub fn northwind() -> Option<PathBuf> {
     let folder = workspace().join("../shared/data/northwind");
     if folder.is_dir() {
         return Some(folder);

@@ -1,10 +1,12 @@
 //! Whole-process scenarios, named after what a user does or suffers.
 
 mod crash;
+mod database;
 mod demo;
 mod disk;
 mod faults;
 mod import;
 mod proof;
 mod replica;
+mod sequencer;
 mod up;

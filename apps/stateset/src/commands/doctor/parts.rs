@@ -11,7 +11,7 @@ use stateset_keystore::{FileKeystore, Keystore as _};
 use super::State;
 use crate::context::{Context, identity};
 use crate::data_dir::Profile;
-use crate::store_source::StoreSource;
+use crate::store_source;
 
 /// Less free space than this is a problem soon.
 const FREE_BYTES_MIN: u64 = 1 << 30;
@@ -111,7 +111,7 @@ pub fn store(context: &Context, profile: Option<&Profile>) -> Says {
         return Ok((State::Note, "there is none yet".to_owned()));
     };
     let said = |error: &dyn std::fmt::Display| error.to_string();
-    let source = StoreSource::open(&file).map_err(|error| error.message)?;
+    let source = store_source::open(&file).map_err(|error| error.message)?;
     let identity = identity(profile).map_err(|error| error.message)?;
     let streams = source.reader.streams().map_err(|error| said(&error))?;
     let mut events = 0;

@@ -11,7 +11,7 @@ use super::super::story::Story;
 use super::SECRET;
 use crate::data_dir::DataDir;
 use crate::error::CliError;
-use crate::store_source::StoreSource;
+use crate::store_source;
 
 /// What is still there when the service comes back.
 pub fn after_restart(story: &mut Story, world: &World) -> Result<(), CliError> {
@@ -37,7 +37,7 @@ pub fn audit_store(
     identity: &Identity,
     data: &DataDir,
 ) -> Result<(), CliError> {
-    let source = StoreSource::open(&data.store_file())?;
+    let source = store_source::open(&data.store_file())?;
     let keys: SigningKeys = source.signing_keys(stream)?;
     let report = audit(&source, stream, &Keys { agents: &keys, sequencer: identity }, &|_, _| ());
     let report = report.map_err(|problem| CliError::failure("CANNOT_READ_LOG", problem))?;

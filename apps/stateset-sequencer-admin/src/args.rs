@@ -1,0 +1,133 @@
+//! The command line (sequencer API, section 6.1).
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use stateset_event_log::{Holder, LogReader};
+use stateset_sequencer_app::config::{self, Database, PostgresSettings, Settings};
+use stateset_sequencer_app::failure::Failure;
+use stateset_sequencer_app::store;
+use std::sync::Arc;
+
+use crate::commands::{api_keys, backfill, export, keys, proof};
+
+/// Tools for the operator of an event service.
+#[derive(Debug, Parser)]
+#[command(
+    name = "stateset-sequencer-admin",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "The database is used as the service's own settings say (DB_…, ALLOW_INSECURE_LOCAL_DB)."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// `sqlite://PATH` or `postgres://…` [default: DATABASE_URL, else the database of `stateset up`]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
+    pub database_url: Option<String>,
+    /// The running service to write through [default: the one that the database names]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "STATESET_URL",
+        hide_env_values = true,
+        help_heading = "Everywhere"
+    )]
+    pub server: Option<String>,
+    /// Admin API key for the running service
+    #[arg(
+        long,
+        global = true,
+        value_name = "KEY",
+        env = "STATESET_API_KEY",
+        hide_env_values = true,
+        help_heading = "Everywhere"
+    )]
+    pub api_key: Option<String>,
+    /// Write one JSON document to stdout, and errors as JSON to stderr
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub json: bool,
+    /// No progress, no remarks
+    #[arg(long, short, global = true, help_heading = "Everywhere")]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring the database's schema up to date
+    Migrate,
+    /// Check an inclusion proof; needs no database
+    VerifyProof(proof::VerifyArgs),
+    /// Write the events of a stream, with their receipts, to a file or to stdout
+    ExportEvents(export::ExportArgs),
+    /// Register the next signing key of an agent
+    RotateKeys(keys::RotateArgs),
+    /// List the signing keys of a tenant
+    ListAgentKeys(keys::ListArgs),
+    /// Compute the chain of state roots again from the stored commitments
+    BackfillVesStateRoots(backfill::BackfillArgs),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    ApiKeys(api_keys::ApiKeysCommand),
+    /// List the commands
+    Commands,
+    /// Print the version
+    Version,
+}
+
+/// The command line as clap knows it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// The database that a command is about, and how it is reached.
+#[derive(Clone)]
+pub struct Target {
+    pub database: Database,
+    pub postgres: PostgresSettings,
+}
+
+impl Target {
+    /// From `--database-url`, else as the service itself reads its settings.
+    pub fn find(url: Option<&str>) -> Result<Self, Failure> {
+        let wrong = |problems: Vec<config::Problem>| {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            Failure::input("CONFIGURATION", lines.join("\n  "))
+        };
+        // Only what is about the database: a slip in another setting must not keep an operator from his log.
+        let ours = |name: &std::ffi::OsString| name.to_str().is_some_and(config::is_about_database);
+        let environment = std::env::vars_os().filter(|(name, _)| ours(name));
+        let given = url.map(|url| ("DATABASE_URL".into(), url.into()));
+        let gathered = config::gather(environment.chain(given), None).map_err(wrong)?;
+        let settings = Settings::read(&gathered).map_err(wrong)?;
+        Ok(Self { database: settings.database, postgres: settings.postgres })
+    }
+
+    /// A database file of this machine, with the settings of no environment.
+    pub fn file(path: &std::path::Path) -> Result<Self, Failure> {
+        let gathered = config::Gathered::default();
+        let settings = Settings::read(&gathered);
+        let settings =
+            settings.map_err(|_| Failure::failed("INTERNAL", "the default settings are refused"))?;
+        Ok(Self { database: Database::Sqlite(path.to_owned()), postgres: settings.postgres })
+    }
+
+    /// Reads beside whoever writes.
+    pub fn reader(&self) -> Result<Arc<dyn LogReader>, Failure> {
+        store::reader(&self.database, &self.postgres)
+    }
+
+    /// The store, to write while no one else does.
+    pub fn store(&self) -> Result<Arc<dyn stateset_event_log::EventStore>, Failure> {
+        let holder = Holder { instance: format!("admin {}", std::process::id()), rest: None, grpc: None };
+        store::open(&self.database, &self.postgres, holder)
+    }
+}

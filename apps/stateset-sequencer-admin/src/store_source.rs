@@ -1,0 +1,131 @@
+//! A database as the source of an audit. It may be in use by a running server.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use stateset_client::audit::{Entry, Source};
+use stateset_client::{Identity, KnownKey, SigningKeys};
+use stateset_event_log::{LogError, LogReader};
+use stateset_sequencer_app::failure::Failure;
+use ves::commitment::Commitment;
+use ves::ed25519::PublicKey;
+use ves::{SequenceNumber, StreamKey};
+
+use crate::args::Target;
+
+/// Commitments read at once.
+const COMMITMENTS_PER_READ: usize = 1000;
+/// Bytes of bodies read at once.
+const BYTES_PER_READ: usize = 16 << 20;
+
+pub struct StoreSource {
+    pub reader: Arc<dyn LogReader>,
+    /// Read before the heads were: a server that runs may commit and append between two reads.
+    commitments: BTreeMap<StreamKey, Vec<Commitment>>,
+    newest: BTreeMap<StreamKey, String>,
+}
+
+impl StoreSource {
+    pub fn open(target: &Target) -> Result<Self, Failure> {
+        let before = target.reader()?;
+        let (mut commitments, mut newest) = (BTreeMap::new(), BTreeMap::new());
+        for summary in before.streams()? {
+            commitments.insert(summary.stream, all_commitments(before.as_ref(), &summary.stream)?);
+            if let Some(text) = before.checkpoint(&summary.stream, None)? {
+                newest.insert(summary.stream, text);
+            }
+        }
+        Ok(Self { reader: target.reader()?, commitments, newest })
+    }
+
+    /// The keys that signed receipts here, as the log itself records them: enough to check it against itself.
+    ///
+    /// # Errors
+    /// Where it records none.
+    pub fn published_identity(&self) -> Result<Identity, Failure> {
+        let keys = self.reader.sequencer_keys()?;
+        let newest = keys.iter().max_by_key(|key| key.key_version);
+        let newest =
+            newest.ok_or_else(|| Failure::input("NO_SEQUENCER_KEY", "the store names no sequencer key"))?;
+        let decoded: BTreeMap<u32, PublicKey> = keys
+            .iter()
+            .filter_map(|key| Some((key.key_version, PublicKey::from_bytes(&key.public_key).ok()?)))
+            .collect();
+        Ok(Identity { sequencer_id: newest.sequencer_id, key_version: newest.key_version, keys: decoded })
+    }
+
+    /// The registered signing keys of the stream's tenant.
+    pub fn signing_keys(&self, stream: &StreamKey) -> Result<SigningKeys, Failure> {
+        let mut keys = SigningKeys::default();
+        for key in self.reader.agent_keys()?.iter().filter(|key| key.tenant_id == stream.tenant_id) {
+            if let Some(decoded) = KnownKey::of_record(key) {
+                keys.insert(key.agent_id, key.key_id, decoded);
+            }
+        }
+        Ok(keys)
+    }
+}
+
+impl Source for StoreSource {
+    fn read(
+        &self,
+        stream: &StreamKey,
+        from: SequenceNumber,
+        limit: u64,
+        each: &mut dyn FnMut(Entry<'_, '_>),
+    ) -> Result<(), String> {
+        let (mut next, end) = (from.get(), from.get().saturating_add(limit));
+        while next < end {
+            let wanted = usize::try_from(end - next).unwrap_or(usize::MAX);
+            let events = self
+                .reader
+                .read(stream, SequenceNumber(next), wanted, BYTES_PER_READ)
+                .map_err(|error| error.to_string())?;
+            if events.is_empty() {
+                break;
+            }
+            for event in &events {
+                let (envelope, kept) =
+                    event.envelope().map_err(|error| format!("event {}: {error}", event.sequence_number))?;
+                each(Entry {
+                    sequence_number: event.sequence_number,
+                    envelope: &envelope,
+                    signing_hash: Some(kept),
+                    receipt_signature: event.receipt_signature,
+                    key_version: event.key_version,
+                });
+                next = event.sequence_number.get() + 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn head(&self, stream: &StreamKey) -> Result<SequenceNumber, String> {
+        self.reader.head(stream).map_err(|error| error.to_string())
+    }
+
+    fn commitments(&self, stream: &StreamKey) -> Result<Vec<Commitment>, String> {
+        Ok(self.commitments.get(stream).cloned().unwrap_or_default())
+    }
+
+    fn checkpoint(&self, stream: &StreamKey, size: u64) -> Result<Option<String>, String> {
+        self.reader.checkpoint(stream, Some(size)).map_err(|error| error.to_string())
+    }
+
+    fn newest_checkpoint(&self, stream: &StreamKey) -> Result<Option<String>, String> {
+        Ok(self.newest.get(stream).cloned())
+    }
+}
+
+fn all_commitments(reader: &dyn LogReader, stream: &StreamKey) -> Result<Vec<Commitment>, LogError> {
+    let mut all: Vec<Commitment> = Vec::new();
+    loop {
+        let from = all.last().map_or(SequenceNumber(1), |last| SequenceNumber(last.sequence_end.get() + 1));
+        let page = reader.commitments(stream, from, COMMITMENTS_PER_READ)?;
+        let more = page.len() == COMMITMENTS_PER_READ;
+        all.extend(page);
+        if !more {
+            return Ok(all);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The place of the writer: taken while no service has it, else the service's own routes.
+
+use stateset_event_log::{EventLog, LogError, Opening};
+use stateset_sequencer_app::failure::Failure;
+
+use crate::args::{Global, Target};
+use crate::rest::Rest;
+
+/// How a write is made.
+pub enum Writer {
+    /// This process writes the log until it is closed.
+    Log(Box<dyn EventLog>),
+    /// A service writes the log, and is asked to make the change.
+    Service(Rest),
+}
+
+impl Writer {
+    /// Takes the writer's place, or finds the service that has it.
+    ///
+    /// # Errors
+    /// Where a service has it and no key was given for its routes.
+    pub fn find(target: &Target, global: &Global) -> Result<Self, Failure> {
+        let holder = match target.store()?.open() {
+            Ok(Opening::Writer(log)) => return Ok(Self::Log(log)),
+            Ok(Opening::Held(holder)) => holder.rest,
+            Err(LogError::Locked { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let running = |text: &str| {
+            Failure::failed("DATABASE_IN_USE", format!("a service writes {}", target.database)).hint(text)
+        };
+        match (global.server.clone().or(holder), &global.api_key) {
+            (Some(url), Some(key)) => Ok(Self::Service(Rest::new(&url, key))),
+            (Some(url), None) => Err(running(&format!(
+                "give an admin key with --api-key to make the change through {url}, or stop the service"
+            ))),
+            (None, _) => {
+                Err(running("stop it, or name it with --server and give an admin key with --api-key"))
+            }
+        }
+    }
+
+    /// Ends a write to the log itself.
+    pub fn close(self) -> Result<(), Failure> {
+        match self {
+            Self::Log(log) => Ok(log.close()?),
+            Self::Service(_) => Ok(()),
+        }
+    }
+}

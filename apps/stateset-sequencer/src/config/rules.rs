@@ -1,0 +1,142 @@
+//! What the settings mean together (sequencer API, sections 1.2 and 6): what must not start, and what has to be said.
+
+use super::Problem;
+use super::database::Database;
+use super::gather::Gathered;
+use super::setting::Acts;
+use super::settings::{is_word, was_set};
+use super::table::{GROUPS, settings};
+
+/// Environments in which short secrets and open doors are an operator's own business.
+const NOT_PRODUCTION: &[&str] = &["", "local", "dev", "development", "test", "testing", "ci", "staging"];
+/// A secret shorter than this can be guessed.
+const SECRET_CHARS_MIN: usize = 32;
+/// Secrets that people make up.
+const CHOSEN_SECRETS: &[&str] = &["BOOTSTRAP_ADMIN_API_KEY", "JWT_SECRET"];
+
+/// Anything that is not known to be something else is production.
+pub fn is_production(gathered: &Gathered) -> bool {
+    let environment =
+        gathered.set("SEQUENCER_ENV").or_else(|| gathered.set("ENVIRONMENT")).unwrap_or_default();
+    !NOT_PRODUCTION.contains(&environment.trim().to_ascii_lowercase().as_str())
+}
+
+/// What keeps the service from starting.
+pub fn problems(gathered: &Gathered, is_production: bool) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut refuse = |name: &str, what: &str| problems.push(Problem::new(name, what));
+    if is_word(gathered, "AUTH_MODE", "disabled") {
+        if is_production {
+            refuse(
+                "AUTH_MODE",
+                "disabled is refused in production; use required, or say in SEQUENCER_ENV that this is none",
+            );
+        } else if !gathered.is_true("ALLOW_AUTH_DISABLED") {
+            refuse(
+                "AUTH_MODE",
+                "disabled lets everyone do everything; set ALLOW_AUTH_DISABLED=true if that is meant",
+            );
+        }
+    }
+    for name in CHOSEN_SECRETS {
+        let chars = gathered.set(name).map_or(SECRET_CHARS_MIN, |secret| secret.trim().chars().count());
+        if is_production && chars < SECRET_CHARS_MIN {
+            refuse(
+                name,
+                &format!("it has {chars} characters; a secret in production has at least {SECRET_CHARS_MIN}"),
+            );
+        }
+    }
+    if gathered.set("BOOTSTRAP_ADMIN_API_KEY").is_some_and(|key| !key.trim().starts_with("ss_")) {
+        refuse("BOOTSTRAP_ADMIN_API_KEY", "an API key begins with ss_: no caller could send this one");
+    }
+    if gathered.number("MIN_DB_CONNECTIONS") > gathered.number("MAX_DB_CONNECTIONS") {
+        refuse("MIN_DB_CONNECTIONS", "it is greater than MAX_DB_CONNECTIONS; lower it");
+    }
+    if gathered.number("READ_MIN_DB_CONNECTIONS") > gathered.number("READ_MAX_DB_CONNECTIONS") {
+        refuse("READ_MIN_DB_CONNECTIONS", "it is greater than READ_MAX_DB_CONNECTIONS; lower it");
+    }
+    problems.extend(promises(gathered));
+    problems
+}
+
+/// Settings that promise safety which this build does not give: to go on without it would break the promise.
+fn promises(gathered: &Gathered) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut refuse = |name: &str, what: &str| problems.push(Problem::new(name, what));
+    if is_word(gathered, "PAYLOAD_ENCRYPTION_MODE", "required") {
+        refuse(
+            "PAYLOAD_ENCRYPTION_MODE",
+            "this build cannot encrypt payloads in the database; use disabled, and encrypt the disk or let agents seal payloads",
+        );
+    }
+    if ["required", "require", "strict"].iter().any(|word| is_word(gathered, "SCHEMA_VALIDATION_MODE", word))
+    {
+        refuse(
+            "SCHEMA_VALIDATION_MODE",
+            "this build has no schemas to require; use enforce, warn or disabled",
+        );
+    }
+    let anchoring = ["L2_RPC_URL", "SET_REGISTRY_ADDRESS", "SEQUENCER_PRIVATE_KEY"];
+    if anchoring.iter().all(|name| was_set(gathered, name)) {
+        refuse(
+            "L2_RPC_URL",
+            &format!(
+                "with {} and {} it asks for anchoring, which this build cannot do; leave them out",
+                anchoring[1], anchoring[2]
+            ),
+        );
+    }
+    if !is_word(gathered, "VES_SEQUENCER_SECURITY_PROFILE", "legacy") {
+        refuse("VES_SEQUENCER_SECURITY_PROFILE", "this build signs receipts with Ed25519 alone; use legacy");
+    }
+    for name in ["ADMIN_IP_ALLOWLIST"] {
+        if was_set(gathered, name) && acts_not(name) {
+            refuse(
+                name,
+                "this build does not restrict administration to addresses; do it before the service, and leave this out",
+            );
+        }
+    }
+    problems
+}
+
+fn acts_not(name: &str) -> bool {
+    settings().any(|setting| setting.name == name && setting.acts != Acts::Yes)
+}
+
+/// What has to be said at every start.
+pub fn warnings(gathered: &Gathered, is_production: bool, database: &Database) -> Vec<String> {
+    let mut said = Vec::new();
+    for setting in settings().filter(|setting| was_set(gathered, setting.name)) {
+        match setting.acts {
+            Acts::NotYet(what) => {
+                said.push(format!(
+                    "{} is set, but this build does not have {what} yet: it does nothing",
+                    setting.name
+                ));
+            }
+            Acts::NotNeeded(why) => said.push(format!("{} is set and does nothing: {why}", setting.name)),
+            Acts::Yes => {}
+        }
+    }
+    if database.file().is_some() {
+        let unused = GROUPS[0].settings.iter().filter(|setting| was_set(gathered, setting.name));
+        let unused =
+            unused.filter(|setting| !setting.name.ends_with("DATABASE_URL")).map(|setting| setting.name);
+        said.extend(unused.map(|name| format!("{name} is set and does nothing: the database is SQLite")));
+    }
+    if is_word(gathered, "AUTH_MODE", "disabled") {
+        said.push("AUTH_MODE=disabled: every caller is an admin of every tenant".to_owned());
+    }
+    for name in CHOSEN_SECRETS {
+        if !is_production
+            && gathered.set(name).is_some_and(|text| text.trim().chars().count() < SECRET_CHARS_MIN)
+        {
+            said.push(format!(
+                "{name} has fewer than {SECRET_CHARS_MIN} characters; production refuses that"
+            ));
+        }
+    }
+    said
+}

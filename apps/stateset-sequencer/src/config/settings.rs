@@ -1,0 +1,273 @@
+//! The checked configuration: one typed value that the rest of the program is built from.
+
+use std::time::Duration;
+
+use stateset_sequencer::CommitPolicy;
+use stateset_sequencer_api::{ApiConfig, AuthMode, Possession};
+use ves::SequencerId;
+use ves::hex::Format;
+use zeroize::Zeroizing;
+
+use super::database::{Database, Pool, PostgresSettings};
+use super::gather::Gathered;
+use super::rules;
+use super::table::settings;
+use super::value::{bytes32, check};
+use super::{Problem, Source};
+
+/// Everything the service has to be told.
+#[derive(Clone)]
+pub struct Settings {
+    pub is_production: bool,
+    pub database: Database,
+    pub postgres: PostgresSettings,
+    pub listen: Listen,
+    pub auth: Auth,
+    pub identity: Identity,
+    pub commits: Commits,
+    pub api: ApiConfig,
+    pub log_format: LogFormat,
+    /// Directives of `RUST_LOG`.
+    pub log_filter: String,
+    /// What an operator should read at every start.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    pub host: String,
+    pub port: u16,
+    /// `None`: the door stays closed.
+    pub grpc_port: Option<u16>,
+    pub advertise_rest: Option<String>,
+    pub advertise_grpc: Option<String>,
+}
+
+/// Credentials that were given here, beside those in the database.
+#[derive(Clone, Default)]
+pub struct Auth {
+    pub bootstrap_key: Option<Zeroizing<String>>,
+}
+
+/// Who signs receipts.
+#[derive(Clone, Default)]
+pub struct Identity {
+    pub sequencer_id: Option<SequencerId>,
+    pub signing_seed: Option<Zeroizing<[u8; 32]>>,
+    pub passphrase: Option<Zeroizing<String>>,
+}
+
+/// How batches close.
+#[derive(Debug, Clone, Copy)]
+pub struct Commits {
+    pub policy: CommitPolicy,
+    /// `false` leaves every commitment to callers.
+    pub automatic: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Settings {
+    /// Checks every value, then what they mean together.
+    ///
+    /// # Errors
+    /// Every problem, not only the first.
+    pub fn read(gathered: &Gathered) -> Result<Self, Vec<Problem>> {
+        let forms: Vec<Problem> = settings()
+            .filter_map(|setting| {
+                let text = gathered.set(setting.name)?;
+                check(setting, text).err().map(|problem| Problem::new(setting.name, &problem))
+            })
+            .collect();
+        if !forms.is_empty() {
+            return Err(forms);
+        }
+        let mut problems = Vec::new();
+        let database = database(gathered, "DATABASE_URL", &mut problems);
+        let read =
+            gathered.set("READ_DATABASE_URL").map(|_| database_of_reads(gathered, &database, &mut problems));
+        let listen = listen(gathered, &mut problems);
+        let api = api(gathered, &mut problems);
+        let is_production = rules::is_production(gathered);
+        problems.extend(rules::problems(gathered, is_production));
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let warnings =
+            [gathered.warnings.clone(), rules::warnings(gathered, is_production, &database)].concat();
+        Ok(Self {
+            is_production,
+            database,
+            postgres: postgres(gathered, read),
+            listen,
+            auth: Auth { bootstrap_key: secret(gathered, "BOOTSTRAP_ADMIN_API_KEY") },
+            identity: Identity {
+                sequencer_id: gathered.set("VES_SEQUENCER_ID").and_then(|text| text.trim().parse().ok()),
+                signing_seed: gathered.set("VES_SEQUENCER_SIGNING_KEY").and_then(|text| bytes32(text.trim())),
+                passphrase: secret(gathered, "STATESET_PASSPHRASE"),
+            },
+            commits: Commits {
+                policy: CommitPolicy {
+                    events_max: narrow(gathered, "VES_COMMIT_EVENTS_MAX"),
+                    age_ms_max: number(gathered, "VES_COMMIT_INTERVAL_SECS") * 1000,
+                },
+                automatic: gathered.is_true("VES_AUTO_COMMIT"),
+            },
+            api,
+            log_format: match is_word(gathered, "LOG_FORMAT", "json") {
+                true => LogFormat::Json,
+                false => LogFormat::Text,
+            },
+            log_filter: gathered.text("RUST_LOG").to_owned(),
+            warnings,
+        })
+    }
+}
+
+fn database(gathered: &Gathered, name: &str, problems: &mut Vec<Problem>) -> Database {
+    Database::parse(gathered.text(name)).unwrap_or_else(|problem| {
+        problems.push(Problem::new(name, &problem));
+        Database::Sqlite(Default::default())
+    })
+}
+
+fn database_of_reads(gathered: &Gathered, primary: &Database, problems: &mut Vec<Problem>) -> Database {
+    let name = "READ_DATABASE_URL";
+    let replica = database(gathered, name, problems);
+    if replica.file().is_some() || primary.file().is_some() {
+        problems.push(Problem::new(name, "only a PostgreSQL database has a replica for reads; leave it out"));
+    }
+    replica
+}
+
+fn listen(gathered: &Gathered, problems: &mut Vec<Problem>) -> Listen {
+    let port = narrow(gathered, "PORT");
+    let is_off = gathered.is_true("GRPC_DISABLED") || !cfg!(feature = "grpc");
+    if !cfg!(feature = "grpc") && gathered.set("GRPC_PORT").is_some() {
+        problems
+            .push(Problem::new("GRPC_PORT", "this program was built without the feature grpc; leave it out"));
+    }
+    let grpc_port = match (is_off, gathered.set("GRPC_PORT"), port) {
+        (true, ..) => None,
+        (false, Some(_), _) => Some(narrow(gathered, "GRPC_PORT")),
+        // A free port each.
+        (false, None, 0) => Some(0),
+        (false, None, u16::MAX) => {
+            let cure =
+                "gRPC listens on the next port, and there is none: set GRPC_PORT or GRPC_DISABLED=true";
+            problems.push(Problem::new("PORT", &format!("65535: {cure}")));
+            None
+        }
+        (false, None, port) => Some(port + 1),
+    };
+    if port != 0 && grpc_port == Some(port) {
+        problems.push(Problem::new("GRPC_PORT", &format!("{port} is the port of REST; choose another")));
+    }
+    let host = gathered.text("HOST").trim().trim_start_matches('[').trim_end_matches(']').to_owned();
+    let advertised = |name: &str| gathered.set(name).map(|url| url.trim().trim_end_matches('/').to_owned());
+    for name in ["ADVERTISE_REST_URL", "ADVERTISE_GRPC_URL"] {
+        if advertised(name).is_some_and(|url| !url.starts_with("http://")) {
+            problems.push(Problem::new(
+                name,
+                "expected http://HOST:PORT: instances speak to one another in clear",
+            ));
+        }
+    }
+    Listen {
+        host,
+        port,
+        grpc_port,
+        advertise_rest: advertised("ADVERTISE_REST_URL"),
+        advertise_grpc: advertised("ADVERTISE_GRPC_URL"),
+    }
+}
+
+/// What the doors are told. Settings of the doors that this build does not act on are marked in the table.
+fn api(gathered: &Gathered, problems: &mut Vec<Problem>) -> ApiConfig {
+    let origins = gathered.list("CORS_ALLOW_ORIGINS");
+    for origin in origins.iter().filter(|origin| *origin != "*" && !super::value::is_origin(origin)) {
+        let cure = "write scheme://host[:port] without a path, or * for all";
+        problems.push(Problem::new("CORS_ALLOW_ORIGINS", &format!("{origin:?} is not an origin: {cure}")));
+    }
+    ApiConfig {
+        auth: match is_word(gathered, "AUTH_MODE", "disabled") {
+            true => AuthMode::Disabled,
+            false => AuthMode::Required,
+        },
+        possession: match is_word(gathered, "AGENT_KEY_POP", "optional") {
+            true => Possession::Optional,
+            false => Possession::Required,
+        },
+        format: match gathered.is_true("VES_STRICT_FORMAT_VALIDATION") {
+            true => Format::Strict,
+            false => Format::Lenient,
+        },
+        body_bytes_max: size(gathered, "MAX_BODY_SIZE_BYTES"),
+        batch_events_max: size(gathered, "MAX_EVENTS_PER_BATCH"),
+        payload_bytes_max: size(gathered, "MAX_EVENT_PAYLOAD_SIZE"),
+        request_time_max: Duration::from_secs(number(gathered, "REQUEST_TIMEOUT_SECS")),
+        tenant_rate_per_minute: gathered
+            .set("RATE_LIMIT_PER_MINUTE")
+            .map(|_| narrow(gathered, "RATE_LIMIT_PER_MINUTE")),
+        cors_allow_origins: origins,
+        ..ApiConfig::default()
+    }
+}
+
+fn postgres(gathered: &Gathered, read: Option<Database>) -> PostgresSettings {
+    let ms = |name: &str| gathered.number(name).map(Duration::from_millis);
+    let secs = |name: &str| gathered.number(name).map(Duration::from_secs);
+    let pool = |prefix: &str| {
+        let name = |rest: &str| format!("{prefix}{rest}");
+        Pool {
+            connections_max: size(gathered, &name("MAX_DB_CONNECTIONS")),
+            connections_min: size(gathered, &name("MIN_DB_CONNECTIONS")),
+            acquire_time_max: ms(&name("DB_ACQUIRE_TIMEOUT_MS")),
+            idle_time_max: secs(&name("DB_IDLE_TIMEOUT_SECS")),
+            lifetime_max: secs(&name("DB_MAX_LIFETIME_SECS")),
+        }
+    };
+    PostgresSettings {
+        read,
+        allow_insecure_local: gathered.is_true("ALLOW_INSECURE_LOCAL_DB"),
+        pool: pool(""),
+        read_pool: pool("READ_"),
+        statement_time_max: Duration::from_millis(number(gathered, "DB_STATEMENT_TIMEOUT_MS")),
+        idle_in_transaction_time_max: Duration::from_millis(number(gathered, "DB_IDLE_IN_TX_TIMEOUT_MS")),
+        lock_time_max: Duration::from_millis(number(gathered, "DB_LOCK_TIMEOUT_MS")),
+        application_name: gathered.text("DB_APPLICATION_NAME").to_owned(),
+        migrate_on_startup: gathered.is_true("DB_MIGRATE_ON_STARTUP"),
+        startup_retries_max: narrow(gathered, "DB_STARTUP_MAX_RETRIES"),
+        startup_retry_delay: Duration::from_secs(number(gathered, "DB_STARTUP_RETRY_DELAY_SECS")),
+        lease: Duration::from_millis(number(gathered, "DB_WRITER_LEASE_MS")),
+    }
+}
+
+fn secret(gathered: &Gathered, name: &str) -> Option<Zeroizing<String>> {
+    gathered.set(name).map(|text| Zeroizing::new(text.trim().to_owned()))
+}
+
+pub(super) fn is_word(gathered: &Gathered, name: &str, word: &str) -> bool {
+    gathered.text(name).trim().eq_ignore_ascii_case(word)
+}
+
+pub(super) fn was_set(gathered: &Gathered, name: &str) -> bool {
+    gathered.source(name) != Source::Default
+}
+
+/// A number whose form was checked, or whose default is one.
+fn number(gathered: &Gathered, name: &str) -> u64 {
+    gathered.number(name).expect("checked before, or a default of the table")
+}
+
+fn narrow<T: TryFrom<u64>>(gathered: &Gathered, name: &str) -> T {
+    T::try_from(number(gathered, name)).ok().expect("the table's bounds fit the type")
+}
+
+fn size(gathered: &Gathered, name: &str) -> usize {
+    narrow(gathered, name)
+}

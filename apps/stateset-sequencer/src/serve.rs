@@ -1,0 +1,165 @@
+//! The service, until it is told to stop.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::Serialize;
+use stateset_event_log::Holder;
+use stateset_sequencer::{Config, Sequencer};
+use stateset_sequencer_api::{
+    ApiConfig, AuthMode, Instance, InstanceConfig, InstanceError, Role, ServerConfig, install_bootstrap_key,
+};
+use zeroize::Zeroizing;
+
+use crate::config::{LogFormat, Settings};
+use crate::failure::Failure;
+use crate::identity::{Signing, signing};
+use crate::places::{bind, reachable, url};
+use crate::signals::Signals;
+use crate::{logging, store, terminal};
+
+/// Runs the service with these settings.
+pub fn run(settings: &Settings) -> Result<(), Failure> {
+    logging::start(settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::failed("CANNOT_START", error.to_string()))?;
+    runtime.block_on(until_stopped(settings))
+}
+
+async fn until_stopped(settings: &Settings) -> Result<(), Failure> {
+    // Before a port is open: a signal that comes early must not kill a half-made installation.
+    let mut signals = Signals::new()?;
+    let listen = &settings.listen;
+    let (rest, rest_address) = bind(&listen.host, listen.port).await?;
+    let (grpc, grpc_address) = match listen.grpc_port {
+        Some(port) => {
+            bind(&listen.host, port).await.map(|(listener, address)| (Some(listener), Some(address)))?
+        }
+        None => (None, None),
+    };
+    let signing = signing(&settings.identity, &settings.database, settings.is_production)?;
+    signing.made.iter().for_each(|made| tracing::info!("{made}"));
+    signing.warning.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let holder = holder(settings, rest_address, grpc_address)?;
+    let store = store::open(&settings.database, &settings.postgres, holder)?;
+    let config = instance_config(settings, &signing);
+    let instance = tokio::select! {
+        started = Instance::start(store, rest, grpc, config) => started.map_err(not_started)?,
+        // The store may be waited for; an operator need not wait with it.
+        signal = signals.next() => return stopped(settings, signal),
+    };
+    greet(settings, &signing, &instance.role(), rest_address, grpc_address);
+    let ended = tokio::select! {
+        signal = signals.next() => Ok(signal),
+        problem = instance.ended() => Err(problem),
+    };
+    signals.exit_at_the_next();
+    tracing::info!("finishing what is in flight");
+    let drained = instance.stop().await.map_err(|error| Failure::failed("NOT_DRAINED", error.to_string()));
+    match ended {
+        Ok(signal) => drained.and_then(|()| stopped(settings, signal)),
+        Err(problem) => Err(Failure::failed("ENDED", problem.to_string())),
+    }
+}
+
+fn instance_config(settings: &Settings, signing: &Signing) -> InstanceConfig {
+    let mut sequencer = Config::new(signing.sequencer_id, signing.signer.clone(), Config::VERSION_OF_LOG);
+    sequencer.commit = settings.commits.policy;
+    sequencer.auto_commit = settings.commits.automatic;
+    let api = ApiConfig { queue_events_max: sequencer.queue_events_max, ..settings.api.clone() };
+    let (bootstrap_key, auth) = (settings.auth.bootstrap_key.clone(), settings.api.auth);
+    InstanceConfig {
+        sequencer,
+        api,
+        server: ServerConfig::default(),
+        on_term: Arc::new(move |sequencer| prepare(sequencer, bootstrap_key.clone(), auth)),
+    }
+}
+
+type Prepared = Pin<Box<dyn Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>> + Send>>;
+
+/// What a term needs before its first request. A service that no one could ever call does not start (section 1.2).
+fn prepare(sequencer: Sequencer, bootstrap_key: Option<Zeroizing<String>>, auth: AuthMode) -> Prepared {
+    Box::pin(async move {
+        if let Some(key) = bootstrap_key {
+            install_bootstrap_key(&sequencer, &key).await?;
+        }
+        if auth == AuthMode::Required && !sequencer.api_keys(None).iter().any(|key| key.active) {
+            return Err("no caller could get in: set BOOTSTRAP_ADMIN_API_KEY, or make a key with \
+                        `stateset-sequencer-admin api-keys create`"
+                .into());
+        }
+        Ok(())
+    })
+}
+
+/// How peers reach this process.
+fn holder(settings: &Settings, rest: SocketAddr, grpc: Option<SocketAddr>) -> Result<Holder, Failure> {
+    let mut name = [0; 16];
+    getrandom::fill(&mut name).map_err(|error| Failure::failed("NO_RANDOMNESS", error.to_string()))?;
+    let listen = &settings.listen;
+    Ok(Holder {
+        instance: uuid::Builder::from_random_bytes(name).into_uuid().to_string(),
+        rest: Some(listen.advertise_rest.clone().unwrap_or_else(|| reachable(rest))),
+        grpc: grpc.map(|grpc| listen.advertise_grpc.clone().unwrap_or_else(|| reachable(grpc))),
+    })
+}
+
+fn not_started(error: InstanceError) -> Failure {
+    let message = error.to_string();
+    match error {
+        InstanceError::Open(error) => Failure::from(error),
+        InstanceError::Prepare(_) => Failure::input("CONFIGURATION", message),
+        _ => Failure::failed("CANNOT_START", message),
+    }
+}
+
+/// What is said when it listens.
+#[derive(Serialize)]
+struct Listening {
+    event: &'static str,
+    version: &'static str,
+    rest: String,
+    grpc: Option<String>,
+    database: String,
+    /// `writer`, `standby` or `away`.
+    role: &'static str,
+    sequencer_id: String,
+    public_key: String,
+}
+
+/// The one line on stdout that says where it listens.
+fn greet(settings: &Settings, signing: &Signing, role: &Role, rest: SocketAddr, grpc: Option<SocketAddr>) {
+    let listening = Listening {
+        event: "listening",
+        version: env!("CARGO_PKG_VERSION"),
+        rest: url(rest),
+        grpc: grpc.map(url),
+        database: settings.database.to_string(),
+        role: match role {
+            Role::Writer => "writer",
+            Role::Standby(_) => "standby",
+            Role::Away => "away",
+        },
+        sequencer_id: signing.sequencer_id.to_string(),
+        public_key: ves::hex::encode(&signing.signer.public_key()),
+    };
+    let grpc = listening.grpc.as_ref().map_or_else(String::new, |grpc| format!(", gRPC on {grpc}"));
+    let text = format!(
+        "stateset-sequencer {} listens: REST on {}{grpc}; {} on {}",
+        listening.version, listening.rest, listening.role, listening.database
+    );
+    say(settings, &listening, &text);
+}
+
+fn stopped(settings: &Settings, signal: &str) -> Result<(), Failure> {
+    let value = serde_json::json!({"event": "stopped", "signal": signal});
+    say(settings, &value, &format!("{signal}: closed cleanly"));
+    Ok(())
+}
+
+fn say(settings: &Settings, value: &impl Serialize, text: &str) {
+    terminal::Output::new(settings.log_format == LogFormat::Json, false).result(value, text);
+}

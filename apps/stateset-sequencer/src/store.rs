@@ -1,0 +1,120 @@
+//! From a database's URL to the store of its log, and to a reader beside whoever writes it.
+
+use std::sync::Arc;
+
+use stateset_event_log::{EventStore, Holder, LogReader};
+
+use crate::config::{Database, PostgresSettings};
+use crate::failure::Failure;
+
+/// The store of the log in `database`. A SQLite file's folder is made where it is missing.
+pub fn open(
+    database: &Database,
+    postgres: &PostgresSettings,
+    holder: Holder,
+) -> Result<Arc<dyn EventStore>, Failure> {
+    match database {
+        Database::Sqlite(file) => sqlite(file),
+        Database::Postgres(url) => postgres_store(url, postgres, holder),
+    }
+}
+
+/// Reads the log in `database`, also while another process writes it.
+pub fn reader(database: &Database, postgres: &PostgresSettings) -> Result<Arc<dyn LogReader>, Failure> {
+    match database {
+        Database::Sqlite(file) => sqlite_reader(file),
+        Database::Postgres(url) => postgres_reader(url, postgres),
+    }
+}
+
+#[cfg(feature = "sqlite")]
+fn sqlite(file: &std::path::Path) -> Result<Arc<dyn EventStore>, Failure> {
+    crate::places::make_folder_of(file)?;
+    Ok(Arc::new(stateset_event_log::SqliteStore::new(file)))
+}
+
+#[cfg(feature = "sqlite")]
+fn sqlite_reader(file: &std::path::Path) -> Result<Arc<dyn LogReader>, Failure> {
+    if !file.is_file() {
+        return Err(Failure::input("NO_DATABASE", format!("there is no database at {}", file.display()))
+            .hint("name one with --database-url or DATABASE_URL; a first start of the service makes it"));
+    }
+    Ok(Arc::new(stateset_event_log::SqliteReader::open(file)?))
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn sqlite<T>(_: &std::path::Path) -> Result<T, Failure> {
+    Err(left_out("sqlite"))
+}
+#[cfg(not(feature = "sqlite"))]
+fn sqlite_reader<T>(_: &std::path::Path) -> Result<T, Failure> {
+    Err(left_out("sqlite"))
+}
+
+#[cfg(feature = "postgres")]
+fn postgres_store(
+    url: &str,
+    settings: &PostgresSettings,
+    holder: Holder,
+) -> Result<Arc<dyn EventStore>, Failure> {
+    Ok(Arc::new(connection(url, settings, holder)?))
+}
+
+#[cfg(feature = "postgres")]
+fn postgres_reader(url: &str, settings: &PostgresSettings) -> Result<Arc<dyn LogReader>, Failure> {
+    Ok(connection(url, settings, Holder { instance: "reader".to_owned(), ..Holder::default() })?.reader()?)
+}
+
+/// The settings in the words of the back end. Nothing is connected yet.
+#[cfg(feature = "postgres")]
+pub fn connection(
+    url: &str,
+    settings: &PostgresSettings,
+    holder: Holder,
+) -> Result<stateset_event_log::PostgresStore, Failure> {
+    use stateset_event_log::{PoolSizes, PostgresConfig, PostgresStore};
+
+    let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let pool = |pool: &crate::config::Pool| {
+        let default = PoolSizes::default();
+        PoolSizes {
+            max: pool.connections_max,
+            min: pool.connections_min,
+            acquire_timeout_ms: pool.acquire_time_max.map_or(default.acquire_timeout_ms, ms),
+            idle_timeout_ms: pool.idle_time_max.map(ms),
+            lifetime_max_ms: pool.lifetime_max.map(ms),
+        }
+    };
+    let config = PostgresConfig {
+        read_url: settings.read.as_ref().and_then(|read| read.url().map(str::to_owned)),
+        allow_insecure_local: settings.allow_insecure_local,
+        connections: pool(&settings.pool),
+        read_connections: pool(&settings.read_pool),
+        statement_timeout_ms: ms(settings.statement_time_max),
+        idle_in_transaction_timeout_ms: ms(settings.idle_in_transaction_time_max),
+        lock_timeout_ms: ms(settings.lock_time_max),
+        application_name: settings.application_name.clone(),
+        migrate_on_startup: settings.migrate_on_startup,
+        startup_retries_max: settings.startup_retries_max,
+        startup_retry_delay_ms: ms(settings.startup_retry_delay),
+        lease_ms: ms(settings.lease),
+        ..PostgresConfig::new(url, holder)
+    };
+    PostgresStore::new(config)
+        .map_err(|error| Failure::input("CONFIGURATION", format!("DATABASE_URL: {error}")))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn postgres_store<T>(_: &str, _: &PostgresSettings, _: Holder) -> Result<T, Failure> {
+    Err(left_out("postgres"))
+}
+#[cfg(not(feature = "postgres"))]
+fn postgres_reader<T>(_: &str, _: &PostgresSettings) -> Result<T, Failure> {
+    Err(left_out("postgres"))
+}
+
+/// A URL of that scheme was refused before, when it was read.
+#[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+fn left_out(feature: &str) -> Failure {
+    Failure::input("CONFIGURATION", format!("this program was built without the feature {feature}"))
+}

@@ -1,0 +1,91 @@
+//! Where programs write: results to stdout, errors, remarks and progress to stderr.
+#![allow(clippy::print_stderr)]
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// How results are written.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    json: bool,
+    quiet: bool,
+}
+
+impl Output {
+    pub fn new(json: bool, quiet: bool) -> Self {
+        Self { json, quiet }
+    }
+
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// The result of a command: `value` with `--json`, else `text`.
+    pub fn result(&self, value: &impl Serialize, text: &str) {
+        if self.json {
+            stdout(&format!("{}\n", serde_json::to_string(value).expect("results serialise to JSON")));
+        } else {
+            stdout(&format!("{}\n", text.trim_end()));
+        }
+    }
+
+    /// Bytes that are the result whatever the form asked for, such as a signed event.
+    pub fn raw(&self, text: &str) {
+        stdout(text);
+    }
+
+    /// A remark on the way; not part of the result.
+    pub fn note(&self, text: &str) {
+        if !self.json && !self.quiet {
+            stdout(&format!("{text}\n"));
+        }
+    }
+
+    /// A bar for `total` items; drawn only for a person at a terminal.
+    pub fn progress(&self, total: u64, unit: &str) -> ProgressBar {
+        let shown = !self.json && !self.quiet && std::io::stderr().is_terminal();
+        let target =
+            if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let template = format!("{{bar:40}} {{human_pos}}/{{human_len}} {unit}  {{per_sec}}  {{eta}} left");
+        let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::with_draw_target(Some(total), target).with_style(style);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
+    }
+}
+
+/// Writes to stdout. A reader that went away (`| head`) is no failure of ours.
+pub fn stdout(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Something an operator should know, though nothing failed.
+pub fn warning(text: &str) {
+    eprintln!("warning: {text}");
+}
+
+/// Writes a failure to stderr in the form asked for.
+pub fn failure(failure: &Failure, json: bool) {
+    let Failure { code, message, hint, .. } = failure;
+    if json {
+        eprintln!("{}", serde_json::json!({"error": {"code": code, "message": message, "hint": hint}}));
+        return;
+    }
+    eprintln!("error: {message}");
+    if let Some(hint) = hint {
+        eprintln!("  hint: {hint}");
+    }
+}
+
+/// What clap has to say: help and version to stdout with 0, wrong usage to stderr with 2.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+}

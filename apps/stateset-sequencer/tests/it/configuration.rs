@@ -1,0 +1,168 @@
+//! What is set, what is refused and what is said.
+
+use std::fs;
+
+use crate::run;
+
+/// Runs `--check-config`: exit status and stderr.
+fn check(environment: &[(&str, &str)]) -> (i32, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let (status, _, error) = run(folder.path(), environment, &["--check-config"]);
+    assert!(fs::read_dir(folder.path()).unwrap().next().is_none(), "checking makes nothing");
+    (status, error)
+}
+
+/// Refused with exit status 2, in words that hold all of `says`.
+fn refused(environment: &[(&str, &str)], says: &[&str]) {
+    let (status, error) = check(environment);
+    assert_eq!(status, 2, "{environment:?}: {error}");
+    for word in says {
+        assert!(error.contains(word), "{environment:?} does not say {word:?}: {error}");
+    }
+}
+
+/// Accepted with these words on stderr.
+fn warned(environment: &[(&str, &str)], says: &str) {
+    let (status, error) = check(environment);
+    assert_eq!(status, 0, "{environment:?}: {error}");
+    assert!(error.contains(says), "{environment:?} does not say {says:?}: {error}");
+}
+
+#[test]
+fn a_wrong_value_is_refused_with_its_name_its_value_and_the_cure() {
+    refused(&[("PORT", "80x")], &["PORT", "\"80x\"", "0 to 65535"]);
+    refused(&[("PORT", "65535")], &["PORT", "GRPC_PORT", "GRPC_DISABLED"]);
+    refused(&[("PORT", "9000"), ("GRPC_PORT", "9000")], &["GRPC_PORT", "choose another"]);
+    refused(&[("DATABASE_URL", "mysql://db/x")], &["DATABASE_URL", "mysql", "postgres://"]);
+    refused(&[("READ_DATABASE_URL", "postgres://db/x")], &["READ_DATABASE_URL", "replica"]);
+    refused(
+        &[("CORS_ALLOW_ORIGINS", "https://a.example,b.example/x")],
+        &["CORS_ALLOW_ORIGINS", "b.example/x"],
+    );
+    refused(&[("VES_SEQUENCER_ID", "me")], &["VES_SEQUENCER_ID", "UUID"]);
+    refused(&[("MIN_DB_CONNECTIONS", "11")], &["MIN_DB_CONNECTIONS", "MAX_DB_CONNECTIONS"]);
+    refused(&[("BOOTSTRAP_ADMIN_API_KEY", "no-prefix")], &["BOOTSTRAP_ADMIN_API_KEY", "ss_"]);
+    // Every problem is told at once.
+    refused(&[("PORT", "x"), ("REQUEST_TIMEOUT_SECS", "0")], &["2 problems", "PORT", "REQUEST_TIMEOUT_SECS"]);
+    assert_eq!(check(&[("PORT", "65535"), ("GRPC_DISABLED", "true")]).0, 0);
+    assert_eq!(check(&[("PORT", "65535"), ("GRPC_PORT", "1")]).0, 0);
+}
+
+#[test]
+fn production_is_strict() {
+    let production = ("SEQUENCER_ENV", "production");
+    refused(&[production, ("BOOTSTRAP_ADMIN_API_KEY", "ss_short")], &["BOOTSTRAP_ADMIN_API_KEY", "32"]);
+    refused(&[("ENVIRONMENT", "prod-eu"), ("JWT_SECRET", "short")], &["JWT_SECRET"]);
+    warned(&[("SEQUENCER_ENV", "staging"), ("BOOTSTRAP_ADMIN_API_KEY", "ss_short")], "fewer than 32");
+    // The first of the two stands above the second.
+    assert_eq!(check(&[("SEQUENCER_ENV", "dev"), ("ENVIRONMENT", "production"), ("JWT_SECRET", "x")]).0, 0);
+
+    let open = ("AUTH_MODE", "disabled");
+    refused(&[open], &["AUTH_MODE", "ALLOW_AUTH_DISABLED"]);
+    refused(&[production, open, ("ALLOW_AUTH_DISABLED", "true")], &["AUTH_MODE", "production"]);
+    warned(&[open, ("ALLOW_AUTH_DISABLED", "true")], "every caller is an admin");
+}
+
+#[test]
+fn a_promise_that_this_build_cannot_keep_is_refused_and_the_rest_is_said() {
+    refused(&[("PAYLOAD_ENCRYPTION_MODE", "required")], &["PAYLOAD_ENCRYPTION_MODE"]);
+    for mode in ["required", "strict", "REQUIRE"] {
+        refused(&[("SCHEMA_VALIDATION_MODE", mode)], &["SCHEMA_VALIDATION_MODE"]);
+    }
+    refused(&[("VES_SEQUENCER_SECURITY_PROFILE", "hybrid")], &["VES_SEQUENCER_SECURITY_PROFILE", "Ed25519"]);
+    let key = "11".repeat(32);
+    let anchoring = [
+        ("L2_RPC_URL", "https://rpc.example/key"),
+        ("SET_REGISTRY_ADDRESS", "0xab"),
+        ("SEQUENCER_PRIVATE_KEY", &key),
+    ];
+    refused(&anchoring, &["L2_RPC_URL", "anchoring"]);
+    warned(&anchoring[..2], "SET_REGISTRY_ADDRESS is set, but this build does not have anchoring");
+    warned(&[("SCHEMA_VALIDATION_MODE", "enforce")], "SCHEMA_VALIDATION_MODE is set, but");
+    warned(&[("CACHE_PROOF_MAX", "7")], "CACHE_PROOF_MAX is set and does nothing");
+    warned(&[("MAX_DB_CONNECTIONS", "7")], "the database is SQLite");
+}
+
+#[test]
+fn a_variable_that_looks_like_ours_is_warned_about_and_others_are_left_alone() {
+    warned(&[("DATABSE_URL", "x")], "did you mean DATABASE_URL?");
+    warned(&[("VES_SEQUENCER_SIGNINGKEY", "x")], "did you mean VES_SEQUENCER_SIGNING_KEY?");
+    warned(&[("OTEL_SOMETHING_WHOLLY_OTHER", "x")], "is not known and does nothing");
+    let (status, error) =
+        check(&[("HOME", "/"), ("PATH", "/bin"), ("LANG", "C"), ("EDITOR", "ed"), ("USER", "me")]);
+    assert_eq!((status, error.as_str()), (0, ""));
+}
+
+#[test]
+fn the_environment_stands_above_the_file_and_the_file_above_the_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sequencer.toml");
+    fs::write(
+        &file,
+        "port = 9100\nmax_events_per_batch = \"50\"\ncors_allow_origins = [\"https://a.example\"]\n",
+    )
+    .unwrap();
+    let (status, out, error) = run(
+        folder.path(),
+        &[("PORT", "9200"), ("HOST", "")],
+        &["--config", "sequencer.toml", "config", "--json"],
+    );
+    assert_eq!((status, error.as_str()), (0, ""));
+    let shown: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let of = |name: &str| {
+        let setting = shown.as_array().unwrap().iter().find(|setting| setting["name"] == name).unwrap();
+        (
+            setting["value"].as_str().unwrap_or_default().to_owned(),
+            setting["source"].as_str().unwrap().to_owned(),
+        )
+    };
+    let is =
+        |name: &str, value: &str, source: &str| assert_eq!(of(name), (value.to_owned(), source.to_owned()));
+    is("PORT", "9200", "environment");
+    is("MAX_EVENTS_PER_BATCH", "50", "file");
+    is("CORS_ALLOW_ORIGINS", "https://a.example", "file");
+    is("HOST", "0.0.0.0", "default");
+
+    for (text, says) in [
+        ("databse_url = \"x\"", "did you mean database_url?"),
+        ("PORT = 1", "there is no setting PORT"),
+        ("port = [1]", "a list"),
+        ("port = ", "line 1"),
+        ("[port]\nx = 1", "a table"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let (status, _, error) = run(folder.path(), &[], &["--config", "sequencer.toml", "--check-config"]);
+        assert!(status == 2 && error.contains(says), "{text}: {error}");
+    }
+    assert_eq!(run(folder.path(), &[], &["--config", "absent.toml", "--check-config"]).0, 2);
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let seed = "5eed".repeat(16);
+    let secrets = [
+        ("BOOTSTRAP_ADMIN_API_KEY", "ss_secret-bootstrap"),
+        ("JWT_SECRET", "secret-jwt"),
+        ("VES_SEQUENCER_SIGNING_KEY", &seed),
+        ("L2_RPC_URL", "https://rpc.example/secret-path"),
+        ("DATABASE_URL", "postgres://user:secret-password@db.example/events?password=secret-query"),
+        ("STATESET_PASSPHRASE", "secret-passphrase"),
+        ("PAYLOAD_ENCRYPTION_KEYS_BY_TENANT", "{\"secret-json\":1}"),
+    ];
+    for args in [&["config"][..], &["config", "--json"], &["--check-config"]] {
+        let (_, out, error) = run(folder.path(), &secrets, args);
+        let said = out + &error;
+        assert!(!said.contains("secret-") && !said.contains(&seed), "{args:?}: {said}");
+        if args[0] == "config" {
+            assert!(said.contains("postgres://db.example/events"), "{said}");
+        }
+    }
+    // Nor when it is wrong, in the environment or in a file.
+    let wrong = [("VES_SEQUENCER_SIGNING_KEY", "secret-slip"), ("DATABASE_URL", "secret-slip")];
+    let (status, _, error) = run(folder.path(), &wrong, &["--check-config"]);
+    assert!(status == 2 && !error.contains("secret-slip"), "{error}");
+    fs::write(folder.path().join("c.toml"), "jwt_secret = 'secret-slip\n").unwrap();
+    let (status, _, error) = run(folder.path(), &[], &["--config", "c.toml", "--check-config"]);
+    assert!(status == 2 && !error.contains("secret-slip"), "{error}");
+}

@@ -1,0 +1,64 @@
+//! The other programs behind this name: `stateset sequencer …`, or this file linked as `stateset-sequencer`.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+type Run = fn(Vec<OsString>) -> ExitCode;
+
+/// A program with its arguments; the first of them is the name it goes by.
+pub struct Program {
+    run: Run,
+    args: Vec<OsString>,
+}
+
+impl Program {
+    pub fn run(self) -> ExitCode {
+        (self.run)(self.args)
+    }
+}
+
+/// The name after `stateset` and after `stateset-`, and what it runs.
+const PROGRAMS: [(&str, Run); 2] = [
+    ("sequencer", |args| stateset_sequencer_app::run(args)),
+    ("sequencer-admin", |args| stateset_sequencer_admin::run(args)),
+];
+
+/// The program that the arguments mean, where it is not `stateset` itself.
+pub fn named(args: &[OsString]) -> Option<Program> {
+    let called = Path::new(args.first()?).file_stem()?.to_str()?;
+    for (name, run) in PROGRAMS {
+        if called == format!("stateset-{name}") {
+            return Some(Program { run, args: args.to_vec() });
+        }
+        if args.get(1).is_some_and(|first| first == name) {
+            // The usage line then says what was typed.
+            let shown = [OsString::from(format!("stateset {name}"))];
+            return Some(Program { run, args: shown.into_iter().chain(args[2..].iter().cloned()).collect() });
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handed_on(args: &[&str]) -> Option<Vec<OsString>> {
+        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        named(&args).map(|program| program.args)
+    }
+
+    #[test]
+    fn a_link_and_a_first_word_name_the_same_program() {
+        assert_eq!(handed_on(&["/usr/bin/stateset-sequencer", "config"]).unwrap()[1..], ["config"]);
+        assert_eq!(
+            handed_on(&["stateset", "sequencer", "--help"]).unwrap(),
+            ["stateset sequencer", "--help"]
+        );
+        assert_eq!(handed_on(&["stateset", "sequencer-admin"]).unwrap(), ["stateset sequencer-admin"]);
+        for own in [&["stateset"][..], &["stateset", "up"], &["stateset-other", "config"]] {
+            assert!(handed_on(own).is_none(), "{own:?}");
+        }
+    }
+}
