@@ -40,7 +40,7 @@ pub struct ApiConfig {
     pub request_time_max: Duration,
     /// Requests a minute of one tenant; `None` sets no limit.
     pub tenant_rate_per_minute: Option<u32>,
-    /// Origins that browsers may call from; none turns CORS off.
+    /// Origins that browsers may call from, `*` for all; none turns CORS off.
     pub cors_allow_origins: Vec<String>,
     /// Bound of the service's queue, which `/ready` shows in percent.
     pub queue_events_max: usize,

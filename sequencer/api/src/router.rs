@@ -10,7 +10,7 @@ use axum::routing::{delete, get, post};
 use stateset_sequencer::Sequencer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
-use tower_http::cors::CorsLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use ves_wire::error::ErrorCode;
 use ves_wire::ingest::Limits;
 
@@ -124,12 +124,13 @@ fn large_routes() -> Router<App> {
         .route("/api/v1/agents/{agent_id}/api-keys", get(access::list).post(access::mint))
 }
 
-/// Section 1.5. Origins that are no header value can't match any browser's and are left out.
+/// Section 1.5. `*` allows all. Origins that are no header value can't match any browser's and are left out.
 fn cors(config: &ApiConfig) -> Option<CorsLayer> {
     let origins: Vec<HeaderValue> = config.cors_allow_origins.iter().filter_map(|o| o.parse().ok()).collect();
     (!origins.is_empty()).then(|| {
+        let all = origins.iter().any(|origin| origin == "*");
         CorsLayer::new()
-            .allow_origin(origins)
+            .allow_origin(if all { AllowOrigin::any() } else { AllowOrigin::list(origins) })
             .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS])
             .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
             .expose_headers([

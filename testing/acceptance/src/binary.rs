@@ -21,14 +21,14 @@ pub fn stateset() -> &'static Path {
     })
 }
 
-/// The program that serves a database which several processes share; see [`stateset`].
+/// The service as a program of its own, which several processes on one database are; see [`stateset`].
 ///
 /// # Panics
 /// When it cannot be built.
 pub fn sequencer() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        build("stateset-acceptance", "acceptance-sequencer").expect("the sequencer could not be built")
+        build("stateset-sequencer-app", "stateset-sequencer").expect("the sequencer could not be built")
     })
 }
 

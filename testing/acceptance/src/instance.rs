@@ -34,6 +34,12 @@ impl Instance {
         let seed = ves::hex::encode(&Seed::new("sequencer of the fault tests", 1).bytes::<32>());
         command
             .env("DATABASE_URL", database_url)
+            .env("ALLOW_INSECURE_LOCAL_DB", "true")
+            .env("HOST", "127.0.0.1")
+            .env("GRPC_DISABLED", "true")
+            // Small and frequent batches, so that commitments meet the faults too.
+            .env("VES_COMMIT_EVENTS_MAX", "256")
+            .env("VES_COMMIT_INTERVAL_SECS", "2")
             .env("PORT", port.to_string())
             .env("BOOTSTRAP_ADMIN_API_KEY", ADMIN)
             .env("VES_SEQUENCER_ID", "7a000000-0000-4000-8000-000000000001")
