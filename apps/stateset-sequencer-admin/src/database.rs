@@ -1,6 +1,7 @@
 //! The database as a whole: its schema, what is in it, a copy of it, and whether it holds.
 
 mod check;
+#[cfg(feature = "sqlite")]
 mod manifest;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -15,8 +16,10 @@ use stateset_event_log::LogReader;
 use stateset_sequencer_app::config::Database;
 use stateset_sequencer_app::failure::Failure;
 use stateset_sequencer_app::terminal::Output;
+#[cfg(feature = "sqlite")]
 use ves::Digest;
 
+#[cfg(feature = "sqlite")]
 use self::manifest::Manifest;
 pub use crate::args::Target;
 
@@ -168,11 +171,13 @@ fn status(out: &Output, target: &Target) -> Result<(), Failure> {
 }
 
 /// A file that holds a log.
+#[cfg(feature = "sqlite")]
 pub(crate) struct Copied {
     pub bytes: u64,
     pub sha256: Digest,
 }
 
+#[cfg(feature = "sqlite")]
 fn backup(out: &Output, target: &Target, file: &Path) -> Result<(), Failure> {
     let beside = Manifest::beside(file);
     if let Some(taken) = [file, &beside].into_iter().find(|path| path.exists()) {
@@ -188,7 +193,7 @@ fn backup(out: &Output, target: &Target, file: &Path) -> Result<(), Failure> {
     let copied = match &target.database {
         #[cfg(feature = "sqlite")]
         Database::Sqlite(source) => sqlite::backup(source, file, std::sync::Arc::new(tell))?,
-        #[cfg(all(feature = "sqlite", feature = "postgres"))]
+        #[cfg(feature = "postgres")]
         Database::Postgres(_) => postgres::backup(target, file, &tell)?,
         #[allow(unreachable_patterns)]
         _ => return Err(left_out()),
@@ -210,6 +215,7 @@ fn backup(out: &Output, target: &Target, file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+#[cfg(feature = "sqlite")]
 fn restore(out: &Output, target: &Target, file: &Path) -> Result<(), Failure> {
     if !file.is_file() {
         return Err(Failure::input("NO_BACKUP", format!("there is no file {}", file.display())));
@@ -224,7 +230,7 @@ fn restore(out: &Output, target: &Target, file: &Path) -> Result<(), Failure> {
     match &target.database {
         #[cfg(feature = "sqlite")]
         Database::Sqlite(to) => sqlite::restore(file, to, expected, &tell)?,
-        #[cfg(all(feature = "sqlite", feature = "postgres"))]
+        #[cfg(feature = "postgres")]
         Database::Postgres(_) => postgres::restore(file, expected, target, &tell)?,
         #[allow(unreachable_patterns)]
         _ => return Err(left_out()),
@@ -242,6 +248,16 @@ fn restore(out: &Output, target: &Target, file: &Path) -> Result<(), Failure> {
     });
     out.result(&value, &text);
     Ok(())
+}
+
+/// A backup is a SQLite file, of whichever database.
+#[cfg(not(feature = "sqlite"))]
+fn backup(_: &Output, _: &Target, _: &Path) -> Result<(), Failure> {
+    Err(left_out())
+}
+#[cfg(not(feature = "sqlite"))]
+fn restore(_: &Output, _: &Target, _: &Path) -> Result<(), Failure> {
+    Err(left_out())
 }
 
 fn left_out() -> Failure {

@@ -69,24 +69,25 @@ fn instance_config(settings: &Settings, signing: &Signing) -> InstanceConfig {
     sequencer.commit = settings.commits.policy;
     sequencer.auto_commit = settings.commits.automatic;
     let api = ApiConfig { queue_events_max: sequencer.queue_events_max, ..settings.api.clone() };
-    let (bootstrap_key, auth) = (settings.auth.bootstrap_key.clone(), settings.api.auth);
+    let bootstrap_key = settings.auth.bootstrap_key.clone();
+    let needs_a_key = settings.api.auth == AuthMode::Required;
     InstanceConfig {
         sequencer,
         api,
         server: ServerConfig::default(),
-        on_term: Arc::new(move |sequencer| prepare(sequencer, bootstrap_key.clone(), auth)),
+        on_term: Arc::new(move |sequencer| prepare(sequencer, bootstrap_key.clone(), needs_a_key)),
     }
 }
 
 type Prepared = Pin<Box<dyn Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>> + Send>>;
 
 /// What a term needs before its first request. A service that no one could ever call does not start (section 1.2).
-fn prepare(sequencer: Sequencer, bootstrap_key: Option<Zeroizing<String>>, auth: AuthMode) -> Prepared {
+fn prepare(sequencer: Sequencer, bootstrap_key: Option<Zeroizing<String>>, needs_a_key: bool) -> Prepared {
     Box::pin(async move {
         if let Some(key) = bootstrap_key {
             install_bootstrap_key(&sequencer, &key).await?;
         }
-        if auth == AuthMode::Required && !sequencer.api_keys(None).iter().any(|key| key.active) {
+        if needs_a_key && !sequencer.api_keys(None).iter().any(|key| key.active) {
             return Err("no caller could get in: set BOOTSTRAP_ADMIN_API_KEY, or make a key with \
                         `stateset-sequencer-admin api-keys create`"
                 .into());

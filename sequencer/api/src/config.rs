@@ -83,7 +83,7 @@ pub struct ApiConfig {
     /// Addresses from which the admin routes of section 3.11 answer; empty means every address.
     pub admin_ip_allowlist: Vec<IpNet>,
     pub proxies: ProxyTrust,
-    /// Origins that browsers may call from; none turns CORS off.
+    /// Origins that browsers may call from, `*` for all; none turns CORS off.
     pub cors_allow_origins: Vec<String>,
     /// Opens the two routes of an outside anchor service to callers without a credential (section 3.12). For a private
     /// listener.

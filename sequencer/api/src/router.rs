@@ -8,7 +8,7 @@ use axum::Router;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::from_fn_with_state;
 use stateset_sequencer::Sequencer;
-use tower_http::cors::CorsLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use ves_wire::error::ErrorCode;
 use ves_wire::ingest::Limits;
 
@@ -116,12 +116,13 @@ pub fn openapi_text() -> String {
     text
 }
 
-/// Section 1.5. Origins that are no header value can't match any browser's and are left out.
+/// Section 1.5. `*` allows all. Origins that are no header value can't match any browser's and are left out.
 fn cors(config: &ApiConfig) -> Option<CorsLayer> {
     let origins: Vec<HeaderValue> = config.cors_allow_origins.iter().filter_map(|o| o.parse().ok()).collect();
     (!origins.is_empty()).then(|| {
+        let all = origins.iter().any(|origin| origin == "*");
         CorsLayer::new()
-            .allow_origin(origins)
+            .allow_origin(if all { AllowOrigin::any() } else { AllowOrigin::list(origins) })
             .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS])
             .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
             .expose_headers([

@@ -36,6 +36,8 @@ impl Instance {
             .envs([("HOST", "127.0.0.1"), ("PORT", "0"), ("GRPC_PORT", "0"), ("LOG_FORMAT", "json")])
             .env("DATABASE_URL", database_url)
             .env("ALLOW_INSECURE_LOCAL_DB", "true")
+            // Small and frequent batches, so that commitments meet the faults too.
+            .envs([("VES_COMMIT_EVENTS_MAX", "256"), ("VES_COMMIT_INTERVAL_SECS", "2")])
             .env("BOOTSTRAP_ADMIN_API_KEY", ADMIN)
             .env("VES_SEQUENCER_ID", "7a000000-0000-4000-8000-000000000001")
             .env("VES_SEQUENCER_SIGNING_KEY", seed)

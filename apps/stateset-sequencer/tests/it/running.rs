@@ -82,6 +82,27 @@ fn it_says_where_it_listens_keeps_its_identity_and_stops_in_order() {
 }
 
 #[test]
+fn every_origin_may_be_allowed() {
+    use std::io::Write as _;
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path(), &[("CORS_ALLOW_ORIGINS", "*")]);
+    let mut stream =
+        std::net::TcpStream::connect(running.text("rest").trim_start_matches("http://")).unwrap();
+    stream
+        .write_all(
+            b"GET /health HTTP/1.1\r\nhost: a\r\norigin: https://shop.example\r\nconnection: close\r\n\r\n",
+        )
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("access-control-allow-origin: *"),
+        "{answer}"
+    );
+    assert_eq!(running.end("-TERM").0, 0);
+}
+
+#[test]
 fn a_given_key_signs_and_nothing_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let seed = "5e".repeat(32);
