@@ -70,7 +70,7 @@ fn instance_config(settings: &Settings, signing: &Signing) -> InstanceConfig {
     sequencer.auto_commit = settings.commits.automatic;
     let api = ApiConfig { queue_events_max: sequencer.queue_events_max, ..settings.api.clone() };
     let bootstrap_key = settings.auth.bootstrap_key.clone();
-    let needs_a_key = settings.api.auth == AuthMode::Required;
+    let needs_a_key = settings.api.auth == AuthMode::Required && settings.api.jwt.is_none();
     InstanceConfig {
         sequencer,
         api,

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use stateset_sequencer::CommitPolicy;
-use stateset_sequencer_api::{ApiConfig, AuthMode, Possession};
+use stateset_sequencer_api::{
+    ApiConfig, AuthMode, JwtConfig, Possession, ProxyTrust, RateWindow, RegistrationConfig,
+};
 use ves::SequencerId;
 use ves::hex::Format;
 use zeroize::Zeroizing;
@@ -186,7 +189,7 @@ fn listen(gathered: &Gathered, problems: &mut Vec<Problem>) -> Listen {
     }
 }
 
-/// What the doors are told. Settings of the doors that this build does not act on are marked in the table.
+/// What the doors are told.
 fn api(gathered: &Gathered, problems: &mut Vec<Problem>) -> ApiConfig {
     let origins = gathered.list("CORS_ALLOW_ORIGINS");
     for origin in origins.iter().filter(|origin| *origin != "*" && !super::value::is_origin(origin)) {
@@ -213,9 +216,38 @@ fn api(gathered: &Gathered, problems: &mut Vec<Problem>) -> ApiConfig {
         tenant_rate_per_minute: gathered
             .set("RATE_LIMIT_PER_MINUTE")
             .map(|_| narrow(gathered, "RATE_LIMIT_PER_MINUTE")),
+        grpc_request_time_max: Duration::from_secs(number(gathered, "GRPC_REQUEST_TIMEOUT_SECS")),
+        jwt: secret(gathered, "JWT_SECRET").map(|secret| JwtConfig {
+            secret: Zeroizing::new(secret.as_bytes().to_vec()),
+            issuer: gathered.text("JWT_ISSUER").to_owned(),
+            audience: gathered.text("JWT_AUDIENCE").to_owned(),
+        }),
+        rate_window: window(gathered, "RATE_LIMIT"),
+        registration: RegistrationConfig {
+            enabled: gathered.is_true("PUBLIC_AGENT_REGISTRATION_ENABLED"),
+            rate_limit: narrow(gathered, "PUBLIC_AGENT_REGISTRATION_RATE_LIMIT_PER_MINUTE"),
+            rate_window: window(gathered, "PUBLIC_AGENT_REGISTRATION"),
+        },
+        admin_ip_allowlist: networks(gathered, "ADMIN_IP_ALLOWLIST"),
+        proxies: ProxyTrust {
+            headers: gathered.is_true("TRUST_PROXY_HEADERS"),
+            allowlist: networks(gathered, "TRUST_PROXY_ALLOWLIST"),
+        },
         cors_allow_origins: origins,
+        anchor_compat_open: gathered.is_true("ANCHOR_COMPAT_OPEN"),
         ..ApiConfig::default()
     }
+}
+
+fn window(gathered: &Gathered, prefix: &str) -> RateWindow {
+    RateWindow {
+        entries_max: size(gathered, &format!("{prefix}_MAX_ENTRIES")),
+        seconds: narrow(gathered, &format!("{prefix}_WINDOW_SECONDS")),
+    }
+}
+
+fn networks(gathered: &Gathered, name: &str) -> Vec<IpNet> {
+    gathered.list(name).iter().filter_map(|text| super::value::network(text)).collect()
 }
 
 fn postgres(gathered: &Gathered, read: Option<Database>) -> PostgresSettings {

@@ -102,11 +102,9 @@ const AUTH: &[Setting] = &[
     set("AUTH_MODE", "required", Word(&["required", "disabled"]), "Whether callers must show a credential"),
     set("ALLOW_AUTH_DISABLED", "false", Bool, "Has to be true for AUTH_MODE=disabled"),
     set("BOOTSTRAP_ADMIN_API_KEY", "", Text, "Admin key of every tenant; begins with `ss_`").secret(),
-    set("JWT_SECRET", "", Text, "Secret of bearer tokens (HS256, HS384, HS512)")
-        .secret()
-        .not_yet("bearer tokens"),
-    set("JWT_ISSUER", "stateset-sequencer", Text, "`iss` of bearer tokens").not_yet("bearer tokens"),
-    set("JWT_AUDIENCE", "stateset-api", Text, "`aud` of bearer tokens").not_yet("bearer tokens"),
+    set("JWT_SECRET", "", Text, "Secret of bearer tokens (HS256, HS384, HS512)").secret(),
+    set("JWT_ISSUER", "stateset-sequencer", Text, "`iss` of bearer tokens"),
+    set("JWT_AUDIENCE", "stateset-api", Text, "`aud` of bearer tokens"),
     set(
         "SEQUENCER_ENV",
         "ENVIRONMENT",
@@ -120,33 +118,27 @@ const AUTH: &[Setting] = &[
         Word(&["required", "optional"]),
         "Whether a signing key is registered without proof of possession",
     ),
-    set("PUBLIC_AGENT_REGISTRATION_ENABLED", "false", Bool, "Agents may register themselves")
-        .not_yet("registration by agents themselves"),
+    set("PUBLIC_AGENT_REGISTRATION_ENABLED", "false", Bool, "Agents may register themselves"),
     set(
         "PUBLIC_AGENT_REGISTRATION_RATE_LIMIT_PER_MINUTE",
         "30",
         COUNT,
         "Registrations of one address a minute",
-    )
-    .not_yet("registration by agents themselves"),
-    set("PUBLIC_AGENT_REGISTRATION_MAX_ENTRIES", "10000", COUNT, "Addresses remembered")
-        .not_yet("registration by agents themselves"),
-    set("PUBLIC_AGENT_REGISTRATION_WINDOW_SECONDS", "60", SECONDS, "Length of its window")
-        .not_yet("registration by agents themselves"),
+    ),
+    set("PUBLIC_AGENT_REGISTRATION_MAX_ENTRIES", "10000", COUNT, "Addresses remembered"),
+    set("PUBLIC_AGENT_REGISTRATION_WINDOW_SECONDS", "60", SECONDS, "Length of its window"),
     set(
         "ADMIN_IP_ALLOWLIST",
         "",
         Networks,
         "From where administration may be called; nothing: from everywhere",
-    )
-    .not_yet("the admin routes' list of addresses"),
+    ),
     set(
         "ANCHOR_COMPAT_OPEN",
         "false",
         Bool,
         "Opens the two routes of the older anchor service to callers without credential",
-    )
-    .not_yet("the older anchor service's routes"),
+    ),
 ];
 
 const RECEIPTS: &[Setting] = &[
@@ -185,19 +177,15 @@ const LIMITS: &[Setting] = &[
     set("MAX_EVENTS_PER_BATCH", "1000", Number(1, 100_000), "Most events of a request"),
     set("MAX_EVENT_PAYLOAD_SIZE", "1048576", Number(1, 1 << 30), "Longest payload of an event, in bytes"),
     set("REQUEST_TIMEOUT_SECS", "30", SECONDS, "Longest request over REST"),
-    set("GRPC_REQUEST_TIMEOUT_SECS", "30", SECONDS, "Longest call over gRPC")
-        .not_yet("the time limit of gRPC calls"),
+    set("GRPC_REQUEST_TIMEOUT_SECS", "30", SECONDS, "Longest call over gRPC"),
     set("RATE_LIMIT_PER_MINUTE", "", COUNT, "Requests of one tenant a minute; nothing: no limit"),
-    set("RATE_LIMIT_MAX_ENTRIES", "10000", COUNT, "Callers whose requests are counted at once")
-        .not_yet("this bound of the rate limiter"),
-    set("RATE_LIMIT_WINDOW_SECONDS", "60", SECONDS, "Length of the window")
-        .not_yet("another window of the rate limiter"),
+    set("RATE_LIMIT_MAX_ENTRIES", "10000", COUNT, "Callers whose requests are counted at once"),
+    set("RATE_LIMIT_WINDOW_SECONDS", "60", SECONDS, "Length of the window"),
 ];
 
 const PROXY: &[Setting] = &[
-    set("TRUST_PROXY_HEADERS", "false", Bool, "Believes X-Forwarded-For").not_yet("addresses behind a proxy"),
-    set("TRUST_PROXY_ALLOWLIST", "", Networks, "Of which proxies it is believed")
-        .not_yet("addresses behind a proxy"),
+    set("TRUST_PROXY_HEADERS", "false", Bool, "Believes X-Forwarded-For"),
+    set("TRUST_PROXY_ALLOWLIST", "", Networks, "Of which proxies it is believed"),
     set("CORS_ALLOW_ORIGINS", "", List, "Origins that browsers may call from, or `*`"),
 ];
 
