@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod long;
+pub mod postgres;
 pub mod single;
 pub mod verify;
 

@@ -23,6 +23,8 @@ pub enum Figure {
     Batch,
     /// 1 event a request: 64 in flight, and 32 clients against sync time and CPU.
     Single,
+    /// 100 events a request on PostgreSQL: what an event costs the service and the database.
+    Postgres,
     /// A stream of 10^6 events: proofs, throughput, start, memory.
     Long,
     /// `log verify` against raw verification.
@@ -80,6 +82,7 @@ fn measure(bench: &mut Bench, wanted: &[Figure]) -> Result<()> {
             Figure::Floor => figures::floor(bench)?,
             Figure::Batch => figures::batch::measure(bench)?,
             Figure::Single => figures::single::measure(bench)?,
+            Figure::Postgres => figures::postgres::measure(bench)?,
             Figure::Long => figures::long::measure(bench)?,
             Figure::Verify => figures::verify::measure(bench)?,
         }
