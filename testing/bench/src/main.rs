@@ -41,13 +41,16 @@ enum Command {
         /// Folder of the store; without it every request is answered with nothing.
         #[arg(long)]
         data: Option<PathBuf>,
+        /// PostgreSQL database instead of a store in a folder.
+        #[arg(long, conflicts_with = "data")]
+        database: Option<String>,
     },
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.command {
-        Some(Command::Serve { data }) => server::serve(data.as_deref()),
+        Some(Command::Serve { data, database }) => server::serve(server::Store::of(data, database)),
         None => measure(args),
     };
     match done {

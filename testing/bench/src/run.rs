@@ -25,6 +25,8 @@ pub enum Figure {
     Single,
     /// 64 connections that send events with unknown keys: what the other callers feel of them.
     Flood,
+    /// 100 events a request on PostgreSQL: what an event costs the service and the database.
+    Postgres,
     /// A stream of 10^6 events: proofs, throughput, start, memory.
     Long,
     /// `log verify` against raw verification.
@@ -83,6 +85,7 @@ fn measure(bench: &mut Bench, wanted: &[Figure]) -> Result<()> {
             Figure::Batch => figures::batch::measure(bench)?,
             Figure::Single => figures::single::measure(bench)?,
             Figure::Flood => figures::flood::measure(bench)?,
+            Figure::Postgres => figures::postgres::measure(bench)?,
             Figure::Long => figures::long::measure(bench)?,
             Figure::Verify => figures::verify::measure(bench)?,
         }

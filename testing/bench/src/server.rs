@@ -12,7 +12,9 @@ use anyhow::{Context as _, Result, ensure};
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::{get, post};
-use stateset_event_log::{ApiKeyRecord, SqliteLog};
+use stateset_event_log::{
+    ApiKeyRecord, EventLog, EventStore as _, Holder, Opening, PostgresConfig, PostgresStore, SqliteLog,
+};
 use stateset_keystore::{Ed25519Signer, KeyName};
 use stateset_sequencer::{Config, RegisterError, Sequencer, SystemClock};
 use stateset_sequencer_api::{ApiConfig, ServerConfig, key_hash};
@@ -26,6 +28,8 @@ use crate::machine;
 pub enum Serves {
     /// The event service on the store in this folder.
     Events(PathBuf),
+    /// The event service on this PostgreSQL database.
+    Database(String),
     /// The same HTTP stack with a handler that only answers.
     Nothing,
 }
@@ -46,9 +50,11 @@ impl Server {
         let started = Instant::now();
         let mut command = Command::new(std::env::current_exe().context("finding this program")?);
         command.arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped());
-        if let Serves::Events(folder) = serves {
-            command.arg("--data").arg(folder);
-        }
+        match serves {
+            Serves::Events(folder) => command.arg("--data").arg(folder),
+            Serves::Database(url) => command.arg("--database").arg(url),
+            Serves::Nothing => &mut command,
+        };
         let mut child = command.spawn().context("starting the server")?;
         let stdin = child.stdin.take();
         let mut line = String::new();
@@ -92,14 +98,46 @@ impl Drop for Server {
     }
 }
 
+/// Where the service keeps its events.
+pub enum Store {
+    Folder(PathBuf),
+    Database(String),
+}
+
+impl Store {
+    /// From the arguments of `serve`; `None` serves nothing.
+    pub fn of(folder: Option<PathBuf>, database: Option<String>) -> Option<Self> {
+        database.map(Self::Database).or(folder.map(Self::Folder))
+    }
+
+    fn open(&self) -> Result<Box<dyn EventLog>> {
+        match self {
+            Self::Folder(folder) => {
+                std::fs::create_dir_all(folder)?;
+                Ok(Box::new(SqliteLog::open(folder.join("events.db")).context("opening the store")?))
+            }
+            Self::Database(url) => {
+                let mut config =
+                    PostgresConfig::new(url, Holder { instance: "bench".into(), ..Holder::default() });
+                config.allow_insecure_local = true;
+                let store = PostgresStore::new(config).context("the database's address")?;
+                match store.open().context("opening the database")? {
+                    Opening::Writer(log) => Ok(log),
+                    Opening::Held(holder) => anyhow::bail!("{} writes this database", holder.instance),
+                }
+            }
+        }
+    }
+}
+
 /// The `serve` command: prints its address, serves until standard input ends.
-pub fn serve(data: Option<&Path>) -> Result<()> {
+pub fn serve(store: Option<Store>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let sequencer = match data {
-            Some(folder) => Some(open(folder).await?),
+        let sequencer = match store {
+            Some(store) => Some(open_store(store).await?),
             None => None,
         };
         let router = match &sequencer {
@@ -144,13 +182,18 @@ fn empty() -> Router {
 
 /// The event service on `folder`, with the benchmark's agents and its API key registered.
 pub async fn open(folder: &Path) -> Result<Sequencer> {
-    std::fs::create_dir_all(folder)?;
-    let log = SqliteLog::open(folder.join("events.db")).context("opening the store")?;
+    open_store(Store::Folder(folder.to_owned())).await
+}
+
+async fn open_store(store: Store) -> Result<Sequencer> {
     let name: KeyName = "sequencer".parse().context("a key name")?;
     let signer = Ed25519Signer::from_seed(&SEQUENCER_SEED, &name).context("opening the sequencer's key")?;
     let config = Config::new(SequencerId::from_bytes([0x5e; 16]), Arc::new(signer), 1);
-    let sequencer =
-        Sequencer::start(Box::new(log), config, Arc::new(SystemClock)).context("starting the sequencer")?;
+    // A database is asked over the network, which a thread that serves others must not wait for.
+    let starting = tokio::task::spawn_blocking(move || {
+        Sequencer::start(store.open()?, config, Arc::new(SystemClock)).context("starting the sequencer")
+    });
+    let sequencer = starting.await??;
     for key in [API_KEY, FLOOD_KEY] {
         let key_hash = key_hash(key);
         if sequencer.api_key(&key_hash).is_none() {
