@@ -53,6 +53,7 @@ impl ApiError {
         &self.0.message
     }
     /// Seconds after which the caller may try again, where that is known.
+    #[cfg(feature = "grpc")]
     pub fn retry_after_s(&self) -> Option<u32> {
         self.0.retry_after
     }

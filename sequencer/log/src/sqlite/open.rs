@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -26,6 +27,11 @@ const READER_CACHE_KIB: u32 = 4 * 1024;
 const WAL_KEPT_BYTES: u32 = 64 << 20;
 const STATEMENTS_KEPT: usize = 48;
 
+/// A lock is asked for this often before another process is believed to hold it: a child that any thread of this
+/// process is just starting shares a file that was closed here, until it runs its own program.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 /// Takes the store for this process, until the file is closed. The lock lies beside the database, so that tools that
 /// open the database itself cannot drop it.
 pub(super) fn lock(path: &Path) -> Result<File, LogError> {
@@ -34,11 +40,14 @@ pub(super) fn lock(path: &Path) -> Result<File, LogError> {
     let lock_path = PathBuf::from(lock_path);
     let doing = || format!("opening {}", lock_path.display());
     let file = private_file(&lock_path).map_err(|e| LogError::system(doing(), &e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LogError::Locked { path: path.to_owned() }),
-        Err(TryLockError::Error(e)) => Err(LogError::system(doing(), &e)),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(e)) => return Err(LogError::system(doing(), &e)),
+        }
     }
+    Err(LogError::Locked { path: path.to_owned() })
 }
 
 /// The writer's connection, with the newest schema.

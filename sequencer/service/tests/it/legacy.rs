@@ -240,8 +240,11 @@ async fn a_batch_commits_to_its_events_and_to_the_entities_as_they_were() {
     let outside = legacy.proof(&stream, &second.batch_id, seq(2)).await.expect_err("outside");
     assert!(matches!(outside, ProofFailure::OutsideBatch { .. }));
     let other = stateset_fixtures::stream(2);
-    let foreign = legacy.proof(&other, &second.batch_id, seq(3)).await.expect_err("another stream");
-    assert!(matches!(foreign, ProofFailure::OtherStream { .. }));
+    let foreign = legacy.proof(&other, &second.batch_id, seq(3)).await.expect_err("another tenant's stream");
+    assert!(matches!(foreign, ProofFailure::UnknownBatch(_)), "to another tenant the batch does not exist");
+    let elsewhere = ves::StreamKey { tenant_id: stream.tenant_id, store_id: other.store_id };
+    let elsewhere = legacy.proof(&elsewhere, &second.batch_id, seq(3)).await.expect_err("another store");
+    assert!(matches!(elsewhere, ProofFailure::OtherStream { .. }));
     let unknown = legacy.proof(&stream, &BatchId::from_bytes([1; 16]), seq(3)).await.expect_err("unknown");
     assert!(matches!(unknown, ProofFailure::UnknownBatch(_)));
     world.close().await;
