@@ -8,6 +8,7 @@
 //! Only the standard library and a JSON reader, so that it compiles in seconds.
 
 mod check;
+mod debian;
 mod doc_commands;
 mod grpc_client;
 mod metadata;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::check::{self, Tally};
+use crate::debian;
 use crate::grpc_client;
 use crate::process::{Step, capture, on_path, run, run_and_keep};
 use crate::report::{fail, progress, say};
@@ -41,6 +42,7 @@ pub fn install() {
             run(&Step::new("rustup", ["component", "add", tool]));
         }
     }
+    debian::install_for_tests();
     wasm::install();
 }
 

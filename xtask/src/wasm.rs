@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use crate::check::Findings;
+use crate::debian;
 use crate::process::{Outcome, Step, capture, on_path, quietly, run};
 use crate::report::progress;
 
@@ -84,25 +85,10 @@ pub fn install() {
         return;
     }
     progress("install what the WebAssembly build needs");
-    if on_path("apt-get") && (apt(&["update", "-qq"]).ok() && apt_install(DEBIAN_PACKAGES).ok()) {
+    if debian::is_here() && debian::install(DEBIAN_PACKAGES) {
         return;
     }
     if on_path("rustup") {
         run(&Step::new("rustup", ["target", "add", TARGET]));
     }
-}
-
-fn apt_install(packages: &[&str]) -> Outcome {
-    apt(&[&["install", "--yes", "-qq", "--no-install-recommends"], packages].concat())
-}
-
-/// `apt-get` as root, or through `sudo` where that asks no question.
-fn apt(arguments: &[&str]) -> Outcome {
-    let is_root = capture(&Step::new("id", ["-u"])).is_ok_and(|id| id.trim() == "0");
-    let step = if is_root {
-        Step::new("apt-get", arguments.iter().copied())
-    } else {
-        Step::new("sudo", ["-n", "apt-get"].iter().chain(arguments).copied())
-    };
-    run(&step.env("DEBIAN_FRONTEND", "noninteractive"))
 }
