@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::check::Findings;
 use crate::debian;
-use crate::process::{Outcome, Step, capture, on_path, quietly, run};
+use crate::process::{Step, capture, on_path, quietly, run};
 use crate::report::progress;
 
 const TARGET: &str = "wasm32-unknown-unknown";
