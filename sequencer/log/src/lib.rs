@@ -41,7 +41,7 @@ pub use event_log::{
 };
 #[cfg(feature = "sqlite")]
 pub use event_store::SqliteStore;
-pub use event_store::{EventStore, Holder, Opening};
+pub use event_store::{EventStore, Holder, Opening, PeerSecret};
 pub use index::{EntityEvents, IdIndex, IndexEntry, IndexKey, IndexKind, IndexSnapshot, RunBuilder, RunStep};
 pub use memory::{Disk, MemoryDisk, MemoryLog};
 #[cfg(feature = "postgres")]
