@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use stateset_event_log::{
-    Document, DocumentChange, EventLog, EventStore, Holder, LogError, LogErrorKind, LogReader, Opening, PeerSecret,
-    PoolSizes, PostgresConfig, PostgresLog, PostgresOpening, PostgresStore, Table,
+    Document, DocumentChange, EventLog, EventStore, Holder, LogError, LogErrorKind, LogReader, Opening,
+    PeerSecret, PoolSizes, PostgresConfig, PostgresLog, PostgresOpening, PostgresStore, Table,
 };
 use stateset_postgres::{Server, Settings, shared};
 
@@ -487,6 +487,8 @@ fn a_pool_keeps_to_its_sizes_and_times() {
         let reads: Vec<_> = (0..8).map(|_| scope.spawn(|| reader.meta("name"))).collect();
         std::thread::sleep(Duration::from_millis(200));
         assert_eq!(count(), 5, "no more than the most, and the writer's");
+        let busy = reader.pool().expect("a pool");
+        assert_eq!((busy.max, busy.size, busy.idle, busy.active(), busy.waiting), (4, 4, 0, 4, 4));
         reads.into_iter().for_each(|read| assert_eq!(read.join().expect("thread"), Ok(None)));
     });
     wait_until("idle connections are closed", || count() == 3);
