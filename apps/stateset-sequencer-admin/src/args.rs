@@ -127,7 +127,7 @@ impl Target {
 
     /// The store, to write while no one else does.
     pub fn store(&self) -> Result<Arc<dyn stateset_event_log::EventStore>, Failure> {
-        let holder = Holder { instance: format!("admin {}", std::process::id()), rest: None, grpc: None };
+        let holder = Holder { instance: format!("admin {}", std::process::id()), ..Holder::default() };
         store::open(&self.database, &self.postgres, holder)
     }
 }

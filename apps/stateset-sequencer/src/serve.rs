@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::Serialize;
-use stateset_event_log::Holder;
+use stateset_event_log::{Holder, PeerSecret};
 use stateset_sequencer::{Config, Sequencer};
 use stateset_sequencer_api::{
     ApiConfig, AuthMode, Instance, InstanceConfig, InstanceError, Role, ServerConfig, install_bootstrap_key,
@@ -98,13 +98,16 @@ fn prepare(sequencer: Sequencer, bootstrap_key: Option<Zeroizing<String>>, needs
 
 /// How peers reach this process.
 fn holder(settings: &Settings, rest: SocketAddr, grpc: Option<SocketAddr>) -> Result<Holder, Failure> {
-    let mut name = [0; 16];
-    getrandom::fill(&mut name).map_err(|error| Failure::failed("NO_RANDOMNESS", error.to_string()))?;
+    let (mut name, mut secret) = ([0; 16], [0; 32]);
+    for random in [&mut name[..], &mut secret[..]] {
+        getrandom::fill(random).map_err(|error| Failure::failed("NO_RANDOMNESS", error.to_string()))?;
+    }
     let listen = &settings.listen;
     Ok(Holder {
         instance: uuid::Builder::from_random_bytes(name).into_uuid().to_string(),
         rest: Some(listen.advertise_rest.clone().unwrap_or_else(|| reachable(rest))),
         grpc: grpc.map(|grpc| listen.advertise_grpc.clone().unwrap_or_else(|| reachable(grpc))),
+        secret: Some(PeerSecret::new(secret)),
     })
 }
 

@@ -183,8 +183,8 @@ pub fn name(text: &str) -> KeyName {
     text.parse().expect("the names above are key names")
 }
 
-pub fn random() -> Result<[u8; 16], CliError> {
-    let mut bytes = [0; 16];
+pub fn random<const N: usize>() -> Result<[u8; N], CliError> {
+    let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| CliError::failure("NO_RANDOMNESS", error.to_string()))?;
     Ok(bytes)
 }

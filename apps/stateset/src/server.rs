@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use stateset_event_log::{EventStore, Holder, SqliteStore};
+use stateset_event_log::{EventStore, Holder, PeerSecret, SqliteStore};
 use stateset_sequencer::{CommitPolicy, Config, RegisterError};
 use stateset_sequencer_admin::database::Target;
 use stateset_sequencer_api::{
@@ -70,6 +70,7 @@ impl Store {
             instance: uuid::Uuid::from_bytes(crate::installation::random()?).to_string(),
             rest: Some(reachable(listeners.rest_address)),
             grpc: listeners.grpc_address.map(reachable),
+            secret: Some(PeerSecret::new(crate::installation::random()?)),
         };
         let store = stateset_sequencer_app::store::open(&target.database, &target.postgres, holder)?;
         Ok(Self { store, name: target.database.to_string(), is_shared: true })

@@ -20,6 +20,7 @@ pub struct ReadyBody {
     pub status: String,
     pub database: DatabaseBody,
     pub pool: PoolBody,
+    pub queue: QueueHealth,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -28,7 +29,7 @@ pub struct DatabaseBody {
     pub response_time_ms: f64,
 }
 
-/// How full the write queue is, in events.
+/// The connections to the database that reads take turns on; of a store that needs none, the places of the write queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PoolBody {
     pub status: String,
@@ -54,6 +55,7 @@ pub struct DetailedHealthBody {
 pub struct HealthComponents {
     pub database: DatabaseHealth,
     pub pool: PoolHealth,
+    pub queue: QueueHealth,
 }
 
 /// Answered within 100 ms it is healthy, within 500 ms degraded.
@@ -66,7 +68,17 @@ pub struct DatabaseHealth {
     pub response_time_ms: f64,
 }
 
-/// The places of the write queue, one for each event.
+/// How full the write queue is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct QueueHealth {
+    /// As that of the pool.
+    pub status: String,
+    pub events: u64,
+    pub events_max: u64,
+    pub utilization_percent: f64,
+}
+
+/// The connections to the database that reads take turns on; of a store that needs none, the places of the write queue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PoolHealth {
     /// `healthy` below 50 %, then `moderate`, `stressed` from 80 %, `critical` from 95 %.

@@ -51,7 +51,7 @@ impl From<AnchorError> for ApiError {
     }
 }
 
-/// `POST /api/v1/ves/anchor` and `POST /api/v1/anchor`
+/// `POST /api/v1/ves/anchor`
 pub(crate) async fn anchor(
     State(app): State<App>,
     caller: Caller,
@@ -60,19 +60,35 @@ pub(crate) async fn anchor(
     caller.require_right(Permission::Admin)?;
     let request: AnchorRequest = body.read()?;
     let commitment = commitments::find(&app, &caller, Permission::Admin, &request.batch_id).await?;
-    let anchored = app.sequencer.anchor(AnchorBatch::from(&commitment)).await?;
+    put_on_chain(&app, AnchorBatch::from(&commitment)).await
+}
+
+/// `POST /api/v1/anchor`: of either stream.
+pub(crate) async fn anchor_either(
+    State(app): State<App>,
+    caller: Caller,
+    body: JsonText,
+) -> Result<Response, ApiError> {
+    caller.require_right(Permission::Admin)?;
+    let request: AnchorRequest = body.read()?;
+    let batch = of_either(&app, &caller, Permission::Admin, &request.batch_id).await?;
+    put_on_chain(&app, batch).await
+}
+
+async fn put_on_chain(app: &App, batch: AnchorBatch) -> Result<Response, ApiError> {
+    let anchored = app.sequencer.anchor(batch.clone()).await?;
     json(&AnchorAnswer {
-        batch_id: commitment.batch_id,
+        batch_id: batch.batch_id,
         status: status_of(&anchored).to_owned(),
         chain_tx_hash: anchored.place.tx_hash,
         chain_block_number: anchored.place.block_number,
-        merkle_root: commitment.merkle_root,
-        sequence_start: commitment.sequence_start,
-        sequence_end: commitment.sequence_end,
+        merkle_root: batch.events_root,
+        sequence_start: batch.sequence_start,
+        sequence_end: batch.sequence_end,
     })
 }
 
-/// `GET /api/v1/ves/anchor/{batch_id}/verify` and `GET /api/v1/anchor/{batch_id}/verify`
+/// `GET /api/v1/ves/anchor/{batch_id}/verify`
 pub(crate) async fn verify(
     State(app): State<App>,
     caller: Caller,
@@ -80,8 +96,40 @@ pub(crate) async fn verify(
 ) -> Result<Response, ApiError> {
     let batch_id: BatchId = segments.get("batch_id", "a UUID")?;
     let commitment = commitments::find(&app, &caller, Permission::Read, &batch_id).await?;
-    let anchored_on_chain = app.sequencer.is_on_chain(AnchorBatch::from(&commitment)).await?;
+    ask_chain(&app, AnchorBatch::from(&commitment)).await
+}
+
+/// `GET /api/v1/anchor/{batch_id}/verify`: of either stream.
+pub(crate) async fn verify_either(
+    State(app): State<App>,
+    caller: Caller,
+    segments: Segments,
+) -> Result<Response, ApiError> {
+    let batch_id: BatchId = segments.get("batch_id", "a UUID")?;
+    let batch = of_either(&app, &caller, Permission::Read, &batch_id).await?;
+    ask_chain(&app, batch).await
+}
+
+async fn ask_chain(app: &App, batch: AnchorBatch) -> Result<Response, ApiError> {
+    let batch_id = batch.batch_id;
+    let anchored_on_chain = app.sequencer.is_on_chain(batch).await?;
     json(&AnchorVerification { batch_id, anchored_on_chain })
+}
+
+/// The batch of this id among the older ones or else among the signed, where the caller has `permission` on its stream.
+async fn of_either(
+    app: &App,
+    caller: &Caller,
+    permission: Permission,
+    batch_id: &BatchId,
+) -> Result<AnchorBatch, ApiError> {
+    caller.require_right(permission)?;
+    let Some(older) = app.sequencer.legacy().commitment(caller.sees(), batch_id).await? else {
+        let signed = commitments::find(app, caller, permission, batch_id).await?;
+        return Ok(AnchorBatch::from(&signed));
+    };
+    caller.require(permission, &older.stream)?;
+    Ok(AnchorBatch::from(&older))
 }
 
 /// `GET /api/v1/anchor/status`

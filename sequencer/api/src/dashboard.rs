@@ -10,7 +10,7 @@ use ves_wire::admin::{AdminOverview, AdminStores};
 
 use crate::admin::{PageParams, overview_of, stores_of};
 use crate::error::ApiError;
-use crate::health::pool;
+use crate::health::Places;
 use crate::peer::Operator;
 use crate::router::App;
 
@@ -28,8 +28,8 @@ td.n{text-align:right}code{font-size:.85rem}\
 pub(crate) async fn page(State(app): State<App>, Operator(caller): Operator) -> Result<Response, ApiError> {
     let overview = overview_of(&app, &caller).await?;
     let stores = stores_of(&app, &caller, &PageParams::default()).await?;
-    let (queue, _) = pool(&app);
-    let html = render(&app.sequencer.sequencer_id().to_string(), &queue.utilization, &overview, &stores);
+    let queue = Places::of_queue(&app).utilization();
+    let html = render(&app.sequencer.sequencer_id().to_string(), &queue, &overview, &stores);
     let mut response = Response::new(Body::from(html));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));

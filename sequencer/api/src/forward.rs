@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::header::{self, HeaderMap, HeaderName};
 use axum::http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use axum::http::{Version, request};
 use axum::response::Response;
@@ -21,9 +21,8 @@ use ves_wire::error::ErrorCode;
 use crate::body::drain;
 use crate::error::{ApiError, UNCLEAR, unavailable};
 use crate::front::{Door, refusal, refuse};
-
-/// Marks a request that a standby passed on, so that two that hold each other for the writer pass nothing in a circle.
-pub(crate) const FORWARDED: HeaderName = HeaderName::from_static("x-stateset-forwarded");
+use crate::hop::{self, FORWARDED};
+use crate::peer::{PeerAddress, ProxyTrust};
 
 /// Longest time to reach a peer: it is near, or it is gone.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
@@ -50,6 +49,7 @@ const OF_CONNECTION: [HeaderName; 8] = [
 pub(crate) struct Forwarder {
     clients: Arc<Clients>,
     answer_time_max: Duration,
+    proxies: Arc<ProxyTrust>,
 }
 
 struct Clients {
@@ -67,8 +67,8 @@ pub(crate) struct Peer {
 }
 
 impl Forwarder {
-    /// `answer_time_max`: until the head of an answer; its body may take longer.
-    pub fn new(answer_time_max: Duration) -> Self {
+    /// `answer_time_max`: until the head of an answer; its body may take longer. `proxies`: those before this process.
+    pub fn new(answer_time_max: Duration, proxies: ProxyTrust) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIME_MAX));
         connector.set_nodelay(true);
@@ -77,7 +77,7 @@ impl Forwarder {
         let http1 = builder.build(connector.clone());
         builder.http2_only(true).http2_keep_alive_interval(KEEP_ALIVE).http2_keep_alive_timeout(KEEP_ALIVE);
         let clients = Clients { http1, http2: builder.build(connector) };
-        Self { clients: Arc::new(clients), answer_time_max }
+        Self { clients: Arc::new(clients), answer_time_max, proxies: Arc::new(proxies) }
     }
 
     pub fn peer(&self, holder: Holder) -> Peer {
@@ -112,10 +112,14 @@ impl Peer {
             let message = "another instance writes the log and tells no address; nothing was changed";
             return refuse(door, request, unavailable(message.to_owned())).await;
         };
-        let (parts, body) = request.into_parts();
-        let (lent, home) = Lent::new(body);
+        let (mut parts, body) = request.into_parts();
         let headers = parts.headers.clone();
-        let request = Request::from_parts(passed_on(parts, door, authority.clone()), lent);
+        let connection = parts.extensions.get::<PeerAddress>();
+        let caller = connection.map(|peer| self.forwarder.proxies.client(peer.0.ip(), &headers));
+        parts = passed_on(parts, door, authority.clone());
+        parts.headers.insert(FORWARDED, hop::value(self.holder.secret.as_ref(), caller));
+        let (lent, home) = Lent::new(body);
+        let request = Request::from_parts(parts, lent);
         let error = match tokio::time::timeout(self.forwarder.answer_time_max, client.request(request)).await
         {
             Ok(Ok(response)) => return answered(response.map(Body::new)),
@@ -155,7 +159,6 @@ fn passed_on(mut parts: request::Parts, door: Door, authority: Authority) -> req
             parts.headers.remove(header::HOST);
         }
     }
-    parts.headers.insert(FORWARDED, HeaderValue::from_static("1"));
     parts
 }
 
@@ -232,6 +235,7 @@ impl Drop for Lent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderValue;
 
     #[test]
     fn what_belongs_to_a_connection_stays_on_it() {

@@ -10,13 +10,14 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
-use stateset_sequencer::{Clock as _, Sequencer, SystemClock};
+use stateset_sequencer::{Clock as _, PeerSecret, Sequencer, SystemClock};
 use tower::{BoxError, Service};
 
 use crate::body::drain;
 use crate::error::{ApiError, UNAVAILABLE_RETRY_S, unavailable};
 use crate::forward::Peer;
 use crate::frame::framed;
+use crate::hop;
 use crate::operations::alive;
 use crate::router::Doors;
 
@@ -39,18 +40,22 @@ pub(crate) enum Post {
 
 /// The post of one instance. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Posts(Arc<ArcSwap<Post>>);
+pub(crate) struct Posts {
+    now: Arc<ArcSwap<Post>>,
+    /// What this process believes its peers by while it writes.
+    secret: Option<PeerSecret>,
+}
 
 impl Posts {
-    pub fn new() -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(Post::Away)))
+    pub fn new(secret: Option<PeerSecret>) -> Self {
+        Self { now: Arc::new(ArcSwap::from_pointee(Post::Away)), secret }
     }
     pub fn now(&self) -> Arc<Post> {
-        self.0.load_full()
+        self.now.load_full()
     }
     /// Requests that began before finish where they are.
     pub fn change(&self, post: Post) {
-        self.0.store(Arc::new(post));
+        self.now.store(Arc::new(post));
     }
     pub fn door(&self, door: Door) -> Front {
         Front { posts: self.clone(), door }
@@ -78,8 +83,13 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (post, door, request) = (self.posts.now(), self.door, request.map(Body::new));
+        let (post, door, mut request) = (self.posts.now(), self.door, request.map(Body::new));
         match &*post {
+            Post::Writer { .. } if hop::take(&mut request, self.posts.secret.as_ref()).is_err() => {
+                let message =
+                    "x-stateset-forwarded is for peers of the instance that writes; nothing was changed";
+                Box::pin(async move { Ok(refuse(door, request, unavailable(message.to_owned())).await) })
+            }
             Post::Writer { doors, .. } => {
                 let mut router = match door {
                     Door::Rest => doors.rest.clone(),

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use stateset_sequencer::PoolStatus;
 use ves_wire::Rfc3339;
 use ves_wire::operations::{
-    DatabaseHealth, DetailedHealthBody, HealthComponents, PoolBody, PoolHealth, SystemBody,
+    DatabaseHealth, DetailedHealthBody, HealthComponents, PoolBody, PoolHealth, QueueHealth, SystemBody,
 };
 
 use crate::error::ApiError;
@@ -33,21 +34,66 @@ pub(crate) fn milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
 }
 
+/// Places of which some are taken.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Places {
+    pub taken: u64,
+    /// Ready to be taken.
+    pub idle: u64,
+    /// Ready or not.
+    pub max: u64,
+}
+
+impl Places {
+    /// Of the write queue, one for each event.
+    pub fn of_queue(app: &App) -> Self {
+        let (taken, max) = (app.sequencer.metrics().queue_events, app.config.queue_events_max as u64);
+        Self { taken, idle: max.saturating_sub(taken), max }
+    }
+
+    /// Of the database's pool; of a store that needs none, of the write queue.
+    fn of_pool(app: &App) -> Self {
+        app.sequencer.database_pool().map_or_else(|| Self::of_queue(app), Self::from)
+    }
+
+    fn percent(self) -> f64 {
+        100.0 * self.taken as f64 / self.max.max(1) as f64
+    }
+
+    pub fn utilization(self) -> String {
+        format!("{:.1}%", self.percent())
+    }
+
+    fn status(self) -> String {
+        status_of(self.percent()).to_owned()
+    }
+}
+
+impl From<PoolStatus> for Places {
+    fn from(pool: PoolStatus) -> Self {
+        Self { taken: pool.active(), idle: pool.idle, max: pool.max }
+    }
+}
+
+/// The connections to the database, for `/ready`.
+pub(crate) fn pool(app: &App) -> PoolBody {
+    let pool = Places::of_pool(app);
+    PoolBody { status: pool.status(), utilization: pool.utilization(), active: pool.taken, idle: pool.idle }
+}
+
 /// How full the write queue is.
-pub(crate) fn pool(app: &App) -> (PoolBody, f64) {
-    let (active, max) = (app.sequencer.metrics().queue_events, app.config.queue_events_max.max(1) as u64);
-    let percent = 100.0 * active as f64 / max as f64;
-    let body = PoolBody {
-        status: pool_status(percent).to_owned(),
-        utilization: format!("{percent:.1}%"),
-        active,
-        idle: max.saturating_sub(active),
-    };
-    (body, percent)
+pub(crate) fn queue(app: &App) -> QueueHealth {
+    let queue = Places::of_queue(app);
+    QueueHealth {
+        status: queue.status(),
+        events: queue.taken,
+        events_max: queue.max,
+        utilization_percent: queue.percent(),
+    }
 }
 
 /// The thresholds of section 9.
-fn pool_status(percent: f64) -> &'static str {
+fn status_of(percent: f64) -> &'static str {
     match percent {
         p if p < 50.0 => "healthy",
         p if p < 80.0 => "moderate",
@@ -59,12 +105,8 @@ fn pool_status(percent: f64) -> &'static str {
 pub(crate) async fn detailed(State(app): State<App>, _operator: Operator) -> Result<Response, ApiError> {
     let (took, answered) = ask_store(&app).await?;
     let database = database(took, answered);
-    let (pool, utilization_percent) = pool(&app);
-    let status = match (database.status.as_str(), pool.status.as_str()) {
-        ("unhealthy", _) => "unhealthy",
-        ("healthy", "healthy" | "moderate") => "healthy",
-        _ => "degraded",
-    };
+    let (pool, queue) = (Places::of_pool(&app), queue(&app));
+    let status = overall(&database.status, [&pool.status(), &queue.status]);
     let body = DetailedHealthBody {
         status: status.to_owned(),
         service: "stateset-sequencer".to_owned(),
@@ -73,13 +115,14 @@ pub(crate) async fn detailed(State(app): State<App>, _operator: Operator) -> Res
         components: HealthComponents {
             database,
             pool: PoolHealth {
-                status: pool.status,
-                total_connections: pool.active + pool.idle,
-                active_connections: pool.active,
+                status: pool.status(),
+                total_connections: pool.taken + pool.idle,
+                active_connections: pool.taken,
                 idle_connections: pool.idle,
-                max_connections: pool.active + pool.idle,
-                utilization_percent,
+                max_connections: pool.max,
+                utilization_percent: pool.percent(),
             },
+            queue,
         },
         system: SystemBody {
             uptime_secs: app.started.elapsed().as_secs(),
@@ -98,6 +141,16 @@ pub(crate) async fn detailed(State(app): State<App>, _operator: Operator) -> Res
 /// Marks an answer whose status tells trouble and whose body is meant as it is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Report;
+
+/// Of the store, and of what may fill up.
+fn overall(database: &str, filling: [&str; 2]) -> &'static str {
+    let has_room = filling.iter().all(|status| matches!(*status, "healthy" | "moderate"));
+    match database {
+        "unhealthy" => "unhealthy",
+        "healthy" if has_room => "healthy",
+        _ => "degraded",
+    }
+}
 
 fn database(took: Duration, answered: bool) -> DatabaseHealth {
     let (status, message) = match answered {
@@ -126,6 +179,17 @@ mod tests {
             ["healthy", "degraded", "unhealthy"]
         );
         assert_eq!(status(1, false), "unhealthy");
-        assert_eq!([0.0, 50.0, 80.0, 95.0].map(pool_status), ["healthy", "moderate", "stressed", "critical"]);
+        assert_eq!([0.0, 50.0, 80.0, 95.0].map(status_of), ["healthy", "moderate", "stressed", "critical"]);
+    }
+
+    #[test]
+    fn a_pool_of_connections_is_as_full_as_those_at_work_of_those_that_may_be_open() {
+        let pool = Places::from(PoolStatus { max: 20, size: 18, idle: 2, waiting: 0 });
+        assert_eq!((pool.taken, pool.idle, pool.max), (16, 2, 20));
+        assert_eq!((pool.utilization().as_str(), pool.status().as_str()), ("80.0%", "stressed"));
+        assert_eq!(overall("healthy", ["moderate", "healthy"]), "healthy");
+        assert_eq!(overall("healthy", ["stressed", "healthy"]), "degraded");
+        assert_eq!(overall("healthy", ["healthy", "critical"]), "degraded");
+        assert_eq!(overall("unhealthy", ["healthy", "healthy"]), "unhealthy");
     }
 }

@@ -39,7 +39,7 @@ pub(crate) async fn ingest(
 async fn admit(
     sequencer: &Sequencer,
     caller: &Caller,
-    way: &Way<'_>,
+    way: &Way,
     request: IngestRequest<'_>,
 ) -> Result<(String, Vec<String>), ApiError> {
     let Some(stream) = request.stream else {

@@ -88,7 +88,7 @@ impl Instance {
         grpc: Option<TcpListener>,
         config: InstanceConfig,
     ) -> Result<Self, InstanceError> {
-        let posts = Posts::new();
+        let posts = Posts::new(store.me().and_then(|me| me.secret.clone()));
         let (stage, stages) = watch::channel(Stage::Running);
         let (fail, failure) = watch::channel(None);
         let (known, first) = oneshot::channel();

@@ -2,7 +2,7 @@
 //!
 //! Such events cost as much to check as good ones and can be made up without end, so whoever keeps sending them is
 //! served one request at a time, all such callers together. Everyone else does not notice them. A caller leaves the
-//! lane with the first requests that hold good events.
+//! lane with the first requests that hold good events. All doors share it.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -27,14 +27,16 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 
 pub(crate) struct Lanes {
     /// Requests that ended badly, less those that ended well, by caller.
-    debts: Box<[AtomicU8]>,
+    debts: Arc<[AtomicU8]>,
     hasher: RandomState,
     narrow: Arc<Semaphore>,
 }
 
 /// One request's way through.
-pub(crate) struct Way<'a> {
-    debt: &'a AtomicU8,
+pub(crate) struct Way {
+    debts: Arc<[AtomicU8]>,
+    /// The caller's place among them.
+    slot: usize,
     _narrow: Option<OwnedSemaphorePermit>,
 }
 
@@ -51,9 +53,9 @@ impl Default for Lanes {
 impl Lanes {
     /// Lets a caller in at once, or through the narrow lane. Called before the body is read, so that whoever waits there
     /// holds no memory.
-    pub async fn enter(&self, caller: Counted) -> Result<Way<'_>, ApiError> {
-        let debt = &self.debts[self.hasher.hash_one(caller) as usize % SLOTS];
-        let narrow = match debt.load(Relaxed) >= DEBT_OF_LANE {
+    pub async fn enter(&self, caller: Counted) -> Result<Way, ApiError> {
+        let slot = self.hasher.hash_one(caller) as usize % SLOTS;
+        let narrow = match self.debts[slot].load(Relaxed) >= DEBT_OF_LANE {
             false => None,
             true => {
                 let waited = tokio::time::timeout(WAIT_MAX, self.narrow.clone().acquire_owned()).await;
@@ -64,19 +66,20 @@ impl Lanes {
                 Some(narrow)
             }
         };
-        Ok(Way { debt, _narrow: narrow })
+        Ok(Way { debts: self.debts.clone(), slot, _narrow: narrow })
     }
 }
 
-impl Way<'_> {
+impl Way {
     /// Notes how a request ended.
     pub fn note(&self, results: &[EventResult]) {
         let bad = results.iter().filter(|result| is_bad(result)).count();
-        let (was, is_good) = (self.debt.load(Relaxed), bad * 2 <= results.len());
+        let debt = &self.debts[self.slot];
+        let (was, is_good) = (debt.load(Relaxed), bad * 2 <= results.len());
         // Requests at the same time may miss one another's count: the lane is no exact one.
         match is_good {
-            true if was > 0 => self.debt.store(was - 1, Relaxed),
-            false if was < DEBT_MAX => self.debt.store(was + 1, Relaxed),
+            true if was > 0 => debt.store(was - 1, Relaxed),
+            false if was < DEBT_MAX => debt.store(was + 1, Relaxed),
             _ => {}
         }
     }

@@ -30,6 +30,7 @@ mod groups;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod health;
+mod hop;
 mod ingest;
 mod instance;
 mod keys;

@@ -170,6 +170,11 @@ fn gauges(app: &App, caller: &Caller, out: &mut String) {
     line(out, "queue_events", "gauge", app.sequencer.metrics().queue_events);
     line(out, "ratelimit_entries", "gauge", entries);
     line(out, "connections_active", "gauge", server::connections_active());
+    if let Some(pool) = app.sequencer.database_pool() {
+        line(out, "db_pool_size", "gauge", pool.size);
+        line(out, "db_pool_idle", "gauge", pool.idle);
+        line(out, "db_pool_waiting", "gauge", pool.waiting);
+    }
     let mut streams = app.sequencer.streams();
     streams.retain(|stream| caller.sees().is_none_or(|tenant| *tenant == stream.tenant_id));
     let shown = &streams[..streams.len().min(STREAM_LINES_MAX)];

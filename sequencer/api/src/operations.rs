@@ -9,7 +9,7 @@ use ves_wire::{ErrorCode, Hex, Rfc3339};
 
 use crate::error::ApiError;
 use crate::frame::{json, json_text};
-use crate::health::{ask_store, milliseconds, pool};
+use crate::health::{ask_store, milliseconds, pool, queue};
 use crate::router::App;
 
 /// `GET /health`
@@ -38,7 +38,8 @@ pub(crate) async fn ready(State(app): State<App>) -> Result<Response, ApiError> 
     json(&ReadyBody {
         status: "ready".to_owned(),
         database: DatabaseBody { connected: true, response_time_ms: milliseconds(took) },
-        pool: pool(&app).0,
+        pool: pool(&app),
+        queue: queue(&app),
     })
 }
 

@@ -10,6 +10,7 @@ use ves_wire::error::ErrorCode;
 
 use crate::caller::{Caller, Permission};
 use crate::error::ApiError;
+use crate::hop::ToldAddress;
 use crate::router::App;
 
 /// Most proxies that a request is believed to have passed.
@@ -65,8 +66,12 @@ fn address_of(text: &str) -> Option<IpAddr> {
     bare.or_else(with_port).or_else(bracketed).map(|address| address.to_canonical())
 }
 
-/// The address of the one who sent this request; `None` where no listener told it.
+/// The address of the one who sent this request; `None` where no listener told it, here or at the standby that passed
+/// it on.
 pub(crate) fn client_address(extensions: &Extensions, headers: &HeaderMap, app: &App) -> Option<IpAddr> {
+    if let Some(ToldAddress(address)) = extensions.get() {
+        return *address;
+    }
     let peer = extensions.get::<PeerAddress>()?.0.ip();
     Some(app.config.proxies.client(peer, headers))
 }

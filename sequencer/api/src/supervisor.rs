@@ -44,7 +44,7 @@ impl Supervisor {
         stages: watch::Receiver<Stage>,
         failure: watch::Sender<Option<Arc<InstanceError>>>,
     ) -> Self {
-        let forwarder = Forwarder::new(config.api.request_time_max);
+        let forwarder = Forwarder::new(config.api.request_time_max, config.api.proxies.clone());
         Self { store, config, posts, stages, failure, forwarder, pause: PAUSE_MIN, served: false }
     }
 

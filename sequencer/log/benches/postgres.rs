@@ -76,7 +76,7 @@ struct Cost {
 
 impl Bench {
     fn open(server: Server) -> Self {
-        let holder = Holder { instance: "bench".to_owned(), rest: None, grpc: None };
+        let holder = Holder { instance: "bench".to_owned(), ..Holder::default() };
         let url = server.socket_url("postgres");
         let config = PostgresConfig { allow_insecure_local: true, ..PostgresConfig::new(&url, holder) };
         let store = PostgresStore::new(config).expect("configuration");

@@ -170,12 +170,37 @@ pub trait EventLog: Send + 'static {
     fn close(self: Box<Self>) -> Result<(), LogError>;
 }
 
+/// Connections to a database server, at one moment. The writer's own is none of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Most that may be open.
+    pub max: u64,
+    /// Open now.
+    pub size: u64,
+    /// Open and unused.
+    pub idle: u64,
+    /// Reads that wait for one.
+    pub waiting: u64,
+}
+
+impl PoolStatus {
+    /// Those at work.
+    pub fn active(&self) -> u64 {
+        self.size.saturating_sub(self.idle)
+    }
+}
+
 /// Concurrent reads of what is durable. They never block the writer; each call sees one consistent state.
 pub trait LogReader: Send + Sync + 'static {
     /// Whether reads are answered from this machine, in the time of a disk. A caller that may not block asks the
     /// others from a thread that may.
     fn is_local(&self) -> bool {
         true
+    }
+
+    /// The connections that reads take turns on; `None` where a log needs none.
+    fn pool(&self) -> Option<PoolStatus> {
+        None
     }
 
     /// Every stream, in the order of its number.

@@ -1,7 +1,10 @@
 //! Where a log lies, and who may write it now.
 
+use std::fmt;
 #[cfg(feature = "sqlite")]
 use std::path::{Path, PathBuf};
+
+use subtle::ConstantTimeEq as _;
 
 use crate::error::LogError;
 use crate::event_log::EventLog;
@@ -18,6 +21,11 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// What an operator calls it. Holds no secrets.
     fn name(&self) -> String;
+
+    /// What this process tells its peers of itself while it writes; `None` where a log has no peers.
+    fn me(&self) -> Option<&Holder> {
+        None
+    }
 }
 
 /// What asking for the log brought.
@@ -37,6 +45,38 @@ pub struct Holder {
     pub rest: Option<String>,
     /// `http://host:port` of its gRPC door.
     pub grpc: Option<String>,
+    /// What a peer shows to be believed; `None` believes no one.
+    pub secret: Option<PeerSecret>,
+}
+
+/// Made by each process for itself and kept in the store beside its addresses: who shows it can read the store, which
+/// no caller can. Never shown by [`fmt::Debug`].
+#[derive(Clone)]
+pub struct PeerSecret([u8; 32]);
+
+impl PeerSecret {
+    pub fn new(random: [u8; 32]) -> Self {
+        Self(random)
+    }
+    /// To be written where only a peer reads it.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// In a time that tells nothing of the place of a difference.
+impl PartialEq for PeerSecret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for PeerSecret {}
+
+impl fmt::Debug for PeerSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PeerSecret(..)")
+    }
 }
 
 /// A database file of this machine.

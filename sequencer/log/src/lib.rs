@@ -36,12 +36,12 @@ pub use conformance::check_event_log;
 pub use document::{Document, DocumentChange, Table};
 pub use error::{LogError, LogErrorKind};
 pub use event_log::{
-    ApiKeyRecord, EventLog, LogReader, NewEvent, RunInfo, SequencerKeyRecord, StoredEvent, StreamAppend,
-    StreamSummary,
+    ApiKeyRecord, EventLog, LogReader, NewEvent, PoolStatus, RunInfo, SequencerKeyRecord, StoredEvent,
+    StreamAppend, StreamSummary,
 };
 #[cfg(feature = "sqlite")]
 pub use event_store::SqliteStore;
-pub use event_store::{EventStore, Holder, Opening};
+pub use event_store::{EventStore, Holder, Opening, PeerSecret};
 pub use index::{EntityEvents, IdIndex, IndexEntry, IndexKey, IndexKind, IndexSnapshot, RunBuilder, RunStep};
 pub use memory::{Disk, MemoryDisk, MemoryLog};
 #[cfg(feature = "postgres")]

@@ -9,6 +9,7 @@ mod record;
 use std::sync::Arc;
 
 use ves::commitment::Commitment;
+use ves::legacy::LegacyCommitment;
 use ves::{BatchId, Digest, SequenceNumber, StreamKey, TimestampMs};
 
 use crate::error::{ErrorKind, ServiceError};
@@ -76,6 +77,24 @@ impl From<&Commitment> for AnchorBatch {
             sequence_start: commitment.sequence_start,
             sequence_end: commitment.sequence_end,
             event_count: commitment.leaf_count,
+            committed_at: commitment.committed_at,
+        }
+    }
+}
+
+impl From<&LegacyCommitment> for AnchorBatch {
+    fn from(commitment: &LegacyCommitment) -> Self {
+        Self {
+            form: BatchForm::Legacy,
+            batch_id: commitment.batch_id,
+            stream: commitment.stream,
+            events_root: commitment.events_root,
+            prev_state_root: commitment.prev_state_root,
+            new_state_root: commitment.new_state_root,
+            sequence_start: commitment.sequence_start,
+            sequence_end: commitment.sequence_end,
+            // No batch is longer than 2^20 events (VES section 14.3).
+            event_count: u32::try_from(commitment.event_count()).unwrap_or(u32::MAX),
             committed_at: commitment.committed_at,
         }
     }

@@ -61,7 +61,7 @@ pub use rotation::{KeyStanding, PolicyScope, RotationPolicy};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{
     ApiKeyRecord, Document, DocumentChange, EventLog, EventStore, Holder, LogError, LogErrorKind, Opening,
-    SequencerKeyRecord, StoredEvent, Table,
+    PeerSecret, PoolStatus, SequencerKeyRecord, StoredEvent, Table,
 };
 pub use streams::StreamHead;
 pub use unchanged::Unchanged;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use stateset_event_log::{IdIndex, IndexKey, LogReader, SequencerKeyRecord, StoredEvent};
+use stateset_event_log::{IdIndex, IndexKey, LogReader, PoolStatus, SequencerKeyRecord, StoredEvent};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
 use ves::commitment::Commitment;
 use ves::directory::{KeyDirectory, SignedKeyDirectory};
@@ -235,6 +235,11 @@ impl Sequencer {
         snapshot.queue_events =
             u64::from(self.shared().queue_events_max) - self.shared().room.available_permits() as u64;
         snapshot
+    }
+
+    /// The connections of reads, where the log lies on a database server.
+    pub fn database_pool(&self) -> Option<PoolStatus> {
+        self.inner.reader.pool()
     }
 
     /// How long the steps of the writer take.

@@ -15,6 +15,7 @@ use ves_wire::v2::{
 
 use crate::caller::{Caller, Permission};
 use crate::error::ApiError;
+use crate::lane::Way;
 use crate::router::App;
 
 const PAGE_EVENTS_DEFAULT: usize = 100;
@@ -53,6 +54,7 @@ pub(super) fn number(field: &'static str, number: u64) -> Result<SequenceNumber,
 pub(super) async fn push(
     app: &App,
     caller: &Caller,
+    way: &Way,
     request: v2::PushRequest,
 ) -> Result<v2::PushResponse, ApiError> {
     let started = Instant::now();
@@ -63,6 +65,7 @@ pub(super) async fn push(
     caller.require(Permission::Write, &push.stream)?;
     let (stream, count) = (push.stream, push.events.len());
     let outcome = app.sequencer.ingest_respelled(stream, push.events, push.respelled).await?;
+    way.note(&outcome.results);
     app.metrics.ingested(count, started.elapsed());
     Ok(push_response(app, &stream, &request, &outcome))
 }

@@ -18,11 +18,14 @@ use crate::budget::Room;
 use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::frame::{REQUEST_ID, request_id};
+use crate::lane::Way;
 use crate::rate::STANDING;
 use crate::router::App;
 
 /// Length of what precedes each message: a flag and four bytes of length.
 const PREFIX_BYTES: usize = 5;
+/// The call whose events are checked against keys.
+const PUSH: &str = "/stateset.sequencer.v2.Sequencer/Push";
 /// Most bytes of a message that carries no events.
 const SMALL_MESSAGE_BYTES_MAX: usize = 64 << 10;
 
@@ -31,6 +34,8 @@ const SMALL_MESSAGE_BYTES_MAX: usize = 64 << 10;
 pub(super) struct Admitted {
     caller: Caller,
     headers: Arc<HeaderMap>,
+    /// Of a push: its way to the checking of keys.
+    way: Option<Arc<Way>>,
     /// Room in the budget for the message, until the call is answered.
     _room: Option<Arc<Room>>,
 }
@@ -40,6 +45,11 @@ impl Admitted {
     pub fn of<M>(request: &tonic::Request<M>) -> Result<Self, ApiError> {
         let admitted = request.extensions().get::<Self>().cloned();
         admitted.ok_or_else(|| ApiError::internal("a call came past its frame"))
+    }
+
+    /// The way of a push.
+    pub fn way(&self) -> Result<&Way, ApiError> {
+        self.way.as_deref().ok_or_else(|| ApiError::internal("a push came past its frame"))
     }
 
     /// For a stream: its request was read long ago.
@@ -104,6 +114,11 @@ async fn answer(app: &App, request: Request, next: Next) -> Result<Response, Api
         return Ok(next.run(request).await);
     }
     let caller = Caller::admit(request.headers(), app)?;
+    // Before the message is read, so that whoever waits in the narrow lane holds no memory.
+    let way = match request.uri().path() == PUSH {
+        true => Some(Arc::new(app.lanes.enter(caller.counted()).await?)),
+        false => None,
+    };
     let headers = Arc::new(request.headers().clone());
     let (mut request, mut room) = (request, None);
     if rpc != "SyncStream" {
@@ -113,7 +128,7 @@ async fn answer(app: &App, request: Request, next: Next) -> Result<Response, Api
         room = Some(Arc::new(taken));
         request = Request::from_parts(head, body);
     }
-    request.extensions_mut().insert(Admitted { caller, headers, _room: room });
+    request.extensions_mut().insert(Admitted { caller, headers, way, _room: room });
     Ok(next.run(request).await)
 }
 

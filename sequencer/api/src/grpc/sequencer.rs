@@ -24,7 +24,8 @@ impl Sequencer for Service {
 
     async fn push(&self, request: Request<v2::PushRequest>) -> Result<Response<v2::PushResponse>, Status> {
         let admitted = Admitted::of(&request)?;
-        Ok(Response::new(events::push(&self.0, admitted.caller(), request.into_inner()).await?))
+        let (caller, way) = (admitted.caller(), admitted.way()?);
+        Ok(Response::new(events::push(&self.0, caller, way, request.into_inner()).await?))
     }
 
     async fn pull_events(

@@ -163,8 +163,9 @@ impl Session {
         let agent = request.agent_id.parse::<AgentId>().ok();
         let answered = async {
             let caller = self.admitted.again(&self.app)?;
+            let way = self.app.lanes.enter(caller.counted()).await?;
             let _room = self.app.budget.take(request.encoded_len()).await?;
-            push(&self.app, &caller, request).await
+            push(&self.app, &caller, &way, request).await
         };
         match answered.await {
             Ok(response) => {

@@ -19,7 +19,10 @@ fn own() -> Routes {
             anchored(post("/api/v1/ves/anchor", "anchorVesBatch", "Put a commitment on the chain")),
             anchor::anchor,
         )
-        .add(anchored(post("/api/v1/anchor", "anchorBatch", "Put a commitment on the chain")), anchor::anchor)
+        .add(
+            anchored(post("/api/v1/anchor", "anchorBatch", "Put a commitment on the chain")),
+            anchor::anchor_either,
+        )
         .add(
             verified(get(
                 "/api/v1/ves/anchor/{batch_id}/verify",
@@ -34,7 +37,7 @@ fn own() -> Routes {
                 "verifyAnchor",
                 "Ask the chain for a commitment",
             )),
-            anchor::verify,
+            anchor::verify_either,
         )
         .add(
             anchoring(get("/api/v1/anchor/status", "getAnchorStatus", "Whether a chain is joined"))

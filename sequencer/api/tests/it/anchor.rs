@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use stateset_event_log::MemoryDisk;
 use stateset_fixtures::{Agent, plain_event, stream};
-use stateset_sequencer::{AnchorBatch, AnchorTarget, ChainPlace, TargetError};
+use stateset_sequencer::{AnchorBatch, AnchorTarget, BatchForm, ChainPlace, TargetError};
 use stateset_sequencer_api::ApiConfig;
 use ves::hash::Hasher;
 use ves::{BatchId, StreamKey};
 
+use crate::legacy::{older, request};
 use crate::world::{Answer, World, query};
 
 /// A chain that keeps what it is given, and takes the batches of a stream only in their order.
@@ -35,7 +36,9 @@ impl AnchorTarget for RecordingChain {
         }
         self.submissions.lock().expect("sound").push(batch.batch_id);
         let mut held = self.held.lock().expect("sound");
-        let of_stream = held.values().filter(|other| other.stream == batch.stream);
+        // The two streams of a tenant and store have numbers of their own.
+        let is_beside = |other: &&AnchorBatch| (other.stream, other.form) == (batch.stream, batch.form);
+        let of_stream = held.values().filter(is_beside);
         let head = of_stream.map(|other| other.sequence_end.0).max().unwrap_or(0);
         if !held.contains_key(&batch.batch_id) && batch.sequence_start.0 != head + 1 {
             return Err(TargetError::Refused(format!("SequenceGap({}, {})", head + 1, batch.sequence_start)));
@@ -339,4 +342,56 @@ async fn another_tenant_neither_anchors_nor_asks() {
         scene.world.call(Some(&reader), "GET", &path, "").await.ok();
     }
     assert_eq!(scene.chain.submissions(), 0);
+}
+
+#[tokio::test]
+async fn a_batch_of_older_events_is_anchored_by_the_route_of_both_streams() {
+    let scene = Scene::new(2, true).await;
+    let events: Vec<_> = (1..=5).map(|n| older(&scene.agent, &scene.stream, n)).collect();
+    scene.world.post("/api/v1/events/ingest", request(&scene.agent, &events)).await.ok();
+    let range = json!({
+        "tenant_id": scene.stream.tenant_id, "store_id": scene.stream.store_id,
+        "sequence_start": 1, "sequence_end": 5,
+    });
+    let made = scene.world.post("/api/v1/commitments?stream=legacy", range).await.ok();
+    let batch = text(&made["batch_id"]);
+    let verify = format!("/api/v1/anchor/{batch}/verify");
+    assert_eq!(scene.world.get(&verify).await.ok()["anchored_on_chain"], false);
+    let anchored = scene.world.post("/api/v1/anchor", json!({"batch_id": batch})).await.ok();
+    assert_eq!(anchored["status"], "anchored");
+    assert_eq!(anchored["merkle_root"], made["events_root"]);
+    assert_eq!((&anchored["sequence_start"], &anchored["sequence_end"]), (&json!(1), &json!(5)));
+    assert_eq!(scene.world.get(&verify).await.ok()["anchored_on_chain"], true);
+    let again = scene.world.post("/api/v1/anchor", json!({"batch_id": batch})).await.ok();
+    assert_eq!((again["status"].as_str(), scene.chain.submissions()), (Some("already_anchored"), 1));
+    let held = scene.chain.held.lock().expect("sound").values().next().cloned().expect("a batch");
+    assert_eq!((held.form, held.event_count), (BatchForm::Legacy, 5));
+
+    // The signed stream's numbers, cursor and routes know nothing of it.
+    let signed = scene.commit(1, 2).await;
+    assert_eq!(scene.pending().await, [signed.clone()]);
+    scene.anchor(&batch).await.refused(404, "BATCH_NOT_FOUND");
+    let path = format!("/api/v1/ves/anchor/{batch}/verify");
+    scene.world.get(&path).await.refused(404, "BATCH_NOT_FOUND");
+    let anchored = scene.world.post("/api/v1/anchor", json!({"batch_id": signed})).await.ok();
+    assert_eq!((anchored["status"].as_str(), scene.chain.submissions()), (Some("anchored"), 2));
+    assert!(scene.pending().await.is_empty());
+
+    // To others it is as unknown as one that is not there, and it needs the right itself.
+    let stranger = Agent::new(&stream(2), 7);
+    let admin = scene.world.mint(&stranger, json!({"admin": true})).await;
+    let asked = json!({"batch_id": batch}).to_string();
+    scene
+        .world
+        .call(Some(&admin), "POST", "/api/v1/anchor", asked.clone())
+        .await
+        .refused(404, "BATCH_NOT_FOUND");
+    scene.world.call(Some(&admin), "GET", &verify, "").await.refused(404, "BATCH_NOT_FOUND");
+    let writer = scene.world.mint(&scene.agent, json!({})).await;
+    scene
+        .world
+        .call(Some(&writer), "POST", "/api/v1/anchor", asked)
+        .await
+        .refused(403, "INSUFFICIENT_PERMISSIONS");
+    assert_eq!(scene.world.call(Some(&writer), "GET", &verify, "").await.ok()["anchored_on_chain"], true);
 }

@@ -60,6 +60,7 @@ async fn health_and_readiness_need_no_credential() {
         (Some("ready"), Some(true))
     );
     assert_eq!(ready["pool"]["utilization"], "0.0%");
+    assert_eq!((&ready["queue"]["events"], &ready["queue"]["events_max"]), (&0.into(), &65_536.into()));
     let sequencer = world.call(None, "GET", "/api/v1/ves/sequencer", Body::empty()).await.ok();
     assert_eq!(sequencer["sequencer_id"], world.sequencer.sequencer_id().to_string());
     assert_eq!(sequencer["public_key"], sequencer["keys"][0]["public_key"]);

@@ -2,6 +2,7 @@
 
 mod first;
 mod keys;
+mod lane;
 mod live;
 mod statuses;
 mod sync;

@@ -11,11 +11,11 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use stateset_event_log::{Holder, LogError};
+use stateset_event_log::{Holder, LogError, PeerSecret};
 use stateset_fixtures::{Agent, plain_event, sequencer_key, stream};
 use stateset_sequencer::Config;
 use stateset_sequencer_api::{
-    ApiConfig, Instance, InstanceConfig, InstanceError, Role, ServerConfig, install_bootstrap_key,
+    ApiConfig, Instance, InstanceConfig, InstanceError, Role, ServerConfig, install_bootstrap_key, key_hash,
 };
 use tokio::net::TcpListener;
 use ves::{SequencerId, StreamKey};
@@ -71,6 +71,7 @@ impl Node {
             instance: name.to_owned(),
             rest: Some(format!("http://{}", client.address)),
             grpc: Some(format!("http://{grpc_address}")),
+            secret: Some(PeerSecret::new(key_hash(name).0)),
         };
         let instance = Instance::start(database.store(holder), rest, Some(grpc), config).await?;
         Ok(Self { instance, client, grpc: grpc_address })
@@ -93,6 +94,13 @@ pub async fn listen() -> TcpListener {
 impl Caller {
     pub fn to(address: SocketAddr) -> Self {
         Self { client: Client::builder(TokioExecutor::new()).build_http(), address }
+    }
+
+    /// The same, from an address of the caller's own.
+    pub fn from(local: [u8; 4], address: SocketAddr) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_local_address(Some(local.into()));
+        Self { client: Client::builder(TokioExecutor::new()).build(connector), address }
     }
 
     pub async fn call(

@@ -11,7 +11,7 @@ use crate::world::{ADMIN, World, query};
 const INGEST: &str = "/api/v1/events/ingest";
 
 /// Older event number `n` of `stream`, about one of three orders.
-fn older(agent: &Agent, stream: &StreamKey, n: u8) -> Value {
+pub fn older(agent: &Agent, stream: &StreamKey, n: u8) -> Value {
     let payload = format!("{{\"n\":{n}}}");
     json!({
         "envelope_version": 1,
@@ -28,7 +28,7 @@ fn older(agent: &Agent, stream: &StreamKey, n: u8) -> Value {
         "signature": [1, 2, 255],
     })
 }
-fn request(agent: &Agent, events: &[Value]) -> Value {
+pub fn request(agent: &Agent, events: &[Value]) -> Value {
     json!({"agent_id": agent.agent_id, "events": events})
 }
 async fn fill(world: &World, agent: &Agent, stream: &StreamKey, count: u8) -> Vec<Value> {

@@ -70,6 +70,7 @@ async fn detailed_health_names_each_part() {
         (&json!("healthy"), &json!("healthy"))
     );
     assert_eq!(health["components"]["pool"]["active_connections"], 0);
+    assert_eq!(health["components"]["queue"]["status"], "healthy");
 }
 
 #[tokio::test]

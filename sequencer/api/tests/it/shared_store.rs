@@ -99,6 +99,10 @@ impl EventStore for SharedStore {
     fn name(&self) -> String {
         "a shared database".to_owned()
     }
+
+    fn me(&self) -> Option<&Holder> {
+        Some(&self.holder)
+    }
 }
 
 struct Fenced {

@@ -11,11 +11,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use stateset_event_log::Holder;
 use stateset_fixtures::{Agent, sign_payload, stream};
-use stateset_sequencer_api::Role;
+use stateset_sequencer_api::{RegistrationConfig, Role};
 use tokio::net::TcpStream;
 use ves_wire::ingest::write_request;
 
-use crate::instance::{Node, listen, retry_after};
+use crate::instance::{Caller, Node, config, listen, retry_after};
 use crate::shared_store::Database;
 use crate::world::{ADMIN, INGEST, query, registration};
 
@@ -63,17 +63,14 @@ async fn a_request_is_passed_on_once() {
         // A lease that names the instance itself: what it left behind when it was killed.
         let (rest, grpc) = (listen().await, listen().await);
         let address = rest.local_addr().unwrap();
-        let holder = Holder { instance: "a".to_owned(), rest: Some(format!("http://{address}")), grpc: None };
+        let holder =
+            Holder { instance: "a".to_owned(), rest: Some(format!("http://{address}")), ..Holder::default() };
         database.hold(holder.clone());
         let store = database.store(holder);
-        let config = crate::instance::config();
+        let config = config();
         let grpc_address = grpc.local_addr().unwrap();
         let instance = stateset_sequencer_api::Instance::start(store, rest, Some(grpc), config).await;
-        Node {
-            instance: instance.expect("starts"),
-            client: crate::instance::Caller::to(address),
-            grpc: grpc_address,
-        }
+        Node { instance: instance.expect("starts"), client: Caller::to(address), grpc: grpc_address }
     };
     let refused = standby.client.post(INGEST, "x".repeat(3 << 20)).await;
     refused.refused(503, "SERVICE_UNAVAILABLE");
@@ -90,7 +87,7 @@ async fn a_writer_that_is_gone_is_answered_503_also_to_a_large_body() {
     let database = Database::default();
     let gone = listen().await.local_addr().unwrap();
     let address = Some(format!("http://{gone}"));
-    database.hold(Holder { instance: "gone".to_owned(), rest: address.clone(), grpc: address });
+    database.hold(Holder { instance: "gone".to_owned(), rest: address.clone(), grpc: address, secret: None });
     let standby = Node::start(&database, "b").await;
     for size in [0, 10, 6 << 20] {
         let refused = standby.client.post(INGEST, "x".repeat(size)).await;
@@ -102,6 +99,51 @@ async fn a_writer_that_is_gone_is_answered_503_also_to_a_large_body() {
     let (headers, _, _) = call_grpc(&standby, "/a.B/C").await;
     assert_eq!(grpc_status(&headers), "14");
     assert_eq!(headers["grpc-retry-pushback-ms"], "1000");
+}
+
+/// The standby's own address may be on the list, so the writer must not take it for the caller's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_lends_its_address_to_no_caller() {
+    let database = Database::default();
+    let mut config = config();
+    config.api.admin_ip_allowlist = vec!["127.0.0.1/32".parse().unwrap()];
+    config.api.registration = RegistrationConfig { enabled: true, rate_limit: 1, ..Default::default() };
+    let mut nodes = Vec::new();
+    for name in ["a", "b"] {
+        nodes.push(Node::try_start(&database, name, config.clone()).await.expect("starts"));
+    }
+    let addresses = [nodes[0].client.address, nodes[1].client.address];
+    let [listed, stranger, other] = [[127, 0, 0, 1], [127, 0, 0, 2], [127, 0, 0, 3]]
+        .map(|from| addresses.map(|to| Caller::from(from, to)));
+    for through in [&listed[0], &listed[1]] {
+        through.get("/api/v1/admin/tenants").await.ok();
+    }
+    for through in [&stranger[0], &stranger[1]] {
+        through.get("/api/v1/admin/tenants").await.refused(403, "ADMIN_IP_DENIED");
+        // Neither door believes what anyone can write.
+        let wrong = format!("{} 127.0.0.1", "00".repeat(32));
+        for forged in ["1", "- 127.0.0.1", "", &wrong] {
+            let headers = [("x-api-key", ADMIN), ("x-stateset-forwarded", forged)];
+            let answer = through.call("GET", "/api/v1/admin/tenants", &headers, "").await;
+            answer.refused(503, "SERVICE_UNAVAILABLE");
+        }
+        for header in ["x-forwarded-for", "connection"] {
+            let value = if header == "connection" { "x-stateset-forwarded" } else { "127.0.0.1" };
+            let headers = [("x-api-key", ADMIN), (header, value)];
+            let answer = through.call("GET", "/api/v1/admin/tenants", &headers, "").await;
+            answer.refused(403, "ADMIN_IP_DENIED");
+        }
+    }
+    // Each caller has a count of its own, whichever way it comes.
+    let register = |caller: &Caller| {
+        let caller = caller.clone();
+        async move { caller.call("POST", "/api/v1/agents/register", &[], r#"{"name":"x"}"#).await }
+    };
+    register(&stranger[1]).await.ok();
+    register(&other[1]).await.ok();
+    for caller in stranger.iter().chain(&other) {
+        register(caller).await.refused(429, "RATE_LIMIT_EXCEEDED");
+    }
 }
 
 /// Messages that go both ways, one by one, with the status behind the last: as gRPC has it.
@@ -116,7 +158,11 @@ async fn messages_and_trailers_come_through_a_standby_one_by_one() {
         }
     });
     let database = Database::default();
-    database.hold(Holder { instance: "w".to_owned(), rest: None, grpc: Some(format!("http://{address}")) });
+    database.hold(Holder {
+        instance: "w".to_owned(),
+        grpc: Some(format!("http://{address}")),
+        ..Holder::default()
+    });
     let standby = Node::start(&database, "b").await;
     let (headers, messages, trailers) = call_grpc(&standby, "/stateset.Echo/Both").await;
     assert_eq!(headers["content-type"], "application/grpc");

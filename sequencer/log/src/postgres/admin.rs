@@ -116,7 +116,9 @@ async fn status(client: &tokio_postgres::Client) -> Result<PostgresStatus, tokio
 async fn contents(client: &tokio_postgres::Client) -> Result<PostgresContents, tokio_postgres::Error> {
     let row = client.query_one(CONTENTS, &[]).await?;
     let number = |column| row.try_get::<_, i64>(column).map(|n| n.max(0) as u64);
-    let holder = Holder { instance: row.try_get(5)?, rest: row.try_get(6)?, grpc: row.try_get(7)? };
+    let (instance, rest, grpc) = (row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
+    // Its secret is no operator's business.
+    let holder = Holder { instance, rest, grpc, secret: None };
     Ok(PostgresContents {
         streams: number(0)?,
         events: number(1)?,

@@ -7,9 +7,9 @@
 
 use std::time::Duration;
 
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{Client, Error, Row};
 
-use crate::event_store::Holder;
+use crate::event_store::{Holder, PeerSecret};
 
 /// The lock belongs to the table, so that several logs may lie in one server or database.
 const LOCK_KEYS: &str = "1937007988, 'sequencer_writer'::regclass::oid::integer";
@@ -66,13 +66,18 @@ pub(super) async fn take(client: &Client, me: &Holder, lease_ms: u64) -> Result<
 async fn look(client: &Client) -> Result<Seen, Error> {
     let sql = format!(
         "SELECT epoch, instance, rest, grpc, holds_lock, renewed_at IS NULL \
-         OR clock_timestamp() - renewed_at > lease_ms * interval '1 millisecond', pg_try_advisory_lock({LOCK_KEYS}) \
-         FROM sequencer_writer"
+         OR clock_timestamp() - renewed_at > lease_ms * interval '1 millisecond', pg_try_advisory_lock({LOCK_KEYS}), \
+         secret FROM sequencer_writer"
     );
     let row = client.query_one(&sql, &[]).await?;
     Ok(Seen {
         epoch: row.try_get(0)?,
-        holder: Holder { instance: row.try_get(1)?, rest: row.try_get(2)?, grpc: row.try_get(3)? },
+        holder: Holder {
+            instance: row.try_get(1)?,
+            rest: row.try_get(2)?,
+            grpc: row.try_get(3)?,
+            secret: secret(&row, 7)?,
+        },
         holds_lock: row.try_get(4)?,
         is_over: row.try_get(5)?,
         got_lock: row.try_get(6)?,
@@ -80,8 +85,19 @@ async fn look(client: &Client) -> Result<Seen, Error> {
 }
 
 async fn look_only(client: &Client) -> Result<Holder, Error> {
-    let row = client.query_one("SELECT instance, rest, grpc FROM sequencer_writer", &[]).await?;
-    Ok(Holder { instance: row.try_get(0)?, rest: row.try_get(1)?, grpc: row.try_get(2)? })
+    let row = client.query_one("SELECT instance, rest, grpc, secret FROM sequencer_writer", &[]).await?;
+    Ok(Holder {
+        instance: row.try_get(0)?,
+        rest: row.try_get(1)?,
+        grpc: row.try_get(2)?,
+        secret: secret(&row, 3)?,
+    })
+}
+
+/// One of another length is none: whoever shows it is not believed.
+fn secret(row: &Row, column: usize) -> Result<Option<PeerSecret>, Error> {
+    let bytes: Option<&[u8]> = row.try_get(column)?;
+    Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(PeerSecret::new))
 }
 
 /// Ends the session that wrote in `epoch`, and no other, where that is allowed. Its open transaction then cannot hold
@@ -121,13 +137,15 @@ async fn raise_epoch(
     me: &Holder,
     lease_ms: u64,
 ) -> Result<Option<i64>, Error> {
+    let lease_ms = i64::try_from(lease_ms).unwrap_or(i64::MAX);
+    let secret = me.secret.as_ref().map(|secret| secret.as_bytes().as_slice());
     let row = client
         .query_opt(
             "UPDATE sequencer_writer SET epoch = epoch + 1, instance = $2, rest = $3, grpc = $4, holds_lock = $5, \
-             lease_ms = $6, backend_pid = pg_backend_pid(), renewed_at = clock_timestamp(), \
+             lease_ms = $6, secret = $7, backend_pid = pg_backend_pid(), renewed_at = clock_timestamp(), \
              backend_start = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()) \
              WHERE epoch = $1 RETURNING epoch",
-            &[&seen, &me.instance, &me.rest, &me.grpc, &holds_lock, &i64::try_from(lease_ms).unwrap_or(i64::MAX)],
+            &[&seen, &me.instance, &me.rest, &me.grpc, &holds_lock, &lease_ms, &secret],
         )
         .await?;
     row.map(|row| row.try_get(0)).transpose()

@@ -15,6 +15,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("documents", include_str!("../../migrations/postgres/0003_documents.sql")),
     ("writer", include_str!("../../migrations/postgres/0004_writer.sql")),
     ("key_bundles", include_str!("../../migrations/postgres/0005_key_bundles.sql")),
+    ("peer_secret", include_str!("../../migrations/postgres/0006_peer_secret.sql")),
 ];
 
 /// A number of our own among the advisory locks of a database.

@@ -35,7 +35,7 @@ use self::session::Session;
 use self::writer::Found;
 use crate::error::LogError;
 use crate::event_log::EventLog;
-use crate::event_store::{EventStore, Opening};
+use crate::event_store::{EventStore, Holder, Opening};
 
 pub use admin::{MigrationStatus, PostgresContents, PostgresStatus};
 pub use config::{PoolSizes, PostgresConfig, PostgresConfigError};
@@ -198,7 +198,7 @@ pub enum PostgresOpening {
     /// This process writes until the log is closed, dropped or fails.
     Writer(Box<PostgresLog>),
     /// Another process writes.
-    Held(crate::event_store::Holder),
+    Held(Holder),
 }
 
 impl EventStore for PostgresStore {
@@ -211,6 +211,10 @@ impl EventStore for PostgresStore {
 
     fn name(&self) -> String {
         self.place.name()
+    }
+
+    fn me(&self) -> Option<&Holder> {
+        Some(&self.config.advertised)
     }
 }
 

@@ -20,7 +20,9 @@ use super::rows::{self, sequence, signed};
 use super::runtime::Driver;
 use crate::document::{Document, Table, after_prefix};
 use crate::error::LogError;
-use crate::event_log::{ApiKeyRecord, LogReader, RunInfo, SequencerKeyRecord, StoredEvent, StreamSummary};
+use crate::event_log::{
+    ApiKeyRecord, LogReader, PoolStatus, RunInfo, SequencerKeyRecord, StoredEvent, StreamSummary,
+};
 use crate::tiles::{batch_tile_place, digests, log_tile_nodes, tile_completed_by};
 
 /// Events asked for at first, before their size is known.
@@ -198,6 +200,18 @@ impl PostgresReader {
 impl LogReader for PostgresReader {
     fn is_local(&self) -> bool {
         false
+    }
+
+    /// That of the primary, which every read may need.
+    fn pool(&self) -> Option<PoolStatus> {
+        let status = self.servers.primary.status();
+        let number = |n: usize| n as u64;
+        Some(PoolStatus {
+            max: number(status.max_size),
+            size: number(status.size),
+            idle: number(status.available),
+            waiting: number(status.waiting),
+        })
     }
 
     fn streams(&self) -> Result<Vec<StreamSummary>, LogError> {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use stateset_event_log::{
     Document, DocumentChange, EventLog, EventStore, Holder, LogError, LogErrorKind, LogReader, Opening,
-    PoolSizes, PostgresConfig, PostgresLog, PostgresOpening, PostgresStore, Table,
+    PeerSecret, PoolSizes, PostgresConfig, PostgresLog, PostgresOpening, PostgresStore, Table,
 };
 use stateset_postgres::{Server, Settings, shared};
 
@@ -12,8 +12,15 @@ use crate::events::{numbers, part, part_of, stream};
 
 fn config(url: String, instance: &str) -> PostgresConfig {
     let rest = Some(format!("http://{instance}:8080"));
-    let holder = Holder { instance: instance.to_owned(), rest, grpc: None };
+    let secret = Some(secret_of(instance));
+    let holder = Holder { instance: instance.to_owned(), rest, grpc: None, secret };
     PostgresConfig { allow_insecure_local: true, startup_retries_max: 0, ..PostgresConfig::new(url, holder) }
+}
+
+fn secret_of(instance: &str) -> PeerSecret {
+    let mut bytes = [7; 32];
+    bytes[..instance.len()].copy_from_slice(instance.as_bytes());
+    PeerSecret::new(bytes)
 }
 
 fn store(url: String, instance: &str) -> PostgresStore {
@@ -66,6 +73,8 @@ fn one_process_writes_and_the_others_learn_who() {
     let holder = holder(&b).expect("held");
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     assert_eq!((holder.instance.as_str(), holder.rest.as_deref()), ("a", Some("http://a:8080")));
+    assert_eq!(holder.secret, Some(secret_of("a")), "what the writer believes its peers by");
+    assert!(!format!("{holder:?}").contains("07"), "{holder:?}");
     Box::new(log).close().expect("close");
     let mut log = writer(&b);
     assert_eq!(numbers(&*log.reader(), 1), [1, 2, 3]);
@@ -478,6 +487,8 @@ fn a_pool_keeps_to_its_sizes_and_times() {
         let reads: Vec<_> = (0..8).map(|_| scope.spawn(|| reader.meta("name"))).collect();
         std::thread::sleep(Duration::from_millis(200));
         assert_eq!(count(), 5, "no more than the most, and the writer's");
+        let busy = reader.pool().expect("a pool");
+        assert_eq!((busy.max, busy.size, busy.idle, busy.active(), busy.waiting), (4, 4, 0, 4, 4));
         reads.into_iter().for_each(|read| assert_eq!(read.join().expect("thread"), Ok(None)));
     });
     wait_until("idle connections are closed", || count() == 3);

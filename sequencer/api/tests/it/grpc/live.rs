@@ -107,11 +107,46 @@ async fn a_slow_reader_slows_itself_alone_and_misses_nothing() {
             assert_eq!(next_number(&mut read).await, n, "the quick reader waits for the slow one");
         }
     }
-    let pages = world.sequencer.metrics();
-    assert_eq!(pages.events_sequenced, count);
+    assert_eq!(world.sequencer.metrics().events_sequenced, count);
     for n in 1..=count {
         assert_eq!(next_number(&mut unread).await, n);
     }
+}
+
+/// Messages that were made for all streams so far.
+async fn messages_made(world: &World) -> u64 {
+    let text = world.get("/metrics").await.text().to_owned();
+    let line = text.lines().find_map(|line| line.strip_prefix("sequencer_grpc_stream_messages "));
+    line.expect("a line of messages").parse().expect("a number")
+}
+
+/// What is not made holds no memory: the events stay in the log until the reader takes more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn for_a_reader_that_stands_still_nothing_is_made_in_advance() {
+    let (world, agent, stream) = World::with_agent().await;
+    let address = listen(&world).await;
+    let (stalled, writer) = (Client::connect(address).await, Client::connect(address).await);
+    let mut unread = stalled.stream_events(all_of(&stream, 0)).await;
+    let mut made = Vec::new();
+    let count = 6000;
+    for from in (1..=count).step_by(500) {
+        let text = format!("{{\"t\":\"{}\"}}", "x".repeat(2048));
+        let events: Vec<_> = (from..from + 500)
+            .map(|n| sign_payload(&agent, &stream, n, "order.noted", text.clone()))
+            .collect();
+        let pushed = writer.push(push_of(&agent, &stream, &events));
+        let pushed = timeout(Duration::from_secs(10), pushed).await.expect("no push waits for the reader");
+        assert_eq!(pushed.expect("a push").events_accepted, 500);
+        made.push(messages_made(&world).await);
+    }
+    // The windows of a connection and the buffers of its two ends, not the twelve megabytes that came in.
+    let settled = made[made.len() / 2];
+    assert!(settled < 1000, "{made:?}");
+    assert!(made[made.len() - 1] <= settled + 100, "it grows with what comes in: {made:?}");
+    for n in 1..=count {
+        assert_eq!(next_number(&mut unread).await, n);
+    }
+    assert_eq!(messages_made(&world).await, count, "each was made once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
