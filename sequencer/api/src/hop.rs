@@ -77,10 +77,11 @@ mod tests {
         for client in [None, Some("192.0.2.7".parse().unwrap()), Some("2001:db8::7".parse().unwrap())] {
             let sent = value(Some(&mine), client);
             assert!(sent.is_sensitive());
-            assert_eq!(read(&[sent.clone()], Some(&mine)), Ok(Some(ToldAddress(client))));
-            assert_eq!(read(&[sent.clone()], Some(&other)), Err(NoPeer));
-            assert_eq!(read(&[sent.clone()], None), Err(NoPeer), "a log without peers");
-            assert_eq!(read(&[sent.clone(), sent], Some(&mine)), Err(NoPeer), "sent twice");
+            let once = std::slice::from_ref(&sent);
+            assert_eq!(read(once, Some(&mine)), Ok(Some(ToldAddress(client))));
+            assert_eq!(read(once, Some(&other)), Err(NoPeer));
+            assert_eq!(read(once, None), Err(NoPeer), "a log without peers");
+            assert_eq!(read(&[sent.clone(), sent.clone()], Some(&mine)), Err(NoPeer), "sent twice");
             assert_eq!(read(&[value(None, client)], Some(&mine)), Err(NoPeer));
         }
         assert_eq!(read(&[], Some(&mine)), Ok(None));

@@ -369,7 +369,7 @@ async fn a_batch_of_older_events_is_anchored_by_the_route_of_both_streams() {
 
     // The signed stream's numbers, cursor and routes know nothing of it.
     let signed = scene.commit(1, 2).await;
-    assert_eq!(scene.pending().await, [signed.clone()]);
+    assert_eq!(scene.pending().await, std::slice::from_ref(&signed));
     scene.anchor(&batch).await.refused(404, "BATCH_NOT_FOUND");
     let path = format!("/api/v1/ves/anchor/{batch}/verify");
     scene.world.get(&path).await.refused(404, "BATCH_NOT_FOUND");
