@@ -96,14 +96,26 @@ pub struct Target {
 }
 
 impl Target {
-    /// From `--database-url`, else as the service itself reads its settings.
+    /// From `--database-url`, else as the service itself reads its settings; without the replica: tools read the primary
+    /// that was named, or a check would pass over what a replica lacks.
     pub fn find(url: Option<&str>) -> Result<Self, Failure> {
+        Self::read(url, |name| !name.starts_with("READ_"))
+    }
+
+    /// Everything about the database, as a service uses it.
+    pub fn of_service(url: &str) -> Result<Self, Failure> {
+        Self::read(Some(url), |_| true)
+    }
+
+    fn read(url: Option<&str>, wanted: impl Fn(&str) -> bool) -> Result<Self, Failure> {
         let wrong = |problems: Vec<config::Problem>| {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             Failure::input("CONFIGURATION", lines.join("\n  "))
         };
         // Only what is about the database: a slip in another setting must not keep an operator from his log.
-        let ours = |name: &std::ffi::OsString| name.to_str().is_some_and(config::is_about_database);
+        let ours = |name: &std::ffi::OsString| {
+            name.to_str().is_some_and(|name| config::is_about_database(name) && wanted(name))
+        };
         let environment = std::env::vars_os().filter(|(name, _)| ours(name));
         let given = url.map(|url| ("DATABASE_URL".into(), url.into()));
         let gathered = config::gather(environment.chain(given), None).map_err(wrong)?;

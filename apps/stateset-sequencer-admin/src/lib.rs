@@ -17,6 +17,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use stateset_sequencer_app::failure::Failure;
 use stateset_sequencer_app::terminal;
 
 use crate::args::Cli;
@@ -25,8 +26,17 @@ pub use args::command;
 
 /// Runs one command; the first of `args` is the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let wants_json = args.iter().any(|arg| arg == "--json");
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
+        Err(error) if wants_json && error.use_stderr() => {
+            let text = error.render().to_string();
+            let text = text.trim().trim_start_matches("error: ").to_owned();
+            let failure = Failure::input("USAGE", text);
+            terminal::failure(&failure, true);
+            return ExitCode::from(failure.exit);
+        }
         Err(error) => return terminal::usage(&error),
     };
     let json = cli.global.json;

@@ -20,6 +20,13 @@ impl Writer {
     /// # Errors
     /// Where a service has it and no key was given for its routes.
     pub fn find(target: &Target, global: &Global) -> Result<Self, Failure> {
+        if let Some(file) = target.database.file().filter(|file| !file.is_file()) {
+            // Opening would make one, and a slip in a name would go unnoticed.
+            let problem = format!("there is no database at {}", file.display());
+            return Err(Failure::input("NO_DATABASE", problem).hint(
+                "look at the name; a first start of the service makes a database, and so does `migrate`",
+            ));
+        }
         let holder = match target.store()?.open() {
             Ok(Opening::Writer(log)) => return Ok(Self::Log(log)),
             Ok(Opening::Held(holder)) => holder.rest,

@@ -119,6 +119,14 @@ pub fn rotate(context: &Context, args: &RotateArgs) -> Result<(), Failure> {
 
 /// Whether the key is registered already. Asking again after a failure half-way does the rest.
 fn check_number(args: &RotateArgs, held: &[AgentKey]) -> Result<bool, Failure> {
+    let is_same = |key: &&AgentKey| key.public_key == args.public_key.0 && key.key_id.0 != args.new_key_id;
+    if let Some(same) = held.iter().find(is_same) {
+        let problem =
+            format!("--public-key is that of the agent's key {}, which is {}", same.key_id.0, status(same));
+        return Err(
+            Failure::input("KEY_EXISTS", problem).hint("make a new key: a rotation replaces the old one")
+        );
+    }
     if let Some(same) = held.iter().find(|key| key.key_id.0 == args.new_key_id) {
         return match same.public_key == args.public_key.0 && same.status == KeyStatus::Active {
             true => Ok(true),

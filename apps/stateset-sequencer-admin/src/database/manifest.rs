@@ -81,7 +81,15 @@ impl Manifest {
         let mut draft = path.as_os_str().to_owned();
         draft.push(".partial");
         let draft = PathBuf::from(draft);
-        let written = fs::write(&draft, text).and_then(|()| fs::rename(&draft, path));
+        let mut options = fs::File::options();
+        options.create(true).truncate(true).write(true);
+        // As closed as the backup that it describes.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let written = options
+            .open(&draft)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
+            .and_then(|()| fs::rename(&draft, path));
         written.map_err(|error| Failure::io("write", path, &error))
     }
 

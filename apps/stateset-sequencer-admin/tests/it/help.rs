@@ -47,6 +47,9 @@ fn an_unknown_command_is_answered_with_the_nearest_and_what_comes_later_is_absen
     let folder = tempfile::tempdir().unwrap();
     let (status, _, error) = run(folder.path(), &["export-event"]);
     assert!(status == 2 && error.contains("export-events"), "{error}");
+    let (status, _, error) = run(folder.path(), &["--json", "export-event"]);
+    let told: serde_json::Value = serde_json::from_str(&error).unwrap();
+    assert_eq!((status, told["error"]["code"].as_str()), (2, Some("USAGE")));
     let (status, all, _) = run(folder.path(), &["commands"]);
     assert_eq!(status, 0);
     assert!(all.contains("api-keys revoke") && all.contains("backfill-ves-state-roots"), "{all}");

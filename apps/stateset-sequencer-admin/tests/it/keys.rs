@@ -64,6 +64,8 @@ fn a_rotated_key_is_registered_before_the_old_one_falls_and_asking_again_changes
     assert_eq!(run(at, &older).0, 2, "a number is not used twice");
     let weak =
         ["rotate-keys", "--tenant-id", &tenant, "--agent-id", &id, "--new-key-id", "3", "--public-key"];
+    let (status, _, error) = run(at, &[&weak[..], &[&ves::hex::encode(&agent.public_key())]].concat());
+    assert!(status == 2 && error.contains("key 1, which is revoked"), "{error}");
     let small_order = "0100000000000000000000000000000000000000000000000000000000000000";
     let (status, _, error) = run(at, &[&weak[..], &[small_order]].concat());
     assert!(status == 2 && error.contains("--public-key"), "{error}");
