@@ -33,6 +33,9 @@ pub struct Profile {
     pub sequencer_id: SequencerId,
     pub sequencer_public_key: Hex<32>,
     pub sequencer_key_version: u32,
+    /// The database that these keys and ids belong to, without user and password; see [`crate::pin`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
 }
 
 impl Profile {

@@ -77,6 +77,15 @@ impl Installation {
         }
         Ok(())
     }
+
+    /// Notes the database whose log was opened: from now on it is the only one.
+    pub fn pinned_to(&mut self, database: String, data: &DataDir) -> Result<(), CliError> {
+        if self.profile.database.as_ref() != Some(&database) {
+            self.profile.database = Some(database);
+            data.write_profile(&self.profile)?;
+        }
+        Ok(())
+    }
 }
 
 fn passphrase_or_new(
@@ -133,6 +142,7 @@ fn new_profile(keys: &FileKeystore, url: &str, made: &mut Vec<String>) -> Result
         sequencer_key_version: label(label::KEY_VERSION)
             .and_then(|text| text.parse().ok())
             .ok_or_else(bad_label)?,
+        database: None,
     })
 }
 

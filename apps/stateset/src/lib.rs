@@ -13,6 +13,7 @@ mod files;
 mod installation;
 mod output;
 mod passphrase;
+mod pin;
 mod program;
 mod report;
 mod server;

@@ -72,7 +72,7 @@ impl Store {
             grpc: listeners.grpc_address.map(reachable),
             secret: Some(PeerSecret::new(crate::installation::random()?)),
         };
-        let store = stateset_sequencer_app::store::open(&target.database, &target.postgres, holder)?;
+        let store = stateset_sequencer_app::store::for_service(&target.database, &target.postgres, holder)?;
         Ok(Self { store, name: target.database.to_string(), is_shared: true })
     }
 }

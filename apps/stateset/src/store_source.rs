@@ -14,8 +14,14 @@ pub fn open(file: &Path) -> Result<StoreSource, CliError> {
         return Err(CliError::input("NO_STORE", format!("there is no event store at {}", file.display()))
             .hint("name a data directory, or the events.db file itself"));
     }
-    let failed = |failure: stateset_sequencer_app::failure::Failure| {
-        CliError::failure("STORE", format!("the event store cannot be read: {}", failure.message))
-    };
-    StoreSource::open(&Target::file(file).map_err(failed)?).map_err(failed)
+    of(&Target::file(file).map_err(unreadable)?)
+}
+
+/// The log in any database.
+pub fn of(target: &Target) -> Result<StoreSource, CliError> {
+    StoreSource::open(target).map_err(unreadable)
+}
+
+fn unreadable(failure: stateset_sequencer_app::failure::Failure) -> CliError {
+    CliError::failure("STORE", format!("the event store cannot be read: {}", failure.message))
 }

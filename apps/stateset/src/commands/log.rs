@@ -17,8 +17,9 @@ use crate::context::Context;
 use crate::data_dir::{DataDir, Profile};
 use crate::error::CliError;
 use crate::files;
+use crate::pin::{self, Log};
 use crate::report::AuditReport;
-use crate::store_source;
+use crate::store_source::{self, StoreSource};
 
 #[derive(Debug, Subcommand)]
 pub enum LogCommand {
@@ -106,12 +107,29 @@ fn verify_server(context: &Context, client: &Client, pin: Option<&PublicKey>) ->
 
 /// Every stream of the store, or the one that was named.
 fn verify_store(context: &Context, path: &Path, pin: Option<&PublicKey>) -> Result<Audited, CliError> {
+    let data = DataDir::new(path);
+    if path.is_dir()
+        && let (Some(profile), Log::Other(target)) = (data.profile()?, pin::to_read(&data)?)
+    {
+        let source = store_source::of(&target)?;
+        return audit(context, &source, target.database.to_string(), Some((data, profile)), pin);
+    }
     let file = store_file(path);
     let source = store_source::open(&file)?;
+    audit(context, &source, file.display().to_string(), data_beside(&file)?, pin)
+}
+
+/// Every stream of `source`, by the keys of the data directory that it belongs to.
+fn audit(
+    context: &Context,
+    source: &StoreSource,
+    name: String,
+    beside: Option<(DataDir, Profile)>,
+    pin: Option<&PublicKey>,
+) -> Result<Audited, CliError> {
     let said = |error: stateset_event_log::LogError| CliError::failure("STORE", error.to_string());
     let heads = source.reader.streams().map_err(said)?;
     let mut streams: BTreeSet<StreamKey> = heads.iter().map(|summary| summary.stream).collect();
-    let beside = data_beside(&file)?;
     let mut memory = Memory::beside(beside.as_ref().map(|(data, _)| data))?;
     let profile = match &beside {
         Some((_, profile)) => Some(profile.clone()),
@@ -130,16 +148,16 @@ fn verify_store(context: &Context, path: &Path, pin: Option<&PublicKey>) -> Resu
             && context.global.store.is_none_or(|store| store == stream.store_id)
     });
     if streams.is_empty() && is_named(context) {
-        return Err(no_stream(&file.display().to_string()));
+        return Err(no_stream(&name));
     }
     let mut reports = Vec::new();
     for stream in streams {
         let agents: SigningKeys = source.signing_keys(&stream)?;
         let keys = Keys { agents: &agents, sequencer: &identity };
-        reports.push((stream, run_audit(context, &source, &stream, &keys, &mut memory)?));
+        reports.push((stream, run_audit(context, source, &stream, &keys, &mut memory)?));
     }
     let pinned = pin.is_some() || profile.is_some();
-    Ok(Audited { source: file.display().to_string(), pinned, reports })
+    Ok(Audited { source: name, pinned, reports })
 }
 
 fn is_named(context: &Context) -> bool {

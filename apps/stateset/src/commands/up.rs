@@ -1,17 +1,18 @@
 //! `stateset up`: the event service, until it is told to stop.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 
 use clap::Args;
 use serde::Serialize;
 use stateset_sequencer::{Clock as _, CommitPolicy, SystemClock};
-use stateset_sequencer_admin::database::Target;
 use stateset_sequencer_app::signals::Signals;
 
 use crate::context::Context;
 use crate::data_dir::Profile;
 use crate::error::CliError;
 use crate::installation::Installation;
+use crate::pin::{self, Log};
 use crate::server::{Commits, Listeners, Server, Store};
 
 #[derive(Debug, Args)]
@@ -22,8 +23,8 @@ pub struct UpArgs {
     /// Address and port of gRPC; `none` leaves it closed [default: the port after that of --listen]
     #[arg(long, value_name = "ADDRESS", value_parser = grpc_listen)]
     pub grpc_listen: Option<GrpcListen>,
-    /// `sqlite://PATH` or `postgres://…` [default: the store of the data directory]
-    #[arg(long, value_name = "URL")]
+    /// `sqlite://PATH` or `postgres://…`; always the same [default: DATABASE_URL, else the store of the data directory]
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true, hide_env = true)]
     pub database_url: Option<String>,
     /// Events after which a batch is committed
     #[arg(long, value_name = "COUNT", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
@@ -88,7 +89,9 @@ struct Started<'a> {
 pub fn run(context: &Context, args: &UpArgs) -> Result<(), CliError> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     // A second call in one process keeps the first subscriber.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for a terminal, not for a file.
+    let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CliError::failure("CANNOT_START", error.to_string()))?;
     runtime.block_on(serve_until_stopped(context, args))
@@ -100,17 +103,19 @@ async fn serve_until_stopped(context: &Context, args: &UpArgs) -> Result<(), Cli
     let listeners = Listeners::bind(args.listen, args.grpc_address()?).await?;
     context.data.create()?;
     let _lock = context.data.lock()?;
+    let log = pin::to_serve(&context.data, args.database_url.as_deref())?;
     let url = format!("http://{}", listeners.rest_address);
     let grpc_url = listeners.grpc_address.map(|address| format!("http://{address}"));
     let passphrase_file = context.global.passphrase_file.as_deref();
     let mut installation = Installation::open(&context.data, passphrase_file, &url, SystemClock.now())?;
     let policy = CommitPolicy { events_max: args.commit_events, age_ms_max: args.commit_seconds * 1000 };
     let commits = Commits { policy, automatic: !args.no_auto_commit };
-    let store = match args.database_url.as_deref() {
-        Some(url) => Store::shared(&Target::find(Some(url))?, &listeners)?,
-        None => Store::file(&context.data.store_file()),
+    let store = match &log {
+        Log::Other(target) => Store::shared(target, &listeners)?,
+        Log::Own => Store::file(&context.data.store_file()),
     };
     let server = Server::start(listeners, &store, &installation, commits).await?;
+    installation.pinned_to(log.name(&context.data), &context.data)?;
     if let Some(version) = server.key_version() {
         installation.recorded_as(version, &context.data)?;
     }

@@ -19,8 +19,13 @@ pub struct Up {
 
 impl Up {
     pub fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[])
+    }
+
+    pub fn start_with(folder: &Path, more: &[&str]) -> Self {
         let mut child = stateset(folder)
             .args(["--json", "up", "--listen", "127.0.0.1:0", "--no-auto-commit"])
+            .args(more)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -80,6 +85,45 @@ fn a_second_start_finds_its_data_and_a_signal_ends_it_cleanly() {
     }
     let (status, last) = up.signal("-INT");
     assert_eq!((status, last["signal"].as_str()), (0, Some("Ctrl-C")));
+}
+
+#[test]
+fn a_data_directory_keeps_to_the_database_of_its_first_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let up = Up::start(at);
+    assert_eq!(up.started["profile"]["sequencer_key_version"], 1);
+    assert_eq!(up.signal("-TERM").0, 0);
+    let other = ["up", "--listen", "127.0.0.1:0", "--database-url", "sqlite://other.db"];
+    let (status, _, error) = run(at, &other);
+    assert!(status == 2 && error.contains("other.db") && error.contains("--data"), "{error}");
+    let output = stateset(at).args(&other[..3]).env("DATABASE_URL", "sqlite://other.db").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!at.join("other.db").exists(), "nothing was made");
+    // The same store by another name is no other.
+    let same = "sqlite://./stateset-data/store/../store/events.db";
+    let output = stateset(at).args(["db", "--database-url", same, "status"]).output().unwrap();
+    assert!(output.status.success());
+    let up = Up::start_with(at, &["--database-url", same]);
+    assert_eq!(up.signal("-TERM").0, 0);
+}
+
+#[test]
+fn what_is_read_locally_is_the_pinned_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let up = Up::start_with(at, &["--database-url", "sqlite://elsewhere.db"]);
+    let sign = ["event", "sign", "--entity-type", "order", "--entity-id", "1", "--type", "order.created"];
+    assert_eq!(run(at, &[&sign[..], &["--payload", "{}", "--out", "event.json"]].concat()).0, 0);
+    assert_eq!(run(at, &["event", "push", "event.json"]).0, 0);
+    assert_eq!(up.signal("-TERM").0, 0);
+    let (status, report) = json(at, &["log", "verify"]);
+    assert_eq!((status, &report["events"], &report["sequencer_key"]), (0, &1.into(), &"pinned".into()));
+    let (_, said, _) = run(at, &["doctor"]);
+    assert!(said.contains("elsewhere.db") && said.contains("1 events"), "{said}");
+    assert_eq!(json(at, &["db", "status"]).1["events"], 1);
+    let up = Up::start(at);
+    assert_eq!(up.started["head_sequence"], 1, "a later start need not be told again");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use stateset_keystore::{FileKeystore, Keystore as _};
 use super::State;
 use crate::context::{Context, identity};
 use crate::data_dir::Profile;
+use crate::pin::{self, Log};
 use crate::store_source;
 
 /// Less free space than this is a problem soon.
@@ -107,11 +108,27 @@ pub fn keys(context: &Context, profile: Option<&Profile>) -> Says {
 /// The first events of every stream, checked like `log verify` does.
 pub fn store(context: &Context, profile: Option<&Profile>) -> Says {
     let file = context.data.store_file();
-    let Some(profile) = profile.filter(|_| file.is_file()) else {
-        return Ok((State::Note, "there is none yet".to_owned()));
-    };
+    let none = || Ok((State::Note, "there is none yet".to_owned()));
+    let Some(profile) = profile else { return none() };
     let said = |error: &dyn std::fmt::Display| error.to_string();
-    let source = store_source::open(&file).map_err(|error| error.message)?;
+    let (source, place) = match pin::to_read(&context.data) {
+        Ok(Log::Other(target)) => {
+            let source = store_source::of(&target).map_err(|error| error.message)?;
+            (source, target.database.to_string())
+        }
+        Ok(Log::Own) if !file.is_file() => return none(),
+        Ok(Log::Own) => {
+            let bytes = std::fs::metadata(&file).map_or(0, |found| found.len());
+            let source = store_source::open(&file).map_err(|error| error.message)?;
+            (source, format!("SQLite file {}, {} KiB", file.display(), bytes >> 10))
+        }
+        // Nothing is broken: only the password is elsewhere.
+        Err(error) if error.code == "DATABASE_NOT_GIVEN" => {
+            let hint = error.hint.unwrap_or_default();
+            return Ok((State::Note, format!("{}; not looked at: {hint}", error.message)));
+        }
+        Err(error) => return Err(error.message),
+    };
     let identity = identity(profile).map_err(|error| error.message)?;
     let streams = source.reader.streams().map_err(|error| said(&error))?;
     let mut events = 0;
@@ -124,11 +141,8 @@ pub fn store(context: &Context, profile: Option<&Profile>) -> Says {
         }
         events += summary.head.get();
     }
-    let bytes = std::fs::metadata(&file).map_or(0, |found| found.len());
     let says = format!(
-        "SQLite file {}, {} KiB, {} streams, {events} events; up to {QUICK_EVENTS} of each were checked and hold",
-        file.display(),
-        bytes >> 10,
+        "{place}, {} streams, {events} events; up to {QUICK_EVENTS} of each were checked and hold",
         streams.len()
     );
     Ok((State::Ok, says))
