@@ -20,6 +20,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use stateset_event_log::Holder;
 
 use crate::args::{Cli, Command};
 use crate::config::{Gathered, Problem, Settings};
@@ -53,6 +54,12 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
     }
     let settings = checked(&gathered, cli.config.as_deref())?;
     if cli.check_config {
+        if settings.database.url().is_some() {
+            // What a start would refuse before it connects: the URL, TLS, the key of receipts.
+            identity::signing(&settings.identity, &settings.database, settings.is_production)?;
+            let holder = Holder { instance: "check".to_owned(), ..Holder::default() };
+            store::open(&settings.database, &settings.postgres, holder)?;
+        }
         settings.warnings.iter().for_each(|warning| terminal::warning(warning));
         terminal::stdout("The configuration is good.\n");
         return Ok(());

@@ -10,6 +10,7 @@ use stateset_event_log::{Holder, PeerSecret};
 use stateset_sequencer::{Config, Sequencer};
 use stateset_sequencer_api::{
     ApiConfig, AuthMode, Instance, InstanceConfig, InstanceError, Role, ServerConfig, install_bootstrap_key,
+    key_hash,
 };
 use zeroize::Zeroizing;
 
@@ -43,7 +44,7 @@ async fn until_stopped(settings: &Settings) -> Result<(), Failure> {
     signing.made.iter().for_each(|made| tracing::info!("{made}"));
     signing.warning.iter().for_each(|warning| tracing::warn!("{warning}"));
     let holder = holder(settings, rest_address, grpc_address)?;
-    let store = store::open(&settings.database, &settings.postgres, holder)?;
+    let store = store::for_service(&settings.database, &settings.postgres, holder)?;
     let config = instance_config(settings, &signing);
     let instance = tokio::select! {
         started = Instance::start(store, rest, grpc, config) => started.map_err(not_started)?,
@@ -68,6 +69,11 @@ fn instance_config(settings: &Settings, signing: &Signing) -> InstanceConfig {
     let mut sequencer = Config::new(signing.sequencer_id, signing.signer.clone(), Config::VERSION_OF_LOG);
     sequencer.commit = settings.commits.policy;
     sequencer.auto_commit = settings.commits.automatic;
+    sequencer.security_profile = settings.checks.security_profile;
+    sequencer.verify_on_submit = settings.checks.verify_on_submit;
+    if let Some(count) = settings.checks.verify_concurrency {
+        sequencer.verify_concurrency = count;
+    }
     let api = ApiConfig { queue_events_max: sequencer.queue_events_max, ..settings.api.clone() };
     let bootstrap_key = settings.auth.bootstrap_key.clone();
     let needs_a_key = settings.api.auth == AuthMode::Required && settings.api.jwt.is_none();
@@ -86,6 +92,7 @@ fn prepare(sequencer: Sequencer, bootstrap_key: Option<Zeroizing<String>>, needs
     Box::pin(async move {
         if let Some(key) = bootstrap_key {
             install_bootstrap_key(&sequencer, &key).await?;
+            tell_of_others(&sequencer, &key);
         }
         if needs_a_key && !sequencer.api_keys(None).iter().any(|key| key.active) {
             return Err("no caller could get in: set BOOTSTRAP_ADMIN_API_KEY, or make a key with \
@@ -94,6 +101,24 @@ fn prepare(sequencer: Sequencer, bootstrap_key: Option<Zeroizing<String>>, needs
         }
         Ok(())
     })
+}
+
+/// Setting another bootstrap key does not end the one of before: an operator who changes it because it leaked has to know.
+fn tell_of_others(sequencer: &Sequencer, key: &str) {
+    let own = key_hash(key);
+    let others: Vec<String> = sequencer
+        .api_keys(None)
+        .iter()
+        .filter(|key| key.active && key.can_admin && key.tenant_id.is_nil() && key.key_hash != own)
+        .map(|key| ves::hex::encode(&key.key_hash.as_bytes()[..8]))
+        .collect();
+    if !others.is_empty() {
+        tracing::warn!(
+            keys = %others.join(", "),
+            "other admin keys of every tenant stay valid beside BOOTSTRAP_ADMIN_API_KEY, such as its earlier values; to end \
+             one, stop the service and run `stateset-sequencer-admin api-keys revoke KEY`"
+        );
+    }
 }
 
 /// How peers reach this process.

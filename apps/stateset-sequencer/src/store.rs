@@ -1,8 +1,9 @@
 //! From a database's URL to the store of its log, and to a reader beside whoever writes it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use stateset_event_log::{EventStore, Holder, LogReader};
+use stateset_event_log::{EventStore, Holder, LogError, LogReader, Opening};
 
 use crate::config::{Database, PostgresSettings};
 use crate::failure::Failure;
@@ -16,6 +17,45 @@ pub fn open(
     match database {
         Database::Sqlite(file) => sqlite(file),
         Database::Postgres(url) => postgres_store(url, postgres, holder),
+    }
+}
+
+/// The same for a service: it waits for a database that cannot be reached yet as long as DB_STARTUP_MAX_RETRIES says, and
+/// then fails. Once it had the log, it waits without end.
+pub fn for_service(
+    database: &Database,
+    postgres: &PostgresSettings,
+    holder: Holder,
+) -> Result<Arc<dyn EventStore>, Failure> {
+    Ok(Arc::new(Startup { store: open(database, postgres, holder)?, was_opened: AtomicBool::new(false) }))
+}
+
+struct Startup {
+    store: Arc<dyn EventStore>,
+    was_opened: AtomicBool,
+}
+
+impl EventStore for Startup {
+    fn open(&self) -> Result<Opening, LogError> {
+        let opened = self.store.open();
+        if opened.is_ok() {
+            self.was_opened.store(true, Ordering::Relaxed);
+        }
+        opened.map_err(|error| match error {
+            // The store has tried again as often as it should: to whoever starts it, this is final.
+            LogError::Unavailable { doing, problem } if !self.was_opened.load(Ordering::Relaxed) => {
+                LogError::Io { doing, problem }
+            }
+            error => error,
+        })
+    }
+
+    fn name(&self) -> String {
+        self.store.name()
+    }
+
+    fn me(&self) -> Option<&Holder> {
+        self.store.me()
     }
 }
 

@@ -78,13 +78,28 @@ impl fmt::Debug for Database {
     }
 }
 
-/// A URL's scheme, host and path.
+/// A URL's scheme, host and path. Where it could be read in two ways, one of which shows a secret, nothing is shown.
 pub(super) fn without_secrets(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return "(not shown)".to_owned() };
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    // A password may hold an `@` that was not escaped: what follows the last one is the host.
-    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-    format!("{scheme}://{place}")
+    const HIDDEN: &str = "(not shown)";
+    let Some((scheme, rest)) = url.split_once("://") else { return HIDDEN.to_owned() };
+    // A password may hold `?`, `#` and `@` that were not escaped: options begin with a name and `=`.
+    let is_option = |text: &str| {
+        let name = text.split_once('=').map_or("", |(name, _)| name);
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    let options = rest.match_indices('?').map(|(at, _)| at).find(|at| is_option(&rest[at + 1..]));
+    let (head, options) = rest.split_at(options.unwrap_or(rest.len()));
+    let place = head.rsplit_once('@').map_or(head, |(_, place)| place);
+    let place = place.split(['?', '#']).next().unwrap_or_default();
+    let hosts = place.split('/').next().unwrap_or_default();
+    let is_host = |host: &str| {
+        host.ends_with(']')
+            || host.rsplit_once(':').is_none_or(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    match !options.contains('@') && hosts.split(',').all(is_host) {
+        true => format!("{scheme}://{place}"),
+        false => format!("{scheme}://{HIDDEN}"),
+    }
 }
 
 /// Connections of one pool.
@@ -129,6 +144,19 @@ mod tests {
         let url = "postgres://user:p@ss@db.example:5432/events?sslmode=require&password=other";
         let shown = format!("{0} {0:?}", Database::parse(url).unwrap());
         assert_eq!(shown, "postgres://db.example:5432/events Database(postgres://db.example:5432/events)");
+        for url in [
+            "postgres://user:s#cr@db.example/events",
+            "postgres://user:s?cr@db.example/events?sslmode=require",
+            "postgres://user:s?cr#@t@db.example/events",
+        ] {
+            assert_eq!(without_secrets(url), "postgres://db.example/events", "{url}");
+        }
+        for url in ["postgres://u:s?cr=e@db/x", "postgres://db/x?password=s@cr", "postgres://user:scr"] {
+            assert!(
+                !without_secrets(url).contains('s') || without_secrets(url).ends_with("(not shown)"),
+                "{url}"
+            );
+        }
         for wrong in ["events.db", "mysql://x", "sqlite://", "sqlite://:memory:", "sqlite://a?mode=rwc"] {
             assert!(Database::parse(wrong).is_err(), "{wrong}");
         }

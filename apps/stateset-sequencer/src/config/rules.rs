@@ -50,6 +50,14 @@ pub fn problems(gathered: &Gathered, is_production: bool) -> Vec<Problem> {
     if gathered.set("BOOTSTRAP_ADMIN_API_KEY").is_some_and(|key| !key.trim().starts_with("ss_")) {
         refuse("BOOTSTRAP_ADMIN_API_KEY", "an API key begins with ss_: no caller could send this one");
     }
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(gathered.text("RUST_LOG")) {
+        refuse(
+            "RUST_LOG",
+            &format!(
+                "it is no filter ({error}); write a level such as info, or target=level, separated by commas"
+            ),
+        );
+    }
     if gathered.number("MIN_DB_CONNECTIONS") > gathered.number("MAX_DB_CONNECTIONS") {
         refuse("MIN_DB_CONNECTIONS", "it is greater than MAX_DB_CONNECTIONS; lower it");
     }
@@ -87,9 +95,6 @@ fn promises(gathered: &Gathered) -> Vec<Problem> {
             ),
         );
     }
-    if !is_word(gathered, "VES_SEQUENCER_SECURITY_PROFILE", "legacy") {
-        refuse("VES_SEQUENCER_SECURITY_PROFILE", "this build signs receipts with Ed25519 alone; use legacy");
-    }
     for name in ["ADMIN_IP_ALLOWLIST"] {
         if was_set(gathered, name) && acts_not(name) {
             refuse(
@@ -125,6 +130,12 @@ pub fn warnings(gathered: &Gathered, is_production: bool, database: &Database) -
         let unused =
             unused.filter(|setting| !setting.name.ends_with("DATABASE_URL")).map(|setting| setting.name);
         said.extend(unused.map(|name| format!("{name} is set and does nothing: the database is SQLite")));
+    }
+    if !is_word(gathered, "VES_SEQUENCER_SECURITY_PROFILE", "legacy") {
+        said.push(
+            "VES_SEQUENCER_SECURITY_PROFILE: events need a post-quantum signature; receipts have an Ed25519 one alone"
+                .to_owned(),
+        );
     }
     if is_word(gathered, "AUTH_MODE", "disabled") {
         said.push("AUTH_MODE=disabled: every caller is an admin of every tenant".to_owned());

@@ -9,6 +9,7 @@ use stateset_sequencer_api::{
 };
 use ves::SequencerId;
 use ves::hex::Format;
+use ves::keys::SecurityProfile;
 use zeroize::Zeroizing;
 
 use super::database::{Database, Pool, PostgresSettings};
@@ -28,6 +29,7 @@ pub struct Settings {
     pub auth: Auth,
     pub identity: Identity,
     pub commits: Commits,
+    pub checks: Checks,
     pub api: ApiConfig,
     pub log_format: LogFormat,
     /// Directives of `RUST_LOG`.
@@ -66,6 +68,15 @@ pub struct Commits {
     pub policy: CommitPolicy,
     /// `false` leaves every commitment to callers.
     pub automatic: bool,
+}
+
+/// Which signatures are admitted, and how proofs are checked.
+#[derive(Debug, Clone, Copy)]
+pub struct Checks {
+    pub security_profile: SecurityProfile,
+    pub verify_on_submit: bool,
+    /// `None`: as many as there are cores, at most four.
+    pub verify_concurrency: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +130,16 @@ impl Settings {
                     age_ms_max: number(gathered, "VES_COMMIT_INTERVAL_SECS") * 1000,
                 },
                 automatic: gathered.is_true("VES_AUTO_COMMIT"),
+            },
+            checks: Checks {
+                security_profile: SecurityProfile::from_text(
+                    &gathered.text("VES_SEQUENCER_SECURITY_PROFILE").trim().to_ascii_lowercase(),
+                )
+                .unwrap_or_default(),
+                verify_on_submit: gathered.is_true("VES_STARK_VERIFY_ON_SUBMIT"),
+                verify_concurrency: gathered
+                    .set("VES_STARK_VERIFY_CONCURRENCY")
+                    .map(|_| size(gathered, "VES_STARK_VERIFY_CONCURRENCY")),
             },
             api,
             log_format: match is_word(gathered, "LOG_FORMAT", "json") {

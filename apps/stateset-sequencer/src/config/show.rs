@@ -54,6 +54,7 @@ fn masked(setting: &Setting, text: &str) -> String {
         // The place of a database is worth seeing; a path of another URL may be the key itself.
         true if setting.kind == Kind::DatabaseUrl => without_secrets(text),
         true => "(set)".to_owned(),
+        false if setting.kind == Kind::Url && text.contains(['@', '?']) => without_secrets(text),
         false => text.to_owned(),
     }
 }

@@ -156,7 +156,7 @@ const RECEIPTS: &[Setting] = &[
         "VES_SEQUENCER_SECURITY_PROFILE",
         "legacy",
         Word(&["legacy", "hybrid", "pqc-strict"]),
-        "Signatures of receipts: this build makes those of `legacy`, Ed25519",
+        "Signatures of events that are admitted: any that their key makes, those with ML-DSA-65, or ML-DSA-65 alone. Receipts are signed with Ed25519 in each",
     ),
     set("VES_SEQUENCER_ML_DSA_SEED", "", Bytes32, "Seed of a post-quantum key for receipts")
         .secret()
@@ -197,7 +197,8 @@ const LOGS: &[Setting] = &[
         "Form of the log on stderr, and of the line that says where it listens",
     ),
     set("RUST_LOG", "info", Text, "What is logged, such as `warn,stateset_sequencer=debug`"),
-    set("AUDIT_LOG_ENABLED", "true", Bool, "Keeps an audit log").not_yet("the audit log"),
+    set("AUDIT_LOG_ENABLED", "true", Bool, "Writes who did what to the log on stderr")
+        .not_yet("a log of every operation"),
     set("OTEL_EXPORTER_OTLP_ENDPOINT", "", Url, "Where traces go").not_yet(TRACES),
     set("OTEL_SERVICE_NAME", "stateset-sequencer", Text, "Name of the service in traces").not_yet(TRACES),
     set("OTEL_SERVICE_VERSION", "the program's", Text, "Version of the service in traces").not_yet(TRACES),
@@ -210,7 +211,7 @@ const RULES: &[Setting] = &[
     set("PAYLOAD_ENCRYPTION_KEYS", "", Bytes32List, "Keys, the newest first").secret().not_yet(ENCRYPTION),
     set("PAYLOAD_ENCRYPTION_KEYS_BY_TENANT", "", Text, "JSON: keys of each tenant").secret().not_yet(ENCRYPTION),
     set("SCHEMA_VALIDATION_MODE", "enforce", Word(SCHEMA_MODES), "Checks of payloads against registered schemas; there are none in this build, which refuses `required`").not_yet(SCHEMAS),
-    set("VES_STARK_VERIFY_ON_SUBMIT", "true", Bool, "Proofs are checked when they come").not_needed("no proof is stored as valid that was not checked"),
+    set("VES_STARK_VERIFY_ON_SUBMIT", "true", Bool, "STARK proofs are checked when they come; this build has no verifier, so with `true` they are refused, with `false` stored unchecked and never called valid"),
     set("VES_STARK_VERIFY_CONCURRENCY", "cores, at most 4", COUNT, "Proofs checked at once").not_yet("the verifier of compliance proofs"),
     set("X402_OLD_INTENTS", "false", Bool, "Admits payment intents of the older form").not_yet("payments"),
 ];
@@ -283,7 +284,17 @@ pub const PREFIXES: &[&str] = &[
     "TRUST_PROXY_",
     "SEQUENCER_",
     "BOOTSTRAP_",
+    "ADMIN_",
+    "AUTH_",
+    "CORS_",
+    "MAX_",
+    "GRPC_",
+    "STATESET_",
 ];
+
+/// Variables of the other programs of this house.
+pub const OF_OTHERS: &[&str] =
+    &["STATESET_DATA", "STATESET_URL", "STATESET_API_KEY", "STATESET_TENANT", "STATESET_STORE"];
 
 /// Every setting, in order.
 pub fn settings() -> impl Iterator<Item = &'static Setting> {

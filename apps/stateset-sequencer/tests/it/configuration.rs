@@ -41,6 +41,11 @@ fn a_wrong_value_is_refused_with_its_name_its_value_and_the_cure() {
     );
     refused(&[("VES_SEQUENCER_ID", "me")], &["VES_SEQUENCER_ID", "UUID"]);
     refused(&[("MIN_DB_CONNECTIONS", "11")], &["MIN_DB_CONNECTIONS", "MAX_DB_CONNECTIONS"]);
+    refused(&[("RUST_LOG", "info,=,")], &["RUST_LOG", "filter"]);
+    let remote = ("DATABASE_URL", "postgres://u:p@db.example/x");
+    refused(&[remote], &["DATABASE_URL", "sslmode"]);
+    let secure = ("DATABASE_URL", "postgres://u:p@db.example/x?sslmode=require");
+    refused(&[secure, ("SEQUENCER_ENV", "production")], &["VES_SEQUENCER_SIGNING_KEY"]);
     refused(&[("BOOTSTRAP_ADMIN_API_KEY", "no-prefix")], &["BOOTSTRAP_ADMIN_API_KEY", "ss_"]);
     // Every problem is told at once.
     refused(&[("PORT", "x"), ("REQUEST_TIMEOUT_SECS", "0")], &["2 problems", "PORT", "REQUEST_TIMEOUT_SECS"]);
@@ -69,7 +74,7 @@ fn a_promise_that_this_build_cannot_keep_is_refused_and_the_rest_is_said() {
     for mode in ["required", "strict", "REQUIRE"] {
         refused(&[("SCHEMA_VALIDATION_MODE", mode)], &["SCHEMA_VALIDATION_MODE"]);
     }
-    refused(&[("VES_SEQUENCER_SECURITY_PROFILE", "hybrid")], &["VES_SEQUENCER_SECURITY_PROFILE", "Ed25519"]);
+    warned(&[("VES_SEQUENCER_SECURITY_PROFILE", "hybrid")], "receipts have an Ed25519 one alone");
     let key = "11".repeat(32);
     let anchoring = [
         ("L2_RPC_URL", "https://rpc.example/key"),
@@ -88,8 +93,16 @@ fn a_variable_that_looks_like_ours_is_warned_about_and_others_are_left_alone() {
     warned(&[("DATABSE_URL", "x")], "did you mean DATABASE_URL?");
     warned(&[("VES_SEQUENCER_SIGNINGKEY", "x")], "did you mean VES_SEQUENCER_SIGNING_KEY?");
     warned(&[("OTEL_SOMETHING_WHOLLY_OTHER", "x")], "is not known and does nothing");
-    let (status, error) =
-        check(&[("HOME", "/"), ("PATH", "/bin"), ("LANG", "C"), ("EDITOR", "ed"), ("USER", "me")]);
+    warned(&[("CORS_ALLOWED", "x")], "CORS_ALLOWED is not known");
+    warned(&[("AUTH_REQUIRED", "x")], "AUTH_REQUIRED is not known");
+    let (status, error) = check(&[
+        ("STATESET_URL", "x"),
+        ("HOME", "/"),
+        ("PATH", "/bin"),
+        ("LANG", "C"),
+        ("EDITOR", "ed"),
+        ("USER", "me"),
+    ]);
     assert_eq!((status, error.as_str()), (0, ""));
 }
 

@@ -137,6 +137,25 @@ fn a_service_that_no_one_could_call_or_whose_port_is_taken_does_not_start() {
 }
 
 #[test]
+fn a_database_that_is_never_reached_ends_the_start_after_its_retries() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("postgres://u:hidden@{free}/events");
+    let environment = [
+        ("HOST", "127.0.0.1"),
+        ("PORT", "0"),
+        ("DATABASE_URL", url.as_str()),
+        ("ALLOW_INSECURE_LOCAL_DB", "true"),
+        ("DB_STARTUP_MAX_RETRIES", "1"),
+        ("DB_STARTUP_RETRY_DELAY_SECS", "0"),
+    ];
+    let (status, _, error) = run(folder.path(), &environment, &[]);
+    assert_eq!(status, 1, "{error}");
+    assert!(error.contains("cannot be reached yet") && error.contains("error: "), "{error}");
+    assert!(!error.contains("hidden"), "{error}");
+}
+
+#[test]
 fn a_second_service_on_the_same_file_is_told_who_has_it() {
     let folder = tempfile::tempdir().unwrap();
     let first = Running::start(folder.path(), &[]);
