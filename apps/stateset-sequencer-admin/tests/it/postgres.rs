@@ -73,3 +73,14 @@ fn a_server_without_tls_is_refused_unless_it_is_said_to_be_here() {
     assert!(refused.status.code() == Some(2) && error.contains("ALLOW_INSECURE_LOCAL_DB"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
 }
+
+#[test]
+fn a_database_that_does_not_exist_is_said_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = shared();
+    let url = server.url("there_is_no_such_database");
+    let since = std::time::Instant::now();
+    let (status, _, error) = admin(folder.path(), &url, &["api-keys", "list"]);
+    assert!(status == 1 && error.contains("does not exist"), "{error}");
+    assert!(since.elapsed().as_secs() < 3, "no retry can help");
+}

@@ -43,6 +43,8 @@ pub(super) fn read_failed(doing: &str, error: &Error) -> LogError {
         Some(said) if !may_pass(said) && said.parsed_severity() == Some(Severity::Error) => {
             LogError::Io { doing, problem: text(error) }
         }
+        // A person has to mend it: waiting does not.
+        Some(said) if is_refusal(said) => LogError::Io { doing, problem: text(error) },
         // The server is starting, stopping or gone.
         Some(_) => LogError::Unavailable { doing, problem: text(error) },
         None if is_conversion(error) => LogError::corrupt("a row of the database", text(error)),
@@ -85,6 +87,11 @@ fn may_pass(said: &DbError) -> bool {
     ["53", "57", "08", "40"].iter().any(|class| code.starts_with(class))
         || *said.code() == SqlState::LOCK_NOT_AVAILABLE
         || *said.code() == SqlState::READ_ONLY_SQL_TRANSACTION
+}
+
+/// No such user or password, or no such database.
+fn is_refusal(said: &DbError) -> bool {
+    said.code().code().starts_with("28") || *said.code() == SqlState::INVALID_CATALOG_NAME
 }
 
 fn is_damage(said: &DbError) -> bool {
