@@ -35,6 +35,11 @@ pub(crate) struct LargeJsonText(pub JsonText);
 impl JsonText {
     /// Reads a small body. An error names the member it stands in.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        // Every body is an object; the decoder would take a list of its values too, by position.
+        let begin = self.text.bytes().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
+        if begin != Some(b'{') {
+            return Err(ApiError::new(ErrorCode::InvalidRequestBody, "the body is not a JSON object"));
+        }
         serde_json::from_str(&self.text).map_err(|error| explain(&self.text, &error))
     }
 }
@@ -182,6 +187,25 @@ mod tests {
         assert_eq!(message::<RegisterKeyRequest>("{").0, ErrorCode::InvalidRequestBody);
         #[derive(Debug, Deserialize)]
         struct Never {}
-        assert_eq!(message::<Never>("7").0, ErrorCode::InvalidFieldValue);
+        assert_eq!(message::<Never>("{\"a\":}").0, ErrorCode::InvalidRequestBody);
+    }
+
+    #[test]
+    fn values_by_position_are_no_object() {
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "only read")]
+        struct Pair {
+            first: u8,
+            second: u8,
+        }
+        for text in ["[1,2]", " \n[1,2]", "7", "null", "", "\u{a0}{}"] {
+            assert_eq!(
+                message::<Pair>(text),
+                (ErrorCode::InvalidRequestBody, message::<Pair>("[]").1),
+                "{text}"
+            );
+        }
+        let text = " \r\n\t{\"first\":1,\"second\":2}".to_owned();
+        assert_eq!(JsonText { text, _room: Room::none() }.read::<Pair>().unwrap().second, 2);
     }
 }

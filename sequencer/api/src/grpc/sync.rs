@@ -9,7 +9,7 @@ mod window;
 
 use std::collections::{BTreeSet, VecDeque};
 
-use followed::Followed;
+use followed::{Followed, STREAMS_MAX};
 use futures_util::FutureExt as _;
 use futures_util::stream::unfold;
 use progress::Progress;
@@ -200,10 +200,10 @@ impl Session {
     fn name(&mut self, stream: Option<StreamKey>) {
         let Some(stream) = stream else { return };
         self.named = Some(stream);
-        if self.admitted.caller().can_read {
-            self.followed.follow(&self.app, stream);
+        if self.admitted.caller().can_read && !self.followed.follow(&self.app, stream) {
+            return;
         }
-        if self.stated.insert(stream) {
+        if self.stated.len() < STREAMS_MAX && self.stated.insert(stream) {
             self.outbox.push_back(said(Message::SyncState(sync_state(&self.app, &stream))));
         }
     }

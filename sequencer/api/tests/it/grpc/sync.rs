@@ -164,3 +164,20 @@ async fn acknowledgements_hold_events_back_and_are_kept_for_the_agent() {
     let held: Value = serde_json::from_str(&held.text).expect("JSON");
     assert_eq!((&held["last_pulled_sequence"], &held["agent_id"]), (&json!(990), &json!(agent.agent_id)));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_follows_no_more_than_a_thousand_streams() {
+    let (_world, _, stream, client) = started().await;
+    let mut session = Session::open(&client).await;
+    let mut stated = 0;
+    for n in 0..1005u128 {
+        let store_id = ves::StoreId::from_bytes((n + 1).to_be_bytes());
+        session.say(Sync::Pull(pull_of(&StreamKey { store_id, ..stream }, 0, 1))).await;
+        assert!(matches!(session.answer().await, Sync::PullResponse(_)), "every pull is answered");
+        session.say(Sync::Heartbeat(v2::Heartbeat::default())).await;
+        while !matches!(session.answer().await, Sync::ServerHeartbeat(_)) {
+            stated += 1;
+        }
+    }
+    assert_eq!(stated, 1000, "the state of a stream is told when it is followed");
+}
