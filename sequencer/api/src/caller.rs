@@ -188,7 +188,10 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        Self::admit(&parts.headers, app)
+        let caller = Self::admit(&parts.headers, app)?;
+        // For whoever reads the body.
+        parts.extensions.insert(caller.clone());
+        Ok(caller)
     }
 }
 
