@@ -138,7 +138,7 @@ impl Session {
 
     async fn hear(&mut self, heard: Heard) -> Result<(), ApiError> {
         let (heard, _room) = match heard {
-            Heard::Message(message, room) => (message, room),
+            Heard::Message(message, room) => (*message, room),
             Heard::Unreadable(error) => return self.refuse(&[], String::new(), error),
             Heard::End => {
                 self.closed = true;

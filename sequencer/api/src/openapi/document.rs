@@ -35,7 +35,7 @@ fn meaning(status: u16) -> &'static str {
         429 => "Too many requests, or too many objects",
         500 => "The service failed; its log says why",
         503 => "The service can't do this now",
-        504 => "The request took too long",
+        504 => "The request took too long, or its body stopped coming",
         _ => "Refused",
     }
 }

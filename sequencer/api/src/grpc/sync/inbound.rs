@@ -24,7 +24,7 @@ const BETWEEN_MESSAGES: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 /// What came in.
 pub(in crate::grpc) enum Heard {
     /// A message, and its room until it is answered.
-    Message(SyncMessage, Room),
+    Message(Box<SyncMessage>, Room),
     /// A message that is too large or says nothing that can be read.
     Unreadable(ApiError),
     /// The caller sends no more.
@@ -118,7 +118,7 @@ impl Inbound {
         let Gathered { bytes, room } = std::mem::replace(&mut self.begun, fresh);
         self.app.metrics.body_read(bytes.len());
         Ok(Some(match SyncMessage::decode(&bytes[PREFIX_BYTES..]) {
-            Ok(message) => Heard::Message(message, room),
+            Ok(message) => Heard::Message(Box::new(message), room),
             Err(_) => Heard::Unreadable(undecodable()),
         }))
     }
