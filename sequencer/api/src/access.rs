@@ -92,6 +92,10 @@ pub(crate) async fn mint(
     body: JsonText,
 ) -> Result<Response, ApiError> {
     let agent_id: AgentId = segments.get("agent_id", "a UUID")?;
+    // The key would go on when the token's time is over.
+    if caller.is_lent {
+        return Err(ApiError::forbidden("a token makes no API keys: use an API key"));
+    }
     let request: MintApiKeyRequest =
         if body.text.trim().is_empty() { Default::default() } else { body.read()? };
     let tenant_id = tenant_of(&app, &caller, &agent_id, request.tenant_id)?;

@@ -124,12 +124,11 @@ async fn of_either(
     batch_id: &BatchId,
 ) -> Result<AnchorBatch, ApiError> {
     caller.require_right(permission)?;
-    let Some(older) = app.sequencer.legacy().commitment(caller.sees(), batch_id).await? else {
-        let signed = commitments::find(app, caller, permission, batch_id).await?;
-        return Ok(AnchorBatch::from(&signed));
-    };
-    caller.require(permission, &older.stream)?;
-    Ok(AnchorBatch::from(&older))
+    let older = app.sequencer.legacy().commitment(caller.sees(), batch_id).await?;
+    match older.filter(|batch| caller.require(permission, &batch.stream).is_ok()) {
+        Some(older) => Ok(AnchorBatch::from(&older)),
+        None => Ok(AnchorBatch::from(&commitments::find(app, caller, permission, batch_id).await?)),
+    }
 }
 
 /// `GET /api/v1/anchor/status`

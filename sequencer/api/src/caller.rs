@@ -33,7 +33,9 @@ pub(crate) struct Caller {
     pub can_write: bool,
     pub can_admin: bool,
     pub rate_limit: Option<u32>,
-    key_hash: Digest,
+    /// By a token, which is over soon.
+    pub is_lent: bool,
+    counted: Counted,
 }
 
 impl Caller {
@@ -46,7 +48,11 @@ impl Caller {
             can_write: record.can_write || record.can_admin,
             can_admin: record.can_admin,
             rate_limit: record.rate_limit,
-            key_hash: record.key_hash,
+            is_lent: false,
+            counted: match record.agent_id {
+                Some(agent_id) => Counted::Agent(record.tenant_id, agent_id),
+                None => Counted::Key(record.key_hash),
+            },
         }
     }
 
@@ -60,7 +66,11 @@ impl Caller {
             can_write: grant.write || grant.admin,
             can_admin: grant.admin,
             rate_limit: None,
-            key_hash: Digest::ZERO,
+            is_lent: true,
+            counted: match grant.agent_id {
+                Some(agent_id) => Counted::Agent(grant.tenant_id, agent_id),
+                None => Counted::Tokens(grant.tenant_id),
+            },
         }
     }
 
@@ -74,7 +84,8 @@ impl Caller {
             can_write: true,
             can_admin: true,
             rate_limit: None,
-            key_hash: Digest::ZERO,
+            is_lent: false,
+            counted: Counted::Key(Digest::ZERO),
         }
     }
 
@@ -95,10 +106,7 @@ impl Caller {
 
     /// Whose requests its limit counts.
     pub fn counted(&self) -> Counted {
-        match self.agent_id {
-            Some(agent_id) => Counted::Agent(self.tenant_id, agent_id),
-            None => Counted::Key(self.key_hash),
-        }
+        self.counted
     }
 
     /// Admin with the nil tenant: every tenant and store.
@@ -148,6 +156,14 @@ impl Caller {
             || self.store_ids.contains(store_id)
     }
 
+    /// What holds in the whole tenant is not for a credential of some of its stores.
+    pub fn require_every_store(&self) -> Result<(), ApiError> {
+        if self.store_ids.is_empty() || self.is_bootstrap() {
+            return Ok(());
+        }
+        Err(ApiError::forbidden("this changes what holds in every store: use an admin of the whole tenant"))
+    }
+
     /// The tenant that the request names, or the caller's own, which the bootstrap key does not have.
     pub fn tenant_or_own(&self, asked: Option<TenantId>) -> Result<TenantId, ApiError> {
         match asked {
@@ -172,7 +188,10 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        Self::admit(&parts.headers, app)
+        let caller = Self::admit(&parts.headers, app)?;
+        // For whoever reads the body.
+        parts.extensions.insert(caller.clone());
+        Ok(caller)
     }
 }
 
@@ -240,6 +259,22 @@ mod tests {
             Credential::Token(text) => format!("token {text}"),
         };
         credential(&headers).map(text).map_err(|error| error.code())
+    }
+
+    #[test]
+    fn tokens_are_counted_by_tenant_and_agent() {
+        let counted = |tenant: u8, agent: Option<u8>| {
+            let agent_id = agent.map(|n| AgentId::from_bytes([n; 16]));
+            let tenant_id = TenantId::from_bytes([tenant; 16]);
+            let rights =
+                Grant { tenant_id, agent_id, store_ids: vec![], read: true, write: true, admin: false };
+            Caller::granted(rights).counted()
+        };
+        assert_eq!(counted(1, None), counted(1, None));
+        assert_ne!(counted(1, None), counted(2, None));
+        assert_ne!(counted(1, None), counted(1, Some(1)));
+        assert_ne!(counted(1, Some(1)), counted(2, Some(1)));
+        assert_ne!(counted(1, None), Caller::bootstrap().counted());
     }
 
     #[test]

@@ -82,11 +82,11 @@ pub(crate) async fn find(
     batch_id: &BatchId,
 ) -> Result<Commitment, ApiError> {
     caller.require_right(permission)?;
-    let Some(commitment) = app.sequencer.commitment(caller.sees(), batch_id).await? else {
-        return Err(ApiError::new(ErrorCode::BatchNotFound, "the batch is unknown").about(batch_id));
-    };
-    caller.require(permission, &commitment.stream)?;
-    Ok(commitment)
+    let found = app.sequencer.commitment(caller.sees(), batch_id).await?;
+    // Looked for by its id alone, a batch of a store that is closed to the caller is as unknown as one that is not there.
+    found
+        .filter(|batch| caller.require(permission, &batch.stream).is_ok())
+        .ok_or_else(|| ApiError::new(ErrorCode::BatchNotFound, "the batch is unknown").about(batch_id))
 }
 
 /// A batch with the chain it stands on, if it does.

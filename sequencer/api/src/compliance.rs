@@ -18,7 +18,7 @@ use crate::body::{JsonText, LargeJsonText};
 use crate::caller::{Caller, Permission};
 use crate::error::ApiError;
 use crate::events::{self, EventParams};
-use crate::frame::json;
+use crate::frame::{json, json_body};
 use crate::params::{Params, Segments};
 use crate::proof_registry::{
     PROOF_ANSWER_BYTES, outcome, proof_base64, proof_bytes, proof_id, raw, unknown_proof,
@@ -118,9 +118,11 @@ pub(crate) async fn one(
     caller: Caller,
     segments: Segments,
 ) -> Result<Response, ApiError> {
-    let _room = app.budget.take(PROOF_ANSWER_BYTES).await?;
+    let room = app.budget.take(&caller.tenant_id, PROOF_ANSWER_BYTES).await?;
     let (record, bytes) = find(&app, &caller, proof_id(&segments)?).await?;
-    json(&ComplianceProofBody { proof_b64: Some(proof_base64(&bytes)), ..body(&record)? })
+    let answer = ComplianceProofBody { proof_b64: Some(proof_base64(&bytes)), ..body(&record)? };
+    let text = serde_json::to_string(&answer).map_err(ApiError::internal)?;
+    Ok(json_body(room.body(text)))
 }
 
 /// `GET /api/v1/ves/compliance/proofs/{proof_id}/verify`
@@ -129,7 +131,7 @@ pub(crate) async fn verify(
     caller: Caller,
     segments: Segments,
 ) -> Result<Response, ApiError> {
-    let _room = app.budget.take(PROOF_BYTES_MAX).await?;
+    let _room = app.budget.take(&caller.tenant_id, PROOF_BYTES_MAX).await?;
     let (record, bytes) = find(&app, &caller, proof_id(&segments)?).await?;
     let report = app.sequencer.check_proof(record, bytes).await?;
     let outcome = outcome(&report);
@@ -153,11 +155,10 @@ pub(crate) async fn verify(
 async fn find(app: &App, caller: &Caller, id: Uuid) -> Result<(ProofRecord, Vec<u8>), ApiError> {
     caller.require_right(Permission::Read)?;
     let found = app.sequencer.proof(caller.sees(), id.as_bytes()).await?;
-    let (record, bytes) = found
+    found
         .filter(|(record, _)| matches!(record.subject, ProofSubject::Event(_)))
-        .ok_or_else(|| unknown_proof(id))?;
-    caller.require(Permission::Read, &record.stream)?;
-    Ok((record, bytes))
+        .filter(|(record, _)| caller.require(Permission::Read, &record.stream).is_ok())
+        .ok_or_else(|| unknown_proof(id))
 }
 
 /// The problem names `policyId` or `policyParams`.

@@ -68,11 +68,14 @@ pub struct ApiConfig {
     /// Spelling of hex and base64url inside events (VES section 2).
     pub format: Format,
     pub body_bytes_max: usize,
-    /// Bytes of bodies and of pages held at once, over all requests; the next ones wait within their time.
+    /// Bytes of bodies and of pages held at once, over all requests; the next ones wait within their time. A tenant gets
+    /// half of them at most.
     pub bytes_in_flight_max: usize,
     pub batch_events_max: usize,
     pub payload_bytes_max: usize,
     pub request_time_max: Duration,
+    /// Longest time between two pieces of a body or of a message that has begun.
+    pub body_pause_max: Duration,
     /// Time of a gRPC call until its answer begins; streams go on as long as both sides want.
     pub grpc_request_time_max: Duration,
     /// Requests of one tenant in [`Self::rate_window`], a minute by default; `None` sets no limit.
@@ -104,6 +107,7 @@ impl Default for ApiConfig {
             batch_events_max: 1000,
             payload_bytes_max: 1 << 20,
             request_time_max: Duration::from_secs(30),
+            body_pause_max: Duration::from_secs(10),
             grpc_request_time_max: Duration::from_secs(30),
             tenant_rate_per_minute: None,
             rate_window: RateWindow::default(),

@@ -11,7 +11,7 @@ use ves_wire::events::{EventsPageWriter, HeadBody, LatestCommitment, write_event
 
 use crate::caller::{Caller, Permission};
 use crate::error::ApiError;
-use crate::frame::{json, json_text};
+use crate::frame::{json, json_body, json_text};
 use crate::params::{Params, Segments, StreamParams, page_limit};
 use crate::router::App;
 
@@ -66,7 +66,7 @@ pub(crate) async fn signed_page(
     let event_bytes_max = 2 * app.config.payload_bytes_max;
     let read_bytes_max = limit.saturating_mul(event_bytes_max).min(READ_BYTES_MAX);
     let text_bytes_max = (2 * read_bytes_max).min(PAGE_BYTES_MAX + event_bytes_max);
-    let mut room = app.budget.take(read_bytes_max + text_bytes_max).await?;
+    let mut room = app.budget.take(&stream.tenant_id, read_bytes_max + text_bytes_max).await?;
     let stored = app.sequencer.events(&stream, from, limit).await?;
     // Read after the events, so that the head is never behind them.
     let head = app.sequencer.head(&stream).head_sequence;
@@ -87,7 +87,7 @@ pub(crate) async fn signed_page(
         let receipt = app.sequencer.receipt_of(stream, event)?;
         page.push(|out| write(out, &envelope, &receipt));
     }
-    Ok(json_text(page.finish(head, SequenceNumber(next))))
+    Ok(json_body(room.body(page.finish(head, SequenceNumber(next)))))
 }
 
 #[derive(Deserialize)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::header::{self, HeaderMap, HeaderName};
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use axum::http::{Version, request};
 use axum::response::Response;
@@ -43,6 +43,10 @@ const OF_CONNECTION: [HeaderName; 8] = [
     header::UPGRADE,
     header::EXPECT,
 ];
+
+/// What a caller hears of a stream whose writer is gone.
+const BROKEN_OFF: &str =
+    "the instance that writes is gone; connect again and go on from the last number you have";
 
 /// Connections to peers, kept from one holder to the next. Clones share them.
 #[derive(Clone)]
@@ -122,7 +126,7 @@ impl Peer {
         let request = Request::from_parts(parts, lent);
         let error = match tokio::time::timeout(self.forwarder.answer_time_max, client.request(request)).await
         {
-            Ok(Ok(response)) => return answered(response.map(Body::new)),
+            Ok(Ok(response)) => return answered(door, response.map(Body::new)),
             Ok(Err(error)) if error.is_connect() => {
                 tracing::debug!(%error, holder = %self.holder.instance, "the writer can't be reached");
                 unavailable("the instance that writes can't be reached; nothing was changed".to_owned())
@@ -162,10 +166,51 @@ fn passed_on(mut parts: request::Parts, door: Door, authority: Authority) -> req
     parts
 }
 
-fn answered(mut response: Response) -> Response {
+fn answered(door: Door, mut response: Response) -> Response {
     *response.version_mut() = Version::default();
     drop_connection_headers(response.headers_mut());
-    response
+    match door {
+        Door::Rest => response,
+        Door::Grpc => response.map(|body| Body::new(Streamed { body, over: false })),
+    }
+}
+
+/// A gRPC answer whose end says that the writer is gone when it breaks off, so that its caller connects again instead of
+/// taking the break for a fault.
+struct Streamed {
+    body: Body,
+    over: bool,
+}
+
+impl hyper::body::Body for Streamed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Err(error))) => {
+                tracing::debug!(%error, "the writer broke a stream off");
+                self.over = true;
+                let mut trailers = HeaderMap::new();
+                trailers.insert("grpc-status", HeaderValue::from_static("14"));
+                trailers.insert("grpc-message", HeaderValue::from_static(BROKEN_OFF));
+                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+            }
+            polled => polled,
+        }
+    }
+    fn is_end_stream(&self) -> bool {
+        self.over || self.body.is_end_stream()
+    }
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
 }
 
 fn drop_connection_headers(headers: &mut HeaderMap) {
@@ -235,7 +280,7 @@ impl Drop for Lent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderValue;
+    use http_body_util::BodyExt as _;
 
     #[test]
     fn what_belongs_to_a_connection_stays_on_it() {
@@ -253,6 +298,18 @@ mod tests {
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["authorization", "content-length"]);
+    }
+
+    #[tokio::test]
+    async fn a_stream_whose_writer_breaks_off_ends_unavailable() {
+        let pieces = || {
+            let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+            Body::from_stream(futures_util::stream::iter([Ok(Bytes::from_static(b"one")), Err(broken)]))
+        };
+        let ended = answered(Door::Grpc, Response::new(pieces())).into_body().collect().await.unwrap();
+        assert_eq!(ended.trailers().unwrap()["grpc-status"], "14");
+        assert_eq!(ended.to_bytes(), "one");
+        assert!(answered(Door::Rest, Response::new(pieces())).into_body().collect().await.is_err());
     }
 
     #[test]

@@ -134,7 +134,12 @@ pub(crate) fn json(body: &impl Serialize) -> Result<Response, ApiError> {
 
 /// A 200 answer whose JSON was written by hand.
 pub(crate) fn json_text(text: String) -> Response {
-    let mut response = Response::new(Body::from(text));
+    json_body(Body::from(text))
+}
+
+/// A 200 answer with a body of JSON.
+pub(crate) fn json_body(body: Body) -> Response {
+    let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -115,6 +115,7 @@ pub(crate) async fn remove(
 /// A group speaks for several agents, so a key bound to one of them does not change it.
 fn require_admin(caller: &Caller, tenant_id: &TenantId) -> Result<(), ApiError> {
     caller.require_tenant(Permission::Admin, tenant_id)?;
+    caller.require_every_store()?;
     if caller.agent_id.is_some() {
         return Err(ApiError::forbidden("an encryption group is changed by an admin key of no agent"));
     }

@@ -88,6 +88,8 @@ pub(crate) async fn revoke_key(
 ) -> Result<AgentKeyBody, ApiError> {
     caller.require_tenant(Permission::Admin, &request.tenant_id)?;
     caller.require_agent(&request.agent_id)?;
+    // The agent signs with the key in every store.
+    caller.require_every_store()?;
     let (tenant, agent) = (&request.tenant_id, &request.agent_id);
     match revoked_type(request)? {
         KeyType::Signing => {

@@ -51,8 +51,8 @@ impl Default for Lanes {
 }
 
 impl Lanes {
-    /// Lets a caller in at once, or through the narrow lane. Called before the body is read, so that whoever waits there
-    /// holds no memory.
+    /// Lets a caller in at once, or through the narrow lane. Called after the body is read, so that nobody has the
+    /// lane that has yet to send; the memory held there is of the caller's own share.
     pub async fn enter(&self, caller: Counted) -> Result<Way, ApiError> {
         let slot = self.hasher.hash_one(caller) as usize % SLOTS;
         let narrow = match self.debts[slot].load(Relaxed) >= DEBT_OF_LANE {

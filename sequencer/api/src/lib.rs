@@ -49,6 +49,7 @@ mod rate;
 mod register;
 mod router;
 mod routes;
+mod sending;
 mod server;
 mod supervisor;
 mod token;

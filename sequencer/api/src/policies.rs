@@ -108,6 +108,7 @@ fn scope(
     key_type_text: Option<&str>,
 ) -> Result<PolicyScope, ApiError> {
     caller.require_tenant(Permission::Admin, &tenant_id)?;
+    caller.require_every_store()?;
     if tenant_id.is_nil() {
         return Err(ApiError::invalid("tenantId", "must name a tenant"));
     }

@@ -32,6 +32,8 @@ pub(crate) enum Counted {
     Agent(TenantId, AgentId),
     /// A key of no agent.
     Key(Digest),
+    /// All tokens of a tenant that name no agent, since the issuer may write as many as it likes.
+    Tokens(TenantId),
     /// A caller without credential.
     Address(IpAddr),
     /// Callers that came when the table was full: limited together, never unlimited.

@@ -20,6 +20,7 @@ use tower::{Service, ServiceExt as _};
 
 use crate::opening::Opening;
 use crate::peer::PeerAddress;
+use crate::sending::Sending;
 
 /// Bounds of the listener.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +29,8 @@ pub struct ServerConfig {
     pub connections_max: usize,
     /// Time a caller has to send the first bytes of a connection, and then the head of each request.
     pub header_time_max: Duration,
+    /// Longest time in which the other side of a connection takes nothing of what is to be sent.
+    pub write_time_max: Duration,
     /// Time that requests in flight get after the shutdown began.
     pub drain_time_max: Duration,
 }
@@ -37,6 +40,7 @@ impl Default for ServerConfig {
         Self {
             connections_max: 10_000,
             header_time_max: Duration::from_secs(15),
+            write_time_max: Duration::from_secs(30),
             drain_time_max: Duration::from_secs(30),
         }
     }
@@ -101,6 +105,7 @@ pub async fn serve(
         service,
         graceful: GracefulShutdown::new(),
         opening_time_max: config.header_time_max,
+        write_time_max: config.write_time_max,
     };
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -140,6 +145,7 @@ struct Connections<S> {
     service: S,
     graceful: GracefulShutdown,
     opening_time_max: Duration,
+    write_time_max: Duration,
 }
 
 impl<S: Answers> Connections<S> {
@@ -150,7 +156,7 @@ impl<S: Answers> Connections<S> {
             request
         });
         let service = TowerToHyperService::new(service);
-        let stream = Opening::new(stream, self.opening_time_max);
+        let stream = Sending::new(Opening::new(stream, self.opening_time_max), self.write_time_max);
         let counted = Counted::new();
         tokio::spawn(async move {
             let connection = builder.serve_connection(TokioIo::new(stream), service);

@@ -13,6 +13,7 @@ use ves_wire::v2::{
     commitment, event_receipt, event_texts, inclusion_proof, read_push, rejected, sequenced, timestamp,
 };
 
+use crate::budget::Room;
 use crate::caller::{Caller, Permission};
 use crate::error::ApiError;
 use crate::lane::Way;
@@ -181,12 +182,12 @@ impl Filter {
     }
 }
 
-/// `PullEvents`
+/// `PullEvents`: the page, and its room until it is sent.
 pub(super) async fn pull(
     app: &App,
     caller: &Caller,
     request: v2::PullEventsRequest,
-) -> Result<v2::PullEventsResponse, ApiError> {
+) -> Result<(v2::PullEventsResponse, Room), ApiError> {
     let stream = stream_of(&request.tenant_id, &request.store_id)?;
     caller.require(Permission::Read, &stream)?;
     let filter = Filter::of_pull(&request)?;
@@ -197,7 +198,8 @@ pub(super) async fn pull(
     };
     let event_bytes_max = 2 * app.config.payload_bytes_max;
     let read_bytes_max = limit.saturating_mul(event_bytes_max).min(READ_BYTES_MAX);
-    let _room = app.budget.take(read_bytes_max + PAGE_BYTES_MAX + event_bytes_max).await?;
+    let mut room =
+        app.budget.take(&stream.tenant_id, read_bytes_max + PAGE_BYTES_MAX + event_bytes_max).await?;
     let stored = app.sequencer.events(&stream, from, limit).await?;
     // Read after the events, so that the head is never behind them.
     let head = app.sequencer.head(&stream).head_sequence.get();
@@ -220,7 +222,9 @@ pub(super) async fn pull(
     if !page.has_more {
         page.next_sequence = head + 1;
     }
-    Ok(page)
+    drop(stored);
+    room.shrink_to(bytes);
+    Ok((page, room))
 }
 
 /// `GetSyncState`, and the message of the same name on a SyncStream.
@@ -363,7 +367,7 @@ pub(super) async fn history(
         limit => limit.min(HISTORY_EVENTS_MAX),
     };
     let (from, limit) = versions(request.from_version, request.to_version, limit)?;
-    let _room = app.budget.take(READ_BYTES_MAX + PAGE_BYTES_MAX).await?;
+    let _room = app.budget.take(&stream.tenant_id, READ_BYTES_MAX + PAGE_BYTES_MAX).await?;
     let (entity_type, entity_id) = (&request.entity_type, &request.entity_id);
     let history = app.sequencer.entity_history(&stream, entity_type, entity_id, from, limit).await?;
     let mut events = Vec::with_capacity(history.events.len());

@@ -169,7 +169,7 @@ async fn history(
 ) -> Result<v1::GetEntityHistoryResponse, ApiError> {
     check_entity(&request.entity_type, &request.entity_id)?;
     let (from, limit) = versions(request.from_version, request.to_version, HISTORY_EVENTS_MAX)?;
-    let _room = app.budget.take(READ_BYTES_MAX + PAGE_BYTES_MAX).await?;
+    let _room = app.budget.take(&stream.tenant_id, READ_BYTES_MAX + PAGE_BYTES_MAX).await?;
     let legacy = app.sequencer.legacy();
     let entity = legacy.entity(stream, &request.entity_type, &request.entity_id, from, limit).await?;
     let (events, _) = page(&entity.events);

@@ -1,7 +1,7 @@
 //! What surrounds every call: who calls, the bytes and the time it may take, its id, what is counted.
 
 use std::cell::Cell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::body::{Body, Bytes};
@@ -9,13 +9,15 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use tonic::{Code, Status};
 use ves_wire::error::ErrorCode;
 
+use super::sync::Inbound;
 use super::{not_grpc, status};
-use crate::budget::Room;
-use crate::caller::Caller;
+use crate::body::piece;
+use crate::budget::{Gathered, Room};
+use crate::caller::{Caller, Permission};
 use crate::error::ApiError;
 use crate::frame::{REQUEST_ID, request_id};
 use crate::lane::Way;
@@ -23,11 +25,14 @@ use crate::rate::STANDING;
 use crate::router::App;
 
 /// Length of what precedes each message: a flag and four bytes of length.
-const PREFIX_BYTES: usize = 5;
+pub(super) const PREFIX_BYTES: usize = 5;
 /// The call whose events are checked against keys.
 const PUSH: &str = "/stateset.sequencer.v2.Sequencer/Push";
 /// Most bytes of a message that carries no events.
 const SMALL_MESSAGE_BYTES_MAX: usize = 64 << 10;
+
+/// What is taken out once.
+type Inbox = Arc<Mutex<Option<Inbound>>>;
 
 /// Who sent this call, for its handler.
 #[derive(Clone)]
@@ -36,6 +41,8 @@ pub(super) struct Admitted {
     headers: Arc<HeaderMap>,
     /// Of a push: its way to the checking of keys.
     way: Option<Arc<Way>>,
+    /// Of a session: its messages.
+    inbound: Inbox,
     /// Room in the budget for the message, until the call is answered.
     _room: Option<Arc<Room>>,
 }
@@ -50,6 +57,12 @@ impl Admitted {
     /// The way of a push.
     pub fn way(&self) -> Result<&Way, ApiError> {
         self.way.as_deref().ok_or_else(|| ApiError::internal("a push came past its frame"))
+    }
+
+    /// The messages of a session; once.
+    pub fn inbound(&self) -> Result<Inbound, ApiError> {
+        let inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner).take();
+        inbound.ok_or_else(|| ApiError::internal("a session came past its frame"))
     }
 
     /// For a stream: its request was read long ago.
@@ -114,71 +127,93 @@ async fn answer(app: &App, request: Request, next: Next) -> Result<Response, Api
         return Ok(next.run(request).await);
     }
     let caller = Caller::admit(request.headers(), app)?;
-    // Before the message is read, so that whoever waits in the narrow lane holds no memory.
-    let way = match request.uri().path() == PUSH {
-        true => Some(Arc::new(app.lanes.enter(caller.counted()).await?)),
-        false => None,
-    };
     let headers = Arc::new(request.headers().clone());
-    let (mut request, mut room) = (request, None);
-    if rpc != "SyncStream" {
-        let bytes_max = if rpc == "Push" { app.config.body_bytes_max } else { SMALL_MESSAGE_BYTES_MAX };
-        let (head, body) = request.into_parts();
-        let (body, taken) = take_room(app, body, bytes_max).await?;
-        room = Some(Arc::new(taken));
-        request = Request::from_parts(head, body);
-    }
-    request.extensions_mut().insert(Admitted { caller, headers, way, _room: room });
-    Ok(next.run(request).await)
-}
-
-/// Takes room for the one message of a call before it is read: its first bytes announce its length.
-async fn take_room(app: &App, mut body: Body, bytes_max: usize) -> Result<(Body, Room), ApiError> {
-    let mut begun: Vec<u8> = Vec::new();
-    while begun.len() < PREFIX_BYTES {
-        let Some(frame) = body.frame().await else { break };
-        let frame = frame.map_err(|_| ApiError::new(ErrorCode::InvalidRequestBody, "the call broke off"))?;
-        if let Ok(data) = frame.into_data() {
-            begun.extend_from_slice(&data);
+    let is_push = request.uri().path() == PUSH;
+    let (head, body) = request.into_parts();
+    let mut admitted = Admitted { caller, headers, way: None, inbound: Inbox::default(), _room: None };
+    let body = if rpc == "SyncStream" {
+        let inbound = Inbound::new(app, admitted.caller.tenant_id, body)?;
+        admitted.inbound = Arc::new(Mutex::new(Some(inbound)));
+        Body::empty()
+    } else {
+        let mut bytes_max = SMALL_MESSAGE_BYTES_MAX;
+        if rpc == "Push" {
+            // Large messages are for writers alone: others are refused before they send one.
+            admitted.caller.require_right(Permission::Write)?;
+            bytes_max = app.config.body_bytes_max;
         }
-    }
-    let announced = match begun.first_chunk::<PREFIX_BYTES>() {
-        Some([_, length @ ..]) => u32::from_be_bytes(*length) as usize,
-        // It ended before a message began; the service says so.
-        None => 0,
+        let Gathered { bytes, room } = read_message(app, &admitted.caller, body, bytes_max).await?;
+        admitted._room = Some(Arc::new(room));
+        Body::from(bytes)
     };
-    if announced > bytes_max {
-        let message = format!("the message has {announced} bytes, at most {bytes_max} are taken");
-        return Err(ApiError::new(ErrorCode::PayloadTooLarge, message));
+    if is_push {
+        // Whoever has not sent its message yet stands in nobody's way.
+        admitted.way = Some(Arc::new(app.lanes.enter(admitted.caller.counted()).await?));
     }
-    let room = app.budget.take(announced).await?;
-    app.metrics.body_read(announced);
-    Ok((Body::new(Chained { begun: Some(Full::new(Bytes::from(begun))), rest: body }), room))
+    let mut request = Request::from_parts(head, body);
+    request.extensions_mut().insert(admitted);
+    Ok(answer_with_room(next.run(request).await))
 }
 
-/// The bytes that were looked at, then the others.
-struct Chained {
-    begun: Option<Full<Bytes>>,
-    rest: Body,
+/// An answer that holds its room until the last of its bytes is sent or the connection is gone.
+fn answer_with_room(mut response: Response) -> Response {
+    let Some(Kept(room)) = response.extensions_mut().remove::<Kept>() else { return response };
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let room = room.clone();
+            frame.map_data(|bytes| Bytes::from_owner(Roomed { bytes, _room: room }))
+        }))
+    })
 }
 
-impl hyper::body::Body for Chained {
-    type Data = Bytes;
-    type Error = axum::Error;
+/// Room for the answer, which a handler leaves on it.
+#[derive(Clone)]
+pub(super) struct Kept(pub Arc<Room>);
 
-    fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>> {
-        let this = self.get_mut();
-        if let Some(begun) = &mut this.begun {
-            let polled = std::pin::Pin::new(begun).poll_frame(cx);
-            if let std::task::Poll::Ready(Some(frame)) = polled {
-                return std::task::Poll::Ready(Some(frame.map_err(|never| match never {})));
-            }
-            this.begun = None;
+struct Roomed {
+    bytes: Bytes,
+    _room: Arc<Room>,
+}
+
+impl AsRef<[u8]> for Roomed {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Reads the one message of a call, with room for what has come.
+async fn read_message(
+    app: &App,
+    caller: &Caller,
+    mut body: Body,
+    bytes_max: usize,
+) -> Result<Gathered, ApiError> {
+    let mut gathered = Gathered::new(app.budget.empty(&caller.tenant_id)?);
+    while let Some(data) = piece(&mut body, app.config.body_pause_max).await? {
+        // The library says so of a second message, and of more bytes than were announced.
+        let mut wanted = PREFIX_BYTES + announced(&gathered.bytes, &data);
+        if wanted > PREFIX_BYTES + bytes_max {
+            let message =
+                format!("the message has {} bytes, at most {bytes_max} are taken", wanted - PREFIX_BYTES);
+            return Err(ApiError::new(ErrorCode::PayloadTooLarge, message));
         }
-        std::pin::Pin::new(&mut this.rest).poll_frame(cx)
+        if gathered.bytes.len() + data.len() > PREFIX_BYTES + bytes_max {
+            return Err(status::undecodable());
+        }
+        wanted = wanted.max(gathered.bytes.len() + data.len());
+        gathered.push(&data, wanted).await?;
+    }
+    app.metrics.body_read(gathered.bytes.len().saturating_sub(PREFIX_BYTES));
+    Ok(gathered)
+}
+
+/// Bytes of the message that `begun` and `data` begin; 0 while its prefix is not whole.
+fn announced(begun: &[u8], data: &[u8]) -> usize {
+    let mut prefix = begun.iter().chain(data).skip(1).take(PREFIX_BYTES - 1);
+    let length = [prefix.next(), prefix.next(), prefix.next(), prefix.next()];
+    match length {
+        [Some(a), Some(b), Some(c), Some(d)] => u32::from_be_bytes([*a, *b, *c, *d]) as usize,
+        _ => 0,
     }
 }
 

@@ -41,7 +41,11 @@ pub(super) fn stream_events(
     admitted.caller().require(Permission::Read, &stream)?;
     let from = number("from_sequence", request.from_sequence)?;
     let filter = Filter::lists(request.entity_type_filter, request.event_type_filter, &request.agent_filter)?;
-    let next = if request.include_history { from } else { after_head(app, &stream) };
+    // Who names a number goes on from there: what came while it was away must not be missing.
+    let next = match request.include_history || request.from_sequence > 0 {
+        true => from,
+        false => after_head(app, &stream),
+    };
     let heartbeat = match request.heartbeat_interval_ms {
         0 => None,
         ms => Some(every(Duration::from_millis(ms.into()).clamp(HEARTBEAT_MIN, HEARTBEAT_MAX))),

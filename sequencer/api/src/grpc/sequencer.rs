@@ -1,12 +1,13 @@
 //! The service `stateset.sequencer.v2.Sequencer`: each call to the function that does it.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 use ves_wire::proto::v2;
 
-use super::frame::Admitted;
+use super::frame::{Admitted, Kept};
 use super::generated::v2::sequencer_server::Sequencer;
 use super::{events, live, sync};
 use crate::router::App;
@@ -33,7 +34,10 @@ impl Sequencer for Service {
         request: Request<v2::PullEventsRequest>,
     ) -> Result<Response<v2::PullEventsResponse>, Status> {
         let admitted = Admitted::of(&request)?;
-        Ok(Response::new(events::pull(&self.0, admitted.caller(), request.into_inner()).await?))
+        let (page, room) = events::pull(&self.0, admitted.caller(), request.into_inner()).await?;
+        let mut response = Response::new(page);
+        response.extensions_mut().insert(Kept(Arc::new(room)));
+        Ok(response)
     }
 
     async fn get_sync_state(
@@ -87,7 +91,7 @@ impl Sequencer for Service {
         request: Request<Streaming<v2::SyncMessage>>,
     ) -> Result<Response<Self::SyncStreamStream>, Status> {
         let admitted = Admitted::of(&request)?;
-        Ok(Response::new(sync::open(&self.0, admitted, request.into_inner())?))
+        Ok(Response::new(sync::open(&self.0, admitted)?))
     }
 
     async fn subscribe_entity(

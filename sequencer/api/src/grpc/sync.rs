@@ -4,17 +4,19 @@
 //! message could mend (the credential, the service) ends it with a status.
 
 mod followed;
+mod inbound;
 mod progress;
 mod window;
 
 use std::collections::{BTreeSet, VecDeque};
 
-use followed::Followed;
+use followed::{Followed, STREAMS_MAX};
 use futures_util::FutureExt as _;
 use futures_util::stream::unfold;
+use inbound::Heard;
+pub(super) use inbound::Inbound;
 use progress::Progress;
-use prost::Message as _;
-use tonic::{Code, Status, Streaming};
+use tonic::Status;
 use ves::{AgentId, StreamKey};
 use ves_wire::error::ErrorCode;
 use ves_wire::proto::v2::{self, RejectionReason, SyncMessage, sync_message::Message};
@@ -25,17 +27,15 @@ use super::events::{message, pull, push, stream_of, sync_state};
 use super::frame::Admitted;
 use super::live::Watch;
 use super::sequencer::Messages;
-use super::status::{over, undecodable};
+use super::status::over;
+use crate::budget::Room;
 use crate::caller::Permission;
 use crate::error::ApiError;
 use crate::router::App;
 
 /// Opens a session.
-pub(super) fn open(
-    app: &App,
-    admitted: Admitted,
-    inbound: Streaming<SyncMessage>,
-) -> Result<Messages<SyncMessage>, ApiError> {
+pub(super) fn open(app: &App, admitted: Admitted) -> Result<Messages<SyncMessage>, ApiError> {
+    let inbound = admitted.inbound()?;
     let caller = admitted.caller();
     if !caller.can_read && !caller.can_write {
         caller.require_right(Permission::Read)?;
@@ -49,6 +49,7 @@ pub(super) fn open(
         admitted,
         inbound,
         outbox: VecDeque::new(),
+        sending: None,
         named: None,
         stated: BTreeSet::new(),
         closed: false,
@@ -70,9 +71,11 @@ pub(super) fn open(
 struct Session {
     app: App,
     admitted: Admitted,
-    inbound: Streaming<SyncMessage>,
-    /// Answers to be sent before anything else.
-    outbox: VecDeque<SyncMessage>,
+    inbound: Inbound,
+    /// Answers to be sent before anything else, the large ones with their room.
+    outbox: VecDeque<(SyncMessage, Option<Room>)>,
+    /// Of the answer that the connection took last; it asks for the next when that is on its way.
+    sending: Option<Room>,
     followed: Followed,
     window: Window,
     progress: Progress,
@@ -89,8 +92,10 @@ struct Session {
 impl Session {
     /// The next message; `None` when the caller has ended the session.
     async fn next(&mut self) -> Result<Option<SyncMessage>, Status> {
+        self.sending = None;
         loop {
-            if let Some(answer) = self.outbox.pop_front() {
+            if let Some((answer, room)) = self.outbox.pop_front() {
+                self.sending = room;
                 return Ok(Some(answer));
             }
             if self.closed {
@@ -103,8 +108,8 @@ impl Session {
             // What becomes durable from here on wakes us, so nothing can come between the look and the wait.
             self.watch.sequenced.borrow_and_update();
             // The caller's messages come first, or many events would keep its acknowledgements waiting.
-            if let Some(heard) = self.inbound.message().now_or_never() {
-                self.hear(heard.map_err(broken)?).await?;
+            if let Some(heard) = self.inbound.next().now_or_never() {
+                self.hear(heard?).await?;
                 continue;
             }
             if self.window.is_open()
@@ -115,7 +120,7 @@ impl Session {
                 return Ok(Some(said(Message::Event(event))));
             }
             tokio::select! {
-                heard = self.inbound.message() => self.hear(heard.map_err(broken)?).await?,
+                heard = self.inbound.next() => self.hear(heard?).await?,
                 changed = self.watch.sequenced.changed() => changed.map_err(|_| over())?,
                 () = &mut self.watch.ended => return Err(over().into()),
                 _ = self.watch.recheck.tick() => self.recheck().await?,
@@ -131,10 +136,14 @@ impl Session {
         Ok(())
     }
 
-    async fn hear(&mut self, heard: Option<SyncMessage>) -> Result<(), ApiError> {
-        let Some(heard) = heard else {
-            self.closed = true;
-            return Ok(());
+    async fn hear(&mut self, heard: Heard) -> Result<(), ApiError> {
+        let (heard, _room) = match heard {
+            Heard::Message(message, room) => (*message, room),
+            Heard::Unreadable(error) => return self.refuse(&[], String::new(), error),
+            Heard::End => {
+                self.closed = true;
+                return Ok(());
+            }
         };
         match heard.message {
             Some(Message::Push(request)) => self.pushed(request).await,
@@ -144,10 +153,10 @@ impl Session {
                 Ok(())
             }
             Some(Message::Heartbeat(heartbeat)) => {
-                self.outbox.push_back(said(Message::ServerHeartbeat(v2::Heartbeat {
+                self.answer(Message::ServerHeartbeat(v2::Heartbeat {
                     timestamp: Some(timestamp(self.app.sequencer.now())),
                     last_seen_sequence: heartbeat.last_seen_sequence,
-                })));
+                }));
                 Ok(())
             }
             _ => {
@@ -164,7 +173,6 @@ impl Session {
         let answered = async {
             let caller = self.admitted.again(&self.app)?;
             let way = self.app.lanes.enter(caller.counted()).await?;
-            let _room = self.app.budget.take(request.encoded_len()).await?;
             push(&self.app, &caller, &way, request).await
         };
         match answered.await {
@@ -172,7 +180,7 @@ impl Session {
                 if let (Some(stream), Some(agent)) = (named, agent) {
                     self.progress.pushed(stream, agent, response.sequence_end);
                 }
-                self.outbox.push_back(said(Message::PushResponse(response)));
+                self.answer(Message::PushResponse(response));
                 self.name(named);
                 Ok(())
             }
@@ -187,8 +195,8 @@ impl Session {
             pull(&self.app, &caller, request).await
         };
         match answered.await {
-            Ok(response) => {
-                self.outbox.push_back(said(Message::PullResponse(response)));
+            Ok((response, room)) => {
+                self.outbox.push_back((said(Message::PullResponse(response)), Some(room)));
                 self.name(named);
                 Ok(())
             }
@@ -196,15 +204,19 @@ impl Session {
         }
     }
 
+    fn answer(&mut self, message: Message) {
+        self.outbox.push_back((said(message), None));
+    }
+
     /// A stream that a message named well is followed, and its state told once.
     fn name(&mut self, stream: Option<StreamKey>) {
         let Some(stream) = stream else { return };
         self.named = Some(stream);
-        if self.admitted.caller().can_read {
-            self.followed.follow(&self.app, stream);
+        if self.admitted.caller().can_read && !self.followed.follow(&self.app, stream) {
+            return;
         }
-        if self.stated.insert(stream) {
-            self.outbox.push_back(said(Message::SyncState(sync_state(&self.app, &stream))));
+        if self.stated.len() < STREAMS_MAX && self.stated.insert(stream) {
+            self.answer(Message::SyncState(sync_state(&self.app, &stream)));
         }
     }
 
@@ -231,21 +243,13 @@ impl Session {
             [] => vec![refused("")],
             ids => ids.iter().map(|id| refused(id)).collect(),
         };
-        self.outbox.push_back(said(Message::PushResponse(v2::PushResponse {
+        self.answer(Message::PushResponse(v2::PushResponse {
             request_id,
             events_rejected: ids.len() as u32,
             rejections,
             ..Default::default()
-        })));
+        }));
         Ok(())
-    }
-}
-
-/// What the library says of a message that it can't read: what follows it can't be read either.
-fn broken(status: Status) -> Status {
-    match status.code() {
-        Code::Internal => undecodable().into(),
-        _ => status,
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Asked, Meant};
 use crate::caller::{Caller, Permission};
 use crate::error::ApiError;
 use crate::events::{PAGE_BYTES_MAX, READ_BYTES_MAX};
-use crate::frame::json_text;
+use crate::frame::json_body;
 use crate::params::{Params, Segments, page_limit};
 use crate::router::App;
 
@@ -60,12 +60,13 @@ pub(crate) async fn page(
     };
     // Events as read, and their JSON.
     let read_bytes_max = page.limit.saturating_mul(2 * app.config.payload_bytes_max).min(READ_BYTES_MAX);
-    let _room = app.budget.take(read_bytes_max + PAGE_BYTES_MAX.min(read_bytes_max)).await?;
+    let room =
+        app.budget.take(&page.stream.tenant_id, read_bytes_max + PAGE_BYTES_MAX.min(read_bytes_max)).await?;
     let text = match params.stream.of(&app, &stream) {
         Meant::Signed => signed(&app, &page).await?,
         Meant::Older => older(&app, &page).await?,
     };
-    Ok(json_text(text))
+    Ok(json_body(room.body(text)))
 }
 
 /// A segment that an entity could be named by (VES section 5).

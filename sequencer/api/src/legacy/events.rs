@@ -14,7 +14,7 @@ use crate::events::{
     PAGE_BYTES_MAX, PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX, READ_BYTES_MAX, first_number, signed_head,
     signed_page,
 };
-use crate::frame::{json, json_text};
+use crate::frame::{json, json_body};
 use crate::params::{Params, page_limit};
 use crate::router::App;
 
@@ -51,7 +51,8 @@ async fn older_page(
     limit: usize,
 ) -> Result<Response, ApiError> {
     let read_bytes_max = limit.saturating_mul(2 * app.config.payload_bytes_max).min(READ_BYTES_MAX);
-    let mut room = app.budget.take(read_bytes_max + PAGE_BYTES_MAX.min(read_bytes_max)).await?;
+    let mut room =
+        app.budget.take(&stream.tenant_id, read_bytes_max + PAGE_BYTES_MAX.min(read_bytes_max)).await?;
     let stored = app.sequencer.legacy().events(stream, from, limit).await?;
     // Read after the events, so that the head is never behind them.
     let head = app.sequencer.legacy().head(stream).await?.head_sequence;
@@ -68,7 +69,7 @@ async fn older_page(
         next = stored.sequence_number.get() + 1;
         page.push(|out| write_event(out, &stored.event, stored.sequence_number, stored.sequenced_at));
     }
-    Ok(json_text(page.finish(head, SequenceNumber(next))))
+    Ok(json_body(room.body(page.finish(head, SequenceNumber(next)))))
 }
 
 #[derive(Deserialize)]

@@ -26,14 +26,16 @@ fn meaning(status: u16) -> &'static str {
         400 => "Something in the request is wrong; the message names the field",
         401 => "No credential, or one that is not believed",
         403 => "The credential does not allow this",
-        404 => "The object is unknown",
+        404 => {
+            "The object is unknown, or is looked for by its id alone and lies where the credential may not look"
+        }
         409 => "Another object stands in the way",
         413 => "The body, a payload or the batch is too large",
         415 => "The body is announced as something other than JSON",
         429 => "Too many requests, or too many objects",
         500 => "The service failed; its log says why",
         503 => "The service can't do this now",
-        504 => "The request took too long",
+        504 => "The request took too long, or its body stopped coming",
         _ => "Refused",
     }
 }

@@ -163,34 +163,51 @@ async fn only_ingest_takes_large_bodies() {
 }
 
 #[tokio::test]
-async fn bodies_and_pages_wait_for_their_room() {
+async fn what_is_announced_and_not_sent_costs_nothing_and_is_ended() {
     let config = ApiConfig {
-        bytes_in_flight_max: 10_000,
-        request_time_max: Duration::from_secs(1),
+        bytes_in_flight_max: 20_000,
+        body_pause_max: Duration::from_millis(600),
         ..ApiConfig::default()
     };
     let (world, stream) = (World::with(config).await, stream(1));
     let agent = Agent::new(&stream, 1);
     world.register(&agent).await;
-    let page = format!("/api/v1/ves/events?{}", query(&stream));
-    // Of unknown length and never ending: it counts as the largest body.
-    let hanging = Body::new(Silence);
-    let (held, late, waiting) = tokio::join!(
-        world.call(Some(ADMIN), "POST", INGEST, hanging),
-        async {
-            tokio::time::sleep(Duration::from_millis(400)).await;
-            world.ingest_text(&body(&agent, &[event_json(&plain_event(&agent, &stream, 1))])).await
-        },
-        async {
-            tokio::time::sleep(Duration::from_millis(400)).await;
-            world.get(&page).await
-        },
-    );
-    held.refused(504, "TIMEOUT");
-    // They had 400 ms left when the room came back.
-    assert_eq!(late.ok()["eventsAccepted"], 1);
-    waiting.ok();
-    assert_eq!(world.get(&page).await.ok()["count"], 1, "all room was given back");
+    let hanging = || async {
+        let request = Request::post(INGEST).header("x-api-key", ADMIN).header("content-length", "10485760");
+        world.send(request.body(Body::new(Silence)).expect("a request")).await
+    };
+    let started = std::time::Instant::now();
+    let (one, two, three, prompt) = tokio::join!(hanging(), hanging(), hanging(), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let event = plain_event(&agent, &stream, 1);
+        let answer = world.ingest_text(&body(&agent, &[event_json(&event)])).await;
+        let page = world.get(&format!("/api/v1/ves/events?{}", query(&stream))).await;
+        assert_eq!(page.ok()["count"], 1);
+        (answer, started.elapsed())
+    });
+    assert_eq!(prompt.0.ok()["eventsAccepted"], 1);
+    assert!(prompt.1 < Duration::from_millis(600), "it waited for a body that does not come");
+    for held in [one, two, three] {
+        let message = held.refused(504, "TIMEOUT");
+        assert!(message.contains("stopped coming"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_write_is_refused_before_a_large_body() {
+    let (world, agent, stream) = World::with_agent().await;
+    let reader = world.mint(&agent, json!({"readOnly": true})).await;
+    let event = "00000000-0000-0000-0000-000000000001";
+    for path in [
+        INGEST.to_owned(),
+        "/api/v1/events/ingest".to_owned(),
+        format!("/api/v1/ves/compliance/{event}/proofs?{}", query(&stream)),
+        format!("/api/v1/ves/validity/{event}/proofs"),
+    ] {
+        let request = Request::post(&path).header("x-api-key", &reader).header("expect", "100-continue");
+        let answer = world.send(request.body(Body::new(Silence)).expect("a request")).await;
+        answer.refused(403, "INSUFFICIENT_PERMISSIONS");
+    }
 }
 
 #[tokio::test]

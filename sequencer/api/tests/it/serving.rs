@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stateset_fixtures::{Agent, plain_event, stream};
+use stateset_fixtures::{Agent, plain_event, sign_payload, stream};
 use stateset_sequencer_api::{ServerConfig, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use ves_wire::ingest::write_request;
 
-use crate::world::{ADMIN, INGEST, World};
+use crate::world::{ADMIN, INGEST, World, query};
 
 struct Server {
     address: std::net::SocketAddr,
@@ -114,4 +114,29 @@ async fn a_connection_that_says_nothing_or_half_a_preface_is_closed() {
     let mut status = [0; 12];
     stream.read_exact(&mut status).await.expect("an answer");
     assert_eq!(&status, b"HTTP/1.1 400");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_whose_answers_nobody_reads_is_closed() {
+    let (world, agent, stream) = World::with_agent().await;
+    let text = "x".repeat(900_000);
+    let event = |n| sign_payload(&agent, &stream, n, "order.noted", format!("{{\"text\":\"{text}\"}}"));
+    world.ingest(&agent, &(1..=5).map(event).collect::<Vec<_>>()).await;
+    let config = ServerConfig { write_time_max: Duration::from_millis(300), ..ServerConfig::default() };
+    let server = start_with(&world, config).await;
+    let mut unread = TcpStream::connect(server.address).await.expect("connects");
+    let page = format!("/api/v1/ves/events?{}", query(&stream));
+    let request = format!("GET {page} HTTP/1.1\r\nhost: x\r\nx-api-key: {ADMIN}\r\n\r\n");
+    // More than the buffers of the system take.
+    let pages = 12;
+    unread.write_all(request.repeat(pages).as_bytes()).await.expect("writes");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut read = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(10), unread.read_to_end(&mut read)).await;
+    // In order or with a reset: what was not sent is gone.
+    drop(ended.expect("it is closed"));
+    assert!(read.len() < pages * 4_500_000, "all {} bytes were sent", read.len());
+    // Who reads gets all of it.
+    let answer = exchange(&server, &format!("GET {page} HTTP/1.1"), b"").await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.len() > 4_500_000);
 }

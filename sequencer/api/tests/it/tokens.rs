@@ -87,3 +87,98 @@ async fn without_authentication_a_genuine_token_still_narrows_its_caller() {
     // No usable credential: the bootstrap admin (section 1.2).
     send(&world, "a.b.c", "GET", &path, "").await.ok();
 }
+
+#[tokio::test]
+async fn a_token_makes_no_key_that_would_outlive_it() {
+    let (world, stream_key) = (world(AuthMode::Required).await, stream(1));
+    let agent = Agent::new(&stream_key, 1);
+    let path = format!("/api/v1/agents/{}/api-keys", agent.agent_id);
+    for claims in [
+        json!({"sub": stream_key.tenant_id, "perms": "admin"}),
+        json!({"sub": stream_key.tenant_id, "perms": "read,write", "agent": agent.agent_id}),
+        json!({"sub": "00000000-0000-0000-0000-000000000000", "perms": "admin"}),
+    ] {
+        let request = json!({"tenantId": stream_key.tenant_id}).to_string();
+        let answer = send(&world, &token(claims), "POST", &path, request).await;
+        answer.refused(403, "INSUFFICIENT_PERMISSIONS");
+    }
+    assert!(world.sequencer.api_keys(Some(&stream_key.tenant_id)).is_empty());
+    world.mint(&agent, json!({})).await;
+}
+
+#[tokio::test]
+async fn an_admin_of_some_stores_changes_nothing_of_the_whole_tenant() {
+    let (world, stream_key) = (world(AuthMode::Required).await, stream(1));
+    let agent = Agent::new(&stream_key, 1);
+    world.register(&agent).await;
+    let (tenant, stores) = (stream_key.tenant_id, stream_key.store_id);
+    let whole = token(json!({"sub": tenant, "perms": "admin"}));
+    let some = token(json!({"sub": tenant, "perms": "admin", "stores": stores}));
+    let group = json!({"tenantId": tenant, "name": "finance"}).to_string();
+    let group =
+        send(&world, &whole, "POST", "/api/v1/encryption-groups", group).await.ok()["groupId"].clone();
+    let group = format!("/api/v1/encryption-groups/{}", group.as_str().expect("an id"));
+    let member = json!({"tenantId": tenant, "agentId": agent.agent_id}).to_string();
+    let policy = json!({"tenantId": tenant, "maxAgeHours": 9999}).to_string();
+    let policies = "/api/v1/agents/keys/policies";
+    let changes = [
+        ("PUT", policies.to_owned(), policy),
+        ("DELETE", format!("{policies}?tenant_id={tenant}"), String::new()),
+        (
+            "POST",
+            "/api/v1/encryption-groups".to_owned(),
+            json!({"tenantId": tenant, "name": "b"}).to_string(),
+        ),
+        ("POST", format!("{group}/members"), member),
+        ("DELETE", format!("{group}/members/{}?tenant_id={tenant}", agent.agent_id), String::new()),
+        ("DELETE", format!("{group}?tenant_id={tenant}"), String::new()),
+        (
+            "POST",
+            "/api/v1/agents/keys/revoke".to_owned(),
+            json!({"tenantId": tenant, "agentId": agent.agent_id, "keyId": 1}).to_string(),
+        ),
+    ];
+    for (method, path, body) in &changes {
+        let answer = send(&world, &some, method, path, body.clone()).await;
+        let message = answer.refused(403, "INSUFFICIENT_PERMISSIONS");
+        assert!(message.contains("every store"), "{method} {path}: {message}");
+    }
+    // The key of an agent is as narrow as its stores.
+    let key = world.mint(&agent, json!({"admin": true, "storeIds": [stores]})).await;
+    let answer = send(&world, &key, "POST", &changes[6].1, changes[6].2.clone()).await;
+    answer.refused(403, "INSUFFICIENT_PERMISSIONS");
+    for (method, path, body) in &changes {
+        send(&world, &whole, method, path, body.clone()).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn what_is_found_by_its_id_alone_is_unknown_to_the_other_stores() {
+    let (world, stream_key) = (world(AuthMode::Required).await, stream(1));
+    let agent = Agent::new(&stream_key, 1);
+    world.register(&agent).await;
+    world.ingest(&agent, &[plain_event(&agent, &stream_key, 1)]).await;
+    let range = json!({
+        "tenant_id": stream_key.tenant_id, "store_id": stream_key.store_id, "sequence_start": 1, "sequence_end": 1,
+    });
+    let batch = world.post("/api/v1/ves/commitments", range).await.ok()["batch_id"].clone();
+    let batch = batch.as_str().expect("an id");
+    let about = format!("/api/v1/ves/validity/{batch}/proofs");
+    let proof = world.post(&about, json!({"proofType": "other", "proofB64": "AAEC"})).await.ok();
+    let proof = proof["proof_id"].as_str().expect("an id").to_owned();
+    let elsewhere = token(json!({
+        "sub": stream_key.tenant_id, "perms": "admin", "stores": StoreId::from_bytes([9; 16]),
+    }));
+    let paths = [
+        format!("/api/v1/ves/commitments/{batch}"),
+        format!("/api/v1/commitments/{batch}"),
+        format!("/api/v1/ves/validity/{batch}/inputs"),
+        about,
+        format!("/api/v1/ves/validity/proofs/{proof}"),
+    ];
+    for path in paths {
+        let answer = send(&world, &elsewhere, "GET", &path, "").await;
+        assert_eq!(answer.status, 404, "{path}: {}", answer.text());
+        world.get(&path).await.ok();
+    }
+}

@@ -9,8 +9,9 @@ use crate::grpc::feed::Feed;
 use crate::grpc::live::after_head;
 use crate::router::App;
 
-/// A credential that may read more streams than this is told only of those that its messages name.
-const STREAMS_MAX: usize = 1000;
+/// Most streams of a session. A credential that may read more is told only of those that its messages name, the first
+/// as many.
+pub(super) const STREAMS_MAX: usize = 1000;
 
 pub(super) struct Followed {
     feeds: Vec<Feed>,
@@ -29,11 +30,17 @@ impl Followed {
         Self { feeds, turn: 0, all }
     }
 
-    /// Follows a stream from now on, if it is not followed already.
-    pub fn follow(&mut self, app: &App, stream: StreamKey) {
-        if !self.follows(&stream) {
+    /// Follows a stream from now on, if it is not followed already. False when there are too many: each costs a look at
+    /// every event and holds a page.
+    pub fn follow(&mut self, app: &App, stream: StreamKey) -> bool {
+        if self.follows(&stream) {
+            return true;
+        }
+        let has_room = self.feeds.len() < STREAMS_MAX;
+        if has_room {
             self.feeds.push(Feed::new(stream, after_head(app, &stream)));
         }
+        has_room
     }
 
     fn follows(&self, stream: &StreamKey) -> bool {

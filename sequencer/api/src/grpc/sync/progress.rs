@@ -10,6 +10,9 @@ use ves_wire::Rfc3339;
 
 use crate::router::App;
 
+/// Places that a session keeps in mind beyond those that are to be written.
+const SEEN_MAX: usize = 1000;
+
 /// The document's text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Stored {
@@ -70,6 +73,10 @@ impl Progress {
             && let Err(problem) = write(&app.sequencer, unsaved).await
         {
             tracing::warn!(%problem, "the progress of an agent was not written");
+        }
+        // What is written is known to the store.
+        if self.seen.len() > SEEN_MAX {
+            self.seen.retain(|_, seen| !seen.saved);
         }
     }
 }

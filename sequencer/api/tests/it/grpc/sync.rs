@@ -1,8 +1,11 @@
 //! SyncStream: one connection for both directions.
 
+use axum::body::Body;
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use stateset_fixtures::plain_event;
 use stateset_sequencer::Table;
+use stateset_sequencer_api::ApiConfig;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use ves_wire::proto::v2::{SyncMessage, sync_message::Message as Sync};
@@ -163,4 +166,117 @@ async fn acknowledgements_hold_events_back_and_are_kept_for_the_agent() {
     let held = tokio::time::timeout(std::time::Duration::from_secs(10), held).await.expect("is kept");
     let held: Value = serde_json::from_str(&held.text).expect("JSON");
     assert_eq!((&held["last_pulled_sequence"], &held["agent_id"]), (&json!(990), &json!(agent.agent_id)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_follows_no_more_than_a_thousand_streams() {
+    let (_world, _, stream, client) = started().await;
+    let mut session = Session::open(&client).await;
+    let mut stated = 0;
+    for n in 0..1005u128 {
+        let store_id = ves::StoreId::from_bytes((n + 1).to_be_bytes());
+        session.say(Sync::Pull(pull_of(&StreamKey { store_id, ..stream }, 0, 1))).await;
+        assert!(matches!(session.answer().await, Sync::PullResponse(_)), "every pull is answered");
+        session.say(Sync::Heartbeat(v2::Heartbeat::default())).await;
+        while !matches!(session.answer().await, Sync::ServerHeartbeat(_)) {
+            stated += 1;
+        }
+    }
+    assert_eq!(stated, 1000, "the state of a stream is told when it is followed");
+}
+
+/// Opens a session whose caller says these bytes and then nothing: its answers, and the status that ends it.
+async fn said_raw(config: ApiConfig, bytes: Vec<Bytes>, goes_on: bool) -> (Vec<Sync>, Option<String>) {
+    let world = World::with(config).await;
+    let said = tokio_stream::iter(bytes.into_iter().map(Ok::<_, std::convert::Infallible>));
+    let body = match goes_on {
+        true => Body::from_stream(tokio_stream::StreamExt::chain(said, tokio_stream::pending())),
+        false => Body::from_stream(said),
+    };
+    let request = Request::post(format!("{SEQUENCER}SyncStream"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("x-api-key", ADMIN)
+        .body(body)
+        .expect("a request");
+    let response = tower::ServiceExt::oneshot(world.grpc.clone(), request).await.expect("infallible");
+    let heard = tokio::time::timeout(std::time::Duration::from_secs(10), response.into_body().collect());
+    let heard = heard.await.expect("it ends").expect("goes on");
+    let status = heard.trailers().and_then(|trailers| trailers.get("grpc-status").cloned());
+    let (mut rest, mut answers) = (heard.to_bytes(), Vec::new());
+    while rest.len() >= 5 {
+        let length = u32::from_be_bytes(rest[1..5].try_into().expect("four bytes")) as usize;
+        let message = SyncMessage::decode(rest.slice(5..5 + length)).expect("a message");
+        answers.push(message.message.expect("says something"));
+        rest = rest.slice(5 + length..);
+    }
+    (answers, status.map(|status| status.to_str().expect("ASCII").to_owned()))
+}
+
+fn beat() -> Bytes {
+    framed(&SyncMessage { message: Some(Sync::Heartbeat(v2::Heartbeat::default())) })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_cannot_be_read_are_refused_and_the_next_are_answered() {
+    let config = ApiConfig { body_bytes_max: 1000, ..ApiConfig::default() };
+    let large = [&[0, 0, 0, 0x4e, 0x20][..], &[7; 20_000]].concat();
+    let bytes = [&[0, 0, 0, 0, 3, 0xff, 0xff, 0xff][..], &beat(), &large, &beat()].concat();
+    // Whole, and in pieces that end anywhere.
+    let pieces = bytes.chunks(7).map(Bytes::copy_from_slice).collect();
+    for bytes in [vec![Bytes::from(bytes.clone())], pieces] {
+        let (answers, status) = said_raw(config.clone(), bytes, false).await;
+        let [
+            Sync::PushResponse(one),
+            Sync::ServerHeartbeat(_),
+            Sync::PushResponse(two),
+            Sync::ServerHeartbeat(_),
+        ] = &answers[..]
+        else {
+            panic!("{answers:?}")
+        };
+        assert!(one.rejections[0].message.contains("decoded"), "{one:?}");
+        assert!(two.rejections[0].message.contains("1000 bytes"), "{two:?}");
+        assert_eq!(status.as_deref(), Some("0"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_stops_half_way_ends_its_session() {
+    let config = ApiConfig { body_pause_max: std::time::Duration::from_millis(200), ..ApiConfig::default() };
+    let half = Bytes::from_static(&[0, 0, 0x90, 0, 0, 1, 2, 3]);
+    let (answers, status) = said_raw(config, vec![beat(), half], true).await;
+    assert!(matches!(answers[..], [Sync::ServerHeartbeat(_)]), "{answers:?}");
+    assert_eq!(status.as_deref(), Some("8"), "RESOURCE_EXHAUSTED");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn announced_pushes_hold_nothing_and_readers_send_none() {
+    let config = ApiConfig { body_pause_max: std::time::Duration::from_secs(2), ..ApiConfig::default() };
+    let (world, stream) = (World::with(config).await, stateset_fixtures::stream(1));
+    let agent = Agent::new(&stream, 1);
+    world.register(&agent).await;
+    let push = |key: &str| {
+        let prefix = Bytes::from_static(&[0, 0, 0x90, 0, 0]);
+        let said = tokio_stream::once(Ok::<_, std::convert::Infallible>(prefix));
+        let request = Request::post(format!("{SEQUENCER}Push"))
+            .header("content-type", "application/grpc")
+            .header("x-api-key", key)
+            .body(Body::from_stream(tokio_stream::StreamExt::chain(said, tokio_stream::pending())));
+        let pushing = tower::ServiceExt::oneshot(world.grpc.clone(), request.expect("a request"));
+        async {
+            pushing.await.expect("infallible").headers()["grpc-status"].to_str().expect("ASCII").to_owned()
+        }
+    };
+    let reader = world.mint(&agent, json!({"readOnly": true})).await;
+    assert_eq!(push(&reader).await, "7", "PERMISSION_DENIED before its message");
+    let held: Vec<_> = (0..20).map(|_| tokio::spawn(push(ADMIN))).collect();
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    let client = Client::connect(listen(&world).await).await;
+    let pushed = client.push(push_of(&agent, &stream, &orders(&agent, &stream, 1..4)));
+    let pushed = tokio::time::timeout(std::time::Duration::from_secs(1), pushed).await;
+    assert_eq!(pushed.expect("it waits for nobody").expect("a push").events_accepted, 3);
+    for held in held {
+        assert_eq!(held.await.expect("no panic"), "4", "DEADLINE_EXCEEDED");
+    }
 }
