@@ -59,7 +59,7 @@ pub(super) async fn migrate(client: &Client, place: &Place) -> Result<u32, LogEr
 
 async fn apply(client: &Client) -> Result<u32, Error> {
     // Changes of a large table take their time; only others' use of it is not waited for without end.
-    client.batch_execute("BEGIN; SET LOCAL statement_timeout = 0").await?;
+    client.batch_execute("BEGIN READ WRITE; SET LOCAL statement_timeout = 0").await?;
     client.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK]).await?;
     client
         .batch_execute(
