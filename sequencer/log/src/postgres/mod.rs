@@ -29,7 +29,7 @@ use self::connect::Tls;
 use self::errors::{no_answer, read_failed};
 use self::heads::Heads;
 use self::lease::{Hold, Taking};
-use self::reader::{Replica, Servers};
+use self::reader::{Replica, Servers, Snapshot};
 use self::runtime::Driver;
 use self::session::Session;
 use self::writer::Found;
@@ -79,7 +79,7 @@ impl PostgresStore {
             None => None,
         };
         let answer_timeout = config.answer_timeout();
-        let servers = Arc::new(Servers { driver, primary, answer_timeout, replica });
+        let servers = Arc::new(Servers { driver, primary, answer_timeout, replica, snapshot: None });
         let tls = connect::tls(&place)?;
         Ok(Self { config, place, tls, servers, was_reached: AtomicBool::new(false) })
     }
@@ -113,6 +113,33 @@ impl PostgresStore {
         });
         let heads = heads.unwrap_or_else(|_| Err(no_answer(doing, OPENING_MAX.as_secs_f64())))?;
         Ok(Arc::new(PostgresReader::new(Arc::clone(&self.servers), Arc::new(heads))))
+    }
+
+    /// Reads the log as it is now, all of it at one moment, whatever a writer does meanwhile: for a copy or a check. One
+    /// session serves it; the reads fail where that ends.
+    ///
+    /// # Errors
+    /// Those of [`PostgresStore::reader`].
+    pub fn snapshot(&self) -> Result<Arc<PostgresReader>, LogError> {
+        let doing = "opening the database to read";
+        let opened = self.servers.driver.wait(OPENING_MAX, async {
+            let session = self.reach().await?;
+            self.require_newest(&session).await?;
+            let failed = |error| read_failed(doing, &error);
+            let mut snapshot = Snapshot::begin(session).await.map_err(failed)?;
+            let heads = Heads::load(snapshot.session().client()).await.map_err(failed)?;
+            Ok((snapshot, heads))
+        });
+        let (snapshot, heads) =
+            opened.unwrap_or_else(|_| Err(no_answer(doing, OPENING_MAX.as_secs_f64())))?;
+        let servers = Servers {
+            driver: Arc::clone(&self.servers.driver),
+            primary: self.servers.primary.clone(),
+            answer_timeout: self.servers.answer_timeout,
+            replica: None,
+            snapshot: Some(snapshot),
+        };
+        Ok(Arc::new(PostgresReader::new(Arc::new(servers), Arc::new(heads))))
     }
 
     /// Connects; tries again for a while when this process has not reached the server yet.

@@ -187,6 +187,40 @@ fn a_log_is_the_same_after_a_way_through_both_databases() {
     second.append(&[part(2, 4, 1)]).expect("a restored log goes on");
 }
 
+/// A source that is written between any two reads of a copy.
+#[test]
+fn a_copy_is_the_log_at_one_moment() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (_, store) = fresh("a");
+    let mut log = writer(&store);
+    fill(&mut log);
+    let expected = contents(&*log.reader());
+    let snapshot = store.snapshot().expect("snapshot");
+    let mut to = sqlite(folder.path(), "to.db");
+    let mut is_written = false;
+    let copied = copy_log(&*snapshot, &mut to, &mut |_| {
+        if std::mem::replace(&mut is_written, true) {
+            return;
+        }
+        // After the keys were copied, and before the documents and settings are.
+        log.append(&[part(2, 4, 2), part(3, 1, 1)]).expect("append");
+        let key = SequencerKeyRecord {
+            key_version: 2,
+            sequencer_id: SequencerId::from_bytes([8; 16]),
+            public_key: [4; 32],
+            created_at: TimestampMs(6),
+        };
+        log.put_sequencer_key(&key).expect("key");
+        let late = Document { key: vec![9; 9], text: "{}".to_owned(), content: Vec::new() };
+        log.put_documents(&[DocumentChange::Put(Table::Anchors, late)]).expect("document");
+        log.set_meta("late", b"").expect("setting");
+    });
+    copied.expect("copied");
+    assert!(is_written);
+    assert!(contents(&*to.reader()) == expected, "nothing of what was written meanwhile, or all of it");
+    assert!(checked(&*to.reader()).is_sound());
+}
+
 #[test]
 fn a_target_that_is_not_empty_is_refused() {
     let folder = tempfile::tempdir().expect("folder");
