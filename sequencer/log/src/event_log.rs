@@ -144,6 +144,8 @@ pub trait EventLog: Send + 'static {
     fn put_sequencer_key(&mut self, key: &SequencerKeyRecord) -> Result<(), LogError>;
     /// Inserts or replaces a named value of the service.
     fn set_meta(&mut self, name: &str, value: &[u8]) -> Result<(), LogError>;
+    /// Nothing happens where there is none.
+    fn remove_meta(&mut self, name: &str) -> Result<(), LogError>;
     /// Makes all the changes, in their order, or none.
     fn put_documents(&mut self, changes: &[DocumentChange]) -> Result<(), LogError>;
 

@@ -7,6 +7,7 @@ use tokio_postgres::{Client, Error};
 use super::config::Place;
 use super::errors::read_failed;
 use crate::error::LogError;
+use crate::transfer::RESTORING;
 
 /// Applied in order; the place in this list, counted from 1, is the schema's version. Never changed once released.
 pub(super) const MIGRATIONS: &[(&str, &str)] = &[
@@ -30,6 +31,16 @@ pub(super) async fn version(client: &Client) -> Result<u32, Error> {
     }
     let last = client.query_one("SELECT coalesce(max(version), 0) FROM schema_migrations", &[]).await?;
     last.try_get::<_, i32>(0).map(|version| version as u32)
+}
+
+/// Whether a restoration into the database was begun and did not come to its end.
+pub(super) async fn is_unfinished(client: &Client) -> Result<bool, Error> {
+    let has_settings = "SELECT to_regclass('settings') IS NOT NULL";
+    if !client.query_one(has_settings, &[]).await?.try_get::<_, bool>(0)? {
+        return Ok(false);
+    }
+    let marker = "SELECT EXISTS (SELECT 1 FROM settings WHERE name = $1)";
+    client.query_one(marker, &[&RESTORING]).await?.try_get(0)
 }
 
 /// Refuses a schema that this program does not know. Returns its version.

@@ -36,6 +36,7 @@ use self::writer::Found;
 use crate::error::LogError;
 use crate::event_log::EventLog;
 use crate::event_store::{EventStore, Holder, Opening};
+use crate::transfer::unfinished;
 
 pub use admin::{MigrationStatus, PostgresContents, PostgresStatus};
 pub use config::{PoolSizes, PostgresConfig, PostgresConfigError};
@@ -93,6 +94,8 @@ impl PostgresStore {
         let opened = self.servers.driver.wait(OPENING_MAX, async {
             let session = self.reach().await?;
             self.prepare(&session).await?;
+            // Asked before, so that a restoration under way is left to the one that makes it.
+            self.refuse_unfinished(&session).await?;
             self.take(session).await
         });
         opened.unwrap_or_else(|_| Err(no_answer(doing, OPENING_MAX.as_secs_f64())))
@@ -188,6 +191,14 @@ impl PostgresStore {
         })
     }
 
+    async fn refuse_unfinished(&self, session: &Session) -> Result<(), LogError> {
+        let is_unfinished = migrate::is_unfinished(session.client()).await;
+        match is_unfinished.map_err(|error| read_failed("reading the settings", &error))? {
+            true => Err(unfinished(self.place.name())),
+            false => Ok(()),
+        }
+    }
+
     async fn take(&self, session: Session) -> Result<PostgresOpening, LogError> {
         let doing = "taking the log over";
         let me = &self.config.advertised;
@@ -209,6 +220,7 @@ impl PostgresStore {
 
     /// Reads what there is, now that no one else can add to it.
     async fn writer(&self, session: Session, hold: Hold) -> Result<Box<PostgresLog>, LogError> {
+        self.refuse_unfinished(&session).await?;
         let failed = |error| read_failed("reading the database", &error);
         let heads = Arc::new(Heads::load(session.client()).await.map_err(failed)?);
         let found = Found::read(session.client()).await.map_err(failed)?;

@@ -120,12 +120,7 @@ impl Servers {
         self.rows(sql, params)
     }
 
-    fn ask_snapshot(
-        &self,
-        snapshot: &Snapshot,
-        sql: &str,
-        params: Params<'_>,
-    ) -> Result<Vec<Row>, LogError> {
+    fn ask_snapshot(&self, snapshot: &Snapshot, sql: &str, params: Params<'_>) -> Result<Vec<Row>, LogError> {
         let answer = self.driver.wait(self.answer_timeout, async {
             let mut session = snapshot.0.lock().await;
             let statement = session.statement(sql).await?;

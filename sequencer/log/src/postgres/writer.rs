@@ -307,6 +307,10 @@ impl EventLog for PostgresLog {
         );
         self.transaction("storing a setting", Durable::Now, vec![set])
     }
+    fn remove_meta(&mut self, name: &str) -> Result<(), LogError> {
+        let remove = Step::new("DELETE FROM settings WHERE name = $1", vec![Box::new(name)]);
+        self.transaction("removing a setting", Durable::Now, vec![remove])
+    }
     fn put_documents(&mut self, changes: &[DocumentChange]) -> Result<(), LogError> {
         self.transaction("storing documents", Durable::Now, changes.iter().map(change).collect())
     }

@@ -221,6 +221,37 @@ fn a_copy_is_the_log_at_one_moment() {
     assert!(checked(&*to.reader()).is_sound());
 }
 
+/// Copies a log whose second stream is damaged, so that the copy breaks off after the first.
+fn broken_off(folder: &Path, to: &mut dyn EventLog) {
+    let (database, store) = fresh("a");
+    let mut from = writer(&store);
+    from.append(&[part(1, 1, 3), part(2, 1, 3)]).expect("append");
+    shared().sql(&database, "DELETE FROM ves_events WHERE stream = 2 AND sequence_number = 2");
+    let copied = copy_log(&*from.reader(), to, &mut |_| {});
+    assert!(matches!(copied, Err(TransferError::Source(_))), "{copied:?}");
+    let report = check(&*to.reader(), &mut |_| {}).expect_err("no log");
+    assert!(report.to_string().contains("restore again"), "{report}");
+    let again = copy_log(&*to.reader(), &mut sqlite(folder, "again.db"), &mut |_| {});
+    assert!(again.is_err_and(|error| error.to_string().contains("restore again")));
+}
+
+#[test]
+fn a_restoration_that_was_broken_off_is_no_log() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (_, target) = fresh("b");
+    broken_off(folder.path(), &mut writer(&target));
+    for error in [target.open_log().err(), target.status().err()] {
+        let error = error.expect("refused").to_string();
+        assert!(error.contains("restore again, into an empty store"), "{error}");
+    }
+    let path = folder.path().join("to.db");
+    broken_off(folder.path(), &mut SqliteLog::open(&path).expect("open"));
+    for error in [SqliteLog::open(&path).err(), stateset_event_log::sqlite_status(&path).err()] {
+        let error = error.expect("refused").to_string();
+        assert!(error.contains("restore again, into an empty store"), "{error}");
+    }
+}
+
 #[test]
 fn a_target_that_is_not_empty_is_refused() {
     let folder = tempfile::tempdir().expect("folder");
