@@ -180,7 +180,9 @@ impl LogReader for MemoryReader {
             bytes += event.body.len();
             bytes <= bytes_max || bytes == event.body.len()
         };
-        Ok(events.iter().take(limit).take_while(fits).cloned().collect())
+        let events: Vec<_> = events.iter().take(limit).take_while(fits).cloned().collect();
+        StoredEvent::check_streams(stream, &events)?;
+        Ok(events)
     }
 
     fn log_tile(&self, stream: &StreamKey, id: TileId) -> Result<Option<Vec<Digest>>, LogError> {

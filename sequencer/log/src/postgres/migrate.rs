@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use tokio_postgres::{Client, Error};
+use uuid::Uuid;
 
 use super::config::Place;
 use super::errors::read_failed;
@@ -17,6 +18,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("writer", include_str!("../../migrations/postgres/0004_writer.sql")),
     ("key_bundles", include_str!("../../migrations/postgres/0005_key_bundles.sql")),
     ("peer_secret", include_str!("../../migrations/postgres/0006_peer_secret.sql")),
+    ("log_id", include_str!("../../migrations/postgres/0007_log_id.sql")),
 ];
 
 /// A number of our own among the advisory locks of a database.
@@ -31,6 +33,11 @@ pub(super) async fn version(client: &Client) -> Result<u32, Error> {
     }
     let last = client.query_one("SELECT coalesce(max(version), 0) FROM schema_migrations", &[]).await?;
     last.try_get::<_, i32>(0).map(|version| version as u32)
+}
+
+/// What tells this log from every other one.
+pub(super) async fn log_id(client: &Client) -> Result<Uuid, Error> {
+    client.query_one("SELECT log_id FROM sequencer_writer", &[]).await?.try_get(0)
 }
 
 /// Whether a restoration into the database was begun and did not come to its end.

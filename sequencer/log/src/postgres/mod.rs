@@ -20,8 +20,8 @@ mod runtime;
 mod session;
 mod writer;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use self::config::Place;
@@ -52,6 +52,8 @@ pub struct PostgresStore {
     place: Place,
     tls: Tls,
     servers: Arc<Servers>,
+    /// Of the log that was opened; what a replica must show.
+    log_id: Arc<OnceLock<uuid::Uuid>>,
     /// Set once the server was reached: from then on a lost server is told of at once.
     was_reached: AtomicBool,
 }
@@ -68,13 +70,15 @@ impl PostgresStore {
         let place = place.with_settings(&config);
         let thread = |error: std::io::Error| PostgresConfigError::Thread { problem: error.to_string() };
         let driver = Arc::new(Driver::start().map_err(thread)?);
-        let primary = connect::pool(&place, config.connections, &driver)?;
+        let primary = connect::pool(&place, config.connections, &driver, None)?;
+        let log_id = Arc::new(OnceLock::new());
         let replica = match &config.read_url {
             Some(url) => {
                 let replica = Place::parse(url)?;
                 replica.check_security(config.allow_insecure_local)?;
                 let replica = replica.with_settings(&config);
-                let pool = connect::pool(&replica, config.read_connections, &driver)?;
+                let pool =
+                    connect::pool(&replica, config.read_connections, &driver, Some(Arc::clone(&log_id)))?;
                 Some(Replica::new(pool, Duration::from_millis(config.read_answer_timeout_ms)))
             }
             None => None,
@@ -82,7 +86,7 @@ impl PostgresStore {
         let answer_timeout = config.answer_timeout();
         let servers = Arc::new(Servers { driver, primary, answer_timeout, replica, snapshot: None });
         let tls = connect::tls(&place)?;
-        Ok(Self { config, place, tls, servers, was_reached: AtomicBool::new(false) })
+        Ok(Self { config, place, tls, servers, log_id, was_reached: AtomicBool::new(false) })
     }
 
     /// Opens the log for writing, or says who writes it now.
@@ -96,6 +100,7 @@ impl PostgresStore {
             self.prepare(&session).await?;
             // Asked before, so that a restoration under way is left to the one that makes it.
             self.refuse_unfinished(&session).await?;
+            self.learn_id(&session).await?;
             self.take(session).await
         });
         opened.unwrap_or_else(|_| Err(no_answer(doing, OPENING_MAX.as_secs_f64())))
@@ -110,6 +115,7 @@ impl PostgresStore {
         let heads = self.servers.driver.wait(OPENING_MAX, async {
             let session = self.reach().await?;
             self.require_newest(&session).await?;
+            self.learn_id(&session).await?;
             let heads = Heads::load(session.client()).await.map_err(|error| read_failed(doing, &error));
             session.end().await;
             heads
@@ -189,6 +195,18 @@ impl PostgresStore {
             doing: "opening the database".to_owned(),
             problem: format!("its schema is {found}, this program needs {known}; migrate it first"),
         })
+    }
+
+    async fn learn_id(&self, session: &Session) -> Result<(), LogError> {
+        let id = migrate::log_id(session.client()).await;
+        let id = id.map_err(|error| read_failed("reading the id of the log", &error))?;
+        match *self.log_id.get_or_init(|| id) == id {
+            true => Ok(()),
+            false => Err(LogError::Io {
+                doing: "opening the database".to_owned(),
+                problem: "it holds another log than when this process began; start it again".to_owned(),
+            }),
+        }
     }
 
     async fn refuse_unfinished(&self, session: &Session) -> Result<(), LogError> {

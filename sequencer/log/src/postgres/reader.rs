@@ -223,6 +223,7 @@ impl PostgresReader {
         let params: Params<'_> = &[&number, &signed(from), &signed(last)];
         let rows = self.servers.lasting_rows(&sql, params, |rows| rows.len() == count)?;
         let events = read_all(&rows, rows::event)?;
+        StoredEvent::check_streams(stream, &events)?;
         for (expected, event) in (from.0..).zip(&events) {
             if event.sequence_number.0 != expected {
                 return Err(missing(stream, SequenceNumber(expected)));

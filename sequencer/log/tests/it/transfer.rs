@@ -287,7 +287,7 @@ fn a_check_names_each_thing_that_was_changed() {
         (
             "UPDATE ves_events SET body = (SELECT body FROM ves_events WHERE stream = 2 AND sequence_number = 1) \
           WHERE stream = 1 AND sequence_number = 7",
-            "batch 02020202",
+            "event 7 of stream",
         ),
         ("UPDATE ves_events SET tiles = NULL WHERE stream = 1 AND sequence_number = 64", "tile 1 of level 0"),
         (
