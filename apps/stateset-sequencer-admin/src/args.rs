@@ -137,6 +137,11 @@ impl Target {
         store::reader(&self.database, &self.postgres)
     }
 
+    /// The log as it is at this moment, for a copy or a check of the whole.
+    pub fn snapshot(&self) -> Result<Arc<dyn LogReader>, Failure> {
+        store::snapshot(&self.database, &self.postgres)
+    }
+
     /// The store, to write while no one else does.
     pub fn store(&self) -> Result<Arc<dyn stateset_event_log::EventStore>, Failure> {
         let holder = Holder { instance: format!("admin {}", std::process::id()), ..Holder::default() };

@@ -67,6 +67,14 @@ pub fn reader(database: &Database, postgres: &PostgresSettings) -> Result<Arc<dy
     }
 }
 
+/// Reads the log in `database` as it is at this moment, for a copy or a check of the whole.
+pub fn snapshot(database: &Database, postgres: &PostgresSettings) -> Result<Arc<dyn LogReader>, Failure> {
+    match database {
+        Database::Sqlite(file) => sqlite_reader(file),
+        Database::Postgres(url) => postgres_snapshot(url, postgres),
+    }
+}
+
 #[cfg(feature = "sqlite")]
 fn sqlite(file: &std::path::Path) -> Result<Arc<dyn EventStore>, Failure> {
     crate::places::make_folder_of(file)?;
@@ -103,6 +111,12 @@ fn postgres_store(
 #[cfg(feature = "postgres")]
 fn postgres_reader(url: &str, settings: &PostgresSettings) -> Result<Arc<dyn LogReader>, Failure> {
     Ok(connection(url, settings, Holder { instance: "reader".to_owned(), ..Holder::default() })?.reader()?)
+}
+
+#[cfg(feature = "postgres")]
+fn postgres_snapshot(url: &str, settings: &PostgresSettings) -> Result<Arc<dyn LogReader>, Failure> {
+    let holder = Holder { instance: "reader".to_owned(), ..Holder::default() };
+    Ok(connection(url, settings, holder)?.snapshot()?)
 }
 
 /// The settings in the words of the back end. Nothing is connected yet.
@@ -150,6 +164,10 @@ fn postgres_store<T>(_: &str, _: &PostgresSettings, _: Holder) -> Result<T, Fail
 }
 #[cfg(not(feature = "postgres"))]
 fn postgres_reader<T>(_: &str, _: &PostgresSettings) -> Result<T, Failure> {
+    Err(left_out("postgres"))
+}
+#[cfg(not(feature = "postgres"))]
+fn postgres_snapshot<T>(_: &str, _: &PostgresSettings) -> Result<T, Failure> {
     Err(left_out("postgres"))
 }
 

@@ -9,6 +9,7 @@ use ves::{Digest, StreamKey};
 use crate::document::Table;
 use crate::error::LogError;
 use crate::event_log::{LogReader, StoredEvent};
+use crate::transfer::{RESTORING, unfinished};
 use crate::walk::{Found, place, walk};
 
 /// Problems that are named; of more only the number is told.
@@ -64,6 +65,9 @@ pub struct Progress {
 /// # Errors
 /// Only what keeps the log from being read at all; damage is part of the report.
 pub fn check(reader: &dyn LogReader, progress: &mut dyn FnMut(Progress)) -> Result<CheckReport, LogError> {
+    if reader.meta(RESTORING)?.is_some() {
+        return Err(unfinished("the log"));
+    }
     let mut report = CheckReport::default();
     let streams = reader.streams()?;
     let events_total = streams.iter().map(|summary| summary.head.0).sum();

@@ -411,6 +411,9 @@ fn keys_and_settings_are_replaced_by_id(log: &mut dyn EventLog) {
     log.set_meta("a name", b"").expect("meta");
     let settings = [("a name".to_owned(), Vec::new()), ("name".to_owned(), b"two".to_vec())];
     assert_eq!(reader.settings().expect("settings"), settings);
+    log.remove_meta("a name").expect("meta");
+    log.remove_meta("never there").expect("meta");
+    assert_eq!(reader.settings().expect("settings"), settings[1..]);
 }
 
 fn documents_are_changed_together_and_listed_in_order(log: &mut dyn EventLog) {

@@ -13,7 +13,7 @@ use ves::{
 use crate::codec::RecordError;
 use crate::document::{Document, DocumentChange, Table};
 use crate::error::LogError;
-use crate::record::decode_body;
+use crate::record::{decode_body, stream_of};
 
 /// One sequenced event, ready to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,19 @@ impl StoredEvent {
     /// What the agent wrote, and its signing hash.
     pub fn envelope(&self) -> Result<(Envelope<'_>, Digest), RecordError> {
         decode_body(&self.body)
+    }
+
+    /// Whether it names `stream`: a row that came to lie elsewhere belongs to another store, and perhaps another tenant.
+    /// A record too short to name one belongs to nobody, and cannot be decoded.
+    fn is_of(&self, stream: &StreamKey) -> bool {
+        stream_of(&self.body).is_none_or(|named| named == *stream)
+    }
+
+    /// Refuses events that name another stream than the one they were read from.
+    pub(crate) fn check_streams(stream: &StreamKey, events: &[Self]) -> Result<(), LogError> {
+        let Some(strange) = events.iter().find(|event| !event.is_of(stream)) else { return Ok(()) };
+        let place = format!("event {} of stream {stream}", strange.sequence_number);
+        Err(LogError::corrupt(place, "its record names another stream"))
     }
 
     /// The leaf of this event in batches and in the log of its stream (section 13.1).
@@ -144,6 +157,8 @@ pub trait EventLog: Send + 'static {
     fn put_sequencer_key(&mut self, key: &SequencerKeyRecord) -> Result<(), LogError>;
     /// Inserts or replaces a named value of the service.
     fn set_meta(&mut self, name: &str, value: &[u8]) -> Result<(), LogError>;
+    /// Nothing happens where there is none.
+    fn remove_meta(&mut self, name: &str) -> Result<(), LogError>;
     /// Makes all the changes, in their order, or none.
     fn put_documents(&mut self, changes: &[DocumentChange]) -> Result<(), LogError>;
 

@@ -22,6 +22,8 @@ use ves::{
 use crate::codec::{Reader, RecordError, Writer};
 
 const VERSION: u8 = 1;
+/// After version, flags and signing hash.
+const STREAM_AT: usize = 34;
 const ENCRYPTED: u8 = 1;
 const COMMAND: u8 = 2;
 const BASE_VERSION: u8 = 4;
@@ -101,6 +103,13 @@ fn encode_sealed(out: &mut Writer, sealed: &EncryptedPayload) {
     for recipient in &sealed.recipients {
         out.u32(recipient.recipient_kid.0).bytes(&recipient.enc).bytes(&recipient.ct);
     }
+}
+
+/// The stream that a record names, without the rest of it.
+pub(crate) fn stream_of(bytes: &[u8]) -> Option<StreamKey> {
+    let mut r = Reader::new(bytes.get(STREAM_AT..)?);
+    let (tenant, store) = (r.uuid("tenant").ok()?, r.uuid("store").ok()?);
+    Some(StreamKey { tenant_id: TenantId(tenant), store_id: StoreId(store) })
 }
 
 /// The event of a record and its signing hash. Texts borrow from `bytes`.

@@ -8,6 +8,16 @@ use crate::error::LogError;
 use crate::event_log::{EventLog, LogReader, NewEvent, StoredEvent, StreamAppend};
 use crate::walk::{Found, walk};
 
+/// The setting of a log into which another one is being copied.
+pub(crate) const RESTORING: &str = "restoring";
+
+/// What whoever opens such a log is told, once the copying is over.
+pub(crate) fn unfinished(place: impl Into<String>) -> LogError {
+    let problem = "a restoration into it did not come to its end, so that it is not the whole log; \
+                   restore again, into an empty store";
+    LogError::corrupt(place, problem)
+}
+
 /// Why a log was not copied, or not to its end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
@@ -46,6 +56,12 @@ pub fn copy_log(
     if let Some(what) = contents(&*to.reader()).map_err(TransferError::Target)? {
         return Err(TransferError::NotEmpty { what });
     }
+    if from.meta(RESTORING).map_err(TransferError::Source)?.is_some() {
+        return Err(TransferError::Source(unfinished("the source")));
+    }
+    // Until the last of it is there the target is no log: whoever went on with it would use numbers again that are
+    // acknowledged already.
+    to.set_meta(RESTORING, b"").map_err(TransferError::Target)?;
     let mut done = Transferred::default();
     // Keys first: whoever finds an event also finds who signed it.
     copy_keys(from, to, &mut done)?;
@@ -71,6 +87,7 @@ pub fn copy_log(
     }
     copy_documents(from, to, &mut done)?;
     copy_settings(from, to, &mut done)?;
+    to.remove_meta(RESTORING).map_err(TransferError::Target)?;
     Ok(done)
 }
 

@@ -62,7 +62,7 @@ mod transfer {
 
     /// Copies the log to a new file, which gets its name when it is whole and synced.
     pub fn backup(target: &Target, file: &Path, progress: &dyn Fn(u64, u64)) -> Result<Copied, Failure> {
-        let reader = target.reader()?;
+        let reader = target.snapshot()?;
         let draft = beside(file, ".partial");
         remove(&draft);
         let copied = copy_to_file(reader.as_ref(), &draft, progress).and_then(|()| {

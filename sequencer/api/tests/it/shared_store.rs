@@ -155,6 +155,7 @@ impl EventLog for Fenced {
         put_api_key(key: &ApiKeyRecord);
         put_sequencer_key(key: &SequencerKeyRecord);
         set_meta(name: &str, value: &[u8]);
+        remove_meta(name: &str);
         put_documents(changes: &[DocumentChange]);
         put_run_pages(run: u64, first_page: u32, pages: &[Vec<u8>]);
         publish_run(run: &RunInfo, replaces: &[u64], covered: &[(StreamKey, SequenceNumber)]);

@@ -25,6 +25,7 @@ pub(super) enum Entry {
     PublishRun(RunInfo, Vec<u64>, Vec<(StreamKey, SequenceNumber)>),
     DropRun(u64),
     Documents(Vec<DocumentChange>),
+    NoMeta(String),
 }
 
 impl Entry {
@@ -71,6 +72,9 @@ impl Entry {
                 w.u8(10).u64(*run);
             }
             Self::Documents(changes) => write_list(w.u8(11), changes, write_document_change),
+            Self::NoMeta(name) => {
+                w.u8(12).blob(name.as_bytes());
+            }
         }
         w.0
     }
@@ -115,6 +119,7 @@ impl Entry {
             }
             10 => Self::DropRun(r.u64("run")?),
             11 => Self::Documents(read_list(&mut r, read_document_change)?),
+            12 => Self::NoMeta(r.text("name")?.to_owned()),
             _ => return Err(RecordError::Value("kind")),
         };
         r.end()?;

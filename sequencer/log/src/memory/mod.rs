@@ -113,6 +113,9 @@ impl EventLog for MemoryLog {
     fn set_meta(&mut self, name: &str, value: &[u8]) -> Result<(), LogError> {
         self.write("storing a setting", Entry::Meta(name.to_owned(), value.to_vec()))
     }
+    fn remove_meta(&mut self, name: &str) -> Result<(), LogError> {
+        self.write("removing a setting", Entry::NoMeta(name.to_owned()))
+    }
 
     fn put_documents(&mut self, changes: &[DocumentChange]) -> Result<(), LogError> {
         self.write("storing documents", Entry::Documents(changes.to_vec()))
@@ -177,7 +180,9 @@ impl LogReader for MemoryReader {
             bytes += event.body.len();
             bytes <= bytes_max || bytes == event.body.len()
         };
-        Ok(events.iter().take(limit).take_while(fits).cloned().collect())
+        let events: Vec<_> = events.iter().take(limit).take_while(fits).cloned().collect();
+        StoredEvent::check_streams(stream, &events)?;
+        Ok(events)
     }
 
     fn log_tile(&self, stream: &StreamKey, id: TileId) -> Result<Option<Vec<Digest>>, LogError> {

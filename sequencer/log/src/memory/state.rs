@@ -75,6 +75,9 @@ impl State {
             Entry::Meta(name, value) => {
                 self.meta.insert(name, value);
             }
+            Entry::NoMeta(name) => {
+                self.meta.remove(&name);
+            }
             Entry::RunPages(run, first, pages) => {
                 self.last_run = self.last_run.max(run);
                 self.run_pages.extend((first..).zip(pages).map(|(page, bytes)| ((run, page), bytes)));

@@ -77,6 +77,7 @@ impl PostgresStore {
     pub fn status(&self) -> Result<PostgresStatus, LogError> {
         self.admin("reading the database's state", async {
             let session = self.reach().await?;
+            self.refuse_unfinished(&session).await?;
             let status = status(session.client()).await;
             session.end().await;
             status.map_err(|error| read_failed("reading the database's state", &error))

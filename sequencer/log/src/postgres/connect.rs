@@ -1,7 +1,7 @@
 //! Connections and pools of them, with TLS as the URL asks for it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
@@ -10,8 +10,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
+use uuid::Uuid;
 
 use super::config::{Place, PoolSizes, PostgresConfigError};
+use super::migrate;
 use super::runtime::Driver;
 
 /// How often connections that are too old, or were idle too long, are looked for.
@@ -50,12 +52,24 @@ fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
 }
 
 /// A pool of connections to one server.
-pub(super) fn pool(place: &Place, sizes: PoolSizes, driver: &Driver) -> Result<Pool, PostgresConfigError> {
+///
+/// Where `log_id` is given, only to the log that it names: a connection to another one is never used, and none is
+/// before the id is known.
+pub(super) fn pool(
+    place: &Place,
+    sizes: PoolSizes,
+    driver: &Driver,
+    log_id: Option<Arc<OnceLock<Uuid>>>,
+) -> Result<Pool, PostgresConfigError> {
     let method = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = Manager::from_config(place.config.clone(), tls(place)?, method);
     let lifetime = sizes.lifetime_max_ms.map(Duration::from_millis);
     let wait = Some(Duration::from_millis(sizes.acquire_timeout_ms));
-    let pool = Pool::builder(manager)
+    let builder = match log_id {
+        Some(expected) => Pool::builder(manager).post_create(same_log(expected)),
+        None => Pool::builder(manager),
+    };
+    let pool = builder
         .max_size(sizes.max)
         .runtime(Runtime::Tokio1)
         .timeouts(Timeouts { wait, create: wait, recycle: wait })
@@ -67,6 +81,20 @@ pub(super) fn pool(place: &Place, sizes: PoolSizes, driver: &Driver) -> Result<P
         .map_err(|error| PostgresConfigError::Thread { problem: error.to_string() })?;
     driver.handle().spawn(care(pool.clone(), sizes));
     Ok(pool)
+}
+
+fn same_log(expected: Arc<OnceLock<Uuid>>) -> Hook {
+    Hook::async_fn(move |client, _| {
+        let expected = expected.get().copied();
+        Box::pin(async move {
+            let found = migrate::log_id(client).await.map_err(HookError::Backend)?;
+            match expected {
+                Some(expected) if expected == found => Ok(()),
+                Some(_) => Err(HookError::message("it is a replica of another log; check READ_DATABASE_URL")),
+                None => Err(HookError::message("the log was not opened yet")),
+            }
+        })
+    })
 }
 
 /// Closes connections that are old or were not used for long, and keeps the least number open. Ends with its pool.

@@ -6,17 +6,19 @@ use deadpool_postgres::PoolError;
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
+use super::session::Failed;
 use crate::error::LogError;
 
 /// Raised by the function `sequencer_fence`.
 const FENCED: &str = "SS001";
 
-/// A failed write. The server's ERROR aborts its transaction, so that nothing was changed; where the session ended
-/// meanwhile, or no answer came, nobody knows.
-pub(super) fn write_failed(doing: &str, error: &Error) -> LogError {
+/// A failed write. The server's ERROR aborts its transaction, so that nothing was changed; where there was none, where
+/// the COMMIT itself failed, where the session ended meanwhile, or no answer came, nobody knows.
+pub(super) fn write_failed(doing: &str, failed: &Failed) -> LogError {
+    let Failed { error, is_undone } = failed;
     let doing = doing.to_owned();
     let Some(said) = error.as_db_error() else { return LogError::Io { doing, problem: text(error) } };
-    if said.parsed_severity() != Some(Severity::Error) {
+    if !is_undone || said.parsed_severity() != Some(Severity::Error) {
         return LogError::Io { doing, problem: text(error) };
     }
     if said.code().code() == FENCED {
@@ -87,6 +89,8 @@ fn may_pass(said: &DbError) -> bool {
     ["53", "57", "08", "40"].iter().any(|class| code.starts_with(class))
         || *said.code() == SqlState::LOCK_NOT_AVAILABLE
         || *said.code() == SqlState::READ_ONLY_SQL_TRANSACTION
+        // What a server that is a replica by now says to a transaction that would write.
+        || *said.code() == SqlState::FEATURE_NOT_SUPPORTED
 }
 
 /// No such user or password, or no such database.

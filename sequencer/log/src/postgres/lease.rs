@@ -139,6 +139,8 @@ async fn raise_epoch(
 ) -> Result<Option<i64>, Error> {
     let lease_ms = i64::try_from(lease_ms).unwrap_or(i64::MAX);
     let secret = me.secret.as_ref().map(|secret| secret.as_bytes().as_slice());
+    // Every session that may write only reads by default.
+    client.batch_execute("BEGIN READ WRITE").await?;
     let row = client
         .query_opt(
             "UPDATE sequencer_writer SET epoch = epoch + 1, instance = $2, rest = $3, grpc = $4, holds_lock = $5, \
@@ -148,6 +150,7 @@ async fn raise_epoch(
             &[&seen, &me.instance, &me.rest, &me.grpc, &holds_lock, &lease_ms, &secret],
         )
         .await?;
+    client.batch_execute("COMMIT").await?;
     row.map(|row| row.try_get(0)).transpose()
 }
 

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use tokio_postgres::{Client, Error};
+use uuid::Uuid;
 
 use super::config::Place;
 use super::errors::read_failed;
 use crate::error::LogError;
+use crate::transfer::RESTORING;
 
 /// Applied in order; the place in this list, counted from 1, is the schema's version. Never changed once released.
 pub(super) const MIGRATIONS: &[(&str, &str)] = &[
@@ -16,6 +18,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("writer", include_str!("../../migrations/postgres/0004_writer.sql")),
     ("key_bundles", include_str!("../../migrations/postgres/0005_key_bundles.sql")),
     ("peer_secret", include_str!("../../migrations/postgres/0006_peer_secret.sql")),
+    ("log_id", include_str!("../../migrations/postgres/0007_log_id.sql")),
 ];
 
 /// A number of our own among the advisory locks of a database.
@@ -30,6 +33,21 @@ pub(super) async fn version(client: &Client) -> Result<u32, Error> {
     }
     let last = client.query_one("SELECT coalesce(max(version), 0) FROM schema_migrations", &[]).await?;
     last.try_get::<_, i32>(0).map(|version| version as u32)
+}
+
+/// What tells this log from every other one.
+pub(super) async fn log_id(client: &Client) -> Result<Uuid, Error> {
+    client.query_one("SELECT log_id FROM sequencer_writer", &[]).await?.try_get(0)
+}
+
+/// Whether a restoration into the database was begun and did not come to its end.
+pub(super) async fn is_unfinished(client: &Client) -> Result<bool, Error> {
+    let has_settings = "SELECT to_regclass('settings') IS NOT NULL";
+    if !client.query_one(has_settings, &[]).await?.try_get::<_, bool>(0)? {
+        return Ok(false);
+    }
+    let marker = "SELECT EXISTS (SELECT 1 FROM settings WHERE name = $1)";
+    client.query_one(marker, &[&RESTORING]).await?.try_get(0)
 }
 
 /// Refuses a schema that this program does not know. Returns its version.
@@ -59,7 +77,7 @@ pub(super) async fn migrate(client: &Client, place: &Place) -> Result<u32, LogEr
 
 async fn apply(client: &Client) -> Result<u32, Error> {
     // Changes of a large table take their time; only others' use of it is not waited for without end.
-    client.batch_execute("BEGIN; SET LOCAL statement_timeout = 0").await?;
+    client.batch_execute("BEGIN READ WRITE; SET LOCAL statement_timeout = 0").await?;
     client.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK]).await?;
     client
         .batch_execute(

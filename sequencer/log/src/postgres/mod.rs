@@ -20,8 +20,8 @@ mod runtime;
 mod session;
 mod writer;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use self::config::Place;
@@ -29,13 +29,14 @@ use self::connect::Tls;
 use self::errors::{no_answer, read_failed};
 use self::heads::Heads;
 use self::lease::{Hold, Taking};
-use self::reader::{Replica, Servers};
+use self::reader::{Replica, Servers, Snapshot};
 use self::runtime::Driver;
 use self::session::Session;
 use self::writer::Found;
 use crate::error::LogError;
 use crate::event_log::EventLog;
 use crate::event_store::{EventStore, Holder, Opening};
+use crate::transfer::unfinished;
 
 pub use admin::{MigrationStatus, PostgresContents, PostgresStatus};
 pub use config::{PoolSizes, PostgresConfig, PostgresConfigError};
@@ -51,6 +52,8 @@ pub struct PostgresStore {
     place: Place,
     tls: Tls,
     servers: Arc<Servers>,
+    /// Of the log that was opened; what a replica must show.
+    log_id: Arc<OnceLock<uuid::Uuid>>,
     /// Set once the server was reached: from then on a lost server is told of at once.
     was_reached: AtomicBool,
 }
@@ -67,21 +70,23 @@ impl PostgresStore {
         let place = place.with_settings(&config);
         let thread = |error: std::io::Error| PostgresConfigError::Thread { problem: error.to_string() };
         let driver = Arc::new(Driver::start().map_err(thread)?);
-        let primary = connect::pool(&place, config.connections, &driver)?;
+        let primary = connect::pool(&place, config.connections, &driver, None)?;
+        let log_id = Arc::new(OnceLock::new());
         let replica = match &config.read_url {
             Some(url) => {
                 let replica = Place::parse(url)?;
                 replica.check_security(config.allow_insecure_local)?;
                 let replica = replica.with_settings(&config);
-                let pool = connect::pool(&replica, config.read_connections, &driver)?;
+                let pool =
+                    connect::pool(&replica, config.read_connections, &driver, Some(Arc::clone(&log_id)))?;
                 Some(Replica::new(pool, Duration::from_millis(config.read_answer_timeout_ms)))
             }
             None => None,
         };
         let answer_timeout = config.answer_timeout();
-        let servers = Arc::new(Servers { driver, primary, answer_timeout, replica });
+        let servers = Arc::new(Servers { driver, primary, answer_timeout, replica, snapshot: None });
         let tls = connect::tls(&place)?;
-        Ok(Self { config, place, tls, servers, was_reached: AtomicBool::new(false) })
+        Ok(Self { config, place, tls, servers, log_id, was_reached: AtomicBool::new(false) })
     }
 
     /// Opens the log for writing, or says who writes it now.
@@ -93,6 +98,9 @@ impl PostgresStore {
         let opened = self.servers.driver.wait(OPENING_MAX, async {
             let session = self.reach().await?;
             self.prepare(&session).await?;
+            // Asked before, so that a restoration under way is left to the one that makes it.
+            self.refuse_unfinished(&session).await?;
+            self.learn_id(&session).await?;
             self.take(session).await
         });
         opened.unwrap_or_else(|_| Err(no_answer(doing, OPENING_MAX.as_secs_f64())))
@@ -107,12 +115,40 @@ impl PostgresStore {
         let heads = self.servers.driver.wait(OPENING_MAX, async {
             let session = self.reach().await?;
             self.require_newest(&session).await?;
+            self.learn_id(&session).await?;
             let heads = Heads::load(session.client()).await.map_err(|error| read_failed(doing, &error));
             session.end().await;
             heads
         });
         let heads = heads.unwrap_or_else(|_| Err(no_answer(doing, OPENING_MAX.as_secs_f64())))?;
         Ok(Arc::new(PostgresReader::new(Arc::clone(&self.servers), Arc::new(heads))))
+    }
+
+    /// Reads the log as it is now, all of it at one moment, whatever a writer does meanwhile: for a copy or a check. One
+    /// session serves it; the reads fail where that ends.
+    ///
+    /// # Errors
+    /// Those of [`PostgresStore::reader`].
+    pub fn snapshot(&self) -> Result<Arc<PostgresReader>, LogError> {
+        let doing = "opening the database to read";
+        let opened = self.servers.driver.wait(OPENING_MAX, async {
+            let session = self.reach().await?;
+            self.require_newest(&session).await?;
+            let failed = |error| read_failed(doing, &error);
+            let mut snapshot = Snapshot::begin(session).await.map_err(failed)?;
+            let heads = Heads::load(snapshot.session().client()).await.map_err(failed)?;
+            Ok((snapshot, heads))
+        });
+        let (snapshot, heads) =
+            opened.unwrap_or_else(|_| Err(no_answer(doing, OPENING_MAX.as_secs_f64())))?;
+        let servers = Servers {
+            driver: Arc::clone(&self.servers.driver),
+            primary: self.servers.primary.clone(),
+            answer_timeout: self.servers.answer_timeout,
+            replica: None,
+            snapshot: Some(snapshot),
+        };
+        Ok(Arc::new(PostgresReader::new(Arc::new(servers), Arc::new(heads))))
     }
 
     /// Connects; tries again for a while when this process has not reached the server yet.
@@ -161,6 +197,26 @@ impl PostgresStore {
         })
     }
 
+    async fn learn_id(&self, session: &Session) -> Result<(), LogError> {
+        let id = migrate::log_id(session.client()).await;
+        let id = id.map_err(|error| read_failed("reading the id of the log", &error))?;
+        match *self.log_id.get_or_init(|| id) == id {
+            true => Ok(()),
+            false => Err(LogError::Io {
+                doing: "opening the database".to_owned(),
+                problem: "it holds another log than when this process began; start it again".to_owned(),
+            }),
+        }
+    }
+
+    async fn refuse_unfinished(&self, session: &Session) -> Result<(), LogError> {
+        let is_unfinished = migrate::is_unfinished(session.client()).await;
+        match is_unfinished.map_err(|error| read_failed("reading the settings", &error))? {
+            true => Err(unfinished(self.place.name())),
+            false => Ok(()),
+        }
+    }
+
     async fn take(&self, session: Session) -> Result<PostgresOpening, LogError> {
         let doing = "taking the log over";
         let me = &self.config.advertised;
@@ -182,6 +238,7 @@ impl PostgresStore {
 
     /// Reads what there is, now that no one else can add to it.
     async fn writer(&self, session: Session, hold: Hold) -> Result<Box<PostgresLog>, LogError> {
+        self.refuse_unfinished(&session).await?;
         let failed = |error| read_failed("reading the database", &error);
         let heads = Arc::new(Heads::load(session.client()).await.map_err(failed)?);
         let found = Found::read(session.client()).await.map_err(failed)?;

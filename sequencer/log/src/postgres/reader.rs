@@ -18,6 +18,7 @@ use super::errors::{no_answer, no_connection, read_failed};
 use super::heads::{Heads, StreamState};
 use super::rows::{self, sequence, signed};
 use super::runtime::Driver;
+use super::session::Session;
 use crate::document::{Document, Table, after_prefix};
 use crate::error::LogError;
 use crate::event_log::{
@@ -46,6 +47,28 @@ pub(super) struct Servers {
     pub primary: Pool,
     pub answer_timeout: Duration,
     pub replica: Option<Replica>,
+    /// Everything is read from here where it is, and from nowhere else.
+    pub snapshot: Option<Snapshot>,
+}
+
+/// One transaction that sees the database as it was at one moment. Where its session ends, so do the reads: another
+/// session would see another moment.
+pub(super) struct Snapshot(tokio::sync::Mutex<Session>);
+
+impl Snapshot {
+    const BEGIN: &str = "SET idle_in_transaction_session_timeout = 0; \
+        BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+    /// The moment is that of the first question.
+    pub async fn begin(session: Session) -> Result<Self, Error> {
+        session.client().batch_execute(Self::BEGIN).await?;
+        Ok(Self(tokio::sync::Mutex::new(session)))
+    }
+
+    /// Nobody else has it yet.
+    pub fn session(&mut self) -> &Session {
+        self.0.get_mut()
+    }
 }
 
 pub(super) struct Replica {
@@ -74,6 +97,9 @@ impl Replica {
 
 impl Servers {
     fn rows(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, LogError> {
+        if let Some(snapshot) = &self.snapshot {
+            return self.ask_snapshot(snapshot, sql, params);
+        }
         self.ask(&self.primary, self.answer_timeout, sql, params)
     }
 
@@ -92,6 +118,18 @@ impl Servers {
             }
         }
         self.rows(sql, params)
+    }
+
+    fn ask_snapshot(&self, snapshot: &Snapshot, sql: &str, params: Params<'_>) -> Result<Vec<Row>, LogError> {
+        let answer = self.driver.wait(self.answer_timeout, async {
+            let mut session = snapshot.0.lock().await;
+            let statement = session.statement(sql).await?;
+            session.client().query(&statement, params).await
+        });
+        match answer {
+            Ok(answer) => answer.map_err(|error| read_failed("reading", &error)),
+            Err(_) => Err(no_answer("reading", self.answer_timeout.as_secs_f64())),
+        }
     }
 
     fn ask(
@@ -185,6 +223,7 @@ impl PostgresReader {
         let params: Params<'_> = &[&number, &signed(from), &signed(last)];
         let rows = self.servers.lasting_rows(&sql, params, |rows| rows.len() == count)?;
         let events = read_all(&rows, rows::event)?;
+        StoredEvent::check_streams(stream, &events)?;
         for (expected, event) in (from.0..).zip(&events) {
             if event.sequence_number.0 != expected {
                 return Err(missing(stream, SequenceNumber(expected)));

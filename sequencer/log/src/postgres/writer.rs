@@ -18,7 +18,7 @@ use super::lease::{self, Hold};
 use super::reader::PostgresReader;
 use super::rows::{self, sequence, signed};
 use super::runtime::Driver;
-use super::session::{Durable, Session, Step};
+use super::session::{Durable, Failed, Session, Step};
 use crate::document::{Document, DocumentChange};
 use crate::error::LogError;
 use crate::event_log::{
@@ -135,7 +135,7 @@ impl PostgresLog {
         let session = self.session.as_mut().expect("a writer that is not over has its session");
         let answer = self.driver.wait(timeout, session.transaction(self.hold.epoch, durable, steps));
         let result = match answer {
-            Ok(result) => result.map_err(|error| write_failed(doing, &error)),
+            Ok(result) => result.map_err(|failed| write_failed(doing, &failed)),
             Err(_) => Err(timed_out(doing, timeout.as_secs_f64())),
         };
         match &result {
@@ -164,7 +164,7 @@ impl PostgresLog {
         let error = match answer {
             Ok(Ok(rows)) => return Ok(rows),
             Ok(Err(error)) if !session.client().is_closed() => return Err(read_failed(doing, &error)),
-            Ok(Err(error)) => write_failed(doing, &error),
+            Ok(Err(error)) => write_failed(doing, &Failed { error, is_undone: false }),
             Err(_) => timed_out(doing, self.answer_timeout.as_secs_f64()),
         };
         self.end_with(error.clone());
@@ -306,6 +306,10 @@ impl EventLog for PostgresLog {
             vec![Box::new(name), Box::new(value)],
         );
         self.transaction("storing a setting", Durable::Now, vec![set])
+    }
+    fn remove_meta(&mut self, name: &str) -> Result<(), LogError> {
+        let remove = Step::new("DELETE FROM settings WHERE name = $1", vec![Box::new(name)]);
+        self.transaction("removing a setting", Durable::Now, vec![remove])
     }
     fn put_documents(&mut self, changes: &[DocumentChange]) -> Result<(), LogError> {
         self.transaction("storing documents", Durable::Now, changes.iter().map(change).collect())

@@ -64,6 +64,7 @@ fn copy_database(
 ) -> Result<(), LogError> {
     let mut connection = open::reader(from)?;
     open::refuse_newer(&connection, from)?;
+    open::refuse_unfinished(&connection, from)?;
     // Created here for its mode: SQLite would leave that to the umask. An empty file is a database to it.
     open::private_file(draft).map_err(|error| LogError::system(doing, &error))?;
     let count =

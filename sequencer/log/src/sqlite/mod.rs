@@ -92,6 +92,7 @@ impl SqliteLog {
         let path: PathBuf = path.as_ref().to_owned();
         let lock = open::lock(&path)?;
         let mut connection = open::writer(&path)?;
+        open::refuse_unfinished(&connection, &path)?;
         let streams = Arc::new(Streams::load(&connection)?);
         let position: i64 = connection
             .query_row("SELECT coalesce(max(position), 0) + 1 FROM ves_events", [], |row| row.get(0))
@@ -369,6 +370,12 @@ impl EventLog for SqliteLog {
                 .execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", (name, value))
                 .map(|_| ())
                 .doing("storing a setting")
+        })
+    }
+    fn remove_meta(&mut self, name: &str) -> Result<(), LogError> {
+        let doing = "removing a setting";
+        self.transaction(doing, Sync::Now, |connection| {
+            connection.execute("DELETE FROM settings WHERE name = ?", [name]).map(|_| ()).doing(doing)
         })
     }
 

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::errors::{Doing, failed};
 use crate::error::LogError;
+use crate::transfer::{RESTORING, unfinished};
 
 /// Applied in order; the place in this list, counted from 1, is the schema's version. Never changed once released.
 pub(super) const MIGRATIONS: &[(&str, &str)] = &[
@@ -107,6 +108,16 @@ pub(super) fn refuse_newer(connection: &Connection, path: &Path) -> Result<(), L
     let found = schema_version(connection).map_err(|e| failed("reading the schema's version", e))?;
     let known = MIGRATIONS.len() as u32;
     if found > known { Err(LogError::NewerSchema { path: path.to_owned(), found, known }) } else { Ok(()) }
+}
+
+/// A log whose restoration was broken off lacks events that it once acknowledged.
+pub(super) fn refuse_unfinished(connection: &Connection, path: &Path) -> Result<(), LogError> {
+    let has_settings = schema_version(connection).doing("reading the settings")? > 0;
+    let is_unfinished = has_settings
+        && connection
+            .query_row("SELECT EXISTS (SELECT 1 FROM settings WHERE name = ?)", [RESTORING], |row| row.get(0))
+            .doing("reading the settings")?;
+    if is_unfinished { Err(unfinished(path.display().to_string())) } else { Ok(()) }
 }
 
 pub(super) fn schema_version(connection: &Connection) -> rusqlite::Result<u32> {

@@ -194,6 +194,7 @@ impl LogReader for SqliteReader {
             }
             Ok(())
         })?;
+        StoredEvent::check_streams(stream, &events)?;
         Ok(events)
     }
 

@@ -27,6 +27,7 @@ pub struct SqliteStatus {
 pub fn status(path: &Path) -> Result<SqliteStatus, LogError> {
     let connection = open::reader(path)?;
     let schema = open::schema_version(&connection).doing("reading the schema's version")?;
+    open::refuse_unfinished(&connection, path)?;
     let length = |suffix: &str| std::fs::metadata(beside(path, suffix)).map_or(0, |found| found.len());
     // Taken for a moment and given back: only the lock itself knows whether its holder lives.
     let is_held = File::open(beside(path, ".lock")).is_ok_and(|lock| lock.try_lock_shared().is_err());

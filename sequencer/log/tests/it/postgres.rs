@@ -411,6 +411,35 @@ fn what_a_replica_does_not_show_yet_is_asked_of_the_primary() {
 }
 
 #[test]
+fn a_replica_of_another_log_answers_nothing() {
+    let (database, a) = fresh("a");
+    drop(writer(&a));
+    // The log of another tenant, which has a stream of the same number and as many events in it.
+    let (other, b) = fresh("b");
+    writer(&b).append(&[part(7, 1, 5)]).expect("append");
+    let url = |name: &str| shared().url(name);
+    let wrong = PostgresConfig { read_url: Some(url(&other)), ..config(url(&database), "a") };
+    let mut log = writer(&PostgresStore::new(wrong).expect("configuration"));
+    log.append(&[part(1, 1, 5)]).expect("append");
+    let events =
+        log.reader().read(&stream(1), ves::SequenceNumber(1), 10, usize::MAX).expect("of the primary");
+    assert_eq!(events.len(), 5);
+    assert!(events.iter().all(|event| event.envelope().expect("record").0.stream == stream(1)));
+}
+
+#[test]
+fn an_event_that_names_another_stream_is_damage() {
+    let (database, a) = fresh("a");
+    let mut log = writer(&a);
+    log.append(&[part(1, 1, 3), part(2, 1, 3)]).expect("append");
+    let swap = "UPDATE ves_events SET body = (SELECT body FROM ves_events WHERE stream = 2 AND sequence_number = 2) \
+                WHERE stream = 1 AND sequence_number = 2";
+    shared().sql(&database, swap);
+    let error = log.reader().read(&stream(1), ves::SequenceNumber(1), 10, usize::MAX).expect_err("damage");
+    assert!(error.to_string().contains("names another stream"), "{error}");
+}
+
+#[test]
 fn a_full_disk_changes_nothing_and_the_log_goes_on() {
     // A limit on the files of the server stands for the end of the disk: both fail the extension of a table.
     let (database, a) = fresh("a");

@@ -187,6 +187,71 @@ fn a_log_is_the_same_after_a_way_through_both_databases() {
     second.append(&[part(2, 4, 1)]).expect("a restored log goes on");
 }
 
+/// A source that is written between any two reads of a copy.
+#[test]
+fn a_copy_is_the_log_at_one_moment() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (_, store) = fresh("a");
+    let mut log = writer(&store);
+    fill(&mut log);
+    let expected = contents(&*log.reader());
+    let snapshot = store.snapshot().expect("snapshot");
+    let mut to = sqlite(folder.path(), "to.db");
+    let mut is_written = false;
+    let copied = copy_log(&*snapshot, &mut to, &mut |_| {
+        if std::mem::replace(&mut is_written, true) {
+            return;
+        }
+        // After the keys were copied, and before the documents and settings are.
+        log.append(&[part(2, 4, 2), part(3, 1, 1)]).expect("append");
+        let key = SequencerKeyRecord {
+            key_version: 2,
+            sequencer_id: SequencerId::from_bytes([8; 16]),
+            public_key: [4; 32],
+            created_at: TimestampMs(6),
+        };
+        log.put_sequencer_key(&key).expect("key");
+        let late = Document { key: vec![9; 9], text: "{}".to_owned(), content: Vec::new() };
+        log.put_documents(&[DocumentChange::Put(Table::Anchors, late)]).expect("document");
+        log.set_meta("late", b"").expect("setting");
+    });
+    copied.expect("copied");
+    assert!(is_written);
+    assert!(contents(&*to.reader()) == expected, "nothing of what was written meanwhile, or all of it");
+    assert!(checked(&*to.reader()).is_sound());
+}
+
+/// Copies a log whose second stream is damaged, so that the copy breaks off after the first.
+fn broken_off(folder: &Path, to: &mut dyn EventLog) {
+    let (database, store) = fresh("a");
+    let mut from = writer(&store);
+    from.append(&[part(1, 1, 3), part(2, 1, 3)]).expect("append");
+    shared().sql(&database, "DELETE FROM ves_events WHERE stream = 2 AND sequence_number = 2");
+    let copied = copy_log(&*from.reader(), to, &mut |_| {});
+    assert!(matches!(copied, Err(TransferError::Source(_))), "{copied:?}");
+    let report = check(&*to.reader(), &mut |_| {}).expect_err("no log");
+    assert!(report.to_string().contains("restore again"), "{report}");
+    let again = copy_log(&*to.reader(), &mut sqlite(folder, "again.db"), &mut |_| {});
+    assert!(again.is_err_and(|error| error.to_string().contains("restore again")));
+}
+
+#[test]
+fn a_restoration_that_was_broken_off_is_no_log() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (_, target) = fresh("b");
+    broken_off(folder.path(), &mut writer(&target));
+    for error in [target.open_log().err(), target.status().err()] {
+        let error = error.expect("refused").to_string();
+        assert!(error.contains("restore again, into an empty store"), "{error}");
+    }
+    let path = folder.path().join("to.db");
+    broken_off(folder.path(), &mut SqliteLog::open(&path).expect("open"));
+    for error in [SqliteLog::open(&path).err(), stateset_event_log::sqlite_status(&path).err()] {
+        let error = error.expect("refused").to_string();
+        assert!(error.contains("restore again, into an empty store"), "{error}");
+    }
+}
+
 #[test]
 fn a_target_that_is_not_empty_is_refused() {
     let folder = tempfile::tempdir().expect("folder");
@@ -222,7 +287,7 @@ fn a_check_names_each_thing_that_was_changed() {
         (
             "UPDATE ves_events SET body = (SELECT body FROM ves_events WHERE stream = 2 AND sequence_number = 1) \
           WHERE stream = 1 AND sequence_number = 7",
-            "batch 02020202",
+            "event 7 of stream",
         ),
         ("UPDATE ves_events SET tiles = NULL WHERE stream = 1 AND sequence_number = 64", "tile 1 of level 0"),
         (
