@@ -16,16 +16,19 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use stateset_sequencer::Holder;
+use tokio::sync::watch;
 use ves_wire::error::ErrorCode;
 
 use crate::body::drain;
-use crate::error::{ApiError, UNCLEAR, unavailable};
+use crate::error::{ApiError, UNAVAILABLE_RETRY_S, UNCLEAR, unavailable};
 use crate::front::{Door, refusal, refuse};
 use crate::hop::{self, FORWARDED};
 use crate::peer::{PeerAddress, ProxyTrust};
 
 /// Longest time to reach a peer: it is near, or it is gone.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
+/// Longest time for the holder to say that it is ready.
+const READY_TIME_MAX: Duration = Duration::from_secs(1);
 /// A silent HTTP/2 peer is given up after this and as much again.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Unused connections to a peer are closed after this.
@@ -68,6 +71,8 @@ pub(crate) struct Peer {
     holder: Holder,
     rest: Option<Authority>,
     grpc: Option<Authority>,
+    /// True once another one writes: a peer that stands still would hold its callers for nothing.
+    is_over: watch::Sender<bool>,
 }
 
 impl Forwarder {
@@ -87,7 +92,7 @@ impl Forwarder {
     pub fn peer(&self, holder: Holder) -> Peer {
         let rest = holder.rest.as_deref().and_then(authority);
         let grpc = holder.grpc.as_deref().and_then(authority);
-        Peer { forwarder: self.clone(), holder, rest, grpc }
+        Peer { forwarder: self.clone(), holder, rest, grpc, is_over: watch::Sender::new(false) }
     }
 }
 
@@ -100,6 +105,11 @@ fn authority(address: &str) -> Option<Authority> {
 impl Peer {
     pub fn holder(&self) -> &Holder {
         &self.holder
+    }
+
+    /// Gives up what was passed on to it and is not answered yet.
+    pub fn end(&self) {
+        self.is_over.send_replace(true);
     }
 
     /// Sends the request on and gives the answer back, bodies and trailers as they come.
@@ -122,10 +132,22 @@ impl Peer {
         let caller = connection.map(|peer| self.forwarder.proxies.client(peer.0.ip(), &headers));
         parts = passed_on(parts, door, authority.clone());
         parts.headers.insert(FORWARDED, hop::value(self.holder.secret.as_ref(), caller));
+        let is_ready = door == Door::Rest && parts.uri.path() == "/ready";
+        let time_max = if is_ready { READY_TIME_MAX } else { self.forwarder.answer_time_max };
+        let mut is_over = self.is_over.subscribe();
         let (lent, home) = Lent::new(body);
         let request = Request::from_parts(parts, lent);
-        let error = match tokio::time::timeout(self.forwarder.answer_time_max, client.request(request)).await
-        {
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(time_max, client.request(request)) => answer,
+            _ = async { is_over.wait_for(|is_over| *is_over).await.is_ok() } => {
+                tracing::debug!(holder = %self.holder.instance, "the log has changed hands before an answer came");
+                if let Some(body) = home.take() {
+                    drain(body).await;
+                }
+                return refusal(door, &headers, unavailable(UNCLEAR.to_owned()));
+            }
+        };
+        let error = match answer {
             Ok(Ok(response)) => return answered(door, response.map(Body::new)),
             Ok(Err(error)) if error.is_connect() => {
                 tracing::debug!(%error, holder = %self.holder.instance, "the writer can't be reached");
@@ -135,7 +157,9 @@ impl Peer {
                 tracing::debug!(%error, holder = %self.holder.instance, "the writer broke off");
                 unavailable(UNCLEAR.to_owned())
             }
-            Err(_) => ApiError::new(ErrorCode::Timeout, "the instance that writes took too long"),
+            Err(_) if is_ready => unavailable("the instance that writes does not answer".to_owned()),
+            Err(_) => ApiError::new(ErrorCode::Timeout, "the instance that writes took too long")
+                .retry_after(UNAVAILABLE_RETRY_S),
         };
         if let Some(body) = home.take() {
             drain(body).await;

@@ -53,9 +53,12 @@ impl Posts {
     pub fn now(&self) -> Arc<Post> {
         self.now.load_full()
     }
-    /// Requests that began before finish where they are.
+    /// Requests that began before finish where they are, but for those that wait for a peer: it may be the very one
+    /// that stands still and lost the log by that.
     pub fn change(&self, post: Post) {
-        self.now.store(Arc::new(post));
+        if let Post::Standby(peer) = &*self.now.swap(Arc::new(post)) {
+            peer.end();
+        }
     }
     pub fn door(&self, door: Door) -> Front {
         Front { posts: self.clone(), door }

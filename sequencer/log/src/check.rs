@@ -89,6 +89,10 @@ pub fn check(reader: &dyn LogReader, progress: &mut dyn FnMut(Progress)) -> Resu
         });
         note_damage(walked, &mut report)?;
     }
+    for number in reader.nameless_streams()? {
+        report
+            .problem(format!("stream number {number}"), "it has events or batches, and its name is missing");
+    }
     let rest = check_keys(reader, &mut report).and_then(|()| check_documents(reader, &mut report));
     note_damage(rest, &mut report)?;
     Ok(report)

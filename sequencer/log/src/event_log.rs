@@ -281,6 +281,11 @@ pub trait LogReader: Send + Sync + 'static {
     fn run_page(&self, run: u64, page: u32) -> Result<Option<Vec<u8>>, LogError>;
     /// Up to which number the published runs hold each stream.
     fn covered(&self) -> Result<Vec<(StreamKey, SequenceNumber)>, LogError>;
+
+    /// Numbers of streams that have events or batches here and no name, ascending. There are none in a sound log.
+    fn nameless_streams(&self) -> Result<Vec<u32>, LogError> {
+        Ok(Vec::new())
+    }
 }
 
 /// Refuses a turn whose streams do not all continue at their heads.

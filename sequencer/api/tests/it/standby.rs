@@ -1,7 +1,7 @@
 //! What a standby passes on, and what it refuses: bodies, errors, trailers.
 
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Request, Response};
@@ -99,6 +99,31 @@ async fn a_writer_that_is_gone_is_answered_503_also_to_a_large_body() {
     let (headers, _, _) = call_grpc(&standby, "/a.B/C").await;
     assert_eq!(grpc_status(&headers), "14");
     assert_eq!(headers["grpc-retry-pushback-ms"], "1000");
+}
+
+/// As a writer whose machine hangs: it takes connections and says nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_a_writer_that_lost_the_log() {
+    let database = Database::default();
+    let frozen = listen().await;
+    let address = Some(format!("http://{}", frozen.local_addr().unwrap()));
+    database.hold(Holder { instance: "frozen".to_owned(), rest: address, grpc: None, secret: None });
+    let standby = Node::start(&database, "b").await;
+    let started = Instant::now();
+    standby.client.get("/ready").await.refused(503, "SERVICE_UNAVAILABLE");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    let waiting = standby.client.clone();
+    let waiting = tokio::spawn(async move { waiting.post(INGEST, "{}").await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!waiting.is_finished());
+    let started = Instant::now();
+    database.evict();
+    let refused = waiting.await.expect("answered");
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    let message = refused.refused(503, "SERVICE_UNAVAILABLE");
+    assert!(message.contains("unknown; send the same again"), "{message}");
+    assert_eq!(retry_after(&refused.headers), "1");
+    standby.becomes(|role| *role == Role::Writer).await;
 }
 
 /// The standby's own address may be on the list, so the writer must not take it for the caller's.

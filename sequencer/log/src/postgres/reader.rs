@@ -445,4 +445,7 @@ impl LogReader for PostgresReader {
         let place = |s: &StreamSummary| covered.get(&(s.number as i32)).map(|through| (s.stream, *through));
         Ok(streams.iter().filter_map(place).collect())
     }
+    fn nameless_streams(&self) -> Result<Vec<u32>, LogError> {
+        self.list(rows::NAMELESS_STREAMS, &[], |row| row.try_get::<_, i32>(0).map(|number| number as u32))
+    }
 }

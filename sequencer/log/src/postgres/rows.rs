@@ -15,6 +15,11 @@ use super::session::{Param, Step};
 use crate::document::Document;
 use crate::event_log::{ApiKeyRecord, RunInfo, SequencerKeyRecord, StoredEvent};
 
+/// Streams of rows that no row of `ves_streams` names.
+pub(super) const NAMELESS_STREAMS: &str = "SELECT stream FROM ves_events GROUP BY stream \
+    HAVING stream NOT IN (SELECT stream FROM ves_streams) \
+    UNION SELECT stream FROM ves_commitments WHERE stream NOT IN (SELECT stream FROM ves_streams) ORDER BY stream";
+
 pub(super) const EVENTS: &str =
     "SELECT sequence_number, sequenced_at, key_version, receipt_signature, body FROM ves_events";
 pub(super) const COMMITMENTS: &str = "SELECT batch_id, tenant_id, store_id, ves_version, tree_depth, leaf_count, \

@@ -344,4 +344,7 @@ impl LogReader for SqliteReader {
             .filter_map(|s| covered.get(&s.number).map(|through| (s.stream, *through)))
             .collect())
     }
+    fn nameless_streams(&self) -> Result<Vec<u32>, LogError> {
+        self.list(rows::NAMELESS_STREAMS, [], |row| row.get(0))
+    }
 }

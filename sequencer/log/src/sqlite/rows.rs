@@ -14,6 +14,11 @@ use ves::{
 use super::streams::EXTENTS_FROM;
 use crate::event_log::{ApiKeyRecord, RunInfo, SequencerKeyRecord};
 
+/// Streams of rows that no row of `ves_streams` names.
+pub(super) const NAMELESS_STREAMS: &str = "SELECT stream FROM ves_events GROUP BY stream \
+    HAVING stream NOT IN (SELECT stream FROM ves_streams) \
+    UNION SELECT stream FROM ves_commitments WHERE stream NOT IN (SELECT stream FROM ves_streams) ORDER BY stream";
+
 pub(super) const COMMITMENTS: &str = "SELECT batch_id, tenant_id, store_id, ves_version, tree_depth, leaf_count, \
     padded_leaf_count, merkle_root, prev_state_root, new_state_root, sequence_start, sequence_end, committed_at \
     FROM ves_commitments JOIN ves_streams USING (stream)";
