@@ -54,7 +54,6 @@ pub(crate) fn get(path: &'static str, id: &'static str, summary: &'static str) -
 pub(crate) fn post(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
     Operation::new(Method::POST, path, id, summary)
 }
-#[allow(dead_code, reason = "one of the four methods of the surface")]
 pub(crate) fn put(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
     Operation::new(Method::PUT, path, id, summary)
 }
@@ -242,12 +241,10 @@ pub(crate) fn sequence(min: u64) -> Value {
 pub(crate) fn boolean() -> Value {
     json!({"type": "boolean"})
 }
-#[allow(dead_code, reason = "for parameters that are one of a few words")]
 pub(crate) fn one_of(words: &[&str]) -> Value {
     json!({"type": "string", "enum": words})
 }
 /// Text of so many characters.
-#[allow(dead_code, reason = "for parameters that are text")]
 pub(crate) fn text(min: u64, max: u64) -> Value {
     json!({"type": "string", "minLength": min, "maxLength": max})
 }
