@@ -37,10 +37,44 @@ pub enum Table {
     LegacyCommitmentIds = 15,
     /// Where a batch was anchored, by batch.
     Anchors = 16,
+    /// Schemas of payloads, by tenant, event type and version.
+    EventSchemas = 17,
+    /// Where a schema lies, by its id.
+    EventSchemaIds = 18,
+    /// Events that a projection could not apply, by stream and number.
+    DeadLetters = 19,
+    /// Places of dead letters by event, and by the time they are tried again.
+    DeadLetterIds = 20,
+    /// How far projections have come, by stream.
+    ProjectionCheckpoints = 21,
+    /// Present states of entities, by stream and entity.
+    ProjectionStates = 22,
+    /// Earlier states of entities with long histories, by stream, entity and number.
+    ProjectionSnapshots = 23,
+    /// What projections refused and why.
+    RejectedEvents = 24,
+    /// Payment intents, by stream and number; at the stream alone, its counter.
+    PaymentIntents = 25,
+    /// Places of payment intents by id.
+    PaymentIntentIds = 26,
+    /// Nonces that payers used, by stream and payer.
+    PaymentNonces = 27,
+    /// Places of payment intents by idempotency key.
+    PaymentKeys = 28,
+    /// Payment intents by what they are listed by: status, payer, payee, age.
+    PaymentLists = 29,
+    /// Batches of payment intents, by id, and by stream and age.
+    PaymentBatches = 30,
+    /// Wallets bound to agents.
+    PaymentWallets = 31,
+    /// Acts of administrators, a chain of hashes.
+    AuditLog = 32,
+    /// How far a rotation of keys at rest has come.
+    Reencryption = 33,
 }
 
 impl Table {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 33] = [
         Self::ValidityProofs,
         Self::ComplianceProofs,
         Self::ProofIds,
@@ -57,6 +91,23 @@ impl Table {
         Self::LegacyCommitments,
         Self::LegacyCommitmentIds,
         Self::Anchors,
+        Self::EventSchemas,
+        Self::EventSchemaIds,
+        Self::DeadLetters,
+        Self::DeadLetterIds,
+        Self::ProjectionCheckpoints,
+        Self::ProjectionStates,
+        Self::ProjectionSnapshots,
+        Self::RejectedEvents,
+        Self::PaymentIntents,
+        Self::PaymentIntentIds,
+        Self::PaymentNonces,
+        Self::PaymentKeys,
+        Self::PaymentLists,
+        Self::PaymentBatches,
+        Self::PaymentWallets,
+        Self::AuditLog,
+        Self::Reencryption,
     ];
 
     /// The table's name in a database.
@@ -78,6 +129,23 @@ impl Table {
             Self::LegacyCommitments => "commitments",
             Self::LegacyCommitmentIds => "commitment_ids",
             Self::Anchors => "ves_anchors",
+            Self::EventSchemas => "event_schemas",
+            Self::EventSchemaIds => "event_schema_ids",
+            Self::DeadLetters => "dead_letter_events",
+            Self::DeadLetterIds => "dead_letter_ids",
+            Self::ProjectionCheckpoints => "projection_checkpoints",
+            Self::ProjectionStates => "projection_states",
+            Self::ProjectionSnapshots => "projection_snapshots",
+            Self::RejectedEvents => "rejected_events_log",
+            Self::PaymentIntents => "x402_payment_intents",
+            Self::PaymentIntentIds => "x402_payment_intent_ids",
+            Self::PaymentNonces => "x402_nonce_tracking",
+            Self::PaymentKeys => "x402_idempotency_keys",
+            Self::PaymentLists => "x402_payment_lists",
+            Self::PaymentBatches => "x402_payment_batches",
+            Self::PaymentWallets => "x402_wallets",
+            Self::AuditLog => "audit_log",
+            Self::Reencryption => "reencryption_progress",
         }
     }
 

@@ -19,6 +19,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("key_bundles", include_str!("../../migrations/postgres/0005_key_bundles.sql")),
     ("peer_secret", include_str!("../../migrations/postgres/0006_peer_secret.sql")),
     ("log_id", include_str!("../../migrations/postgres/0007_log_id.sql")),
+    ("knowledge", include_str!("../../migrations/postgres/0008_knowledge.sql")),
 ];
 
 /// A number of our own among the advisory locks of a database.

@@ -17,6 +17,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("documents", include_str!("../../migrations/0003_documents.sql")),
     ("entity_events", include_str!("../../migrations/0004_entity_events.sql")),
     ("key_bundles", include_str!("../../migrations/0005_key_bundles.sql")),
+    ("knowledge", include_str!("../../migrations/0006_knowledge.sql")),
 ];
 
 pub(super) const PAGE_BYTES: u32 = 8192;
