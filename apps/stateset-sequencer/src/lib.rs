@@ -8,6 +8,7 @@ mod args;
 pub mod config;
 pub mod failure;
 pub mod identity;
+pub mod joined;
 mod logging;
 pub mod places;
 mod serve;

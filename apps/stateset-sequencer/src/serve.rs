@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::identity::{Signing, signing};
 use crate::places::{bind, reachable, url};
 use crate::signals::Signals;
-use crate::{logging, store, terminal};
+use crate::{joined, logging, store, terminal};
 
 /// Runs the service with these settings.
 pub fn run(settings: &Settings) -> Result<(), Failure> {
@@ -82,6 +82,7 @@ fn instance_config(settings: &Settings, signing: &Signing) -> InstanceConfig {
         api,
         server: ServerConfig::default(),
         on_term: Arc::new(move |sequencer| prepare(sequencer, bootstrap_key.clone(), needs_a_key)),
+        workers: joined::workers(&settings.workers),
     }
 }
 

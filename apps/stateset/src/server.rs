@@ -10,6 +10,7 @@ use stateset_sequencer_admin::database::Target;
 use stateset_sequencer_api::{
     ApiConfig, Instance, InstanceConfig, InstanceError, OnTerm, ServerConfig, install_bootstrap_key,
 };
+use stateset_sequencer_app::joined::{self, WorkerSettings};
 use stateset_sequencer_app::places::reachable;
 use tokio::net::TcpListener;
 
@@ -110,6 +111,7 @@ impl Server {
             sequencer,
             server: ServerConfig::default(),
             on_term: keys_of(installation),
+            workers: joined::workers(&WorkerSettings::default()),
         };
         let Listeners { rest, grpc, .. } = listeners;
         Instance::start(store.store.clone(), rest, grpc, config)

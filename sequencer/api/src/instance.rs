@@ -9,7 +9,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use stateset_sequencer::{EventStore, Holder, LogError, Sequencer, StartError};
+use stateset_sequencer::{EventStore, Holder, LogError, Sequencer, StartError, Worker};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -30,6 +30,8 @@ pub struct InstanceConfig {
     pub api: ApiConfig,
     pub server: ServerConfig,
     pub on_term: OnTerm,
+    /// What runs beside each term of writing.
+    pub workers: Vec<Arc<dyn Worker>>,
 }
 
 /// Why an instance could not start, or ended by itself.

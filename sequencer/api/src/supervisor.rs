@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use stateset_sequencer::{
     EventLog, EventStore, Holder, LogError, LogErrorKind, Opening, Sequencer, StartError, SystemClock,
+    Workers,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -19,6 +20,8 @@ const STANDBY_PAUSE: Duration = Duration::from_millis(250);
 /// Before the log is opened again, doubled with each failure in a row.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// For workers to finish what they are at; part of the time in which an instance stops.
+const WORKERS_TIME_MAX: Duration = Duration::from_secs(5);
 
 pub(crate) struct Supervisor {
     store: Arc<dyn EventStore>,
@@ -121,6 +124,7 @@ impl Supervisor {
         self.posts.change(Post::Writer { doors, sequencer: sequencer.clone() });
         self.served = true;
         tell(first);
+        let workers = Workers::start(&self.config.workers, &sequencer);
         tokio::select! {
             () = sequencer.ended() => {
                 tracing::warn!(store = %self.store.name(), "this term of writing is over; the event log is opened again");
@@ -131,6 +135,7 @@ impl Supervisor {
             }
         }
         self.posts.change(Post::Away);
+        workers.stop(WORKERS_TIME_MAX).await;
         sequencer.shutdown().await;
         Ok(since.elapsed())
     }

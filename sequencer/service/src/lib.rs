@@ -39,6 +39,7 @@ mod streams;
 mod term;
 mod turn;
 mod unchanged;
+mod worker;
 
 pub use anchor::{AnchorBatch, AnchorError, AnchorTarget, Anchored, BatchForm, ChainPlace, TargetError};
 pub use clock::{Clock, SystemClock};
@@ -65,3 +66,4 @@ pub use stateset_event_log::{
 };
 pub use streams::StreamHead;
 pub use unchanged::Unchanged;
+pub use worker::{Stop, Worker, WorkerRun, Workers};

@@ -12,6 +12,8 @@ use ves::hex::Format;
 use ves::keys::SecurityProfile;
 use zeroize::Zeroizing;
 
+use crate::joined::WorkerSettings;
+
 use super::database::{Database, Pool, PostgresSettings};
 use super::gather::Gathered;
 use super::rules;
@@ -31,6 +33,7 @@ pub struct Settings {
     pub commits: Commits,
     pub checks: Checks,
     pub api: ApiConfig,
+    pub workers: WorkerSettings,
     pub log_format: LogFormat,
     /// Directives of `RUST_LOG`.
     pub log_filter: String,
@@ -142,6 +145,7 @@ impl Settings {
                     .map(|_| size(gathered, "VES_STARK_VERIFY_CONCURRENCY")),
             },
             api,
+            workers: WorkerSettings::default(),
             log_format: match is_word(gathered, "LOG_FORMAT", "json") {
                 true => LogFormat::Json,
                 false => LogFormat::Text,

@@ -51,6 +51,7 @@ pub fn config() -> InstanceConfig {
         on_term: Arc::new(|sequencer| {
             Box::pin(async move { Ok(install_bootstrap_key(&sequencer, ADMIN).await?) })
         }),
+        workers: Vec::new(),
     }
 }
 

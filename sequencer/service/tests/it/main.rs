@@ -7,4 +7,5 @@ mod key_versions;
 mod legacy;
 mod rotation;
 mod term;
+mod worker;
 mod world;
