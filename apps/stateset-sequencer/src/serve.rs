@@ -178,8 +178,8 @@ fn greet(settings: &Settings, signing: &Signing, role: &Role, rest: SocketAddr, 
     };
     let grpc = listening.grpc.as_ref().map_or_else(String::new, |grpc| format!(", gRPC on {grpc}"));
     let text = format!(
-        "stateset-sequencer {} listens: REST on {}{grpc}; {} on {}",
-        listening.version, listening.rest, listening.role, listening.database
+        "stateset-sequencer {} listens: REST on {}{grpc}; {} on {}; signs receipts with {}",
+        listening.version, listening.rest, listening.role, listening.database, listening.public_key
     );
     say(settings, &listening, &text);
 }

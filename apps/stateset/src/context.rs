@@ -76,8 +76,18 @@ impl Context {
     }
 
     fn no_profile(&self) -> CliError {
+        let given = [
+            ("--server", self.global.server.is_some()),
+            ("--tenant", self.global.tenant.is_some()),
+            ("--store", self.global.store.is_some()),
+        ];
+        let missing: Vec<&str> =
+            given.into_iter().filter(|(_, is_given)| !is_given).map(|(name, _)| name).collect();
         CliError::input("NO_PROFILE", format!("no server was started on {}", self.data.path().display()))
-            .hint("run `stateset up` there, or give --server, --tenant and --store")
+            .hint(match missing.is_empty() {
+                true => "run `stateset up` there".to_owned(),
+                false => format!("run `stateset up` there, or give {}", missing.join(", ")),
+            })
     }
 }
 

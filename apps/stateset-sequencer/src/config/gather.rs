@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::Problem;
 use super::nearest::{nearest, resembles};
 use super::setting::{Kind, Setting};
-use super::table::{OF_OTHERS, PREFIXES, setting, settings};
+use super::table::{OF_GRPC, OF_OTHERS, PREFIXES, setting, settings};
 
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -164,7 +164,7 @@ pub fn read_bool(text: &str) -> Option<bool> {
 
 /// What to say of an unknown variable that looks like ours.
 fn suspicious(name: &str) -> Option<String> {
-    if OF_OTHERS.contains(&name) {
+    if OF_OTHERS.contains(&name) || OF_GRPC.contains(&name) {
         return None;
     }
     let near = nearest(name, settings().map(|setting| setting.name));

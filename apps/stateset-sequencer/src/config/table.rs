@@ -296,6 +296,18 @@ pub const PREFIXES: &[&str] = &[
 pub const OF_OTHERS: &[&str] =
     &["STATESET_DATA", "STATESET_URL", "STATESET_API_KEY", "STATESET_TENANT", "STATESET_STORE"];
 
+/// Variables of gRPC's own libraries, which machines often have set for other programs.
+pub const OF_GRPC: &[&str] = &[
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    "GRPC_DNS_RESOLVER",
+    "GRPC_ENABLE_FORK_SUPPORT",
+    "GRPC_POLL_STRATEGY",
+    "GRPC_PROXY_EXP",
+    "GRPC_SSL_CIPHER_SUITES",
+    "GRPC_TRACE",
+    "GRPC_VERBOSITY",
+];
+
 /// Every setting, in order.
 pub fn settings() -> impl Iterator<Item = &'static Setting> {
     GROUPS.iter().flat_map(|group| group.settings)

@@ -102,6 +102,9 @@ fn a_variable_that_looks_like_ours_is_warned_about_and_others_are_left_alone() {
         ("LANG", "C"),
         ("EDITOR", "ed"),
         ("USER", "me"),
+        // Of the gRPC libraries of other programs.
+        ("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "/etc/ssl/certs/ca-certificates.crt"),
+        ("GRPC_VERBOSITY", "error"),
     ]);
     assert_eq!((status, error.as_str()), (0, ""));
 }

@@ -29,6 +29,7 @@ pub enum KeyCommand {
 
 #[derive(Debug, Args)]
 pub struct GenerateArgs {
+    /// What to call it here
     pub name: KeyName,
     /// ed25519 signs events, x25519 opens payloads sealed to it
     #[arg(long, value_enum, default_value = "ed25519")]
@@ -56,6 +57,7 @@ pub enum AlgorithmName {
 
 #[derive(Debug, Args)]
 pub struct NameArgs {
+    /// The key's name here
     pub name: KeyName,
 }
 
