@@ -32,7 +32,10 @@ struct Sealable<'a> {
 
 enum Form<'a> {
     /// An older event, its text before and after the payload.
-    Event { before: &'a str, after: &'a str },
+    Event {
+        before: &'a str,
+        after: &'a str,
+    },
     Proof(Place<'a>),
 }
 
@@ -237,7 +240,8 @@ pub(crate) fn seal_changes<'c>(
     let stored = changes.iter().map(|change| {
         let DocumentChange::Put(table, document) = change else { return Ok(change.clone()) };
         let sealable = Sealable::of(*table, document, &record_at)?.filter(|sealable| !sealable.is_sealed);
-        let sealed = sealable.map(|sealable| sealable.seal(keys, &document.key, sealable.bytes)).transpose()?;
+        let sealed =
+            sealable.map(|sealable| sealable.seal(keys, &document.key, sealable.bytes)).transpose()?;
         Ok(DocumentChange::Put(*table, sealed.flatten().unwrap_or_else(|| document.clone())))
     });
     Ok(Cow::Owned(stored.collect::<Result<_, LogError>>()?))

@@ -64,14 +64,7 @@ fn place(record: &Record<'_>, number: SequenceNumber) -> String {
 
 fn aad(record: &Record<'_>, number: SequenceNumber) -> Digest {
     let head = &record.head;
-    payload_aad(
-        &head.stream,
-        &head.event_id,
-        number,
-        &head.entity_type,
-        &head.entity_id,
-        &head.event_type,
-    )
+    payload_aad(&head.stream, &head.event_id, number, &head.entity_type, &head.entity_id, &head.event_type)
 }
 
 fn read(body: &[u8], number: SequenceNumber) -> Result<Record<'_>, LogError> {

@@ -85,7 +85,11 @@ impl AtRest {
     pub(crate) fn failed(&self, place: &str) {
         let failures = self.0.failures.fetch_add(1, Relaxed) + 1;
         if failures.is_power_of_two() {
-            tracing::error!(place, failures, "sealed at rest, and no key of PAYLOAD_ENCRYPTION_KEYS opens it");
+            tracing::error!(
+                place,
+                failures,
+                "sealed at rest, and no key of PAYLOAD_ENCRYPTION_KEYS opens it"
+            );
         }
     }
 

@@ -36,17 +36,20 @@ pub struct Plan {
     pub limit: Option<u64>,
     /// Begins anew, and seals also what the newest key has sealed.
     pub force: bool,
+    /// Nobody writes what the steps say: everything is looked at, and no place is kept.
+    pub dry: bool,
 }
 
 impl Plan {
     /// All of everything, from where the last run ended.
     pub fn everything() -> Self {
-        Self { kinds: Kind::ALL.to_vec(), tenant: None, store: None, batch: 128, limit: None, force: false }
+        let kinds = Kind::ALL.to_vec();
+        Self { kinds, tenant: None, store: None, batch: 128, limit: None, force: false, dry: false }
     }
 
     /// Only such a run can say that nothing is left. Others leave no traces but what they rewrote.
     fn is_whole(&self) -> bool {
-        self.tenant.is_none() && self.store.is_none() && !self.force
+        self.tenant.is_none() && self.store.is_none() && !self.force && !self.dry
     }
 
     fn wants(&self, stream: &StreamKey) -> bool {
@@ -177,9 +180,8 @@ impl Run {
             true => Progress::read(raw, kind, stream, self.generation)?,
             false => None,
         };
-        let (through, after, unopened) = before.map_or((0, String::new(), 0), |progress| {
-            (progress.through, progress.after, progress.unopened)
-        });
+        let (through, after, unopened) = before
+            .map_or((0, String::new(), 0), |progress| (progress.through, progress.after, progress.unopened));
         let after = ves::hex::decode_vec(&after)
             .map_err(|error| LogError::corrupt(Table::Reencryption.name(), error.to_string()))?;
         self.at = At { is_begun: true, through, after, unopened };

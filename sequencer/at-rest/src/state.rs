@@ -9,8 +9,8 @@
 //! A key is on record before it seals anything, and leaves it when nothing is sealed with it any more: so a start knows
 //! which keys it must have, and a wrong one is noticed before anything is read with it.
 
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use stateset_event_log::{Document, DocumentChange, LogError, LogReader, Table};
 use ves::at_rest;
 use ves::hash::Hasher;

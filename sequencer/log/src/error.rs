@@ -29,7 +29,9 @@ pub enum LogError {
     #[error("{doing}: another process has taken the log over; nothing was changed")]
     Fenced { doing: String },
     /// What is stored is not, or no longer, what was to be changed.
-    #[error("event {number} of stream {stream} is not stored as what was to be replaced; nothing was changed")]
+    #[error(
+        "event {number} of stream {stream} is not stored as what was to be replaced; nothing was changed"
+    )]
     Changed { stream: StreamKey, number: SequenceNumber },
     /// It is sealed at rest, and there is no key for it (section 19).
     #[error("{place} is sealed at rest, and no key that is known here opens it")]

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use stateset_event_log::{
-    ApiKeyRecord, BodyChange, DocumentChange, EventLog, EventStore, Holder, LogError, LogReader, MemoryDisk, MemoryLog,
-    Opening, RunInfo, SequencerKeyRecord, StreamAppend,
+    ApiKeyRecord, BodyChange, DocumentChange, EventLog, EventStore, Holder, LogError, LogReader, MemoryDisk,
+    MemoryLog, Opening, RunInfo, SequencerKeyRecord, StreamAppend,
 };
 use ves::commitment::Commitment;
 use ves::keys::{AgentKey, EncryptionKey};

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use ves::{
-    AgentId, CommandId, Digest, EncryptedPayload, Envelope, EventId, KeyId, Payload, StoreId, StreamKey, TenantId,
+    AgentId, CommandId, Digest, EncryptedPayload, Envelope, EventId, KeyId, Payload, StoreId, StreamKey,
+    TenantId,
 };
 
 use super::{
-    BASE_VERSION, CIPHER_HASH, COMMAND, ENCRYPTED, FLAGS, KERNEL, ML_DSA_65, RECIPIENT_BYTES, SEALED, VERSION,
-    decode_sealed,
+    BASE_VERSION, CIPHER_HASH, COMMAND, ENCRYPTED, FLAGS, KERNEL, ML_DSA_65, RECIPIENT_BYTES, SEALED,
+    VERSION, decode_sealed,
 };
 use crate::codec::{Reader, RecordError, Writer};
 
@@ -145,7 +146,8 @@ fn read_head<'a>(r: &mut Reader<'a>, flags: u8) -> Result<Envelope<'a>, RecordEr
     let agent_signature = r.array("agent signature")?;
     let command_id = if has(COMMAND) { Some(CommandId(r.uuid("command id")?)) } else { None };
     let base_version = if has(BASE_VERSION) { Some(r.u64("base version")?) } else { None };
-    let nothing = EncryptedPayload { nonce: [0; 12], ciphertext: Vec::new(), tag: [0; 16], recipients: Vec::new() };
+    let nothing =
+        EncryptedPayload { nonce: [0; 12], ciphertext: Vec::new(), tag: [0; 16], recipients: Vec::new() };
     Ok(Envelope {
         event_id,
         stream,
