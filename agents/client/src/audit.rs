@@ -53,6 +53,9 @@ pub trait Source: Sync {
 pub struct Entry<'e, 'a> {
     pub sequence_number: SequenceNumber,
     pub envelope: &'e Envelope<'a>,
+    /// The payload is sealed at rest and stands empty in the envelope: everything is checked but that it is the payload
+    /// of its hash.
+    pub is_sealed: bool,
     /// A signing hash kept beside the event, to be compared with the computed one.
     pub signing_hash: Option<Digest>,
     pub receipt_signature: Option<[u8; 64]>,
@@ -67,6 +70,8 @@ pub struct Report {
     pub signatures: u64,
     /// Receipts without signature: allowed by section 12, but a problem where the sequencer has a key.
     pub receipts_unsigned: u64,
+    /// Events whose payload is sealed at rest and was not compared with its hash.
+    pub payloads_sealed: u64,
     pub commitments: u64,
     pub checkpoints: u64,
     /// The last number that a commitment holds.

@@ -4,9 +4,12 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use stateset_event_log::{Holder, LogReader};
 use stateset_sequencer_app::config::{self, Database, PostgresSettings, Settings};
 use stateset_sequencer_app::failure::Failure;
+use stateset_sequencer_app::joined::{self, WorkerSettings};
 use stateset_sequencer_app::store;
 use std::sync::Arc;
 
+#[cfg(feature = "encryption")]
+use crate::commands::reencrypt;
 use crate::commands::{api_keys, backfill, export, keys, proof};
 
 /// Tools for the operator of an event service.
@@ -17,7 +20,7 @@ use crate::commands::{api_keys, backfill, export, keys, proof};
     propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "The database is used as the service's own settings say (DB_…, ALLOW_INSECURE_LOCAL_DB)."
+    after_help = "The database is used as the service's own settings say (DB_…, ALLOW_INSECURE_LOCAL_DB, PAYLOAD_ENCRYPTION_…)."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -74,6 +77,15 @@ pub enum Command {
     ListAgentKeys(keys::ListArgs),
     /// Compute the chain of state roots again from the stored commitments
     BackfillVesStateRoots(backfill::BackfillArgs),
+    /// Seal payloads of events with the newest key
+    #[cfg(feature = "encryption")]
+    ReencryptEvents(reencrypt::EventsArgs),
+    /// Seal validity proofs with the newest key
+    #[cfg(feature = "encryption")]
+    ReencryptVesValidityProofs(reencrypt::ProofsArgs),
+    /// Seal compliance proofs with the newest key
+    #[cfg(feature = "encryption")]
+    ReencryptVesComplianceProofs(reencrypt::ProofsArgs),
     /// Make, list and revoke API keys
     #[command(subcommand)]
     ApiKeys(api_keys::ApiKeysCommand),
@@ -93,6 +105,8 @@ pub fn command() -> clap::Command {
 pub struct Target {
     pub database: Database,
     pub postgres: PostgresSettings,
+    /// Keys of what is sealed in it, as the service reads them.
+    pub workers: WorkerSettings,
 }
 
 impl Target {
@@ -120,29 +134,35 @@ impl Target {
         let given = url.map(|url| ("DATABASE_URL".into(), url.into()));
         let gathered = config::gather(environment.chain(given), None).map_err(wrong)?;
         let settings = Settings::read(&gathered).map_err(wrong)?;
-        Ok(Self { database: settings.database, postgres: settings.postgres })
+        Ok(Self { database: settings.database, postgres: settings.postgres, workers: settings.workers })
     }
 
-    /// A database file of this machine, with the settings of no environment.
+    /// A database file of this machine, with the settings of no environment but the keys of what is sealed in it.
     pub fn file(path: &std::path::Path) -> Result<Self, Failure> {
         let gathered = config::Gathered::default();
         let settings = Settings::read(&gathered);
         let settings =
             settings.map_err(|_| Failure::failed("INTERNAL", "the default settings are refused"))?;
-        Ok(Self { database: Database::Sqlite(path.to_owned()), postgres: settings.postgres })
+        let workers = joined::from_environment()?;
+        Ok(Self { database: Database::Sqlite(path.to_owned()), postgres: settings.postgres, workers })
     }
 
-    /// Reads beside whoever writes.
+    /// Reads beside whoever writes. What is sealed at rest is opened by the keys that were given.
     pub fn reader(&self) -> Result<Arc<dyn LogReader>, Failure> {
+        Ok(joined::reader(self.raw_reader()?, &self.workers))
+    }
+
+    /// The same, as it lies.
+    pub fn raw_reader(&self) -> Result<Arc<dyn LogReader>, Failure> {
         store::reader(&self.database, &self.postgres)
     }
 
-    /// The log as it is at this moment, for a copy or a check of the whole.
+    /// The log as it lies at this moment, for a copy of the whole.
     pub fn snapshot(&self) -> Result<Arc<dyn LogReader>, Failure> {
         store::snapshot(&self.database, &self.postgres)
     }
 
-    /// The store, to write while no one else does.
+    /// The store as it lies, to write while no one else does.
     pub fn store(&self) -> Result<Arc<dyn stateset_event_log::EventStore>, Failure> {
         let holder = Holder { instance: format!("admin {}", std::process::id()), ..Holder::default() };
         store::open(&self.database, &self.postgres, holder)

@@ -5,6 +5,8 @@ pub mod backfill;
 pub mod export;
 pub mod keys;
 pub mod proof;
+#[cfg(feature = "encryption")]
+pub mod reencrypt;
 
 use clap::CommandFactory as _;
 use stateset_sequencer_app::failure::Failure;
@@ -35,6 +37,12 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::RotateKeys(args) => keys::rotate(&context, &args),
         Command::ListAgentKeys(args) => keys::list(&context, &args),
         Command::BackfillVesStateRoots(args) => backfill::run(&context, &args),
+        #[cfg(feature = "encryption")]
+        Command::ReencryptEvents(args) => reencrypt::events(&context, &args),
+        #[cfg(feature = "encryption")]
+        Command::ReencryptVesValidityProofs(args) => reencrypt::validity_proofs(&context, &args),
+        #[cfg(feature = "encryption")]
+        Command::ReencryptVesComplianceProofs(args) => reencrypt::compliance_proofs(&context, &args),
         Command::ApiKeys(command) => api_keys::run(&context, &command),
         Command::Commands => {
             list(&context);

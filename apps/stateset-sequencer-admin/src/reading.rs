@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stateset_event_log::{LogReader, StoredEvent};
+use stateset_event_log::{LogReader, RecordError, StoredEvent};
 use stateset_sequencer_app::failure::Failure;
 use ves::receipt::{Receipt, receipt_hash};
 use ves::{SequenceNumber, SequencerId, StoreId, StreamKey, TenantId};
@@ -48,6 +48,15 @@ pub fn damaged(message: String) -> Failure {
         .hint("keep the database as it is; restore a backup elsewhere")
 }
 
+/// Of a stored event that cannot be read back.
+pub fn unreadable(error: RecordError) -> Failure {
+    match error {
+        RecordError::Sealed => Failure::failed("SEALED", error.to_string())
+            .hint("give the keys as the service has them: PAYLOAD_ENCRYPTION_KEY, _KEYS or _KEYS_BY_TENANT"),
+        error => damaged(error.to_string()),
+    }
+}
+
 /// The streams of a tenant, or of one of its stores, or all.
 pub fn streams(
     reader: &dyn LogReader,
@@ -75,9 +84,9 @@ impl Signers {
     /// The receipt that was given for a stored event.
     pub fn receipt(&self, stream: StreamKey, event: &StoredEvent) -> Result<Receipt, Failure> {
         let number = event.sequence_number;
-        let (envelope, signing_hash) = event
-            .envelope()
-            .map_err(|error| damaged(format!("event {number} of stream {stream}: {error}")))?;
+        let record =
+            event.record().map_err(|error| damaged(format!("event {number} of stream {stream}: {error}")))?;
+        let (envelope, signing_hash) = (&record.head, record.signing_hash);
         let sequencer_id = self.0.get(&event.key_version).copied();
         Ok(Receipt {
             sequencer_id: sequencer_id.ok_or_else(|| {

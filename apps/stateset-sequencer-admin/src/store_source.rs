@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use stateset_client::audit::{Entry, Source};
 use stateset_client::{Identity, KnownKey, SigningKeys};
-use stateset_event_log::{LogError, LogReader};
+use stateset_event_log::{LogError, LogReader, RecordError};
 use stateset_sequencer_app::failure::Failure;
 use ves::commitment::Commitment;
 use ves::ed25519::PublicKey;
@@ -85,11 +85,17 @@ impl Source for StoreSource {
                 break;
             }
             for event in &events {
-                let (envelope, kept) =
-                    event.envelope().map_err(|error| format!("event {}: {error}", event.sequence_number))?;
+                let broken = |error: RecordError| format!("event {}: {error}", event.sequence_number);
+                let record = event.record().map_err(broken)?;
+                let (is_sealed, kept) = (record.is_sealed(), record.signing_hash);
+                let envelope = match is_sealed {
+                    true => record.head,
+                    false => event.envelope().map_err(broken)?.0,
+                };
                 each(Entry {
                     sequence_number: event.sequence_number,
                     envelope: &envelope,
+                    is_sealed,
                     signing_hash: Some(kept),
                     receipt_signature: event.receipt_signature,
                     key_version: event.key_version,

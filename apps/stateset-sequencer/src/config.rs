@@ -1,6 +1,7 @@
 //! Configuration: one table of settings, read from environment and file, checked once, as one typed value.
 
 mod database;
+mod encryption;
 mod gather;
 mod nearest;
 mod rules;
@@ -14,6 +15,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 pub use database::{Database, Pool, PostgresSettings};
+pub use encryption::at_rest;
 pub use gather::{Gathered, Source};
 pub use nearest::nearest;
 pub use setting::{Acts, Group, Kind, Setting};
@@ -52,7 +54,8 @@ pub fn gather(
     Gathered::read(environment, Some((path, &text)))
 }
 
-/// Whether a variable is about the database alone.
+/// Whether a variable is about the database alone, and the keys of what is sealed in it.
 pub fn is_about_database(name: &str) -> bool {
-    table::GROUPS[0].settings.iter().any(|setting| setting.name == name)
+    name.starts_with("PAYLOAD_ENCRYPTION_")
+        || table::GROUPS[0].settings.iter().any(|setting| setting.name == name)
 }

@@ -40,7 +40,9 @@ impl From<LogError> for Failure {
             LogErrorKind::Fenced => "DATABASE_IN_USE",
             LogErrorKind::NewerSchema => "NEWER_SCHEMA",
             LogErrorKind::Corrupt => "DATABASE_DAMAGED",
-            LogErrorKind::Io | LogErrorKind::NotNext => "DATABASE",
+            LogErrorKind::Keys => "WRONG_KEYS",
+            LogErrorKind::Sealed => "SEALED",
+            LogErrorKind::Io | LogErrorKind::NotNext | LogErrorKind::Changed => "DATABASE",
         };
         Self::failed(code, error.to_string())
     }

@@ -45,6 +45,7 @@ async fn until_stopped(settings: &Settings) -> Result<(), Failure> {
     signing.warning.iter().for_each(|warning| tracing::warn!("{warning}"));
     let holder = holder(settings, rest_address, grpc_address)?;
     let store = store::for_service(&settings.database, &settings.postgres, holder)?;
+    let store = joined::store(store, &settings.workers);
     let config = instance_config(settings, &signing);
     let instance = tokio::select! {
         started = Instance::start(store, rest, grpc, config) => started.map_err(not_started)?,

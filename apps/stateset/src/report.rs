@@ -14,6 +14,8 @@ pub struct StreamReport {
     pub events: u64,
     pub signatures: u64,
     pub receipts_unsigned: u64,
+    /// Sealed at rest, and not compared with their hashes for want of a key.
+    pub payloads_sealed: u64,
     pub commitments: u64,
     pub checkpoints: u64,
     pub committed_to: u64,
@@ -84,6 +86,7 @@ impl StreamReport {
             events: report.events,
             signatures: report.signatures,
             receipts_unsigned: report.receipts_unsigned,
+            payloads_sealed: report.payloads_sealed,
             commitments: report.commitments,
             checkpoints: report.checkpoints,
             committed_to: report.committed_to.get(),
@@ -105,6 +108,12 @@ impl StreamReport {
             self.log_root,
             self.state_root
         );
+        if self.payloads_sealed > 0 {
+            text += &format!(
+                "  {} payloads are sealed and were not checked: give the keys in PAYLOAD_ENCRYPTION_KEYS\n",
+                self.payloads_sealed
+            );
+        }
         if self.receipts_unsigned > 0 {
             text += &format!("  {} receipts carry no signature\n", self.receipts_unsigned);
         }

@@ -10,7 +10,7 @@ use stateset_sequencer_admin::database::Target;
 use stateset_sequencer_api::{
     ApiConfig, Instance, InstanceConfig, InstanceError, OnTerm, ServerConfig, install_bootstrap_key,
 };
-use stateset_sequencer_app::joined::{self, WorkerSettings};
+use stateset_sequencer_app::joined;
 use stateset_sequencer_app::places::reachable;
 use tokio::net::TcpListener;
 
@@ -102,6 +102,7 @@ impl Server {
         commits: Commits,
     ) -> Result<Self, CliError> {
         let profile = &installation.profile;
+        let settings = joined::from_environment()?;
         let version = if store.is_shared { Config::VERSION_OF_LOG } else { profile.sequencer_key_version };
         let mut sequencer = Config::new(profile.sequencer_id, installation.signer.clone(), version);
         sequencer.commit = commits.policy;
@@ -111,10 +112,10 @@ impl Server {
             sequencer,
             server: ServerConfig::default(),
             on_term: keys_of(installation),
-            workers: joined::workers(&WorkerSettings::default()),
+            workers: joined::workers(&settings),
         };
         let Listeners { rest, grpc, .. } = listeners;
-        Instance::start(store.store.clone(), rest, grpc, config)
+        Instance::start(joined::store(store.store.clone(), &settings), rest, grpc, config)
             .await
             .map(Self)
             .map_err(|error| failure(&error))

@@ -92,19 +92,28 @@ pub fn open<'a>(
     aad: &Digest,
     stored: &'a [u8],
 ) -> Result<Cow<'a, [u8]>, AtRestError> {
-    let Some(frame) = stored.strip_prefix(&MAGIC) else {
-        return if mode == Mode::Optional { Ok(Cow::Borrowed(stored)) } else { Err(AtRestError::InClear) };
-    };
+    match open_blob(keys, aad, stored) {
+        Err(AtRestError::InClear) if mode == Mode::Optional => Ok(Cow::Borrowed(stored)),
+        opened => opened.map(|(data, _)| Cow::Owned(data)),
+    }
+}
+
+/// Decrypts a blob, and says which key of the ring it was made with; 0 is the newest.
+///
+/// # Errors
+/// [`AtRestError::InClear`] for what is no blob, [`AtRestError::Truncated`], [`AtRestError::OpenFailed`].
+pub fn open_blob(keys: &Keyring, aad: &Digest, blob: &[u8]) -> Result<(Vec<u8>, usize), AtRestError> {
+    let frame = blob.strip_prefix(&MAGIC).ok_or(AtRestError::InClear)?;
     let (nonce, rest) = frame.split_first_chunk::<NONCE_BYTES>().ok_or(AtRestError::Truncated)?;
     let (body, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(AtRestError::Truncated)?;
-    let opened = keys.0.iter().find_map(|key| {
+    let opened = keys.0.iter().enumerate().find_map(|(place, key)| {
         let mut data = body.to_vec();
         Aes256Gcm::new(&(*key).into())
             .decrypt_inout_detached(&(*nonce).into(), &aad.0, data.as_mut_slice().into(), &(*tag).into())
             .ok()
-            .map(|()| data)
+            .map(|()| (data, place))
     });
-    opened.map(Cow::Owned).ok_or(AtRestError::OpenFailed)
+    opened.ok_or(AtRestError::OpenFailed)
 }
 
 /// Additional data of an event's payload.
@@ -179,6 +188,8 @@ mod tests {
         let rotated = Keyring::new([2; 32], &[[1; 32]]);
         let blob = seal(&old, [9; 12], &AAD, b"{\"a\":1}").unwrap();
         assert_eq!(open(&rotated, Mode::Required, &AAD, &blob).unwrap().as_ref(), b"{\"a\":1}");
+        assert_eq!(open_blob(&rotated, &AAD, &blob), Ok((b"{\"a\":1}".to_vec(), 1)));
+        assert_eq!(open_blob(&old, &AAD, b"{}"), Err(AtRestError::InClear));
         assert_eq!(open(&rotated, Mode::Required, &Digest([4; 32]), &blob), Err(AtRestError::OpenFailed));
         assert_eq!(
             open(&Keyring::new([2; 32], &[]), Mode::Optional, &AAD, &blob),

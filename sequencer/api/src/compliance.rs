@@ -168,8 +168,9 @@ fn policy(id: &str, params: Option<&str>) -> Result<Policy, ApiError> {
 }
 
 fn statement(event: &StoredEvent, policy: Policy) -> Result<Statement, ApiError> {
-    let (envelope, _) = event.envelope().map_err(ApiError::internal)?;
-    Ok(Statement::of_event(&EventFacts::of(&envelope, event.sequence_number), policy))
+    // Of the payload a statement needs only the hashes.
+    let record = event.record().map_err(ApiError::record)?;
+    Ok(Statement::of_event(&EventFacts::of(&record.head, event.sequence_number), policy))
 }
 
 fn body(record: &ProofRecord) -> Result<ComplianceProofBody, ApiError> {

@@ -4,7 +4,9 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use stateset_sequencer::{CommitFailure, ErrorKind, GroupError, ProofFailure, RegisterError, ServiceError};
+use stateset_sequencer::{
+    CommitFailure, ErrorKind, GroupError, ProofFailure, RecordError, RegisterError, ServiceError,
+};
 use ves_wire::error::{ErrorBody, ErrorCode, ErrorDetail};
 use ves_wire::ingest::RequestError;
 
@@ -64,6 +66,14 @@ impl ApiError {
         Self::new(ErrorCode::InternalError, "the request failed inside the service; its log says why")
     }
 
+    /// Of a stored event that cannot be read back.
+    pub fn record(error: RecordError) -> Self {
+        match error {
+            RecordError::Sealed => sealed(&error),
+            error => Self::internal(error),
+        }
+    }
+
     /// The response, with everything but the general headers.
     pub fn render(self, request_id: &str) -> Response {
         let Refusal { code, message, resource_id, retry_after } = *self.0;
@@ -116,6 +126,14 @@ fn of_kind(kind: ErrorKind, problem: &dyn std::fmt::Display) -> ApiError {
     ApiError::new(code, problem.to_string())
 }
 
+/// What was asked for is there, and nobody here can open it: an operator's affair, not the caller's.
+fn sealed(problem: &dyn std::fmt::Display) -> ApiError {
+    tracing::error!(%problem, "sealed at rest, and no key opens it");
+    let message = "what was asked for is sealed at rest, and the sequencer has no key that opens it: its operator has to \
+                   give it the key again";
+    ApiError::new(ErrorCode::EncryptionError, message)
+}
+
 /// 503 with the time after which it is worth another try.
 pub(crate) fn unavailable(message: String) -> ApiError {
     ApiError::new(ErrorCode::ServiceUnavailable, message).retry_after(UNAVAILABLE_RETRY_S)
@@ -137,6 +155,7 @@ impl From<ServiceError> for ApiError {
                 tracing::warn!(%problem, "the store can't be reached");
                 unavailable("the event store can't be reached now; nothing was changed".to_owned())
             }
+            ServiceError::Sealed(problem) => sealed(&problem),
             error => of_kind(error.kind(), &error),
         }
     }
@@ -189,6 +208,18 @@ impl From<RequestError> for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_key_opens_is_said_to_be_sealed_and_never_to_be_missing() {
+        for error in [
+            ApiError::record(RecordError::Sealed),
+            ServiceError::Sealed("event 1".to_owned()).into(),
+            ProofFailure::Service(ServiceError::Sealed("event 1".to_owned())).into(),
+        ] {
+            assert_eq!((error.code(), error.code().status()), (ErrorCode::EncryptionError, 500));
+            assert!(error.message().contains("key"), "{}", error.message());
+        }
+    }
 
     /// Nobody may retry in the belief that nothing happened when the outcome of a write is unknown.
     #[test]

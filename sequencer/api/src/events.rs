@@ -83,7 +83,7 @@ pub(crate) async fn signed_page(
             break;
         }
         next = event.sequence_number.get() + 1;
-        let (envelope, _) = event.envelope().map_err(ApiError::internal)?;
+        let (envelope, _) = event.envelope().map_err(ApiError::record)?;
         let receipt = app.sequencer.receipt_of(stream, event)?;
         page.push(|out| write(out, &envelope, &receipt));
     }
@@ -107,7 +107,7 @@ pub(crate) async fn one(
 ) -> Result<Response, ApiError> {
     let event_id: EventId = segments.get("event_id", "a UUID")?;
     let (stream, event) = find(&app, &caller, Permission::Read, &event_id, &params).await?;
-    let (envelope, _) = event.envelope().map_err(ApiError::internal)?;
+    let (envelope, _) = event.envelope().map_err(ApiError::record)?;
     let mut text = String::with_capacity(event.body.len() * 2 + 1024);
     write_event(&mut text, &envelope, &app.sequencer.receipt_of(stream, &event)?);
     Ok(json_text(text))

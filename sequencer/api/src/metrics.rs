@@ -175,6 +175,12 @@ fn gauges(app: &App, caller: &Caller, out: &mut String) {
         line(out, "db_pool_idle", "gauge", pool.idle);
         line(out, "db_pool_waiting", "gauge", pool.waiting);
     }
+    if let Some(sealing) = app.sequencer.sealing() {
+        line(out, "at_rest_seals_total", "counter", sealing.seals);
+        line(out, "at_rest_failures_total", "counter", sealing.failures);
+        line(out, "at_rest_rewritten_total", "counter", sealing.rewritten);
+        line(out, "at_rest_rotating", "gauge", u64::from(sealing.is_rotating));
+    }
     let mut streams = app.sequencer.streams();
     streams.retain(|stream| caller.sees().is_none_or(|tenant| *tenant == stream.tenant_id));
     let shown = &streams[..streams.len().min(STREAM_LINES_MAX)];

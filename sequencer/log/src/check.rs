@@ -22,6 +22,8 @@ pub(crate) const DOCUMENTS_AT_ONCE: usize = 256;
 pub struct CheckReport {
     pub streams: u64,
     pub events: u64,
+    /// Those among them whose payload is sealed at rest and was not opened; all else of them was checked.
+    pub events_sealed: u64,
     pub commitments: u64,
     /// Tiles that were compared with the trees over the events.
     pub tiles: u64,
@@ -113,14 +115,20 @@ fn check_events(stream: &StreamKey, events: &[StoredEvent], report: &mut CheckRe
     for event in events {
         report.events += 1;
         let number = event.sequence_number.0;
-        match event.envelope() {
-            Ok((envelope, _)) if envelope.stream != *stream => {
-                report.problem(place(stream, number), format!("it is of stream {}", envelope.stream));
+        match event.record() {
+            Ok(record) if record.head.stream != *stream => {
+                report.problem(place(stream, number), format!("it is of stream {}", record.head.stream));
             }
-            Ok((envelope, hash)) if envelope.signing_hash() != hash => {
+            // The hashes of the payload are part of it, the payload is not.
+            Ok(record) if record.head.signing_hash() != record.signing_hash => {
                 report.problem(place(stream, number), "its signing hash is that of another event");
             }
-            Ok(_) => {}
+            Ok(record) if record.is_sealed() => report.events_sealed += 1,
+            Ok(record) => {
+                if let Err(error) = record.clear() {
+                    report.problem(place(stream, number), error.to_string());
+                }
+            }
             Err(error) => report.problem(place(stream, number), error.to_string()),
         }
     }

@@ -16,9 +16,13 @@ pub enum RecordError {
     Value(&'static str),
     #[error("{0} bytes follow its end")]
     Trailing(usize),
+    /// Whole, but for its payload, which nobody here has opened.
+    #[error("its payload is sealed at rest, and no key that is known here opens it")]
+    Sealed,
 }
 
 /// A cursor over borrowed bytes. `what` names the part for the error.
+#[derive(Clone)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -26,6 +30,10 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
+    }
+    /// How many bytes are left.
+    pub fn left(&self) -> usize {
+        self.rest.len()
     }
     pub fn bytes(&mut self, count: usize, what: &'static str) -> Result<&'a [u8], RecordError> {
         let (head, rest) = self.rest.split_at_checked(count).ok_or(RecordError::Short(what))?;

@@ -1,5 +1,7 @@
 //! What "an event log" means. Every back end runs [`check_event_log`].
 
+mod bodies;
+
 use std::borrow::Cow;
 
 use ves::commitment::Commitment;
@@ -22,7 +24,7 @@ use crate::record::encode_body;
 ///
 /// - `open`: opens the same store each time, which is empty at first. Only one log is open at a time.
 pub fn check_event_log(open: impl Fn() -> Box<dyn EventLog>) {
-    let checks: [fn(&mut dyn EventLog); 10] = [
+    let checks: [fn(&mut dyn EventLog); 11] = [
         an_empty_log_has_nothing,
         a_stream_grows_from_one_without_gaps,
         a_turn_is_all_or_nothing,
@@ -33,6 +35,7 @@ pub fn check_event_log(open: impl Fn() -> Box<dyn EventLog>) {
         keys_and_settings_are_replaced_by_id,
         documents_are_changed_together_and_listed_in_order,
         runs_appear_when_published,
+        bodies::a_body_is_replaced_at_its_place_and_by_the_same_event_alone,
     ];
     for check in checks {
         let mut log = open();

@@ -28,6 +28,17 @@ pub enum LogError {
     /// Another process writes the log now. This writer changed nothing and is over.
     #[error("{doing}: another process has taken the log over; nothing was changed")]
     Fenced { doing: String },
+    /// What is stored is not, or no longer, what was to be changed.
+    #[error(
+        "event {number} of stream {stream} is not stored as what was to be replaced; nothing was changed"
+    )]
+    Changed { stream: StreamKey, number: SequenceNumber },
+    /// It is sealed at rest, and there is no key for it (section 19).
+    #[error("{place} is sealed at rest, and no key that is known here opens it")]
+    Sealed { place: String },
+    /// The keys that were given for what is sealed at rest are not those of the store.
+    #[error("{problem}")]
+    Keys { problem: String },
     /// The store was written by a newer program.
     #[error("{path} has schema {found}, this program knows up to {known}; run the newer program")]
     NewerSchema { path: PathBuf, found: u32, known: u32 },
@@ -43,6 +54,9 @@ pub enum LogErrorKind {
     Locked,
     Unavailable,
     Fenced,
+    Changed,
+    Sealed,
+    Keys,
     NewerSchema,
 }
 
@@ -56,6 +70,9 @@ impl LogError {
             Self::Locked { .. } => LogErrorKind::Locked,
             Self::Unavailable { .. } => LogErrorKind::Unavailable,
             Self::Fenced { .. } => LogErrorKind::Fenced,
+            Self::Changed { .. } => LogErrorKind::Changed,
+            Self::Sealed { .. } => LogErrorKind::Sealed,
+            Self::Keys { .. } => LogErrorKind::Keys,
             Self::NewerSchema { .. } => LogErrorKind::NewerSchema,
         }
     }

@@ -13,7 +13,7 @@ use ves::{
 use crate::codec::RecordError;
 use crate::document::{Document, DocumentChange, Table};
 use crate::error::LogError;
-use crate::record::{decode_body, stream_of};
+use crate::record::{Record, decode_body, stream_of};
 
 /// One sequenced event, ready to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,11 @@ pub struct StoredEvent {
 }
 
 impl StoredEvent {
+    /// Everything but the payload: also of an event whose payload is sealed at rest.
+    pub fn record(&self) -> Result<Record<'_>, RecordError> {
+        Record::read(&self.body)
+    }
+
     /// What the agent wrote, and its signing hash.
     pub fn envelope(&self) -> Result<(Envelope<'_>, Digest), RecordError> {
         decode_body(&self.body)
@@ -69,14 +74,60 @@ impl StoredEvent {
 
     /// The leaf of this event in batches and in the log of its stream (section 13.1).
     pub fn leaf_hash(&self) -> Result<Digest, RecordError> {
-        let (envelope, signing_hash) = self.envelope()?;
-        Ok(ves::merkle::leaf_hash(
-            &envelope.stream,
-            self.sequence_number,
-            &signing_hash,
-            &envelope.agent_signature,
-        ))
+        let Record { head, signing_hash, .. } = self.record()?;
+        Ok(ves::merkle::leaf_hash(&head.stream, self.sequence_number, &signing_hash, &head.agent_signature))
     }
+}
+
+/// Another form of a stored event's record: sealed at rest, sealed again, or opened (section 19).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BodyChange {
+    pub sequence_number: SequenceNumber,
+    /// As it is stored now.
+    pub old: Box<[u8]>,
+    /// The record of the same event: it differs in nothing but how its payload is kept.
+    pub new: Box<[u8]>,
+}
+
+impl BodyChange {
+    /// Whether nothing of the event would change.
+    pub fn keeps_the_event(&self) -> bool {
+        match (Record::read(&self.old), Record::read(&self.new)) {
+            (Ok(old), Ok(new)) => old.is_same_event(&new),
+            _ => false,
+        }
+    }
+}
+
+/// Refuses changes that are not of the events stored, as `stored` has them.
+pub(crate) fn check_changes(
+    stream: &StreamKey,
+    changes: &[BodyChange],
+    mut stored: impl FnMut(SequenceNumber) -> Result<Option<Vec<u8>>, LogError>,
+) -> Result<(), LogError> {
+    for change in changes {
+        let number = change.sequence_number;
+        let is_stored = stored(number)?.is_some_and(|body| body[..] == change.old[..]);
+        if !is_stored || !change.keeps_the_event() {
+            return Err(LogError::Changed { stream: *stream, number });
+        }
+    }
+    Ok(())
+}
+
+/// How what a reader reads is kept at rest (section 19).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealingStatus {
+    /// disabled, optional, required.
+    pub mode: &'static str,
+    /// Seals made with the keys that are sealed with now, as far as they were counted.
+    pub seals: u64,
+    /// Reads of what no key opened, since this process began.
+    pub failures: u64,
+    /// Records sealed again, or opened for good, since this process began.
+    pub rewritten: u64,
+    /// Whether older records are still to be rewritten under the newest keys.
+    pub is_rotating: bool,
 }
 
 /// A stream of the log.
@@ -159,6 +210,12 @@ pub trait EventLog: Send + 'static {
     fn set_meta(&mut self, name: &str, value: &[u8]) -> Result<(), LogError>;
     /// Nothing happens where there is none.
     fn remove_meta(&mut self, name: &str) -> Result<(), LogError>;
+    /// Keeps the payloads of stored events in another form, all of them or none. Nothing else of an event changes, and
+    /// no number, so that trees, commitments and the index stay as they are.
+    ///
+    /// # Errors
+    /// [`LogError::Changed`] unless each event is stored as the change says, and stays the same event.
+    fn replace_bodies(&mut self, stream: &StreamKey, changes: &[BodyChange]) -> Result<(), LogError>;
     /// Makes all the changes, in their order, or none.
     fn put_documents(&mut self, changes: &[DocumentChange]) -> Result<(), LogError>;
 
@@ -215,6 +272,11 @@ pub trait LogReader: Send + Sync + 'static {
 
     /// The connections that reads take turns on; `None` where a log needs none.
     fn pool(&self) -> Option<PoolStatus> {
+        None
+    }
+
+    /// How payloads are kept at rest; `None` where they are read as they lie.
+    fn sealing(&self) -> Option<SealingStatus> {
         None
     }
 

@@ -36,8 +36,8 @@ pub use conformance::check_event_log;
 pub use document::{Document, DocumentChange, Table};
 pub use error::{LogError, LogErrorKind};
 pub use event_log::{
-    ApiKeyRecord, EventLog, LogReader, NewEvent, PoolStatus, RunInfo, SequencerKeyRecord, StoredEvent,
-    StreamAppend, StreamSummary,
+    ApiKeyRecord, BodyChange, EventLog, LogReader, NewEvent, PoolStatus, RunInfo, SealingStatus,
+    SequencerKeyRecord, StoredEvent, StreamAppend, StreamSummary,
 };
 #[cfg(feature = "sqlite")]
 pub use event_store::SqliteStore;
@@ -49,7 +49,7 @@ pub use postgres::{
     MigrationStatus, PoolSizes, PostgresConfig, PostgresConfigError, PostgresContents, PostgresLog,
     PostgresOpening, PostgresReader, PostgresStatus, PostgresStore,
 };
-pub use record::{decode_body, encode_body};
+pub use record::{Record, decode_body, encode_body, is_sealed};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{
     SqliteBackup, SqliteLog, SqliteReader, SqliteStatus, backup_sqlite, hash_file, restore_sqlite,

@@ -8,18 +8,20 @@
 //! entity type, entity id, event type, created at: length, UTF-8
 //! plain:     length, canonical JSON
 //! encrypted: nonce 12 · tag 16 · ciphertext: length, bytes · recipients: count, (kid 4 · enc 32 · ct 48)*
+//! sealed:    length, the blob of section 19 over what would stand here, of a plain payload without its length
 //! [kernel: length, canonical JSON]
 //! [ML-DSA-65 signature 3309]
 //! ```
 
-use std::borrow::Cow;
-
 use ves::{
-    AgentId, CommandId, Digest, EncryptedPayload, Envelope, EventId, KeyId, Payload, RecipientKeyId,
-    RecipientWrap, StoreId, StreamKey, TenantId,
+    Digest, EncryptedPayload, Envelope, Payload, RecipientKeyId, RecipientWrap, StoreId, StreamKey, TenantId,
 };
 
 use crate::codec::{Reader, RecordError, Writer};
+
+pub use parts::{Record, is_sealed};
+
+mod parts;
 
 const VERSION: u8 = 1;
 /// After version, flags and signing hash.
@@ -32,7 +34,9 @@ const KERNEL: u8 = 8;
 const CIPHER_HASH: u8 = 16;
 /// Signed by the schemes 2 or 3 (section 21).
 const ML_DSA_65: u8 = 32;
-const FLAGS: u8 = ENCRYPTED | COMMAND | BASE_VERSION | KERNEL | CIPHER_HASH | ML_DSA_65;
+/// The payload is sealed at rest (section 19), whatever its kind.
+const SEALED: u8 = 64;
+const FLAGS: u8 = ENCRYPTED | COMMAND | BASE_VERSION | KERNEL | CIPHER_HASH | ML_DSA_65 | SEALED;
 
 const FIXED_BYTES: usize = 2 + 32 + 4 * 16 + 4 + 2 * 32 + 64 + 16 + 8 + 6 * 4;
 const RECIPIENT_BYTES: usize = 4 + 32 + 48;
@@ -115,63 +119,12 @@ pub(crate) fn stream_of(bytes: &[u8]) -> Option<StreamKey> {
 /// The event of a record and its signing hash. Texts borrow from `bytes`.
 ///
 /// # Errors
-/// Anything [`encode_body`] does not write. Never panics, and allocates no more than the record's own size.
+/// Anything [`encode_body`] does not write; [`RecordError::Sealed`] where the payload is sealed at rest. Never panics, and
+/// allocates no more than the record's own size.
 pub fn decode_body(bytes: &[u8]) -> Result<(Envelope<'_>, Digest), RecordError> {
-    let mut r = Reader::new(bytes);
-    let version = r.u8("version")?;
-    if version != VERSION {
-        return Err(RecordError::Version(version));
-    }
-    let flags = r.u8("flags")?;
-    if flags & !FLAGS != 0 {
-        return Err(RecordError::Value("flags"));
-    }
-    let has = |flag: u8| flags & flag != 0;
-    let signing_hash = r.digest("signing hash")?;
-    let stream = StreamKey { tenant_id: TenantId(r.uuid("tenant")?), store_id: StoreId(r.uuid("store")?) };
-    let event_id = EventId(r.uuid("event id")?);
-    let source_agent_id = AgentId(r.uuid("agent")?);
-    let agent_key_id = KeyId(r.u32("key id")?);
-    let payload_plain_hash = r.digest("plain hash")?;
-    let payload_cipher_hash = if has(CIPHER_HASH) { r.digest("cipher hash")? } else { Digest::ZERO };
-    if has(CIPHER_HASH) && payload_cipher_hash == Digest::ZERO {
-        return Err(RecordError::Value("cipher hash"));
-    }
-    let agent_signature = r.array("agent signature")?;
-    let command_id = if has(COMMAND) { Some(CommandId(r.uuid("command id")?)) } else { None };
-    let base_version = if has(BASE_VERSION) { Some(r.u64("base version")?) } else { None };
-    let entity_type = Cow::Borrowed(r.text("entity type")?);
-    let entity_id = Cow::Borrowed(r.text("entity id")?);
-    let event_type = Cow::Borrowed(r.text("event type")?);
-    let created_at = Cow::Borrowed(r.text("created at")?);
-    let payload = if has(ENCRYPTED) {
-        Payload::Encrypted(decode_sealed(&mut r)?)
-    } else {
-        Payload::Plain(Cow::Borrowed(r.text("payload")?))
-    };
-    let kernel = if has(KERNEL) { Some(Cow::Borrowed(r.text("kernel")?)) } else { None };
-    let ml_dsa_65_signature =
-        if has(ML_DSA_65) { Some(Box::new(r.array("ML-DSA-65 signature")?)) } else { None };
-    r.end()?;
-    let envelope = Envelope {
-        event_id,
-        stream,
-        source_agent_id,
-        agent_key_id,
-        entity_type,
-        entity_id,
-        event_type,
-        created_at,
-        payload,
-        payload_plain_hash,
-        payload_cipher_hash,
-        agent_signature,
-        command_id,
-        base_version,
-        kernel,
-        ml_dsa_65_signature,
-    };
-    Ok((envelope, signing_hash))
+    let record = Record::read(bytes)?;
+    let payload = record.clear_payload()?;
+    Ok((Envelope { payload, ..record.head }, record.signing_hash))
 }
 
 fn decode_sealed(r: &mut Reader<'_>) -> Result<EncryptedPayload, RecordError> {

@@ -1,6 +1,7 @@
-//! Documents: read beside the writer, changed by it.
+//! Documents, and the form of stored payloads: read beside the writer, changed by it.
 
-use stateset_event_log::{Document, DocumentChange, Table};
+use stateset_event_log::{BodyChange, Document, DocumentChange, SealingStatus, Table};
+use ves::StreamKey;
 
 use crate::error::ServiceError;
 use crate::sequencer::{Sequencer, uncancelled};
@@ -13,6 +14,22 @@ impl Sequencer {
     pub async fn put_documents(&self, changes: Vec<DocumentChange>) -> Result<(), ServiceError> {
         let service = self.clone();
         uncancelled(async move { service.ask(|reply| Command::Documents(changes, reply)).await }).await
+    }
+
+    /// Keeps payloads of stored events in another form at rest, all of them or none; nothing else of an event changes.
+    /// Durable when it returns. Finished also when the caller goes away.
+    pub async fn replace_bodies(
+        &self,
+        stream: StreamKey,
+        changes: Vec<BodyChange>,
+    ) -> Result<(), ServiceError> {
+        let service = self.clone();
+        uncancelled(async move { service.ask(|reply| Command::Bodies(stream, changes, reply)).await }).await
+    }
+
+    /// How payloads are kept at rest; `None` where they lie as they are read.
+    pub fn sealing(&self) -> Option<SealingStatus> {
+        self.inner.reader.sealing()
     }
 
     /// The document at a key.

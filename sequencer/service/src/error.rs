@@ -1,6 +1,6 @@
 //! Errors that callers can act on. Transports map the kind, never the variant.
 
-use stateset_event_log::LogError;
+use stateset_event_log::{LogError, RecordError};
 use stateset_sequencer_engine::CommitError;
 use ves::tiles::TileError;
 use ves::{BatchId, SequenceNumber, StreamKey};
@@ -57,6 +57,9 @@ pub enum ServiceError {
     Unreachable(String),
     #[error("the event store can't be read: {0}")]
     Read(String),
+    /// It is there, and this service has no key for it (VES section 19).
+    #[error("{0}")]
+    Sealed(String),
     #[error("the stream is full")]
     StreamFull,
     #[error("{0}")]
@@ -73,7 +76,7 @@ impl ServiceError {
             | Self::Busy
             | Self::Unreachable(_) => ErrorKind::Unavailable,
             Self::StreamFull => ErrorKind::Conflict,
-            Self::Read(_) | Self::Internal(_) => ErrorKind::Internal,
+            Self::Read(_) | Self::Sealed(_) | Self::Internal(_) => ErrorKind::Internal,
         }
     }
 }
@@ -84,6 +87,16 @@ impl ServiceError {
         match error.changed_nothing() {
             true => Self::StoreRefused(error.to_string()),
             false => Self::Unclear(error.to_string()),
+        }
+    }
+}
+
+impl ServiceError {
+    /// Of a stored event that cannot be read back.
+    pub(crate) fn of_record(number: SequenceNumber, error: &RecordError) -> Self {
+        match error {
+            RecordError::Sealed => Self::Sealed(format!("event {number}: {error}")),
+            error => Self::Read(format!("event {number}: {error}")),
         }
     }
 }
@@ -101,6 +114,7 @@ impl From<LogError> for ServiceError {
     fn from(error: LogError) -> Self {
         match error {
             LogError::Unavailable { .. } => Self::Unreachable(error.to_string()),
+            LogError::Sealed { .. } => Self::Sealed(error.to_string()),
             _ => Self::Read(error.to_string()),
         }
     }

@@ -78,7 +78,8 @@ fn check_owner(event: &StoredEvent, entity_type: &str, entity_id: &str) -> Resul
     let unreadable = |problem: &dyn std::fmt::Display| {
         ServiceError::Read(format!("event {}: {problem}", event.sequence_number))
     };
-    let (envelope, _) = event.envelope().map_err(|error| unreadable(&error))?;
+    let record = event.record().map_err(|error| unreadable(&error))?;
+    let envelope = &record.head;
     match envelope.entity_type == entity_type && envelope.entity_id == entity_id {
         true => Ok(()),
         false => Err(unreadable(&"the index takes it for an event of another entity")),

@@ -62,7 +62,7 @@ pub use rotation::{KeyStanding, PolicyScope, RotationPolicy};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{
     ApiKeyRecord, Document, DocumentChange, EventLog, EventStore, Holder, LogError, LogErrorKind, Opening,
-    PeerSecret, PoolStatus, SequencerKeyRecord, StoredEvent, Table,
+    PeerSecret, PoolStatus, RecordError, SealingStatus, SequencerKeyRecord, StoredEvent, Table,
 };
 pub use streams::StreamHead;
 pub use unchanged::Unchanged;

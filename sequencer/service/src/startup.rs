@@ -202,8 +202,8 @@ fn refill(
             return Err(broken(next, "it is missing".into()));
         }
         for event in &events {
-            let (envelope, _) =
-                event.envelope().map_err(|error| broken(event.sequence_number, error.to_string()))?;
+            let record = event.record().map_err(|error| broken(event.sequence_number, error.to_string()))?;
+            let envelope = &record.head;
             let entity = EntityKey::of(&envelope.entity_type, &envelope.entity_id);
             engine
                 .remember(stream, event.sequence_number, envelope.event_id, envelope.command_id, entity)

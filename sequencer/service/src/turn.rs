@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use stateset_event_log::{
-    ApiKeyRecord, DocumentChange, EventLog, LogError, LogReader, NewEvent, StreamAppend,
+    ApiKeyRecord, BodyChange, DocumentChange, EventLog, LogError, LogReader, NewEvent, StreamAppend,
 };
 use stateset_sequencer_engine::{Candidate, Decision, Engine, EntityKey};
 use ves::commitment::Commitment;
@@ -45,6 +45,8 @@ pub(crate) enum Command {
     EncryptionKey(Box<EncryptionKey>, Reply<(), ServiceError>),
     ApiKey(Box<ApiKeyRecord>, Reply<(), ServiceError>),
     Documents(Vec<DocumentChange>, Reply<(), ServiceError>),
+    /// Payloads in another form at rest.
+    Bodies(StreamKey, Vec<BodyChange>, Reply<(), ServiceError>),
     DocumentsIf(Unchanged, Vec<DocumentChange>, Reply<bool, ServiceError>),
     /// Sets or removes the policy of a scope; whether there was one.
     RotationPolicy(PolicyScope, Option<RotationPolicy>, Reply<bool, ServiceError>),
@@ -242,6 +244,9 @@ impl TurnLoop {
             }
             Command::Documents(changes, reply) => {
                 drop(reply.send(self.write(|log| log.put_documents(&changes))))
+            }
+            Command::Bodies(stream, changes, reply) => {
+                drop(reply.send(self.write(|log| log.replace_bodies(&stream, &changes))))
             }
             Command::DocumentsIf(unchanged, changes, reply) => {
                 drop(reply.send(self.put_documents_if(&unchanged, &changes)))

@@ -9,7 +9,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("proofs", &["primitives", "air", "verifier", "prover", "batch", "client", "cli"]),
     ("ledger", &["types", "contracts", "global-state", "ibc", "vm", "app"]),
     ("custody", &["keystore", "documents", "privacy", "attestation"]),
-    ("sequencer", &["engine", "log", "service", "api"]),
+    ("sequencer", &["engine", "log", "service", "at-rest", "api"]),
     ("network", &["store", "solo", "abci", "node"]),
     ("chain", &["registry", "anchor", "x402"]),
     ("views", &["projection", "graphql"]),

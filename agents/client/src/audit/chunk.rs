@@ -73,6 +73,7 @@ pub(super) struct Checked {
     pub leaves: Vec<Digest>,
     pub signatures: u64,
     pub receipts_unsigned: u64,
+    pub payloads_sealed: u64,
     /// Event and command ids with their places.
     pub event_ids: Vec<([u8; 16], u64)>,
     pub command_ids: Vec<([u8; 16], u64)>,
@@ -139,9 +140,12 @@ impl<'a> Checker<'a> {
         if event.stream != *self.stream {
             problem("it belongs to another stream".to_owned());
         }
-        if let Err(rejection) = event.check_payload_hash() {
+        if !entry.is_sealed
+            && let Err(rejection) = event.check_payload_hash()
+        {
             problem(rejection.to_string());
         }
+        checked.payloads_sealed += u64::from(entry.is_sealed);
         let signing_hash = event.signing_hash();
         if entry.signing_hash.is_some_and(|kept| kept != signing_hash) {
             problem("the signing hash kept beside it is not its signing hash".to_owned());

@@ -46,6 +46,7 @@ impl Source for ServerSource<'_> {
                 each(Entry {
                     sequence_number: receipt.sequence_number,
                     envelope: &envelope,
+                    is_sealed: false,
                     signing_hash: None,
                     receipt_signature: receipt.signature,
                     key_version: receipt.key_version,

@@ -57,6 +57,7 @@ impl<'a> Growth<'a> {
     pub fn take(&mut self, checked: Checked) -> Result<(), String> {
         self.report.signatures += checked.signatures;
         self.report.receipts_unsigned += checked.receipts_unsigned;
+        self.report.payloads_sealed += checked.payloads_sealed;
         for problem in checked.problems {
             self.report.problem(problem);
         }

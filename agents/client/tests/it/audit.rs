@@ -19,6 +19,7 @@ impl Source for World {
             each(Entry {
                 sequence_number: receipt.sequence_number,
                 envelope: event,
+                is_sealed: false,
                 signing_hash: None,
                 receipt_signature: receipt.signature,
                 key_version: receipt.key_version,

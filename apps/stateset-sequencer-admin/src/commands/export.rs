@@ -99,7 +99,7 @@ pub fn run(context: &Context, args: &ExportArgs) -> Result<(), Failure> {
 /// One event with its receipt, as `GET /api/v1/ves/events` has it.
 fn line(signers: &Signers, stream: StreamKey, event: &StoredEvent) -> Result<String, Failure> {
     let receipt = signers.receipt(stream, event)?;
-    let (envelope, _) = event.envelope().map_err(|error| crate::reading::damaged(error.to_string()))?;
+    let (envelope, _) = event.envelope().map_err(crate::reading::unreadable)?;
     let mut text = String::with_capacity(event.body.len() * 2 + 1024);
     write_event(&mut text, &envelope, &receipt);
     Ok(text)

@@ -26,6 +26,8 @@ struct Checked {
 struct CheckedStream {
     stream: StreamKey,
     events: u64,
+    /// Payloads that are sealed at rest, and were not compared with their hashes for want of a key.
+    payloads_sealed: u64,
     commitments: u64,
     checkpoints: u64,
     signatures: u64,
@@ -98,6 +100,7 @@ fn shown(stream: StreamKey, report: &Report) -> CheckedStream {
     CheckedStream {
         stream,
         events: report.events,
+        payloads_sealed: report.payloads_sealed,
         commitments: report.commitments,
         checkpoints: report.checkpoints,
         signatures: report.signatures,
@@ -109,10 +112,17 @@ fn shown(stream: StreamKey, report: &Report) -> CheckedStream {
 fn text(checked: &Checked) -> String {
     let mut text = String::new();
     for stream in &checked.streams {
-        let CheckedStream { stream, events, commitments, signatures, problems, problems_count, .. } = stream;
+        let CheckedStream { stream: key, events, commitments, signatures, problems, problems_count, .. } =
+            stream;
         text.push_str(&format!(
-            "stream {stream}: {events} events, {commitments} commitments, {signatures} signatures\n"
+            "stream {key}: {events} events, {commitments} commitments, {signatures} signatures\n"
         ));
+        if stream.payloads_sealed > 0 {
+            text.push_str(&format!(
+                "  {} payloads are sealed and were not checked for want of a key; all else of their events was\n",
+                stream.payloads_sealed
+            ));
+        }
         problems.iter().for_each(|problem| text.push_str(&format!("  WRONG  {problem}\n")));
         let unlisted = problems_count - problems.len() as u64;
         if unlisted > 0 {

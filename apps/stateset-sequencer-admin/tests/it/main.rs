@@ -6,6 +6,7 @@ mod help;
 mod keys;
 mod postgres;
 mod roots;
+mod sealing;
 mod world;
 
 use std::path::Path;

@@ -72,12 +72,6 @@ pub fn problems(gathered: &Gathered, is_production: bool) -> Vec<Problem> {
 fn promises(gathered: &Gathered) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut refuse = |name: &str, what: &str| problems.push(Problem::new(name, what));
-    if is_word(gathered, "PAYLOAD_ENCRYPTION_MODE", "required") {
-        refuse(
-            "PAYLOAD_ENCRYPTION_MODE",
-            "this build cannot encrypt payloads in the database; use disabled, and encrypt the disk or let agents seal payloads",
-        );
-    }
     if ["required", "require", "strict"].iter().any(|word| is_word(gathered, "SCHEMA_VALIDATION_MODE", word))
     {
         refuse(
@@ -134,6 +128,15 @@ pub fn warnings(gathered: &Gathered, is_production: bool, database: &Database) -
     if !is_word(gathered, "VES_SEQUENCER_SECURITY_PROFILE", "legacy") {
         said.push(
             "VES_SEQUENCER_SECURITY_PROFILE: events need a post-quantum signature; receipts have an Ed25519 one alone"
+                .to_owned(),
+        );
+    }
+    if is_word(gathered, "PAYLOAD_ENCRYPTION_MODE", "optional")
+        && !["PAYLOAD_ENCRYPTION_KEY", "PAYLOAD_ENCRYPTION_KEYS"].iter().any(|name| was_set(gathered, name))
+    {
+        said.push(
+            "PAYLOAD_ENCRYPTION_MODE=optional without PAYLOAD_ENCRYPTION_KEY or PAYLOAD_ENCRYPTION_KEYS: payloads of \
+             tenants without keys of their own are written in clear"
                 .to_owned(),
         );
     }

@@ -109,6 +109,7 @@ impl Settings {
             gathered.set("READ_DATABASE_URL").map(|_| database_of_reads(gathered, &database, &mut problems));
         let listen = listen(gathered, &mut problems);
         let api = api(gathered, &mut problems);
+        let at_rest = super::at_rest(gathered, &mut problems);
         let is_production = rules::is_production(gathered);
         problems.extend(rules::problems(gathered, is_production));
         if !problems.is_empty() {
@@ -145,7 +146,7 @@ impl Settings {
                     .map(|_| size(gathered, "VES_STARK_VERIFY_CONCURRENCY")),
             },
             api,
-            workers: WorkerSettings::default(),
+            workers: WorkerSettings { at_rest },
             log_format: match is_word(gathered, "LOG_FORMAT", "json") {
                 true => LogFormat::Json,
                 false => LogFormat::Text,

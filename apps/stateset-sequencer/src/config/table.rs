@@ -17,7 +17,6 @@ const MILLISECONDS: Kind = Number(1, DAY_MS);
 const HELD_IN_MEMORY: &str = "what it would cache is held in memory or read from tiles";
 const ANCHORING: &str = "anchoring on a chain";
 const SCHEMAS: &str = "the schema registry";
-const ENCRYPTION: &str = "payload encryption at rest";
 const TRACES: &str = "traces over OTLP";
 
 /// In the order of the documentation.
@@ -206,10 +205,11 @@ const LOGS: &[Setting] = &[
 ];
 
 const RULES: &[Setting] = &[
-    set("PAYLOAD_ENCRYPTION_MODE", "disabled", Word(&["disabled", "optional", "required"]), "Encryption of payloads in the database; `required` is refused by this build").not_yet(ENCRYPTION),
-    set("PAYLOAD_ENCRYPTION_KEY", "", Bytes32, "The key").secret().not_yet(ENCRYPTION),
-    set("PAYLOAD_ENCRYPTION_KEYS", "", Bytes32List, "Keys, the newest first").secret().not_yet(ENCRYPTION),
-    set("PAYLOAD_ENCRYPTION_KEYS_BY_TENANT", "", Text, "JSON: keys of each tenant").secret().not_yet(ENCRYPTION),
+    set("PAYLOAD_ENCRYPTION_MODE", "disabled", Word(&["disabled", "optional", "required"]), "Encryption of payloads and proofs in the database: none, where there is a key, or of everything"),
+    set("PAYLOAD_ENCRYPTION_KEY", "", Bytes32, "The key; needed to read what was sealed with it, in every mode").secret(),
+    set("PAYLOAD_ENCRYPTION_KEYS", "", Bytes32List, "Keys, the newest first: that one seals, all of them open").secret(),
+    set("PAYLOAD_ENCRYPTION_KEYS_BY_TENANT", "", Text, "JSON: tenants that have keys of their own, each with a list, the newest first").secret(),
+    set("PAYLOAD_ENCRYPTION_LOST_KEYS", "", List, "Names of keys that are gone for good: the service starts without them, and what they sealed stays unreadable"),
     set("SCHEMA_VALIDATION_MODE", "enforce", Word(SCHEMA_MODES), "Checks of payloads against registered schemas; there are none in this build, which refuses `required`").not_yet(SCHEMAS),
     set("VES_STARK_VERIFY_ON_SUBMIT", "true", Bool, "STARK proofs are checked when they come; this build has no verifier, so with `true` they are refused, with `false` stored unchecked and never called valid"),
     set("VES_STARK_VERIFY_CONCURRENCY", "cores, at most 4", COUNT, "Proofs checked at once").not_yet("the verifier of compliance proofs"),

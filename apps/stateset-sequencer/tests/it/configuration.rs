@@ -70,7 +70,6 @@ fn production_is_strict() {
 
 #[test]
 fn a_promise_that_this_build_cannot_keep_is_refused_and_the_rest_is_said() {
-    refused(&[("PAYLOAD_ENCRYPTION_MODE", "required")], &["PAYLOAD_ENCRYPTION_MODE"]);
     for mode in ["required", "strict", "REQUIRE"] {
         refused(&[("SCHEMA_VALIDATION_MODE", mode)], &["SCHEMA_VALIDATION_MODE"]);
     }
@@ -154,6 +153,42 @@ fn the_environment_stands_above_the_file_and_the_file_above_the_defaults() {
 }
 
 #[test]
+fn keys_of_what_is_sealed_are_checked_together_and_never_shown() {
+    let mode = |mode| ("PAYLOAD_ENCRYPTION_MODE", mode);
+    let (one, two) = ("5a".repeat(32), "5b".repeat(32));
+    let list = format!("{one}, {two}");
+    refused(&[mode("required")], &["PAYLOAD_ENCRYPTION_MODE", "PAYLOAD_ENCRYPTION_KEY"]);
+    refused(
+        &[mode("optional"), ("PAYLOAD_ENCRYPTION_KEY", &one), ("PAYLOAD_ENCRYPTION_KEYS", &list)],
+        &["PAYLOAD_ENCRYPTION_KEYS", "leave that one out"],
+    );
+    refused(
+        &[mode("optional"), ("PAYLOAD_ENCRYPTION_KEYS", &format!("{one},{one}"))],
+        &["PAYLOAD_ENCRYPTION_KEYS", "twice"],
+    );
+    warned(&[mode("optional")], "in clear");
+    let tenant = "6f9619ff-8b86-d011-b42d-00c04fc964ff";
+    for wrong in [
+        "[]",
+        "{\"shop\":[]}",
+        &format!("{{\"{tenant}\":[\"secret-slip\"]}}"),
+        &format!("{{\"{tenant}\":[]}}"),
+    ] {
+        let (status, error) = check(&[mode("optional"), ("PAYLOAD_ENCRYPTION_KEYS_BY_TENANT", wrong)]);
+        assert!(status == 2 && error.contains("PAYLOAD_ENCRYPTION_KEYS_BY_TENANT"), "{error}");
+        assert!(!error.contains("secret-slip"), "{error}");
+    }
+    refused(&[("PAYLOAD_ENCRYPTION_LOST_KEYS", "the blue one")], &["PAYLOAD_ENCRYPTION_LOST_KEYS"]);
+    let good = format!("{{\"{tenant}\":[\"{two}\",\"{one}\"]}}");
+    for mode in [mode("required"), mode("optional"), mode("disabled")] {
+        let (status, said) =
+            check(&[mode, ("PAYLOAD_ENCRYPTION_KEYS", &list), ("PAYLOAD_ENCRYPTION_KEYS_BY_TENANT", &good)]);
+        assert_eq!(status, 0, "{said}");
+        assert!(!said.contains("5a5a") && !said.contains("5b5b"), "{said}");
+    }
+}
+
+#[test]
 fn no_secret_is_shown() {
     let folder = tempfile::tempdir().unwrap();
     let seed = "5eed".repeat(16);
@@ -164,7 +199,10 @@ fn no_secret_is_shown() {
         ("L2_RPC_URL", "https://rpc.example/secret-path"),
         ("DATABASE_URL", "postgres://user:secret-password@db.example/events?password=secret-query"),
         ("STATESET_PASSPHRASE", "secret-passphrase"),
-        ("PAYLOAD_ENCRYPTION_KEYS_BY_TENANT", "{\"secret-json\":1}"),
+        (
+            "PAYLOAD_ENCRYPTION_KEYS_BY_TENANT",
+            &format!("{{\"6f9619ff-8b86-d011-b42d-00c04fc964ff\":\"{seed}\"}}"),
+        ),
     ];
     for args in [&["config"][..], &["config", "--json"], &["--check-config"]] {
         let (_, out, error) = run(folder.path(), &secrets, args);

@@ -119,7 +119,7 @@ pub(super) fn message(
     stream: StreamKey,
     event: &StoredEvent,
 ) -> Result<v2::SequencedEvent, ApiError> {
-    let (envelope, _) = event.envelope().map_err(ApiError::internal)?;
+    let (envelope, _) = event.envelope().map_err(ApiError::record)?;
     Ok(sequenced(&envelope, &app.sequencer.receipt_of(stream, event)?))
 }
 
@@ -173,7 +173,7 @@ impl Filter {
         {
             return Ok(true);
         }
-        let (envelope, _) = event.envelope().map_err(ApiError::internal)?;
+        let (envelope, _) = event.envelope().map_err(ApiError::record)?;
         let among = |list: &[String], text: &str| list.is_empty() || list.iter().any(|entry| entry == text);
         Ok(among(&self.entity_types, &envelope.entity_type)
             && self.entity_id.as_ref().is_none_or(|id| *id == envelope.entity_id)

@@ -90,7 +90,7 @@ async fn signed(app: &App, page: &Page<'_>) -> Result<String, ApiError> {
         if writer.bytes() >= PAGE_BYTES_MAX {
             break;
         }
-        let (envelope, _) = event.envelope().map_err(ApiError::internal)?;
+        let (envelope, _) = event.envelope().map_err(ApiError::record)?;
         let receipt = app.sequencer.receipt_of(stream, event)?;
         writer.push(|out| write_pulled(out, &envelope, &receipt));
     }

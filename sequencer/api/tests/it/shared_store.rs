@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use stateset_event_log::{
-    ApiKeyRecord, DocumentChange, EventLog, EventStore, Holder, LogError, LogReader, MemoryDisk, MemoryLog,
-    Opening, RunInfo, SequencerKeyRecord, StreamAppend,
+    ApiKeyRecord, BodyChange, DocumentChange, EventLog, EventStore, Holder, LogError, LogReader, MemoryDisk,
+    MemoryLog, Opening, RunInfo, SequencerKeyRecord, StreamAppend,
 };
 use ves::commitment::Commitment;
 use ves::keys::{AgentKey, EncryptionKey};
@@ -156,6 +156,7 @@ impl EventLog for Fenced {
         put_sequencer_key(key: &SequencerKeyRecord);
         set_meta(name: &str, value: &[u8]);
         remove_meta(name: &str);
+        replace_bodies(stream: &StreamKey, changes: &[BodyChange]);
         put_documents(changes: &[DocumentChange]);
         put_run_pages(run: u64, first_page: u32, pages: &[Vec<u8>]);
         publish_run(run: &RunInfo, replaces: &[u64], covered: &[(StreamKey, SequenceNumber)]);

@@ -26,6 +26,7 @@ pub(super) enum Entry {
     DropRun(u64),
     Documents(Vec<DocumentChange>),
     NoMeta(String),
+    Bodies(StreamKey, Vec<(SequenceNumber, Vec<u8>)>),
 }
 
 impl Entry {
@@ -75,6 +76,12 @@ impl Entry {
             Self::NoMeta(name) => {
                 w.u8(12).blob(name.as_bytes());
             }
+            Self::Bodies(stream, bodies) => {
+                write_stream(w.u8(13), stream);
+                write_list(&mut w, bodies, |w, (number, body)| {
+                    w.u64(number.0).blob(body);
+                });
+            }
         }
         w.0
     }
@@ -120,6 +127,10 @@ impl Entry {
             10 => Self::DropRun(r.u64("run")?),
             11 => Self::Documents(read_list(&mut r, read_document_change)?),
             12 => Self::NoMeta(r.text("name")?.to_owned()),
+            13 => Self::Bodies(
+                read_stream(&mut r)?,
+                read_list(&mut r, |r| Ok((SequenceNumber(r.u64("number")?), r.blob("body")?.to_vec())))?,
+            ),
             _ => return Err(RecordError::Value("kind")),
         };
         r.end()?;

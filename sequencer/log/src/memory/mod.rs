@@ -16,8 +16,8 @@ use ves::{BatchId, Digest, SequenceNumber, StreamKey};
 use crate::document::{Document, DocumentChange, Table};
 use crate::error::LogError;
 use crate::event_log::{
-    ApiKeyRecord, EventLog, LogReader, RunInfo, SequencerKeyRecord, StoredEvent, StreamAppend, StreamSummary,
-    check_batch, check_turn,
+    ApiKeyRecord, BodyChange, EventLog, LogReader, RunInfo, SequencerKeyRecord, StoredEvent, StreamAppend,
+    StreamSummary, check_batch, check_changes, check_turn,
 };
 use entry::Entry;
 use journal::Journal;
@@ -115,6 +115,16 @@ impl EventLog for MemoryLog {
     }
     fn remove_meta(&mut self, name: &str) -> Result<(), LogError> {
         self.write("removing a setting", Entry::NoMeta(name.to_owned()))
+    }
+
+    fn replace_bodies(&mut self, stream: &StreamKey, changes: &[BodyChange]) -> Result<(), LogError> {
+        self.journal.check("replacing records")?;
+        let reader = self.reader();
+        check_changes(stream, changes, |number| {
+            Ok(reader.read(stream, number, 1, usize::MAX)?.pop().map(|event| event.body))
+        })?;
+        let bodies = changes.iter().map(|change| (change.sequence_number, change.new.to_vec())).collect();
+        self.write("replacing records", Entry::Bodies(*stream, bodies))
     }
 
     fn put_documents(&mut self, changes: &[DocumentChange]) -> Result<(), LogError> {

@@ -89,6 +89,15 @@ impl State {
                 self.covered.extend(covered);
             }
             Entry::DropRun(run) => self.drop_run(run),
+            Entry::Bodies(stream, bodies) => {
+                let Some(stream) = self.streams.get_mut(&stream) else { return };
+                for (number, body) in bodies {
+                    let place = usize::try_from(number.0).ok().and_then(|n| n.checked_sub(1));
+                    if let Some(event) = place.and_then(|place| stream.events.get_mut(place)) {
+                        event.body = body;
+                    }
+                }
+            }
             Entry::Documents(changes) => changes.into_iter().for_each(|change| self.change_document(change)),
         }
     }

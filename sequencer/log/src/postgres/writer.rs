@@ -1,6 +1,6 @@
 //! The one writer of a PostgreSQL log, for as long as its epoch lasts.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,8 @@ use super::session::{Durable, Failed, Session, Step};
 use crate::document::{Document, DocumentChange};
 use crate::error::LogError;
 use crate::event_log::{
-    ApiKeyRecord, EventLog, LogReader, RunInfo, SequencerKeyRecord, StreamAppend, check_batch, check_turn,
+    ApiKeyRecord, BodyChange, EventLog, LogReader, RunInfo, SequencerKeyRecord, StreamAppend, check_batch,
+    check_changes, check_turn,
 };
 use crate::tiles::{batch_tile_place, node_bytes};
 
@@ -311,6 +312,32 @@ impl EventLog for PostgresLog {
         let remove = Step::new("DELETE FROM settings WHERE name = $1", vec![Box::new(name)]);
         self.transaction("removing a setting", Durable::Now, vec![remove])
     }
+    fn replace_bodies(&mut self, stream: &StreamKey, changes: &[BodyChange]) -> Result<(), LogError> {
+        let doing = "replacing records";
+        let number = self.heads.get(stream).map_or(0, |state| state.number);
+        let numbers: Vec<i64> = changes.iter().map(|change| signed(change.sequence_number)).collect();
+        // Nobody else writes: the transaction that follows is fenced, and finds what this finds.
+        let rows = self.ask(
+            doing,
+            "SELECT sequence_number, body FROM ves_events WHERE stream = $1 AND sequence_number = ANY($2)",
+            &[&number, &numbers],
+        )?;
+        let stored = rows.iter().map(|row| Ok((sequence(row, 0)?, row.try_get(1)?)));
+        let mut stored: BTreeMap<SequenceNumber, Vec<u8>> =
+            stored.collect::<Result<_, _>>().map_err(|error| read_failed(doing, &error))?;
+        check_changes(stream, changes, |number| Ok(stored.remove(&number)))?;
+        let bodies: Vec<&[u8]> = changes.iter().map(|change| &change.new[..]).collect();
+        let bytes: usize = bodies.iter().map(|body| body.len()).sum();
+        let replace = Step::new(
+            "UPDATE ves_events SET body = new.body \
+             FROM (SELECT unnest($2::int8[]) AS n, unnest($3::bytea[]) AS body) AS new \
+             WHERE stream = $1 AND sequence_number = new.n",
+            vec![Box::new(number), Box::new(numbers), Box::new(bodies)],
+        );
+        let timeout = self.answer_timeout + Duration::from_secs((bytes / BYTES_PER_SECOND_MIN) as u64);
+        self.transaction_within(timeout, doing, Durable::Now, vec![replace])
+    }
+
     fn put_documents(&mut self, changes: &[DocumentChange]) -> Result<(), LogError> {
         self.transaction("storing documents", Durable::Now, changes.iter().map(change).collect())
     }

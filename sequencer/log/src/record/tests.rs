@@ -1,5 +1,7 @@
+use std::borrow::Cow;
+
 use proptest::prelude::*;
-use ves::{KeyId, RecipientKeyId};
+use ves::{AgentId, CommandId, EventId, KeyId, RecipientKeyId};
 
 use super::*;
 
@@ -77,6 +79,35 @@ proptest! {
         if let Ok((envelope, hash)) = decode_body(&bytes) {
             prop_assert_eq!(encode_body(&envelope, &hash), bytes);
         }
+    }
+
+    #[test]
+    fn a_sealed_record_keeps_all_but_its_payload_and_opens_to_the_same_bytes(
+        envelope in any_envelope(), hash in any_digest(), blob in proptest::collection::vec(any::<u8>(), 0..80),
+    ) {
+        let clear = encode_body(&envelope, &hash);
+        let record = Record::read(&clear).unwrap();
+        let sealed = record.sealed(&blob);
+        prop_assert_eq!(decode_body(&sealed), Err(RecordError::Sealed));
+        let again = Record::read(&sealed).unwrap();
+        prop_assert!(again.is_sealed() && !record.is_sealed());
+        prop_assert_eq!(&again.head, &record.head);
+        prop_assert_eq!(again.signing_hash, hash);
+        prop_assert_eq!(again.head.signing_hash(), envelope.signing_hash());
+        prop_assert_eq!(again.payload(), &blob[..]);
+        prop_assert!(again.is_same_event(&record));
+        prop_assert_eq!(again.opened(record.payload()), clear);
+    }
+
+    #[test]
+    fn a_record_of_another_event_is_told_apart(envelope in any_envelope(), hash in any_digest(), at in any::<prop::sample::Index>()) {
+        let clear = encode_body(&envelope, &hash);
+        let record = Record::read(&clear).unwrap();
+        let sealed = record.sealed(b"blob");
+        let mut other = sealed.clone();
+        // The signing hash: any byte of it makes another event.
+        other[2 + at.index(32)] ^= 1;
+        prop_assert!(!Record::read(&other).unwrap().is_same_event(&record));
     }
 
     #[test]

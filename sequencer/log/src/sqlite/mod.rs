@@ -32,8 +32,8 @@ use self::streams::{StreamState, Streams};
 use crate::document::DocumentChange;
 use crate::error::LogError;
 use crate::event_log::{
-    ApiKeyRecord, EventLog, LogReader, NewEvent, RunInfo, SequencerKeyRecord, StreamAppend, check_batch,
-    check_turn,
+    ApiKeyRecord, BodyChange, EventLog, LogReader, NewEvent, RunInfo, SequencerKeyRecord, StreamAppend,
+    check_batch, check_changes, check_turn,
 };
 use crate::tiles::{batch_tile_place, node_bytes, tiles_by_event};
 
@@ -376,6 +376,27 @@ impl EventLog for SqliteLog {
         let doing = "removing a setting";
         self.transaction(doing, Sync::Now, |connection| {
             connection.execute("DELETE FROM settings WHERE name = ?", [name]).map(|_| ()).doing(doing)
+        })
+    }
+
+    fn replace_bodies(&mut self, stream: &StreamKey, changes: &[BodyChange]) -> Result<(), LogError> {
+        let doing = "replacing records";
+        self.check(doing)?;
+        let reader = Arc::clone(&self.reader);
+        check_changes(stream, changes, |number| {
+            Ok(reader.read(stream, number, 1, usize::MAX)?.pop().map(|event| event.body))
+        })?;
+        let positions = self.reader.positions(stream, changes.iter().map(|change| change.sequence_number))?;
+        self.transaction(doing, Sync::Now, |connection| {
+            let replace = || -> rusqlite::Result<()> {
+                let mut update =
+                    connection.prepare_cached("UPDATE ves_events SET body = ? WHERE position = ?")?;
+                for (change, position) in changes.iter().zip(&positions) {
+                    update.execute(params![&change.new[..], position])?;
+                }
+                Ok(())
+            };
+            replace().doing(doing)
         })
     }
 

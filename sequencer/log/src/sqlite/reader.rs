@@ -86,6 +86,22 @@ impl SqliteReader {
         })
     }
 
+    /// Where these events of a stream lie.
+    pub(super) fn positions(
+        &self,
+        stream: &StreamKey,
+        numbers: impl Iterator<Item = SequenceNumber>,
+    ) -> Result<Vec<i64>, LogError> {
+        let Some(StreamState { number: of, .. }) = self.streams.get(stream) else { return Ok(Vec::new()) };
+        self.with(|connection| {
+            let one = |number| {
+                let position = position_of(connection, &self.streams, of, number).doing("reading events")?;
+                position.ok_or_else(|| missing(stream, number))
+            };
+            numbers.map(one).collect()
+        })
+    }
+
     fn number(&self, stream: &StreamKey) -> i64 {
         self.streams.get(stream).map_or(-1, |state| i64::from(state.number))
     }

@@ -134,9 +134,9 @@ impl Sequencer {
             ProofSubject::Event(event) => {
                 let stored = self.event(&record.stream, &event).await?.ok_or_else(gone)?;
                 let policy = record.policy.clone().ok_or_else(gone)?;
-                let (envelope, _) =
-                    stored.envelope().map_err(|error| ServiceError::Read(error.to_string()))?;
-                Ok(Statement::of_event(&EventFacts::of(&envelope, stored.sequence_number), policy))
+                let number = stored.sequence_number;
+                let record = stored.record().map_err(|error| ServiceError::of_record(number, &error))?;
+                Ok(Statement::of_event(&EventFacts::of(&record.head, number), policy))
             }
         }
     }

@@ -62,7 +62,7 @@ impl ProofRecord {
         bytes: Vec<u8>,
     ) -> Result<[DocumentChange; 2], ServiceError> {
         let table = table_of(&self.subject);
-        let place = Place { table: table.name().to_owned(), key: ves::hex::encode(&key) };
+        let place = Place { table: table.name().to_owned(), key: ves::hex::encode(&key), sealed: false };
         let record = Document { key, text: json(&Stored::from(self))?, content: Vec::new() };
         let by_id = Document { key: self.proof_id.to_vec(), text: json(&place)?, content: bytes };
         Ok([DocumentChange::Put(table, record), DocumentChange::Put(Table::ProofIds, by_id)])
@@ -108,12 +108,18 @@ pub(super) fn key_of(statement: &Statement, proof: &NewProof) -> Vec<u8> {
 struct Place {
     table: String,
     key: String,
+    /// The bytes are sealed at rest (VES section 19). What opens them takes this away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    sealed: bool,
 }
 
 /// The table and key of the record, from the document of its id.
 pub(super) fn place_of(by_id: &Document) -> Result<(Table, Vec<u8>), ServiceError> {
     let broken = || ServiceError::Read("a proof's id leads nowhere".into());
     let place: Place = serde_json::from_str(&by_id.text).map_err(|_| broken())?;
+    if place.sealed {
+        return Err(ServiceError::Sealed("the bytes of a proof are sealed at rest".to_owned()));
+    }
     let table = [Table::ValidityProofs, Table::ComplianceProofs];
     let table = table.into_iter().find(|table| table.name() == place.table).ok_or_else(broken)?;
     Ok((table, ves::hex::decode_vec(&place.key).map_err(|_| broken())?))

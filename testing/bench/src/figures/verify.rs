@@ -64,6 +64,7 @@ impl Source for Store {
                 each(Entry {
                     sequence_number: event.sequence_number,
                     envelope: &envelope,
+                    is_sealed: false,
                     signing_hash: Some(signing_hash),
                     receipt_signature: event.receipt_signature,
                     key_version: event.key_version,

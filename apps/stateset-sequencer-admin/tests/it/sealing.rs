@@ -1,0 +1,99 @@
+//! Keys of what is sealed in the database, and the commands that rotate them.
+
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::{admin, world};
+
+/// Runs with a mode and keys: exit status, stdout, stderr.
+fn with_keys(folder: &Path, mode: &str, keys: &[u8], args: &[&str]) -> (i32, String, String) {
+    let keys: Vec<String> = keys.iter().map(|n| ves::hex::encode(&[*n; 32])).collect();
+    let mut command = admin(folder);
+    command.env("PAYLOAD_ENCRYPTION_MODE", mode);
+    if !keys.is_empty() {
+        command.env("PAYLOAD_ENCRYPTION_KEYS", keys.join(","));
+    }
+    let Output { status, stdout, stderr } = command.args(args).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap_or(-1), text(stdout), text(stderr))
+}
+
+fn done(folder: &Path, mode: &str, keys: &[u8], args: &[&str]) -> Value {
+    let (status, out, error) = with_keys(folder, mode, keys, &[args, &["--json"]].concat());
+    assert_eq!(status, 0, "{args:?}: {error}");
+    serde_json::from_str(&out).unwrap()
+}
+
+const ALL: [&str; 3] =
+    ["reencrypt-events", "reencrypt-ves-validity-proofs", "reencrypt-ves-compliance-proofs"];
+
+#[test]
+fn a_database_is_sealed_rotated_and_opened_again_by_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let (stream, _) = world::make(at, 40);
+    let export =
+        ["export-events", "--tenant-id", &stream.tenant_id.to_string(), "--store-id"].map(str::to_owned);
+    let store = stream.store_id.to_string();
+    let export: Vec<&str> = export.iter().map(String::as_str).chain([store.as_str()]).collect();
+    let (_, clear, _) = with_keys(at, "disabled", &[], &export);
+    assert_eq!(clear.lines().count(), 40);
+
+    let counted = done(at, "optional", &[1], &["reencrypt-events", "--dry-run"]);
+    assert_eq!(
+        (&counted["seen"], &counted["rewritten"], &counted["all_done"]),
+        (&40.into(), &40.into(), &Value::Null)
+    );
+    let some = done(at, "optional", &[1], &["reencrypt-events", "--limit", "15", "--batch-size", "10"]);
+    assert_eq!((&some["rewritten"], &some["all_done"]), (&15.into(), &false.into()));
+    let rest = done(at, "optional", &[1], &["reencrypt-events"]);
+    assert_eq!(
+        (&rest["seen"], &rest["rewritten"], &rest["all_done"]),
+        (&25.into(), &25.into(), &false.into())
+    );
+    done(at, "optional", &[1], &[ALL[1]]);
+    assert_eq!(done(at, "optional", &[1], &[ALL[2]])["all_done"], true);
+
+    // Sealed: read with the key, and without it not as something else.
+    assert_eq!(with_keys(at, "required", &[1], &export).1, clear);
+    let (status, out, error) = with_keys(at, "disabled", &[], &export);
+    assert!(status == 1 && out.is_empty() && error.contains("PAYLOAD_ENCRYPTION_KEY"), "{out}{error}");
+    let (status, _, error) = with_keys(at, "optional", &[2], &[ALL[0]]);
+    assert!(status == 1 && error.contains("PAYLOAD_ENCRYPTION_KEYS"), "{error}");
+    // What needs no payload needs no key.
+    assert_eq!(with_keys(at, "disabled", &[], &["backfill-ves-state-roots", "--force"]).0, 0);
+
+    for command in ALL {
+        done(at, "required", &[2, 1], &[command]);
+    }
+    assert_eq!(with_keys(at, "required", &[2], &export).1, clear, "the first key is needed no more");
+    let again = done(at, "required", &[2], &["reencrypt-events", "--force"]);
+    assert_eq!(again["rewritten"], 40);
+
+    for command in ALL {
+        done(at, "disabled", &[2], &[command]);
+    }
+    assert_eq!(with_keys(at, "disabled", &[], &export).1, clear, "byte for byte as it was");
+    let nothing = done(at, "disabled", &[], &["reencrypt-events"]);
+    assert_eq!((&nothing["rewritten"], &nothing["all_done"]), (&0.into(), &true.into()));
+}
+
+#[test]
+fn a_rotation_needs_the_writers_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let (stream, _) = world::make(at, 4);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let service = runtime.block_on(async { world::open(at) });
+    let (status, _, error) = with_keys(at, "optional", &[1], &["reencrypt-events"]);
+    assert!(status == 1 && error.contains("rotates by itself"), "{error}");
+    let tenant = stream.tenant_id.to_string();
+    let counted = done(at, "optional", &[1], &["reencrypt-events", "--dry-run", "--tenant-id", &tenant]);
+    assert_eq!(counted["rewritten"], 4, "counting does not");
+    runtime.block_on(service.shutdown());
+    assert_eq!(with_keys(at, "optional", &[1], &["reencrypt-events", "--store-id", &tenant]).0, 2);
+    std::fs::remove_file(at.join("log.db")).unwrap();
+    assert_eq!(with_keys(at, "optional", &[1], &["reencrypt-events"]).0, 2, "none is made by a slip");
+}

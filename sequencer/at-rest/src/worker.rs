@@ -1,0 +1,125 @@
+//! The rotation beside a running service, slow enough that callers do not notice it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use stateset_event_log::LogReader;
+use stateset_sequencer::{Sequencer, ServiceError, Stop, Worker, WorkerRun};
+
+use crate::handle::AtRest;
+use crate::rotation::{Plan, Run, Step, Tally};
+
+/// After each step the worker rests for so many times as long as the step took: the rest of the time is the callers'.
+const REST: u32 = 9;
+const REST_MIN: Duration = Duration::from_millis(5);
+/// Between two looks at whether there is something to do; how often counts of seals are put on record.
+const IDLE: Duration = Duration::from_secs(60);
+/// Before a run that failed is begun again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Seals older records with the newest keys, or opens them for good where nothing is sealed any more.
+pub struct Reencryption(AtRest);
+
+impl Reencryption {
+    pub fn new(at_rest: AtRest) -> Self {
+        Self(at_rest)
+    }
+}
+
+impl Worker for Reencryption {
+    fn name(&self) -> &'static str {
+        "reencryption"
+    }
+
+    fn run(&self, sequencer: Sequencer, stop: Stop) -> WorkerRun {
+        Box::pin(work(self.0.clone(), sequencer, stop))
+    }
+}
+
+async fn work(at_rest: AtRest, sequencer: Sequencer, mut stop: Stop) {
+    // Where nothing is sealed, and nothing was, there is never anything to do.
+    let Some(raw) = at_rest.raw() else { return stop.asked().await };
+    loop {
+        if at_rest.status().is_rotating {
+            match rotate(&at_rest, &sequencer, &raw, &mut stop).await {
+                Ok(Some(tally)) => tracing::info!(
+                    seen = tally.seen,
+                    rewritten = tally.rewritten,
+                    unopened = tally.unopened,
+                    "everything at rest was looked through; keys that are older than the newest are needed no more \
+                     unless something was not opened"
+                ),
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "the re-encryption goes on later");
+                    if !stop.pause(RETRY).await {
+                        return;
+                    }
+                    continue;
+                }
+            }
+        }
+        if let Err(error) = save_counts(&at_rest, &sequencer, &raw).await {
+            tracing::warn!(%error, "the seals of this minute are counted later");
+        }
+        if !stop.pause(IDLE).await {
+            return;
+        }
+    }
+}
+
+/// `None`: it is time to stop.
+async fn rotate(
+    at_rest: &AtRest,
+    sequencer: &Sequencer,
+    raw: &Arc<dyn LogReader>,
+    stop: &mut Stop,
+) -> Result<Option<Tally>, ServiceError> {
+    let (handle, reader) = (at_rest.clone(), raw.clone());
+    let mut run = blocking(move || Run::new(handle, reader.as_ref(), Plan::everything())).await??;
+    loop {
+        let (started, reader) = (Instant::now(), raw.clone());
+        let (back, step) = blocking(move || {
+            let step = run.next(reader.as_ref());
+            (run, step)
+        })
+        .await?;
+        run = back;
+        let Some(step) = step? else { return Ok(Some(run.tally())) };
+        let rewritten = step.rewritten;
+        write(sequencer, step).await?;
+        at_rest.rewrote(rewritten);
+        if !stop.pause((started.elapsed() * REST).max(REST_MIN)).await {
+            return Ok(None);
+        }
+    }
+}
+
+async fn write(sequencer: &Sequencer, step: Step) -> Result<(), ServiceError> {
+    if let Some((stream, changes)) = step.bodies {
+        sequencer.replace_bodies(stream, changes).await?;
+    }
+    match step.documents.is_empty() {
+        true => Ok(()),
+        false => sequencer.put_documents(step.documents).await,
+    }
+}
+
+async fn save_counts(
+    at_rest: &AtRest,
+    sequencer: &Sequencer,
+    raw: &Arc<dyn LogReader>,
+) -> Result<(), ServiceError> {
+    let (handle, reader) = (at_rest.clone(), raw.clone());
+    let changes = blocking(move || handle.counts(reader.as_ref())).await??;
+    match changes.is_empty() {
+        true => Ok(()),
+        false => sequencer.put_documents(changes).await,
+    }
+}
+
+/// Runs what reads much away from the threads that serve requests.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ServiceError> {
+    let joined = tokio::task::spawn_blocking(work).await;
+    joined.map_err(|error| ServiceError::Internal(format!("a reader stopped: {error}")))
+}

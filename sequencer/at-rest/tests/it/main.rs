@@ -1,0 +1,8 @@
+//! What is sealed, on every kind of log, under a running service.
+
+mod faults;
+mod keys;
+mod places;
+mod proofs;
+mod rotation;
+mod world;

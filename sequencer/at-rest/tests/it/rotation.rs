@@ -1,0 +1,92 @@
+//! New keys: what was sealed before is sealed again, beside a running service or without one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stateset_at_rest::{Kind, Mode, Plan, Reencryption, Run, run_on};
+use stateset_event_log::EventStore;
+use stateset_sequencer::{EventResult, Workers};
+
+use crate::world::{MemoryStore, World, open, ring, rotate, stored, stores};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_rotation_the_old_key_may_go_and_a_replay_still_gets_its_first_answer() {
+    let stores = stores();
+    for store in &stores.all {
+        let world = World::start(store, &ring(Mode::Optional, &[1])).await;
+        let first = world.ingest(0, 300).await;
+        world.stop().await;
+        let both = ring(Mode::Required, &[2, 1]);
+        let tally = rotate(store, &both);
+        assert_eq!((tally.seen, tally.rewritten, tally.unopened), (300, 300, 0), "{}", store.name());
+        assert!(!both.status().is_rotating);
+        assert_eq!(rotate(store, &both), Default::default(), "nothing is left to look at");
+
+        let world = World::start(store, &ring(Mode::Required, &[2])).await;
+        assert_eq!(world.envelopes().await.len(), 300);
+        for (again, first) in world.ingest(0, 300).await.into_iter().zip(first) {
+            match (again, first) {
+                (EventResult::Replayed(again), EventResult::Accepted(first)) => assert_eq!(again, first),
+                other => panic!("{other:?}"),
+            }
+        }
+        world.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_service_rotates_by_itself_while_it_takes_events() {
+    let stores = stores();
+    for store in &stores.all {
+        let world = World::start(store, &ring(Mode::Optional, &[1])).await;
+        world.ingest(0, 1000).await;
+        world.stop().await;
+        let both = ring(Mode::Required, &[2, 1]);
+        let world = World::start(store, &both).await;
+        assert!(both.status().is_rotating);
+        let workers = Workers::start(&[Arc::new(Reencryption::new(both.clone())) as _], &world.service);
+        let mut at = 1000;
+        while both.status().is_rotating {
+            world.ingest(at, at + 5).await;
+            at += 5;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            assert!(at < 100_000, "it does not come to its end");
+        }
+        workers.stop(Duration::from_secs(5)).await;
+        assert_eq!(world.envelopes().await.len() as u64, at);
+        assert_eq!(both.status().rewritten, 1000, "only what the older key had sealed");
+        world.stop().await;
+        let world = World::start(store, &ring(Mode::Required, &[2])).await;
+        assert_eq!(world.envelopes().await.len() as u64, at, "the old key is needed no more");
+        world.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_keeps_to_its_limit_its_tenant_and_its_kinds_and_says_done_only_of_everything() {
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::default());
+    let world = World::start(&store, &ring(Mode::Optional, &[1])).await;
+    world.ingest(0, 20).await;
+    world.stop().await;
+    let both = ring(Mode::Optional, &[2, 1]);
+    let mut log = open(&store, &both).expect("the keys are right");
+    let raw = both.raw().expect("a sealed log");
+    let mut run = |plan: Plan| {
+        let mut run = Run::new(both.clone(), raw.as_ref(), plan).expect("a run");
+        run_on(&mut run, log.as_mut(), raw.as_ref(), &mut |_| ()).expect("it ends")
+    };
+    let events = || Plan { kinds: vec![Kind::Events, Kind::LegacyEvents], batch: 4, ..Plan::everything() };
+    let elsewhere = Some(ves::TenantId::from_bytes([9; 16]));
+    assert_eq!(run(Plan { tenant: elsewhere, ..events() }).seen, 0);
+    assert_eq!(run(Plan { limit: Some(6), ..events() }).rewritten, 6);
+    assert_eq!(run(Plan { limit: Some(1), ..events() }).seen, 1, "it goes on where the last one ended");
+    assert_eq!(run(events()).rewritten, 13);
+    assert!(both.status().is_rotating, "proofs were not looked at");
+    let proofs = Plan { kinds: vec![Kind::ValidityProofs, Kind::ComplianceProofs], ..Plan::everything() };
+    assert_eq!(run(proofs).seen, 0);
+    assert!(!both.status().is_rotating);
+    assert_eq!(run(events()).seen, 0);
+    assert_eq!(run(Plan { force: true, ..events() }).rewritten, 20, "once more, with fresh nonces");
+    assert_eq!(stored(log.reader().as_ref()).len(), 20);
+    assert!(raw.streams().expect("streams").len() == 1);
+}
