@@ -46,6 +46,8 @@ pub struct Config {
     pub verify_time_max: Duration,
     /// Where commitments are anchored; `None` leaves that to an outside anchor service.
     pub anchor: Option<Arc<dyn AnchorTarget>>,
+    /// Dead letters of one tenant; the next ones are left out, and stand in the log of rejections alone.
+    pub dead_letters_max: u64,
 }
 
 impl Config {
@@ -75,6 +77,7 @@ impl Config {
             verify_slot_wait_max: Duration::from_secs(5),
             verify_time_max: Duration::from_secs(15),
             anchor: None,
+            dead_letters_max: crate::dead_letters::DEAD_LETTERS_MAX,
         }
     }
 }

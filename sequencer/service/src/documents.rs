@@ -2,9 +2,10 @@
 
 use stateset_event_log::{Document, DocumentChange, Table};
 
+use crate::dead_letters;
 use crate::error::ServiceError;
 use crate::sequencer::{Sequencer, uncancelled};
-use crate::turn::Command;
+use crate::turn::{Command, TurnLoop};
 
 impl Sequencer {
     /// Makes all the changes or none; durable when it returns. Finished also when the caller goes away.
@@ -31,5 +32,19 @@ impl Sequencer {
     ) -> Result<Vec<Document>, ServiceError> {
         let (prefix, after) = (prefix.to_vec(), after.map(<[u8]>::to_vec));
         self.read_much(move |reader| Ok(reader.documents(table, &prefix, after.as_deref(), limit)?)).await
+    }
+}
+
+impl TurnLoop {
+    /// Every write of documents passes here: what follows from them is written with them.
+    pub(crate) fn put_documents(&mut self, changes: Vec<DocumentChange>) -> Result<(), ServiceError> {
+        if !dead_letters::concerns(&changes) {
+            return self.write(|log| log.put_documents(&changes));
+        }
+        let letters_max = self.config.dead_letters_max;
+        let followed = dead_letters::follow(self.reader.as_ref(), changes, letters_max)?;
+        self.write(|log| log.put_documents(&followed.changes))?;
+        self.shared.dead_letters.settle(followed, &self.shared.metrics);
+        Ok(())
     }
 }

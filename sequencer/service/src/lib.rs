@@ -16,6 +16,7 @@ mod anchor;
 mod clock;
 mod commit;
 mod config;
+pub mod dead_letters;
 mod documents;
 mod error;
 mod flush;
@@ -44,6 +45,10 @@ mod worker;
 pub use anchor::{AnchorBatch, AnchorError, AnchorTarget, Anchored, BatchForm, ChainPlace, TargetError};
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
+pub use dead_letters::{
+    DeadLetter, DeadLetterAct, DeadLetterCounts, DeadLetterFilter, DeadLetterOrder, DeadLetterPage,
+    DeadLetterPlace, DeadLetterReason, DeadLetterStatus, RefusedEvent, RejectedEvent,
+};
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
 pub use groups::{ENCRYPTION_GROUP_MEMBERS_MAX, EncryptionGroup, GroupError, GroupMember};
 pub use histogram::{COUNTS, Distribution, Histogram, LATENCY_US, SIZE_BYTES};

@@ -11,11 +11,17 @@ pub struct Timings {
     pub sequence: Histogram,
     /// One batch, from its plan to its checkpoint on disk.
     pub commit: Histogram,
+    /// How long after its time a dead letter's retry was made.
+    pub retry: Histogram,
 }
 
 impl Default for Timings {
     fn default() -> Self {
-        Self { sequence: Histogram::new(LATENCY_US), commit: Histogram::new(LATENCY_US) }
+        Self {
+            sequence: Histogram::new(LATENCY_US),
+            commit: Histogram::new(LATENCY_US),
+            retry: Histogram::new(LATENCY_US),
+        }
     }
 }
 
@@ -60,6 +66,18 @@ counters! {
     commitments_created,
     /// Events waiting for the turn loop now.
     queue_events,
+    /// Events refused by a projection that got a dead letter.
+    dead_letters_added,
+    /// Events refused by a projection while their tenant had too many dead letters.
+    dead_letters_discarded,
+    /// Dead letters that an operator ordered to be tried again.
+    dead_letters_ordered,
+    /// Retries of dead letters that were applied.
+    retries_applied,
+    /// Retries of dead letters that were refused again.
+    retries_refused,
+    /// Of these, the last that a letter had.
+    retries_exhausted,
 }
 
 impl Metrics {

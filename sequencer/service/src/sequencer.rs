@@ -14,6 +14,7 @@ use ves::{BatchId, EventId, SequenceNumber, SequencerId, StreamKey, TenantId, Ti
 use crate::anchor::Anchors;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::dead_letters::Kept;
 use crate::error::{CommitFailure, ServiceError};
 use crate::legacy::Gates;
 use crate::metrics::{Metrics, Snapshot, Timings};
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub keys: KeyRing,
     pub registry: Registry,
     pub rotation: Rotation,
+    pub dead_letters: Kept,
     pub sequencer_keys: Vec<SequencerKeyRecord>,
     pub metrics: Metrics,
     /// One permit for each event that may wait.
@@ -69,6 +71,7 @@ impl Shared {
     pub fn new(
         keys: KeyRing,
         registry: Registry,
+        dead_letters: Kept,
         sequencer_keys: Vec<SequencerKeyRecord>,
         queue_events_max: u32,
     ) -> Self {
@@ -77,6 +80,7 @@ impl Shared {
             keys,
             registry,
             rotation: Rotation::default(),
+            dead_letters,
             sequencer_keys,
             metrics: Metrics::default(),
             room: Arc::new(Semaphore::new(queue_events_max as usize)),

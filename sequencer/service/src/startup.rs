@@ -13,6 +13,7 @@ use crate::anchor::Anchors;
 use crate::clock::Clock;
 use crate::commit::read_leaves;
 use crate::config::Config;
+use crate::dead_letters::Kept;
 use crate::error::StartError;
 use crate::flush::Flush;
 use crate::proof_registry::Verifying;
@@ -49,7 +50,13 @@ impl Sequencer {
         let registry = Registry::new(reader.encryption_keys()?, reader.api_keys()?);
         let queue_events_max =
             u32::try_from(config.queue_events_max).unwrap_or(u32::MAX >> 3).min(u32::MAX >> 3);
-        let shared = Arc::new(Shared::new(keys, registry, sequencer_keys, queue_events_max));
+        let shared = Arc::new(Shared::new(
+            keys,
+            registry,
+            Kept::read(reader.as_ref())?,
+            sequencer_keys,
+            queue_events_max,
+        ));
         let queue = Arc::new(Queue::new());
         let flush = Flush::open(reader.clone(), queue.clone())?;
         let index = flush.index();

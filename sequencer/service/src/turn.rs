@@ -21,6 +21,7 @@ use ves::{
 use crate::clock::Clock;
 use crate::commit::UncommittedLeaves;
 use crate::config::Config;
+use crate::dead_letters::Decide;
 use crate::error::{CommitFailure, ServiceError};
 use crate::flush::{Flush, RunWrite};
 use crate::metrics::Metrics;
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     ApiKey(Box<ApiKeyRecord>, Reply<(), ServiceError>),
     Documents(Vec<DocumentChange>, Reply<(), ServiceError>),
     DocumentsIf(Unchanged, Vec<DocumentChange>, Reply<bool, ServiceError>),
+    Decided(Decide, Reply<(), ServiceError>),
     /// Sets or removes the policy of a scope; whether there was one.
     RotationPolicy(PolicyScope, Option<RotationPolicy>, Reply<bool, ServiceError>),
     /// Where an event stands that is not in the index yet.
@@ -240,11 +242,16 @@ impl TurnLoop {
                 }
                 drop(reply.send(written));
             }
-            Command::Documents(changes, reply) => {
-                drop(reply.send(self.write(|log| log.put_documents(&changes))))
-            }
+            Command::Documents(changes, reply) => drop(reply.send(self.put_documents(changes))),
             Command::DocumentsIf(unchanged, changes, reply) => {
-                drop(reply.send(self.put_documents_if(&unchanged, &changes)))
+                drop(reply.send(self.put_documents_if(&unchanged, changes)))
+            }
+            Command::Decided(decide, reply) => {
+                let decided = decide(self.reader.as_ref());
+                drop(reply.send(decided.and_then(|changes| match changes.is_empty() {
+                    true => Ok(()),
+                    false => self.put_documents(changes),
+                })));
             }
             Command::RotationPolicy(scope, policy, reply) => {
                 drop(reply.send(self.change_policy(scope, policy)))

@@ -36,12 +36,12 @@ impl TurnLoop {
     pub(crate) fn put_documents_if(
         &mut self,
         unchanged: &Unchanged,
-        changes: &[DocumentChange],
+        changes: Vec<DocumentChange>,
     ) -> Result<bool, ServiceError> {
         let found = self.reader.document(unchanged.table, &unchanged.key)?;
         if found != unchanged.found {
             return Ok(false);
         }
-        self.write(|log| log.put_documents(changes)).map(|()| true)
+        self.put_documents(changes).map(|()| true)
     }
 }
