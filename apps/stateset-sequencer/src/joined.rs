@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use stateset_sequencer::Worker;
+use stateset_sequencer_api::ReadModels;
+
+pub mod projections;
 
 /// How the workers work.
 #[derive(Debug, Clone, Default)]
@@ -10,5 +13,10 @@ pub struct WorkerSettings {}
 
 /// The workers of each term of writing.
 pub fn workers(_settings: &WorkerSettings) -> Vec<Arc<dyn Worker>> {
-    Vec::new()
+    vec![Arc::new(projections::Projections)]
+}
+
+/// Where the doors read the states of entities.
+pub fn read_models() -> Arc<dyn ReadModels> {
+    Arc::new(projections::States)
 }

@@ -95,7 +95,7 @@ impl Checkpoint {
 }
 
 /// A refused event that is to be tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Letter {
     pub stream: StreamKey,
     pub sequence: u64,
