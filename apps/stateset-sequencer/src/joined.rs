@@ -1,5 +1,6 @@
 //! What runs beside the doors, and what stands between them and the store, joined once for every program that serves.
 
+pub mod projections;
 #[cfg(feature = "encryption")]
 mod sealing;
 
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use stateset_event_log::{EventStore, LogReader};
 use stateset_sequencer::Worker;
+use stateset_sequencer_api::ReadModels;
 
 use crate::config::{self, Settings};
 use crate::failure::Failure;
@@ -43,7 +45,7 @@ pub fn from_environment() -> Result<WorkerSettings, Failure> {
 
 /// The workers of each term of writing.
 pub fn workers(settings: &WorkerSettings) -> Vec<Arc<dyn Worker>> {
-    let mut workers: Vec<Arc<dyn Worker>> = Vec::new();
+    let mut workers: Vec<Arc<dyn Worker>> = vec![Arc::new(projections::Projections)];
     #[cfg(feature = "encryption")]
     sealing::work(&settings.at_rest, &mut workers);
     #[cfg(not(feature = "encryption"))]
@@ -71,4 +73,9 @@ pub fn reader(reader: Arc<dyn LogReader>, settings: &WorkerSettings) -> Arc<dyn 
         let _ = settings;
         reader
     }
+}
+
+/// Where the doors read the states of entities.
+pub fn read_models() -> Arc<dyn ReadModels> {
+    Arc::new(projections::States)
 }

@@ -75,7 +75,11 @@ fn instance_config(settings: &Settings, signing: &Signing) -> InstanceConfig {
     if let Some(count) = settings.checks.verify_concurrency {
         sequencer.verify_concurrency = count;
     }
-    let api = ApiConfig { queue_events_max: sequencer.queue_events_max, ..settings.api.clone() };
+    let api = ApiConfig {
+        queue_events_max: sequencer.queue_events_max,
+        read_models: Some(joined::read_models()),
+        ..settings.api.clone()
+    };
     let bootstrap_key = settings.auth.bootstrap_key.clone();
     let needs_a_key = settings.api.auth == AuthMode::Required && settings.api.jwt.is_none();
     InstanceConfig {

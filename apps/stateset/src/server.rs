@@ -108,7 +108,11 @@ impl Server {
         sequencer.commit = commits.policy;
         sequencer.auto_commit = commits.automatic;
         let config = InstanceConfig {
-            api: ApiConfig { queue_events_max: sequencer.queue_events_max, ..ApiConfig::default() },
+            api: ApiConfig {
+                queue_events_max: sequencer.queue_events_max,
+                read_models: Some(joined::read_models()),
+                ..ApiConfig::default()
+            },
             sequencer,
             server: ServerConfig::default(),
             on_term: keys_of(installation),

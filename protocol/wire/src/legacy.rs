@@ -117,15 +117,32 @@ impl EntityPageWriter {
     }
 
     /// Closes the page: `from` events of the entity stand before it, `total` there are.
-    pub fn finish(mut self, from: u64, total: u64, head: SequenceNumber) -> String {
+    pub fn finish(self, from: u64, total: u64, head: SequenceNumber) -> String {
+        self.finish_with(from, total, head, &serde_json::Map::new())
+    }
+
+    /// As [`Self::finish`], with more members at the end.
+    pub fn finish_with(
+        mut self,
+        from: u64,
+        total: u64,
+        head: SequenceNumber,
+        members: &serde_json::Map<String, serde_json::Value>,
+    ) -> String {
         let next = from.saturating_add(self.count);
         // Writing to a String cannot fail.
         let _ = write!(
             self.out,
-            "],\"count\":{},\"total\":{total},\"has_more\":{},\"next_from\":{next},\"head_sequence\":{head}}}",
+            "],\"count\":{},\"total\":{total},\"has_more\":{},\"next_from\":{next},\"head_sequence\":{head}",
             self.count,
             next < total,
         );
+        for (name, value) in members {
+            self.out.push(',');
+            write_string(&mut self.out, name);
+            let _ = write!(self.out, ":{value}");
+        }
+        self.out.push('}');
         self.out
     }
 }

@@ -135,6 +135,18 @@ fn agent_entry(
     })
 }
 
+/// Events not yet projected in the stream that is furthest behind.
+async fn projection_lag(app: &App, stores: &[AdminStore]) -> Result<Option<u64>, ApiError> {
+    let Some(read_models) = &app.config.read_models else { return Ok(None) };
+    let mut lag = 0;
+    for store in stores {
+        let stream = StreamKey { tenant_id: store.tenant_id, store_id: store.store_id };
+        let projected = read_models.projected(&app.sequencer, &stream).await?;
+        lag = lag.max(store.head_sequence.get().saturating_sub(projected.get()));
+    }
+    Ok(Some(lag))
+}
+
 /// The numbers of the overview and of the dashboard.
 pub(crate) async fn overview_of(app: &App, caller: &Caller) -> Result<AdminOverview, ApiError> {
     let view = View::of(app, caller);
@@ -147,7 +159,7 @@ pub(crate) async fn overview_of(app: &App, caller: &Caller) -> Result<AdminOverv
         active_api_keys: view.api_keys.iter().filter(|key| key.active).count() as u64,
         total_head_sequence: stores.iter().map(|store| store.head_sequence.get()).sum(),
         active_stores24h: view.active_within_day(&stores),
-        max_projection_lag: None,
+        max_projection_lag: projection_lag(app, &stores).await?,
         last_activity_at: stores.iter().filter_map(|store| store.last_activity_at).max(),
     })
 }

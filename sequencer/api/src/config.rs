@@ -1,5 +1,6 @@
 //! What the door must be told before it opens.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -8,6 +9,7 @@ use ves_wire::ingest::Limits;
 
 use crate::budget::BYTES_IN_FLIGHT_MAX;
 use crate::peer::ProxyTrust;
+use crate::read_models::ReadModels;
 use crate::token::JwtConfig;
 
 /// Whether callers must show who they are (section 1.2).
@@ -93,6 +95,8 @@ pub struct ApiConfig {
     pub anchor_compat_open: bool,
     /// Bound of the service's queue, which `/ready` shows in percent.
     pub queue_events_max: usize,
+    /// Where the states of entities are read; without it their routes tell of events only.
+    pub read_models: Option<Arc<dyn ReadModels>>,
 }
 
 impl Default for ApiConfig {
@@ -117,6 +121,7 @@ impl Default for ApiConfig {
             cors_allow_origins: Vec::new(),
             anchor_compat_open: false,
             queue_events_max: 65_536,
+            read_models: None,
         }
     }
 }

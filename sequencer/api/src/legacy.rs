@@ -5,6 +5,7 @@
 
 pub(crate) mod commitments;
 pub(crate) mod entities;
+pub(crate) mod entity_list;
 pub(crate) mod events;
 pub(crate) mod ingest;
 pub(crate) mod proofs;

@@ -25,6 +25,7 @@ mod histogram;
 mod history;
 mod ingest;
 mod legacy;
+mod look_up;
 mod metrics;
 mod proof_registry;
 mod proofs;

@@ -1,10 +1,12 @@
-//! `GET /api/v1/entities/{entity_type}/{entity_id}`: the events of one entity, in order.
+//! `GET /api/v1/entities/{entity_type}/{entity_id}`: the events of one entity, in order, and its state.
 
 use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use ves::event::{ENTITY_ID_BYTES_MAX, ENTITY_TYPE_BYTES_MAX};
-use ves::{StoreId, StreamKey, TenantId};
+use ves::{SequenceNumber, StoreId, StreamKey, TenantId};
+use ves_wire::error::ErrorCode;
 use ves_wire::events::write_pulled;
 use ves_wire::legacy::{EntityPageWriter, write_event};
 
@@ -29,6 +31,8 @@ pub(crate) struct EntityParams {
     limit: Option<usize>,
     #[serde(default)]
     stream: Asked,
+    /// The state after this event, instead of the present one.
+    at: Option<SequenceNumber>,
 }
 
 /// One page of one entity.
@@ -38,6 +42,7 @@ struct Page<'a> {
     entity_id: &'a str,
     from: u64,
     limit: usize,
+    at: Option<SequenceNumber>,
 }
 
 pub(crate) async fn page(
@@ -57,6 +62,7 @@ pub(crate) async fn page(
         entity_id: name(&segments, "entity_id", ENTITY_ID_BYTES_MAX)?,
         from: params.from,
         limit: page_limit(params.limit, PAGE_EVENTS_MAX, PAGE_EVENTS_MAX)?,
+        at: params.at,
     };
     // Events as read, and their JSON.
     let read_bytes_max = page.limit.saturating_mul(2 * app.config.payload_bytes_max).min(READ_BYTES_MAX);
@@ -70,7 +76,7 @@ pub(crate) async fn page(
 }
 
 /// A segment that an entity could be named by (VES section 5).
-fn name<'s>(segments: &'s Segments, segment: &str, bytes_max: usize) -> Result<&'s str, ApiError> {
+pub(super) fn name<'s>(segments: &'s Segments, segment: &str, bytes_max: usize) -> Result<&'s str, ApiError> {
     match segments.text(segment) {
         text if text.is_empty() || text.len() > bytes_max => {
             Err(ApiError::invalid(segment, format_args!("expected 1 to {bytes_max} bytes of UTF-8")))
@@ -81,7 +87,8 @@ fn name<'s>(segments: &'s Segments, segment: &str, bytes_max: usize) -> Result<&
 }
 
 async fn signed(app: &App, page: &Page<'_>) -> Result<String, ApiError> {
-    let Page { stream, entity_type, entity_id, from, limit } = *page;
+    let Page { stream, entity_type, entity_id, from, limit, .. } = *page;
+    let state = state_members(app, page).await?;
     let history = app.sequencer.entity_history(&stream, entity_type, entity_id, from + 1, limit).await?;
     let head = app.sequencer.head(&stream).head_sequence;
     let mut writer = EntityPageWriter::new(entity_type, entity_id, history.events.len() * 1024);
@@ -94,11 +101,46 @@ async fn signed(app: &App, page: &Page<'_>) -> Result<String, ApiError> {
         let receipt = app.sequencer.receipt_of(stream, event)?;
         writer.push(|out| write_pulled(out, &envelope, &receipt));
     }
-    Ok(writer.finish(from, history.current_version, head))
+    Ok(writer.finish_with(from, history.current_version, head, &state))
+}
+
+/// What the answer says of the entity's state; nothing where states are not kept.
+async fn state_members(app: &App, page: &Page<'_>) -> Result<Map<String, Value>, ApiError> {
+    let mut members = Map::new();
+    let Some(read_models) = &app.config.read_models else {
+        return match page.at {
+            None => Ok(members),
+            Some(_) => Err(no_states()),
+        };
+    };
+    let head = app.sequencer.head(&page.stream).head_sequence;
+    if let Some(at) = page.at.filter(|at| *at > head) {
+        return Err(ApiError::invalid("at", format_args!("the stream ends at {head}, before {at}")));
+    }
+    // Before the state: what is read later takes in at least as much.
+    let projected = read_models.projected(&app.sequencer, &page.stream).await?;
+    let name = (page.entity_type, page.entity_id);
+    let entity = read_models.entity(&app.sequencer, &page.stream, name, page.at).await?;
+    members.insert("projected_sequence".to_owned(), projected.get().into());
+    if let Some(at) = page.at {
+        members.insert("at".to_owned(), at.get().into());
+    }
+    members.insert("version".to_owned(), entity.as_ref().map_or(0, |entity| entity.version).into());
+    members.insert("unreadable".to_owned(), entity.as_ref().map_or(0, |entity| entity.unreadable).into());
+    members.insert("state".to_owned(), entity.and_then(|entity| entity.state).unwrap_or(Value::Null));
+    Ok(members)
+}
+
+/// The service was built or started without projections.
+pub(super) fn no_states() -> ApiError {
+    ApiError::new(ErrorCode::ServiceUnavailable, "this service keeps no states of entities")
 }
 
 async fn older(app: &App, page: &Page<'_>) -> Result<String, ApiError> {
-    let Page { stream, entity_type, entity_id, from, limit } = *page;
+    let Page { stream, entity_type, entity_id, from, limit, at } = *page;
+    if at.is_some() {
+        return Err(ApiError::invalid("at", "states are kept of signed streams only"));
+    }
     let legacy = app.sequencer.legacy();
     let entity = legacy.entity(&stream, entity_type, entity_id, from + 1, limit).await?;
     let head = legacy.head(&stream).await?.head_sequence;

@@ -179,6 +179,11 @@ pub(crate) fn entity_page() -> Schemas {
                 "has_more": {"type": "boolean"},
                 "next_from": count("What to ask for next as from"),
                 "head_sequence": reference_to("SequenceNumber"),
+                "projected_sequence": count("The last event that states take in; absent where none are kept"),
+                "at": count("The event after which the state is shown, as asked"),
+                "version": count("Events of the entity that its state has passed: what base_version is compared with"),
+                "unreadable": count("Those that could not be judged, being sealed or following sealed ones"),
+                "state": {"type": ["object", "null"], "description": "The entity's state; null where it does not exist"},
             },
         }),
     );

@@ -1,6 +1,7 @@
 //! The older routes (sections 3.1 and 3.6). Reads take `stream=`, left out it is `auto`.
 
 use ves_wire::commitments::CommitRequest;
+use ves_wire::entities::EntityList;
 use ves_wire::events::HeadBody;
 use ves_wire::legacy::{
     LegacyCommitmentBody, LegacyCommitmentList, LegacyIngestAnswer, LegacyProofBody, LegacyVerifyAnswer,
@@ -8,7 +9,7 @@ use ves_wire::legacy::{
 };
 
 use super::Routes;
-use crate::legacy::{commitments, entities, events, ingest, proofs};
+use crate::legacy::{commitments, entities, entity_list, events, ingest, proofs};
 use crate::openapi::operation::{Operation, get, one_of, post, sequence, text, uuid};
 use crate::openapi::schemas;
 
@@ -46,17 +47,34 @@ fn reads() -> Routes {
             either(get(
                 "/api/v1/entities/{entity_type}/{entity_id}",
                 "listEntityEvents",
-                "Events of one entity",
+                "Events of one entity, and its state",
             ))
             .reads()
             .segment("entity_type", text(1, 128), "The kind of entity")
             .segment("entity_id", text(1, 512), "The entity")
             .stream()
             .query("from", sequence(0), "Events of the entity to leave out")
+            .query("at", sequence(0), "The state after this event instead of the present one")
             .page(100, 100)
             .answers_named("EntityPage", schemas::entity_page())
             .compressed(),
             entities::page,
+        )
+        .add(
+            get(
+                "/api/v1/entities/{entity_type}",
+                "listEntities",
+                "Present states of entities of one type, by id",
+            )
+            .reads()
+            .segment("entity_type", text(1, 128), "The kind of entity")
+            .stream()
+            .query("status", text(1, 64), "Only entities in this state")
+            .query("after", text(1, 512), "Only entities with greater ids: next_after of the page before")
+            .page(100, 1000)
+            .answers::<EntityList>()
+            .compressed(),
+            entity_list::page,
         )
 }
 

@@ -1,0 +1,170 @@
+//! The worker: wakes with each turn of the writer, and carries every stream forward in fair rounds.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use stateset_projection::{Backoff, PortError, Runner, RunnerConfig};
+use stateset_sequencer::{DocumentChange, Sequencer, Stop, Table, Worker, WorkerRun};
+use ves::StreamKey;
+
+use super::feed::LogFeed;
+use super::port;
+use super::store::DocumentStore;
+use super::stored::generation_key;
+
+/// Between two rounds while events come in: what came meanwhile is one commit.
+const ROUND_PAUSE: Duration = Duration::from_millis(50);
+/// How often due retries are asked for.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Retries of one round.
+const RETRIES_PER_ROUND: usize = 100;
+/// Documents of an old generation removed at once.
+const REMOVED_AT_ONCE: usize = 500;
+
+/// Projections of every stream.
+pub struct Projections;
+
+impl Worker for Projections {
+    fn name(&self) -> &'static str {
+        "projections"
+    }
+
+    fn run(&self, sequencer: Sequencer, stop: Stop) -> WorkerRun {
+        Box::pin(async move {
+            // A pass computes for milliseconds: on a thread of its own it holds up no request.
+            let runtime = tokio::runtime::Handle::current();
+            let work = move || runtime.block_on(Rounds::new(sequencer, stop).run());
+            if let Err(error) = tokio::task::spawn_blocking(work).await {
+                tracing::error!(%error, "the projections failed");
+            }
+        })
+    }
+}
+
+struct Rounds {
+    sequencer: Sequencer,
+    stop: Stop,
+    runner: Runner<LogFeed, DocumentStore>,
+    /// Streams whose pass failed, and when they are tried again.
+    failing: HashMap<StreamKey, (Backoff, Instant)>,
+    retry_at: Instant,
+    retry_backoff: Backoff,
+}
+
+impl Rounds {
+    fn new(sequencer: Sequencer, stop: Stop) -> Self {
+        let store = DocumentStore::new(sequencer.clone());
+        let runner = Runner::new(LogFeed(sequencer.clone()), store, RunnerConfig::default());
+        let retry_at = Instant::now();
+        Self { sequencer, stop, runner, failing: HashMap::new(), retry_at, retry_backoff: Backoff::default() }
+    }
+
+    async fn run(mut self) {
+        let mut sequenced = self.sequencer.subscribe();
+        self.remove_old_generations().await;
+        while !self.is_over() {
+            sequenced.borrow_and_update();
+            let is_behind = self.round().await;
+            self.retry().await;
+            let pause = if is_behind { Duration::ZERO } else { ROUND_PAUSE };
+            if !self.stop.pause(pause).await {
+                return;
+            }
+            if !is_behind {
+                tokio::select! {
+                    () = self.stop.asked() => return,
+                    _ = tokio::time::timeout(RETRY_PAUSE, sequenced.changed()) => {}
+                }
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop.is_asked() || self.sequencer.has_ended()
+    }
+
+    /// One pass of each stream that has new events; whether one of them has more.
+    async fn round(&mut self) -> bool {
+        let mut is_behind = false;
+        for stream in self.sequencer.streams() {
+            if self.is_over() {
+                return false;
+            }
+            if self.failing.get(&stream).is_some_and(|(_, at)| *at > Instant::now()) {
+                continue;
+            }
+            match self.pass(&stream).await {
+                Ok(more) => {
+                    is_behind |= more;
+                    self.failing.remove(&stream);
+                }
+                Err(error) => {
+                    let (backoff, at) =
+                        self.failing.entry(stream).or_insert_with(|| (Backoff::default(), Instant::now()));
+                    let pause = backoff.failed();
+                    *at = Instant::now() + pause;
+                    tracing::warn!(%stream, %error, ?pause, "projections of a stream are tried again");
+                }
+            }
+        }
+        is_behind
+    }
+
+    async fn pass(&mut self, stream: &StreamKey) -> Result<bool, PortError> {
+        let head = self.sequencer.head(stream).head_sequence.get();
+        let before = self.runner.checkpoint(stream).await?;
+        if before.sequence >= head {
+            return Ok(false);
+        }
+        let progress = self.runner.pass(stream).await?;
+        Ok(progress.passed > 0
+            && progress.checkpoint.sequence < self.sequencer.head(stream).head_sequence.get())
+    }
+
+    async fn retry(&mut self) {
+        if Instant::now() < self.retry_at {
+            return;
+        }
+        let pause = match self.runner.retry(RETRIES_PER_ROUND).await {
+            Ok(_) => {
+                self.retry_backoff.succeeded();
+                RETRY_PAUSE
+            }
+            Err(error) => {
+                tracing::warn!(%error, "dead letters are tried again later");
+                self.retry_backoff.failed()
+            }
+        };
+        self.retry_at = Instant::now() + pause;
+    }
+
+    /// What an earlier building from nothing left behind. Not finished, the next term goes on with it.
+    async fn remove_old_generations(&mut self) {
+        for stream in self.sequencer.streams() {
+            let removed = match self.runner.checkpoint(&stream).await {
+                Ok(checkpoint) => self.remove_before(&stream, checkpoint.generation).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = removed {
+                tracing::warn!(%stream, %error, "old states stay until the next start");
+            }
+        }
+    }
+
+    async fn remove_before(&self, stream: &StreamKey, generation: u32) -> Result<(), PortError> {
+        let Some(last) = generation.checked_sub(1) else { return Ok(()) };
+        let prefix = generation_key(stream, last);
+        for table in [Table::ProjectionStates, Table::ProjectionSnapshots] {
+            while !self.is_over() {
+                let old = self.sequencer.documents(table, &prefix, None, REMOVED_AT_ONCE).await;
+                let old = old.map_err(port)?;
+                if old.is_empty() {
+                    break;
+                }
+                let removed = old.into_iter().map(|document| DocumentChange::Remove(table, document.key));
+                self.sequencer.put_documents(removed.collect()).await.map_err(port)?;
+            }
+        }
+        Ok(())
+    }
+}
