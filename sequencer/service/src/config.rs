@@ -9,6 +9,7 @@ use ves::ed25519::Signer;
 use ves::keys::SecurityProfile;
 
 use crate::anchor::AnchorTarget;
+use crate::payment::PaymentConfig;
 use crate::proof_registry::ComplianceVerifier;
 
 /// Configuration of one sequencer.
@@ -46,6 +47,7 @@ pub struct Config {
     pub verify_time_max: Duration,
     /// Where commitments are anchored; `None` leaves that to an outside anchor service.
     pub anchor: Option<Arc<dyn AnchorTarget>>,
+    pub payments: PaymentConfig,
 }
 
 impl Config {
@@ -75,6 +77,7 @@ impl Config {
             verify_slot_wait_max: Duration::from_secs(5),
             verify_time_max: Duration::from_secs(15),
             anchor: None,
+            payments: PaymentConfig::default(),
         }
     }
 }
