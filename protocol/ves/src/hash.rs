@@ -100,6 +100,10 @@ domains! {
     PossessionV1 = "VES_POP_V1",
     /// 16.1
     X402Payment = "X402_PAYMENT_V1",
+    /// Framed form of 16.1 (x402, A.5)
+    X402PaymentV2 = "X402_PAYMENT_V2",
+    /// Chain of payment batches (x402, A.5)
+    X402State = "X402_STATE_V1",
     /// 15
     LegacyLeaf = "STATESET_COMMITMENT_LEAF_V1",
     /// 17.1
@@ -126,6 +130,8 @@ domains! {
     KeyDirectory = "VES_KEY_DIRECTORY_V1",
     /// Ours: short name of an entity inside the sequencer
     EntityKey = "STATESET_ENTITY_KEY_V1",
+    /// Ours: id of an event by which the sequencer tells of a payment
+    X402Event = "STATESET_X402_EVENT_V1",
 }
 
 /// Preimages up to this length are put together before they are hashed; the signing preimage of an ordinary event

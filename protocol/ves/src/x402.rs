@@ -2,8 +2,16 @@
 //!
 //! The signing hash concatenates texts without lengths. [`Terms::check`] in the strict format closes that gap
 //! (section 22): both addresses must be `0x` and 40 or 64 lowercase hex digits, so no text can slide into its neighbour.
+//! [`Terms::signing_hash_v2`] frames its members, and binds what the first form leaves out: stream, token, resource and
+//! order.
+
+mod batch;
+mod token;
 
 use uuid::Uuid;
+
+pub use batch::{BatchTree, chained_state_root};
+pub use token::{TokenAddress, TokenError, TokenTable};
 
 use crate::ed25519::PublicKey;
 use crate::hash::{Digest, Domain, Hasher};
@@ -39,6 +47,21 @@ macro_rules! named {
                 Self::ALL.iter().copied().find(|value| value.text() == text)
             }
         }
+
+        impl serde::Serialize for $kind {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.text())
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $kind {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+                let texts: Vec<&str> = Self::ALL.iter().map(|value| value.text()).collect();
+                Self::from_text(&text).ok_or_else(|| {
+                    serde::de::Error::custom(format!("{text:?} is none of {}", texts.join(", ")))
+                })
+            }
+        }
     };
 }
 
@@ -64,6 +87,15 @@ named! {
 }
 
 impl Asset {
+    /// The value of a name: its text, or one of the aliases `ss_usd` and `wss_usd`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "ss_usd" => Some(Self::SsUsd),
+            "wss_usd" => Some(Self::WssUsd),
+            text => Self::from_text(text),
+        }
+    }
+
     /// Decimal places of the display unit.
     pub const fn decimals(self) -> u8 {
         match self {
@@ -124,6 +156,42 @@ pub enum IntentError {
     InvalidSignature,
 }
 
+/// A party of a payment: a wallet of 20 bytes, or an Ed25519 key of 32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Party {
+    Wallet([u8; 20]),
+    Key([u8; 32]),
+}
+
+impl Party {
+    /// Reads 40 or 64 digits of either case, with or without `0x`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("0x").unwrap_or(text);
+        match digits.len() {
+            40 => crate::hex::decode_lenient(digits).ok().map(Self::Wallet),
+            64 => crate::hex::decode_lenient(digits).ok().map(Self::Key),
+            _ => None,
+        }
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Wallet(bytes) => bytes,
+            Self::Key(bytes) => bytes,
+        }
+    }
+}
+
+/// What the second form binds besides the terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binding<'a> {
+    pub stream: StreamKey,
+    /// Contract of the asset on the network.
+    pub token: TokenAddress,
+    pub resource_uri: Option<&'a str>,
+    pub order_id: Option<Uuid>,
+}
+
 /// What the payer signs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
@@ -153,6 +221,31 @@ impl Terms {
             .u64(self.valid_until_s)
             .u64(self.nonce)
             .finish()
+    }
+
+    /// The framed form: SHA-256(`X402_PAYMENT_V2` ‖ tenant ‖ store ‖ BYTES(payer) ‖ BYTES(payee) ‖ U64(amount) ‖
+    /// STR(asset) ‖ BYTES(token) ‖ STR(network) ‖ U64(chain id) ‖ U64(valid until) ‖ U64(nonce) ‖ SHA-256(resource URI) ‖
+    /// order id), lengths U32, addresses as their bytes; no resource hashes as the empty text, no order is 16 zeros.
+    ///
+    /// `None` where an address is neither of 20 nor of 32 bytes.
+    pub fn signing_hash_v2(&self, binding: &Binding<'_>) -> Option<Digest> {
+        let (payer, payee) = (Party::parse(&self.payer)?, Party::parse(&self.payee)?);
+        let framed = |hasher: Hasher, bytes: &[u8]| hasher.u32(bytes.len() as u32).bytes(bytes);
+        let resource = Hasher::bare().bytes(binding.resource_uri.unwrap_or_default().as_bytes()).finish();
+        let hasher = Hasher::new(Domain::X402PaymentV2)
+            .uuid(&binding.stream.tenant_id.0)
+            .uuid(&binding.stream.store_id.0);
+        let hasher = framed(framed(hasher, payer.as_bytes()), payee.as_bytes());
+        let hasher = framed(hasher.u64(self.amount).str(self.asset.text()), &binding.token.0);
+        let hash = hasher
+            .str(self.network.text())
+            .u64(self.network.chain_id())
+            .u64(self.valid_until_s)
+            .u64(self.nonce)
+            .digest(&resource)
+            .uuid(&binding.order_id.unwrap_or_default())
+            .finish();
+        Some(hash)
     }
 
     /// The rules of section 16.1 that need nothing but the terms and the time, `now_s` in Unix seconds.
@@ -241,8 +334,12 @@ pub struct SequencedIntent {
 impl SequencedIntent {
     /// Leaf of the batch tree (section 16.2): no domain, and nonce before `valid_until`, unlike the signing hash.
     pub fn leaf_hash(&self) -> Digest {
+        self.leaf_preimage(Hasher::bare())
+    }
+
+    fn leaf_preimage(&self, hasher: Hasher) -> Digest {
         let terms = &self.terms;
-        Hasher::bare()
+        hasher
             .uuid(&self.intent_id)
             .u64(self.sequence_number.get())
             .bytes(terms.payer.as_bytes())
@@ -320,6 +417,61 @@ mod tests {
         assert_eq!(refused(|t| t.valid_until_s += 86_400, Format::Lenient), IntentError::TooFarAhead);
     }
 
+    /// From the text of the specification, with nothing of this module.
+    #[test]
+    fn the_second_form_is_the_framed_hash_of_every_member() {
+        use sha2::Digest as _;
+
+        let stream = StreamKey {
+            tenant_id: crate::TenantId::from_bytes([1; 16]),
+            store_id: crate::StoreId::from_bytes([2; 16]),
+        };
+        let binding = Binding {
+            stream,
+            token: TokenAddress([9; 20]),
+            resource_uri: Some("https://x.example/a"),
+            order_id: Some(Uuid::from_bytes([7; 16])),
+        };
+        let terms = terms();
+        let mut preimage = b"X402_PAYMENT_V2".to_vec();
+        let mut put = |bytes: &[u8]| preimage.extend_from_slice(bytes);
+        put(&[1; 16]);
+        put(&[2; 16]);
+        put(&[0, 0, 0, 20]);
+        put(&[0xa1; 20]);
+        put(&[0, 0, 0, 32]);
+        put(&[0xb2; 32]);
+        put(&1u64.to_be_bytes());
+        put(&[0, 0, 0, 4]);
+        put(b"usdc");
+        put(&[0, 0, 0, 20]);
+        put(&[9; 20]);
+        put(&[0, 0, 0, 4]);
+        put(b"base");
+        put(&8453u64.to_be_bytes());
+        put(&1_000_100u64.to_be_bytes());
+        put(&7u64.to_be_bytes());
+        put(&sha2::Sha256::digest("https://x.example/a"));
+        put(&[7; 16]);
+        let expected: [u8; 32] = sha2::Sha256::digest(&preimage).into();
+        let hash = terms.signing_hash_v2(&binding).unwrap();
+        assert_eq!(hash.0, expected);
+
+        let other_store = StreamKey { store_id: crate::StoreId::from_bytes([3; 16]), ..stream };
+        for changed in [
+            Binding { stream: other_store, ..binding },
+            Binding { token: TokenAddress::NATIVE, ..binding },
+            Binding { resource_uri: None, ..binding },
+            Binding { order_id: None, ..binding },
+        ] {
+            assert_ne!(terms.signing_hash_v2(&changed), Some(hash), "{changed:?}");
+        }
+        let spelled = Terms { payer: terms.payer.to_uppercase().replace("0X", ""), ..terms.clone() };
+        assert_eq!(spelled.signing_hash_v2(&binding), Some(hash), "bytes count, not their spelling");
+        let short = Terms { payer: "0xab".into(), ..terms };
+        assert_eq!(short.signing_hash_v2(&binding), None);
+    }
+
     #[test]
     fn names_read_back() {
         for asset in Asset::ALL {
@@ -329,5 +481,7 @@ mod tests {
             assert_eq!(Network::from_text(network.text()), Some(*network));
         }
         assert_eq!(Asset::from_text("USDC"), None);
+        assert_eq!(Asset::from_name("wss_usd"), Some(Asset::WssUsd));
+        assert_eq!(Asset::from_name("usdt"), Some(Asset::Usdt));
     }
 }

@@ -53,7 +53,7 @@ pub enum Table {
     ProjectionSnapshots = 23,
     /// What projections refused and why.
     RejectedEvents = 24,
-    /// Payment intents, by stream and number; at the stream alone, its counter.
+    /// Payment intents, by stream and number.
     PaymentIntents = 25,
     /// Places of payment intents by id.
     PaymentIntentIds = 26,
@@ -61,9 +61,9 @@ pub enum Table {
     PaymentNonces = 27,
     /// Places of payment intents by idempotency key.
     PaymentKeys = 28,
-    /// Payment intents by what they are listed by: status, payer, payee, age.
+    /// Payment intents by what they are listed by, the counters of streams, and what is to be told.
     PaymentLists = 29,
-    /// Batches of payment intents, by id, and by stream and age.
+    /// Batches of payment intents, by id.
     PaymentBatches = 30,
     /// Wallets bound to agents.
     PaymentWallets = 31,

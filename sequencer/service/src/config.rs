@@ -9,6 +9,7 @@ use ves::ed25519::Signer;
 use ves::keys::SecurityProfile;
 
 use crate::anchor::AnchorTarget;
+use crate::payment::PaymentConfig;
 use crate::proof_registry::ComplianceVerifier;
 
 /// Configuration of one sequencer.
@@ -48,6 +49,7 @@ pub struct Config {
     pub anchor: Option<Arc<dyn AnchorTarget>>,
     /// Dead letters of one tenant; the next ones are left out, and stand in the log of rejections alone.
     pub dead_letters_max: u64,
+    pub payments: PaymentConfig,
 }
 
 impl Config {
@@ -78,6 +80,7 @@ impl Config {
             verify_time_max: Duration::from_secs(15),
             anchor: None,
             dead_letters_max: crate::dead_letters::DEAD_LETTERS_MAX,
+            payments: PaymentConfig::default(),
         }
     }
 }

@@ -178,6 +178,8 @@ pub enum RegisterError {
     PublicKey(String),
     #[error("the key is unknown")]
     NotFound,
+    #[error("agent {0} is the sequencer itself; choose another id")]
+    Reserved(ves::AgentId),
     #[error(transparent)]
     Service(#[from] ServiceError),
 }
@@ -187,6 +189,7 @@ impl RegisterError {
         match self {
             Self::AlreadyExists | Self::KidTaken(_) => ErrorKind::Conflict,
             Self::EmptyWindow | Self::PublicKey(_) => ErrorKind::Invalid,
+            Self::Reserved(_) => ErrorKind::Forbidden,
             Self::NotFound => ErrorKind::NotFound,
             Self::Service(error) => error.kind(),
         }

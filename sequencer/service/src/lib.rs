@@ -27,6 +27,7 @@ mod ingest;
 mod legacy;
 mod look_up;
 mod metrics;
+mod payment;
 mod proof_registry;
 mod proofs;
 mod queue;
@@ -59,6 +60,12 @@ pub use legacy::{
     Legacy, LegacyEntity, LegacyHead, LegacyOutcome, LegacyProof, LegacyResult, StoredLegacyEvent,
 };
 pub use metrics::{Snapshot, Timings};
+pub use payment::{
+    BatchChoice, BatchPolicy, BatchSettlement, BatchStatus, ItemOutcome, LIST_LIMIT_MAX, LIST_OFFSET_MAX,
+    Payment, PaymentBatch, PaymentConfig, PaymentContent, PaymentError, PaymentFilter, PaymentReceipt,
+    PaymentStatus, PaymentWorker, PaymentWorkerSettings, Payments, Settled, Settlement, SettlementError,
+    SettlementReport, SettlementState,
+};
 pub use proof_registry::{
     ComplianceVerifier, NewProof, ProofClaim, ProofRecord, ProofReport, ProofSubject, Statement,
     SubmitProofError, Verdict, Verification, VerifierError,

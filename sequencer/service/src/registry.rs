@@ -46,7 +46,18 @@ impl Registry {
 
 impl Sequencer {
     /// Registers a signing key. The caller has checked the proof of possession.
+    ///
+    /// # Errors
+    /// [`RegisterError::Reserved`] for the sequencer's own agent: only the sequencer speaks for it.
     pub async fn register_agent_key(&self, key: AgentKey) -> Result<(), RegisterError> {
+        if key.agent_id == self.payments().agent_id() {
+            return Err(RegisterError::Reserved(key.agent_id));
+        }
+        self.register_own_agent_key(key).await
+    }
+
+    /// As [`Self::register_agent_key`], for any agent.
+    pub(crate) async fn register_own_agent_key(&self, key: AgentKey) -> Result<(), RegisterError> {
         check_window(key.valid_from, key.valid_to)?;
         if let Some(public_key) = key.ed25519() {
             PublicKey::from_bytes(public_key).map_err(|error| RegisterError::PublicKey(error.to_string()))?;

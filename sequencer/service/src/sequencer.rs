@@ -18,6 +18,7 @@ use crate::dead_letters::Kept;
 use crate::error::{CommitFailure, ServiceError};
 use crate::legacy::Gates;
 use crate::metrics::{Metrics, Snapshot, Timings};
+use crate::payment::PaymentShared;
 use crate::proof_registry::Verifying;
 use crate::queue::Queue;
 use crate::registry::Registry;
@@ -60,6 +61,7 @@ pub(crate) struct Shared {
     pub sequenced: watch::Sender<TimestampMs>,
     /// Held while an older stream is written.
     pub legacy: Gates,
+    pub payments: PaymentShared,
     poisoned: AtomicBool,
     /// True once this writer's time is over, or nearly: live readers end.
     pub over: watch::Sender<bool>,
@@ -87,6 +89,7 @@ impl Shared {
             queue_events_max,
             sequenced: watch::Sender::new(TimestampMs(0)),
             legacy: Gates::default(),
+            payments: PaymentShared::default(),
             poisoned: AtomicBool::new(false),
             over: watch::Sender::new(false),
             key_changes: AtomicU64::new(0),

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::dead_letters::Kept;
 use crate::error::StartError;
 use crate::flush::Flush;
+use crate::payment::Desk;
 use crate::proof_registry::Verifying;
 use crate::proofs::LogTiles;
 use crate::queue::Queue;
@@ -68,6 +69,7 @@ impl Sequencer {
         // What was read back counts: where the index was emptied, it is filled at once, not after another 65,536 events.
         let waiting = engine.recent_len();
         recount.finish(&shared.rotation);
+        let payments = Desk::open(reader.as_ref(), &shared.payments)?;
         let signers = match config.signing_threads {
             0 | 1 => None,
             n => Some(
@@ -93,6 +95,7 @@ impl Sequencer {
             has_due: false,
             rhythm: Rhythm::default(),
             held_back: BTreeMap::new(),
+            payments,
         };
         let guard = WriterGone { queue: queue.clone(), shared: shared.clone() };
         let thread = std::thread::Builder::new().name("turns".into()).spawn(move || {

@@ -25,6 +25,7 @@ use crate::dead_letters::Decide;
 use crate::error::{CommitFailure, ServiceError};
 use crate::flush::{Flush, RunWrite};
 use crate::metrics::Metrics;
+use crate::payment::{Desk, PaymentSubmission};
 use crate::queue::Queue;
 use crate::reply::Reply;
 use crate::rhythm::Rhythm;
@@ -36,6 +37,7 @@ use crate::unchanged::Unchanged;
 /// What the writer is asked to do.
 pub(crate) enum Command {
     Ingest(Submission),
+    Payment(Box<PaymentSubmission>),
     Commit {
         stream: StreamKey,
         start: SequenceNumber,
@@ -119,6 +121,7 @@ pub(crate) struct TurnLoop {
     pub has_due: bool,
     /// Streams whose batch could not be made, and when it is tried again.
     pub held_back: BTreeMap<StreamKey, TimestampMs>,
+    pub payments: Desk,
 }
 
 /// What one turn adds to one stream.
@@ -161,6 +164,7 @@ impl TurnRoom {
                     submission.bodies.iter().flatten().map(|prepared| prepared.body.len()).sum();
                 (submission.candidates.len(), bodies, 0)
             }
+            Command::Payment(submission) => (1, submission.size(), 0),
             _ => (0, 0, 1),
         };
         let fits = events <= self.events && bytes <= self.bytes && others <= self.others;
@@ -200,15 +204,19 @@ impl TurnLoop {
 
     fn serve(&mut self, commands: Vec<Command>) {
         let mut submissions = Vec::with_capacity(commands.len());
-        let mut others = Vec::new();
+        let (mut payments, mut others) = (Vec::new(), Vec::new());
         for command in commands {
             match command {
                 Command::Ingest(submission) => submissions.push(submission),
+                Command::Payment(submission) => payments.push(*submission),
                 other => others.push(other),
             }
         }
         if !submissions.is_empty() {
             self.sequence(submissions);
+        }
+        if !payments.is_empty() {
+            self.sequence_payments(payments);
         }
         for command in others {
             self.execute(command);
@@ -219,6 +227,7 @@ impl TurnLoop {
         // A caller that went away does not need its answer.
         match command {
             Command::Ingest(submission) => self.sequence(vec![submission]),
+            Command::Payment(submission) => self.sequence_payments(vec![*submission]),
             Command::Commit { stream, start, end, reply } => {
                 drop(reply.send(self.commit(&stream, start, end)))
             }

@@ -12,16 +12,20 @@ use crate::world::{World, config};
 
 /// A disk that can be held still, and can be made to fail.
 #[derive(Clone, Default)]
-struct Faulty {
+pub struct Faulty {
     disk: MemoryDisk,
     is_held: Arc<(Mutex<bool>, Condvar)>,
     fails: Arc<AtomicBool>,
 }
 
 impl Faulty {
-    fn hold(&self, held: bool) {
+    pub fn hold(&self, held: bool) {
         *self.is_held.0.lock().unwrap() = held;
         self.is_held.1.notify_all();
+    }
+
+    pub fn fail(&self, fails: bool) {
+        self.fails.store(fails, Ordering::SeqCst);
     }
 
     fn pass(&self) -> io::Result<()> {
@@ -32,7 +36,7 @@ impl Faulty {
         }
     }
 
-    async fn world(&self, config: Config) -> World {
+    pub async fn world(&self, config: Config) -> World {
         World::on(Box::new(MemoryLog::open(Box::new(self.clone())).unwrap()), config).await
     }
 }

@@ -1,0 +1,282 @@
+//! The writer's side of a submission: all intents that wait in one pass are admitted one after the other and written
+//! by one transaction.
+//!
+//! A caller says what the store held of its keys, as of a count of durable intents. The desk remembers the intents
+//! since, so that both together are exact without a read on the writer's thread. A caller whose count is older than
+//! what the desk remembers is looked up again here.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use stateset_event_log::{DocumentChange, LogReader, Table};
+use uuid::Uuid;
+use ves::x402::{Party, TokenAddress};
+use ves::{Digest, StreamKey, TimestampMs};
+
+use super::PaymentShared;
+use super::record::{
+    FORGOTTEN, HEADS, HeadText, Payment, PaymentContent, PaymentStatus, json, of_stream, put, put_new, read,
+    split_stream, stream_key,
+};
+use super::submit::{Keys, look_up, seconds};
+use crate::error::{ServiceError, StartError};
+use crate::reply::Reply;
+use crate::turn::TurnLoop;
+
+/// Intents that the desk remembers: more than wait in any queue while a caller looks up its keys.
+const REMEMBERED_MAX: usize = 1 << 16;
+/// Heads of streams read at once when a term begins.
+const HEADS_PAGE: usize = 1_024;
+
+/// One intent, verified by its caller.
+pub(crate) struct PaymentSubmission {
+    pub(super) prepared: PreparedPayment,
+    /// Count of durable intents before the caller looked its keys up.
+    pub(super) as_of: u64,
+    pub(super) facts: Facts,
+    pub(super) reply: Reply<Admitted, ServiceError>,
+}
+
+impl PaymentSubmission {
+    /// About what it adds to a transaction, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        let content = &self.prepared.content;
+        let texts = [&content.resource_uri, &content.description, &content.merchant_id];
+        2_048 + texts.into_iter().flatten().map(String::len).sum::<usize>()
+    }
+}
+
+pub(super) struct PreparedPayment {
+    pub intent_id: Uuid,
+    pub content: PaymentContent,
+    pub content_hash: Digest,
+    pub version: u8,
+    pub token: Option<TokenAddress>,
+    pub payer: Party,
+    pub payee: Party,
+    pub keys: Keys,
+}
+
+/// What the store held of an intent's keys.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Facts {
+    pub nonce_used: bool,
+    pub old_form_used: bool,
+    /// The intent that holds the idempotency key, and the hash of its request.
+    pub key: Option<(u64, Digest)>,
+}
+
+/// The writer's word.
+pub(super) enum Admitted {
+    Sequenced(Box<Payment>),
+    Repeated {
+        number: u64,
+        is_same: bool,
+    },
+    NonceUsed,
+    ReplayedOldForm,
+    /// While it waited.
+    Expired,
+    /// The stream has no more numbers.
+    Full,
+}
+
+/// What the writer remembers of payments.
+#[derive(Default)]
+pub(crate) struct Desk {
+    heads: HashMap<StreamKey, HeadText>,
+    /// Durable intents of this term.
+    ticks: u64,
+    /// Intents up to this count are forgotten here, and known to the store alone.
+    floor: u64,
+    nonces: HashMap<Vec<u8>, u64>,
+    keys: HashMap<Vec<u8>, (u64, Digest)>,
+    /// Oldest first.
+    recent: VecDeque<Keys>,
+}
+
+impl Desk {
+    /// Reads the counters of all streams, and until when nonces are forgotten.
+    pub(crate) fn open(reader: &dyn LogReader, shared: &PaymentShared) -> Result<Self, StartError> {
+        let broken = |_| StartError::Document { table: Table::PaymentLists.name() };
+        let mut desk = Self::default();
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = reader.documents(Table::PaymentLists, &[HEADS], after.as_deref(), HEADS_PAGE)?;
+            for found in &page {
+                let (stream, _) = split_stream(&found.key[1..]).map_err(broken)?;
+                desk.heads.insert(stream, read(found).map_err(broken)?);
+            }
+            match page.into_iter().last() {
+                Some(last) => after = Some(last.key),
+                None => break,
+            }
+        }
+        let mut heads = shared.heads.write().unwrap_or_else(PoisonError::into_inner);
+        heads.extend(desk.heads.iter().map(|(stream, head)| (*stream, head.current_sequence)));
+        drop(heads);
+        if let Some(found) = reader.document(Table::PaymentLists, &[FORGOTTEN])? {
+            shared.forgotten_s.store(read(&found).map_err(broken)?, Ordering::Release);
+        }
+        Ok(desk)
+    }
+
+    /// Takes over what a pass made durable.
+    fn keep(&mut self, pass: Pass) {
+        self.heads.extend(pass.heads);
+        for (keys, number, hash) in pass.taken {
+            self.ticks += 1;
+            self.nonces.insert(keys.nonce.clone(), self.ticks);
+            self.nonces.extend(keys.old_form.clone().map(|key| (key, self.ticks)));
+            self.keys.extend(keys.idempotency.clone().map(|key| (key, (number, hash))));
+            self.recent.push_back(keys);
+        }
+        while self.recent.len() > REMEMBERED_MAX
+            && let Some(oldest) = self.recent.pop_front()
+        {
+            self.floor += 1;
+            self.nonces.remove(&oldest.nonce);
+            oldest.old_form.map(|key| self.nonces.remove(&key));
+            oldest.idempotency.map(|key| self.keys.remove(&key));
+        }
+    }
+}
+
+/// What one pass would write.
+#[derive(Default)]
+struct Pass {
+    heads: BTreeMap<StreamKey, HeadText>,
+    nonces: HashMap<Vec<u8>, ()>,
+    keys: HashMap<Vec<u8>, (u64, Digest)>,
+    taken: Vec<(Keys, u64, Digest)>,
+    changes: Vec<DocumentChange>,
+}
+
+impl TurnLoop {
+    /// Admits, numbers and writes what waited; answers when all of it is durable, or none.
+    pub(crate) fn sequence_payments(&mut self, submissions: Vec<PaymentSubmission>) {
+        let now = self.clock.now();
+        let mut pass = Pass::default();
+        let mut answers = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            let PaymentSubmission { prepared, as_of, facts, reply } = submission;
+            let admitted = self.admit_payment(&mut pass, prepared, as_of, facts, now);
+            answers.push((reply, admitted));
+        }
+        let written = self.write_pass(&mut pass);
+        if written.is_ok() && !pass.taken.is_empty() {
+            self.publish_payments(pass);
+        }
+        for (reply, admitted) in answers {
+            let answer = written.clone().and(admitted);
+            // A caller that went away does not need its answer.
+            drop(reply.send(answer));
+        }
+    }
+
+    fn admit_payment(
+        &mut self,
+        pass: &mut Pass,
+        prepared: PreparedPayment,
+        as_of: u64,
+        facts: Facts,
+        now: TimestampMs,
+    ) -> Result<Admitted, ServiceError> {
+        let PreparedPayment { intent_id, content, content_hash, version, token, payer, payee, keys } =
+            prepared;
+        let facts = match as_of < self.payments.floor {
+            true => look_up(self.reader.as_ref(), &keys)?,
+            false => facts,
+        };
+        let desk = &self.payments;
+        let held =
+            keys.idempotency.as_ref().and_then(|key| pass.keys.get(key).or_else(|| desk.keys.get(key)));
+        if let Some((number, hash)) = held.copied().or(facts.key) {
+            return Ok(Admitted::Repeated { number, is_same: hash == content_hash });
+        }
+        let is_used = |key: &Vec<u8>| pass.nonces.contains_key(key) || desk.nonces.contains_key(key);
+        if facts.nonce_used || is_used(&keys.nonce) {
+            return Ok(Admitted::NonceUsed);
+        }
+        if facts.old_form_used && version == 1 || keys.old_form.as_ref().is_some_and(is_used) {
+            return Ok(Admitted::ReplayedOldForm);
+        }
+        let forgotten_s = self.shared.payments.forgotten_s.load(Ordering::Acquire);
+        if content.valid_until < seconds(now) || content.valid_until <= forgotten_s {
+            return Ok(Admitted::Expired);
+        }
+        let stream = content.stream();
+        let head = pass.heads.get(&stream).or_else(|| desk.heads.get(&stream)).copied();
+        let number = head.map_or(0, |head| head.current_sequence) + 1;
+        if i64::try_from(number).is_err() {
+            return Ok(Admitted::Full);
+        }
+        // Numbers and times rise together, so that a range of dates is a range of numbers.
+        let at = head.map_or(now, |head| now.max(TimestampMs(head.sequenced_at_ms)));
+        let payment = Payment {
+            intent_id,
+            status: PaymentStatus::Sequenced,
+            sequence_number: number,
+            sequenced_at: at,
+            updated_at: at,
+            x402_version: version,
+            token_address: token,
+            batch_id: None,
+            leaf_index: None,
+            tx_hash: None,
+            block_number: None,
+            settled_at_ms: None,
+            reason: None,
+            content,
+        };
+        pass.changes.extend(put_new(&payment, &payer, &payee)?);
+        let text = number.to_string();
+        pass.changes.push(put(Table::PaymentNonces, keys.nonce.clone(), text.clone(), Vec::new()));
+        pass.nonces.insert(keys.nonce.clone(), ());
+        if let Some(key) = &keys.old_form {
+            let content = stream_key(&stream).to_vec();
+            pass.changes.push(put(Table::PaymentNonces, key.clone(), text.clone(), content));
+            pass.nonces.insert(key.clone(), ());
+        }
+        if let Some(key) = &keys.idempotency {
+            pass.changes.push(put(Table::PaymentKeys, key.clone(), text, content_hash.0.to_vec()));
+            pass.keys.insert(key.clone(), (number, content_hash));
+        }
+        pass.heads.insert(stream, HeadText { current_sequence: number, sequenced_at_ms: at.0 });
+        pass.taken.push((keys, number, content_hash));
+        Ok(Admitted::Sequenced(Box::new(payment)))
+    }
+
+    fn write_pass(&mut self, pass: &mut Pass) -> Result<(), ServiceError> {
+        if self.poisoned {
+            return Err(ServiceError::Poisoned);
+        }
+        if pass.changes.is_empty() {
+            return Ok(());
+        }
+        for (stream, head) in &pass.heads {
+            let key = of_stream(HEADS, stream);
+            pass.changes.push(put(Table::PaymentLists, key, json(head)?, Vec::new()));
+        }
+        let started = Instant::now();
+        let written = self.write(|log| log.put_documents(&pass.changes));
+        self.rhythm.note_append(started.elapsed());
+        if let Err(error) = &written {
+            tracing::error!(%error, intents = pass.taken.len(), "a pass of payments was refused by the store");
+        }
+        written
+    }
+
+    /// The pass is on disk: callers and the worker may see it.
+    fn publish_payments(&mut self, pass: Pass) {
+        let shared = &self.shared.payments;
+        let mut heads = shared.heads.write().unwrap_or_else(PoisonError::into_inner);
+        heads.extend(pass.heads.iter().map(|(stream, head)| (*stream, head.current_sequence)));
+        drop(heads);
+        self.payments.keep(pass);
+        shared.ticks.store(self.payments.ticks, Ordering::Release);
+        shared.tell_worker();
+    }
+}

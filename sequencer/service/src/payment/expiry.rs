@@ -1,0 +1,186 @@
+//! What has passed its time: intents that no batch took, batches that nobody submitted, nonces that guard nothing more.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use stateset_event_log::{DocumentChange, Table};
+use ves::x402::{Party, VALIDITY_S_MAX};
+use ves::{BatchId, StreamKey};
+
+use super::Payments;
+use super::batch::OpenIntents;
+use super::change::Change;
+use super::error::PaymentError;
+use super::record::{
+    BatchStatus, FORGOTTEN, Payment, PaymentStatus, batch_list_prefix, batch_of, json, listed_payment,
+    nonce_key, old_form_key, payment_at, put, put_batch, read, stream_key, unreadable,
+};
+use super::submit::seconds;
+use crate::error::ServiceError;
+
+/// Intents that expire in one transaction.
+const EXPIRE_MAX: usize = 256;
+/// Intents whose nonces are looked at in one step.
+const FORGET_PAGE: usize = 512;
+/// Batches looked at in one step.
+const BATCH_PAGE: usize = 256;
+/// Nonces are kept for twice the longest validity.
+const NONCE_LIFE_S: u64 = 2 * VALIDITY_S_MAX;
+
+impl Payments<'_> {
+    /// Moves open intents whose time has passed to `expired`; how many.
+    pub(super) async fn expire_due(&self, open: &OpenIntents) -> Result<usize, PaymentError> {
+        let now_s = seconds(self.service.now());
+        let mut expired = 0;
+        for (stream, intents) in open {
+            let due: Vec<u64> = intents
+                .iter()
+                .filter(|(_, open)| open.valid_until < now_s)
+                .map(|(number, _)| *number)
+                .collect();
+            for numbers in due.chunks(EXPIRE_MAX) {
+                expired += self.expire(*stream, numbers.to_vec()).await?;
+            }
+        }
+        Ok(expired)
+    }
+
+    async fn expire(&self, stream: StreamKey, numbers: Vec<u64>) -> Result<usize, PaymentError> {
+        let clock = self.service.inner.clock.clone();
+        self.change(stream, move |reader, _| {
+            let now = clock.now();
+            let mut change = Change::at(now);
+            for number in &numbers {
+                let mut payment = listed_payment(reader, &stream, *number)?;
+                // A batch may have taken it meanwhile.
+                let is_due =
+                    payment.status == PaymentStatus::Sequenced && payment.content.valid_until < seconds(now);
+                if is_due {
+                    payment.reason = Some("valid_until passed before a batch took it".to_owned());
+                    change.move_payment(payment, PaymentStatus::Expired, now)?;
+                }
+            }
+            let expired = change.tell.payments.len();
+            Ok(((expired > 0).then_some(change), expired))
+        })
+        .await
+    }
+
+    /// Gives up batches that nobody submitted while anything in them was valid; how many.
+    pub(super) async fn fail_overdue_batches(&self) -> Result<usize, PaymentError> {
+        let mut failed = 0;
+        for batch_id in self.batches_that_are(BatchStatus::Committed).await? {
+            let found =
+                self.service.read_much(move |reader| Ok::<_, PaymentError>(batch_of(reader, &batch_id)?));
+            if let Some((batch, _)) = found.await?
+                && batch.valid_until < seconds(self.service.now())
+            {
+                failed += usize::from(self.fail_overdue(batch.stream(), batch_id).await?);
+            }
+        }
+        Ok(failed)
+    }
+
+    async fn fail_overdue(&self, stream: StreamKey, batch_id: BatchId) -> Result<bool, PaymentError> {
+        let clock = self.service.inner.clock.clone();
+        self.change(stream, move |reader, _| {
+            let now = clock.now();
+            let Some((mut batch, leaves)) = batch_of(reader, &batch_id)? else { return Ok((None, false)) };
+            if batch.status != BatchStatus::Committed || batch.valid_until >= seconds(now) {
+                return Ok((None, false));
+            }
+            batch.status = BatchStatus::Failed;
+            let mut change = Change::at(now);
+            change.tell.batch = Some(batch_id);
+            change.tell.batch_statuses = vec![BatchStatus::Failed];
+            change.documents.extend(put_batch(Some(BatchStatus::Committed), &batch, leaves)?);
+            for member in &batch.members {
+                let mut payment = listed_payment(reader, &stream, member.sequence_number)?;
+                payment.reason = Some("valid_until passed before its batch was submitted".to_owned());
+                change.move_payment(payment, PaymentStatus::Expired, now)?;
+            }
+            Ok((Some(change), true))
+        })
+        .await
+    }
+
+    /// Batches that are in this status now, at most a page of them.
+    pub(super) async fn batches_that_are(&self, status: BatchStatus) -> Result<Vec<BatchId>, PaymentError> {
+        let prefix = batch_list_prefix(status);
+        let found = self.service.documents(Table::PaymentLists, &prefix, None, BATCH_PAGE).await?;
+        let ids = found.iter().map(|found| {
+            let id = found.key[prefix.len()..].try_into().map_err(|_| unreadable())?;
+            Ok(BatchId::from_bytes(id))
+        });
+        ids.collect()
+    }
+
+    /// Removes nonces of intents that were sequenced two days ago and whose time has passed; how many.
+    ///
+    /// What makes that safe is not the clock, which may step back, but a mark in the store: an intent that ends at or
+    /// before the mark is never admitted again.
+    pub async fn forget_nonces(&self) -> Result<usize, PaymentError> {
+        let streams: Vec<StreamKey> = {
+            let heads = self.service.shared().payments.heads.read().unwrap_or_else(PoisonError::into_inner);
+            heads.keys().copied().collect()
+        };
+        let mut forgotten = 0;
+        for stream in streams {
+            loop {
+                let (count, is_more) = self.forget_some(stream).await?;
+                forgotten += count;
+                if !is_more {
+                    break;
+                }
+            }
+        }
+        Ok(forgotten)
+    }
+
+    /// One step in one stream: how many nonces, and whether there may be more.
+    async fn forget_some(&self, stream: StreamKey) -> Result<(usize, bool), PaymentError> {
+        let now_s = seconds(self.service.now());
+        let cursor_key = [&[FORGOTTEN][..], &stream_key(&stream)].concat();
+        let place = cursor_key.clone();
+        let page = self.service.read_much::<_, PaymentError>(move |reader| {
+            let cursor: u64 =
+                reader.document(Table::PaymentLists, &place)?.as_ref().map(read).transpose()?.unwrap_or(0);
+            let mut page = Vec::new();
+            while page.len() < FORGET_PAGE
+                && let Some(payment) = payment_at(reader, &stream, cursor + 1 + page.len() as u64)?
+            {
+                let is_over = seconds(payment.sequenced_at) + NONCE_LIFE_S <= now_s
+                    && payment.content.valid_until < now_s;
+                if !is_over {
+                    break;
+                }
+                page.push(payment);
+            }
+            Ok(page)
+        });
+        let page = page.await?;
+        let Some(last) = page.last() else { return Ok((0, false)) };
+        let mark = page.iter().map(|payment| payment.content.valid_until).max().unwrap_or(0);
+        // In force before the nonces go.
+        let forgotten_s = &self.service.shared().payments.forgotten_s;
+        let mark = forgotten_s.fetch_max(mark, Ordering::AcqRel).max(mark);
+        let mut changes = vec![
+            put(Table::PaymentLists, vec![FORGOTTEN], mark.to_string(), Vec::new()),
+            put(Table::PaymentLists, cursor_key, json(&last.sequence_number)?, Vec::new()),
+        ];
+        for payment in &page {
+            changes.extend(nonces_of(&stream, payment)?);
+        }
+        self.service.put_documents(changes).await?;
+        Ok((page.len(), page.len() == FORGET_PAGE))
+    }
+}
+
+fn nonces_of(stream: &StreamKey, payment: &Payment) -> Result<Vec<DocumentChange>, ServiceError> {
+    let payer = Party::parse(&payment.content.payer_address).ok_or_else(unreadable)?;
+    let mut keys = vec![nonce_key(stream, &payer, payment.content.nonce)];
+    if payment.x402_version == 1 {
+        keys.push(old_form_key(&payment.content.signing_hash));
+    }
+    Ok(keys.into_iter().map(|key| DocumentChange::Remove(Table::PaymentNonces, key)).collect())
+}

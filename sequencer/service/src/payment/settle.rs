@@ -1,0 +1,321 @@
+//! Settlement: what became of a batch on the chain, as the chain itself tells (x402, A.5).
+//!
+//! A caller may say that a transaction carries a batch, which makes it `submitted`. Nothing makes a payment `settled`
+//! but the chain's word on that payment, asked for through the port; without a chain a batch stays `submitted`.
+
+use std::sync::Arc;
+
+use ves::{BatchId, Digest, TimestampMs};
+
+use super::Payments;
+use super::change::Change;
+use super::error::PaymentError;
+use super::record::{BatchStatus, Payment, PaymentBatch, PaymentStatus, batch_of, listed_payment, put_batch};
+use super::submit::seconds;
+use crate::error::ServiceError;
+use crate::sequencer::blocking;
+
+/// The chain that batches are settled on. Called on threads that may block; it keeps its own limits of time.
+pub trait Settlement: Send + Sync + 'static {
+    /// What became of each payment of this batch in that transaction. It looks the receipt up, checks contract, batch id,
+    /// root and the events of the items, and waits for the depth at which a block counts.
+    ///
+    /// # Errors
+    /// [`SettlementError::Refused`] where the transaction is not of this batch.
+    fn outcome(&self, batch: &BatchSettlement, tx_hash: &Digest)
+    -> Result<SettlementReport, SettlementError>;
+}
+
+/// A batch with the signed authorisation of each of its payments, in the order of its leaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchSettlement {
+    pub batch: PaymentBatch,
+    pub payments: Vec<Payment>,
+}
+
+/// What a chain says of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettlementReport {
+    pub state: SettlementState,
+    pub block_number: Option<u64>,
+    pub gas_used: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettlementState {
+    /// Unknown yet, or not deep enough.
+    Pending,
+    /// It is on the chain and changed nothing.
+    Reverted,
+    /// It is final: one outcome for each payment.
+    Done { block_time_s: u64, outcomes: Vec<ItemOutcome> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemOutcome {
+    Paid,
+    /// Why not.
+    Failed(String),
+}
+
+/// Why a chain says nothing of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettlementError {
+    #[error("the chain can't be reached; ask again: {0}")]
+    Unavailable(String),
+    /// It is of another contract or batch, or has another root.
+    #[error("tx_hash: the transaction does not settle this batch: {0}")]
+    Refused(String),
+}
+
+/// Where a batch stands after it was asked about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settled {
+    pub batch: PaymentBatch,
+    /// What happened, for a person.
+    pub message: &'static str,
+}
+
+const SETTLED: &str = "the chain confirms the transaction; each payment has the outcome that it had there";
+const ALREADY: &str = "the batch was settled before";
+const WAITING: &str = "recorded as submitted; the chain does not confirm the transaction yet";
+const UNCONFIRMED: &str = "recorded as submitted; no chain is joined to this service, so nothing is called settled: join one to have it checked";
+const REVERTED: &str = "the transaction was reverted; its payments failed";
+
+/// The batch that was asked about, and what is done about it.
+enum Verdict {
+    Submitted(&'static str),
+    Reverted(SettlementReport),
+    Done(SettlementReport, u64, Vec<ItemOutcome>),
+}
+
+impl Payments<'_> {
+    /// Records that a transaction carries a batch, and what the chain says of it.
+    ///
+    /// # Errors
+    /// [`PaymentError::Transition`] for a batch that failed; [`PaymentError::Invalid`] where a hash or block differs from
+    /// what is known; [`PaymentError::Settlement`].
+    pub async fn settle_batch(
+        &self,
+        batch_id: BatchId,
+        tx_hash: Option<Digest>,
+        block_number: Option<u64>,
+        gas_used: Option<u64>,
+    ) -> Result<Settled, PaymentError> {
+        let found = self.service.read_much(move |reader| load(reader, &batch_id)).await?;
+        let Some(settlement) = found else { return Err(PaymentError::UnknownBatch(batch_id)) };
+        let batch = &settlement.batch;
+        let known = batch.tx_hash;
+        if known.is_some() && tx_hash.is_some() && known != tx_hash {
+            return Err(PaymentError::invalid("tx_hash", "another transaction is recorded for this batch"));
+        }
+        let tx_hash = match (batch.status, known.or(tx_hash)) {
+            (BatchStatus::Settled, _) => {
+                check_block(block_number, batch.block_number)?;
+                return Ok(Settled { batch: settlement.batch, message: ALREADY });
+            }
+            (BatchStatus::Failed | BatchStatus::Pending, _) => {
+                return Err(PaymentError::Transition { from: batch.status });
+            }
+            (_, Some(tx_hash)) => tx_hash,
+            (_, None) => {
+                let problem = "a committed batch is settled by naming its transaction";
+                return Err(PaymentError::Missing { field: "tx_hash", problem });
+            }
+        };
+        let verdict = self.ask_chain(&settlement, tx_hash, block_number).await?;
+        self.apply(settlement, tx_hash, gas_used, verdict).await
+    }
+
+    /// Asks the chain about every submitted batch; how many it settled or failed.
+    pub(super) async fn follow_submitted(&self) -> Result<usize, PaymentError> {
+        if !self.can_settle() {
+            return Ok(0);
+        }
+        let mut ended = 0;
+        for batch_id in self.batches_that_are(BatchStatus::Submitted).await? {
+            match self.settle_batch(batch_id, None, None, None).await {
+                Ok(settled) => ended += usize::from(settled.batch.status != BatchStatus::Submitted),
+                Err(PaymentError::Settlement(error)) => {
+                    tracing::warn!(batch = %batch_id, %error, "the outcome of a payment batch is not known");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ended)
+    }
+
+    async fn ask_chain(
+        &self,
+        settlement: &BatchSettlement,
+        tx_hash: Digest,
+        block_number: Option<u64>,
+    ) -> Result<Verdict, PaymentError> {
+        let Some(port) = self.config().settlement.clone() else {
+            return Ok(Verdict::Submitted(UNCONFIRMED));
+        };
+        let asked = settlement.clone();
+        let report = blocking::<_, PaymentError>(move || Ok(port.outcome(&asked, &tx_hash)?)).await?;
+        match report.state.clone() {
+            SettlementState::Pending => Ok(Verdict::Submitted(WAITING)),
+            SettlementState::Reverted => Ok(Verdict::Reverted(report)),
+            SettlementState::Done { block_time_s, outcomes } => {
+                check_block(block_number, report.block_number)?;
+                if outcomes.len() != settlement.payments.len() {
+                    let problem = format!(
+                        "it has {} items, the batch has {}",
+                        outcomes.len(),
+                        settlement.payments.len()
+                    );
+                    return Err(SettlementError::Refused(problem).into());
+                }
+                Ok(Verdict::Done(report, block_time_s, outcomes))
+            }
+        }
+    }
+
+    async fn apply(
+        &self,
+        settlement: BatchSettlement,
+        tx_hash: Digest,
+        gas_used: Option<u64>,
+        verdict: Verdict,
+    ) -> Result<Settled, PaymentError> {
+        let (batch_id, stream) = (settlement.batch.batch_id, settlement.batch.stream());
+        let (clock, verdict) = (self.service.inner.clock.clone(), Arc::new(verdict));
+        let has_chain = self.can_settle();
+        self.change(stream, move |reader, _| {
+            let now = clock.now();
+            let Some((batch, leaves)) = batch_of(reader, &batch_id)? else {
+                return Err(PaymentError::UnknownBatch(batch_id));
+            };
+            // Someone else may have asked meanwhile.
+            match batch.status {
+                BatchStatus::Committed => {}
+                BatchStatus::Submitted if batch.tx_hash == Some(tx_hash) => {}
+                BatchStatus::Settled if batch.tx_hash == Some(tx_hash) => {
+                    return Ok((None, Settled { batch, message: ALREADY }));
+                }
+                BatchStatus::Submitted | BatchStatus::Settled => {
+                    let problem = "another transaction is recorded for this batch";
+                    return Err(PaymentError::invalid("tx_hash", problem));
+                }
+                from => return Err(PaymentError::Transition { from }),
+            }
+            let mut batch = batch;
+            let before = batch.status;
+            let mut change = Change::at(now);
+            change.tell.batch = Some(batch_id);
+            batch.tx_hash = Some(tx_hash);
+            batch.submitted_at_ms.get_or_insert(now.0);
+            if before == BatchStatus::Committed {
+                change.tell.batch_statuses.push(BatchStatus::Submitted);
+            }
+            let message = match verdict.as_ref() {
+                Verdict::Submitted(message) => {
+                    if before == BatchStatus::Submitted {
+                        return Ok((None, Settled { batch, message }));
+                    }
+                    if !has_chain && batch.valid_until < seconds(now) {
+                        let problem = "every intent of the batch has passed its valid_until";
+                        return Err(PaymentError::invalid("batch_id", problem));
+                    }
+                    batch.status = BatchStatus::Submitted;
+                    message
+                }
+                Verdict::Reverted(report) => {
+                    (batch.block_number, batch.gas_used) = (report.block_number, report.gas_used);
+                    fail_all(reader, &mut change, &batch, now)?;
+                    batch.status = BatchStatus::Failed;
+                    REVERTED
+                }
+                Verdict::Done(report, block_time_s, outcomes) => {
+                    batch.block_number = report.block_number;
+                    batch.gas_used = report.gas_used.or(gas_used);
+                    batch.settled_at_ms = Some(now.0);
+                    let paid = end_each(reader, &mut change, &batch, *block_time_s, outcomes, now)?;
+                    batch.status = if paid > 0 { BatchStatus::Settled } else { BatchStatus::Failed };
+                    SETTLED
+                }
+            };
+            if batch.status != BatchStatus::Submitted {
+                change.tell.batch_statuses.push(batch.status);
+            }
+            change.documents.extend(put_batch(Some(before), &batch, leaves)?);
+            Ok((Some(change), Settled { batch, message }))
+        })
+        .await
+    }
+}
+
+fn load(
+    reader: &dyn stateset_event_log::LogReader,
+    batch_id: &BatchId,
+) -> Result<Option<BatchSettlement>, PaymentError> {
+    let Some((batch, _)) = batch_of(reader, batch_id)? else { return Ok(None) };
+    let stream = batch.stream();
+    let payments = batch.members.iter().map(|member| listed_payment(reader, &stream, member.sequence_number));
+    let payments = payments.collect::<Result<Vec<_>, ServiceError>>()?;
+    Ok(Some(BatchSettlement { batch, payments }))
+}
+
+fn check_block(given: Option<u64>, known: Option<u64>) -> Result<(), PaymentError> {
+    match (given, known) {
+        (Some(given), Some(known)) if given != known => {
+            Err(PaymentError::invalid("block_number", format!("the transaction stands in block {known}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn fail_all(
+    reader: &dyn stateset_event_log::LogReader,
+    change: &mut Change,
+    batch: &PaymentBatch,
+    now: TimestampMs,
+) -> Result<(), ServiceError> {
+    for member in &batch.members {
+        let mut payment = listed_payment(reader, &batch.stream(), member.sequence_number)?;
+        payment.tx_hash = batch.tx_hash;
+        payment.block_number = batch.block_number;
+        payment.reason = Some("the transaction of its batch was reverted".to_owned());
+        change.move_payment(payment, PaymentStatus::Failed, now)?;
+    }
+    Ok(())
+}
+
+/// Gives each payment its own outcome; how many were paid.
+fn end_each(
+    reader: &dyn stateset_event_log::LogReader,
+    change: &mut Change,
+    batch: &PaymentBatch,
+    block_time_s: u64,
+    outcomes: &[ItemOutcome],
+    now: TimestampMs,
+) -> Result<usize, ServiceError> {
+    let mut paid = 0;
+    for (member, outcome) in batch.members.iter().zip(outcomes) {
+        let mut payment = listed_payment(reader, &batch.stream(), member.sequence_number)?;
+        payment.tx_hash = batch.tx_hash;
+        payment.block_number = batch.block_number;
+        let status = match outcome {
+            ItemOutcome::Paid if block_time_s <= payment.content.valid_until => {
+                paid += 1;
+                payment.settled_at_ms = Some(now.0);
+                PaymentStatus::Settled
+            }
+            // The payer's consent had ended: that is for people to look at, and no settlement.
+            ItemOutcome::Paid => {
+                tracing::error!(intent = %payment.intent_id, "the chain paid an intent after its valid_until");
+                payment.reason = Some("it was paid after valid_until".to_owned());
+                PaymentStatus::Failed
+            }
+            ItemOutcome::Failed(reason) => {
+                payment.reason = Some(reason.clone());
+                PaymentStatus::Failed
+            }
+        };
+        change.move_payment(payment, status, now)?;
+    }
+    Ok(paid)
+}

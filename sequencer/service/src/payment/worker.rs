@@ -1,0 +1,120 @@
+//! The worker of payments: it expires, batches, follows what was submitted, tells, and forgets.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Payments;
+use super::batch::BatchPolicy;
+use super::error::PaymentError;
+use crate::error::ErrorKind;
+use crate::sequencer::Sequencer;
+use crate::worker::{Stop, Worker, WorkerRun};
+
+/// How the worker works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaymentWorkerSettings {
+    /// Between two looks at what is to be expired and batched.
+    pub interval: Duration,
+    pub policy: BatchPolicy,
+    /// `false` leaves batches to `POST /api/v1/x402/batches`; the rest is done all the same.
+    pub auto_commit: bool,
+    /// Between two looks at nonces that guard nothing more.
+    pub nonce_interval: Duration,
+}
+
+impl Default for PaymentWorkerSettings {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(30),
+            policy: BatchPolicy::default(),
+            auto_commit: true,
+            nonce_interval: Duration::from_secs(3_600),
+        }
+    }
+}
+
+/// After news, before it is told: what comes in that time is told with it.
+const GATHER: Duration = Duration::from_millis(50);
+/// After a failure.
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
+
+/// Runs beside each term of writing. Whatever it leaves is found in the store by the next.
+#[derive(Debug, Clone, Default)]
+pub struct PaymentWorker {
+    pub settings: PaymentWorkerSettings,
+}
+
+impl Worker for PaymentWorker {
+    fn name(&self) -> &'static str {
+        "payments"
+    }
+
+    fn run(&self, sequencer: Sequencer, stop: Stop) -> WorkerRun {
+        let settings = self.settings.clone();
+        Box::pin(async move { work(sequencer, settings, stop).await })
+    }
+}
+
+async fn work(sequencer: Sequencer, settings: PaymentWorkerSettings, mut stop: Stop) {
+    let mut news = sequencer.shared().payments.news.subscribe();
+    let (mut next_round, mut next_forgetting) = (Instant::now(), Instant::now());
+    while !stop.is_asked() && !sequencer.has_ended() {
+        news.mark_unchanged();
+        let now = Instant::now();
+        let payments = sequencer.payments();
+        // What can't be told in one stream holds up neither expiry nor batches.
+        let mut done = vec![payments.announce().await.map(drop)];
+        if next_round <= now {
+            next_round = now + settings.interval;
+            done.push(payments.round(&settings).await);
+        }
+        if next_forgetting <= now {
+            next_forgetting = now + settings.nonce_interval;
+            done.push(payments.forget_nonces().await.map(drop));
+        }
+        let failed: Vec<PaymentError> = done.into_iter().filter_map(Result::err).collect();
+        if !failed.is_empty() {
+            failed.iter().for_each(report);
+            if !stop.pause(RETRY_PAUSE).await {
+                return;
+            }
+            continue;
+        }
+        let next = next_round.min(next_forgetting);
+        tokio::select! {
+            () = stop.asked() => return,
+            () = tokio::time::sleep_until(next) => {}
+            changed = news.changed() => {
+                if changed.is_err() || !stop.pause(GATHER).await {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Payments<'_> {
+    /// One look at everything that time brings about.
+    pub async fn round(&self, settings: &PaymentWorkerSettings) -> Result<(), PaymentError> {
+        let open = self.open_intents().await?;
+        let expired = self.expire_due(&open).await?;
+        let overdue = self.fail_overdue_batches().await?;
+        let batches = match settings.auto_commit {
+            true => self.batch_due(&open, &settings.policy).await?,
+            false => 0,
+        };
+        let settled = self.follow_submitted().await?;
+        if expired + overdue + batches + settled > 0 {
+            tracing::info!(expired, overdue, batches, settled, "payments moved on");
+        }
+        Ok(())
+    }
+}
+
+fn report(error: &PaymentError) {
+    match error.kind() {
+        ErrorKind::Unavailable => tracing::warn!(%error, "work on payments is tried again"),
+        _ => tracing::error!(%error, "work on payments failed and is tried again"),
+    }
+}
