@@ -24,6 +24,7 @@ mod postgres;
 mod record;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod tenure;
 #[cfg(test)]
 mod testing;
 mod tiles;
@@ -55,4 +56,5 @@ pub use sqlite::{
     SqliteBackup, SqliteLog, SqliteReader, SqliteStatus, backup_sqlite, hash_file, restore_sqlite,
     sqlite_status,
 };
+pub use tenure::Tenure;
 pub use transfer::{TransferError, Transferred, copy_log};
