@@ -1,7 +1,7 @@
 //! The command line (sequencer API, section 6.1).
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
-use stateset_event_log::{Holder, LogReader};
+use stateset_event_log::LogReader;
 use stateset_sequencer_app::config::{self, Database, PostgresSettings, Settings};
 use stateset_sequencer_app::failure::Failure;
 use stateset_sequencer_app::store;
@@ -144,7 +144,6 @@ impl Target {
 
     /// The store, to write while no one else does.
     pub fn store(&self) -> Result<Arc<dyn stateset_event_log::EventStore>, Failure> {
-        let holder = Holder { instance: format!("admin {}", std::process::id()), ..Holder::default() };
-        store::open(&self.database, &self.postgres, holder)
+        store::open(&self.database, &self.postgres, store::tool()?)
     }
 }

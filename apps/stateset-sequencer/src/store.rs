@@ -8,6 +8,15 @@ use stateset_event_log::{EventStore, Holder, LogError, LogReader, Opening};
 use crate::config::{Database, PostgresSettings};
 use crate::failure::Failure;
 
+/// A tool that writes a log for a moment. A part of its name is random: two tools of different machines, or containers,
+/// may have the same process id, and one name stands for one process.
+pub fn tool() -> Result<Holder, Failure> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| Failure::failed("NO_RANDOMNESS", error.to_string()))?;
+    let name = uuid::Builder::from_random_bytes(random).into_uuid();
+    Ok(Holder { instance: format!("admin {} {name}", std::process::id()), ..Holder::default() })
+}
+
 /// The store of the log in `database`. A SQLite file's folder is made where it is missing.
 pub fn open(
     database: &Database,
@@ -175,4 +184,14 @@ fn postgres_snapshot<T>(_: &str, _: &PostgresSettings) -> Result<T, Failure> {
 #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
 fn left_out(feature: &str) -> Failure {
     Failure::input("CONFIGURATION", format!("this program was built without the feature {feature}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn two_tools_never_have_one_name() {
+        let names = [(); 2].map(|()| super::tool().expect("randomness").instance);
+        assert_ne!(names[0], names[1]);
+        assert!(names[0].starts_with("admin "), "{names:?}");
+    }
 }
