@@ -27,6 +27,7 @@ mod sqlite;
 mod tenure;
 #[cfg(test)]
 mod testing;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod tiles;
 mod transfer;
 mod walk;
