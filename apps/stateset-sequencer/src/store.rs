@@ -79,7 +79,7 @@ pub fn reader(database: &Database, postgres: &PostgresSettings) -> Result<Arc<dy
 /// Reads the log in `database` as it is at this moment, for a copy or a check of the whole.
 pub fn snapshot(database: &Database, postgres: &PostgresSettings) -> Result<Arc<dyn LogReader>, Failure> {
     match database {
-        Database::Sqlite(file) => sqlite_reader(file),
+        Database::Sqlite(file) => sqlite_snapshot(file),
         Database::Postgres(url) => postgres_snapshot(url, postgres),
     }
 }
@@ -92,11 +92,23 @@ fn sqlite(file: &std::path::Path) -> Result<Arc<dyn EventStore>, Failure> {
 
 #[cfg(feature = "sqlite")]
 fn sqlite_reader(file: &std::path::Path) -> Result<Arc<dyn LogReader>, Failure> {
+    require_file(file)?;
+    Ok(Arc::new(stateset_event_log::SqliteReader::open(file)?))
+}
+
+#[cfg(feature = "sqlite")]
+fn sqlite_snapshot(file: &std::path::Path) -> Result<Arc<dyn LogReader>, Failure> {
+    require_file(file)?;
+    Ok(Arc::new(stateset_event_log::SqliteReader::snapshot(file)?))
+}
+
+#[cfg(feature = "sqlite")]
+fn require_file(file: &std::path::Path) -> Result<(), Failure> {
     if !file.is_file() {
         return Err(Failure::input("NO_DATABASE", format!("there is no database at {}", file.display()))
             .hint("name one with --database-url or DATABASE_URL; a first start of the service makes it"));
     }
-    Ok(Arc::new(stateset_event_log::SqliteReader::open(file)?))
+    Ok(())
 }
 
 #[cfg(not(feature = "sqlite"))]
@@ -105,6 +117,10 @@ fn sqlite<T>(_: &std::path::Path) -> Result<T, Failure> {
 }
 #[cfg(not(feature = "sqlite"))]
 fn sqlite_reader<T>(_: &std::path::Path) -> Result<T, Failure> {
+    Err(left_out("sqlite"))
+}
+#[cfg(not(feature = "sqlite"))]
+fn sqlite_snapshot<T>(_: &std::path::Path) -> Result<T, Failure> {
     Err(left_out("sqlite"))
 }
 

@@ -43,6 +43,7 @@ fn a_log_moves_to_a_server_and_back_with_every_receipt() {
         |target: &Target, command: DbCommand| database::run(&out, target, &command).map_err(|f| f.message);
 
     ask(&file, DbCommand::Backup { file: first.clone() }).unwrap();
+    assert_owned_alone(&first);
     ask(&server_log, DbCommand::Restore { file: first.clone() }).unwrap();
     ask(&server_log, DbCommand::Status).unwrap();
     ask(&server_log, DbCommand::Check).unwrap();
@@ -52,6 +53,7 @@ fn a_log_moves_to_a_server_and_back_with_every_receipt() {
     assert!(status == 0 && moved == before, "{error}");
 
     ask(&server_log, DbCommand::Backup { file: second.clone() }).unwrap();
+    assert_owned_alone(&second);
     let (status, back, error) = admin(at, &format!("sqlite://{}", second.display()), &export);
     assert!(status == 0 && back == before, "{error}");
     assert!(!at.join("second.db.partial").exists() && !at.join("second.db.partial.lock").exists());

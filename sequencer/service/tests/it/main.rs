@@ -5,6 +5,7 @@ mod history;
 mod ingest;
 mod key_versions;
 mod legacy;
+mod legacy_check;
 mod rotation;
 mod term;
 mod worker;
