@@ -1,7 +1,8 @@
 //! The command line (sequencer API, section 6.1).
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
-use stateset_event_log::{Holder, LogReader};
+use stateset_event_log::LogReader;
+use stateset_sequencer_api::Possession;
 use stateset_sequencer_app::config::{self, Database, PostgresSettings, Settings};
 use stateset_sequencer_app::failure::Failure;
 use stateset_sequencer_app::joined::{self, WorkerSettings};
@@ -100,6 +101,11 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
+fn wrong(problems: Vec<config::Problem>) -> Failure {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    Failure::input("CONFIGURATION", lines.join("\n  "))
+}
+
 /// The database that a command is about, and how it is reached.
 #[derive(Clone)]
 pub struct Target {
@@ -122,10 +128,6 @@ impl Target {
     }
 
     fn read(url: Option<&str>, wanted: impl Fn(&str) -> bool) -> Result<Self, Failure> {
-        let wrong = |problems: Vec<config::Problem>| {
-            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            Failure::input("CONFIGURATION", lines.join("\n  "))
-        };
         // Only what is about the database: a slip in another setting must not keep an operator from his log.
         let ours = |name: &std::ffi::OsString| {
             name.to_str().is_some_and(|name| config::is_about_database(name) && wanted(name))
@@ -135,6 +137,13 @@ impl Target {
         let gathered = config::gather(environment.chain(given), None).map_err(wrong)?;
         let settings = Settings::read(&gathered).map_err(wrong)?;
         Ok(Self { database: settings.database, postgres: settings.postgres, workers: settings.workers })
+    }
+
+    /// Whether a signing key has to come with a proof of possession, as the service's own setting has it.
+    pub fn possession() -> Result<Possession, Failure> {
+        let environment = std::env::vars_os().filter(|(name, _)| name == "AGENT_KEY_POP");
+        let gathered = config::gather(environment, None).map_err(wrong)?;
+        Ok(Settings::read(&gathered).map_err(wrong)?.api.possession)
     }
 
     /// A database file of this machine, with the settings of no environment but the keys of what is sealed in it.
@@ -164,7 +173,6 @@ impl Target {
 
     /// The store as it lies, to write while no one else does.
     pub fn store(&self) -> Result<Arc<dyn stateset_event_log::EventStore>, Failure> {
-        let holder = Holder { instance: format!("admin {}", std::process::id()), ..Holder::default() };
-        store::open(&self.database, &self.postgres, holder)
+        store::open(&self.database, &self.postgres, store::tool()?)
     }
 }

@@ -1,4 +1,4 @@
-//! A database as the source of an audit. It may be in use by a running server.
+//! A database as the source of an audit, all of it at one moment: a server may write it meanwhile.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,22 +20,11 @@ const BYTES_PER_READ: usize = 16 << 20;
 
 pub struct StoreSource {
     pub reader: Arc<dyn LogReader>,
-    /// Read before the heads were: a server that runs may commit and append between two reads.
-    commitments: BTreeMap<StreamKey, Vec<Commitment>>,
-    newest: BTreeMap<StreamKey, String>,
 }
 
 impl StoreSource {
     pub fn open(target: &Target) -> Result<Self, Failure> {
-        let before = target.reader()?;
-        let (mut commitments, mut newest) = (BTreeMap::new(), BTreeMap::new());
-        for summary in before.streams()? {
-            commitments.insert(summary.stream, all_commitments(before.as_ref(), &summary.stream)?);
-            if let Some(text) = before.checkpoint(&summary.stream, None)? {
-                newest.insert(summary.stream, text);
-            }
-        }
-        Ok(Self { reader: target.reader()?, commitments, newest })
+        Ok(Self { reader: target.snapshot()? })
     }
 
     /// The keys that signed receipts here, as the log itself records them: enough to check it against itself.
@@ -111,7 +100,7 @@ impl Source for StoreSource {
     }
 
     fn commitments(&self, stream: &StreamKey) -> Result<Vec<Commitment>, String> {
-        Ok(self.commitments.get(stream).cloned().unwrap_or_default())
+        all_commitments(self.reader.as_ref(), stream).map_err(|error| error.to_string())
     }
 
     fn checkpoint(&self, stream: &StreamKey, size: u64) -> Result<Option<String>, String> {
@@ -119,7 +108,7 @@ impl Source for StoreSource {
     }
 
     fn newest_checkpoint(&self, stream: &StreamKey) -> Result<Option<String>, String> {
-        Ok(self.newest.get(stream).cloned())
+        self.reader.checkpoint(stream, None).map_err(|error| error.to_string())
     }
 }
 

@@ -21,7 +21,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use stateset_event_log::Holder;
 
 use crate::args::{Cli, Command};
 use crate::config::{Gathered, Problem, Settings};
@@ -58,8 +57,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         if settings.database.url().is_some() {
             // What a start would refuse before it connects: the URL, TLS, the key of receipts.
             identity::signing(&settings.identity, &settings.database, settings.is_production)?;
-            let holder = Holder { instance: "check".to_owned(), ..Holder::default() };
-            store::open(&settings.database, &settings.postgres, holder)?;
+            store::open(&settings.database, &settings.postgres, store::tool()?)?;
         }
         settings.warnings.iter().for_each(|warning| terminal::warning(warning));
         terminal::stdout("The configuration is good.\n");

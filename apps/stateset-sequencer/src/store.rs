@@ -8,6 +8,15 @@ use stateset_event_log::{EventStore, Holder, LogError, LogReader, Opening};
 use crate::config::{Database, PostgresSettings};
 use crate::failure::Failure;
 
+/// A tool that writes a log for a moment. A part of its name is random: two tools of different machines, or containers,
+/// may have the same process id, and one name stands for one process.
+pub fn tool() -> Result<Holder, Failure> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| Failure::failed("NO_RANDOMNESS", error.to_string()))?;
+    let name = uuid::Builder::from_random_bytes(random).into_uuid();
+    Ok(Holder { instance: format!("admin {} {name}", std::process::id()), ..Holder::default() })
+}
+
 /// The store of the log in `database`. A SQLite file's folder is made where it is missing.
 pub fn open(
     database: &Database,
@@ -70,7 +79,7 @@ pub fn reader(database: &Database, postgres: &PostgresSettings) -> Result<Arc<dy
 /// Reads the log in `database` as it is at this moment, for a copy or a check of the whole.
 pub fn snapshot(database: &Database, postgres: &PostgresSettings) -> Result<Arc<dyn LogReader>, Failure> {
     match database {
-        Database::Sqlite(file) => sqlite_reader(file),
+        Database::Sqlite(file) => sqlite_snapshot(file),
         Database::Postgres(url) => postgres_snapshot(url, postgres),
     }
 }
@@ -83,11 +92,23 @@ fn sqlite(file: &std::path::Path) -> Result<Arc<dyn EventStore>, Failure> {
 
 #[cfg(feature = "sqlite")]
 fn sqlite_reader(file: &std::path::Path) -> Result<Arc<dyn LogReader>, Failure> {
+    require_file(file)?;
+    Ok(Arc::new(stateset_event_log::SqliteReader::open(file)?))
+}
+
+#[cfg(feature = "sqlite")]
+fn sqlite_snapshot(file: &std::path::Path) -> Result<Arc<dyn LogReader>, Failure> {
+    require_file(file)?;
+    Ok(Arc::new(stateset_event_log::SqliteReader::snapshot(file)?))
+}
+
+#[cfg(feature = "sqlite")]
+fn require_file(file: &std::path::Path) -> Result<(), Failure> {
     if !file.is_file() {
         return Err(Failure::input("NO_DATABASE", format!("there is no database at {}", file.display()))
             .hint("name one with --database-url or DATABASE_URL; a first start of the service makes it"));
     }
-    Ok(Arc::new(stateset_event_log::SqliteReader::open(file)?))
+    Ok(())
 }
 
 #[cfg(not(feature = "sqlite"))]
@@ -96,6 +117,10 @@ fn sqlite<T>(_: &std::path::Path) -> Result<T, Failure> {
 }
 #[cfg(not(feature = "sqlite"))]
 fn sqlite_reader<T>(_: &std::path::Path) -> Result<T, Failure> {
+    Err(left_out("sqlite"))
+}
+#[cfg(not(feature = "sqlite"))]
+fn sqlite_snapshot<T>(_: &std::path::Path) -> Result<T, Failure> {
     Err(left_out("sqlite"))
 }
 
@@ -175,4 +200,14 @@ fn postgres_snapshot<T>(_: &str, _: &PostgresSettings) -> Result<T, Failure> {
 #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
 fn left_out(feature: &str) -> Failure {
     Failure::input("CONFIGURATION", format!("this program was built without the feature {feature}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn two_tools_never_have_one_name() {
+        let names = [(); 2].map(|()| super::tool().expect("randomness").instance);
+        assert_ne!(names[0], names[1]);
+        assert!(names[0].starts_with("admin "), "{names:?}");
+    }
 }

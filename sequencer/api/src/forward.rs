@@ -22,8 +22,9 @@ use ves_wire::error::ErrorCode;
 use crate::body::drain;
 use crate::error::{ApiError, UNAVAILABLE_RETRY_S, UNCLEAR, unavailable};
 use crate::front::{Door, refusal, refuse};
-use crate::hop::{self, FORWARDED};
+use crate::hop::{self, ENDS, FORWARDED};
 use crate::peer::{PeerAddress, ProxyTrust};
+use crate::taking::Bounded;
 
 /// Longest time to reach a peer: it is near, or it is gone.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
@@ -33,6 +34,10 @@ const READY_TIME_MAX: Duration = Duration::from_secs(1);
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Unused connections to a peer are closed after this.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// What a call may have on its way from a peer that its caller did not take yet, and what all of them may.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 1 << 30;
 
 /// Headers of one connection, not of the message (RFC 9110, section 7.6.1), and the wish to be told to go on, which
 /// this hop has answered.
@@ -55,8 +60,15 @@ const BROKEN_OFF: &str =
 #[derive(Clone)]
 pub(crate) struct Forwarder {
     clients: Arc<Clients>,
-    answer_time_max: Duration,
+    answer_times: AnswerTimes,
     proxies: Arc<ProxyTrust>,
+}
+
+/// Longest times until the head of an answer; its body may take longer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AnswerTimes {
+    pub rest: Duration,
+    pub grpc: Duration,
 }
 
 struct Clients {
@@ -76,8 +88,8 @@ pub(crate) struct Peer {
 }
 
 impl Forwarder {
-    /// `answer_time_max`: until the head of an answer; its body may take longer. `proxies`: those before this process.
-    pub fn new(answer_time_max: Duration, proxies: ProxyTrust) -> Self {
+    /// `proxies`: those before this process.
+    pub fn new(answer_times: AnswerTimes, proxies: ProxyTrust) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIME_MAX));
         connector.set_nodelay(true);
@@ -85,8 +97,12 @@ impl Forwarder {
         builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIME_MAX);
         let http1 = builder.build(connector.clone());
         builder.http2_only(true).http2_keep_alive_interval(KEEP_ALIVE).http2_keep_alive_timeout(KEEP_ALIVE);
+        // All calls to a peer share one connection: a reader that stands still must not use up the others' window.
+        builder
+            .http2_initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         let clients = Clients { http1, http2: builder.build(connector) };
-        Self { clients: Arc::new(clients), answer_time_max, proxies: Arc::new(proxies) }
+        Self { clients: Arc::new(clients), answer_times, proxies: Arc::new(proxies) }
     }
 
     pub fn peer(&self, holder: Holder) -> Peer {
@@ -133,7 +149,11 @@ impl Peer {
         parts = passed_on(parts, door, authority.clone());
         parts.headers.insert(FORWARDED, hop::value(self.holder.secret.as_ref(), caller));
         let is_ready = door == Door::Rest && parts.uri.path() == "/ready";
-        let time_max = if is_ready { READY_TIME_MAX } else { self.forwarder.answer_time_max };
+        let time_max = match door {
+            Door::Rest if is_ready => READY_TIME_MAX,
+            Door::Rest => self.forwarder.answer_times.rest,
+            Door::Grpc => self.forwarder.answer_times.grpc,
+        };
         let mut is_over = self.is_over.subscribe();
         let (lent, home) = Lent::new(body);
         let request = Request::from_parts(parts, lent);
@@ -195,7 +215,13 @@ fn answered(door: Door, mut response: Response) -> Response {
     drop_connection_headers(response.headers_mut());
     match door {
         Door::Rest => response,
-        Door::Grpc => response.map(|body| Body::new(Streamed { body, over: false })),
+        Door::Grpc => {
+            // Here its reader is seen, and not where the answer was made.
+            if response.headers_mut().remove(ENDS).is_some() {
+                response.extensions_mut().insert(Bounded);
+            }
+            response.map(|body| Body::new(Streamed { body, over: false }))
+        }
     }
 }
 

@@ -93,6 +93,10 @@ where
                     "x-stateset-forwarded is for peers of the instance that writes; nothing was changed";
                 Box::pin(async move { Ok(refuse(door, request, unavailable(message.to_owned())).await) })
             }
+            // Another process may have written since: an answer out of this one's memory could be an old one.
+            Post::Writer { sequencer, .. } if !sequencer.has_log() => {
+                Box::pin(async move { Ok(nobody(door, request).await) })
+            }
             Post::Writer { doors, .. } => {
                 let mut router = match door {
                     Door::Rest => doors.rest.clone(),

@@ -16,6 +16,9 @@ use ves::hex;
 /// listener told one. Standbys refuse it, so that two that hold each other for the writer pass nothing in a circle.
 pub(crate) const FORWARDED: HeaderName = HeaderName::from_static("x-stateset-forwarded");
 
+/// Marks an answer of gRPC that ends by itself, for the standby that gives it to the caller.
+pub(crate) const ENDS: HeaderName = HeaderName::from_static("x-stateset-ends");
+
 /// The caller's address as a peer tells it. Only the door puts it into a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ToldAddress(pub Option<IpAddr>);

@@ -19,6 +19,7 @@ mod caller;
 mod commitments;
 mod compliance;
 mod config;
+mod connection;
 mod dashboard;
 mod directory;
 mod error;
@@ -53,6 +54,7 @@ mod routes;
 mod sending;
 mod server;
 mod supervisor;
+mod taking;
 mod token;
 mod validity;
 

@@ -3,34 +3,41 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use axum::extract::Request;
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tower::{Service, ServiceExt as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tower::Service;
 
+use crate::connection::{Connection, Connections, Entered};
 use crate::opening::Opening;
 use crate::peer::PeerAddress;
 use crate::sending::Sending;
+use crate::taking::taken;
 
 /// Bounds of the listener.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerConfig {
-    /// Connections held at once; the next ones wait in the system's queue.
+    /// Connections held at once. For the next ones those that were idle for longest make room; where all are in use
+    /// they wait in the system's queue.
     pub connections_max: usize,
     /// Time a caller has to send the first bytes of a connection, and then the head of each request.
     pub header_time_max: Duration,
-    /// Longest time in which the other side of a connection takes nothing of what is to be sent.
+    /// Longest time in which the other side of a connection takes nothing of what is to be sent, or in HTTP/2 less than
+    /// 16 KiB of an answer that ends by itself.
     pub write_time_max: Duration,
+    /// A connection of HTTP/2 on which nothing was asked for so long is closed.
+    pub idle_time_max: Duration,
     /// Time that requests in flight get after the shutdown began.
     pub drain_time_max: Duration,
 }
@@ -41,6 +48,7 @@ impl Default for ServerConfig {
             connections_max: 10_000,
             header_time_max: Duration::from_secs(15),
             write_time_max: Duration::from_secs(30),
+            idle_time_max: Duration::from_secs(600),
             drain_time_max: Duration::from_secs(30),
         }
     }
@@ -71,6 +79,12 @@ impl Drop for Counted {
 
 /// Wait after a failed accept: it fails when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// For a connection that is told to leave to do so in order.
+const LEAVE_TIME_MAX: Duration = Duration::from_secs(1);
+/// One in so many connections makes room at once where all places are taken.
+const LEAVING_PART: usize = 100;
+/// Looks at each connection in the time that an answer may lie.
+const LOOKS: u32 = 4;
 
 /// What a listener serves: a [`axum::Router`], or what stands in front of several.
 pub trait Answers:
@@ -100,19 +114,14 @@ pub async fn serve(
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(config.header_time_max);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(config.header_time_max);
-    let connections = Connections {
-        builder,
-        service,
-        graceful: GracefulShutdown::new(),
-        opening_time_max: config.header_time_max,
-        write_time_max: config.write_time_max,
-    };
+    let (draining, _) = watch::channel(false);
+    let connections = Served { builder, service, all: Arc::default(), draining, config };
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
             biased;
             () = &mut shutdown => break,
-            accepted = accept(&listener, &room) => accepted,
+            accepted = accept(&listener, &room, &connections.all) => accepted,
         };
         match accepted {
             Ok((stream, peer, permit)) => connections.open(stream, peer, permit),
@@ -123,7 +132,9 @@ pub async fn serve(
         }
     }
     drop(listener);
-    match tokio::time::timeout(config.drain_time_max, connections.graceful.shutdown()).await {
+    connections.draining.send_replace(true);
+    // Each connection listens as long as it lives.
+    match tokio::time::timeout(config.drain_time_max, connections.draining.closed()).await {
         Ok(()) => Ok(()),
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "requests were cut off at the drain deadline")),
     }
@@ -132,39 +143,139 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
+    all: &Arc<Connections>,
 ) -> io::Result<(TcpStream, PeerAddress, OwnedSemaphorePermit)> {
-    let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
+    let permit = loop {
+        if let Ok(permit) = room.clone().try_acquire_owned() {
+            break permit;
+        }
+        all.make_room((all.count() / LEAVING_PART).max(1));
+        // Those that were told need a moment; where nobody was idle, someone may be by then.
+        let waited = tokio::time::timeout(ACCEPT_PAUSE, room.clone().acquire_owned());
+        if let Ok(permit) = waited.await {
+            break permit.map_err(io::Error::other)?;
+        }
+    };
     // A receipt is one small write: it must not wait for more.
     stream.set_nodelay(true)?;
     Ok((stream, PeerAddress(peer), permit))
 }
 
-struct Connections<S> {
+struct Served<S> {
     builder: auto::Builder<TokioExecutor>,
     service: S,
-    graceful: GracefulShutdown,
-    opening_time_max: Duration,
-    write_time_max: Duration,
+    all: Arc<Connections>,
+    draining: watch::Sender<bool>,
+    config: ServerConfig,
 }
 
-impl<S: Answers> Connections<S> {
+impl<S: Answers> Served<S> {
     fn open(&self, stream: TcpStream, peer: PeerAddress, permit: OwnedSemaphorePermit) {
-        let (builder, watcher) = (self.builder.clone(), self.graceful.watcher());
-        let service = self.service.clone().map_request(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer);
-            request
-        });
-        let service = TowerToHyperService::new(service);
-        let stream = Sending::new(Opening::new(stream, self.opening_time_max), self.write_time_max);
+        let (builder, draining, config) = (self.builder.clone(), self.draining.subscribe(), self.config);
+        let entered = self.all.enter();
+        let service =
+            Observed { service: self.service.clone(), peer, connection: entered.connection.clone() };
+        let stream = Opening::new(stream, config.header_time_max);
+        let stream = TokioIo::new(Sending::new(stream, config.write_time_max));
         let counted = Counted::new();
         tokio::spawn(async move {
-            let connection = builder.serve_connection(TokioIo::new(stream), service);
-            // A caller that breaks off is the caller's business.
-            if let Err(problem) = watcher.watch(connection).await {
-                tracing::debug!(%problem, "a connection ended early");
-            }
-            drop((permit, counted));
+            serve_one(&builder, stream, service, &entered, draining, config).await;
+            drop((permit, counted, entered));
         });
+    }
+}
+
+/// Serves one connection until it ends, or has to.
+async fn serve_one<I, S>(
+    builder: &auto::Builder<TokioExecutor>,
+    stream: I,
+    service: Observed<S>,
+    entered: &Entered,
+    mut draining: watch::Receiver<bool>,
+    config: ServerConfig,
+) where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    S: Answers,
+{
+    let mut serving = pin!(builder.serve_connection(stream, TowerToHyperService::new(service)));
+    let mut looks = tokio::time::interval((config.write_time_max / LOOKS).max(Duration::from_millis(1)));
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut is_draining, mut leaves_by) = (false, None::<Instant>);
+    loop {
+        tokio::select! {
+            // A caller that breaks off is the caller's business.
+            ended = serving.as_mut() => {
+                if let Err(problem) = ended {
+                    tracing::debug!(%problem, "a connection ended early");
+                }
+                return;
+            }
+            () = drained(&mut draining), if !is_draining => {
+                is_draining = true;
+                serving.as_mut().graceful_shutdown();
+            }
+            () = entered.connection.told_to_leave(), if leaves_by.is_none() => {
+                leaves_by = Some(Instant::now() + LEAVE_TIME_MAX);
+                serving.as_mut().graceful_shutdown();
+            }
+            () = passed(leaves_by) => {
+                if entered.connection.idle_since().is_some() {
+                    return;
+                }
+                // It asked once more before it was told; the answer is its last.
+                leaves_by = Some(Instant::now() + LEAVE_TIME_MAX);
+            }
+            _ = looks.tick() => {
+                if entered.connection.is_stalled(config.write_time_max) {
+                    tracing::debug!("a connection is closed on which an answer was left lying");
+                    return;
+                }
+                let idle = entered.connection.idle_since().map(|since| since.elapsed());
+                if leaves_by.is_none() && idle.is_some_and(|idle| idle >= config.idle_time_max) {
+                    leaves_by = Some(Instant::now() + LEAVE_TIME_MAX);
+                    serving.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+}
+
+/// Comes back once the listener closes, or is gone.
+async fn drained(draining: &mut watch::Receiver<bool>) {
+    let _ = draining.wait_for(|draining| *draining).await;
+}
+
+/// Comes back at that time; never, without one.
+async fn passed(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The service of one connection: it knows who is at the other side, and what is asked on it.
+#[derive(Clone)]
+struct Observed<S> {
+    service: S,
+    peer: PeerAddress,
+    connection: Arc<Connection>,
+}
+
+impl<S: Answers> Service<Request<Incoming>> for Observed<S> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.service.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(self.connection.clone());
+        let (asked, version) = (self.connection.ask(), request.version());
+        let answering = self.service.call(request);
+        Box::pin(async move { Ok(taken(answering.await?, version, asked)) })
     }
 }

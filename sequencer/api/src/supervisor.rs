@@ -10,7 +10,7 @@ use stateset_sequencer::{
 };
 use tokio::sync::{oneshot, watch};
 
-use crate::forward::Forwarder;
+use crate::forward::{AnswerTimes, Forwarder};
 use crate::front::{Post, Posts};
 use crate::instance::{InstanceConfig, InstanceError, Stage, reached};
 use crate::router::doors;
@@ -47,7 +47,8 @@ impl Supervisor {
         stages: watch::Receiver<Stage>,
         failure: watch::Sender<Option<Arc<InstanceError>>>,
     ) -> Self {
-        let forwarder = Forwarder::new(config.api.request_time_max, config.api.proxies.clone());
+        let times = AnswerTimes { rest: config.api.request_time_max, grpc: config.api.grpc_request_time_max };
+        let forwarder = Forwarder::new(times, config.api.proxies.clone());
         Self { store, config, posts, stages, failure, forwarder, pause: PAUSE_MIN, served: false }
     }
 

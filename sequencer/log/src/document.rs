@@ -175,6 +175,7 @@ pub enum DocumentChange {
 }
 
 /// The least key that is greater than every key beginning with `prefix`; `None` where there is none.
+#[cfg(any(feature = "postgres", feature = "sqlite", test))]
 pub(crate) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let kept = prefix.iter().rposition(|byte| *byte != 0xff)?;
     let mut end = prefix[..=kept].to_vec();

@@ -14,6 +14,7 @@ use crate::codec::RecordError;
 use crate::document::{Document, DocumentChange, Table};
 use crate::error::LogError;
 use crate::record::{Record, decode_body, stream_of};
+use crate::tenure::Tenure;
 
 /// One sequenced event, ready to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -237,6 +238,11 @@ pub trait EventLog: Send + 'static {
 
     /// Reads of what is durable, beside this writer.
     fn reader(&self) -> Arc<dyn LogReader>;
+
+    /// Until when no other writer can have taken over; `None` where none can, as long as this one has the log.
+    fn tenure(&self) -> Option<Tenure> {
+        None
+    }
 
     /// Finishes housekeeping so that the next start is quick. Dropping the log is safe, only slower to start.
     fn close(self: Box<Self>) -> Result<(), LogError>;

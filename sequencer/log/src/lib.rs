@@ -24,8 +24,10 @@ mod postgres;
 mod record;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod tenure;
 #[cfg(test)]
 mod testing;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod tiles;
 mod transfer;
 mod walk;
@@ -55,4 +57,5 @@ pub use sqlite::{
     SqliteBackup, SqliteLog, SqliteReader, SqliteStatus, backup_sqlite, hash_file, restore_sqlite,
     sqlite_status,
 };
+pub use tenure::Tenure;
 pub use transfer::{TransferError, Transferred, copy_log};

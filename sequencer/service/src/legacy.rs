@@ -5,6 +5,7 @@
 //! writes of a stream follow one another, so that they seldom have to be decided again. No call's cost grows with the
 //! log but that of a commitment, which is over its range and, by definition, over every entity of the stream.
 
+mod check;
 mod commit;
 mod gates;
 mod ingest;
@@ -17,6 +18,7 @@ use ves::{BatchId, Digest, EventId, Rejection, SequenceNumber, TimestampMs};
 use crate::error::ServiceError;
 use crate::sequencer::Sequencer;
 
+pub use check::{LegacyChecked, check_legacy};
 pub(crate) use gates::Gates;
 
 /// How often a write is decided anew when the stream changed under it. Behind the gate only a write that nobody waits

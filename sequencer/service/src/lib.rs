@@ -57,7 +57,8 @@ pub use histogram::{COUNTS, Distribution, Histogram, LATENCY_US, SIZE_BYTES};
 pub use history::EntityHistory;
 pub use ingest::{EventResult, IngestOutcome, Submitted};
 pub use legacy::{
-    Legacy, LegacyEntity, LegacyHead, LegacyOutcome, LegacyProof, LegacyResult, StoredLegacyEvent,
+    Legacy, LegacyChecked, LegacyEntity, LegacyHead, LegacyOutcome, LegacyProof, LegacyResult,
+    StoredLegacyEvent, check_legacy,
 };
 pub use metrics::{Snapshot, Timings};
 pub use payment::{

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use stateset_event_log::{IdIndex, IndexKey, LogReader, PoolStatus, SequencerKeyRecord, StoredEvent};
+use stateset_event_log::{IdIndex, IndexKey, LogReader, PoolStatus, SequencerKeyRecord, StoredEvent, Tenure};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
 use ves::commitment::Commitment;
 use ves::directory::{KeyDirectory, SignedKeyDirectory};
@@ -37,6 +37,8 @@ pub(crate) struct Inner {
     pub shared: Arc<Shared>,
     pub queue: Arc<Queue<Command>>,
     pub reader: Arc<dyn LogReader>,
+    /// `None` where no other writer can take over.
+    pub tenure: Option<Tenure>,
     pub index: IdIndex,
     pub config: Config,
     pub clock: Arc<dyn Clock>,

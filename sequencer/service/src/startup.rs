@@ -42,7 +42,7 @@ impl Sequencer {
         mut config: Config,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
-        let reader = log.reader();
+        let (reader, tenure) = (log.reader(), log.tenure());
         if config.key_version == Config::VERSION_OF_LOG {
             config.key_version = version_of_log(reader.as_ref(), &config)?;
         }
@@ -104,7 +104,8 @@ impl Sequencer {
         })?;
         let (verifying, anchors) = (Verifying::new(&config), Anchors::default());
         let threads = Mutex::new(vec![thread]);
-        let inner = Inner { shared, queue, reader, index, config, clock, verifying, anchors, threads };
+        let inner =
+            Inner { shared, queue, reader, tenure, index, config, clock, verifying, anchors, threads };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

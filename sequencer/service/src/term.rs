@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+use stateset_event_log::Tenure;
+
 use crate::sequencer::Sequencer;
 
 impl Sequencer {
@@ -18,6 +20,13 @@ impl Sequencer {
     /// Whether [`Self::ended`] came back.
     pub fn has_ended(&self) -> bool {
         *self.shared().over.borrow()
+    }
+
+    /// Whether nobody else can have taken the log over yet. Where it is false another process may have written what this
+    /// one does not know of, so it must answer nothing out of what it remembers; a renewal of the hold may make it true
+    /// again.
+    pub fn has_log(&self) -> bool {
+        self.inner.tenure.as_ref().is_none_or(Tenure::is_sure)
     }
 
     /// Tells live readers to end. Requests go on: this is the first step of a stop, [`Self::shutdown`] the last.

@@ -21,6 +21,7 @@ pub const ADMIN: &str = "ss_bootstrap_admin_key_of_the_fault_tests";
 pub struct Instance {
     child: Child,
     url: String,
+    grpc: String,
 }
 
 impl Instance {
@@ -51,8 +52,9 @@ impl Instance {
         let mut output = BufReader::new(child.stdout.take().expect("a piped output"));
         output.read_line(&mut line).expect("what it says");
         let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        let url = said["rest"].as_str().unwrap_or_else(|| panic!("no address in {said}")).to_owned();
-        let mut instance = Self { child, url };
+        let text =
+            |name: &str| said[name].as_str().unwrap_or_else(|| panic!("no {name} in {said}")).to_owned();
+        let mut instance = Self { child, url: text("rest"), grpc: text("grpc") };
         instance.wait_until_ready();
         instance
     }
@@ -73,6 +75,11 @@ impl Instance {
 
     pub fn rest(&self) -> Rest {
         Rest::new(&self.url, ADMIN)
+    }
+
+    /// `host:port` of its gRPC door.
+    pub fn grpc(&self) -> &str {
+        self.grpc.trim_start_matches("http://")
     }
 
     /// What `/ready` says.

@@ -4,6 +4,7 @@ use clap::Args;
 use serde::Serialize;
 use stateset_event_log::EventLog;
 use stateset_sequencer::{Clock as _, SystemClock};
+use stateset_sequencer_api::Possession;
 use stateset_sequencer_app::failure::Failure;
 use ves::ed25519::PublicKey;
 use ves::keys::{AgentKey, KeyAlgorithm, KeyStatus, check_possession};
@@ -12,6 +13,7 @@ use ves_wire::Hex;
 use ves_wire::keys::{RegisterKeyAnswer, RevokeKeyRequest};
 
 use super::Context;
+use crate::args::Target;
 use crate::rest::Rest;
 use crate::writing::Writer;
 
@@ -27,7 +29,7 @@ pub struct RotateArgs {
     /// The new Ed25519 public key, 32 bytes in hexadecimal
     #[arg(long, value_name = "HEX", value_parser = bytes::<32>)]
     pub public_key: Bytes<32>,
-    /// The new key's signature over its possession challenge; a running service asks for it
+    /// The new key's signature over its possession challenge; needed unless AGENT_KEY_POP=optional
     #[arg(long, value_name = "HEX", value_parser = bytes::<64>)]
     pub proof_of_possession: Option<Bytes<64>>,
     /// Revoke the agent's other active keys
@@ -87,6 +89,7 @@ pub fn rotate(context: &Context, args: &RotateArgs) -> Result<(), Failure> {
     let mut writer = Writer::find(&target, &context.global)?;
     let through = match &mut writer {
         Writer::Log(log) => {
+            require_proof(args, already_there)?;
             write(log.as_mut(), args, &old, already_there)?;
             target.database.to_string()
         }
@@ -144,6 +147,16 @@ fn check_number(args: &RotateArgs, held: &[AgentKey]) -> Result<bool, Failure> {
         }
         _ => Ok(false),
     }
+}
+
+/// As the service asks for it: a key that nobody proved to have may be someone else's.
+fn require_proof(args: &RotateArgs, already_there: bool) -> Result<(), Failure> {
+    if already_there || args.proof_of_possession.is_some() || Target::possession()? == Possession::Optional {
+        return Ok(());
+    }
+    Err(Failure::input("PROOF_MISSING", "--proof-of-possession is missing: nothing was changed").hint(
+        "sign the possession challenge with the new key, or set AGENT_KEY_POP=optional as the service has it",
+    ))
 }
 
 fn write(

@@ -4,6 +4,7 @@ use serde::Serialize;
 use stateset_client::Identity;
 use stateset_client::audit::{Keys, Report, Source as _, audit_since};
 use stateset_event_log::{CheckReport, check};
+use stateset_sequencer::{LegacyChecked, check_legacy};
 use stateset_sequencer_app::failure::Failure;
 use stateset_sequencer_app::terminal::Output;
 use ves::StreamKey;
@@ -12,11 +13,16 @@ use crate::args::Target;
 use crate::reading::damaged;
 use crate::store_source::StoreSource;
 
+/// Problems of the store that are named; of more only the number is told.
+const PROBLEMS_NAMED_MAX: usize = 100;
+
 #[derive(Serialize)]
 struct Checked {
     database: String,
     holds: bool,
     streams: Vec<CheckedStream>,
+    /// The older streams, all together.
+    legacy: LegacyChecked,
     store_problems_count: u64,
     /// Places of the store and what is wrong with them.
     store_problems: Vec<String>,
@@ -41,8 +47,9 @@ pub fn run(out: &Output, target: &Target) -> Result<(), Failure> {
     let store = check_store(out, &source)?;
     let mut checked = Checked {
         database: target.database.to_string(),
-        holds: store.is_sound(),
+        holds: true,
         streams: Vec::new(),
+        legacy: LegacyChecked::default(),
         store_problems_count: store.problems_total,
         store_problems: store
             .problems
@@ -50,6 +57,14 @@ pub fn run(out: &Output, target: &Target) -> Result<(), Failure> {
             .map(|found| format!("{}: {}", found.place, found.problem))
             .collect(),
     };
+    checked.legacy = check_legacy(source.reader.as_ref(), &mut |place, problem| {
+        checked.store_problems_count += 1;
+        if checked.store_problems.len() < PROBLEMS_NAMED_MAX {
+            checked.store_problems.push(format!("{place}: {problem}"));
+        }
+    })
+    .map_err(|error| Failure::failed("DATABASE_NOT_READ", error.to_string()))?;
+    checked.holds = checked.store_problems_count == 0;
     if !summaries.is_empty() {
         let identity = source.published_identity()?;
         for summary in summaries {
@@ -128,6 +143,10 @@ fn text(checked: &Checked) -> String {
         if unlisted > 0 {
             text.push_str(&format!("  and {unlisted} more\n"));
         }
+    }
+    let LegacyChecked { streams, events, commitments } = checked.legacy;
+    if streams > 0 {
+        text.push_str(&format!("{streams} older streams: {events} events, {commitments} commitments\n"));
     }
     checked.store_problems.iter().for_each(|problem| text.push_str(&format!("WRONG  {problem}\n")));
     let unlisted = checked.store_problems_count - checked.store_problems.len() as u64;

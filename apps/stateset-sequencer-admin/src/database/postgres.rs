@@ -1,15 +1,14 @@
 //! A database that is a server. Its backup is a database file: any machine reads it, and it is restored into either.
 
-use stateset_event_log::{Holder, PostgresStatus, PostgresStore};
+use stateset_event_log::{PostgresStatus, PostgresStore};
 use stateset_sequencer_app::config::PostgresSettings;
 use stateset_sequencer_app::failure::Failure;
-use stateset_sequencer_app::store::connection;
+use stateset_sequencer_app::store::{connection, tool};
 
 use super::{Schema, Standing};
 
 fn store(url: &str, settings: &PostgresSettings) -> Result<PostgresStore, Failure> {
-    let holder = Holder { instance: format!("admin {}", std::process::id()), ..Holder::default() };
-    connection(url, settings, holder)
+    connection(url, settings, tool()?)
 }
 
 pub fn migrate(url: &str, settings: &PostgresSettings) -> Result<Schema, Failure> {

@@ -26,6 +26,10 @@ fn a_rotated_key_is_registered_before_the_old_one_falls_and_asking_again_changes
     let (status, _, error) = run(at, &[&rotate[..], &["--proof-of-possession", &forged]].concat());
     assert!(status == 2 && error.contains("--proof-of-possession"), "{error}");
 
+    let (status, _, error) = run(at, &rotate);
+    assert!(status == 2 && error.contains("--proof-of-possession is missing"), "{error}");
+    assert!(error.contains("AGENT_KEY_POP=optional"), "{error}");
+
     let proof = ves::hex::encode(&next.possession_bound());
     let (status, done) =
         json(at, &[&rotate[..], &["--proof-of-possession", &proof, "--revoke-old"]].concat());
@@ -69,6 +73,24 @@ fn a_rotated_key_is_registered_before_the_old_one_falls_and_asking_again_changes
     let small_order = "0100000000000000000000000000000000000000000000000000000000000000";
     let (status, _, error) = run(at, &[&weak[..], &[small_order]].concat());
     assert!(status == 2 && error.contains("--public-key"), "{error}");
+}
+
+#[test]
+fn a_key_needs_no_proof_where_the_service_asks_for_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let (stream, agent) = world::make(at, 2);
+    let (tenant, id) = (stream.tenant_id.to_string(), agent.agent_id.to_string());
+    let public = ves::hex::encode(&agent.with_key(ves::KeyId(2)).public_key());
+    let rotate = ["rotate-keys", "--tenant-id", &tenant, "--agent-id", &id, "--new-key-id", "2"];
+    let rotate = [&rotate[..], &["--public-key", &public]].concat();
+    let output = crate::admin(at).env("AGENT_KEY_POP", "optional").args(&rotate).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let third = ves::hex::encode(&agent.with_key(ves::KeyId(3)).public_key());
+    let rotate = [&rotate[..5], &["--new-key-id", "3", "--public-key", &third]].concat();
+    let output = crate::admin(at).env("AGENT_KEY_POP", "sometimes").args(&rotate).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && error.contains("AGENT_KEY_POP"), "{error}");
 }
 
 #[test]

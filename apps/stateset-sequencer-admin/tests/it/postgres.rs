@@ -43,6 +43,7 @@ fn a_log_moves_to_a_server_and_back_with_every_receipt() {
         |target: &Target, command: DbCommand| database::run(&out, target, &command).map_err(|f| f.message);
 
     ask(&file, DbCommand::Backup { file: first.clone() }).unwrap();
+    assert_owned_alone(&first);
     ask(&server_log, DbCommand::Restore { file: first.clone() }).unwrap();
     ask(&server_log, DbCommand::Status).unwrap();
     ask(&server_log, DbCommand::Check).unwrap();
@@ -52,6 +53,7 @@ fn a_log_moves_to_a_server_and_back_with_every_receipt() {
     assert!(status == 0 && moved == before, "{error}");
 
     ask(&server_log, DbCommand::Backup { file: second.clone() }).unwrap();
+    assert_owned_alone(&second);
     let (status, back, error) = admin(at, &format!("sqlite://{}", second.display()), &export);
     assert!(status == 0 && back == before, "{error}");
     assert!(!at.join("second.db.partial").exists() && !at.join("second.db.partial.lock").exists());
@@ -62,6 +64,33 @@ fn a_log_moves_to_a_server_and_back_with_every_receipt() {
     assert!(status == 0 && out.contains("nothing was written"), "{out}{error}");
     let (status, out, error) = admin(at, &url, &["api-keys", "create", "--tenant-id", &ids[0]]);
     assert!(status == 0 && out.starts_with("ss_"), "{out}{error}");
+}
+
+/// A backup and what lies beside it are for their owner's eyes, whatever the umask lets through.
+fn assert_owned_alone(backup: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut manifest = backup.as_os_str().to_owned();
+    manifest.push(".json");
+    for file in [backup, Path::new(&manifest)] {
+        let mode = std::fs::metadata(file).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", file.display());
+    }
+}
+
+#[test]
+fn two_tools_with_one_process_id_do_not_take_each_others_place() {
+    let server = shared();
+    let url = server.url(&server.database());
+    let mut target = stateset_sequencer_admin::database::Target::file(Path::new("unused.db")).unwrap();
+    target.database = stateset_sequencer_app::config::Database::parse(&url).unwrap();
+    target.postgres.allow_insecure_local = true;
+    // As in two containers: both of this process.
+    let first = target.store().unwrap().open().unwrap();
+    assert!(matches!(first, stateset_event_log::Opening::Writer(_)));
+    match target.store().unwrap().open().unwrap() {
+        stateset_event_log::Opening::Held(holder) => assert!(holder.instance.starts_with("admin ")),
+        stateset_event_log::Opening::Writer(_) => panic!("the second took the first one's place"),
+    }
 }
 
 #[test]

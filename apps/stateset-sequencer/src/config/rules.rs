@@ -100,6 +100,56 @@ fn promises(gathered: &Gathered) -> Vec<Problem> {
     problems
 }
 
+/// Settings that do nothing because of another one: whoever wrote them thinks otherwise.
+fn inert(gathered: &Gathered, database: &Database) -> Vec<String> {
+    const READS: &[&str] = &[
+        "READ_MAX_DB_CONNECTIONS",
+        "READ_MIN_DB_CONNECTIONS",
+        "READ_DB_ACQUIRE_TIMEOUT_MS",
+        "READ_DB_IDLE_TIMEOUT_SECS",
+        "READ_DB_MAX_LIFETIME_SECS",
+    ];
+    const REGISTRATION: &[&str] = &[
+        "PUBLIC_AGENT_REGISTRATION_RATE_LIMIT_PER_MINUTE",
+        "PUBLIC_AGENT_REGISTRATION_MAX_ENTRIES",
+        "PUBLIC_AGENT_REGISTRATION_WINDOW_SECONDS",
+    ];
+    let is_true = |name: &str| gathered.is_true(name);
+    // For SQLite more than these is unused, which is said of each.
+    let has_no_replica = database.url().is_some() && gathered.set("READ_DATABASE_URL").is_none();
+    let cases: [(bool, &[&str], &str); 7] = [
+        (!is_true("TRUST_PROXY_HEADERS"), &["TRUST_PROXY_ALLOWLIST"], "TRUST_PROXY_HEADERS is not true"),
+        (gathered.set("JWT_SECRET").is_none(), &["JWT_ISSUER", "JWT_AUDIENCE"], "JWT_SECRET is not set"),
+        (
+            is_true("GRPC_DISABLED"),
+            &["GRPC_PORT", "ADVERTISE_GRPC_URL", "GRPC_REQUEST_TIMEOUT_SECS"],
+            "GRPC_DISABLED is true",
+        ),
+        (has_no_replica, READS, "READ_DATABASE_URL is not set"),
+        (
+            !is_true("PUBLIC_AGENT_REGISTRATION_ENABLED"),
+            REGISTRATION,
+            "PUBLIC_AGENT_REGISTRATION_ENABLED is not true",
+        ),
+        (
+            !is_true("VES_AUTO_COMMIT"),
+            &["VES_COMMIT_EVENTS_MAX", "VES_COMMIT_INTERVAL_SECS"],
+            "VES_AUTO_COMMIT is not true",
+        ),
+        (
+            gathered.set("SEQUENCER_ENV").is_some(),
+            &["ENVIRONMENT"],
+            "SEQUENCER_ENV is set and goes before it",
+        ),
+    ];
+    let cases = cases.into_iter().filter(|(is_inert, ..)| *is_inert);
+    cases
+        .flat_map(|(_, names, why)| names.iter().map(move |name| (*name, why)))
+        .filter(|(name, _)| was_set(gathered, name))
+        .map(|(name, why)| format!("{name} is set and does nothing: {why}"))
+        .collect()
+}
+
 fn acts_not(name: &str) -> bool {
     settings().any(|setting| setting.name == name && setting.acts != Acts::Yes)
 }
@@ -125,6 +175,7 @@ pub fn warnings(gathered: &Gathered, is_production: bool, database: &Database) -
             unused.filter(|setting| !setting.name.ends_with("DATABASE_URL")).map(|setting| setting.name);
         said.extend(unused.map(|name| format!("{name} is set and does nothing: the database is SQLite")));
     }
+    said.extend(inert(gathered, database));
     if !is_word(gathered, "VES_SEQUENCER_SECURITY_PROFILE", "legacy") {
         said.push(
             "VES_SEQUENCER_SECURITY_PROFILE: events need a post-quantum signature; receipts have an Ed25519 one alone"

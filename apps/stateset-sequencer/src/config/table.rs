@@ -212,7 +212,7 @@ const RULES: &[Setting] = &[
     set("PAYLOAD_ENCRYPTION_LOST_KEYS", "", List, "Names of keys that are gone for good: the service starts without them, and what they sealed stays unreadable"),
     set("SCHEMA_VALIDATION_MODE", "enforce", Word(SCHEMA_MODES), "Checks of payloads against registered schemas; there are none in this build, which refuses `required`").not_yet(SCHEMAS),
     set("VES_STARK_VERIFY_ON_SUBMIT", "true", Bool, "STARK proofs are checked when they come; this build has no verifier, so with `true` they are refused, with `false` stored unchecked and never called valid"),
-    set("VES_STARK_VERIFY_CONCURRENCY", "cores, at most 4", COUNT, "Proofs checked at once").not_yet("the verifier of compliance proofs"),
+    set("VES_STARK_VERIFY_CONCURRENCY", "cores, at most 4", COUNT, "Proofs that a verifier checks at once; further ones wait for a place. This build has no verifier of STARK proofs"),
     set("X402_OLD_INTENTS", "false", Bool, "Admits payment intents of the older form").not_yet("payments"),
 ];
 

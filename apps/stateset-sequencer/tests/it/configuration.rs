@@ -88,6 +88,57 @@ fn a_promise_that_this_build_cannot_keep_is_refused_and_the_rest_is_said() {
 }
 
 #[test]
+fn a_setting_that_does_nothing_because_of_another_is_said() {
+    let seed = "11".repeat(32);
+    let server = [
+        ("DATABASE_URL", "postgres://u:p@db.example/x?sslmode=require"),
+        ("VES_SEQUENCER_SIGNING_KEY", seed.as_str()),
+    ];
+    let cases: [(&[(&str, &str)], &str, &str); 8] = [
+        (
+            &[("TRUST_PROXY_ALLOWLIST", "10.0.0.0/8")],
+            "TRUST_PROXY_ALLOWLIST",
+            "TRUST_PROXY_HEADERS is not true",
+        ),
+        (&[("JWT_ISSUER", "me")], "JWT_ISSUER", "JWT_SECRET is not set"),
+        (&[("JWT_AUDIENCE", "me")], "JWT_AUDIENCE", "JWT_SECRET is not set"),
+        (&[("GRPC_PORT", "9001"), ("GRPC_DISABLED", "true")], "GRPC_PORT", "GRPC_DISABLED is true"),
+        (
+            &[("PUBLIC_AGENT_REGISTRATION_WINDOW_SECONDS", "5")],
+            "PUBLIC_AGENT_REGISTRATION_WINDOW_SECONDS",
+            "PUBLIC_AGENT_REGISTRATION_ENABLED is not true",
+        ),
+        (
+            &[("VES_COMMIT_EVENTS_MAX", "5"), ("VES_AUTO_COMMIT", "false")],
+            "VES_COMMIT_EVENTS_MAX",
+            "VES_AUTO_COMMIT is not true",
+        ),
+        (
+            &[("SEQUENCER_ENV", "dev"), ("ENVIRONMENT", "ci")],
+            "ENVIRONMENT",
+            "SEQUENCER_ENV is set and goes before it",
+        ),
+        (
+            &[server[0], server[1], ("READ_MAX_DB_CONNECTIONS", "5")],
+            "READ_MAX_DB_CONNECTIONS",
+            "READ_DATABASE_URL is not set",
+        ),
+    ];
+    for (environment, name, why) in cases {
+        warned(environment, &format!("{name} is set and does nothing: {why}"));
+    }
+    // And nothing is said where they act.
+    for acts in [
+        &[("TRUST_PROXY_ALLOWLIST", "10.0.0.0/8"), ("TRUST_PROXY_HEADERS", "true")][..],
+        &[("JWT_ISSUER", "me"), ("JWT_SECRET", "a-secret-of-more-than-32-characters-in-all")],
+        &[("GRPC_PORT", "9001")],
+        &[server[0], server[1], ("READ_DATABASE_URL", server[0].1), ("READ_MAX_DB_CONNECTIONS", "5")],
+    ] {
+        assert_eq!(check(acts), (0, String::new()), "{acts:?}");
+    }
+}
+
+#[test]
 fn a_variable_that_looks_like_ours_is_warned_about_and_others_are_left_alone() {
     warned(&[("DATABSE_URL", "x")], "did you mean DATABASE_URL?");
     warned(&[("VES_SEQUENCER_SIGNINGKEY", "x")], "did you mean VES_SEQUENCER_SIGNING_KEY?");
@@ -198,6 +249,7 @@ fn no_secret_is_shown() {
         ("VES_SEQUENCER_SIGNING_KEY", &seed),
         ("L2_RPC_URL", "https://rpc.example/secret-path"),
         ("DATABASE_URL", "postgres://user:secret-password@db.example/events?password=secret-query"),
+        ("READ_DATABASE_URL", "postgres://user:secret-password@copy.example/events?password=secret-query"),
         ("STATESET_PASSPHRASE", "secret-passphrase"),
         (
             "PAYLOAD_ENCRYPTION_KEYS_BY_TENANT",

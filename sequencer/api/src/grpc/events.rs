@@ -353,12 +353,12 @@ pub(super) fn versions(from: u64, to: u64, limit: usize) -> Result<(u64, usize),
     }
 }
 
-/// `GetEntityHistory`
+/// `GetEntityHistory`: the history, and its room until it is sent.
 pub(super) async fn history(
     app: &App,
     caller: &Caller,
     request: v2::GetEntityHistoryRequest,
-) -> Result<v2::GetEntityHistoryResponse, ApiError> {
+) -> Result<(v2::GetEntityHistoryResponse, Room), ApiError> {
     let stream = stream_of(&request.tenant_id, &request.store_id)?;
     caller.require(Permission::Read, &stream)?;
     check_entity(&request.entity_type, &request.entity_id)?;
@@ -367,7 +367,7 @@ pub(super) async fn history(
         limit => limit.min(HISTORY_EVENTS_MAX),
     };
     let (from, limit) = versions(request.from_version, request.to_version, limit)?;
-    let _room = app.budget.take(&stream.tenant_id, READ_BYTES_MAX + PAGE_BYTES_MAX).await?;
+    let mut room = app.budget.take(&stream.tenant_id, READ_BYTES_MAX + PAGE_BYTES_MAX).await?;
     let (entity_type, entity_id) = (&request.entity_type, &request.entity_id);
     let history = app.sequencer.entity_history(&stream, entity_type, entity_id, from, limit).await?;
     let mut events = Vec::with_capacity(history.events.len());
@@ -380,7 +380,10 @@ pub(super) async fn history(
         bytes += event.encoded_len();
         events.push(event);
     }
-    Ok(v2::GetEntityHistoryResponse { events, current_version: history.current_version })
+    let current_version = history.current_version;
+    drop(history);
+    room.shrink_to(bytes);
+    Ok((v2::GetEntityHistoryResponse { events, current_version }, room))
 }
 
 /// `GetHealth`: asks the store.

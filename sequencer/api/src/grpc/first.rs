@@ -2,6 +2,7 @@
 
 mod pull;
 
+use prost::Message as _;
 use stateset_sequencer::{LegacyResult, StoredLegacyEvent};
 use tonic::{Request, Response, Status};
 use ves::{BatchId, EventId, SequenceNumber, StreamKey};
@@ -10,12 +11,14 @@ use ves_wire::proto::v1;
 use ves_wire::v1::{commitment, id_text, read_push, rejected, sequenced};
 
 use super::events::{PAGE_BYTES_MAX, READ_BYTES_MAX, check_entity, id, stream_of, versions};
-use super::frame::Admitted;
+use super::frame::{Admitted, Kept};
 use super::generated::v1::sequencer_server::Sequencer;
 use super::sequencer::Messages;
+use crate::budget::Room;
 use crate::caller::{Caller, Permission};
 use crate::error::ApiError;
 use crate::router::App;
+use crate::taking::Bounded;
 
 /// Its requests set no limit of their own.
 const HISTORY_EVENTS_MAX: usize = 1000;
@@ -33,7 +36,10 @@ impl Sequencer for Service {
 
     async fn pull(&self, request: Request<v1::PullRequest>) -> Result<Response<Self::PullStream>, Status> {
         let admitted = Admitted::of(&request)?;
-        Ok(Response::new(pull::pages(&self.0, admitted, request.into_inner())?))
+        let mut response = Response::new(pull::pages(&self.0, admitted, request.into_inner())?);
+        // It ends at the head, or when its time is over.
+        response.extensions_mut().insert(Bounded);
+        Ok(response)
     }
 
     async fn get_head(
@@ -72,7 +78,8 @@ impl Sequencer for Service {
     ) -> Result<Response<v1::GetEntityHistoryResponse>, Status> {
         let admitted = Admitted::of(&request)?;
         let stream = readable(&admitted, &request.get_ref().tenant_id, &request.get_ref().store_id)?;
-        Ok(Response::new(history(&self.0, &stream, request.into_inner()).await?))
+        let (history, room) = history(&self.0, &stream, request.into_inner()).await?;
+        Ok(Kept::with(history, room))
     }
 }
 
@@ -166,14 +173,17 @@ async fn history(
     app: &App,
     stream: &StreamKey,
     request: v1::GetEntityHistoryRequest,
-) -> Result<v1::GetEntityHistoryResponse, ApiError> {
+) -> Result<(v1::GetEntityHistoryResponse, Room), ApiError> {
     check_entity(&request.entity_type, &request.entity_id)?;
     let (from, limit) = versions(request.from_version, request.to_version, HISTORY_EVENTS_MAX)?;
-    let _room = app.budget.take(&stream.tenant_id, READ_BYTES_MAX + PAGE_BYTES_MAX).await?;
+    let mut room = app.budget.take(&stream.tenant_id, READ_BYTES_MAX + PAGE_BYTES_MAX).await?;
     let legacy = app.sequencer.legacy();
     let entity = legacy.entity(stream, &request.entity_type, &request.entity_id, from, limit).await?;
     let (events, _) = page(&entity.events);
-    Ok(v1::GetEntityHistoryResponse { events, current_version: entity.current_version })
+    let history = v1::GetEntityHistoryResponse { events, current_version: entity.current_version };
+    drop(entity);
+    room.shrink_to(history.encoded_len());
+    Ok((history, room))
 }
 
 /// The events that fit a message, at least one if there is one; and the number of the last.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body_util::BodyExt as _;
@@ -18,11 +18,14 @@ use super::{not_grpc, status};
 use crate::body::piece;
 use crate::budget::{Gathered, Room};
 use crate::caller::{Caller, Permission};
+use crate::connection::{Answer, Connection};
 use crate::error::ApiError;
 use crate::frame::{REQUEST_ID, request_id};
+use crate::hop::{ENDS, ToldAddress};
 use crate::lane::Way;
 use crate::rate::STANDING;
 use crate::router::App;
+use crate::taking::Bounded;
 
 /// Length of what precedes each message: a flag and four bytes of length.
 pub(super) const PREFIX_BYTES: usize = 5;
@@ -45,6 +48,8 @@ pub(super) struct Admitted {
     inbound: Inbox,
     /// Room in the budget for the message, until the call is answered.
     _room: Option<Arc<Room>>,
+    /// Where the caller is at its other end, and no standby between.
+    connection: Option<Arc<Connection>>,
 }
 
 impl Admitted {
@@ -72,6 +77,11 @@ impl Admitted {
 
     pub fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    /// Follows something large on its way to the caller, until what is given back is dropped.
+    pub fn sending(&self) -> Option<Arc<Answer>> {
+        self.connection.as_ref().map(|connection| connection.answer())
     }
 
     /// Asks again who this is: a stream outlives credentials.
@@ -130,7 +140,11 @@ async fn answer(app: &App, request: Request, next: Next) -> Result<Response, Api
     let headers = Arc::new(request.headers().clone());
     let is_push = request.uri().path() == PUSH;
     let (head, body) = request.into_parts();
-    let mut admitted = Admitted { caller, headers, way: None, inbound: Inbox::default(), _room: None };
+    // A standby's one connection carries the calls of many: it is the standby that sees which reader stands still.
+    let is_passed_on = head.extensions.get::<ToldAddress>().is_some();
+    let connection = head.extensions.get::<Arc<Connection>>().filter(|_| !is_passed_on).cloned();
+    let mut admitted =
+        Admitted { caller, headers, way: None, inbound: Inbox::default(), _room: None, connection };
     let body = if rpc == "SyncStream" {
         let inbound = Inbound::new(app, admitted.caller.tenant_id, body)?;
         admitted.inbound = Arc::new(Mutex::new(Some(inbound)));
@@ -152,12 +166,17 @@ async fn answer(app: &App, request: Request, next: Next) -> Result<Response, Api
     }
     let mut request = Request::from_parts(head, body);
     request.extensions_mut().insert(admitted);
-    Ok(answer_with_room(next.run(request).await))
+    let mut response = answer_with_room(next.run(request).await);
+    if is_passed_on && response.extensions_mut().remove::<Bounded>().is_some() {
+        response.headers_mut().insert(ENDS, HeaderValue::from_static("1"));
+    }
+    Ok(response)
 }
 
 /// An answer that holds its room until the last of its bytes is sent or the connection is gone.
 fn answer_with_room(mut response: Response) -> Response {
     let Some(Kept(room)) = response.extensions_mut().remove::<Kept>() else { return response };
+    response.extensions_mut().insert(Bounded);
     response.map(|body| {
         Body::new(body.map_frame(move |frame| {
             let room = room.clone();
@@ -168,7 +187,16 @@ fn answer_with_room(mut response: Response) -> Response {
 
 /// Room for the answer, which a handler leaves on it.
 #[derive(Clone)]
-pub(super) struct Kept(pub Arc<Room>);
+pub(super) struct Kept(Arc<Room>);
+
+impl Kept {
+    /// An answer with its room.
+    pub fn with<M>(message: M, room: Room) -> tonic::Response<M> {
+        let mut response = tonic::Response::new(message);
+        response.extensions_mut().insert(Self(Arc::new(room)));
+        response
+    }
+}
 
 struct Roomed {
     bytes: Bytes,

@@ -1,7 +1,6 @@
 //! The service `stateset.sequencer.v2.Sequencer`: each call to the function that does it.
 
 use std::pin::Pin;
-use std::sync::Arc;
 
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
@@ -35,9 +34,7 @@ impl Sequencer for Service {
     ) -> Result<Response<v2::PullEventsResponse>, Status> {
         let admitted = Admitted::of(&request)?;
         let (page, room) = events::pull(&self.0, admitted.caller(), request.into_inner()).await?;
-        let mut response = Response::new(page);
-        response.extensions_mut().insert(Kept(Arc::new(room)));
-        Ok(response)
+        Ok(Kept::with(page, room))
     }
 
     async fn get_sync_state(
@@ -71,7 +68,8 @@ impl Sequencer for Service {
         request: Request<v2::GetEntityHistoryRequest>,
     ) -> Result<Response<v2::GetEntityHistoryResponse>, Status> {
         let admitted = Admitted::of(&request)?;
-        Ok(Response::new(events::history(&self.0, admitted.caller(), request.into_inner()).await?))
+        let (history, room) = events::history(&self.0, admitted.caller(), request.into_inner()).await?;
+        Ok(Kept::with(history, room))
     }
 
     async fn get_health(&self, _: Request<()>) -> Result<Response<v2::HealthResponse>, Status> {

@@ -9,6 +9,7 @@ mod progress;
 mod window;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use followed::{Followed, STREAMS_MAX};
 use futures_util::FutureExt as _;
@@ -30,6 +31,7 @@ use super::sequencer::Messages;
 use super::status::over;
 use crate::budget::Room;
 use crate::caller::Permission;
+use crate::connection::Answer;
 use crate::error::ApiError;
 use crate::router::App;
 
@@ -75,7 +77,7 @@ struct Session {
     /// Answers to be sent before anything else, the large ones with their room.
     outbox: VecDeque<(SyncMessage, Option<Room>)>,
     /// Of the answer that the connection took last; it asks for the next when that is on its way.
-    sending: Option<Room>,
+    sending: Option<(Room, Option<Arc<Answer>>)>,
     followed: Followed,
     window: Window,
     progress: Progress,
@@ -95,7 +97,7 @@ impl Session {
         self.sending = None;
         loop {
             if let Some((answer, room)) = self.outbox.pop_front() {
-                self.sending = room;
+                self.sending = room.map(|room| (room, self.admitted.sending()));
                 return Ok(Some(answer));
             }
             if self.closed {

@@ -4,6 +4,7 @@ mod first;
 mod keys;
 mod lane;
 mod live;
+mod room;
 mod statuses;
 mod sync;
 mod unary;

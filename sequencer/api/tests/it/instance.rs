@@ -11,7 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use stateset_event_log::{Holder, LogError, PeerSecret};
+use stateset_event_log::{Holder, LogError, PeerSecret, Tenure};
 use stateset_fixtures::{Agent, plain_event, sequencer_key, stream};
 use stateset_sequencer::Config;
 use stateset_sequencer_api::{
@@ -238,6 +238,28 @@ async fn a_writer_that_was_fenced_ends_its_term_and_stands_by() {
     assert!(wrote(&a) != wrote(&b), "one writes");
     assert_eq!(receipts(&b.client.insist(&order(&agent, &stream, 0, 2)).await), receipts(&first));
     assert_eq!(receipts(&a.client.insist(&order(&agent, &stream, 2, 1)).await)[0]["sequenceNumber"], 3);
+}
+
+/// As when it cannot reach its store: whoever took over may have written what it does not know of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_may_have_lost_the_log_answers_nothing_out_of_its_memory() {
+    let database = Database::default();
+    let tenure = Tenure::until(Instant::now() + PATIENCE * 100);
+    database.lend(tenure.clone());
+    let node = Node::start(&database, "a").await;
+    let (agent, stream) = registered(&node.client).await;
+    node.client.insist(&order(&agent, &stream, 0, 2)).await;
+    let head = format!("/api/v1/head?{}", query(&stream));
+    node.client.get(&head).await.ok();
+    tenure.end();
+    for path in [head.as_str(), "/ready"] {
+        let refused = node.client.get(path).await;
+        let message = refused.refused(503, "SERVICE_UNAVAILABLE");
+        assert!(message.contains("no instance writes"), "{message}");
+        assert_eq!(retry_after(&refused.headers), "1");
+    }
+    node.client.post(INGEST, order(&agent, &stream, 2, 1)).await.refused(503, "SERVICE_UNAVAILABLE");
+    assert_eq!(node.client.get("/health").await.ok()["status"], "healthy");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -140,3 +140,103 @@ async fn a_connection_whose_answers_nobody_reads_is_closed() {
     let answer = exchange(&server, &format!("GET {page} HTTP/1.1"), b"").await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.len() > 4_500_000);
 }
+
+type Caller = hyper::client::conn::http2::SendRequest<axum::body::Body>;
+
+/// A connection of HTTP/2 whose streams may send `window` bytes ahead, and its end.
+async fn http_2(server: &Server, window: u32) -> (Caller, JoinHandle<hyper::Result<()>>) {
+    let stream = TcpStream::connect(server.address).await.expect("connects");
+    let mut builder = hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+    builder.initial_stream_window_size(window);
+    let handshake = builder.handshake(hyper_util::rt::TokioIo::new(stream)).await;
+    let (caller, connection) = handshake.expect("an HTTP/2 server");
+    (caller, tokio::spawn(connection))
+}
+
+fn get(server: &Server, path: &str) -> hyper::Request<axum::body::Body> {
+    let request = hyper::Request::get(format!("http://{}{path}", server.address)).header("x-api-key", ADMIN);
+    request.body(axum::body::Body::empty()).expect("a request")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_a_reader_of_http_2_leaves_lying_costs_it_its_connection() {
+    use http_body_util::BodyExt as _;
+    let (world, agent, stream) = World::with_agent().await;
+    let text = "x".repeat(900_000);
+    let event = |n| sign_payload(&agent, &stream, n, "order.noted", format!("{{\"text\":\"{text}\"}}"));
+    world.ingest(&agent, &(1..=5).map(event).collect::<Vec<_>>()).await;
+    let config = ServerConfig { write_time_max: Duration::from_millis(600), ..ServerConfig::default() };
+    let server = start_with(&world, config).await;
+    let page = format!("/api/v1/ves/events?{}", query(&stream));
+    // Its connection lives and answers pings; what it gives no window for stays where it is.
+    for window in [0, 1_000] {
+        let (mut caller, connection) = http_2(&server, window).await;
+        let answer = caller.send_request(get(&server, &page)).await.expect("the head of an answer");
+        let ended = tokio::time::timeout(Duration::from_secs(10), connection).await;
+        drop(ended.expect("its connection is closed").expect("no panic"));
+        drop(answer);
+    }
+    // One that reads slowly, but on and on, gets all of it.
+    let (mut caller, _connection) = http_2(&server, 64 << 10).await;
+    let mut body = caller.send_request(get(&server, &page)).await.expect("an answer").into_body();
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        bytes += frame.expect("it goes on").data_ref().map_or(0, |data| data.len());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(bytes > 4_500_000, "{bytes} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_make_room_and_those_in_use_stay() {
+    let world = World::new().await;
+    let config = ServerConfig { connections_max: 20, ..ServerConfig::default() };
+    let server = start_with(&world, config).await;
+    // The first of all, with a request under way.
+    let mut busy = TcpStream::connect(server.address).await.expect("connects");
+    let head =
+        format!("POST {INGEST} HTTP/1.1\r\nhost: x\r\nx-api-key: {ADMIN}\r\ncontent-length: 2\r\n\r\n");
+    busy.write_all(head.as_bytes()).await.expect("writes its head");
+    let mut idle = Vec::new();
+    for _ in 0..19 {
+        let (mut caller, connection) = http_2(&server, 65_535).await;
+        assert_eq!(caller.send_request(get(&server, "/health")).await.expect("an answer").status(), 200);
+        idle.push((caller, connection));
+    }
+    for _ in 0..5 {
+        let asked = async {
+            let (mut caller, connection) = http_2(&server, 65_535).await;
+            let answer = caller.send_request(get(&server, "/health")).await.expect("an answer");
+            (answer.status(), caller, connection)
+        };
+        let (status, caller, connection) =
+            tokio::time::timeout(Duration::from_secs(10), asked).await.expect("there is room for one more");
+        assert_eq!(status, 200);
+        idle.push((caller, connection));
+    }
+    let left = idle.iter().filter(|(_, connection)| connection.is_finished()).count();
+    assert!((5..=10).contains(&left), "{left} made room for 5");
+    assert!(idle[..5].iter().all(|(_, connection)| connection.is_finished()), "those that were idle longest");
+    busy.write_all(b"{}").await.expect("writes its body");
+    let mut status = [0; 12];
+    busy.read_exact(&mut status).await.expect("an answer");
+    assert_eq!(&status, b"HTTP/1.1 400");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_asks_nothing_for_long_is_closed_in_order() {
+    let world = World::new().await;
+    let config = ServerConfig {
+        idle_time_max: Duration::from_millis(300),
+        write_time_max: Duration::from_millis(400),
+        ..ServerConfig::default()
+    };
+    let server = start_with(&world, config).await;
+    let (mut caller, connection) = http_2(&server, 65_535).await;
+    for _ in 0..10 {
+        assert_eq!(caller.send_request(get(&server, "/health")).await.expect("an answer").status(), 200);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(10), connection).await.expect("it is closed");
+    ended.expect("no panic").expect("in order");
+}

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use stateset_event_log::{
     ApiKeyRecord, BodyChange, DocumentChange, EventLog, EventStore, Holder, LogError, LogReader, MemoryDisk,
-    MemoryLog, Opening, RunInfo, SequencerKeyRecord, StreamAppend,
+    MemoryLog, Opening, RunInfo, SequencerKeyRecord, StreamAppend, Tenure,
 };
 use ves::commitment::Commitment;
 use ves::keys::{AgentKey, EncryptionKey};
@@ -31,6 +31,8 @@ struct Lease {
     holder: Option<Holder>,
     /// What whoever opens the log is told.
     refuses: Option<LogError>,
+    /// Until when the next writers hold the log for sure.
+    tenure: Option<Tenure>,
 }
 
 impl Database {
@@ -54,6 +56,11 @@ impl Database {
     /// The next writes fail, with nobody knowing what became of them.
     pub fn fail(&self, fails: bool) {
         self.0.fails.store(fails, Ordering::SeqCst);
+    }
+
+    /// The next writers hold the log for sure as long as this says.
+    pub fn lend(&self, tenure: Tenure) {
+        self.lease().tenure = Some(tenure);
     }
 
     /// No opening succeeds.
@@ -172,6 +179,10 @@ impl EventLog for Fenced {
 
     fn reader(&self) -> Arc<dyn LogReader> {
         self.log.reader()
+    }
+
+    fn tenure(&self) -> Option<Tenure> {
+        self.database.lease().tenure.clone()
     }
 
     fn close(self: Box<Self>) -> Result<(), LogError> {

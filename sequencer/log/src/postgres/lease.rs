@@ -5,7 +5,7 @@
 //! as soon as it notices the end of the writer's session, and the time of the last renewal tells of a writer whose
 //! machine is gone while its session still stands.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::{Client, Error, Row};
 
@@ -23,6 +23,8 @@ const END_WAIT: Duration = Duration::from_millis(20);
 pub(super) struct Hold {
     pub epoch: i64,
     pub holds_lock: bool,
+    /// From when on it counts: a moment before the server's own time.
+    pub taken_at: Instant,
 }
 
 pub(super) enum Taking {
@@ -52,8 +54,9 @@ pub(super) async fn take(client: &Client, me: &Holder, lease_ms: u64) -> Result<
         return Ok(Taking::Held(seen.holder));
     }
     let holds_lock = seen.got_lock || end_session(client, seen.epoch).await?;
+    let taken_at = Instant::now();
     match raise_epoch(client, seen.epoch, holds_lock, me, lease_ms).await? {
-        Some(epoch) => Ok(Taking::Taken(Hold { epoch, holds_lock })),
+        Some(epoch) => Ok(Taking::Taken(Hold { epoch, holds_lock, taken_at })),
         None => {
             if holds_lock {
                 unlock(client).await?;

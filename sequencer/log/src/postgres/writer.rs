@@ -25,6 +25,7 @@ use crate::event_log::{
     ApiKeyRecord, BodyChange, EventLog, LogReader, RunInfo, SequencerKeyRecord, StreamAppend, check_batch,
     check_changes, check_turn,
 };
+use crate::tenure::Tenure;
 use crate::tiles::{batch_tile_place, node_bytes};
 
 /// How often the hold is renewed, in parts of the lease.
@@ -49,8 +50,9 @@ pub struct PostgresLog {
     /// Runs whose pages are to be removed.
     replaced_runs: VecDeque<i64>,
     answer_timeout: Duration,
-    renew_interval: Duration,
+    lease: Duration,
     renewed_at: Instant,
+    tenure: Tenure,
     /// Set when the writer is over: fenced, or after a write with an unknown outcome.
     over: Option<LogError>,
 }
@@ -92,8 +94,9 @@ impl PostgresLog {
             last_batch,
             replaced_runs,
             answer_timeout,
-            renew_interval: lease / RENEWALS_PER_LEASE,
-            renewed_at: Instant::now(),
+            lease,
+            renewed_at: hold.taken_at,
+            tenure: Tenure::until(hold.taken_at + sure_part(lease)),
             over: None,
         }
     }
@@ -128,7 +131,7 @@ impl PostgresLog {
         mut steps: Vec<Step<'_>>,
     ) -> Result<(), LogError> {
         self.check(doing)?;
-        let renews = self.renewed_at.elapsed() >= self.renew_interval;
+        let renews = self.is_renewal_due();
         if renews {
             steps.push(renewal(self.hold));
         }
@@ -140,7 +143,11 @@ impl PostgresLog {
             Err(_) => Err(timed_out(doing, timeout.as_secs_f64())),
         };
         match &result {
-            Ok(()) if renews => self.renewed_at = started,
+            // Counted from before it was asked: the server's own time began later.
+            Ok(()) if renews => {
+                self.renewed_at = started;
+                self.tenure.extend(started + sure_part(self.lease));
+            }
             Err(error) if error.ends_writer() => self.end_with(error.clone()),
             _ => {}
         }
@@ -151,6 +158,7 @@ impl PostgresLog {
     fn end_with(&mut self, why: LogError) {
         tracing::warn!(epoch = self.hold.epoch, %why, "the writer of the log is over");
         self.over = Some(why);
+        self.tenure.end();
         self.session = None;
     }
 
@@ -199,11 +207,16 @@ impl PostgresLog {
         Ok(())
     }
 
+    fn is_renewal_due(&self) -> bool {
+        self.renewed_at.elapsed() >= self.lease / RENEWALS_PER_LEASE
+    }
+
     /// Gives the log up, so that the next writer need not wait for it.
     fn leave(&mut self) {
         if self.session.is_none() {
             return;
         }
+        self.tenure.end();
         let release = Step::new(lease::RELEASE, vec![Box::new(self.hold.epoch)]);
         let released = self.transaction("closing", Durable::WithNext, vec![release]);
         if let (Ok(()), Some(session)) = (released, self.session.take()) {
@@ -219,6 +232,12 @@ impl Drop for PostgresLog {
             self.leave();
         }
     }
+}
+
+/// The part of a lease in which the hold counts as sure. The rest allows for clocks that run apart, and for a caller
+/// that is between the question and its answer.
+fn sure_part(lease: Duration) -> Duration {
+    lease - lease / RENEWALS_PER_LEASE
 }
 
 fn renewal(hold: Hold) -> Step<'static> {
@@ -407,7 +426,7 @@ impl EventLog for PostgresLog {
     fn maintenance(&mut self) -> Result<(), LogError> {
         self.check("housekeeping")?;
         self.remove_pages()?;
-        if self.renewed_at.elapsed() >= self.renew_interval {
+        if self.is_renewal_due() {
             self.try_lock();
             // The transaction itself renews.
             self.transaction("renewing the hold of the log", Durable::WithNext, Vec::new())?;
@@ -417,6 +436,10 @@ impl EventLog for PostgresLog {
 
     fn reader(&self) -> Arc<dyn LogReader> {
         Arc::clone(&self.reader) as Arc<dyn LogReader>
+    }
+
+    fn tenure(&self) -> Option<Tenure> {
+        Some(self.tenure.clone())
     }
 
     fn close(mut self: Box<Self>) -> Result<(), LogError> {

@@ -27,6 +27,8 @@ pub struct SqliteReader {
     path: PathBuf,
     streams: Arc<Streams>,
     idle: Mutex<Vec<Connection>>,
+    /// Everything is read here where it is: inside one transaction, which sees the file as it was at one moment.
+    snapshot: Option<Mutex<Connection>>,
 }
 
 impl SqliteReader {
@@ -39,14 +41,33 @@ impl SqliteReader {
         let connection = open::reader(path)?;
         open::refuse_newer(&connection, path)?;
         let streams = Arc::new(Streams::load(&connection)?);
-        Ok(Self { path: path.to_owned(), streams, idle: Mutex::new(vec![connection]) })
+        Ok(Self { path: path.to_owned(), streams, idle: Mutex::new(vec![connection]), snapshot: None })
+    }
+
+    /// Opens a file to read it as it is now, all of it at one moment, whatever another process writes meanwhile: for a
+    /// check of the whole. What is written stays in the file's log until this is dropped.
+    ///
+    /// # Errors
+    /// Those of [`SqliteReader::open`].
+    pub fn snapshot(path: impl AsRef<Path>) -> Result<Self, LogError> {
+        let path = path.as_ref();
+        let connection = open::reader(path)?;
+        // The moment is that of the first read.
+        connection.execute_batch("BEGIN").doing("opening the database to read")?;
+        open::refuse_newer(&connection, path)?;
+        let streams = Arc::new(Streams::load(&connection)?);
+        let (idle, snapshot) = (Mutex::default(), Some(Mutex::new(connection)));
+        Ok(Self { path: path.to_owned(), streams, idle, snapshot })
     }
 
     pub(super) fn beside(path: &Path, streams: Arc<Streams>) -> Self {
-        Self { path: path.to_owned(), streams, idle: Mutex::new(Vec::new()) }
+        Self { path: path.to_owned(), streams, idle: Mutex::new(Vec::new()), snapshot: None }
     }
 
     fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, LogError>) -> Result<T, LogError> {
+        if let Some(snapshot) = &self.snapshot {
+            return work(&snapshot.lock().unwrap_or_else(PoisonError::into_inner));
+        }
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,

@@ -168,6 +168,30 @@ fn a_writer_that_does_not_renew_loses_the_log() {
 }
 
 #[test]
+fn a_hold_counts_as_over_before_another_may_take_it() {
+    let database = shared().database();
+    let short = PostgresConfig { lease_ms: 3_000, ..config(shared().url(&database), "a") };
+    let store = PostgresStore::new(short).expect("configuration");
+    let mut log = writer(&store);
+    log.append(&[part(1, 1, 3)]).expect("append");
+    let tenure = log.tenure().expect("others may take over");
+    assert!(tenure.is_sure());
+    let since = Instant::now();
+    while tenure.is_sure() {
+        assert!(since.elapsed() < Duration::from_secs(30), "nobody renewed it");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let left =
+        "SELECT renewed_at + lease_ms * interval '1 millisecond' > clock_timestamp() FROM sequencer_writer";
+    assert_eq!(shared().sql(&database, left), "t", "for the others it still holds the log");
+    log.maintenance().expect("it renews");
+    assert!(tenure.is_sure(), "nobody had taken it");
+    shared().sql(&database, "UPDATE sequencer_writer SET epoch = epoch + 1, instance = 'b'");
+    log.append(&[part(1, 4, 1)]).expect_err("fenced");
+    assert!(!tenure.is_sure(), "and over for good");
+}
+
+#[test]
 fn of_many_that_want_an_abandoned_log_one_gets_it() {
     let (database, _) = fresh("-");
     let url = shared().url(&database);

@@ -1,10 +1,11 @@
 //! A log copied from one store to another is the same log, and a check finds what is not.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use stateset_event_log::{
     ApiKeyRecord, CheckReport, Document, DocumentChange, EventLog, LogReader, SequencerKeyRecord, SqliteLog,
-    Table, TransferError, check, copy_log,
+    SqliteReader, Table, TransferError, check, copy_log,
 };
 use stateset_postgres::shared;
 use ves::checkpoint::Checkpoint;
@@ -222,18 +223,39 @@ fn a_copy_is_the_log_at_one_moment() {
 }
 
 #[test]
+fn a_check_of_a_file_sees_one_moment_of_it() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("log.db");
+    let mut log = SqliteLog::open(&path).expect("open");
+    fill(&mut log);
+    let expected = contents(&*log.reader());
+    let snapshot = SqliteReader::snapshot(&path).expect("snapshot");
+    log.append(&[part(2, 4, 20), part(3, 1, 1)]).expect("append");
+    let late = Document { key: vec![1], text: "{}".to_owned(), content: Vec::new() };
+    log.put_documents(&[DocumentChange::Put(Table::Anchors, late)]).expect("document");
+    log.set_meta("late", b"").expect("setting");
+    log.maintenance().expect("maintenance");
+    assert!(contents(&snapshot) == expected, "nothing of what was written since");
+    assert!(checked(&snapshot).is_sound());
+    assert!(contents(&SqliteReader::snapshot(&path).expect("a later one")) == contents(&*log.reader()));
+}
+
+#[test]
 fn events_of_a_stream_without_a_name_are_found_in_a_file_too() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("log.db");
-    let mut log = Box::new(SqliteLog::open(&path).expect("open"));
+    let mut log = SqliteLog::open(&path).expect("open");
     log.append(&[part(1, 1, 3), part(2, 1, 3)]).expect("append");
-    log.close().expect("close");
     let file = rusqlite::Connection::open(&path).expect("open");
     let damage = "PRAGMA foreign_keys = OFF; DELETE FROM ves_streams WHERE stream = 2";
     file.execute_batch(damage).expect("damage");
     drop(file);
-    let report = checked(&stateset_event_log::SqliteReader::open(&path).expect("open"));
-    assert_eq!(report.problems.first().map(|found| found.place.as_str()), Some("stream number 2"));
+    // Beside the writer, which still knows the name, and as the file stands.
+    let (beside, now) = (SqliteReader::open(&path), SqliteReader::snapshot(&path));
+    for reader in [log.reader(), Arc::new(beside.expect("open")), Arc::new(now.expect("open"))] {
+        let report = checked(&*reader);
+        assert_eq!(report.problems.first().map(|found| found.place.as_str()), Some("stream number 2"));
+    }
 }
 
 /// Copies a log whose second stream is damaged, so that the copy breaks off after the first.

@@ -5,6 +5,7 @@ mod history;
 mod ingest;
 mod key_versions;
 mod legacy;
+mod legacy_check;
 mod payments;
 mod rotation;
 mod term;

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use futures_util::stream::unfold;
+use prost::Message as _;
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 use ves::{SequenceNumber, StreamKey};
 use ves_wire::proto::v1;
 
 use super::{page, readable};
+use crate::budget::Room;
 use crate::caller::Permission;
 use crate::error::ApiError;
-use crate::grpc::events::number;
+use crate::grpc::events::{PAGE_BYTES_MAX, number};
 use crate::grpc::frame::Admitted;
 use crate::grpc::live::Watch;
 use crate::grpc::sequencer::Messages;
@@ -20,6 +22,8 @@ use crate::router::App;
 
 const PAGE_EVENTS_DEFAULT: usize = 100;
 const PAGE_EVENTS_MAX: usize = 1000;
+/// What one read of the older stream brings, but for a single larger event.
+const STORED_BYTES_MAX: usize = 4 << 20;
 const WAIT_DEFAULT: Duration = Duration::from_secs(30);
 const WAIT_MAX: Duration = Duration::from_secs(600);
 
@@ -55,6 +59,7 @@ pub(super) fn pages(
         entity_id: request.entity_id_filter,
         wait,
         until: None,
+        sending: None,
         over: false,
     };
     Ok(Box::pin(unfold(pull, |mut pull| async move {
@@ -82,34 +87,44 @@ struct Pull {
     wait: Duration,
     /// Set when the head was reached: the end of the waiting.
     until: Option<Instant>,
+    /// Of the page that the connection took last; it asks for the next when that is on its way.
+    sending: Option<Room>,
     over: bool,
 }
 
 impl Pull {
     async fn next(&mut self) -> Result<Option<v1::PullResponse>, ApiError> {
+        self.sending = None;
         loop {
             if self.app.sequencer.has_ended() {
                 return Err(over());
             }
             // What becomes durable from here on wakes us, so nothing can come between the look and the wait.
             self.watch.sequenced.borrow_and_update();
-            let page = self.page().await?;
+            let (page, room) = self.page().await?;
             let first_at_head = !page.has_more && self.until.is_none();
             if first_at_head {
                 self.until = Some(Instant::now() + self.wait);
             }
             // The page that reaches the head is sent though it is empty: it tells the head.
             if !page.events.is_empty() || first_at_head {
+                self.sending = Some(room);
                 return Ok(Some(page));
             }
+            drop(room);
             if !page.has_more && !self.waited().await? {
                 return Ok(None);
             }
         }
     }
 
-    /// The next page; it may be empty because nothing passed the filters.
-    async fn page(&mut self) -> Result<v1::PullResponse, ApiError> {
+    /// The next page and its room; it may be empty because nothing passed the filters.
+    async fn page(&mut self) -> Result<(v1::PullResponse, Room), ApiError> {
+        let room = self.app.budget.take(&self.stream.tenant_id, STORED_BYTES_MAX + PAGE_BYTES_MAX);
+        let mut room = tokio::select! {
+            room = room => room?,
+            () = &mut self.watch.ended => return Err(over()),
+        };
         let legacy = self.app.sequencer.legacy();
         let stored = legacy.events(&self.stream, self.next, self.limit).await?;
         // Read after the events, so that the head is never behind them.
@@ -125,7 +140,11 @@ impl Pull {
             })
         });
         let next = self.next.get();
-        Ok(v1::PullResponse { events, next_sequence: next, has_more: next <= head, head_sequence: head })
+        drop(stored);
+        let page =
+            v1::PullResponse { events, next_sequence: next, has_more: next <= head, head_sequence: head };
+        room.shrink_to(page.encoded_len());
+        Ok((page, room))
     }
 
     /// Waits for something new; false when the time is over.

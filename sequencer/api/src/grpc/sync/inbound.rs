@@ -25,7 +25,7 @@ const BETWEEN_MESSAGES: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 pub(in crate::grpc) enum Heard {
     /// A message, and its room until it is answered.
     Message(Box<SyncMessage>, Room),
-    /// A message that is too large or says nothing that can be read.
+    /// A message that is too large, compressed, or says nothing that can be read.
     Unreadable(ApiError),
     /// The caller sends no more.
     End,
@@ -40,8 +40,9 @@ pub(in crate::grpc) struct Inbound {
     piece: Bytes,
     /// The message that is coming in, with its prefix.
     begun: Gathered,
-    /// Bytes to come of a message that is too large.
+    /// Bytes to come of a message that is not taken, and why it is not.
     skipped: usize,
+    refusal: Option<ApiError>,
     /// Until more of the message has to come.
     deadline: Instant,
 }
@@ -50,7 +51,16 @@ impl Inbound {
     pub fn new(app: &App, tenant_id: TenantId, body: Body) -> Result<Self, ApiError> {
         let begun = Gathered::new(app.budget.empty(&tenant_id)?);
         let deadline = Instant::now();
-        Ok(Self { app: app.clone(), tenant_id, body, piece: Bytes::new(), begun, skipped: 0, deadline })
+        Ok(Self {
+            app: app.clone(),
+            tenant_id,
+            body,
+            piece: Bytes::new(),
+            begun,
+            skipped: 0,
+            refusal: None,
+            deadline,
+        })
     }
 
     /// The next message. Dropping the call half-way loses nothing.
@@ -85,6 +95,14 @@ impl Inbound {
         }
     }
 
+    /// The refusal of a message once it has gone by.
+    fn skipped_over(&mut self) -> Option<Heard> {
+        if self.skipped > 0 {
+            return None;
+        }
+        self.refusal.take().map(Heard::Unreadable)
+    }
+
     /// Takes what it can out of the piece; a message when it is whole.
     async fn look(&mut self) -> Result<Option<Heard>, ApiError> {
         let bytes_max = self.app.config.body_bytes_max;
@@ -92,9 +110,7 @@ impl Inbound {
             let count = self.skipped.min(self.piece.len());
             self.piece.advance(count);
             self.skipped -= count;
-            let message = format!("the message is larger than {bytes_max} bytes");
-            let error = || ApiError::new(ErrorCode::PayloadTooLarge, message);
-            return Ok((self.skipped == 0).then(|| Heard::Unreadable(error())));
+            return Ok(self.skipped_over());
         }
         let whole = |begun: &[u8]| Some(PREFIX_BYTES + length(begun)?);
         let wanted = whole(&self.begun.bytes).unwrap_or(PREFIX_BYTES);
@@ -102,14 +118,24 @@ impl Inbound {
         self.begun.push(&self.piece[..count], wanted).await?;
         self.piece.advance(count);
         let Some(wanted) = whole(&self.begun.bytes) else { return Ok(None) };
-        if self.begun.bytes[0] != 0 {
-            // Compressed, which we do not offer; what other flags mean nobody knows.
-            return Err(undecodable());
-        }
-        if wanted - PREFIX_BYTES > bytes_max {
-            self.skipped = wanted - PREFIX_BYTES;
+        let length = wanted - PREFIX_BYTES;
+        self.refusal = match self.begun.bytes[0] {
+            0 if length <= bytes_max => None,
+            0 => {
+                let message = format!("the message is larger than {bytes_max} bytes");
+                Some(ApiError::new(ErrorCode::PayloadTooLarge, message))
+            }
+            1 => {
+                let message = "the message is compressed, which this call does not take; send it as it is";
+                Some(ApiError::new(ErrorCode::InvalidRequestBody, message))
+            }
+            // What other flags mean nobody knows: these bytes are no messages.
+            _ => return Err(undecodable()),
+        };
+        if self.refusal.is_some() {
+            self.skipped = length;
             self.begun = Gathered::new(self.app.budget.empty(&self.tenant_id)?);
-            return Ok(None);
+            return Ok(self.skipped_over());
         }
         if self.begun.bytes.len() < wanted {
             return Ok(None);

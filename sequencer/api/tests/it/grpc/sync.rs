@@ -242,6 +242,26 @@ async fn messages_that_cannot_be_read_are_refused_and_the_next_are_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compressed_message_is_refused_and_the_next_is_answered() {
+    for compressed in [&[1, 0, 0, 0, 3, 7, 7, 7][..], &[1, 0, 0, 0, 0]] {
+        let bytes = [compressed, &beat()].concat();
+        let pieces = bytes.chunks(3).map(Bytes::copy_from_slice).collect();
+        for bytes in [vec![Bytes::from(bytes.clone())], pieces] {
+            let (answers, status) = said_raw(ApiConfig::default(), bytes, false).await;
+            let [Sync::PushResponse(refused), Sync::ServerHeartbeat(_)] = &answers[..] else {
+                panic!("{answers:?}")
+            };
+            assert!(refused.rejections[0].message.contains("compressed"), "{refused:?}");
+            assert_eq!(status.as_deref(), Some("0"));
+        }
+    }
+    // Bytes that are no messages: nobody knows where the next would begin.
+    let (answers, status) = said_raw(ApiConfig::default(), vec![Bytes::from_static(&[9; 40])], false).await;
+    assert!(answers.is_empty(), "{answers:?}");
+    assert_eq!(status.as_deref(), Some("3"), "INVALID_ARGUMENT");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_stops_half_way_ends_its_session() {
     let config = ApiConfig { body_pause_max: std::time::Duration::from_millis(200), ..ApiConfig::default() };
     let half = Bytes::from_static(&[0, 0, 0x90, 0, 0, 1, 2, 3]);
