@@ -7,7 +7,7 @@ use std::sync::Arc;
 use stateset_event_log::{
     ApiKeyRecord, BodyChange, Document, DocumentChange, EventLog, EventStore, Holder, LogError, LogReader,
     Opening, PoolStatus, RunInfo, SealingStatus, SequencerKeyRecord, StoredEvent, StreamAppend,
-    StreamSummary, Table,
+    StreamSummary, Table, Tenure,
 };
 use ves::commitment::Commitment;
 use ves::keys::{AgentKey, EncryptionKey};
@@ -129,6 +129,10 @@ impl EventLog for SealedLog {
 
     fn reader(&self) -> Arc<dyn LogReader> {
         self.reader.clone()
+    }
+
+    fn tenure(&self) -> Option<Tenure> {
+        self.log.tenure()
     }
 
     fn close(mut self: Box<Self>) -> Result<(), LogError> {

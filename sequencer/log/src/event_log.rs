@@ -240,9 +240,7 @@ pub trait EventLog: Send + 'static {
     fn reader(&self) -> Arc<dyn LogReader>;
 
     /// Until when no other writer can have taken over; `None` where none can, as long as this one has the log.
-    fn tenure(&self) -> Option<Tenure> {
-        None
-    }
+    fn tenure(&self) -> Option<Tenure>;
 
     /// Finishes housekeeping so that the next start is quick. Dropping the log is safe, only slower to start.
     fn close(self: Box<Self>) -> Result<(), LogError>;

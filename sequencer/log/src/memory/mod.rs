@@ -19,6 +19,7 @@ use crate::event_log::{
     ApiKeyRecord, BodyChange, EventLog, LogReader, RunInfo, SequencerKeyRecord, StoredEvent, StreamAppend,
     StreamSummary, check_batch, check_changes, check_turn,
 };
+use crate::tenure::Tenure;
 use entry::Entry;
 use journal::Journal;
 use state::State;
@@ -152,6 +153,11 @@ impl EventLog for MemoryLog {
 
     fn reader(&self) -> Arc<dyn LogReader> {
         Arc::new(MemoryReader(Arc::clone(&self.state)))
+    }
+
+    /// One process has the memory.
+    fn tenure(&self) -> Option<Tenure> {
+        None
     }
 
     fn close(self: Box<Self>) -> Result<(), LogError> {

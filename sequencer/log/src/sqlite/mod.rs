@@ -35,6 +35,7 @@ use crate::event_log::{
     ApiKeyRecord, BodyChange, EventLog, LogReader, NewEvent, RunInfo, SequencerKeyRecord, StreamAppend,
     check_batch, check_changes, check_turn,
 };
+use crate::tenure::Tenure;
 use crate::tiles::{batch_tile_place, node_bytes, tiles_by_event};
 
 pub use backup::{SqliteBackup, backup as backup_sqlite, hash_file, restore as restore_sqlite};
@@ -493,6 +494,11 @@ impl EventLog for SqliteLog {
 
     fn reader(&self) -> Arc<dyn LogReader> {
         Arc::clone(&self.reader) as Arc<dyn LogReader>
+    }
+
+    /// One process has the file.
+    fn tenure(&self) -> Option<Tenure> {
+        None
     }
 
     fn close(mut self: Box<Self>) -> Result<(), LogError> {
