@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod api_keys;
+pub mod audit;
 pub mod backfill;
 pub mod export;
 pub mod keys;
@@ -36,6 +37,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::ListAgentKeys(args) => keys::list(&context, &args),
         Command::BackfillVesStateRoots(args) => backfill::run(&context, &args),
         Command::ApiKeys(command) => api_keys::run(&context, &command),
+        Command::Audit(command) => audit::run(&context, &command),
         Command::Commands => {
             list(&context);
             Ok(())

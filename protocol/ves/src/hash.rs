@@ -126,6 +126,10 @@ domains! {
     KeyDirectory = "VES_KEY_DIRECTORY_V1",
     /// Ours: short name of an entity inside the sequencer
     EntityKey = "STATESET_ENTITY_KEY_V1",
+    /// Ours: one record of the audit log
+    AuditRecord = "STATESET_AUDIT_RECORD_V1",
+    /// Ours: how far the audit log reaches, signed
+    AuditStatement = "STATESET_AUDIT_STATEMENT_V1",
 }
 
 /// Preimages up to this length are put together before they are hashed; the signing preimage of an ordinary event

@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{Service, ServiceExt as _};
 
+use crate::in_flight::InFlight;
 use crate::opening::Opening;
 use crate::peer::PeerAddress;
 use crate::sending::Sending;
@@ -33,6 +34,17 @@ pub struct ServerConfig {
     pub write_time_max: Duration,
     /// Time that requests in flight get after the shutdown began.
     pub drain_time_max: Duration,
+}
+
+/// Longest share of workers, and of the store's close, in the time of a stop.
+const SHARE_MAX: Duration = Duration::from_secs(5);
+
+impl ServerConfig {
+    /// What workers get of `drain_time_max` where that is the time of a whole stop, and the close of the store as much
+    /// again: a sixth, and no more than is of use. The rest is for requests.
+    pub(crate) fn share(&self) -> Duration {
+        (self.drain_time_max / 6).min(SHARE_MAX)
+    }
 }
 
 impl Default for ServerConfig {
@@ -103,6 +115,7 @@ pub async fn serve(
     let connections = Connections {
         builder,
         service,
+        in_flight: InFlight::default(),
         graceful: GracefulShutdown::new(),
         opening_time_max: config.header_time_max,
         write_time_max: config.write_time_max,
@@ -123,9 +136,22 @@ pub async fn serve(
         }
     }
     drop(listener);
-    match tokio::time::timeout(config.drain_time_max, connections.graceful.shutdown()).await {
+    let Connections { graceful, in_flight, .. } = connections;
+    let open = graceful.count();
+    tracing::info!(connections = open, requests = in_flight.count(), "finishing what is in flight");
+    match tokio::time::timeout(config.drain_time_max, graceful.shutdown()).await {
         Ok(()) => Ok(()),
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "requests were cut off at the drain deadline")),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, cut_off(&in_flight))),
+    }
+}
+
+/// What is cut off, in words; its requests are named in the log.
+fn cut_off(in_flight: &InFlight) -> String {
+    let (requests, oldest) = (in_flight.count(), in_flight.oldest().join(", "));
+    tracing::warn!(requests, oldest, "cut off at the deadline of the stop");
+    match requests {
+        0 => "answers that were still being read were cut off at the drain deadline".to_owned(),
+        _ => format!("{requests} requests were cut off at the drain deadline, the oldest: {oldest}"),
     }
 }
 
@@ -143,6 +169,7 @@ async fn accept(
 struct Connections<S> {
     builder: auto::Builder<TokioExecutor>,
     service: S,
+    in_flight: InFlight,
     graceful: GracefulShutdown,
     opening_time_max: Duration,
     write_time_max: Duration,
@@ -151,9 +178,15 @@ struct Connections<S> {
 impl<S: Answers> Connections<S> {
     fn open(&self, stream: TcpStream, peer: PeerAddress, permit: OwnedSemaphorePermit) {
         let (builder, watcher) = (self.builder.clone(), self.graceful.watcher());
-        let service = self.service.clone().map_request(move |mut request: Request<Incoming>| {
+        let (service, in_flight) = (self.service.clone(), self.in_flight.clone());
+        let service = tower::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
-            request
+            let pass = in_flight.enter(request.method(), request.uri());
+            let answer = service.clone().oneshot(request);
+            async move {
+                let _pass = pass;
+                answer.await
+            }
         });
         let service = TowerToHyperService::new(service);
         let stream = Sending::new(Opening::new(stream, self.opening_time_max), self.write_time_max);

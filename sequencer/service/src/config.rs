@@ -9,6 +9,7 @@ use ves::ed25519::Signer;
 use ves::keys::SecurityProfile;
 
 use crate::anchor::AnchorTarget;
+use crate::breaker::Breakers;
 use crate::proof_registry::ComplianceVerifier;
 
 /// Configuration of one sequencer.
@@ -46,6 +47,10 @@ pub struct Config {
     pub verify_time_max: Duration,
     /// Where commitments are anchored; `None` leaves that to an outside anchor service.
     pub anchor: Option<Arc<dyn AnchorTarget>>,
+    /// Around what lies outside this process; all parts of it share them.
+    pub breakers: Breakers,
+    /// Whether acts of administrators are recorded (section 9 of the sequencer API).
+    pub audit: bool,
 }
 
 impl Config {
@@ -75,6 +80,8 @@ impl Config {
             verify_slot_wait_max: Duration::from_secs(5),
             verify_time_max: Duration::from_secs(15),
             anchor: None,
+            breakers: Breakers::default(),
+            audit: true,
         }
     }
 }

@@ -13,6 +13,8 @@
 //! - one [`Sequencer`] is one term of writing: after a failure of unclear outcome it is over, and the log is opened anew.
 
 mod anchor;
+mod audit;
+mod breaker;
 mod clock;
 mod commit;
 mod config;
@@ -25,11 +27,13 @@ mod history;
 mod ingest;
 mod legacy;
 mod metrics;
+mod pool;
 mod proof_registry;
 mod proofs;
 mod queue;
 mod registry;
 mod reply;
+mod retry;
 mod rhythm;
 mod rotation;
 mod sequencer;
@@ -42,6 +46,8 @@ mod unchanged;
 mod worker;
 
 pub use anchor::{AnchorBatch, AnchorError, AnchorTarget, Anchored, BatchForm, ChainPlace, TargetError};
+pub use audit::{Act, Actor, AuditChain};
+pub use breaker::{Breaker, BreakerConfig, BreakerReading, BreakerState, Breakers, Call, LeftAlone};
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
@@ -53,16 +59,18 @@ pub use legacy::{
     Legacy, LegacyEntity, LegacyHead, LegacyOutcome, LegacyProof, LegacyResult, StoredLegacyEvent,
 };
 pub use metrics::{Snapshot, Timings};
+pub use pool::{PoolMonitor, PoolReading, PoolState};
 pub use proof_registry::{
     ComplianceVerifier, NewProof, ProofClaim, ProofRecord, ProofReport, ProofSubject, Statement,
     SubmitProofError, Verdict, Verification, VerifierError,
 };
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
+pub use retry::RetryPreset;
 pub use rotation::{KeyStanding, PolicyScope, RotationPolicy};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{
-    ApiKeyRecord, Document, DocumentChange, EventLog, EventStore, Holder, LogError, LogErrorKind, Opening,
-    PeerSecret, PoolStatus, SequencerKeyRecord, StoredEvent, Table,
+    Acquisitions, ApiKeyRecord, Document, DocumentChange, EventLog, EventStore, Holder, KeyChange, LogError,
+    LogErrorKind, Opening, PeerSecret, PoolStatus, SequencerKeyRecord, StoredEvent, Table,
 };
 pub use streams::StreamHead;
 pub use unchanged::Unchanged;

@@ -58,6 +58,8 @@ counters! {
     append_ns,
     /// Batches committed.
     commitments_created,
+    /// Records written to the audit log.
+    audit_records,
     /// Events waiting for the turn loop now.
     queue_events,
 }

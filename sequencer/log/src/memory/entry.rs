@@ -26,6 +26,8 @@ pub(super) enum Entry {
     DropRun(u64),
     Documents(Vec<DocumentChange>),
     NoMeta(String),
+    /// A key, and documents beside it.
+    Together(Box<Entry>, Vec<DocumentChange>),
 }
 
 impl Entry {
@@ -75,6 +77,10 @@ impl Entry {
             Self::NoMeta(name) => {
                 w.u8(12).blob(name.as_bytes());
             }
+            Self::Together(key, beside) => {
+                w.u8(13).blob(&key.encode());
+                write_list(&mut w, beside, write_document_change);
+            }
         }
         w.0
     }
@@ -120,6 +126,14 @@ impl Entry {
             10 => Self::DropRun(r.u64("run")?),
             11 => Self::Documents(read_list(&mut r, read_document_change)?),
             12 => Self::NoMeta(r.text("name")?.to_owned()),
+            13 => {
+                let key = Self::decode(r.blob("key")?)?;
+                // A key alone: an entry within an entry within an entry is none that was written here.
+                if !matches!(key, Self::AgentKey(_) | Self::EncryptionKey(_) | Self::ApiKey(_)) {
+                    return Err(RecordError::Value("key"));
+                }
+                Self::Together(Box::new(key), read_list(&mut r, read_document_change)?)
+            }
             _ => return Err(RecordError::Value("kind")),
         };
         r.end()?;

@@ -89,6 +89,10 @@ impl State {
                 self.covered.extend(covered);
             }
             Entry::DropRun(run) => self.drop_run(run),
+            Entry::Together(key, beside) => {
+                self.apply(*key);
+                beside.into_iter().for_each(|change| self.change_document(change));
+            }
             Entry::Documents(changes) => changes.into_iter().for_each(|change| self.change_document(change)),
         }
     }
