@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "encryption")]
 use crate::commands::reencrypt;
-use crate::commands::{api_keys, backfill, export, keys, proof};
+use crate::commands::{api_keys, audit, backfill, export, keys, proof};
 
 /// Tools for the operator of an event service.
 #[derive(Debug, Parser)]
@@ -90,6 +90,9 @@ pub enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     ApiKeys(api_keys::ApiKeysCommand),
+    /// Export and verify the record of what administrators did
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// List the commands
     Commands,
     /// Print the version

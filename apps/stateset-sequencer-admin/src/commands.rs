@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod api_keys;
+pub mod audit;
 pub mod backfill;
 pub mod export;
 pub mod keys;
@@ -44,6 +45,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         #[cfg(feature = "encryption")]
         Command::ReencryptVesComplianceProofs(args) => reencrypt::compliance_proofs(&context, &args),
         Command::ApiKeys(command) => api_keys::run(&context, &command),
+        Command::Audit(command) => audit::run(&context, &command),
         Command::Commands => {
             list(&context);
             Ok(())

@@ -6,6 +6,7 @@
 //! Exit codes: 0 done, 1 it failed or does not hold, 2 wrong usage or input. No secret is printed but a new API key.
 
 mod args;
+pub mod audit_log;
 mod commands;
 pub mod database;
 mod reading;

@@ -1,7 +1,9 @@
 //! The place of the writer: taken while no service has it, else the service's own routes.
 
-use stateset_event_log::{EventLog, LogError, Opening};
+use stateset_event_log::{EventLog, KeyChange, LogError, Opening};
+use stateset_sequencer::{Act, Actor, AuditChain, Clock as _, SystemClock};
 use stateset_sequencer_app::failure::Failure;
+use ves::audit::ActorType;
 
 use crate::args::{Global, Target};
 use crate::rest::Rest;
@@ -54,4 +56,22 @@ impl Writer {
             Self::Service(_) => Ok(()),
         }
     }
+}
+
+/// Stores a key and the record of it in one transaction.
+///
+/// # Errors
+/// What the store says; the audit log that can't be read.
+pub fn put_recorded(log: &mut dyn EventLog, act: Act, key: &KeyChange) -> Result<(), Failure> {
+    let chain = AuditChain::open(log.reader().as_ref())?;
+    let rows = chain.records(&[act.by(operator())], SystemClock.now());
+    let (rows, _) = rows.map_err(|error| Failure::failed("NOT_RECORDED", error.to_string()))?;
+    Ok(log.put_key(key, &rows)?)
+}
+
+/// Whoever runs this program, as far as the system says.
+fn operator() -> Actor {
+    let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
+    let name = user.unwrap_or_else(|| "an unknown user".to_owned());
+    Actor::new(ActorType::AdminCli, format!("stateset-sequencer-admin by {name}"))
 }

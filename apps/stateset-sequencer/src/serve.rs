@@ -1,9 +1,11 @@
 //! The service, until it is told to stop.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use stateset_event_log::{Holder, PeerSecret};
@@ -26,7 +28,10 @@ pub fn run(settings: &Settings) -> Result<(), Failure> {
     logging::start(settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed("CANNOT_START", error.to_string()))?;
-    runtime.block_on(until_stopped(settings))
+    let ended = runtime.block_on(until_stopped(settings));
+    // Reads on threads of their own that were cut off must not hold the end up.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    ended
 }
 
 async fn until_stopped(settings: &Settings) -> Result<(), Failure> {
@@ -70,6 +75,7 @@ fn instance_config(settings: &Settings, signing: &Signing) -> InstanceConfig {
     let mut sequencer = Config::new(signing.sequencer_id, signing.signer.clone(), Config::VERSION_OF_LOG);
     sequencer.commit = settings.commits.policy;
     sequencer.auto_commit = settings.commits.automatic;
+    sequencer.audit = settings.audit_log;
     sequencer.security_profile = settings.checks.security_profile;
     sequencer.verify_on_submit = settings.checks.verify_on_submit;
     if let Some(count) = settings.checks.verify_concurrency {
@@ -80,13 +86,15 @@ fn instance_config(settings: &Settings, signing: &Signing) -> InstanceConfig {
         read_models: Some(joined::read_models()),
         ..settings.api.clone()
     };
-    let bootstrap_key = settings.auth.bootstrap_key.clone();
+    let (bootstrap_key, effective) = (settings.auth.bootstrap_key.clone(), settings.effective.clone());
     let needs_a_key = settings.api.auth == AuthMode::Required && settings.api.jwt.is_none();
     InstanceConfig {
         sequencer,
         api,
-        server: ServerConfig::default(),
-        on_term: Arc::new(move |sequencer| prepare(sequencer, bootstrap_key.clone(), needs_a_key)),
+        server: ServerConfig { drain_time_max: settings.shutdown_time_max, ..ServerConfig::default() },
+        on_term: Arc::new(move |sequencer| {
+            prepare(sequencer, bootstrap_key.clone(), needs_a_key, effective.clone())
+        }),
         workers: joined::workers(&settings.workers),
     }
 }
@@ -94,7 +102,12 @@ fn instance_config(settings: &Settings, signing: &Signing) -> InstanceConfig {
 type Prepared = Pin<Box<dyn Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>> + Send>>;
 
 /// What a term needs before its first request. A service that no one could ever call does not start (section 1.2).
-fn prepare(sequencer: Sequencer, bootstrap_key: Option<Zeroizing<String>>, needs_a_key: bool) -> Prepared {
+fn prepare(
+    sequencer: Sequencer,
+    bootstrap_key: Option<Zeroizing<String>>,
+    needs_a_key: bool,
+    effective: BTreeMap<String, String>,
+) -> Prepared {
     Box::pin(async move {
         if let Some(key) = bootstrap_key {
             install_bootstrap_key(&sequencer, &key).await?;
@@ -105,6 +118,7 @@ fn prepare(sequencer: Sequencer, bootstrap_key: Option<Zeroizing<String>>, needs
                         `stateset-sequencer-admin api-keys create`"
                 .into());
         }
+        sequencer.record_configuration(effective).await?;
         Ok(())
     })
 }

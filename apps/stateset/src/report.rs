@@ -39,15 +39,35 @@ pub struct AuditReport {
     /// Always `from the source`: agents' keys are pinned nowhere.
     pub agent_keys: &'static str,
     pub streams: Vec<StreamReport>,
+    /// Of a store; a server shows its records to administrators alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit_log: Option<AuditLogReport>,
+}
+
+/// The record of what administrators did.
+#[derive(Debug, Serialize)]
+pub struct AuditLogReport {
+    pub holds: bool,
+    pub records: u64,
+    pub problems: Vec<String>,
+    pub problems_count: u64,
 }
 
 impl AuditReport {
-    pub fn new(source: String, pinned: bool, reports: Vec<(StreamKey, Report)>, took: Duration) -> Self {
+    pub fn new(
+        source: String,
+        pinned: bool,
+        reports: Vec<(StreamKey, Report)>,
+        audit_log: Option<ves::audit::AuditReport>,
+        took: Duration,
+    ) -> Self {
+        let audit_log = audit_log.map(AuditLogReport::new);
         let streams: Vec<StreamReport> =
             reports.into_iter().map(|(stream, report)| StreamReport::new(stream, report)).collect();
         let signatures = streams.iter().map(|stream| stream.signatures).sum();
         Self {
-            holds: streams.iter().all(|stream| stream.holds),
+            holds: streams.iter().all(|stream| stream.holds)
+                && audit_log.as_ref().is_none_or(|log| log.holds),
             source,
             events: streams.iter().map(|stream| stream.events).sum(),
             signatures,
@@ -56,6 +76,7 @@ impl AuditReport {
             sequencer_key: if pinned { "pinned" } else { "from the source" },
             agent_keys: "from the source",
             streams,
+            audit_log,
         }
     }
 
@@ -64,6 +85,9 @@ impl AuditReport {
         let mut text = String::new();
         for stream in &self.streams {
             text += &stream.text();
+        }
+        if let Some(log) = &self.audit_log {
+            text += &log.text();
         }
         text += &format!("sequencer key: {}; agent keys: {}\n", self.sequencer_key, self.agent_keys);
         text + &format!(
@@ -75,6 +99,26 @@ impl AuditReport {
             self.signatures_per_second,
             self.source,
         )
+    }
+}
+
+impl AuditLogReport {
+    fn new(report: ves::audit::AuditReport) -> Self {
+        let problems = report.findings.iter().map(|finding| format!("{}: {finding}", finding.code()));
+        Self {
+            holds: report.holds(),
+            records: report.records,
+            problems: problems.collect(),
+            problems_count: report.findings_count,
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("audit log: {} records\n", self.records);
+        for problem in &self.problems {
+            text += &format!("  WRONG  {problem}\n");
+        }
+        text
     }
 }
 

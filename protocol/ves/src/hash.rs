@@ -132,6 +132,10 @@ domains! {
     EntityKey = "STATESET_ENTITY_KEY_V1",
     /// Ours: id of an event by which the sequencer tells of a payment
     X402Event = "STATESET_X402_EVENT_V1",
+    /// Ours: one record of the audit log
+    AuditRecord = "STATESET_AUDIT_RECORD_V1",
+    /// Ours: how far the audit log reaches, signed
+    AuditStatement = "STATESET_AUDIT_STATEMENT_V1",
 }
 
 /// Preimages up to this length are put together before they are hashed; the signing preimage of an ordinary event

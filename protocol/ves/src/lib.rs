@@ -9,9 +9,10 @@
 //! - keys and signatures: [`keys`], [`ed25519`], [`verify`], [`directory`];
 //! - sealed payloads: [`seal`], [`hpke`]; the writer's side: [`draft`];
 //! - the stream: [`receipt`], [`merkle`], [`log`], [`checkpoint`], [`commitment`];
-//! - the neighbours: [`legacy`], [`x402`], [`compliance`], [`validity`], [`at_rest`].
+//! - the neighbours: [`legacy`], [`x402`], [`compliance`], [`validity`], [`at_rest`], [`audit`].
 
 pub mod at_rest;
+pub mod audit;
 pub mod checkpoint;
 pub mod commitment;
 pub mod compliance;

@@ -56,6 +56,21 @@ pub struct HealthComponents {
     pub database: DatabaseHealth,
     pub pool: PoolHealth,
     pub queue: QueueHealth,
+    /// One for each service outside this process that was called.
+    #[serde(default)]
+    pub circuit_breakers: Vec<BreakerHealth>,
+}
+
+/// What stands between this process and a service outside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct BreakerHealth {
+    pub name: String,
+    /// `closed`, `open` or `half_open`.
+    pub state: String,
+    pub successes: u64,
+    pub failures: u64,
+    /// Calls that were refused without being made.
+    pub rejected: u64,
 }
 
 /// Answered within 100 ms it is healthy, within 500 ms degraded.
@@ -88,6 +103,9 @@ pub struct PoolHealth {
     pub idle_connections: u64,
     pub max_connections: u64,
     pub utilization_percent: f64,
+    /// Mean time that a read waited for its connection; not there for a store without connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avg_acquisition_ms: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

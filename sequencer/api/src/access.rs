@@ -113,8 +113,7 @@ pub(crate) async fn mint(
         permissions: permissions(&record),
         message: "keep this key: it is not shown again".to_owned(),
     };
-    app.sequencer.put_api_key(record).await?;
-    app.audit.log("api_key_created", &tenant_id, &agent_id, &answer.key_hash_prefix);
+    app.acting(&caller).put_api_key(record).await?;
     json(&answer)
 }
 
@@ -209,17 +208,14 @@ pub(crate) async fn revoke(
             format_args!("expected {HASH_PREFIX_DIGITS} hex digits"),
         ));
     }
-    let agent_id: AgentId = segments.get("agent_id", "a UUID")?;
-    let (tenant_id, records) = records_of(&app, &caller, &segments, params.tenant_id)?;
+    let (_, records) = records_of(&app, &caller, &segments, params.tenant_id)?;
     let prefix = prefix.to_ascii_lowercase();
     let Some(record) = records.into_iter().find(|record| hash_prefix(record) == prefix) else {
         return Err(ApiError::new(ErrorCode::ResourceNotFound, "the agent has no API key of this prefix")
             .about(prefix));
     };
-    app.sequencer
-        .put_api_key(ApiKeyRecord { active: false, updated_at: app.sequencer.now(), ..record })
-        .await?;
-    app.audit.log("api_key_revoked", &tenant_id, &agent_id, &prefix);
+    let revoked = ApiKeyRecord { active: false, updated_at: app.sequencer.now(), ..record };
+    app.acting(&caller).put_api_key(revoked).await?;
     json(&RevokeApiKeyAnswer {
         success: true,
         key_hash_prefix: prefix,

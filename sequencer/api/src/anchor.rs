@@ -4,7 +4,8 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Deserialize;
-use stateset_sequencer::{AnchorBatch, AnchorError, Anchored, ChainPlace, TargetError};
+use stateset_sequencer::{Actor, AnchorBatch, AnchorError, Anchored, ChainPlace, TargetError};
+use ves::audit::ActorType;
 use ves::{BatchId, Commitment, SequenceNumber, StreamKey};
 use ves_wire::Rfc3339;
 use ves_wire::anchor::{
@@ -14,12 +15,14 @@ use ves_wire::anchor::{
 };
 use ves_wire::error::ErrorCode;
 
+use crate::audit::Origin;
 use crate::body::JsonText;
 use crate::caller::{Caller, Permission};
 use crate::commitments::{self, with_chain};
 use crate::error::ApiError;
 use crate::frame::json;
 use crate::params::{Params, Segments, page_limit};
+use crate::peer::client_address;
 use crate::router::App;
 
 const PENDING_DEFAULT: usize = 1000;
@@ -60,7 +63,7 @@ pub(crate) async fn anchor(
     caller.require_right(Permission::Admin)?;
     let request: AnchorRequest = body.read()?;
     let commitment = commitments::find(&app, &caller, Permission::Admin, &request.batch_id).await?;
-    put_on_chain(&app, AnchorBatch::from(&commitment)).await
+    put_on_chain(&app, &caller, AnchorBatch::from(&commitment)).await
 }
 
 /// `POST /api/v1/anchor`: of either stream.
@@ -72,11 +75,11 @@ pub(crate) async fn anchor_either(
     caller.require_right(Permission::Admin)?;
     let request: AnchorRequest = body.read()?;
     let batch = of_either(&app, &caller, Permission::Admin, &request.batch_id).await?;
-    put_on_chain(&app, batch).await
+    put_on_chain(&app, &caller, batch).await
 }
 
-async fn put_on_chain(app: &App, batch: AnchorBatch) -> Result<Response, ApiError> {
-    let anchored = app.sequencer.anchor(batch.clone()).await?;
+async fn put_on_chain(app: &App, caller: &Caller, batch: AnchorBatch) -> Result<Response, ApiError> {
+    let anchored = app.acting(caller).anchor(batch.clone()).await?;
     json(&AnchorAnswer {
         batch_id: batch.batch_id,
         status: status_of(&anchored).to_owned(),
@@ -158,7 +161,7 @@ pub(crate) async fn commit_and_anchor(
     }
     let (start, end) = range(&app, &stream, &request)?;
     let commitment: Commitment = app.sequencer.commit(&stream, start, end).await?;
-    let anchored = app.sequencer.anchor(AnchorBatch::from(&commitment)).await?;
+    let anchored = app.acting(&caller).anchor(AnchorBatch::from(&commitment)).await?;
     json(&CommitAndAnchorAnswer {
         commitment: with_chain(&commitment, Some(anchored)),
         status: status_of(&anchored).to_owned(),
@@ -201,17 +204,20 @@ fn status_of(anchored: &Anchored) -> &'static str {
 
 /// The outside anchor service: it acts for every tenant, so it is the bootstrap admin, or anyone where the
 /// configuration opens the routes to it.
-pub(crate) struct AnchorService;
+pub(crate) struct AnchorService(Actor);
 
 impl FromRequestParts<App> for AnchorService {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         if app.config.anchor_compat_open {
-            return Ok(Self);
+            let address = client_address(&parts.extensions, &parts.headers, app);
+            let origin = Origin::of(&parts.headers).at(address);
+            return Ok(Self(origin.actor(ActorType::System, "an anchor service without credential")));
         }
-        match Caller::from_request_parts(parts, app).await?.is_bootstrap() {
-            true => Ok(Self),
+        let caller = Caller::from_request_parts(parts, app).await?;
+        match caller.is_bootstrap() {
+            true => Ok(Self(caller.actor())),
             false => Err(ApiError::forbidden("the bootstrap admin is required")),
         }
     }
@@ -252,7 +258,7 @@ fn pending_body(batch: AnchorBatch) -> PendingCommitment {
 /// `POST /v1/commitments/{batch_id}/anchored`
 pub(crate) async fn anchored(
     State(app): State<App>,
-    _: AnchorService,
+    AnchorService(actor): AnchorService,
     segments: Segments,
     body: JsonText,
 ) -> Result<Response, ApiError> {
@@ -267,7 +273,7 @@ pub(crate) async fn anchored(
     let Some(commitment) = app.sequencer.commitment(None, &batch_id).await? else {
         return Err(ApiError::new(ErrorCode::BatchNotFound, "the batch is unknown").about(batch_id));
     };
-    let anchored = app.sequencer.record_anchor(&AnchorBatch::from(&commitment), place).await?;
+    let anchored = app.sequencer.acting(actor).record_anchor(&AnchorBatch::from(&commitment), place).await?;
     json(&AnchoredAnswer {
         batch_id,
         status: status_of(&anchored).to_owned(),

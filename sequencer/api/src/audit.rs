@@ -1,23 +1,53 @@
-//! What was done to keys and agents, as one line of the log each (section 9, audit).
+//! The doors' part of the audit log (section 9): who acts and from where, logins, and the log as a route.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+mod list;
+mod logins;
 
-use ves::{AgentId, TenantId};
+use std::net::IpAddr;
 
-/// Counts what was written: `audit.events_logged`.
-#[derive(Default)]
-pub(crate) struct Audit {
-    logged: AtomicU64,
+use axum::http::{HeaderMap, HeaderValue, header};
+use stateset_sequencer::Actor;
+use ves::Digest;
+use ves::audit::ActorType;
+
+use crate::frame::REQUEST_ID;
+
+pub(crate) use list::list;
+pub(crate) use logins::Audit;
+
+/// Where a request comes from. Cheap to make and to clone: every request has one, and few are recorded.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Origin {
+    request_id: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+    address: Option<IpAddr>,
 }
 
-impl Audit {
-    /// `action` is one of section 9. `about` says what is not a secret.
-    pub fn log(&self, action: &str, tenant_id: &TenantId, agent_id: &AgentId, about: &str) {
-        self.logged.fetch_add(1, Relaxed);
-        tracing::info!(target: "audit", action, tenant = %tenant_id, agent = %agent_id, about);
+impl Origin {
+    pub fn of(headers: &HeaderMap) -> Self {
+        Self {
+            request_id: headers.get(REQUEST_ID).cloned(),
+            user_agent: headers.get(header::USER_AGENT).cloned(),
+            address: None,
+        }
     }
 
-    pub fn logged(&self) -> u64 {
-        self.logged.load(Relaxed)
+    pub fn at(self, address: Option<IpAddr>) -> Self {
+        Self { address, ..self }
     }
+
+    pub fn actor(&self, kind: ActorType, name: impl Into<String>) -> Actor {
+        let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+        Actor {
+            request_id: self.request_id.as_ref().and_then(text),
+            user_agent: self.user_agent.as_ref().and_then(text),
+            address: self.address,
+            ..Actor::new(kind, name)
+        }
+    }
+}
+
+/// How an API key is named: the first 16 digits of its hash.
+pub(crate) fn key_name(key_hash: &Digest) -> String {
+    ves::hex::encode(&key_hash.as_bytes()[..8])
 }

@@ -1,15 +1,20 @@
 //! Who calls, and what they may do (sections 1.2 and 1.3).
 
+use std::net::IpAddr;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use stateset_sequencer::ApiKeyRecord;
+use stateset_sequencer::{Actor, ApiKeyRecord};
+use ves::audit::ActorType;
 use ves::{AgentId, Digest, StoreId, StreamKey, TenantId};
 use ves_wire::error::ErrorCode;
 
 use crate::access::{KEY_PREFIX, key_hash};
+use crate::audit::{Origin, key_name};
 use crate::config::AuthMode;
 use crate::error::ApiError;
+use crate::peer::client_address;
 use crate::rate::Counted;
 use crate::router::App;
 use crate::token::Grant;
@@ -36,6 +41,9 @@ pub(crate) struct Caller {
     /// By a token, which is over soon.
     pub is_lent: bool,
     counted: Counted,
+    /// Of the API key; `None` for a token, and where everyone may call.
+    key: Option<Digest>,
+    origin: Origin,
 }
 
 impl Caller {
@@ -49,6 +57,8 @@ impl Caller {
             can_admin: record.can_admin,
             rate_limit: record.rate_limit,
             is_lent: false,
+            key: Some(record.key_hash),
+            origin: Origin::default(),
             counted: match record.agent_id {
                 Some(agent_id) => Counted::Agent(record.tenant_id, agent_id),
                 None => Counted::Key(record.key_hash),
@@ -67,6 +77,8 @@ impl Caller {
             can_admin: grant.admin,
             rate_limit: None,
             is_lent: true,
+            key: None,
+            origin: Origin::default(),
             counted: match grant.agent_id {
                 Some(agent_id) => Counted::Agent(grant.tenant_id, agent_id),
                 None => Counted::Tokens(grant.tenant_id),
@@ -85,23 +97,54 @@ impl Caller {
             can_admin: true,
             rate_limit: None,
             is_lent: false,
+            key: None,
+            origin: Origin::default(),
             counted: Counted::Key(Digest::ZERO),
         }
     }
 
     /// The caller that these headers (or metadata) name, within its rate limit.
     pub fn admit(headers: &HeaderMap, app: &App) -> Result<Self, ApiError> {
-        let caller = Self::known(headers, app)?;
+        Self::admit_from(headers, None, app)
+    }
+
+    /// The same, of a request from an address that is known.
+    pub fn admit_from(headers: &HeaderMap, address: Option<IpAddr>, app: &App) -> Result<Self, ApiError> {
+        let mut caller = match Self::known(headers, app) {
+            Ok(caller) => caller,
+            Err(error) => {
+                app.audit.refused(headers, address, &error);
+                return Err(error);
+            }
+        };
+        caller.origin = caller.origin.at(address);
+        app.audit.admitted(&caller);
         app.rates.admit(&caller.tenant_id, caller.counted(), caller.rate_limit, app.sequencer.now())?;
         Ok(caller)
     }
 
     /// The same without counting a request: for a stream that goes on.
     pub fn known(headers: &HeaderMap, app: &App) -> Result<Self, ApiError> {
-        match identify(headers, app) {
-            Err(_) if app.config.auth == AuthMode::Disabled => Ok(Self::bootstrap()),
-            found => found,
-        }
+        let mut caller = match identify(headers, app) {
+            Err(_) if app.config.auth == AuthMode::Disabled => Self::bootstrap(),
+            found => found?,
+        };
+        caller.origin = Origin::of(headers);
+        Ok(caller)
+    }
+
+    /// Who acts, as the audit log names it.
+    pub fn actor(&self) -> Actor {
+        let (kind, name) = match &self.key {
+            Some(key) if self.is_bootstrap() => (ActorType::Bootstrap, key_name(key)),
+            Some(key) => (ActorType::ApiKey, key_name(key)),
+            None if self.is_lent => match &self.agent_id {
+                Some(agent) => (ActorType::Jwt, format!("agent:{agent}")),
+                None => (ActorType::Jwt, format!("tenant:{}", self.tenant_id)),
+            },
+            None => (ActorType::Bootstrap, "authentication is off".to_owned()),
+        };
+        self.origin.actor(kind, name)
     }
 
     /// Whose requests its limit counts.
@@ -188,7 +231,8 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let caller = Self::admit(&parts.headers, app)?;
+        let address = client_address(&parts.extensions, &parts.headers, app);
+        let caller = Self::admit_from(&parts.headers, address, app)?;
         // For whoever reads the body.
         parts.extensions.insert(caller.clone());
         Ok(caller)

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
-use stateset_sequencer::{AnchorBatch, Anchored};
+use stateset_sequencer::{Act, AnchorBatch, Anchored};
 use ves::{BatchId, Commitment, SequenceNumber, StoreId, StreamKey, TenantId};
 use ves_wire::Rfc3339;
 use ves_wire::commitments::{CommitRequest, CommitmentBody, CommitmentList};
@@ -58,6 +58,12 @@ pub(crate) async fn create(
     let request: CommitRequest = body.read()?;
     let stream = StreamKey { tenant_id: request.tenant_id, store_id: request.store_id };
     caller.require(Permission::Write, &stream)?;
+    if caller.can_admin {
+        // Before, since it is no document: a batch that can't be recorded is not made.
+        let asked = Act::new("custom:commitment_requested").in_tenant(stream.tenant_id).on("stream", stream);
+        let range = serde_json::json!({ "start": request.sequence_start, "end": request.sequence_end });
+        app.acting(&caller).record(vec![asked.with(range)]).await?;
+    }
     let commitment = app.sequencer.commit(&stream, request.sequence_start, request.sequence_end).await?;
     json(&CommitmentBody::from(&commitment))
 }

@@ -15,7 +15,7 @@ use hyper::body::{Frame, SizeHint};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use stateset_sequencer::Holder;
+use stateset_sequencer::{Breaker, BreakerConfig, Breakers, Holder};
 use tokio::sync::watch;
 use ves_wire::error::ErrorCode;
 
@@ -32,6 +32,16 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
 const READY_TIME_MAX: Duration = Duration::from_secs(1);
 /// A silent HTTP/2 peer is given up after this and as much again.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// A peer is near, and another takes its place within seconds: it is soon asked again.
+const BREAKER: BreakerConfig = BreakerConfig {
+    failures_max: 5,
+    window_ms: 60_000,
+    open_ms: 500,
+    open_ms_max: 2_000,
+    trials_max: 3,
+    successes_to_close: 3,
+    slow_ms: None,
+};
 /// Unused connections to a peer are closed after this.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -62,6 +72,7 @@ pub(crate) struct Forwarder {
     clients: Arc<Clients>,
     answer_times: AnswerTimes,
     proxies: Arc<ProxyTrust>,
+    breakers: Breakers,
 }
 
 /// Longest times until the head of an answer; its body may take longer.
@@ -85,11 +96,13 @@ pub(crate) struct Peer {
     grpc: Option<Authority>,
     /// True once another one writes: a peer that stands still would hold its callers for nothing.
     is_over: watch::Sender<bool>,
+    /// Of this holder alone: the next one has done nothing wrong.
+    breaker: Arc<Breaker>,
 }
 
 impl Forwarder {
     /// `proxies`: those before this process.
-    pub fn new(answer_times: AnswerTimes, proxies: ProxyTrust) -> Self {
+    pub fn new(answer_times: AnswerTimes, proxies: ProxyTrust, breakers: Breakers) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIME_MAX));
         connector.set_nodelay(true);
@@ -102,13 +115,14 @@ impl Forwarder {
             .http2_initial_stream_window_size(STREAM_WINDOW_BYTES)
             .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         let clients = Clients { http1, http2: builder.build(connector) };
-        Self { clients: Arc::new(clients), answer_times, proxies: Arc::new(proxies) }
+        Self { clients: Arc::new(clients), answer_times, proxies: Arc::new(proxies), breakers }
     }
 
     pub fn peer(&self, holder: Holder) -> Peer {
         let rest = holder.rest.as_deref().and_then(authority);
         let grpc = holder.grpc.as_deref().and_then(authority);
-        Peer { forwarder: self.clone(), holder, rest, grpc, is_over: watch::Sender::new(false) }
+        let breaker = self.breakers.renewed("forwarding", BREAKER);
+        Peer { forwarder: self.clone(), holder, rest, grpc, is_over: watch::Sender::new(false), breaker }
     }
 }
 
@@ -142,6 +156,14 @@ impl Peer {
             let message = "another instance writes the log and tells no address; nothing was changed";
             return refuse(door, request, unavailable(message.to_owned())).await;
         };
+        let call = match self.breaker.ask() {
+            Ok(call) => call,
+            Err(alone) => {
+                let message =
+                    format!("the instance that writes can't be reached, {alone}; nothing was changed");
+                return refuse(door, request, unavailable(message)).await;
+            }
+        };
         let (mut parts, body) = request.into_parts();
         let headers = parts.headers.clone();
         let connection = parts.extensions.get::<PeerAddress>();
@@ -167,6 +189,8 @@ impl Peer {
                 return refusal(door, &headers, unavailable(UNCLEAR.to_owned()));
             }
         };
+        // A peer that takes long is at work; one that can't be reached or breaks off is not.
+        call.end(!matches!(answer, Ok(Err(_))));
         let error = match answer {
             Ok(Ok(response)) => return answered(door, response.map(Body::new)),
             Ok(Err(error)) if error.is_connect() => {

@@ -16,15 +16,18 @@ use crate::error::ApiError;
 use crate::health::Report;
 use crate::rate::STANDING;
 use crate::router::App;
+use crate::shedding::Weight;
 
 /// Longest request id that is echoed, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The outermost layer.
-pub(crate) async fn frame(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) async fn frame(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
+    // What is recorded of the request names the id that its answer bears.
+    request.headers_mut().insert(REQUEST_ID, id.clone());
     let (mut response, standing) = STANDING
         .scope(Cell::new(None), async {
             let response = if app.browsers_may_call {
@@ -73,6 +76,10 @@ pub(crate) async fn in_time(State(app): State<App>, request: Request, next: Next
 }
 
 async fn timed(app: &App, request: Request, next: Next) -> Response {
+    let weight = Weight::of(request.method(), request.uri().path());
+    if let Err(error) = app.shedding.admit(weight, &app.sequencer) {
+        return error.into_response();
+    }
     match tokio::time::timeout(app.config.request_time_max, next.run(request)).await {
         Ok(response) => response,
         Err(_) => ApiError::new(ErrorCode::Timeout, "the request took too long").into_response(),

@@ -39,7 +39,7 @@ pub(crate) async fn create(
     let request: CreateGroupRequest = body.read()?;
     require_admin(&caller, &request.tenant_id)?;
     let CreateGroupRequest { tenant_id, name, description, members } = request;
-    let group = app.sequencer.create_encryption_group(&tenant_id, name, description, members).await?;
+    let group = app.acting(&caller).create_encryption_group(&tenant_id, name, description, members).await?;
     answer(&app, &tenant_id, &group.group_id).await
 }
 
@@ -78,7 +78,7 @@ pub(crate) async fn delete(
     let tenant_id = caller.tenant_or_own(params.tenant_id)?;
     require_admin(&caller, &tenant_id)?;
     let group_id: Uuid = segments.get("group_id", "a UUID")?;
-    app.sequencer.delete_encryption_group(&tenant_id, &group_id).await?;
+    app.acting(&caller).delete_encryption_group(&tenant_id, &group_id).await?;
     json(&serde_json::json!({"success": true}))
 }
 
@@ -93,7 +93,7 @@ pub(crate) async fn add(
     let AddMemberRequest { tenant_id, agent_id } = body.read()?;
     require_admin(&caller, &tenant_id)?;
     let group_id: Uuid = segments.get("group_id", "a UUID")?;
-    app.sequencer.add_group_member(&tenant_id, &group_id, &agent_id).await?;
+    app.acting(&caller).add_group_member(&tenant_id, &group_id, &agent_id).await?;
     answer(&app, &tenant_id, &group_id).await
 }
 
@@ -108,7 +108,7 @@ pub(crate) async fn remove(
     require_admin(&caller, &tenant_id)?;
     let group_id: Uuid = segments.get("group_id", "a UUID")?;
     let agent_id: AgentId = segments.get("agent_id", "a UUID")?;
-    app.sequencer.remove_group_member(&tenant_id, &group_id, &agent_id).await?;
+    app.acting(&caller).remove_group_member(&tenant_id, &group_id, &agent_id).await?;
     answer(&app, &tenant_id, &group_id).await
 }
 

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use stateset_sequencer::PoolStatus;
+use stateset_sequencer::{PoolState, PoolStatus};
 use ves_wire::Rfc3339;
 use ves_wire::operations::{
-    DatabaseHealth, DetailedHealthBody, HealthComponents, PoolBody, PoolHealth, QueueHealth, SystemBody,
+    BreakerHealth, DatabaseHealth, DetailedHealthBody, HealthComponents, PoolBody, PoolHealth, QueueHealth,
+    SystemBody,
 };
 
 use crate::error::ApiError;
@@ -52,7 +53,7 @@ impl Places {
     }
 
     /// Of the database's pool; of a store that needs none, of the write queue.
-    fn of_pool(app: &App) -> Self {
+    pub fn of_pool(app: &App) -> Self {
         app.sequencer.database_pool().map_or_else(|| Self::of_queue(app), Self::from)
     }
 
@@ -78,7 +79,35 @@ impl From<PoolStatus> for Places {
 /// The connections to the database, for `/ready`.
 pub(crate) fn pool(app: &App) -> PoolBody {
     let pool = Places::of_pool(app);
-    PoolBody { status: pool.status(), utilization: pool.utilization(), active: pool.taken, idle: pool.idle }
+    PoolBody {
+        status: judged(app, pool).to_owned(),
+        utilization: pool.utilization(),
+        active: pool.taken,
+        idle: pool.idle,
+    }
+}
+
+/// The worse of what it is now and what the monitor says.
+fn judged(app: &App, pool: Places) -> &'static str {
+    let now = PoolState::of_permille((pool.percent() * 10.0) as u64);
+    now.max(app.shedding.state(&app.sequencer)).text()
+}
+
+fn avg_acquisition_ms(app: &App) -> Option<f64> {
+    let waits = app.sequencer.database_acquisitions().filter(|waits| waits.count > 0)?;
+    Some(waits.total_us as f64 / 1000.0 / waits.count as f64)
+}
+
+fn breakers(app: &App) -> Vec<BreakerHealth> {
+    let readings = app.sequencer.breakers().readings().into_iter();
+    let bodies = readings.map(|(name, reading)| BreakerHealth {
+        name: name.to_owned(),
+        state: reading.state.text().to_owned(),
+        successes: reading.successes,
+        failures: reading.failures,
+        rejected: reading.rejected,
+    });
+    bodies.collect()
 }
 
 /// How full the write queue is.
@@ -107,7 +136,9 @@ pub(crate) async fn detailed(State(app): State<App>, _operator: Operator) -> Res
     let unopened = app.sequencer.sealing().map_or(0, |sealing| sealing.failures);
     let database = with_keys(database(took, answered), unopened);
     let (pool, queue) = (Places::of_pool(&app), queue(&app));
-    let status = overall(&database.status, [&pool.status(), &queue.status]);
+    // By fullness now, or worse where the monitor saw slow acquisitions or still waits whether room lasts.
+    let judged = judged(&app, pool);
+    let status = overall(&database.status, [judged, &queue.status]);
     let body = DetailedHealthBody {
         status: status.to_owned(),
         service: "stateset-sequencer".to_owned(),
@@ -116,14 +147,16 @@ pub(crate) async fn detailed(State(app): State<App>, _operator: Operator) -> Res
         components: HealthComponents {
             database,
             pool: PoolHealth {
-                status: pool.status(),
+                status: judged.to_owned(),
                 total_connections: pool.taken + pool.idle,
                 active_connections: pool.taken,
                 idle_connections: pool.idle,
                 max_connections: pool.max,
                 utilization_percent: pool.percent(),
+                avg_acquisition_ms: avg_acquisition_ms(&app),
             },
             queue,
+            circuit_breakers: breakers(&app),
         },
         system: SystemBody {
             uptime_secs: app.started.elapsed().as_secs(),

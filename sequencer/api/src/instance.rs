@@ -95,6 +95,8 @@ impl Instance {
         let (fail, failure) = watch::channel(None);
         let (known, first) = oneshot::channel();
         let server = config.server;
+        let shares = 2 * server.share();
+        let of_requests = ServerConfig { drain_time_max: server.drain_time_max - shares, ..server };
         let supervisor = Supervisor::new(store, config, posts.clone(), stages.clone(), fail);
         let supervisor = tokio::spawn(supervisor.run(known));
         let doors = [(Some(rest), Door::Rest), (grpc, Door::Grpc)];
@@ -102,7 +104,7 @@ impl Instance {
         let listeners = listeners
             .map(|(listener, door)| {
                 let draining = reached(stages.clone(), Stage::Draining);
-                tokio::spawn(serve(listener, posts.door(door), server, draining))
+                tokio::spawn(serve(listener, posts.door(door), of_requests, draining))
             })
             .collect();
         let instance = Self { posts, stage, failure, listeners, supervisor, config: server };
@@ -153,11 +155,13 @@ impl Instance {
     }
 
     /// Ends it in order: live readers are dismissed, requests in flight finished and answered, new ones refused; then
-    /// the log is closed, so that another process can take over at once.
+    /// the log is closed, so that another process can take over at once. All of it takes at most
+    /// [`ServerConfig::drain_time_max`].
     ///
     /// # Errors
     /// [`InstanceError::Stop`] when requests were cut off, or the store did not let go in the same time.
     pub async fn stop(self) -> Result<(), InstanceError> {
+        let deadline = tokio::time::Instant::now() + self.config.drain_time_max;
         self.stage.send_replace(Stage::Draining);
         let mut stopped = Ok(());
         for listener in self.listeners {
@@ -165,7 +169,7 @@ impl Instance {
             stopped = stopped.and(drained);
         }
         self.stage.send_replace(Stage::Closing);
-        let closed = tokio::time::timeout(self.config.drain_time_max, self.supervisor).await;
+        let closed = tokio::time::timeout_at(deadline, self.supervisor).await;
         let closed = match closed {
             Ok(ended) => ended.map_err(io::Error::other),
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the event store did not close in time")),

@@ -61,8 +61,10 @@ pub(crate) async fn register_key(
         ApiError::invalid("keyAlgorithm", format_args!("{number} is unknown, use {known}"))
     })?;
     match algorithm.key_type() {
-        KeyType::Signing => Ok(signing_body(app, register::signing(app, request, algorithm).await?)),
-        KeyType::Encryption => Ok(encryption_body(app, register::encryption(app, request, algorithm).await?)),
+        KeyType::Signing => Ok(signing_body(app, register::signing(app, caller, request, algorithm).await?)),
+        KeyType::Encryption => {
+            Ok(encryption_body(app, register::encryption(app, caller, request, algorithm).await?))
+        }
     }
 }
 
@@ -93,12 +95,12 @@ pub(crate) async fn revoke_key(
     let (tenant, agent) = (&request.tenant_id, &request.agent_id);
     match revoked_type(request)? {
         KeyType::Signing => {
-            let key = app.sequencer.revoke_agent_key(tenant, agent, KeyId(request.key_id)).await?;
+            let key = app.acting(caller).revoke_agent_key(tenant, agent, KeyId(request.key_id)).await?;
             Ok(signing_body(app, key))
         }
         KeyType::Encryption => {
             let kid = RecipientKeyId(request.key_id);
-            Ok(encryption_body(app, app.sequencer.revoke_encryption_key(tenant, agent, kid).await?))
+            Ok(encryption_body(app, app.acting(caller).revoke_encryption_key(tenant, agent, kid).await?))
         }
     }
 }

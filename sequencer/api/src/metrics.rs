@@ -124,6 +124,7 @@ fn exposition(app: &App, caller: &Caller) -> String {
     ] {
         histogram(&mut out, name, sizes, 1.0);
     }
+    crate::resilience::write(app, &mut out);
     #[cfg(feature = "grpc")]
     app.grpc.write(&mut out);
     out
@@ -153,7 +154,7 @@ fn counters(app: &App, out: &mut String) {
         ("ratelimit_rejected", rates.rejected + registrations.rejected),
         ("ratelimit_evicted", rates.evicted + registrations.evicted),
         ("agent_registration_total", door.agents_registered.load(Relaxed)),
-        ("audit_events_logged", app.audit.logged()),
+        ("audit_events_logged", service.audit_records),
     ] {
         line(out, name, "counter", value);
     }

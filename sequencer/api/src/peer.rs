@@ -84,7 +84,8 @@ impl FromRequestParts<App> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         check_address(parts, app)?;
-        let caller = Caller::admit(&parts.headers, app)?;
+        let address = client_address(&parts.extensions, &parts.headers, app);
+        let caller = Caller::admit_from(&parts.headers, address, app)?;
         caller.require_right(Permission::Admin)?;
         Ok(Self(caller))
     }

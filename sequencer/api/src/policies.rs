@@ -72,7 +72,7 @@ pub(crate) async fn put(
         auto_rotate: request.auto_rotate.unwrap_or(false),
         updated_at: app.sequencer.now(),
     };
-    app.sequencer.put_rotation_policy(policy).await?;
+    app.acting(&caller).put_rotation_policy(policy).await?;
     json(&body_of(&policy))
 }
 
@@ -91,7 +91,7 @@ pub(crate) async fn remove(
 ) -> Result<Response, ApiError> {
     let tenant_id = caller.tenant_or_own(params.tenant_id)?;
     let scope = scope(&caller, tenant_id, params.agent_id, params.key_type.as_deref())?;
-    if app.sequencer.remove_rotation_policy(scope).await? {
+    if app.acting(&caller).remove_rotation_policy(scope).await? {
         return json(&serde_json::json!({"success": true}));
     }
     Err(ApiError::new(

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use axum::body::Body;
 use axum::extract::{FromRequest as _, Request, State};
 use axum::response::Response;
-use stateset_sequencer::ApiKeyRecord;
+use stateset_sequencer::{Act, ApiKeyRecord};
+use ves::audit::ActorType;
 use ves::{AgentId, TenantId};
 use ves_wire::agents::{
     AGENT_DESCRIPTION_MAX, AGENT_NAME_MAX, AGENT_STORES_MAX, KEY_RATE_LIMIT_MAX, RegisterAgentAnswer,
@@ -14,6 +15,7 @@ use ves_wire::agents::{
 use ves_wire::error::ErrorCode;
 
 use crate::access::{key_hash, mint_key_text, permissions};
+use crate::audit::Origin;
 use crate::body::JsonText;
 use crate::error::ApiError;
 use crate::frame::json;
@@ -32,6 +34,7 @@ pub(crate) async fn register(State(app): State<App>, request: Request<Body>) -> 
         app.config.registration.rate_limit,
         app.sequencer.now(),
     )?;
+    let origin = Origin::of(request.headers()).at(from);
     let body = JsonText::from_request(request, &app).await?;
     let request: RegisterAgentRequest = body.read()?;
     check(&request)?;
@@ -47,9 +50,13 @@ pub(crate) async fn register(State(app): State<App>, request: Request<Body>) -> 
         permissions: permissions(&record),
         message: "keep this key: it is not shown again".to_owned(),
     };
-    app.sequencer.put_api_key(record).await?;
+    let act = Act::new("custom:agent_registered")
+        .in_tenant(tenant_id)
+        .on("agent", agent_id)
+        .with(serde_json::json!({ "name": request.name.trim(), "permissions": answer.permissions }));
+    let actor = origin.actor(ActorType::Agent, agent_id.to_string());
+    app.sequencer.acting(actor).put_api_key_as(act, record).await?;
     app.metrics.agent_registered();
-    app.audit.log("custom:agent_registered", &tenant_id, &agent_id, request.name.trim());
     json(&answer)
 }
 

@@ -13,12 +13,14 @@ use ves_wire::error::ErrorCode;
 use ves_wire::ingest::Limits;
 
 use crate::budget::Budget;
+use crate::caller::Caller;
 use crate::config::ApiConfig;
 use crate::error::ApiError;
 use crate::frame::{frame, in_time};
 use crate::lane::Lanes;
 use crate::metrics::HttpMetrics;
 use crate::rate::Rates;
+use crate::shedding::Shedding;
 use crate::token::Tokens;
 use crate::{audit::Audit, openapi::document, routes};
 
@@ -44,10 +46,18 @@ pub(crate) struct Shared {
     pub tokens: Option<Tokens>,
     pub budget: Budget,
     pub lanes: Lanes,
+    pub shedding: Shedding,
     /// CORS is on.
     pub browsers_may_call: bool,
     /// Held while a key is minted: how many an agent has is counted before.
     pub minting: tokio::sync::Mutex<()>,
+}
+
+impl App {
+    /// The sequencer in the hands of this caller: what is done is recorded as done by it.
+    pub fn acting(&self, caller: &Caller) -> Sequencer {
+        self.sequencer.acting(caller.actor())
+    }
 }
 
 impl Deref for App {
@@ -73,6 +83,7 @@ pub fn doors(sequencer: Sequencer, config: ApiConfig) -> Doors {
     let cors = cors(&config);
     let routes = routes::all();
     let openapi = serde_json::to_string(&document(&routes.operations)).expect("JSON");
+    let audit = Audit::new(&sequencer);
     let app = App(Arc::new(Shared {
         sequencer,
         limits: config.ingest_limits(),
@@ -80,13 +91,14 @@ pub fn doors(sequencer: Sequencer, config: ApiConfig) -> Doors {
         registrations: Rates::new(None, config.registration.rate_window),
         tokens: config.jwt.as_ref().map(Tokens::new),
         metrics: HttpMetrics::default(),
-        audit: Audit::default(),
+        audit,
         openapi,
         started: Instant::now(),
         #[cfg(feature = "grpc")]
         grpc: crate::grpc::GrpcMetrics::default(),
         budget: Budget::new(config.bytes_in_flight_max),
         lanes: Lanes::default(),
+        shedding: Shedding::default(),
         browsers_may_call: cors.is_some(),
         minting: tokio::sync::Mutex::default(),
         config,

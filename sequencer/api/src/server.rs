@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::Service;
 
 use crate::connection::{Connection, Connections, Entered};
+use crate::in_flight::InFlight;
 use crate::opening::Opening;
 use crate::peer::PeerAddress;
 use crate::sending::Sending;
@@ -40,6 +41,17 @@ pub struct ServerConfig {
     pub idle_time_max: Duration,
     /// Time that requests in flight get after the shutdown began.
     pub drain_time_max: Duration,
+}
+
+/// Longest share of workers, and of the store's close, in the time of a stop.
+const SHARE_MAX: Duration = Duration::from_secs(5);
+
+impl ServerConfig {
+    /// What workers get of `drain_time_max` where that is the time of a whole stop, and the close of the store as much
+    /// again: a sixth, and no more than is of use. The rest is for requests.
+    pub(crate) fn share(&self) -> Duration {
+        (self.drain_time_max / 6).min(SHARE_MAX)
+    }
 }
 
 impl Default for ServerConfig {
@@ -115,7 +127,9 @@ pub async fn serve(
     builder.http1().timer(TokioTimer::new()).header_read_timeout(config.header_time_max);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(config.header_time_max);
     let (draining, _) = watch::channel(false);
-    let connections = Served { builder, service, all: Arc::default(), draining, config };
+    let in_flight = InFlight::default();
+    let connections =
+        Served { builder, service, all: Arc::default(), in_flight: in_flight.clone(), draining, config };
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -132,11 +146,23 @@ pub async fn serve(
         }
     }
     drop(listener);
+    let (open, requests) = (connections.all.count(), in_flight.count());
+    tracing::info!(connections = open, requests, "finishing what is in flight");
     connections.draining.send_replace(true);
     // Each connection listens as long as it lives.
     match tokio::time::timeout(config.drain_time_max, connections.draining.closed()).await {
         Ok(()) => Ok(()),
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "requests were cut off at the drain deadline")),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, cut_off(&in_flight))),
+    }
+}
+
+/// What is cut off, in words; its requests are named in the log.
+fn cut_off(in_flight: &InFlight) -> String {
+    let (requests, oldest) = (in_flight.count(), in_flight.oldest().join(", "));
+    tracing::warn!(requests, oldest, "cut off at the deadline of the stop");
+    match requests {
+        0 => "answers that were still being read were cut off at the drain deadline".to_owned(),
+        _ => format!("{requests} requests were cut off at the drain deadline, the oldest: {oldest}"),
     }
 }
 
@@ -166,6 +192,7 @@ struct Served<S> {
     builder: auto::Builder<TokioExecutor>,
     service: S,
     all: Arc<Connections>,
+    in_flight: InFlight,
     draining: watch::Sender<bool>,
     config: ServerConfig,
 }
@@ -174,8 +201,12 @@ impl<S: Answers> Served<S> {
     fn open(&self, stream: TcpStream, peer: PeerAddress, permit: OwnedSemaphorePermit) {
         let (builder, draining, config) = (self.builder.clone(), self.draining.subscribe(), self.config);
         let entered = self.all.enter();
-        let service =
-            Observed { service: self.service.clone(), peer, connection: entered.connection.clone() };
+        let service = Observed {
+            service: self.service.clone(),
+            peer,
+            connection: entered.connection.clone(),
+            in_flight: self.in_flight.clone(),
+        };
         let stream = Opening::new(stream, config.header_time_max);
         let stream = TokioIo::new(Sending::new(stream, config.write_time_max));
         let counted = Counted::new();
@@ -260,6 +291,7 @@ struct Observed<S> {
     service: S,
     peer: PeerAddress,
     connection: Arc<Connection>,
+    in_flight: InFlight,
 }
 
 impl<S: Answers> Service<Request<Incoming>> for Observed<S> {
@@ -275,7 +307,12 @@ impl<S: Answers> Service<Request<Incoming>> for Observed<S> {
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(self.connection.clone());
         let (asked, version) = (self.connection.ask(), request.version());
+        let pass = self.in_flight.enter(request.method(), request.uri());
         let answering = self.service.call(request);
-        Box::pin(async move { Ok(taken(answering.await?, version, asked)) })
+        Box::pin(async move {
+            let answer = taken(answering.await?, version, asked);
+            drop(pass);
+            Ok(answer)
+        })
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stateset_sequencer::{
-    EventLog, EventStore, Holder, LogError, LogErrorKind, Opening, Sequencer, StartError, SystemClock,
-    Workers,
+    EventLog, EventStore, Holder, LogError, LogErrorKind, Opening, RetryPreset, Sequencer, StartError,
+    SystemClock, Workers,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -17,11 +17,8 @@ use crate::router::doors;
 
 /// Between two tries of a standby: bounds the time in which nobody writes after a writer went.
 const STANDBY_PAUSE: Duration = Duration::from_millis(250);
-/// Before the log is opened again, doubled with each failure in a row.
-const PAUSE_MIN: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// For workers to finish what they are at; part of the time in which an instance stops.
-const WORKERS_TIME_MAX: Duration = Duration::from_secs(5);
+/// Before the log is opened again.
+const REOPENING: RetryPreset = RetryPreset { first: Duration::from_millis(250), cap: Duration::from_secs(5) };
 
 pub(crate) struct Supervisor {
     store: Arc<dyn EventStore>,
@@ -30,7 +27,8 @@ pub(crate) struct Supervisor {
     stages: watch::Receiver<Stage>,
     failure: watch::Sender<Option<Arc<InstanceError>>>,
     forwarder: Forwarder,
-    pause: Duration,
+    /// Of the store, in a row.
+    failures: u32,
     /// This instance wrote or stood by before: then its store and its configuration are sound, and what goes wrong
     /// may pass.
     served: bool,
@@ -48,8 +46,8 @@ impl Supervisor {
         failure: watch::Sender<Option<Arc<InstanceError>>>,
     ) -> Self {
         let times = AnswerTimes { rest: config.api.request_time_max, grpc: config.api.grpc_request_time_max };
-        let forwarder = Forwarder::new(times, config.api.proxies.clone());
-        Self { store, config, posts, stages, failure, forwarder, pause: PAUSE_MIN, served: false }
+        let forwarder = Forwarder::new(times, config.api.proxies.clone(), config.sequencer.breakers.clone());
+        Self { store, config, posts, stages, failure, forwarder, failures: 0, served: false }
     }
 
     /// Until it is told to stop, or trying again would not help.
@@ -66,8 +64,8 @@ impl Supervisor {
                 Ok(Opening::Writer(log)) => match self.term(log, &mut first).await {
                     Ok(lasted) => {
                         // A store that fails each term soon is asked less and less often.
-                        if lasted >= PAUSE_MAX {
-                            self.pause = PAUSE_MIN;
+                        if lasted >= REOPENING.cap {
+                            self.failures = 0;
                         }
                         self.next_pause()
                     }
@@ -136,7 +134,7 @@ impl Supervisor {
             }
         }
         self.posts.change(Post::Away);
-        workers.stop(WORKERS_TIME_MAX).await;
+        workers.stop(self.config.server.share()).await;
         sequencer.shutdown().await;
         Ok(since.elapsed())
     }
@@ -146,7 +144,7 @@ impl Supervisor {
             Post::Standby(peer) => *peer.holder() == holder,
             Post::Writer { .. } | Post::Away => false,
         };
-        (self.served, self.pause) = (true, PAUSE_MIN);
+        (self.served, self.failures) = (true, 0);
         if is_known {
             return;
         }
@@ -189,9 +187,8 @@ impl Supervisor {
     }
 
     fn next_pause(&mut self) -> Duration {
-        let pause = self.pause;
-        self.pause = (pause * 2).min(PAUSE_MAX);
-        jittered(pause)
+        self.failures = self.failures.saturating_add(1);
+        REOPENING.pause(self.failures)
     }
 }
 

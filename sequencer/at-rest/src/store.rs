@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use stateset_event_log::{
-    ApiKeyRecord, BodyChange, Document, DocumentChange, EventLog, EventStore, Holder, LogError, LogReader,
-    Opening, PoolStatus, RunInfo, SealingStatus, SequencerKeyRecord, StoredEvent, StreamAppend,
-    StreamSummary, Table, Tenure,
+    Acquisitions, ApiKeyRecord, BodyChange, Document, DocumentChange, EventLog, EventStore, Holder,
+    KeyChange, LogError, LogReader, Opening, PoolStatus, RunInfo, SealingStatus, SequencerKeyRecord,
+    StoredEvent, StreamAppend, StreamSummary, Table, Tenure,
 };
 use ves::commitment::Commitment;
 use ves::keys::{AgentKey, EncryptionKey};
@@ -89,6 +89,11 @@ impl EventLog for SealedLog {
     fn put_api_key(&mut self, key: &ApiKeyRecord) -> Result<(), LogError> {
         self.log.put_api_key(key)
     }
+    fn put_key(&mut self, key: &KeyChange, beside: &[DocumentChange]) -> Result<(), LogError> {
+        let keys = self.reader.at_rest.keys();
+        let beside = seal_changes(keys, self.reader.reader.as_ref(), beside)?;
+        self.log.put_key(key, &beside)
+    }
     fn put_sequencer_key(&mut self, key: &SequencerKeyRecord) -> Result<(), LogError> {
         self.log.put_sequencer_key(key)
     }
@@ -157,6 +162,9 @@ impl LogReader for SealedReader {
     }
     fn pool(&self) -> Option<PoolStatus> {
         self.reader.pool()
+    }
+    fn acquisitions(&self) -> Option<Acquisitions> {
+        self.reader.acquisitions()
     }
     fn sealing(&self) -> Option<SealingStatus> {
         Some(self.at_rest.status())

@@ -16,7 +16,8 @@ use ves::{
 use crate::document::{Document, DocumentChange, Table};
 use crate::error::LogErrorKind;
 use crate::event_log::{
-    ApiKeyRecord, EventLog, LogReader, NewEvent, RunInfo, SequencerKeyRecord, StoredEvent, StreamAppend,
+    ApiKeyRecord, EventLog, KeyChange, LogReader, NewEvent, RunInfo, SequencerKeyRecord, StoredEvent,
+    StreamAppend,
 };
 use crate::record::encode_body;
 
@@ -398,7 +399,12 @@ fn keys_and_settings_are_replaced_by_id(log: &mut dyn EventLog) {
     log.put_api_key(&api).expect("key");
     (api.active, api.rate_limit, api.agent_id) = (false, None, None);
     api.store_ids.clear();
-    log.put_api_key(&api).expect("key");
+    // With what is said of it.
+    let said = Document { key: b"said".to_vec(), text: "{}".to_owned(), content: Vec::new() };
+    let beside = [DocumentChange::Put(Table::AuditLog, said.clone())];
+    log.put_key(&KeyChange::Api(api.clone()), &beside).expect("key");
+    assert_eq!(log.reader().document(Table::AuditLog, b"said").expect("read"), Some(said));
+    log.put_key(&KeyChange::Agent(agent.clone()), &[]).expect("key");
     assert_eq!(reader.api_keys().expect("keys"), [api]);
 
     let sequencer_id = SequencerId::from_bytes([8; 16]);

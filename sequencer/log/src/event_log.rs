@@ -158,6 +158,14 @@ pub struct ApiKeyRecord {
     pub updated_at: TimestampMs,
 }
 
+/// A key to be inserted, or to take the place of the one of the same name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyChange {
+    Agent(AgentKey),
+    Encryption(EncryptionKey),
+    Api(ApiKeyRecord),
+}
+
 /// A public key that signs, or once signed, receipts and checkpoints of this log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SequencerKeyRecord {
@@ -205,6 +213,20 @@ pub trait EventLog: Send + 'static {
     fn put_encryption_key(&mut self, key: &EncryptionKey) -> Result<(), LogError>;
     /// Inserts or replaces by hash.
     fn put_api_key(&mut self, key: &ApiKeyRecord) -> Result<(), LogError>;
+    /// Stores a key, and documents beside it, in one transaction.
+    ///
+    /// A log that can't do that writes the documents first: what they say of the key may then never come about, but
+    /// no key is there of which nothing is said.
+    fn put_key(&mut self, key: &KeyChange, beside: &[DocumentChange]) -> Result<(), LogError> {
+        if !beside.is_empty() {
+            self.put_documents(beside)?;
+        }
+        match key {
+            KeyChange::Agent(key) => self.put_agent_key(key),
+            KeyChange::Encryption(key) => self.put_encryption_key(key),
+            KeyChange::Api(key) => self.put_api_key(key),
+        }
+    }
     /// Inserts or replaces by version.
     fn put_sequencer_key(&mut self, key: &SequencerKeyRecord) -> Result<(), LogError>;
     /// Inserts or replaces a named value of the service.
@@ -266,6 +288,17 @@ impl PoolStatus {
     }
 }
 
+/// How long reads waited for their connections, since the process started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Acquisitions {
+    pub count: u64,
+    pub total_us: u64,
+    /// Those that took longer than 100 ms, given up or not.
+    pub slow: u64,
+    /// Those that came to nothing.
+    pub given_up: u64,
+}
+
 /// Concurrent reads of what is durable. They never block the writer; each call sees one consistent state.
 pub trait LogReader: Send + Sync + 'static {
     /// Whether reads are answered from this machine, in the time of a disk. A caller that may not block asks the
@@ -281,6 +314,11 @@ pub trait LogReader: Send + Sync + 'static {
 
     /// How payloads are kept at rest; `None` where they are read as they lie.
     fn sealing(&self) -> Option<SealingStatus> {
+        None
+    }
+
+    /// How long reads wait for those; `None` where a log needs none.
+    fn acquisitions(&self) -> Option<Acquisitions> {
         None
     }
 

@@ -38,8 +38,8 @@ pub use conformance::check_event_log;
 pub use document::{Document, DocumentChange, Table};
 pub use error::{LogError, LogErrorKind};
 pub use event_log::{
-    ApiKeyRecord, BodyChange, EventLog, LogReader, NewEvent, PoolStatus, RunInfo, SealingStatus,
-    SequencerKeyRecord, StoredEvent, StreamAppend, StreamSummary,
+    Acquisitions, ApiKeyRecord, BodyChange, EventLog, KeyChange, LogReader, NewEvent, PoolStatus, RunInfo,
+    SealingStatus, SequencerKeyRecord, StoredEvent, StreamAppend, StreamSummary,
 };
 #[cfg(feature = "sqlite")]
 pub use event_store::SqliteStore;

@@ -12,10 +12,14 @@ use ves::commitment::Commitment;
 use ves::legacy::LegacyCommitment;
 use ves::{BatchId, Digest, SequenceNumber, StreamKey, TimestampMs};
 
+use crate::breaker::BreakerConfig;
 use crate::error::{ErrorKind, ServiceError};
 use crate::sequencer::{Sequencer, uncancelled};
 
 pub(crate) use record::Anchors;
+
+/// Name of the breaker around the chain.
+const BREAKER: &str = "anchor";
 
 /// A chain that takes commitments. Joined by [`crate::Config::anchor`]; called on threads that may block. It keeps its own
 /// limits of time: one submission is made at a time, and the next waits for its end.
@@ -164,7 +168,7 @@ impl Sequencer {
                 return Ok(anchored);
             }
             let sent = batch.clone();
-            let place = on_chain(move || target.submit(&sent)).await?;
+            let place = service.on_chain(move || target.submit(&sent)).await?;
             service.record_anchor(&batch, place).await
         })
         .await
@@ -173,17 +177,24 @@ impl Sequencer {
     /// Asks the chain itself.
     pub async fn is_on_chain(&self, batch: AnchorBatch) -> Result<bool, AnchorError> {
         let target = self.target()?;
-        on_chain(move || target.is_anchored(&batch)).await
+        self.on_chain(move || target.is_anchored(&batch)).await
     }
 
     fn target(&self) -> Result<Arc<dyn AnchorTarget>, AnchorError> {
         self.inner.config.anchor.clone().ok_or(AnchorError::NotConfigured)
     }
-}
 
-async fn on_chain<T: Send + 'static>(
-    call: impl FnOnce() -> Result<T, TargetError> + Send + 'static,
-) -> Result<T, AnchorError> {
-    let joined = tokio::task::spawn_blocking(call).await;
-    Ok(joined.map_err(|error| ServiceError::Internal(format!("the anchor target stopped: {error}")))??)
+    /// A call to the chain, unless it is left alone for a while. A batch that it refuses is no failure of the chain.
+    async fn on_chain<T: Send + 'static>(
+        &self,
+        call: impl FnOnce() -> Result<T, TargetError> + Send + 'static,
+    ) -> Result<T, AnchorError> {
+        let breaker = self.inner.config.breakers.of(BREAKER, BreakerConfig::default());
+        let leave = breaker.ask().map_err(|alone| TargetError::Unavailable(alone.to_string()))?;
+        let joined = tokio::task::spawn_blocking(call).await;
+        let answer =
+            joined.map_err(|error| ServiceError::Internal(format!("the anchor target stopped: {error}")))?;
+        leave.end(!matches!(answer, Err(TargetError::Unavailable(_))));
+        Ok(answer?)
+    }
 }

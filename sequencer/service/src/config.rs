@@ -9,6 +9,7 @@ use ves::ed25519::Signer;
 use ves::keys::SecurityProfile;
 
 use crate::anchor::AnchorTarget;
+use crate::breaker::Breakers;
 use crate::payment::PaymentConfig;
 use crate::proof_registry::ComplianceVerifier;
 
@@ -50,6 +51,10 @@ pub struct Config {
     /// Dead letters of one tenant; the next ones are left out, and stand in the log of rejections alone.
     pub dead_letters_max: u64,
     pub payments: PaymentConfig,
+    /// Around what lies outside this process; all parts of it share them.
+    pub breakers: Breakers,
+    /// Whether acts of administrators are recorded (section 9 of the sequencer API).
+    pub audit: bool,
 }
 
 impl Config {
@@ -81,6 +86,8 @@ impl Config {
             anchor: None,
             dead_letters_max: crate::dead_letters::DEAD_LETTERS_MAX,
             payments: PaymentConfig::default(),
+            breakers: Breakers::default(),
+            audit: true,
         }
     }
 }

@@ -6,10 +6,10 @@ use stateset_event_log::{Document, DocumentChange, LogReader, Table};
 use uuid::Uuid;
 use ves::{AgentId, BatchId, TenantId, TimestampMs};
 
+use crate::audit::{Act, Work};
 use crate::error::{ErrorKind, ServiceError};
 use crate::ingest::random_bytes;
 use crate::sequencer::{Sequencer, blocking, uncancelled};
-use crate::turn::Command;
 
 /// Agents of one group: what can be sealed to in one event.
 pub const ENCRYPTION_GROUP_MEMBERS_MAX: usize = 1_000;
@@ -120,10 +120,12 @@ impl Sequencer {
                 return Err(GroupError::NameTaken);
             }
             let mut changes = vec![DocumentChange::Put(Table::EncryptionGroups, group_document(&group)?)];
+            let act = act_on("created", &group.tenant_id, &group.group_id)
+                .with(serde_json::json!({ "name": group.name, "members": members }));
             for agent in members {
                 changes.push(put_member(&group, &agent, group.created_at)?);
             }
-            service.ask::<_, ServiceError>(|reply| Command::Documents(changes, reply)).await?;
+            service.act(act, Work::Documents(changes)).await?;
             Ok(group)
         })
         .await
@@ -178,7 +180,9 @@ impl Sequencer {
                 return Err(GroupError::TooManyMembers);
             }
             let change = put_member(&group, &agent, service.now())?;
-            Ok(service.ask::<_, ServiceError>(|reply| Command::Documents(vec![change], reply)).await?)
+            let act =
+                act_on("member_added", &tenant, &group_id).with(serde_json::json!({ "agent_id": agent }));
+            Ok(service.act(act, Work::Documents(vec![change])).await.map(drop)?)
         })
         .await
     }
@@ -203,7 +207,9 @@ impl Sequencer {
             }
             let key = member_key(&tenant, &group_id, &agent);
             let change = DocumentChange::Remove(Table::EncryptionGroupMembers, key);
-            Ok(service.ask::<_, ServiceError>(|reply| Command::Documents(vec![change], reply)).await?)
+            let act =
+                act_on("member_removed", &tenant, &group_id).with(serde_json::json!({ "agent_id": agent }));
+            Ok(service.act(act, Work::Documents(vec![change])).await.map(drop)?)
         })
         .await
     }
@@ -228,7 +234,8 @@ impl Sequencer {
                 let key = member_key(&tenant, &group_id, &member.agent_id);
                 DocumentChange::Remove(Table::EncryptionGroupMembers, key)
             }));
-            Ok(service.ask::<_, ServiceError>(|reply| Command::Documents(changes, reply)).await?)
+            let act = act_on("deleted", &tenant, &group_id);
+            Ok(service.act(act, Work::Documents(changes)).await.map(drop)?)
         })
         .await
     }
@@ -240,6 +247,10 @@ impl Sequencer {
         let reader = self.inner.reader.clone();
         blocking(move || read(reader.as_ref())).await
     }
+}
+
+fn act_on(what: &str, tenant: &TenantId, group_id: &Uuid) -> Act {
+    Act::new(format!("custom:encryption_group_{what}")).in_tenant(*tenant).on("encryption_group", group_id)
 }
 
 fn group_key(tenant: &TenantId, group_id: &Uuid) -> Vec<u8> {

@@ -13,6 +13,8 @@
 //! - one [`Sequencer`] is one term of writing: after a failure of unclear outcome it is over, and the log is opened anew.
 
 mod anchor;
+mod audit;
+mod breaker;
 mod clock;
 mod commit;
 mod config;
@@ -28,11 +30,13 @@ mod legacy;
 mod look_up;
 mod metrics;
 mod payment;
+mod pool;
 mod proof_registry;
 mod proofs;
 mod queue;
 mod registry;
 mod reply;
+mod retry;
 mod rhythm;
 mod rotation;
 mod sequencer;
@@ -45,6 +49,8 @@ mod unchanged;
 mod worker;
 
 pub use anchor::{AnchorBatch, AnchorError, AnchorTarget, Anchored, BatchForm, ChainPlace, TargetError};
+pub use audit::{Act, Actor, AuditChain};
+pub use breaker::{Breaker, BreakerConfig, BreakerReading, BreakerState, Breakers, Call, LeftAlone};
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
 pub use dead_letters::{
@@ -67,16 +73,19 @@ pub use payment::{
     PaymentStatus, PaymentWorker, PaymentWorkerSettings, Payments, Settled, Settlement, SettlementError,
     SettlementReport, SettlementState,
 };
+pub use pool::{PoolMonitor, PoolReading, PoolState};
 pub use proof_registry::{
     ComplianceVerifier, NewProof, ProofClaim, ProofRecord, ProofReport, ProofSubject, Statement,
     SubmitProofError, Verdict, Verification, VerifierError,
 };
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
+pub use retry::RetryPreset;
 pub use rotation::{KeyStanding, PolicyScope, RotationPolicy};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{
-    ApiKeyRecord, Document, DocumentChange, EventLog, EventStore, Holder, LogError, LogErrorKind, Opening,
-    PeerSecret, PoolStatus, RecordError, SealingStatus, SequencerKeyRecord, StoredEvent, Table,
+    Acquisitions, ApiKeyRecord, Document, DocumentChange, EventLog, EventStore, Holder, KeyChange, LogError,
+    LogErrorKind, Opening, PeerSecret, PoolStatus, RecordError, SealingStatus, SequencerKeyRecord,
+    StoredEvent, Table,
 };
 pub use streams::StreamHead;
 pub use unchanged::Unchanged;

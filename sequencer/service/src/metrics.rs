@@ -64,6 +64,8 @@ counters! {
     append_ns,
     /// Batches committed.
     commitments_created,
+    /// Records written to the audit log.
+    audit_records,
     /// Events waiting for the turn loop now.
     queue_events,
     /// Events refused by a projection that got a dead letter.

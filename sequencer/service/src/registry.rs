@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
-use stateset_event_log::ApiKeyRecord;
+use stateset_event_log::{ApiKeyRecord, KeyChange};
 use ves::ed25519::PublicKey;
 use ves::keys::{AgentKey, EncryptionKey, KeyStatus};
 use ves::{AgentId, Digest, KeyId, RecipientKeyId, TenantId};
 
+use crate::audit::{Act, Work};
 use crate::error::{RegisterError, ServiceError};
 use crate::sequencer::{Sequencer, uncancelled};
-use crate::turn::Command;
 
 /// What is known besides signing keys, which live in the key ring. Each map mirrors a table of the log.
 #[derive(Default)]
@@ -65,10 +65,14 @@ impl Sequencer {
         let service = self.clone();
         uncancelled(async move {
             let _one_at_a_time = service.shared().registry.writing.lock().await;
-            if service.keys().get(&key.tenant_id, &key.agent_id, key.key_id).is_some() {
+            let held = service.agent_keys(&key.tenant_id, Some(&key.agent_id));
+            if held.iter().any(|held| held.key_id == key.key_id) {
                 return Err(RegisterError::AlreadyExists);
             }
-            Ok(service.ask(|reply| Command::AgentKey(Box::new(key), reply)).await?)
+            // The next key of an agent takes the place of the one before.
+            let action = if held.is_empty() { "agent_key_registered" } else { "agent_key_rotated" };
+            let act = Act::of_agent_key(action, &key);
+            Ok(service.act(act, Work::Key(KeyChange::Agent(key))).await.map(drop)?)
         })
         .await
     }
@@ -87,7 +91,8 @@ impl Sequencer {
             let mut key = held.key().clone();
             if key.status != KeyStatus::Revoked {
                 key = key.revoked(service.now());
-                service.ask(|reply| Command::AgentKey(Box::new(key.clone()), reply)).await?;
+                let act = Act::of_agent_key("agent_key_revoked", &key);
+                service.act(act, Work::Key(KeyChange::Agent(key.clone()))).await?;
             }
             Ok(key)
         })
@@ -109,7 +114,10 @@ impl Sequencer {
             match held {
                 Some(held) if held.agent_id == key.agent_id => Err(RegisterError::AlreadyExists),
                 Some(_) => Err(RegisterError::KidTaken(key.kid)),
-                None => Ok(service.ask(|reply| Command::EncryptionKey(Box::new(key), reply)).await?),
+                None => {
+                    let act = Act::of_encryption_key("agent_key_registered", &key);
+                    Ok(service.act(act, Work::Key(KeyChange::Encryption(key))).await.map(drop)?)
+                }
             }
         })
         .await
@@ -129,7 +137,8 @@ impl Sequencer {
             let mut key = held.filter(|key| key.agent_id == agent).ok_or(RegisterError::NotFound)?;
             if key.status != KeyStatus::Revoked {
                 key = key.revoked(service.now());
-                service.ask(|reply| Command::EncryptionKey(Box::new(key.clone()), reply)).await?;
+                let act = Act::of_encryption_key("agent_key_revoked", &key);
+                service.act(act, Work::Key(KeyChange::Encryption(key.clone()))).await?;
             }
             Ok(key)
         })
@@ -144,8 +153,14 @@ impl Sequencer {
 
     /// Inserts or replaces an API key, by the hash of its text.
     pub async fn put_api_key(&self, key: ApiKeyRecord) -> Result<(), ServiceError> {
+        let act = Act::of_api_key(self.api_key(&key.key_hash).as_ref(), &key);
+        self.put_api_key_as(act, key).await
+    }
+
+    /// The same as part of an act of another name.
+    pub async fn put_api_key_as(&self, act: Act, key: ApiKeyRecord) -> Result<(), ServiceError> {
         let service = self.clone();
-        uncancelled(async move { service.ask(|reply| Command::ApiKey(Box::new(key), reply)).await }).await
+        uncancelled(async move { service.act(act, Work::Key(KeyChange::Api(key))).await.map(drop) }).await
     }
 
     /// The API key whose text has this SHA-256.

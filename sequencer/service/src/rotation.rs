@@ -14,6 +14,7 @@ use ves::keys::rotation::{RotationRule, Standing};
 use ves::keys::{AgentKey, EncryptionKey, KeyType};
 use ves::{AgentId, KeyId, StreamKey, TenantId, TimestampMs};
 
+use crate::audit::Act;
 use crate::error::ServiceError;
 use crate::sequencer::{Sequencer, uncancelled};
 use crate::turn::Command;
@@ -119,6 +120,24 @@ impl Rotation {
     }
 }
 
+fn act_of(scope: &PolicyScope, policy: Option<&RotationPolicy>) -> Act {
+    let details = policy.map(|policy| {
+        serde_json::json!({
+            "max_age_hours": policy.rule.age_hours_max, "max_usage_count": policy.rule.uses_max,
+            "warning_hours": policy.rule.warning_hours, "grace_hours": policy.rule.grace_hours,
+            "enforce_expiry": policy.rule.enforce, "auto_rotate": policy.auto_rotate,
+        })
+    });
+    let action =
+        if policy.is_some() { "custom:rotation_policy_set" } else { "custom:rotation_policy_removed" };
+    let agents = scope.agent_id.map_or_else(|| "every agent".to_owned(), |agent| agent.to_string());
+    let types = scope.key_type.map_or("every type", |key_type| key_type.text());
+    Act::new(action)
+        .in_tenant(scope.tenant_id)
+        .on("key_rotation_policy", format_args!("{agents}/{types}"))
+        .with(details.unwrap_or_default())
+}
+
 impl Sequencer {
     /// The policies of a tenant: the tenant's own first, then those of its agents.
     pub fn rotation_policies(&self, tenant: &TenantId) -> Vec<RotationPolicy> {
@@ -141,8 +160,9 @@ impl Sequencer {
         policy: Option<RotationPolicy>,
     ) -> Result<bool, ServiceError> {
         let service = self.clone();
-        uncancelled(async move { service.ask(|reply| Command::RotationPolicy(scope, policy, reply)).await })
-            .await
+        let act = self.signed_by_actor(act_of(&scope, policy.as_ref()));
+        let command = move |reply| Command::RotationPolicy(scope, policy, Box::new(act), reply);
+        uncancelled(async move { service.ask(command).await }).await
     }
 
     /// Where a signing key stands now; `None` when no policy binds it.

@@ -4,14 +4,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use stateset_event_log::{IdIndex, IndexKey, LogReader, PoolStatus, SequencerKeyRecord, StoredEvent, Tenure};
+use stateset_event_log::{
+    Acquisitions, IdIndex, IndexKey, LogReader, PoolStatus, SequencerKeyRecord, StoredEvent, Tenure,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
+use ves::audit::AuditHead;
 use ves::commitment::Commitment;
 use ves::directory::{KeyDirectory, SignedKeyDirectory};
 use ves::keys::{AgentKey, KeyRing};
 use ves::{BatchId, EventId, SequenceNumber, SequencerId, StreamKey, TenantId, TimestampMs};
 
 use crate::anchor::Anchors;
+use crate::audit::Actor;
+use crate::breaker::Breakers;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::dead_letters::Kept;
@@ -31,6 +36,8 @@ use crate::turn::Command;
 #[derive(Clone)]
 pub struct Sequencer {
     pub(crate) inner: Arc<Inner>,
+    /// Who holds this handle; `None`: the service itself.
+    pub(crate) actor: Option<Arc<Actor>>,
 }
 
 pub(crate) struct Inner {
@@ -64,6 +71,10 @@ pub(crate) struct Shared {
     /// Held while an older stream is written.
     pub legacy: Gates,
     pub payments: PaymentShared,
+    /// Reads on threads that may block.
+    pub reads: AtomicU64,
+    /// Where the audit log ends.
+    pub audit_head: watch::Sender<AuditHead>,
     poisoned: AtomicBool,
     /// True once this writer's time is over, or nearly: live readers end.
     pub over: watch::Sender<bool>,
@@ -92,6 +103,8 @@ impl Shared {
             sequenced: watch::Sender::new(TimestampMs(0)),
             legacy: Gates::default(),
             payments: PaymentShared::default(),
+            reads: AtomicU64::new(0),
+            audit_head: watch::Sender::new(AuditHead::EMPTY),
             poisoned: AtomicBool::new(false),
             over: watch::Sender::new(false),
             key_changes: AtomicU64::new(0),
@@ -246,9 +259,27 @@ impl Sequencer {
         snapshot
     }
 
+    /// The breakers around what lies outside this process.
+    pub fn breakers(&self) -> &Breakers {
+        &self.inner.config.breakers
+    }
+
     /// The connections of reads, where the log lies on a database server.
     pub fn database_pool(&self) -> Option<PoolStatus> {
         self.inner.reader.pool()
+    }
+
+    /// How long reads waited for those, where the log lies on a database server.
+    pub fn database_acquisitions(&self) -> Option<Acquisitions> {
+        self.inner.reader.acquisitions()
+    }
+
+    /// Reads on threads that may block, at once: beyond this they wait for one another.
+    pub const READS_MAX: u64 = 512;
+
+    /// Those that run or wait for a thread now.
+    pub fn reads_under_way(&self) -> u64 {
+        self.shared().reads.load(Ordering::Relaxed)
     }
 
     /// How long the steps of the writer take.
@@ -338,8 +369,29 @@ impl Sequencer {
         &self,
         work: impl FnOnce(&dyn LogReader) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
-        let reader = self.inner.reader.clone();
-        blocking(move || work(reader.as_ref())).await
+        let (reader, counted) = (self.inner.reader.clone(), CountedRead::new(self.inner.shared.clone()));
+        // Its thread holds the count: a read goes on also when nobody waits for it any more.
+        let work = move || {
+            let _counted = counted;
+            work(reader.as_ref())
+        };
+        blocking(work).await
+    }
+}
+
+/// Counts a read as long as it lives.
+struct CountedRead(Arc<Shared>);
+
+impl CountedRead {
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.reads.fetch_add(1, Ordering::Relaxed);
+        Self(shared)
+    }
+}
+
+impl Drop for CountedRead {
+    fn drop(&mut self) {
+        self.0.reads.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

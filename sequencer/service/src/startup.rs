@@ -10,6 +10,7 @@ use ves::log::LogTree;
 use ves::{Digest, SequenceNumber, StreamKey};
 
 use crate::anchor::Anchors;
+use crate::audit::Logbook;
 use crate::clock::Clock;
 use crate::commit::read_leaves;
 use crate::config::Config;
@@ -49,6 +50,7 @@ impl Sequencer {
         let sequencer_keys = record_sequencer_key(log.as_mut(), reader.as_ref(), &config, clock.as_ref())?;
         let keys = KeyRing::new(reader.agent_keys()?);
         let registry = Registry::new(reader.encryption_keys()?, reader.api_keys()?);
+        let logbook = Logbook::open(log.as_mut(), reader.as_ref(), &config, clock.now())?;
         let queue_events_max =
             u32::try_from(config.queue_events_max).unwrap_or(u32::MAX >> 3).min(u32::MAX >> 3);
         let shared = Arc::new(Shared::new(
@@ -58,6 +60,7 @@ impl Sequencer {
             sequencer_keys,
             queue_events_max,
         ));
+        shared.audit_head.send_replace(logbook.head());
         let queue = Arc::new(Queue::new());
         let flush = Flush::open(reader.clone(), queue.clone())?;
         let index = flush.index();
@@ -96,6 +99,7 @@ impl Sequencer {
             rhythm: Rhythm::default(),
             held_back: BTreeMap::new(),
             payments,
+            logbook,
         };
         let guard = WriterGone { queue: queue.clone(), shared: shared.clone() };
         let thread = std::thread::Builder::new().name("turns".into()).spawn(move || {
@@ -106,7 +110,7 @@ impl Sequencer {
         let threads = Mutex::new(vec![thread]);
         let inner =
             Inner { shared, queue, reader, tenure, index, config, clock, verifying, anchors, threads };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), actor: None })
     }
 }
 

@@ -5,19 +5,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
-use stateset_event_log::{
-    ApiKeyRecord, BodyChange, DocumentChange, EventLog, LogError, LogReader, NewEvent, StreamAppend,
-};
+use stateset_event_log::{BodyChange, DocumentChange, EventLog, LogError, LogReader, NewEvent, StreamAppend};
 use stateset_sequencer_engine::{Candidate, Decision, Engine, EntityKey};
 use ves::commitment::Commitment;
 use ves::ed25519::SignerError;
-use ves::keys::{AgentKey, EncryptionKey};
 use ves::log::LogTree;
 use ves::receipt::{self, Receipt};
 use ves::{
     AgentId, Digest, EventId, KeyId, KeyProblem, Rejection, SequenceNumber, StreamKey, TimestampMs, merkle,
 };
 
+use crate::audit::{Act, Logbook, Work};
 use crate::clock::Clock;
 use crate::commit::UncommittedLeaves;
 use crate::config::Config;
@@ -44,16 +42,15 @@ pub(crate) enum Command {
         end: SequenceNumber,
         reply: Reply<Commitment, CommitFailure>,
     },
-    AgentKey(Box<AgentKey>, Reply<(), ServiceError>),
-    EncryptionKey(Box<EncryptionKey>, Reply<(), ServiceError>),
-    ApiKey(Box<ApiKeyRecord>, Reply<(), ServiceError>),
+    /// Recorded and carried out in one write; whether it was carried out.
+    Act(Vec<Act>, Box<Work>, Reply<bool, ServiceError>),
     Documents(Vec<DocumentChange>, Reply<(), ServiceError>),
     /// Payloads in another form at rest.
     Bodies(StreamKey, Vec<BodyChange>, Reply<(), ServiceError>),
     DocumentsIf(Unchanged, Vec<DocumentChange>, Reply<bool, ServiceError>),
     Decided(Decide, Reply<(), ServiceError>),
     /// Sets or removes the policy of a scope; whether there was one.
-    RotationPolicy(PolicyScope, Option<RotationPolicy>, Reply<bool, ServiceError>),
+    RotationPolicy(PolicyScope, Option<RotationPolicy>, Box<Act>, Reply<bool, ServiceError>),
     /// Where an event stands that is not in the index yet.
     Find {
         stream: StreamKey,
@@ -122,6 +119,7 @@ pub(crate) struct TurnLoop {
     /// Streams whose batch could not be made, and when it is tried again.
     pub held_back: BTreeMap<StreamKey, TimestampMs>,
     pub payments: Desk,
+    pub logbook: Logbook,
 }
 
 /// What one turn adds to one stream.
@@ -231,28 +229,7 @@ impl TurnLoop {
             Command::Commit { stream, start, end, reply } => {
                 drop(reply.send(self.commit(&stream, start, end)))
             }
-            // What callers read changes here, with the write: whoever asked may be gone before the answer.
-            Command::AgentKey(key, reply) => {
-                let written = self.write(|log| log.put_agent_key(&key));
-                if written.is_ok() {
-                    self.shared.key_changed(*key);
-                }
-                drop(reply.send(written));
-            }
-            Command::EncryptionKey(key, reply) => {
-                let written = self.write(|log| log.put_encryption_key(&key));
-                if written.is_ok() {
-                    self.shared.registry.insert_encryption_key(*key);
-                }
-                drop(reply.send(written));
-            }
-            Command::ApiKey(key, reply) => {
-                let written = self.write(|log| log.put_api_key(&key));
-                if written.is_ok() {
-                    self.shared.registry.insert_api_key(*key);
-                }
-                drop(reply.send(written));
-            }
+            Command::Act(acts, work, reply) => drop(reply.send(self.carry_out(&acts, *work))),
             Command::Documents(changes, reply) => drop(reply.send(self.put_documents(changes))),
             Command::Bodies(stream, changes, reply) => {
                 drop(reply.send(self.write(|log| log.replace_bodies(&stream, &changes))))
@@ -267,8 +244,8 @@ impl TurnLoop {
                     false => self.put_documents(changes),
                 })));
             }
-            Command::RotationPolicy(scope, policy, reply) => {
-                drop(reply.send(self.change_policy(scope, policy)))
+            Command::RotationPolicy(scope, policy, act, reply) => {
+                drop(reply.send(self.change_policy(scope, policy, *act)))
             }
             Command::Find { stream, event_id, reply } => {
                 drop(reply.send(Ok(self.engine.find(&stream, &event_id))))

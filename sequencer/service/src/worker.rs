@@ -56,7 +56,8 @@ const RESTART_PAUSE: Duration = Duration::from_secs(1);
 /// The workers of one term.
 pub struct Workers {
     stop: watch::Sender<bool>,
-    tasks: JoinSet<()>,
+    tasks: JoinSet<&'static str>,
+    names: Vec<&'static str>,
 }
 
 impl Workers {
@@ -65,18 +66,28 @@ impl Workers {
         let (stop, asked) = watch::channel(false);
         let mut tasks = JoinSet::new();
         for worker in workers {
-            tasks.spawn(keep(worker.clone(), sequencer.clone(), Stop(asked.clone())));
+            let kept = keep(worker.clone(), sequencer.clone(), Stop(asked.clone()));
+            let name = worker.name();
+            tasks.spawn(async move {
+                kept.await;
+                name
+            });
         }
-        Self { stop, tasks }
+        Self { stop, tasks, names: workers.iter().map(|worker| worker.name()).collect() }
     }
 
     /// Asks all of them to stop and waits for them, at most `time_max`; what still runs then is cut off, which loses
     /// nothing that was written.
     pub async fn stop(mut self, time_max: Duration) {
         self.stop.send_replace(true);
-        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let (tasks, names) = (&mut self.tasks, &mut self.names);
+        let all = async {
+            while let Some(ended) = tasks.join_next().await {
+                names.retain(|name| ended.as_ref().ok() != Some(name));
+            }
+        };
         if tokio::time::timeout(time_max, all).await.is_err() {
-            tracing::warn!(left = self.tasks.len(), "workers did not stop in time and are cut off");
+            tracing::warn!(workers = self.names.join(", "), "workers did not stop in time and are cut off");
         }
     }
 }

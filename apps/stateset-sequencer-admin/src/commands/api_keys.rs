@@ -2,15 +2,15 @@
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use stateset_event_log::ApiKeyRecord;
-use stateset_sequencer::{Clock as _, SystemClock};
+use stateset_event_log::{ApiKeyRecord, KeyChange};
+use stateset_sequencer::{Act, Clock as _, SystemClock};
 use stateset_sequencer_api::{key_hash, mint_key_text};
 use stateset_sequencer_app::failure::Failure;
 use ves::{AgentId, StoreId, TenantId};
 use ves_wire::keys::{MintApiKeyAnswer, MintApiKeyRequest, RevokeApiKeyAnswer};
 
 use super::Context;
-use crate::writing::Writer;
+use crate::writing::{Writer, put_recorded};
 
 #[derive(Debug, Subcommand)]
 pub enum ApiKeysCommand {
@@ -101,7 +101,8 @@ fn create(context: &Context, args: &CreateArgs) -> Result<(), Failure> {
     let created = match &mut writer {
         Writer::Log(log) => {
             let (text, record) = minted(args)?;
-            log.put_api_key(&record)?;
+            let act = Act::of_api_key(None, &record);
+            put_recorded(log.as_mut(), act, &KeyChange::Api(record.clone()))?;
             Created {
                 api_key: text,
                 key_hash_prefix: prefix_of(&record),
@@ -209,11 +210,9 @@ fn revoke(context: &Context, args: &RevokeArgs) -> Result<(), Failure> {
         let mut writer = Writer::find(&target, &context.global)?;
         match &mut writer {
             Writer::Log(log) => {
-                log.put_api_key(&ApiKeyRecord {
-                    active: false,
-                    updated_at: SystemClock.now(),
-                    ..known.clone()
-                })?;
+                let revoked = ApiKeyRecord { active: false, updated_at: SystemClock.now(), ..known.clone() };
+                let act = Act::of_api_key(Some(&known), &revoked);
+                put_recorded(log.as_mut(), act, &KeyChange::Api(revoked))?;
             }
             Writer::Service(rest) => {
                 let Some(agent) = known.agent_id else {

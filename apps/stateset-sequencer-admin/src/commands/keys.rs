@@ -2,8 +2,8 @@
 
 use clap::Args;
 use serde::Serialize;
-use stateset_event_log::EventLog;
-use stateset_sequencer::{Clock as _, SystemClock};
+use stateset_event_log::{EventLog, KeyChange};
+use stateset_sequencer::{Act, Clock as _, SystemClock};
 use stateset_sequencer_api::Possession;
 use stateset_sequencer_app::failure::Failure;
 use ves::ed25519::PublicKey;
@@ -15,7 +15,7 @@ use ves_wire::keys::{RegisterKeyAnswer, RevokeKeyRequest};
 use super::Context;
 use crate::args::Target;
 use crate::rest::Rest;
-use crate::writing::Writer;
+use crate::writing::{Writer, put_recorded};
 
 #[derive(Debug, Args)]
 pub struct RotateArgs {
@@ -167,7 +167,7 @@ fn write(
 ) -> Result<(), Failure> {
     let now = SystemClock.now();
     if !already_there {
-        log.put_agent_key(&AgentKey {
+        let key = AgentKey {
             tenant_id: args.tenant_id,
             agent_id: args.agent_id,
             key_id: KeyId(args.new_key_id),
@@ -180,11 +180,15 @@ fn write(
             created_at: now,
             metadata: None,
             ml_dsa_65: None,
-        })?;
+        };
+        let act = Act::of_agent_key("agent_key_rotated", &key);
+        put_recorded(log, act, &KeyChange::Agent(key))?;
     }
     // The new key stands before an old one falls, or the agent could be left without any.
     for key in old {
-        log.put_agent_key(&key.clone().revoked(now))?;
+        let key = key.clone().revoked(now);
+        let act = Act::of_agent_key("agent_key_revoked", &key);
+        put_recorded(log, act, &KeyChange::Agent(key))?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The operator's tools as an operator meets them: the real binary on a real database.
 
+mod audit;
 mod database;
 mod export;
 mod help;

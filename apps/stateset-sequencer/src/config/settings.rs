@@ -1,5 +1,6 @@
 //! The checked configuration: one typed value that the rest of the program is built from.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -17,6 +18,7 @@ use crate::joined::WorkerSettings;
 use super::database::{Database, Pool, PostgresSettings};
 use super::gather::Gathered;
 use super::rules;
+use super::show::shown;
 use super::table::settings;
 use super::value::{bytes32, check};
 use super::{Problem, Source};
@@ -34,6 +36,12 @@ pub struct Settings {
     pub checks: Checks,
     pub api: ApiConfig,
     pub workers: WorkerSettings,
+    /// Whether acts of administrators are recorded.
+    pub audit_log: bool,
+    /// Of a whole stop.
+    pub shutdown_time_max: Duration,
+    /// Every setting as it stands, without secrets: what the audit log compares.
+    pub effective: BTreeMap<String, String>,
     pub log_format: LogFormat,
     /// Directives of `RUST_LOG`.
     pub log_filter: String,
@@ -147,6 +155,9 @@ impl Settings {
             },
             api,
             workers: WorkerSettings { at_rest },
+            audit_log: gathered.is_true("AUDIT_LOG_ENABLED"),
+            shutdown_time_max: Duration::from_secs(number(gathered, "SHUTDOWN_TIMEOUT_SECS")),
+            effective: effective(gathered),
             log_format: match is_word(gathered, "LOG_FORMAT", "json") {
                 true => LogFormat::Json,
                 false => LogFormat::Text,
@@ -155,6 +166,11 @@ impl Settings {
             warnings,
         })
     }
+}
+
+fn effective(gathered: &Gathered) -> BTreeMap<String, String> {
+    let shown = shown(gathered).into_iter();
+    shown.filter_map(|setting| Some((setting.name.to_owned(), setting.value?))).collect()
 }
 
 fn database(gathered: &Gathered, name: &str, problems: &mut Vec<Problem>) -> Database {

@@ -177,6 +177,12 @@ const LIMITS: &[Setting] = &[
     set("MAX_EVENT_PAYLOAD_SIZE", "1048576", Number(1, 1 << 30), "Longest payload of an event, in bytes"),
     set("REQUEST_TIMEOUT_SECS", "30", SECONDS, "Longest request over REST"),
     set("GRPC_REQUEST_TIMEOUT_SECS", "30", SECONDS, "Longest call over gRPC"),
+    set(
+        "SHUTDOWN_TIMEOUT_SECS",
+        "30",
+        SECONDS,
+        "Longest time of a stop: requests in flight, workers, the store's close",
+    ),
     set("RATE_LIMIT_PER_MINUTE", "", COUNT, "Requests of one tenant a minute; nothing: no limit"),
     set("RATE_LIMIT_MAX_ENTRIES", "10000", COUNT, "Callers whose requests are counted at once"),
     set("RATE_LIMIT_WINDOW_SECONDS", "60", SECONDS, "Length of the window"),
@@ -196,8 +202,7 @@ const LOGS: &[Setting] = &[
         "Form of the log on stderr, and of the line that says where it listens",
     ),
     set("RUST_LOG", "info", Text, "What is logged, such as `warn,stateset_sequencer=debug`"),
-    set("AUDIT_LOG_ENABLED", "true", Bool, "Writes who did what to the log on stderr")
-        .not_yet("a log of every operation"),
+    set("AUDIT_LOG_ENABLED", "true", Bool, "Records the acts of administrators in the database"),
     set("OTEL_EXPORTER_OTLP_ENDPOINT", "", Url, "Where traces go").not_yet(TRACES),
     set("OTEL_SERVICE_NAME", "stateset-sequencer", Text, "Name of the service in traces").not_yet(TRACES),
     set("OTEL_SERVICE_VERSION", "the program's", Text, "Version of the service in traces").not_yet(TRACES),

@@ -9,6 +9,8 @@ use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use stateset_client::audit::{Keys, Report, ServerSource, Source, Verified, audit_since};
 use stateset_client::{Client, Identity, SigningKeys};
+use stateset_sequencer_admin::audit_log;
+use ves::audit::AuditHead;
 use ves::ed25519::PublicKey;
 use ves::{Digest, StreamKey};
 use ves_wire::Hex;
@@ -42,6 +44,7 @@ struct Audited {
     /// Whether the sequencer's key was known here, and not taken from the source.
     pinned: bool,
     reports: Vec<(StreamKey, Report)>,
+    audit_log: Option<ves::audit::AuditReport>,
 }
 
 pub fn run(context: &Context, LogCommand::Verify(args): &LogCommand) -> Result<(), CliError> {
@@ -54,12 +57,14 @@ pub fn run(context: &Context, LogCommand::Verify(args): &LogCommand) -> Result<(
         (None, Some(_)) => verify_server(context, &context.client()?, pin)?,
         (None, None) => verify_store(context, context.data.path(), pin)?,
     };
-    let report = AuditReport::new(audited.source, audited.pinned, audited.reports, started.elapsed());
+    let Audited { source, pinned, reports, audit_log } = audited;
+    let report = AuditReport::new(source, pinned, reports, audit_log, started.elapsed());
     context.out.result(&report, &report.text());
     if report.holds {
         return Ok(());
     }
-    let problems: u64 = report.streams.iter().map(|stream| stream.problems_count).sum();
+    let of_streams: u64 = report.streams.iter().map(|stream| stream.problems_count).sum();
+    let problems = of_streams + report.audit_log.as_ref().map_or(0, |log| log.problems_count);
     Err(CliError::failure("LOG_INVALID", format!("{problems} problems were found"))
         .hint("keep the store as it is: it is evidence; restore a backup elsewhere"))
 }
@@ -102,7 +107,7 @@ fn verify_server(context: &Context, client: &Client, pin: Option<&PublicKey>) ->
     let agents = client.signing_keys(&stream)?;
     let keys = Keys { agents: &agents, sequencer: &identity };
     let report = run_audit(context, &ServerSource(client), &stream, &keys, &mut memory)?;
-    Ok(Audited { source: client.url().to_owned(), pinned, reports: vec![(stream, report)] })
+    Ok(Audited { source: client.url().to_owned(), pinned, reports: vec![(stream, report)], audit_log: None })
 }
 
 /// Every stream of the store, or the one that was named.
@@ -157,7 +162,12 @@ fn audit(
         reports.push((stream, run_audit(context, source, &stream, &keys, &mut memory)?));
     }
     let pinned = pin.is_some() || profile.is_some();
-    Ok(Audited { source: name, pinned, reports })
+    let audit_log =
+        audit_log::check(source.reader.as_ref(), &identity.keys, memory.audit_head()?).map_err(said)?;
+    if audit_log.holds() {
+        memory.remember_audit_head(audit_log.head)?;
+    }
+    Ok(Audited { source: name, pinned, reports, audit_log: Some(audit_log) })
 }
 
 fn is_named(context: &Context) -> bool {
@@ -238,6 +248,30 @@ impl Memory {
             .collect();
         let text = serde_json::to_string_pretty(&all).expect("it serialises to JSON") + "\n";
         files::replace(file, text.as_bytes()).map_err(|error| CliError::io("write", file, &error))
+    }
+}
+
+/// The same for the audit log, in a file of its own.
+impl Memory {
+    fn audit_file(&self) -> Option<PathBuf> {
+        self.file.as_ref().map(|file| file.with_file_name("verified-audit.json"))
+    }
+
+    fn audit_head(&self) -> Result<Option<AuditHead>, CliError> {
+        let Some(file) = self.audit_file() else { return Ok(None) };
+        match fs::read_to_string(&file) {
+            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| {
+                CliError::failure("BAD_VERIFIED", format!("{} cannot be read: {error}", file.display()))
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(CliError::io("read", &file, &error)),
+        }
+    }
+
+    fn remember_audit_head(&self, head: AuditHead) -> Result<(), CliError> {
+        let Some(file) = self.audit_file() else { return Ok(()) };
+        let text = serde_json::to_string(&head).expect("it serialises to JSON") + "\n";
+        files::replace(&file, text.as_bytes()).map_err(|error| CliError::io("write", &file, &error))
     }
 }
 

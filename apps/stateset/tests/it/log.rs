@@ -85,4 +85,5 @@ fn a_stream_that_is_not_there_and_a_log_that_was_cut_are_named() {
     fs::write(store.join("events.db"), earlier).unwrap();
     let (status, text, _) = run(at, &["log", "verify"]);
     assert!(status == 1 && text.contains("truncated: the last verified checkpoint is of size 2"), "{text}");
+    assert!(text.contains("audit_log_cut_off"), "{text}");
 }

@@ -25,6 +25,7 @@ use crate::hop::{ENDS, ToldAddress};
 use crate::lane::Way;
 use crate::rate::STANDING;
 use crate::router::App;
+use crate::shedding::Weight;
 use crate::taking::Bounded;
 
 /// Length of what precedes each message: a flag and four bytes of length.
@@ -136,6 +137,12 @@ async fn answer(app: &App, request: Request, next: Next) -> Result<Response, Api
     if rpc == "GetHealth" {
         return Ok(next.run(request).await);
     }
+    let weight = match rpc.as_str() {
+        "Push" | "SyncStream" => Weight::Never,
+        _ if rpc.starts_with("Get") || rpc.starts_with("Pull") || rpc.starts_with("List") => Weight::Heavy,
+        _ => Weight::Light,
+    };
+    app.shedding.admit(weight, &app.sequencer)?;
     let caller = Caller::admit(request.headers(), app)?;
     let headers = Arc::new(request.headers().clone());
     let is_push = request.uri().path() == PUSH;

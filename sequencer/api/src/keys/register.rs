@@ -12,6 +12,7 @@ use ves::{KeyId, RecipientKeyId, TimestampMs};
 use ves_wire::keys::{PublicKeyBundle, RegisterKeyRequest};
 use ves_wire::{ErrorCode, Hex};
 
+use crate::caller::Caller;
 use crate::config::Possession;
 use crate::error::ApiError;
 use crate::router::App;
@@ -19,6 +20,7 @@ use crate::router::App;
 /// A signing key: Ed25519, ML-DSA-65 or both, each part proven.
 pub(super) async fn signing(
     app: &App,
+    caller: &Caller,
     request: &RegisterKeyRequest,
     algorithm: KeyAlgorithm,
 ) -> Result<AgentKey, ApiError> {
@@ -58,7 +60,7 @@ pub(super) async fn signing(
         created_at: app.sequencer.now(),
         metadata: request.metadata.as_ref().map(ToString::to_string),
     };
-    app.sequencer.register_agent_key(registered.clone()).await?;
+    app.acting(caller).register_agent_key(registered.clone()).await?;
     Ok(registered)
 }
 
@@ -92,6 +94,7 @@ fn prove(
 /// signing key of the same agent (decision 15).
 pub(super) async fn encryption(
     app: &App,
+    caller: &Caller,
     request: &RegisterKeyRequest,
     algorithm: KeyAlgorithm,
 ) -> Result<EncryptionKey, ApiError> {
@@ -140,7 +143,7 @@ pub(super) async fn encryption(
         revoked_at: None,
         created_at: now,
     };
-    app.sequencer.register_encryption_key(registered.clone()).await?;
+    app.acting(caller).register_encryption_key(registered.clone()).await?;
     Ok(registered)
 }
 

@@ -1,11 +1,11 @@
 //! Health, measurements and the operator's view (section 3.11).
 
-use ves_wire::admin::{AdminAgents, AdminOverview, AdminStores, AdminTenants};
+use ves_wire::admin::{AdminAgents, AdminOverview, AdminStores, AdminTenants, AuditPage};
 use ves_wire::operations::{DetailedHealthBody, HealthBody, ReadyBody, SequencerBody};
 
 use super::Routes;
-use crate::openapi::operation::{Operation, get, number};
-use crate::{admin, dashboard, health, metrics, operations};
+use crate::openapi::operation::{Operation, get, number, sequence, text, uuid};
+use crate::{admin, audit, dashboard, health, metrics, operations};
 
 pub(crate) fn routes() -> Routes {
     Routes::default()
@@ -66,6 +66,27 @@ pub(crate) fn routes() -> Routes {
             listed(get("/api/v1/admin/agents", "listAgents", "Agents in numbers")).answers::<AdminAgents>(),
             admin::agents,
         )
+        .add(
+            operator(get(
+                "/api/v1/admin/audit",
+                "listAudit",
+                "What administrators did, as a chain of hashes",
+            ))
+            .page(100, 1000)
+            .query("after", sequence(0), "Number of the last record that is known already")
+            .query("tenant_id", uuid(), "Acts in this tenant")
+            .query("action", text(1, 256), "Acts of this name, such as api_key_created")
+            .query("actor", text(1, 256), "Acts of this actor")
+            .query("from_time", time(), "Acts at this time or later")
+            .query("to_time", time(), "Acts before this time")
+            .answers::<AuditPage>()
+            .compressed(),
+            audit::list,
+        )
+}
+
+fn time() -> serde_json::Value {
+    serde_json::json!({"type": "string", "format": "date-time"})
 }
 
 fn public(operation: Operation) -> Operation {

@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 use stateset_fixtures::{Agent, plain_event, stream};
+use stateset_sequencer_api::key_hash;
 use ves::{StoreId, StreamKey};
 use ves_wire::ingest::write_request;
 
@@ -74,7 +75,11 @@ impl Walk {
             "status" => "pending".to_owned(),
             "after" => "A".to_owned(),
             "limit" => "10".to_owned(),
-            "offset" => "0".to_owned(),
+            "offset" | "after" => "0".to_owned(),
+            "action" => "agent_key_registered".to_owned(),
+            "actor" => ves::hex::encode(&key_hash(ADMIN).as_bytes()[..8]),
+            "from_time" => "2000-01-01T00:00:00Z".to_owned(),
+            "to_time" => "2100-01-01T00:00:00Z".to_owned(),
             "anchored" => "false".to_owned(),
             "stream" => "auto".to_owned(),
             "proof_id" => self.proof.clone(),

@@ -2,6 +2,7 @@
 
 mod access;
 mod anchor;
+mod audit;
 mod bodies;
 mod compliance;
 mod conformance;
@@ -21,6 +22,7 @@ mod published_clients;
 mod reads;
 mod registration;
 mod rejections;
+mod resilience;
 mod serving;
 mod shared_store;
 mod standby;

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use stateset_event_log::{
-    ApiKeyRecord, BodyChange, DocumentChange, EventLog, EventStore, Holder, LogError, LogReader, MemoryDisk,
-    MemoryLog, Opening, RunInfo, SequencerKeyRecord, StreamAppend, Tenure,
+    ApiKeyRecord, BodyChange, DocumentChange, EventLog, EventStore, Holder, KeyChange, LogError, LogReader,
+    MemoryDisk, MemoryLog, Opening, RunInfo, SequencerKeyRecord, StreamAppend, Tenure,
 };
 use ves::commitment::Commitment;
 use ves::keys::{AgentKey, EncryptionKey};
@@ -160,6 +160,7 @@ impl EventLog for Fenced {
         put_agent_key(key: &AgentKey);
         put_encryption_key(key: &EncryptionKey);
         put_api_key(key: &ApiKeyRecord);
+        put_key(key: &KeyChange, beside: &[DocumentChange]);
         put_sequencer_key(key: &SequencerKeyRecord);
         set_meta(name: &str, value: &[u8]);
         remove_meta(name: &str);

@@ -27,6 +27,8 @@ pub(super) enum Entry {
     Documents(Vec<DocumentChange>),
     NoMeta(String),
     Bodies(StreamKey, Vec<(SequenceNumber, Vec<u8>)>),
+    /// A key, and documents beside it.
+    Together(Box<Entry>, Vec<DocumentChange>),
 }
 
 impl Entry {
@@ -82,6 +84,10 @@ impl Entry {
                     w.u64(number.0).blob(body);
                 });
             }
+            Self::Together(key, beside) => {
+                w.u8(14).blob(&key.encode());
+                write_list(&mut w, beside, write_document_change);
+            }
         }
         w.0
     }
@@ -131,6 +137,14 @@ impl Entry {
                 read_stream(&mut r)?,
                 read_list(&mut r, |r| Ok((SequenceNumber(r.u64("number")?), r.blob("body")?.to_vec())))?,
             ),
+            14 => {
+                let key = Self::decode(r.blob("key")?)?;
+                // A key alone: an entry within an entry within an entry is none that was written here.
+                if !matches!(key, Self::AgentKey(_) | Self::EncryptionKey(_) | Self::ApiKey(_)) {
+                    return Err(RecordError::Value("key"));
+                }
+                Self::Together(Box::new(key), read_list(&mut r, read_document_change)?)
+            }
             _ => return Err(RecordError::Value("kind")),
         };
         r.end()?;

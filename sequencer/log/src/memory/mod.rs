@@ -16,8 +16,8 @@ use ves::{BatchId, Digest, SequenceNumber, StreamKey};
 use crate::document::{Document, DocumentChange, Table};
 use crate::error::LogError;
 use crate::event_log::{
-    ApiKeyRecord, BodyChange, EventLog, LogReader, RunInfo, SequencerKeyRecord, StoredEvent, StreamAppend,
-    StreamSummary, check_batch, check_changes, check_turn,
+    ApiKeyRecord, BodyChange, EventLog, KeyChange, LogReader, RunInfo, SequencerKeyRecord, StoredEvent,
+    StreamAppend, StreamSummary, check_batch, check_changes, check_turn,
 };
 use crate::tenure::Tenure;
 use entry::Entry;
@@ -107,6 +107,14 @@ impl EventLog for MemoryLog {
     }
     fn put_api_key(&mut self, key: &ApiKeyRecord) -> Result<(), LogError> {
         self.write("storing a key", Entry::ApiKey(key.clone()))
+    }
+    fn put_key(&mut self, key: &KeyChange, beside: &[DocumentChange]) -> Result<(), LogError> {
+        let key = match key {
+            KeyChange::Agent(key) => Entry::AgentKey(key.clone()),
+            KeyChange::Encryption(key) => Entry::EncryptionKey(key.clone()),
+            KeyChange::Api(key) => Entry::ApiKey(key.clone()),
+        };
+        self.write("storing a key", Entry::Together(Box::new(key), beside.to_vec()))
     }
     fn put_sequencer_key(&mut self, key: &SequencerKeyRecord) -> Result<(), LogError> {
         self.write("storing a key", Entry::SequencerKey(key.clone()))

@@ -98,6 +98,10 @@ impl State {
                     }
                 }
             }
+            Entry::Together(key, beside) => {
+                self.apply(*key);
+                beside.into_iter().for_each(|change| self.change_document(change));
+            }
             Entry::Documents(changes) => changes.into_iter().for_each(|change| self.change_document(change)),
         }
     }

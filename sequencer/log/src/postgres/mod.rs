@@ -29,7 +29,7 @@ use self::connect::Tls;
 use self::errors::{no_answer, read_failed};
 use self::heads::Heads;
 use self::lease::{Hold, Taking};
-use self::reader::{Replica, Servers, Snapshot};
+use self::reader::{Replica, Servers, Snapshot, Waits};
 use self::runtime::Driver;
 use self::session::Session;
 use self::writer::Found;
@@ -84,7 +84,14 @@ impl PostgresStore {
             None => None,
         };
         let answer_timeout = config.answer_timeout();
-        let servers = Arc::new(Servers { driver, primary, answer_timeout, replica, snapshot: None });
+        let servers = Arc::new(Servers {
+            driver,
+            primary,
+            answer_timeout,
+            replica,
+            snapshot: None,
+            waits: Waits::default(),
+        });
         let tls = connect::tls(&place)?;
         Ok(Self { config, place, tls, servers, log_id, was_reached: AtomicBool::new(false) })
     }
@@ -147,6 +154,7 @@ impl PostgresStore {
             answer_timeout: self.servers.answer_timeout,
             replica: None,
             snapshot: Some(snapshot),
+            waits: Waits::default(),
         };
         Ok(Arc::new(PostgresReader::new(Arc::new(servers), Arc::new(heads))))
     }

@@ -3,6 +3,7 @@
 //! Rows of events, tiles, batches and pages never change, so whatever a replica shows is true. Only what it does not
 //! show may be there by now: then the primary is asked. That is what makes a caller find its own writes.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,8 @@ use super::session::Session;
 use crate::document::{Document, Table, after_prefix};
 use crate::error::LogError;
 use crate::event_log::{
-    ApiKeyRecord, LogReader, PoolStatus, RunInfo, SequencerKeyRecord, StoredEvent, StreamSummary,
+    Acquisitions, ApiKeyRecord, LogReader, PoolStatus, RunInfo, SequencerKeyRecord, StoredEvent,
+    StreamSummary,
 };
 use crate::tiles::{batch_tile_place, digests, log_tile_nodes, tile_completed_by};
 
@@ -49,6 +51,37 @@ pub(super) struct Servers {
     pub replica: Option<Replica>,
     /// Everything is read from here where it is, and from nowhere else.
     pub snapshot: Option<Snapshot>,
+    pub waits: Waits,
+}
+
+/// How long reads waited for connections.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    count: AtomicU64,
+    total_us: AtomicU64,
+    slow: AtomicU64,
+    given_up: AtomicU64,
+}
+
+/// An acquisition that takes longer is slow (sequencer API, section 9).
+const SLOW: Duration = Duration::from_millis(100);
+
+impl Waits {
+    fn note(&self, took: Duration, came: bool) {
+        self.count.fetch_add(1, Relaxed);
+        self.total_us.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
+        self.slow.fetch_add(u64::from(took > SLOW), Relaxed);
+        self.given_up.fetch_add(u64::from(!came), Relaxed);
+    }
+
+    fn read(&self) -> Acquisitions {
+        Acquisitions {
+            count: self.count.load(Relaxed),
+            total_us: self.total_us.load(Relaxed),
+            slow: self.slow.load(Relaxed),
+            given_up: self.given_up.load(Relaxed),
+        }
+    }
 }
 
 /// One transaction that sees the database as it was at one moment. Where its session ends, so do the reads: another
@@ -142,7 +175,10 @@ impl Servers {
         let doing = "reading";
         let answer = self.driver.wait(timeout, async {
             let deadline = tokio::time::Instant::now() + timeout.mul_f32(0.95);
-            let client = pool.get().await.map_err(|error| no_connection(doing, &error))?;
+            let asked = Instant::now();
+            let client = pool.get().await;
+            self.waits.note(asked.elapsed(), client.is_ok());
+            let client = client.map_err(|error| no_connection(doing, &error))?;
             let answer = async {
                 let statement = client.prepare_cached(sql).await?;
                 client.query(&statement, params).await
@@ -239,6 +275,10 @@ impl PostgresReader {
 impl LogReader for PostgresReader {
     fn is_local(&self) -> bool {
         false
+    }
+
+    fn acquisitions(&self) -> Option<Acquisitions> {
+        Some(self.servers.waits.read())
     }
 
     /// That of the primary, which every read may need.

@@ -22,8 +22,8 @@ use super::session::{Durable, Failed, Session, Step};
 use crate::document::{Document, DocumentChange};
 use crate::error::LogError;
 use crate::event_log::{
-    ApiKeyRecord, BodyChange, EventLog, LogReader, RunInfo, SequencerKeyRecord, StreamAppend, check_batch,
-    check_changes, check_turn,
+    ApiKeyRecord, BodyChange, EventLog, KeyChange, LogReader, RunInfo, SequencerKeyRecord, StreamAppend,
+    check_batch, check_changes, check_turn,
 };
 use crate::tenure::Tenure;
 use crate::tiles::{batch_tile_place, node_bytes};
@@ -315,6 +315,15 @@ impl EventLog for PostgresLog {
     }
     fn put_api_key(&mut self, key: &ApiKeyRecord) -> Result<(), LogError> {
         self.transaction("storing a key", Durable::Now, vec![rows::put_api_key(key)])
+    }
+    fn put_key(&mut self, key: &KeyChange, beside: &[DocumentChange]) -> Result<(), LogError> {
+        let put = match key {
+            KeyChange::Agent(key) => rows::put_agent_key(key),
+            KeyChange::Encryption(key) => rows::put_encryption_key(key),
+            KeyChange::Api(key) => rows::put_api_key(key),
+        };
+        let steps = std::iter::once(put).chain(beside.iter().map(change)).collect();
+        self.transaction("storing a key", Durable::Now, steps)
     }
     fn put_sequencer_key(&mut self, key: &SequencerKeyRecord) -> Result<(), LogError> {
         self.transaction("storing a key", Durable::Now, vec![rows::put_sequencer_key(key)])

@@ -32,8 +32,8 @@ use self::streams::{StreamState, Streams};
 use crate::document::DocumentChange;
 use crate::error::LogError;
 use crate::event_log::{
-    ApiKeyRecord, BodyChange, EventLog, LogReader, NewEvent, RunInfo, SequencerKeyRecord, StreamAppend,
-    check_batch, check_changes, check_turn,
+    ApiKeyRecord, BodyChange, EventLog, KeyChange, LogReader, NewEvent, RunInfo, SequencerKeyRecord,
+    StreamAppend, check_batch, check_changes, check_turn,
 };
 use crate::tenure::Tenure;
 use crate::tiles::{batch_tile_place, node_bytes, tiles_by_event};
@@ -359,6 +359,17 @@ impl EventLog for SqliteLog {
     fn put_api_key(&mut self, key: &ApiKeyRecord) -> Result<(), LogError> {
         self.transaction("storing a key", Sync::Now, |c| {
             rows::put_api_key(c, key).map(|_| ()).doing("storing a key")
+        })
+    }
+    fn put_key(&mut self, key: &KeyChange, beside: &[DocumentChange]) -> Result<(), LogError> {
+        let doing = "storing a key";
+        self.transaction(doing, Sync::Now, |connection| {
+            let put = match key {
+                KeyChange::Agent(key) => rows::put_agent_key(connection, key),
+                KeyChange::Encryption(key) => rows::put_encryption_key(connection, key),
+                KeyChange::Api(key) => rows::put_api_key(connection, key),
+            };
+            put.and_then(|_| documents::change(connection, beside)).doing(doing)
         })
     }
     fn put_sequencer_key(&mut self, key: &SequencerKeyRecord) -> Result<(), LogError> {

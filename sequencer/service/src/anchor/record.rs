@@ -8,6 +8,7 @@ use ves::commitment::Commitment;
 use ves::{BatchId, Digest, SequenceNumber, StreamKey, TimestampMs};
 
 use super::{AnchorBatch, AnchorError, Anchored, BatchForm, ChainPlace};
+use crate::audit::Act;
 use crate::error::ServiceError;
 use crate::sequencer::{Sequencer, blocking, uncancelled};
 
@@ -89,11 +90,28 @@ impl Sequencer {
             if reached > cursor {
                 changes.push(write_cursor(batch.stream, reached)?);
             }
-            service.put_documents(changes).await?;
+            service.put_anchor(&batch, place, changes).await?;
             cursors.insert(batch.stream, reached);
             Ok(anchored)
         })
         .await
+    }
+
+    /// The service's own rounds are no acts of an administrator and are not recorded.
+    async fn put_anchor(
+        &self,
+        batch: &AnchorBatch,
+        place: ChainPlace,
+        changes: Vec<DocumentChange>,
+    ) -> Result<(), ServiceError> {
+        if !self.has_actor() {
+            return self.put_documents(changes).await;
+        }
+        let act = Act::new("custom:anchor_recorded")
+            .in_tenant(batch.stream.tenant_id)
+            .on("commitment", batch.batch_id)
+            .with(serde_json::json!({ "chain_id": place.chain_id, "chain_tx_hash": place.tx_hash }));
+        self.put_documents_as(act, changes).await
     }
 
     /// Streams with batches beyond their cursors, and those cursors. Costs no read but the first time.

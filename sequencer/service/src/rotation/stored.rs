@@ -9,6 +9,7 @@ use ves::keys::rotation::RotationRule;
 use ves::{AgentId, KeyId, SequenceNumber, StoreId, StreamKey, TenantId, TimestampMs};
 
 use super::{KeyAddress, PolicyScope, PolicySet, Rotation, RotationPolicy, Uses};
+use crate::audit::{Act, Work};
 use crate::error::{ServiceError, StartError};
 use crate::turn::TurnLoop;
 
@@ -198,6 +199,7 @@ impl TurnLoop {
         &mut self,
         scope: PolicyScope,
         policy: Option<RotationPolicy>,
+        act: Act,
     ) -> Result<bool, ServiceError> {
         let mut policies = PolicySet::clone(&self.shared.rotation.policies());
         let (before, change) = match policy {
@@ -229,7 +231,7 @@ impl TurnLoop {
                 changes.push(DocumentChange::Remove(Table::KeyUsageCounters, heads));
             }
         }
-        self.write(|log| log.put_documents(&changes))?;
+        self.carry_out(&[act], Work::Documents(changes))?;
         self.shared.rotation.with_uses(|uses| {
             uses.retain(|key, _| !dropped.contains(key));
             uses.iter_mut()
