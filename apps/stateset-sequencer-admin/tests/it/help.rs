@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::run;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 17] = [
     "",
     "migrate",
     "verify-proof",
@@ -17,6 +17,10 @@ const COMMANDS: [&str; 13] = [
     "api-keys create",
     "api-keys list",
     "api-keys revoke",
+    "projections",
+    "projections status",
+    "projections check",
+    "projections rebuild",
     "commands",
     "version",
 ];
