@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "encryption")]
 use crate::commands::reencrypt;
-use crate::commands::{api_keys, audit, backfill, export, keys, proof};
+use crate::commands::{api_keys, audit, backfill, export, keys, projections, proof};
 
 /// Tools for the operator of an event service.
 #[derive(Debug, Parser)]
@@ -93,6 +93,9 @@ pub enum Command {
     /// Export and verify the record of what administrators did
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// The states of entities: how far they are, whether they hold, building them anew
+    #[command(subcommand)]
+    Projections(projections::ProjectionsCommand),
     /// List the commands
     Commands,
     /// Print the version

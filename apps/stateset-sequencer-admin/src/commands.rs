@@ -5,6 +5,7 @@ pub mod audit;
 pub mod backfill;
 pub mod export;
 pub mod keys;
+pub mod projections;
 pub mod proof;
 #[cfg(feature = "encryption")]
 pub mod reencrypt;
@@ -46,6 +47,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::ReencryptVesComplianceProofs(args) => reencrypt::compliance_proofs(&context, &args),
         Command::ApiKeys(command) => api_keys::run(&context, &command),
         Command::Audit(command) => audit::run(&context, &command),
+        Command::Projections(command) => projections::run(&context, &command),
         Command::Commands => {
             list(&context);
             Ok(())

@@ -1,7 +1,7 @@
 //! A running `stateset up`.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,11 @@ pub fn run_on(data: &Path, arguments: &[&str]) -> (Option<i32>, String, String) 
     let output = command.arg("--data").arg(data).output().expect("stateset starts");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// Where the log of a service lies in its data folder.
+pub fn database(data: &Path) -> PathBuf {
+    data.join("store").join("events.db")
 }
 
 /// Longest time a process may take to stop by itself.

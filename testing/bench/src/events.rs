@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use stateset_fixtures::{Agent, Seed, order_payload, stream};
+use stateset_fixtures::{Agent, Seed, stream};
 use stateset_keystore::{Ed25519Signer, KeyName};
 use ves::ed25519::Signer;
 use ves::event::plain_hash;
@@ -43,7 +43,7 @@ impl Writer {
 
     /// Order number `n`: about 200 bytes of payload, canonical, in clear.
     pub fn event(&self, stream: &StreamKey, n: u64) -> Envelope<'static> {
-        let payload = order_payload(n);
+        let payload = order(n);
         let hash = plain_hash(&payload);
         let salt = u64::from_be_bytes(stream.store_id.as_bytes()[..8].try_into().expect("8 of 16 bytes"));
         let mut event = Envelope {
@@ -67,6 +67,25 @@ impl Writer {
         event.agent_signature = self.signer.sign(&event.signing_hash().0).expect("a key in memory signs");
         event
     }
+}
+
+/// A new order of three lines, as the states of orders take it.
+fn order(n: u64) -> String {
+    let mut seed = Seed::new("bench order", n);
+    let customer = seed.below(10_000);
+    let mut text = format!(r#"{{"currency":"EUR","customer_id":"C-{customer:04}","line_items":["#);
+    let mut total = 0;
+    for line in 0..3 {
+        let (cents, quantity, product) = (100 + seed.below(9_900), 1 + seed.below(9), seed.below(10_000));
+        total += cents * quantity;
+        let comma = if line == 0 { "" } else { "," };
+        let (whole, cents) = (cents / 100, cents % 100);
+        text.push_str(&format!(
+            r#"{comma}{{"product_id":"W-{product:04}","quantity":{quantity},"unit_price":"{whole}.{cents:02}"}}"#
+        ));
+    }
+    text.push_str(&format!(r#"],"total_amount":"{}.{:02}"}}"#, total / 100, total % 100));
+    text
 }
 
 /// The writers of stream `n` when `streams` streams share [`AGENTS`] writers.

@@ -44,13 +44,18 @@ enum Command {
         /// PostgreSQL database instead of a store in a folder.
         #[arg(long, conflicts_with = "data")]
         database: Option<String>,
+        /// Runs the projections beside the service.
+        #[arg(long)]
+        projections: bool,
     },
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.command {
-        Some(Command::Serve { data, database }) => server::serve(server::Store::of(data, database)),
+        Some(Command::Serve { data, database, projections }) => {
+            server::serve(server::Store::of(data, database), projections)
+        }
         None => measure(args),
     };
     match done {

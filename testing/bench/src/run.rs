@@ -27,6 +27,8 @@ pub enum Figure {
     Flood,
     /// 100 events a request on PostgreSQL: what an event costs the service and the database.
     Postgres,
+    /// 100 events a request, with and without projections beside: what they cost, and how late they are.
+    Projection,
     /// A stream of 10^6 events: proofs, throughput, start, memory.
     Long,
     /// `log verify` against raw verification.
@@ -86,6 +88,7 @@ fn measure(bench: &mut Bench, wanted: &[Figure]) -> Result<()> {
             Figure::Single => figures::single::measure(bench)?,
             Figure::Flood => figures::flood::measure(bench)?,
             Figure::Postgres => figures::postgres::measure(bench)?,
+            Figure::Projection => figures::projection::measure(bench)?,
             Figure::Long => figures::long::measure(bench)?,
             Figure::Verify => figures::verify::measure(bench)?,
         }

@@ -16,8 +16,9 @@ use stateset_event_log::{
     ApiKeyRecord, EventLog, EventStore as _, Holder, Opening, PostgresConfig, PostgresStore, SqliteLog,
 };
 use stateset_keystore::{Ed25519Signer, KeyName};
-use stateset_sequencer::{Config, RegisterError, Sequencer, SystemClock};
+use stateset_sequencer::{Config, RegisterError, Sequencer, SystemClock, Worker, Workers};
 use stateset_sequencer_api::{ApiConfig, ServerConfig, key_hash};
+use stateset_sequencer_app::joined;
 use ves::{Digest, SequencerId, TenantId, TimestampMs};
 
 use crate::events::{API_KEY, FLOOD_KEY, all_agents};
@@ -28,6 +29,8 @@ use crate::machine;
 pub enum Serves {
     /// The event service on the store in this folder.
     Events(PathBuf),
+    /// The same with projections beside it.
+    Projected(PathBuf),
     /// The event service on this PostgreSQL database.
     Database(String),
     /// The same HTTP stack with a handler that only answers.
@@ -52,6 +55,7 @@ impl Server {
         command.arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped());
         match serves {
             Serves::Events(folder) => command.arg("--data").arg(folder),
+            Serves::Projected(folder) => command.arg("--projections").arg("--data").arg(folder),
             Serves::Database(url) => command.arg("--database").arg(url),
             Serves::Nothing => &mut command,
         };
@@ -98,6 +102,9 @@ impl Drop for Server {
     }
 }
 
+/// How long a stop waits for the workers.
+const WORKERS_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// Where the service keeps its events.
 pub enum Store {
     Folder(PathBuf),
@@ -131,7 +138,7 @@ impl Store {
 }
 
 /// The `serve` command: prints its address, serves until standard input ends.
-pub fn serve(store: Option<Store>) -> Result<()> {
+pub fn serve(store: Option<Store>, projections: bool) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -141,13 +148,25 @@ pub fn serve(store: Option<Store>) -> Result<()> {
             None => None,
         };
         let router = match &sequencer {
-            Some(sequencer) => stateset_sequencer_api::router(sequencer.clone(), ApiConfig::default()),
+            Some(sequencer) => {
+                let read_models = projections.then(joined::read_models);
+                let config = ApiConfig { read_models, ..ApiConfig::default() };
+                stateset_sequencer_api::router(sequencer.clone(), config)
+            }
             None => empty(),
         };
+        let workers: Vec<Arc<dyn Worker>> = match projections {
+            true => vec![Arc::new(joined::projections::Projections)],
+            false => Vec::new(),
+        };
+        let workers = sequencer.as_ref().map(|sequencer| Workers::start(&workers, sequencer));
         let mut stdout = std::io::stdout();
         writeln!(stdout, "{address}")?;
         stdout.flush()?;
         stateset_sequencer_api::serve(listener, router, ServerConfig::default(), stdin_closed()).await?;
+        if let Some(workers) = workers {
+            workers.stop(WORKERS_TIME_MAX).await;
+        }
         if let Some(sequencer) = sequencer {
             sequencer.shutdown().await;
         }

@@ -3,11 +3,16 @@
 use serde::Serialize;
 use ves::{EventId, Hasher};
 
-use super::payload::{CompanyCreated, OrderCreated, OrderShipped, ProductCreated};
+use super::payload::{
+    CompanyCreated, CustomerCreated, Nothing, OrderCreated, OrderShipped, ProductCreated, StockInitialized,
+};
 use super::tables::Dataset;
 
 /// Customers, suppliers and products carry no date; they are in place when the first order comes (4 July 1996).
 const MASTER_DATA_CREATED_AT: &str = "1996-07-01T00:00:00.000Z";
+
+/// Where all stock is: the files name one place.
+const STOCK_LOCATION: &str = "default";
 
 /// One event, not yet signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +55,7 @@ fn event_id(event_type: &str, entity_id: &str) -> EventId {
 }
 
 impl Dataset {
-    /// Suppliers, products and customers, then what happened to the orders by date: created before shipped.
+    /// Suppliers, products with their stock, and customers, then what happened to the orders by date: created before shipped.
     pub fn events(&self) -> Vec<ImportEvent> {
         let mut events = Vec::new();
         for supplier in self.suppliers.values() {
@@ -69,23 +74,9 @@ impl Dataset {
                 &payload,
             ));
         }
-        for product in self.products.values() {
-            let (id, payload) = (product.id.to_string(), ProductCreated::new(product, self));
-            events.push(ImportEvent::new(
-                "product",
-                &id,
-                "product.created",
-                MASTER_DATA_CREATED_AT,
-                &payload,
-            ));
-        }
+        events.extend(self.product_events());
         for customer in self.customers.values() {
-            let payload = CompanyCreated {
-                company_name: &customer.name,
-                contact: (&customer.contact).into(),
-                address: (&customer.address).into(),
-                home_page: None,
-            };
+            let payload = CustomerCreated::from(customer);
             events.push(ImportEvent::new(
                 "customer",
                 &customer.id,
@@ -95,6 +86,24 @@ impl Dataset {
             ));
         }
         events.extend(self.order_events());
+        events
+    }
+
+    /// Each product with its stock; what is no longer sold is deactivated.
+    fn product_events(&self) -> Vec<ImportEvent> {
+        let mut events = Vec::new();
+        let at = MASTER_DATA_CREATED_AT;
+        for product in self.products.values() {
+            let (id, payload) = (product.id.to_string(), ProductCreated::new(product, self));
+            events.push(ImportEvent::new("product", &id, "product.created", at, &payload));
+            if product.discontinued {
+                events.push(ImportEvent::new("product", &id, "product.deactivated", at, &Nothing {}));
+            }
+            let stock =
+                StockInitialized { quantity: product.units_in_stock, reorder_point: product.reorder_level };
+            let id = format!("{id}:{STOCK_LOCATION}");
+            events.push(ImportEvent::new("inventory", &id, "inventory.initialized", at, &stock));
+        }
         events
     }
 
@@ -116,6 +125,10 @@ impl Dataset {
                     shipper: &shipper.name,
                     shipper_telephone: shipper.telephone.as_deref(),
                 };
+                // The files tell of no step between; an order goes one step at a time.
+                for step in ["order.confirmed", "order.processing"] {
+                    events.push(ImportEvent::new("order", &id, step, shipped_at, &Nothing {}));
+                }
                 events.push(ImportEvent::new("order", &id, "order.shipped", shipped_at, &payload));
             }
         }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::tables::{Address, Contact, Dataset, Order, OrderLine, Product};
+use super::tables::{Address, Contact, Customer, Dataset, Order, OrderLine, Product};
 
 /// The files name no currency; the sample company reckons in US dollars.
 const CURRENCY: &str = "USD";
@@ -59,7 +59,7 @@ impl<'a> From<&'a Contact> for Person<'a> {
     }
 }
 
-/// `customer.created` and `supplier.created`.
+/// `supplier.created`.
 #[derive(Serialize)]
 pub(super) struct CompanyCreated<'a> {
     pub company_name: &'a str,
@@ -69,37 +69,69 @@ pub(super) struct CompanyCreated<'a> {
     pub home_page: Option<&'a str>,
 }
 
+/// `customer.created`.
+#[derive(Serialize)]
+pub(super) struct CustomerCreated<'a> {
+    name: &'a str,
+    /// The files have none; every customer needs one. The domain is reserved (RFC 2606), so it reaches nobody.
+    email: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone: Option<&'a str>,
+    contact: Person<'a>,
+    address: Place<'a>,
+}
+
+impl<'a> From<&'a Customer> for CustomerCreated<'a> {
+    fn from(customer: &'a Customer) -> Self {
+        Self {
+            name: &customer.name,
+            email: format!("{}@northwind.example", customer.id.to_lowercase()),
+            phone: customer.contact.telephone.as_deref(),
+            contact: (&customer.contact).into(),
+            address: (&customer.address).into(),
+        }
+    }
+}
+
 #[derive(Serialize)]
 pub(super) struct ProductCreated<'a> {
+    /// The product's id: the files name no other.
+    sku: String,
     name: &'a str,
     supplier_id: String,
     category: &'a str,
     category_description: &'a str,
     quantity_per_unit: &'a str,
-    unit_price: Money,
-    units_in_stock: u32,
+    price: Money,
     units_on_order: u32,
-    reorder_level: u32,
-    discontinued: bool,
 }
 
 impl<'a> ProductCreated<'a> {
     pub fn new(product: &'a Product, data: &'a Dataset) -> Self {
         let category = &data.categories[&product.category];
         Self {
+            sku: product.id.to_string(),
             name: &product.name,
             supplier_id: product.supplier.to_string(),
             category: &category.name,
             category_description: &category.description,
             quantity_per_unit: &product.quantity_per_unit,
-            unit_price: money(product.unit_price),
-            units_in_stock: product.units_in_stock,
+            price: money(product.unit_price),
             units_on_order: product.units_on_order,
-            reorder_level: product.reorder_level,
-            discontinued: product.discontinued,
         }
     }
 }
+
+/// `inventory.initialized`: what is in stock.
+#[derive(Serialize)]
+pub(super) struct StockInitialized {
+    pub quantity: u32,
+    pub reorder_point: u32,
+}
+
+/// Of events that say all by their type.
+#[derive(Serialize)]
+pub(super) struct Nothing {}
 
 #[derive(Serialize)]
 pub(super) struct OrderCreated<'a> {
@@ -107,11 +139,11 @@ pub(super) struct OrderCreated<'a> {
     employee_id: String,
     required_at: Option<&'a str>,
     ship_name: &'a str,
-    ship_to: Place<'a>,
+    shipping_address: Place<'a>,
     freight: Money,
     /// The lines after their discounts, without freight.
-    total: Money,
-    lines: Vec<Line<'a>>,
+    total_amount: Money,
+    line_items: Vec<Line<'a>>,
 }
 
 #[derive(Serialize)]
@@ -140,10 +172,10 @@ impl<'a> OrderCreated<'a> {
             employee_id: order.employee.to_string(),
             required_at: order.required_at.as_deref(),
             ship_name: &order.ship_name,
-            ship_to: (&order.ship_to).into(),
+            shipping_address: (&order.ship_to).into(),
             freight: money(order.freight),
-            total: money(order.total().expect("the total was checked when the order was read")),
-            lines: order.lines.iter().map(line).collect(),
+            total_amount: money(order.total().expect("the total was checked when the order was read")),
+            line_items: order.lines.iter().map(line).collect(),
         }
     }
 }

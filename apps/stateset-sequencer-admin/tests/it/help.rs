@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::run;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 22] = [
     "",
     "migrate",
     "verify-proof",
@@ -20,6 +20,10 @@ const COMMANDS: [&str; 16] = [
     "api-keys create",
     "api-keys list",
     "api-keys revoke",
+    "projections",
+    "projections status",
+    "projections check",
+    "projections rebuild",
     "commands",
     "version",
 ];

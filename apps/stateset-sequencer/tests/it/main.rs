@@ -2,6 +2,7 @@
 
 mod configuration;
 mod documents;
+mod projections;
 mod running;
 
 use std::path::Path;

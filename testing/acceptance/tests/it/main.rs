@@ -7,6 +7,7 @@ mod disk;
 mod faults;
 mod import;
 mod older;
+mod projections;
 mod proof;
 mod replica;
 mod sequencer;

@@ -20,6 +20,8 @@ use super::stored::{
 /// Bytes of events, and documents, read at once.
 const READ_BYTES_MAX: usize = 16 << 20;
 const READ_AT_ONCE: usize = 1_000;
+/// Times that a check begins again because the service went on.
+const CHECKS_MAX: u32 = 5;
 
 /// What a check found of one stream.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,13 +55,32 @@ pub fn rebuild(reader: &dyn LogReader, stream: &StreamKey) -> Result<Option<Docu
     Ok(Some(DocumentChange::Put(Table::ProjectionCheckpoints, document)))
 }
 
-/// Folds a stream again, in memory, up to its checkpoint, and compares every record. The reader must not see the service
-/// go on meanwhile: give it a snapshot, or stop the service.
+/// Folds a stream again, in memory, up to its checkpoint, and compares every record. Where the service goes on meanwhile,
+/// it is done again, a few times.
+///
+/// # Errors
+/// What the store says; that the states did not stand still long enough.
 pub fn check(reader: &Arc<dyn LogReader>, stream: &StreamKey) -> Result<Checked, PortError> {
-    let checkpoint = status(reader.as_ref(), stream)?;
-    let folded = fold(reader, stream, &checkpoint)?;
+    for _ in 0..CHECKS_MAX {
+        let checkpoint = status(reader.as_ref(), stream)?;
+        let checked = check_at(reader, stream, &checkpoint)?;
+        if status(reader.as_ref(), stream)? == checkpoint {
+            return Ok(checked);
+        }
+    }
+    Err(PortError(format!(
+        "the states of stream {stream} keep changing: check them while the service is stopped"
+    )))
+}
+
+fn check_at(
+    reader: &Arc<dyn LogReader>,
+    stream: &StreamKey,
+    checkpoint: &Checkpoint,
+) -> Result<Checked, PortError> {
+    let folded = fold(reader, stream, checkpoint)?;
     let mut checked = Checked { events: checkpoint.sequence, ..Checked::default() };
-    let mut left = folded.clone();
+    let mut left = folded;
     let prefix = generation_key(stream, checkpoint.generation);
     let mut after: Option<Vec<u8>> = None;
     loop {
