@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stateset_sequencer::Worker;
+use stateset_sequencer::{LegacyCommits, Worker};
 
 /// How the workers work.
 #[derive(Debug, Clone, Default)]
@@ -10,5 +10,5 @@ pub struct WorkerSettings {}
 
 /// The workers of each term of writing.
 pub fn workers(_settings: &WorkerSettings) -> Vec<Arc<dyn Worker>> {
-    Vec::new()
+    vec![Arc::new(LegacyCommits)]
 }

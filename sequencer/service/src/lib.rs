@@ -55,7 +55,8 @@ pub use histogram::{COUNTS, Distribution, Histogram, LATENCY_US, SIZE_BYTES};
 pub use history::EntityHistory;
 pub use ingest::{EventResult, IngestOutcome, Submitted};
 pub use legacy::{
-    Legacy, LegacyEntity, LegacyHead, LegacyOutcome, LegacyProof, LegacyResult, StoredLegacyEvent,
+    Legacy, LegacyCommits, LegacyEntity, LegacyHead, LegacyOutcome, LegacyProof, LegacyResult,
+    StoredLegacyEvent,
 };
 pub use metrics::{Snapshot, Timings};
 pub use proof_registry::{

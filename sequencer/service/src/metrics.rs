@@ -64,6 +64,8 @@ counters! {
     append_ns,
     /// Batches committed.
     commitments_created,
+    /// Batches newly recorded as standing on a chain.
+    commitments_anchored,
     /// Events waiting for the turn loop now.
     queue_events,
     /// Events refused by a projection that got a dead letter.

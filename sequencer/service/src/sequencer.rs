@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::dead_letters::Kept;
 use crate::error::{CommitFailure, ServiceError};
-use crate::legacy::Gates;
+use crate::legacy::{Gates, Uncommitted};
 use crate::metrics::{Metrics, Snapshot, Timings};
 use crate::proof_registry::Verifying;
 use crate::queue::Queue;
@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     pub sequenced: watch::Sender<TimestampMs>,
     /// Held while an older stream is written.
     pub legacy: Gates,
+    /// Older streams whose events wait for a batch.
+    pub uncommitted: Uncommitted,
     poisoned: AtomicBool,
     /// True once this writer's time is over, or nearly: live readers end.
     pub over: watch::Sender<bool>,
@@ -87,6 +89,7 @@ impl Shared {
             queue_events_max,
             sequenced: watch::Sender::new(TimestampMs(0)),
             legacy: Gates::default(),
+            uncommitted: Uncommitted::default(),
             poisoned: AtomicBool::new(false),
             over: watch::Sender::new(false),
             key_changes: AtomicU64::new(0),

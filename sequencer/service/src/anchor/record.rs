@@ -9,6 +9,7 @@ use ves::{BatchId, Digest, SequenceNumber, StreamKey, TimestampMs};
 
 use super::{AnchorBatch, AnchorError, Anchored, BatchForm, ChainPlace};
 use crate::error::ServiceError;
+use crate::metrics::Metrics;
 use crate::sequencer::{Sequencer, blocking, uncancelled};
 
 /// First byte of the keys of records, by the form of the batch, and of cursors.
@@ -91,6 +92,7 @@ impl Sequencer {
             }
             service.put_documents(changes).await?;
             cursors.insert(batch.stream, reached);
+            Metrics::add(&service.shared().metrics.commitments_anchored, 1);
             Ok(anchored)
         })
         .await

@@ -1,6 +1,7 @@
 //! The service over a real SQLite log: what callers were promised, and what survives a restart.
 
 mod commitments;
+mod dead_letters;
 mod history;
 mod ingest;
 mod key_versions;
