@@ -20,6 +20,7 @@ mod commitments;
 mod compliance;
 mod config;
 mod dashboard;
+mod dead_letters;
 mod directory;
 mod error;
 mod events;

@@ -5,6 +5,7 @@ mod anchor;
 mod bodies;
 mod compliance;
 mod conformance;
+mod dead_letters;
 mod directory;
 mod form;
 mod groups;
