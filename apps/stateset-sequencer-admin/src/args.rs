@@ -7,7 +7,7 @@ use stateset_sequencer_app::failure::Failure;
 use stateset_sequencer_app::store;
 use std::sync::Arc;
 
-use crate::commands::{api_keys, backfill, export, keys, proof};
+use crate::commands::{api_keys, backfill, dlq, export, keys, proof};
 
 /// Tools for the operator of an event service.
 #[derive(Debug, Parser)]
@@ -77,6 +77,9 @@ pub enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     ApiKeys(api_keys::ApiKeysCommand),
+    /// Look at, retry and purge events that projections could not apply
+    #[command(subcommand)]
+    Dlq(dlq::DlqCommand),
     /// List the commands
     Commands,
     /// Print the version

@@ -2,6 +2,7 @@
 
 pub mod api_keys;
 pub mod backfill;
+pub mod dlq;
 pub mod export;
 pub mod keys;
 pub mod proof;
@@ -36,6 +37,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::ListAgentKeys(args) => keys::list(&context, &args),
         Command::BackfillVesStateRoots(args) => backfill::run(&context, &args),
         Command::ApiKeys(command) => api_keys::run(&context, &command),
+        Command::Dlq(command) => dlq::run(&context, &command),
         Command::Commands => {
             list(&context);
             Ok(())

@@ -1,6 +1,7 @@
 //! The operator's tools as an operator meets them: the real binary on a real database.
 
 mod database;
+mod dlq;
 mod export;
 mod help;
 mod keys;
