@@ -90,7 +90,7 @@ async fn a_retry_is_due_at_once_and_a_purge_leaves_the_event() {
     world
         .post(&format!("{LETTERS}/retry"), json!({"statuz": "pending"}))
         .await
-        .refused(400, "INVALID_REQUEST_BODY");
+        .refused(400, "INVALID_FIELD_VALUE");
 
     let all = format!("{LETTERS}?{}", query(&stream));
     world.call(Some(crate::world::ADMIN), "DELETE", &all, "").await.refused(400, "MISSING_REQUIRED_FIELD");
