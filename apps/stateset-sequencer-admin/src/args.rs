@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "encryption")]
 use crate::commands::reencrypt;
-use crate::commands::{api_keys, audit, backfill, export, keys, projections, proof};
+use crate::commands::{api_keys, audit, backfill, dlq, export, keys, projections, proof};
 
 /// Tools for the operator of an event service.
 #[derive(Debug, Parser)]
@@ -96,6 +96,9 @@ pub enum Command {
     /// The states of entities: how far they are, whether they hold, building them anew
     #[command(subcommand)]
     Projections(projections::ProjectionsCommand),
+    /// Look at, retry and purge events that projections could not apply
+    #[command(subcommand)]
+    Dlq(dlq::DlqCommand),
     /// List the commands
     Commands,
     /// Print the version

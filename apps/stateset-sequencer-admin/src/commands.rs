@@ -3,6 +3,7 @@
 pub mod api_keys;
 pub mod audit;
 pub mod backfill;
+pub mod dlq;
 pub mod export;
 pub mod keys;
 pub mod projections;
@@ -48,6 +49,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::ApiKeys(command) => api_keys::run(&context, &command),
         Command::Audit(command) => audit::run(&context, &command),
         Command::Projections(command) => projections::run(&context, &command),
+        Command::Dlq(command) => dlq::run(&context, &command),
         Command::Commands => {
             list(&context);
             Ok(())

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use stateset_event_log::{EventStore, LogReader};
-use stateset_sequencer::Worker;
+use stateset_sequencer::{LegacyCommits, Worker};
 use stateset_sequencer_api::ReadModels;
 
 use crate::config::{self, Settings};
@@ -45,7 +45,7 @@ pub fn from_environment() -> Result<WorkerSettings, Failure> {
 
 /// The workers of each term of writing.
 pub fn workers(settings: &WorkerSettings) -> Vec<Arc<dyn Worker>> {
-    let mut workers: Vec<Arc<dyn Worker>> = vec![Arc::new(projections::Projections)];
+    let mut workers: Vec<Arc<dyn Worker>> = vec![Arc::new(LegacyCommits), Arc::new(projections::Projections)];
     #[cfg(feature = "encryption")]
     sealing::work(&settings.at_rest, &mut workers);
     #[cfg(not(feature = "encryption"))]

@@ -9,6 +9,7 @@ pub mod agents;
 pub mod anchor;
 pub mod commitments;
 pub mod compliance;
+pub mod dead_letters;
 pub mod entities;
 pub mod error;
 pub mod events;

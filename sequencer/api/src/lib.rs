@@ -21,6 +21,7 @@ mod compliance;
 mod config;
 mod connection;
 mod dashboard;
+mod dead_letters;
 mod directory;
 mod error;
 mod events;

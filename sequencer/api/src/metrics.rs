@@ -11,6 +11,7 @@ use stateset_sequencer::{COUNTS, Histogram, LATENCY_US, SIZE_BYTES};
 use ves_wire::error::ErrorCode;
 
 use crate::caller::Caller;
+use crate::dead_letters;
 use crate::error::ApiError;
 use crate::peer::Operator;
 use crate::router::App;
@@ -106,6 +107,7 @@ fn exposition(app: &App, caller: &Caller) -> String {
     let mut out = String::with_capacity(32 << 10);
     counters(app, &mut out);
     gauges(app, caller, &mut out);
+    dead_letters::measures::write(app, &mut out);
     let (door, timings) = (&app.metrics, app.sequencer.timings());
     for (name, times) in [
         ("http_request_latency_seconds", &door.latency),
@@ -144,6 +146,7 @@ fn counters(app: &App, out: &mut String) {
         ("batches_received", service.batches_received),
         ("batches_processed", service.turns),
         ("commitments_created", service.commitments_created),
+        ("commitments_anchored", service.commitments_anchored),
         ("commitments_verified", door.proofs_verified.load(Relaxed)),
         ("errors_database", service.turns_failed),
         ("errors_auth", door.auth_errors.load(Relaxed)),
@@ -212,13 +215,13 @@ fn head(out: &mut String, name: &str, kind: &str) {
     writeln!(out, "# TYPE sequencer_{name} {kind}").expect("to a String");
 }
 
-fn line(out: &mut String, name: &str, kind: &str, value: u64) {
+pub(crate) fn line(out: &mut String, name: &str, kind: &str, value: u64) {
     head(out, name, kind);
     writeln!(out, "sequencer_{name} {value}").expect("to a String");
 }
 
 /// `per` is how many of the histogram's units make one of the name's.
-fn histogram(out: &mut String, name: &str, values: &Histogram, per: f64) {
+pub(crate) fn histogram(out: &mut String, name: &str, values: &Histogram, per: f64) {
     let read = values.read();
     head(out, name, "histogram");
     for (bound, count) in read.cumulative {

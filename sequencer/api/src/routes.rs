@@ -2,6 +2,7 @@
 
 mod agents;
 mod anchoring;
+mod dead_letters;
 mod events;
 mod key_rules;
 mod legacy;
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Routes {
         .merge(anchoring::routes())
         .merge(key_rules::routes())
         .merge(operations::routes())
+        .merge(dead_letters::routes())
 }
 
 /// Routes with what the document says of them.

@@ -244,6 +244,17 @@ impl Engine {
         .collect()
     }
 
+    /// Notes the time. Where events seem to have got their numbers later than now, the clock was set back: their age counts
+    /// from now on, or their batch would wait until the clock has come there again.
+    pub fn clock_at(&mut self, now: TimestampMs) {
+        let age = i64::try_from(self.policy.age_ms_max).unwrap_or(i64::MAX);
+        let latest = TimestampMs(now.0.saturating_add(age));
+        while let Some(&(_, at)) = self.deadlines.last().filter(|(deadline, _)| *deadline > latest) {
+            self.streams[at].age_from(now);
+            self.queue(at);
+        }
+    }
+
     /// When [`Engine::commit_due`] next has something by age; in the past when it has something now.
     pub fn next_commit_deadline(&self) -> Option<TimestampMs> {
         self.deadlines.first().map(|(deadline, _)| *deadline)

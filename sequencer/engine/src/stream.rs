@@ -251,6 +251,13 @@ impl Stream {
         }
     }
 
+    /// No event got its number later than `now`.
+    pub fn age_from(&mut self, now: TimestampMs) {
+        for mark in &mut self.ages {
+            mark.at = mark.at.min(now);
+        }
+    }
+
     /// When the oldest uncommitted durable event got its number; `None` when there is no such event.
     pub fn uncommitted_since(&self) -> Option<TimestampMs> {
         let oldest = self.ages.front().filter(|_| self.committed_end < self.durable())?;

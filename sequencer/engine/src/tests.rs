@@ -59,3 +59,15 @@ fn duplicate(n: u64) -> Decision {
 fn rejected(rejection: Rejection) -> Decision {
     Decision::Rejected(rejection)
 }
+
+#[test]
+fn a_clock_set_back_does_not_hold_a_batch_longer_than_its_age() {
+    let mut engine = engine();
+    admit(&mut engine, &[event(1, None, 1, None)]);
+    engine.turn_durable();
+    let back = TimestampMs(NOW.0 - 86_400_000);
+    engine.clock_at(back);
+    assert!(engine.commit_due(back).is_empty());
+    let due = engine.commit_due(TimestampMs(back.0 + 6_400));
+    assert_eq!(due, [(stream(1), seq(1)..=seq(1))]);
+}

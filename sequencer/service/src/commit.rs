@@ -70,7 +70,9 @@ impl TurnLoop {
         let started = Instant::now();
         loop {
             let now = self.clock.now();
-            self.held_back.retain(|_, until| *until > now);
+            // A clock that was set back must not hold batches until it has come there again.
+            self.held_back.retain(|_, until| *until > now && until.0 <= now.0.saturating_add(RETRY_MS));
+            self.engine.clock_at(now);
             let mut due = self.engine.commit_due(now);
             due.retain(|(stream, _)| !self.held_back.contains_key(stream));
             if due.is_empty() {

@@ -11,6 +11,7 @@ mod gates;
 mod ingest;
 mod read;
 mod stored;
+mod worker;
 
 use ves::legacy::{LegacyCommitment, LegacyEvent};
 use ves::{BatchId, Digest, EventId, Rejection, SequenceNumber, TimestampMs};
@@ -20,6 +21,8 @@ use crate::sequencer::Sequencer;
 
 pub use check::{LegacyChecked, check_legacy};
 pub(crate) use gates::Gates;
+pub use worker::LegacyCommits;
+pub(crate) use worker::Uncommitted;
 
 /// How often a write is decided anew when the stream changed under it. Behind the gate only a write that nobody waits
 /// for any more can come between.

@@ -63,7 +63,7 @@ pub use histogram::{COUNTS, Distribution, Histogram, LATENCY_US, SIZE_BYTES};
 pub use history::EntityHistory;
 pub use ingest::{EventResult, IngestOutcome, Submitted};
 pub use legacy::{
-    Legacy, LegacyChecked, LegacyEntity, LegacyHead, LegacyOutcome, LegacyProof, LegacyResult,
+    Legacy, LegacyChecked, LegacyCommits, LegacyEntity, LegacyHead, LegacyOutcome, LegacyProof, LegacyResult,
     StoredLegacyEvent, check_legacy,
 };
 pub use metrics::{Snapshot, Timings};

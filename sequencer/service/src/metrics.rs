@@ -66,6 +66,8 @@ counters! {
     commitments_created,
     /// Records written to the audit log.
     audit_records,
+    /// Batches newly recorded as standing on a chain.
+    commitments_anchored,
     /// Events waiting for the turn loop now.
     queue_events,
     /// Events refused by a projection that got a dead letter.

@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::dead_letters::Kept;
 use crate::error::{CommitFailure, ServiceError};
-use crate::legacy::Gates;
+use crate::legacy::{Gates, Uncommitted};
 use crate::metrics::{Metrics, Snapshot, Timings};
 use crate::payment::PaymentShared;
 use crate::proof_registry::Verifying;
@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     pub reads: AtomicU64,
     /// Where the audit log ends.
     pub audit_head: watch::Sender<AuditHead>,
+    /// Older streams whose events wait for a batch.
+    pub uncommitted: Uncommitted,
     poisoned: AtomicBool,
     /// True once this writer's time is over, or nearly: live readers end.
     pub over: watch::Sender<bool>,
@@ -105,6 +107,7 @@ impl Shared {
             payments: PaymentShared::default(),
             reads: AtomicU64::new(0),
             audit_head: watch::Sender::new(AuditHead::EMPTY),
+            uncommitted: Uncommitted::default(),
             poisoned: AtomicBool::new(false),
             over: watch::Sender::new(false),
             key_changes: AtomicU64::new(0),

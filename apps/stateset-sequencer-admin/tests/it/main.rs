@@ -2,6 +2,7 @@
 
 mod audit;
 mod database;
+mod dlq;
 mod export;
 mod help;
 mod keys;

@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 use stateset_fixtures::{Agent, plain_event, stream};
+use stateset_sequencer::{DeadLetterReason, RefusedEvent};
 use stateset_sequencer_api::key_hash;
 use ves::{StoreId, StreamKey};
 use ves_wire::ingest::write_request;
@@ -54,9 +55,28 @@ async fn walk() -> Walk {
     let proof = text(&stored["proof_id"]);
     let recipients = json!({"tenantId": stream.tenant_id, "name": "walked", "members": [agent.agent_id]});
     let group = text(&world.post("/api/v1/encryption-groups", recipients).await.ok()["groupId"]);
+    refuse(&world, &stream, &events[0]).await;
     let policy = json!({"tenantId": stream.tenant_id, "maxAgeHours": 9999});
     world.call(Some(ADMIN), "PUT", "/api/v1/agents/keys/policies", policy.to_string()).await.ok();
     Walk { batch: batch_id, event, key_prefix, group, proof, entity, secrets, world, agent, stream }
+}
+
+/// A dead letter of this event.
+async fn refuse(world: &World, stream: &StreamKey, event: &ves::Envelope<'_>) {
+    let refused = RefusedEvent {
+        stream: *stream,
+        sequence_number: ves::SequenceNumber(1),
+        event_id: event.event_id,
+        entity_type: event.entity_type.to_string(),
+        entity_id: event.entity_id.to_string(),
+        event_type: event.event_type.to_string(),
+        reason: DeadLetterReason::HandlerError,
+        message: "the entity is missing".to_owned(),
+        expected_version: None,
+        actual_version: None,
+    };
+    let changes = world.sequencer.dead_letters_refused(&[refused]).await.expect("changes");
+    world.sequencer.put_documents(changes).await.expect("the log takes them");
 }
 
 impl Walk {
@@ -85,6 +105,10 @@ impl Walk {
             "proof_id" => self.proof.clone(),
             "group_id" => self.group.clone(),
             "key_type" => "signing".to_owned(),
+            "status" => "pending".to_owned(),
+            "reason" => "handler_error".to_owned(),
+            "after" => format!("{}.0", self.stream.store_id),
+            "older_than_secs" => "0".to_owned(),
             "policyId" => "aml.threshold".to_owned(),
             "policyParams" => "%7B%22threshold%22%3A10000%7D".to_owned(),
             "entity_type" => self.entity.0.clone(),
@@ -134,6 +158,7 @@ impl Walk {
             "createEncryptionGroup" => json!({"tenantId": tenant, "name": "another"}),
             "addGroupMember" => json!({"tenantId": tenant, "agentId": tenant}),
             "registerAgent" => json!({"name": "stranger"}),
+            "retryDeadLetters" => json!({"tenant_id": tenant}),
             other => panic!("the walk has no body for {other}: give it one"),
         }
         .to_string()

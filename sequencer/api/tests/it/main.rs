@@ -6,6 +6,7 @@ mod audit;
 mod bodies;
 mod compliance;
 mod conformance;
+mod dead_letters;
 mod directory;
 mod form;
 mod groups;

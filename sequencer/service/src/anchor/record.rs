@@ -10,6 +10,7 @@ use ves::{BatchId, Digest, SequenceNumber, StreamKey, TimestampMs};
 use super::{AnchorBatch, AnchorError, Anchored, BatchForm, ChainPlace};
 use crate::audit::Act;
 use crate::error::ServiceError;
+use crate::metrics::Metrics;
 use crate::sequencer::{Sequencer, blocking, uncancelled};
 
 /// First byte of the keys of records, by the form of the batch, and of cursors.
@@ -92,6 +93,7 @@ impl Sequencer {
             }
             service.put_anchor(&batch, place, changes).await?;
             cursors.insert(batch.stream, reached);
+            Metrics::add(&service.shared().metrics.commitments_anchored, 1);
             Ok(anchored)
         })
         .await

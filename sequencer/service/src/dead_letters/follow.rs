@@ -10,7 +10,7 @@ use ves::{SequenceNumber, TenantId};
 
 use super::stored::{
     Tally, entries, entry, place_key, place_of_resolved, put_letter, put_tally, read_letter, read_place,
-    read_tally, rejection_key, resolved_prefix, tally_place,
+    read_tally, rejection_key, resolved_prefix, tally_key,
 };
 use super::{Cause, DeadLetter, DeadLetterStatus, REJECTIONS_MAX};
 use crate::error::ServiceError;
@@ -235,7 +235,7 @@ impl Following<'_> {
 
     fn tally(&mut self, tenant: &TenantId) -> Result<&mut Tally, ServiceError> {
         if !self.followed.tallies.contains_key(tenant) {
-            let stored = self.reader.document(Table::DeadLetterIds, &tally_place(tenant))?;
+            let stored = self.reader.document(Table::DeadLetterIds, &tally_key(tenant))?;
             let stored = stored.as_ref().and_then(read_tally).map(|(_, tally)| tally);
             self.followed.tallies.insert(*tenant, stored.unwrap_or_default());
         }

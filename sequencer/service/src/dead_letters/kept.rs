@@ -77,9 +77,9 @@ impl Kept {
         self.tallies().all.may_be_due(now)
     }
 
-    /// Whether a retry can be planned further ahead than any is: the clock was set back.
-    pub fn may_lie_too_far(&self, now: TimestampMs) -> bool {
-        self.tallies().all.may_lie_after(TimestampMs(now.0.saturating_add(HORIZON_MS)))
+    /// Whether a retry is planned further ahead than any can be, by whole minutes: the clock was set back.
+    pub fn lies_too_far(&self, now: TimestampMs) -> bool {
+        self.tallies().all.lies_after(TimestampMs(now.0.saturating_add(HORIZON_MS)))
     }
 
     fn tallies(&self) -> MutexGuard<'_, Tallies> {

@@ -27,10 +27,10 @@ impl Sequencer {
     /// none. The same letters are given out until what became of them is written.
     ///
     /// Clock steps: after one ahead, letters come due early, each once. After one back, a letter that seems to be planned
-    /// further ahead than any is, is planned anew with its whole delay; one within that range waits at most 75 minutes.
+    /// further ahead than any is, is planned anew with its whole delay; one within that range waits at most 76 minutes.
     pub async fn dead_letters_due(&self, limit: usize) -> Result<Vec<DeadLetter>, ServiceError> {
         let (kept, now) = (&self.shared().dead_letters, self.now());
-        if kept.may_lie_too_far(now) {
+        if kept.lies_too_far(now) {
             self.decided(move |reader| bring_back(reader, now)).await?;
         }
         if limit == 0 || !kept.may_be_due(now) {

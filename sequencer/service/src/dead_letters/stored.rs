@@ -144,9 +144,9 @@ impl Tally {
         self.due.keys().next().is_some_and(|minute| *minute <= now.0.div_euclid(MINUTE_MS))
     }
 
-    /// Whether a letter can be planned for after `at`: none is where this says no.
-    pub fn may_lie_after(&self, at: TimestampMs) -> bool {
-        self.due.keys().next_back().is_some_and(|minute| *minute >= at.0.div_euclid(MINUTE_MS))
+    /// Whether a letter is planned for a later minute than that of `at`.
+    pub fn lies_after(&self, at: TimestampMs) -> bool {
+        self.due.keys().next_back().is_some_and(|minute| *minute > at.0.div_euclid(MINUTE_MS))
     }
 }
 
@@ -206,12 +206,8 @@ pub(super) fn read_due(key: &[u8]) -> Option<(TimestampMs, Vec<u8>)> {
 
 pub(super) const TALLIES: &[u8] = &[TALLY];
 
-fn tally_key(tenant: &TenantId) -> Vec<u8> {
+pub(super) fn tally_key(tenant: &TenantId) -> Vec<u8> {
     [TALLIES, tenant.as_bytes()].concat()
-}
-
-pub(super) fn tally_place(tenant: &TenantId) -> Vec<u8> {
-    tally_key(tenant)
 }
 
 pub(super) fn read_tally(document: &Document) -> Option<(TenantId, Tally)> {

@@ -1,6 +1,7 @@
 //! Batches of older events: a tree over their leaves, and the state root over the entities (VES section 15).
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use stateset_event_log::{Document, DocumentChange, LogReader, Table};
 use stateset_sequencer_engine::{
@@ -54,14 +55,16 @@ async fn commit(
     start: SequenceNumber,
     end: SequenceNumber,
 ) -> Result<LegacyCommitment, CommitFailure> {
-    let batch_id = BatchId::random(random_bytes()?);
+    let (started, batch_id) = (Instant::now(), BatchId::random(random_bytes()?));
     for _ in 0..ATTEMPTS_MAX {
         let (reader, now) = (service.inner.reader.clone(), service.now());
         let built = blocking(move || build(reader.as_ref(), stream, start, end, batch_id, now)).await?;
         let Built { batch, write } = built.map_err(CommitFailure::Refused)?;
         let Some((unchanged, changes)) = write else { return Ok(batch) };
         if service.put_documents_if(unchanged, changes).await? {
-            Metrics::add(&service.shared().metrics.commitments_created, 1);
+            let metrics = &service.shared().metrics;
+            Metrics::add(&metrics.commitments_created, 1);
+            metrics.timings.commit.observe_time(started.elapsed());
             return Ok(batch);
         }
     }

@@ -91,6 +91,7 @@ async fn decide(
 
 /// One request, decided on a head that must still stand when it is written.
 struct Turn {
+    stream: StreamKey,
     now: TimestampMs,
     head: SequenceNumber,
     results: Vec<LegacyResult>,
@@ -138,7 +139,7 @@ impl Turn {
         if !changes.is_empty() {
             put(&mut changes, Table::LegacyEvents, document(stream_key(&stream), &head)?);
         }
-        Ok(Self { now, head: head.head_sequence, results, unchanged, changes })
+        Ok(Self { stream, now, head: head.head_sequence, results, unchanged, changes })
     }
 
     /// Writes what was decided; false where it was decided on what has changed since.
@@ -149,6 +150,8 @@ impl Turn {
         }
         let is_written = service.put_documents_if(self.unchanged.clone(), changes).await?;
         if is_written {
+            let accepted = self.results.iter().filter(|result| matches!(result, LegacyResult::Accepted(_)));
+            service.shared().uncommitted.note(self.stream, self.now, accepted.count() as u64);
             // Live readers look for new events, of either form.
             service.shared().sequenced.send_replace(self.now);
         }

@@ -149,7 +149,7 @@ impl Legacy<'_> {
     }
 }
 
-fn head_text(reader: &dyn LogReader, stream: &StreamKey) -> Result<HeadText, ServiceError> {
+pub(super) fn head_text(reader: &dyn LogReader, stream: &StreamKey) -> Result<HeadText, ServiceError> {
     head_to_change(reader, stream).map(|(head, _)| head)
 }
 

@@ -50,6 +50,53 @@ async fn batches_close_by_age() {
 }
 
 #[tokio::test]
+async fn a_clock_set_back_a_day_does_not_hold_a_batch_for_a_day() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::open_with(dir.path(), LARGE).await;
+    world.ingest_range(0, 3).await;
+    world.clock.advance_ms(-86_400_000);
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert!(commitments(&world).await.is_empty());
+    world.clock.advance_ms(60_001);
+    assert_eq!(wait_for(&world, 1).await[0].sequence_end.0, 3);
+    world.close().await;
+}
+
+#[tokio::test]
+async fn a_thousand_idle_streams_are_committed_by_age_and_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::open_with(dir.path(), LARGE).await;
+    let streams: Vec<StreamKey> = (0..1_000u32)
+        .map(|n| StreamKey { store_id: ves::StoreId(uuid::Uuid::from_u128(n.into())), ..world.stream })
+        .collect();
+    let ingests = streams.iter().enumerate().map(|(n, stream)| {
+        let (sequencer, stream) = (world.sequencer.clone(), *stream);
+        let event = stateset_fixtures::plain_event(&world.agent, &stream, n as u64);
+        tokio::spawn(async move { sequencer.ingest(stream, vec![Ok(event)]).await.unwrap() })
+    });
+    for ingest in ingests.collect::<Vec<_>>() {
+        ingest.await.unwrap();
+    }
+    world.close().await;
+    // Nobody writes to them any more: the next term closes their batches.
+    let world = World::open_with(dir.path(), LARGE).await;
+    world.clock.advance_ms(60_001);
+    let mut pending = 0;
+    for _ in 0..1_000 {
+        pending = world.sequencer.pending_anchors(5_000).await.unwrap().len();
+        if pending == streams.len() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(pending, streams.len(), "each stream's batch waits for its anchor");
+    for stream in &streams {
+        assert_eq!(world.sequencer.head(stream).latest_commitment.unwrap().sequence_end.0, 1);
+    }
+    world.close().await;
+}
+
+#[tokio::test]
 async fn a_callers_range_is_honoured_once_and_gaps_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let world = World::open_with(dir.path(), LARGE).await;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use stateset_fixtures::stream;
 use stateset_sequencer::{
-    CommitFailure, Document, DocumentChange, ErrorKind, LegacyOutcome, LegacyResult, ProofFailure, Sequencer,
-    Table, Unchanged,
+    CommitFailure, Document, DocumentChange, ErrorKind, LegacyCommits, LegacyOutcome, LegacyResult,
+    ProofFailure, Sequencer, Table, Unchanged, Worker, Workers,
 };
 use ves::legacy::{CheckedLegacyEvent, LegacyEvent, payload_hash, root, state_root, verify_inclusion};
 use ves::{AgentId, BatchId, CommandId, Digest, EventId, Rejection, SequenceNumber, StreamKey};
@@ -309,5 +309,54 @@ async fn a_write_decided_on_what_has_changed_since_is_not_made() {
     assert!(!service.put_documents_if(seen(first), put("4")).await.expect("asks"), "it is another by now");
     let last = service.document(table, &key).await.expect("reads").expect("is there");
     assert_eq!(last.text, "3");
+    world.close().await;
+}
+
+/// Waits until the worker has committed the stream through `end`.
+async fn committed(service: &Sequencer, stream: &StreamKey, end: u64) {
+    for _ in 0..500 {
+        let head = service.legacy().head(stream).await.expect("reads");
+        if head.latest_commitment.is_some_and(|batch| batch.sequence_end == seq(end)) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("the stream was not committed through {end} in time");
+}
+
+#[tokio::test]
+async fn the_worker_commits_older_streams_by_size_by_age_and_what_an_earlier_term_left() {
+    let workers: [std::sync::Arc<dyn Worker>; 1] = [std::sync::Arc::new(LegacyCommits)];
+    let dir = tempfile::tempdir().expect("a folder");
+    let (world, first) = open(dir.path()).await;
+    let second = stream(2);
+    // Without a worker nothing is committed: this is what the next term finds.
+    fill(&world.sequencer, &first, 0, 20).await;
+    fill(&world.sequencer, &second, 0, 3).await;
+    world.close().await;
+
+    let (world, _) = open(dir.path()).await;
+    let running = Workers::start(&workers, &world.sequencer);
+    committed(&world.sequencer, &first, 20).await;
+    let sizes: Vec<u64> = world
+        .sequencer
+        .legacy()
+        .commitments(&first, seq(1), 10)
+        .await
+        .expect("reads")
+        .iter()
+        .map(|batch| batch.event_count())
+        .collect();
+    assert_eq!(sizes, [8, 8, 4], "batches of the policy's size");
+    let waits = world.sequencer.legacy().head(&second).await.expect("reads");
+    assert!(waits.latest_commitment.is_none(), "three events are not old enough");
+    // An idle stream, and a clock that was set back meanwhile.
+    world.clock.advance_ms(-86_400_000);
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    world.clock.advance_ms(60_001);
+    committed(&world.sequencer, &second, 3).await;
+    fill(&world.sequencer, &second, 3, 11).await;
+    committed(&world.sequencer, &second, 11).await;
+    running.stop(std::time::Duration::from_secs(5)).await;
     world.close().await;
 }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod commitments;
+mod dead_letters;
 mod history;
 mod ingest;
 mod key_versions;
