@@ -20,6 +20,9 @@ use crate::keys::{Keys, Mode};
 /// Key of an older event: tenant, store, number.
 const EVENT_KEY_BYTES: usize = 40;
 
+/// Finds the record of a proof by its table and key.
+type RecordAt<'f> = dyn Fn(Table, &[u8]) -> Result<Option<Document>, LogError> + 'f;
+
 /// A document whose content or payload is sealed, or is to be.
 struct Sealable<'a> {
     tenant: TenantId,
@@ -119,11 +122,7 @@ pub(crate) fn is_sealable(table: Table) -> bool {
 
 impl<'a> Sealable<'a> {
     /// `None` for a document that holds nothing to seal. `record_at` finds the record of a proof.
-    fn of(
-        table: Table,
-        document: &'a Document,
-        record_at: &dyn Fn(Table, &[u8]) -> Result<Option<Document>, LogError>,
-    ) -> Result<Option<Self>, LogError> {
+    fn of(table: Table, document: &'a Document, record_at: &RecordAt<'_>) -> Result<Option<Self>, LogError> {
         match table {
             Table::LegacyEvents => match event_place(&document.key) {
                 Some((stream, number)) => Self::event(document, stream, number).map(Some),
@@ -150,10 +149,7 @@ impl<'a> Sealable<'a> {
         Ok(Self { tenant: stream.tenant_id, aad, is_sealed, bytes, form: Form::Event { before, after } })
     }
 
-    fn proof(
-        document: &'a Document,
-        record_at: &dyn Fn(Table, &[u8]) -> Result<Option<Document>, LogError>,
-    ) -> Result<Self, LogError> {
+    fn proof(document: &'a Document, record_at: &RecordAt<'_>) -> Result<Self, LogError> {
         let what = "the place of a proof";
         let place: Place<'a> = serde_json::from_str(&document.text).map_err(|error| broken(what, &error))?;
         let table = [Table::ValidityProofs, Table::ComplianceProofs];

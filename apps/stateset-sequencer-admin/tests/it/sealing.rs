@@ -1,9 +1,15 @@
 //! Keys of what is sealed in the database, and the commands that rotate them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::Output;
 
 use serde_json::Value;
+use stateset_at_rest::{AtRest, Key, Keys, Mode};
+use stateset_client::audit::{Report, audit_since};
+use stateset_fixtures::stream;
+use stateset_sequencer_admin::database::{DbCommand, Target, run};
+use stateset_sequencer_admin::store_source::StoreSource;
+use stateset_sequencer_app::terminal::Output;
 
 use crate::{admin, world};
 
@@ -15,9 +21,9 @@ fn with_keys(folder: &Path, mode: &str, keys: &[u8], args: &[&str]) -> (i32, Str
     if !keys.is_empty() {
         command.env("PAYLOAD_ENCRYPTION_KEYS", keys.join(","));
     }
-    let Output { status, stdout, stderr } = command.args(args).output().unwrap();
+    let ended = command.args(args).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code().unwrap_or(-1), text(stdout), text(stderr))
+    (ended.status.code().unwrap_or(-1), text(ended.stdout), text(ended.stderr))
 }
 
 fn done(folder: &Path, mode: &str, keys: &[u8], args: &[&str]) -> Value {
@@ -96,4 +102,40 @@ fn a_rotation_needs_the_writers_place() {
     assert_eq!(with_keys(at, "optional", &[1], &["reencrypt-events", "--store-id", &tenant]).0, 2);
     std::fs::remove_file(at.join("log.db")).unwrap();
     assert_eq!(with_keys(at, "optional", &[1], &["reencrypt-events"]).0, 2, "none is made by a slip");
+}
+
+/// What an audit of `folder`/FILE finds with these keys.
+fn audit(folder: &Path, file: &str, keys: &[u8]) -> Report {
+    let keys: Vec<Key> = keys.iter().map(|n| Key::new([*n; 32])).collect();
+    let keys = Keys::new(Mode::Optional, &keys, &BTreeMap::new(), BTreeSet::new()).unwrap();
+    let mut target = Target::file(&folder.join(file)).unwrap();
+    target.workers.at_rest = AtRest::new(keys);
+    let source = StoreSource::open(&target).unwrap();
+    let (identity, stream) = (source.published_identity().unwrap(), stream(1));
+    let agents = source.signing_keys(&stream).unwrap();
+    let keys = stateset_client::audit::Keys { agents: &agents, sequencer: &identity };
+    audit_since(&source, &stream, &keys, None, &|_, _| ()).unwrap()
+}
+
+#[test]
+fn a_sealed_log_is_checked_without_keys_but_for_its_payloads_and_its_backup_is_as_sealed() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    world::make(at, 40);
+    for command in ALL {
+        done(at, "optional", &[1], &[command]);
+    }
+    let out = Output::new(true, true);
+    let target = Target::file(&at.join("log.db")).unwrap();
+    run(&out, &target, &DbCommand::Check).expect("all that can be checked without a key holds");
+    run(&out, &target, &DbCommand::Backup { file: at.join("copy.db") }).expect("a backup needs no key");
+    let restored = Target::file(&at.join("restored.db")).unwrap();
+    run(&out, &restored, &DbCommand::Restore { file: at.join("copy.db") }).expect("nor does its restoration");
+    for file in ["log.db", "copy.db", "restored.db"] {
+        let (blind, seeing) = (audit(at, file, &[]), audit(at, file, &[1]));
+        assert!(blind.holds() && seeing.holds(), "{file}: {blind:?} {seeing:?}");
+        assert_eq!((blind.payloads_sealed, seeing.payloads_sealed), (40, 0), "{file}");
+        assert_eq!(blind.log_root, seeing.log_root);
+        assert_eq!(audit(at, file, &[2]).payloads_sealed, 40, "another key opens nothing");
+    }
 }

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use stateset_event_log::{
-    Document, DocumentChange, EventLog, EventStore, Holder, LogError, LogErrorKind, LogReader, Opening,
-    PeerSecret, PoolSizes, PostgresConfig, PostgresLog, PostgresOpening, PostgresStore, Table,
+    BodyChange, Document, DocumentChange, EventLog, EventStore, Holder, LogError, LogErrorKind, LogReader,
+    Opening, PeerSecret, PoolSizes, PostgresConfig, PostgresLog, PostgresOpening, PostgresStore, Table,
 };
 use stateset_postgres::{Server, Settings, shared};
+use ves::SequenceNumber;
 
 use crate::events::{numbers, part, part_of, stream};
 
@@ -79,6 +80,24 @@ fn one_process_writes_and_the_others_learn_who() {
     let mut log = writer(&b);
     assert_eq!(numbers(&*log.reader(), 1), [1, 2, 3]);
     log.append(&[part(1, 4, 1)]).expect("the next writer goes on");
+}
+
+#[test]
+fn a_writer_whose_epoch_is_over_replaces_no_body() {
+    let (database, a) = fresh("a");
+    let mut old = writer(&a);
+    old.append(&[part(1, 1, 3)]).expect("append");
+    let stored = old.reader().read(&stream(1), SequenceNumber(2), 1, usize::MAX).expect("read").remove(0);
+    let change = BodyChange {
+        sequence_number: SequenceNumber(2),
+        new: stored.record().expect("a record").sealed(b"blob").into(),
+        old: stored.body.clone().into(),
+    };
+    shared().sql(&database, "UPDATE sequencer_writer SET epoch = epoch + 1, instance = 'b'");
+    let error = old.replace_bodies(&stream(1), &[change]).expect_err("fenced");
+    assert_eq!(error.kind(), LogErrorKind::Fenced);
+    let now = old.reader().read(&stream(1), SequenceNumber(2), 1, usize::MAX).expect("read").remove(0);
+    assert_eq!(now, stored);
 }
 
 #[test]
