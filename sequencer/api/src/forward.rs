@@ -16,6 +16,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use stateset_sequencer::Holder;
+use stateset_sequencer::trace::{Span, SpanKind, Tracer};
 use tokio::sync::watch;
 use ves_wire::error::ErrorCode;
 
@@ -23,6 +24,7 @@ use crate::body::drain;
 use crate::error::{ApiError, UNAVAILABLE_RETRY_S, UNCLEAR, unavailable};
 use crate::front::{Door, refusal, refuse};
 use crate::hop::{self, FORWARDED};
+use crate::observe::{self, TRACEPARENT};
 use crate::peer::{PeerAddress, ProxyTrust};
 
 /// Longest time to reach a peer: it is near, or it is gone.
@@ -57,6 +59,7 @@ pub(crate) struct Forwarder {
     clients: Arc<Clients>,
     answer_time_max: Duration,
     proxies: Arc<ProxyTrust>,
+    tracer: Tracer,
 }
 
 struct Clients {
@@ -77,7 +80,7 @@ pub(crate) struct Peer {
 
 impl Forwarder {
     /// `answer_time_max`: until the head of an answer; its body may take longer. `proxies`: those before this process.
-    pub fn new(answer_time_max: Duration, proxies: ProxyTrust) -> Self {
+    pub fn new(answer_time_max: Duration, proxies: ProxyTrust, tracer: Tracer) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIME_MAX));
         connector.set_nodelay(true);
@@ -86,7 +89,7 @@ impl Forwarder {
         let http1 = builder.build(connector.clone());
         builder.http2_only(true).http2_keep_alive_interval(KEEP_ALIVE).http2_keep_alive_timeout(KEEP_ALIVE);
         let clients = Clients { http1, http2: builder.build(connector) };
-        Self { clients: Arc::new(clients), answer_time_max, proxies: Arc::new(proxies) }
+        Self { clients: Arc::new(clients), answer_time_max, proxies: Arc::new(proxies), tracer }
     }
 
     pub fn peer(&self, holder: Holder) -> Peer {
@@ -135,6 +138,7 @@ impl Peer {
         let is_ready = door == Door::Rest && parts.uri.path() == "/ready";
         let time_max = if is_ready { READY_TIME_MAX } else { self.forwarder.answer_time_max };
         let mut is_over = self.is_over.subscribe();
+        let _span = self.begin_trace(door, &mut parts.headers);
         let (lent, home) = Lent::new(body);
         let request = Request::from_parts(parts, lent);
         let answer = tokio::select! {
@@ -165,6 +169,19 @@ impl Peer {
             drain(body).await;
         }
         refusal(door, &headers, error)
+    }
+}
+
+impl Peer {
+    /// The writer's spans hang below the one of this hop. A context that is not traced here goes on as it came.
+    fn begin_trace(&self, door: Door, headers: &mut HeaderMap) -> Option<Span> {
+        let name = match door {
+            Door::Rest => "pass on REST",
+            Door::Grpc => "pass on gRPC",
+        };
+        let span = self.forwarder.tracer.begin(observe::caller(headers), SpanKind::Client, name)?;
+        headers.insert(TRACEPARENT, HeaderValue::from_str(&span.context().to_string()).ok()?);
+        Some(span)
     }
 }
 

@@ -47,7 +47,8 @@ impl Supervisor {
         stages: watch::Receiver<Stage>,
         failure: watch::Sender<Option<Arc<InstanceError>>>,
     ) -> Self {
-        let forwarder = Forwarder::new(config.api.request_time_max, config.api.proxies.clone());
+        let tracer = config.sequencer.tracer.clone();
+        let forwarder = Forwarder::new(config.api.request_time_max, config.api.proxies.clone(), tracer);
         Self { store, config, posts, stages, failure, forwarder, pause: PAUSE_MIN, served: false }
     }
 

@@ -9,7 +9,9 @@ use ves::ed25519::Signer;
 use ves::keys::SecurityProfile;
 
 use crate::anchor::AnchorTarget;
+use crate::caches::CacheSizes;
 use crate::proof_registry::ComplianceVerifier;
+use crate::trace::Tracer;
 
 /// Configuration of one sequencer.
 #[derive(Clone)]
@@ -46,6 +48,9 @@ pub struct Config {
     pub verify_time_max: Duration,
     /// Where commitments are anchored; `None` leaves that to an outside anchor service.
     pub anchor: Option<Arc<dyn AnchorTarget>>,
+    pub caches: CacheSizes,
+    /// Which requests are traced, and where their spans go.
+    pub tracer: Tracer,
 }
 
 impl Config {
@@ -75,6 +80,8 @@ impl Config {
             verify_slot_wait_max: Duration::from_secs(5),
             verify_time_max: Duration::from_secs(15),
             anchor: None,
+            caches: CacheSizes::default(),
+            tracer: Tracer::default(),
         }
     }
 }

@@ -13,6 +13,8 @@
 //! - one [`Sequencer`] is one term of writing: after a failure of unclear outcome it is over, and the log is opened anew.
 
 mod anchor;
+pub mod cache;
+mod caches;
 mod clock;
 mod commit;
 mod config;
@@ -24,24 +26,30 @@ mod histogram;
 mod history;
 mod ingest;
 mod legacy;
+mod metric_table;
 mod metrics;
 mod proof_registry;
 mod proofs;
 mod queue;
+mod reading;
 mod registry;
 mod reply;
 mod rhythm;
 mod rotation;
+mod samples;
 mod sequencer;
 mod spelling;
 mod startup;
 mod streams;
 mod term;
+mod timed;
+pub mod trace;
 mod turn;
 mod unchanged;
 mod worker;
 
 pub use anchor::{AnchorBatch, AnchorError, AnchorTarget, Anchored, BatchForm, ChainPlace, TargetError};
+pub use caches::CacheSizes;
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
 pub use error::{CommitFailure, ErrorKind, ProofFailure, RegisterError, ServiceError, StartError};
@@ -52,6 +60,7 @@ pub use ingest::{EventResult, IngestOutcome, Submitted};
 pub use legacy::{
     Legacy, LegacyEntity, LegacyHead, LegacyOutcome, LegacyProof, LegacyResult, StoredLegacyEvent,
 };
+pub use metric_table::{METRICS, Metric, MetricKind, Unit};
 pub use metrics::{Snapshot, Timings};
 pub use proof_registry::{
     ComplianceVerifier, NewProof, ProofClaim, ProofRecord, ProofReport, ProofSubject, Statement,
@@ -59,6 +68,7 @@ pub use proof_registry::{
 };
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
 pub use rotation::{KeyStanding, PolicyScope, RotationPolicy};
+pub use samples::{MetricSource, SERIES_MAX, Samples};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{
     ApiKeyRecord, Document, DocumentChange, EventLog, EventStore, Holder, LogError, LogErrorKind, Opening,

@@ -1,8 +1,9 @@
 //! Counters of the service, fed where the work is done.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
-use crate::histogram::{Histogram, LATENCY_US};
+use crate::histogram::{Histogram, LATENCY_US, SIZE_BYTES};
 
 /// How long the steps of the writer take.
 #[derive(Debug)]
@@ -11,11 +12,24 @@ pub struct Timings {
     pub sequence: Histogram,
     /// One batch, from its plan to its checkpoint on disk.
     pub commit: Histogram,
+    /// One proof of an event in a batch.
+    pub proof: Histogram,
+    /// Bytes of the hashes of such a proof.
+    pub proof_bytes: Histogram,
+}
+
+impl Timings {
+    /// A proof of so many hashes was made.
+    pub(crate) fn proved(&self, hashes: usize, took: Duration) {
+        self.proof.observe_time(took);
+        self.proof_bytes.observe(32 * hashes as u64);
+    }
 }
 
 impl Default for Timings {
     fn default() -> Self {
-        Self { sequence: Histogram::new(LATENCY_US), commit: Histogram::new(LATENCY_US) }
+        let time = || Histogram::new(LATENCY_US);
+        Self { sequence: time(), commit: time(), proof: time(), proof_bytes: Histogram::new(SIZE_BYTES) }
     }
 }
 
@@ -58,6 +72,8 @@ counters! {
     append_ns,
     /// Batches committed.
     commitments_created,
+    /// Batches noted as anchored.
+    commitments_anchored,
     /// Events waiting for the turn loop now.
     queue_events,
 }

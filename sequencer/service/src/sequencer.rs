@@ -12,6 +12,7 @@ use ves::keys::{AgentKey, KeyRing};
 use ves::{BatchId, EventId, SequenceNumber, SequencerId, StreamKey, TenantId, TimestampMs};
 
 use crate::anchor::Anchors;
+use crate::caches::Caches;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{CommitFailure, ServiceError};
@@ -22,7 +23,10 @@ use crate::queue::Queue;
 use crate::registry::Registry;
 use crate::reply::Reply;
 use crate::rotation::Rotation;
+use crate::samples::{MetricSource, Samples};
 use crate::streams::{StreamHead, Streams};
+use crate::timed::Queries;
+use crate::trace::{self, Tracer};
 use crate::turn::Command;
 
 /// The running event service. Clones share one engine, one log and one writer.
@@ -35,6 +39,8 @@ pub(crate) struct Inner {
     pub shared: Arc<Shared>,
     pub queue: Arc<Queue<Command>>,
     pub reader: Arc<dyn LogReader>,
+    pub queries: Arc<Queries>,
+    pub caches: Caches,
     pub index: IdIndex,
     pub config: Config,
     pub clock: Arc<dyn Clock>,
@@ -58,6 +64,8 @@ pub(crate) struct Shared {
     pub sequenced: watch::Sender<TimestampMs>,
     /// Held while an older stream is written.
     pub legacy: Gates,
+    /// Counted by what works beside this sequencer.
+    metric_sources: Mutex<Vec<Arc<dyn MetricSource>>>,
     poisoned: AtomicBool,
     /// True once this writer's time is over, or nearly: live readers end.
     pub over: watch::Sender<bool>,
@@ -83,6 +91,7 @@ impl Shared {
             queue_events_max,
             sequenced: watch::Sender::new(TimestampMs(0)),
             legacy: Gates::default(),
+            metric_sources: Mutex::default(),
             poisoned: AtomicBool::new(false),
             over: watch::Sender::new(false),
             key_changes: AtomicU64::new(0),
@@ -162,7 +171,7 @@ impl Sequencer {
         start: SequenceNumber,
         end: SequenceNumber,
     ) -> Result<Commitment, CommitFailure> {
-        let stream = *stream;
+        let (stream, _span) = (*stream, trace::child("commit"));
         self.ask(|reply| Command::Commit { stream, start, end, reply }).await
     }
 
@@ -186,8 +195,17 @@ impl Sequencer {
         batch: &BatchId,
     ) -> Result<Option<Commitment>, ServiceError> {
         let batch = *batch;
-        let found: Option<Commitment> =
-            self.read(move |reader| Ok::<_, ServiceError>(reader.commitment(&batch)?)).await?;
+        let found = match self.inner.caches.commitments.get(&batch) {
+            Some(held) => Some(held),
+            None => {
+                let read: Option<Commitment> =
+                    self.read(move |reader| Ok::<_, ServiceError>(reader.commitment(&batch)?)).await?;
+                if let Some(read) = &read {
+                    self.inner.caches.commitments.put(batch, read.clone());
+                }
+                read
+            }
+        };
         Ok(found.filter(|commitment| tenant.is_none_or(|tenant| commitment.stream.tenant_id == *tenant)))
     }
 
@@ -240,6 +258,22 @@ impl Sequencer {
     /// The connections of reads, where the log lies on a database server.
     pub fn database_pool(&self) -> Option<PoolStatus> {
         self.inner.reader.pool()
+    }
+
+    /// Joins what a worker or a door counts to the metrics of this term.
+    pub fn add_metrics(&self, source: Arc<dyn MetricSource>) {
+        self.shared().metric_sources.lock().unwrap_or_else(PoisonError::into_inner).push(source);
+    }
+
+    /// Reads every source that was joined.
+    pub fn collect_joined(&self, out: &mut Samples) {
+        let sources = self.shared().metric_sources.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        sources.iter().for_each(|source| source.collect(out));
+    }
+
+    /// Which requests are traced.
+    pub fn tracer(&self) -> &Tracer {
+        &self.inner.config.tracer
     }
 
     /// How long the steps of the writer take.

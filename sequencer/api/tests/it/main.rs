@@ -24,6 +24,7 @@ mod rejections;
 mod serving;
 mod shared_store;
 mod standby;
+mod telemetry;
 mod tokens;
 mod validity;
 mod verifier;

@@ -9,6 +9,7 @@ use ves::{BatchId, Digest, SequenceNumber, StreamKey, TimestampMs};
 
 use super::{AnchorBatch, AnchorError, Anchored, BatchForm, ChainPlace};
 use crate::error::ServiceError;
+use crate::metrics::Metrics;
 use crate::sequencer::{Sequencer, blocking, uncancelled};
 
 /// First byte of the keys of records, by the form of the batch, and of cursors.
@@ -90,6 +91,7 @@ impl Sequencer {
                 changes.push(write_cursor(batch.stream, reached)?);
             }
             service.put_documents(changes).await?;
+            Metrics::add(&service.shared().metrics.commitments_anchored, 1);
             cursors.insert(batch.stream, reached);
             Ok(anchored)
         })
