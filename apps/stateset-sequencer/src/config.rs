@@ -3,6 +3,7 @@
 mod database;
 mod gather;
 mod nearest;
+mod observing;
 mod rules;
 mod setting;
 mod settings;
@@ -16,6 +17,7 @@ use std::path::Path;
 pub use database::{Database, Pool, PostgresSettings};
 pub use gather::{Gathered, Source};
 pub use nearest::nearest;
+pub use observing::Observing;
 pub use setting::{Acts, Group, Kind, Setting};
 pub use settings::{Auth, Commits, Identity, Listen, LogFormat, Settings};
 pub use show::{documentation, shown, shown_text};

@@ -3,6 +3,8 @@
 mod configuration;
 mod documents;
 mod running;
+#[cfg(feature = "telemetry")]
+mod telemetry;
 
 use std::path::Path;
 use std::process::{Command, Output};
