@@ -44,13 +44,22 @@ enum Command {
         /// PostgreSQL database instead of a store in a folder.
         #[arg(long, conflicts_with = "data")]
         database: Option<String>,
+        /// Collector of traces.
+        #[arg(long)]
+        traces: Option<String>,
+        /// Part of the requests that are traced.
+        #[arg(long, default_value_t = 1.0)]
+        sample_rate: f64,
     },
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.command {
-        Some(Command::Serve { data, database }) => server::serve(server::Store::of(data, database)),
+        Some(Command::Serve { data, database, traces, sample_rate }) => {
+            let traces = server::traces(traces, sample_rate);
+            server::serve(server::Store::of(data, database), &traces)
+        }
         None => measure(args),
     };
     match done {
