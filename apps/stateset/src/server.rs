@@ -12,6 +12,7 @@ use stateset_sequencer_api::{
 };
 use stateset_sequencer_app::joined::{self, WorkerSettings};
 use stateset_sequencer_app::places::reachable;
+use stateset_sequencer_app::telemetry::Telemetry;
 use tokio::net::TcpListener;
 
 use crate::error::CliError;
@@ -100,17 +101,19 @@ impl Server {
         store: &Store,
         installation: &Installation,
         commits: Commits,
+        telemetry: &Telemetry,
     ) -> Result<Self, CliError> {
         let profile = &installation.profile;
         let version = if store.is_shared { Config::VERSION_OF_LOG } else { profile.sequencer_key_version };
         let mut sequencer = Config::new(profile.sequencer_id, installation.signer.clone(), version);
         sequencer.commit = commits.policy;
         sequencer.auto_commit = commits.automatic;
+        sequencer.tracer = telemetry.tracer();
         let config = InstanceConfig {
             api: ApiConfig { queue_events_max: sequencer.queue_events_max, ..ApiConfig::default() },
             sequencer,
             server: ServerConfig::default(),
-            on_term: keys_of(installation),
+            on_term: keys_of(installation, telemetry),
             workers: joined::workers(&WorkerSettings::default()),
         };
         let Listeners { rest, grpc, .. } = listeners;
@@ -143,9 +146,11 @@ impl Server {
 }
 
 /// The keys that each term of writing begins with: the administrator's and the default agent's.
-fn keys_of(installation: &Installation) -> OnTerm {
+fn keys_of(installation: &Installation, telemetry: &Telemetry) -> OnTerm {
+    let join_telemetry = telemetry.join();
     let keys = Arc::new((installation.api_key.clone(), installation.agent_key.clone()));
     Arc::new(move |sequencer| {
+        join_telemetry(&sequencer);
         let keys = keys.clone();
         Box::pin(async move {
             let (api_key, agent_key) = &*keys;
