@@ -9,11 +9,12 @@ pub mod config;
 pub mod failure;
 pub mod identity;
 pub mod joined;
-mod logging;
+pub mod logging;
 pub mod places;
 mod serve;
 pub mod signals;
 pub mod store;
+pub mod telemetry;
 pub mod terminal;
 
 use std::ffi::OsString;

@@ -5,23 +5,29 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{LogFormat, Settings};
 use crate::failure::Failure;
 
-/// Begins the log. A second call in one process keeps the first.
+/// Begins the log of the service. A second call in one process keeps the first.
 ///
 /// # Errors
 /// When RUST_LOG is no list of directives.
 pub fn start(settings: &Settings) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&settings.log_filter).map_err(|error| {
+    begin(&settings.log_filter, settings.log_format, false)?;
+    settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    Ok(())
+}
+
+/// Begins a log. `is_coloured` is for a terminal, not for a file.
+///
+/// # Errors
+/// When `filter` is no list of directives.
+pub fn begin(filter: &str, format: LogFormat, is_coloured: bool) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
         let form = "write a level such as info, or target=level, separated by commas";
-        Failure::input(
-            "CONFIGURATION",
-            format!("RUST_LOG: {:?} is not a filter ({error}); {form}", settings.log_filter),
-        )
+        Failure::input("CONFIGURATION", format!("RUST_LOG: {filter:?} is not a filter ({error}); {form}"))
     })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let _ = match settings.log_format {
-        LogFormat::Text => log.with_ansi(false).try_init(),
+    let _ = match format {
+        LogFormat::Text => log.with_ansi(is_coloured).try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),
     };
-    settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     Ok(())
 }

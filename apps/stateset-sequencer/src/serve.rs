@@ -21,6 +21,7 @@ use crate::failure::Failure;
 use crate::identity::{Signing, signing};
 use crate::places::{bind, reachable, url};
 use crate::signals::Signals;
+use crate::telemetry::Telemetry;
 use crate::{joined, logging, store, terminal};
 
 /// Runs the service with these settings.
@@ -37,6 +38,7 @@ pub fn run(settings: &Settings) -> Result<(), Failure> {
 async fn until_stopped(settings: &Settings) -> Result<(), Failure> {
     // Before a port is open: a signal that comes early must not kill a half-made installation.
     let mut signals = Signals::new()?;
+    let telemetry = Telemetry::start(&settings.telemetry)?;
     let listen = &settings.listen;
     let (rest, rest_address) = bind(&listen.host, listen.port).await?;
     let (grpc, grpc_address) = match listen.grpc_port {
@@ -51,7 +53,7 @@ async fn until_stopped(settings: &Settings) -> Result<(), Failure> {
     let holder = holder(settings, rest_address, grpc_address)?;
     let store = store::for_service(&settings.database, &settings.postgres, holder)?;
     let store = joined::store(store, &settings.workers);
-    let config = instance_config(settings, &signing);
+    let config = instance_config(settings, &signing, &telemetry);
     let instance = tokio::select! {
         started = Instance::start(store, rest, grpc, config) => started.map_err(not_started)?,
         // The store may be waited for; an operator need not wait with it.
@@ -65,19 +67,22 @@ async fn until_stopped(settings: &Settings) -> Result<(), Failure> {
     signals.exit_at_the_next();
     tracing::info!("finishing what is in flight");
     let drained = instance.stop().await.map_err(|error| Failure::failed("NOT_DRAINED", error.to_string()));
+    telemetry.stop().await;
     match ended {
         Ok(signal) => drained.and_then(|()| stopped(settings, signal)),
         Err(problem) => Err(Failure::failed("ENDED", problem.to_string())),
     }
 }
 
-fn instance_config(settings: &Settings, signing: &Signing) -> InstanceConfig {
+fn instance_config(settings: &Settings, signing: &Signing, telemetry: &Telemetry) -> InstanceConfig {
     let mut sequencer = Config::new(signing.sequencer_id, signing.signer.clone(), Config::VERSION_OF_LOG);
     sequencer.commit = settings.commits.policy;
     sequencer.auto_commit = settings.commits.automatic;
     sequencer.audit = settings.audit_log;
     sequencer.security_profile = settings.checks.security_profile;
     sequencer.verify_on_submit = settings.checks.verify_on_submit;
+    sequencer.caches = settings.caches;
+    sequencer.tracer = telemetry.tracer();
     if let Some(count) = settings.checks.verify_concurrency {
         sequencer.verify_concurrency = count;
     }
@@ -87,12 +92,14 @@ fn instance_config(settings: &Settings, signing: &Signing) -> InstanceConfig {
         ..settings.api.clone()
     };
     let (bootstrap_key, effective) = (settings.auth.bootstrap_key.clone(), settings.effective.clone());
+    let join_telemetry = telemetry.join();
     let needs_a_key = settings.api.auth == AuthMode::Required && settings.api.jwt.is_none();
     InstanceConfig {
         sequencer,
         api,
         server: ServerConfig { drain_time_max: settings.shutdown_time_max, ..ServerConfig::default() },
         on_term: Arc::new(move |sequencer| {
+            join_telemetry(&sequencer);
             prepare(sequencer, bootstrap_key.clone(), needs_a_key, effective.clone())
         }),
         workers: joined::workers(&settings.workers),

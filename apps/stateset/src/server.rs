@@ -12,6 +12,7 @@ use stateset_sequencer_api::{
 };
 use stateset_sequencer_app::joined;
 use stateset_sequencer_app::places::reachable;
+use stateset_sequencer_app::telemetry::Telemetry;
 use tokio::net::TcpListener;
 
 use crate::error::CliError;
@@ -100,6 +101,7 @@ impl Server {
         store: &Store,
         installation: &Installation,
         commits: Commits,
+        telemetry: &Telemetry,
     ) -> Result<Self, CliError> {
         let profile = &installation.profile;
         let settings = joined::from_environment()?;
@@ -107,6 +109,7 @@ impl Server {
         let mut sequencer = Config::new(profile.sequencer_id, installation.signer.clone(), version);
         sequencer.commit = commits.policy;
         sequencer.auto_commit = commits.automatic;
+        sequencer.tracer = telemetry.tracer();
         let config = InstanceConfig {
             api: ApiConfig {
                 queue_events_max: sequencer.queue_events_max,
@@ -115,7 +118,7 @@ impl Server {
             },
             sequencer,
             server: ServerConfig::default(),
-            on_term: keys_of(installation),
+            on_term: keys_of(installation, telemetry),
             workers: joined::workers(&settings),
         };
         let Listeners { rest, grpc, .. } = listeners;
@@ -148,9 +151,11 @@ impl Server {
 }
 
 /// The keys that each term of writing begins with: the administrator's and the default agent's.
-fn keys_of(installation: &Installation) -> OnTerm {
+fn keys_of(installation: &Installation, telemetry: &Telemetry) -> OnTerm {
+    let join_telemetry = telemetry.join();
     let keys = Arc::new((installation.api_key.clone(), installation.agent_key.clone()));
     Arc::new(move |sequencer| {
+        join_telemetry(&sequencer);
         let keys = keys.clone();
         Box::pin(async move {
             let (api_key, agent_key) = &*keys;

@@ -7,10 +7,10 @@ use axum::response::Response;
 use serde::Deserialize;
 use stateset_sequencer::dead_letters::RETRIES_MAX;
 use stateset_sequencer::{
-    DeadLetter, DeadLetterAct, DeadLetterFilter, DeadLetterOrder, DeadLetterPlace, DeadLetterReason,
+    Act, DeadLetter, DeadLetterAct, DeadLetterFilter, DeadLetterOrder, DeadLetterPlace, DeadLetterReason,
     DeadLetterStatus, RejectedEvent,
 };
-use ves::{AgentId, EventId, Payload, StoreId, TenantId, TimestampMs};
+use ves::{EventId, Payload, StoreId, TenantId, TimestampMs};
 use ves_wire::dead_letters::{
     DeadLetterBody, DeadLetterCountsBody, DeadLetterList, DeadLettersChanged, RejectedEventBody,
     RejectedEventList, RetryDeadLettersRequest,
@@ -90,18 +90,11 @@ pub(crate) async fn retry(
     Params(params): Params<EventParams>,
 ) -> Result<Response, ApiError> {
     let letter = find(&app, &caller, &segments, &params).await?;
-    let changed = order_one(&app, &letter, DeadLetterAct::Retry).await?;
+    let changed = order_one(&app, &caller, &letter, DeadLetterAct::Retry).await?;
     if changed == 0 {
         let message = "the event of this dead letter was applied: there is nothing to try again";
         return Err(ApiError::new(ErrorCode::AlreadyExists, message).about(letter.event_id));
     }
-    note(
-        &app,
-        &caller,
-        "dead_letter_retried",
-        &letter.stream.tenant_id,
-        &format!("event {}", letter.event_id),
-    );
     let tenant_id = letter.stream.tenant_id;
     let store_id = letter.stream.store_id;
     let now = app.sequencer.dead_letters_of(&tenant_id, Some(&store_id), &letter.event_id).await?;
@@ -120,8 +113,7 @@ pub(crate) async fn retry_all(
     let filter = filter(&caller, Asked { tenant_id, store_id, status, reason })?;
     let tenant_id = filter.tenant_id;
     let order = DeadLetterOrder { act: DeadLetterAct::Retry, filter, place: None };
-    let changed = app.sequencer.order_dead_letters(order).await?;
-    note(&app, &caller, "dead_letter_retried", &tenant_id, &format!("{changed} letters"));
+    let changed = carry_out(&app, &caller, order).await?;
     json(&DeadLettersChanged { changed })
 }
 
@@ -156,8 +148,7 @@ pub(crate) async fn purge_all(
     let filter = DeadLetterFilter { unchanged_since: since, ..filter(&caller, asked)? };
     let tenant_id = filter.tenant_id;
     let order = DeadLetterOrder { act: DeadLetterAct::Purge, filter, place: None };
-    let changed = app.sequencer.order_dead_letters(order).await?;
-    note(&app, &caller, "dead_letter_purged", &tenant_id, &format!("{changed} letters"));
+    let changed = carry_out(&app, &caller, order).await?;
     json(&DeadLettersChanged { changed })
 }
 
@@ -169,14 +160,7 @@ pub(crate) async fn purge(
     Params(params): Params<EventParams>,
 ) -> Result<Response, ApiError> {
     let letter = find(&app, &caller, &segments, &params).await?;
-    let changed = order_one(&app, &letter, DeadLetterAct::Purge).await?;
-    note(
-        &app,
-        &caller,
-        "dead_letter_purged",
-        &letter.stream.tenant_id,
-        &format!("event {}", letter.event_id),
-    );
+    let changed = order_one(&app, &caller, &letter, DeadLetterAct::Purge).await?;
     json(&DeadLettersChanged { changed })
 }
 
@@ -284,10 +268,15 @@ async fn find(
     }
 }
 
-async fn order_one(app: &App, letter: &DeadLetter, act: DeadLetterAct) -> Result<u64, ApiError> {
+async fn order_one(
+    app: &App,
+    caller: &Caller,
+    letter: &DeadLetter,
+    act: DeadLetterAct,
+) -> Result<u64, ApiError> {
     let filter = DeadLetterFilter::all_of(letter.stream.tenant_id);
     let order = DeadLetterOrder { act, filter, place: Some(letter.place()) };
-    Ok(app.sequencer.order_dead_letters(order).await?)
+    carry_out(app, caller, order).await
 }
 
 /// The payload as its event has it: a letter holds no copy.
@@ -307,9 +296,24 @@ async fn payload(app: &App, letter: &DeadLetter) -> Result<Option<serde_json::Va
     Ok(entry.get_mut("envelope").and_then(|envelope| envelope.get_mut(member)).map(serde_json::Value::take))
 }
 
-fn note(app: &App, caller: &Caller, action: &str, tenant_id: &TenantId, about: &str) {
-    let agent_id = caller.agent_id.unwrap_or(AgentId::from_bytes([0; 16]));
-    app.audit.log(action, tenant_id, &agent_id, about);
+/// Records the order, then carries it out: it may take several writes, so one that can't be recorded is not begun.
+async fn carry_out(app: &App, caller: &Caller, order: DeadLetterOrder) -> Result<u64, ApiError> {
+    let action = match order.act {
+        DeadLetterAct::Retry => "dead_letter_retried",
+        DeadLetterAct::Purge => "dead_letter_purged",
+    };
+    let filter = &order.filter;
+    let act = Act::new(action).in_tenant(filter.tenant_id).with(serde_json::json!({
+        "store_ids": filter.store_ids,
+        "status": filter.status.map(DeadLetterStatus::name),
+        "reason": filter.reason.map(DeadLetterReason::name),
+        "unchanged_since": filter.unchanged_since.map(|since| since.0),
+        "store_id": order.place.map(|place| place.store_id),
+        "sequence_number": order.place.map(|place| place.sequence_number),
+    }));
+    let service = app.acting(caller);
+    service.record(vec![act]).await?;
+    Ok(service.order_dead_letters(order).await?)
 }
 
 fn body(letter: DeadLetter) -> DeadLetterBody {

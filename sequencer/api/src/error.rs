@@ -10,6 +10,8 @@ use stateset_sequencer::{
 use ves_wire::error::{ErrorBody, ErrorCode, ErrorDetail};
 use ves_wire::ingest::RequestError;
 
+use crate::observe::request_id;
+
 /// Seconds after which a caller may try again when the service could not take its request.
 pub(crate) const UNAVAILABLE_RETRY_S: u32 = 1;
 
@@ -62,7 +64,7 @@ impl ApiError {
 
     /// Logs what happened and tells the caller only that something did.
     pub fn internal(problem: impl std::fmt::Display) -> Self {
-        tracing::error!(%problem, "request failed inside");
+        tracing::error!(request_id = request_id(), %problem, "request failed inside");
         Self::new(ErrorCode::InternalError, "the request failed inside the service; its log says why")
     }
 
@@ -118,7 +120,7 @@ fn of_kind(kind: ErrorKind, problem: &dyn std::fmt::Display) -> ApiError {
         ErrorKind::Unauthenticated => ErrorCode::AuthRequired,
         ErrorKind::Forbidden => ErrorCode::InsufficientPermissions,
         ErrorKind::Unavailable => {
-            tracing::warn!(%problem, "request refused, service unavailable");
+            tracing::warn!(request_id = request_id(), %problem, "request refused, service unavailable");
             return unavailable(problem.to_string());
         }
         ErrorKind::Internal => return ApiError::internal(problem),
@@ -144,15 +146,15 @@ impl From<ServiceError> for ApiError {
         match error {
             // What the store said stays in the log.
             ServiceError::StoreRefused(problem) => {
-                tracing::warn!(%problem, "request refused by the store");
+                tracing::warn!(request_id = request_id(), %problem, "request refused by the store");
                 unavailable("the event store takes no writes now; nothing was changed".to_owned())
             }
             ServiceError::Unclear(problem) => {
-                tracing::error!(%problem, "the outcome of a write is unknown");
+                tracing::error!(request_id = request_id(), %problem, "the outcome of a write is unknown");
                 unavailable(UNCLEAR.to_owned())
             }
             ServiceError::Unreachable(problem) => {
-                tracing::warn!(%problem, "the store can't be reached");
+                tracing::warn!(request_id = request_id(), %problem, "the store can't be reached");
                 unavailable("the event store can't be reached now; nothing was changed".to_owned())
             }
             ServiceError::Sealed(problem) => sealed(&problem),

@@ -15,6 +15,7 @@ use hyper::body::{Frame, SizeHint};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use stateset_sequencer::trace::{Span, SpanKind, Tracer};
 use stateset_sequencer::{Breaker, BreakerConfig, Breakers, Holder};
 use tokio::sync::watch;
 use ves_wire::error::ErrorCode;
@@ -23,6 +24,7 @@ use crate::body::drain;
 use crate::error::{ApiError, UNAVAILABLE_RETRY_S, UNCLEAR, unavailable};
 use crate::front::{Door, refusal, refuse};
 use crate::hop::{self, ENDS, FORWARDED};
+use crate::observe::{self, TRACEPARENT};
 use crate::peer::{PeerAddress, ProxyTrust};
 use crate::taking::Bounded;
 
@@ -73,6 +75,7 @@ pub(crate) struct Forwarder {
     answer_times: AnswerTimes,
     proxies: Arc<ProxyTrust>,
     breakers: Breakers,
+    tracer: Tracer,
 }
 
 /// Longest times until the head of an answer; its body may take longer.
@@ -102,7 +105,7 @@ pub(crate) struct Peer {
 
 impl Forwarder {
     /// `proxies`: those before this process.
-    pub fn new(answer_times: AnswerTimes, proxies: ProxyTrust, breakers: Breakers) -> Self {
+    pub fn new(answer_times: AnswerTimes, proxies: ProxyTrust, breakers: Breakers, tracer: Tracer) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIME_MAX));
         connector.set_nodelay(true);
@@ -115,7 +118,7 @@ impl Forwarder {
             .http2_initial_stream_window_size(STREAM_WINDOW_BYTES)
             .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         let clients = Clients { http1, http2: builder.build(connector) };
-        Self { clients: Arc::new(clients), answer_times, proxies: Arc::new(proxies), breakers }
+        Self { clients: Arc::new(clients), answer_times, proxies: Arc::new(proxies), breakers, tracer }
     }
 
     pub fn peer(&self, holder: Holder) -> Peer {
@@ -177,6 +180,7 @@ impl Peer {
             Door::Grpc => self.forwarder.answer_times.grpc,
         };
         let mut is_over = self.is_over.subscribe();
+        let _span = self.begin_trace(door, &mut parts.headers);
         let (lent, home) = Lent::new(body);
         let request = Request::from_parts(parts, lent);
         let answer = tokio::select! {
@@ -209,6 +213,19 @@ impl Peer {
             drain(body).await;
         }
         refusal(door, &headers, error)
+    }
+}
+
+impl Peer {
+    /// The writer's spans hang below the one of this hop. A context that is not traced here goes on as it came.
+    fn begin_trace(&self, door: Door, headers: &mut HeaderMap) -> Option<Span> {
+        let name = match door {
+            Door::Rest => "pass on REST",
+            Door::Grpc => "pass on gRPC",
+        };
+        let span = self.forwarder.tracer.begin(observe::caller(headers), SpanKind::Client, name)?;
+        headers.insert(TRACEPARENT, HeaderValue::from_str(&span.context().to_string()).ok()?);
+        Some(span)
     }
 }
 

@@ -1,7 +1,6 @@
 //! What surrounds every request: its id, its time limit, the general headers (section 1.5), the error form.
 
 use std::cell::{Cell, RefCell};
-use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -14,6 +13,7 @@ use ves_wire::error::ErrorCode;
 
 use crate::error::ApiError;
 use crate::health::Report;
+use crate::observe::{Ending, Observed};
 use crate::rate::STANDING;
 use crate::router::App;
 use crate::shedding::Weight;
@@ -24,33 +24,34 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 
 /// The outermost layer.
 pub(crate) async fn frame(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
     let id = request_id(request.headers());
     // What is recorded of the request names the id that its answer bears.
     request.headers_mut().insert(REQUEST_ID, id.clone());
-    let (mut response, standing) = STANDING
-        .scope(Cell::new(None), async {
-            let response = if app.browsers_may_call {
-                next.run(request).await
-            } else {
-                timed(&app, request, next).await
-            };
-            (response, STANDING.with(Cell::get))
-        })
-        .await;
+    let observed = Observed::rest(app.sequencer.tracer(), id, &request);
+    let answering = STANDING.scope(Cell::new(None), async {
+        let response =
+            if app.browsers_may_call { next.run(request).await } else { timed(&app, request, next).await };
+        (response, STANDING.with(Cell::get))
+    });
+    let (mut response, standing) = observed.during(answering).await;
     let refused = response.status().is_client_error() || response.status().is_server_error();
     if refused && response.extensions().get::<Report>().is_none() {
         let error = response.extensions_mut().remove::<ApiError>().unwrap_or_else(|| of_status(&response));
         app.metrics.refused(error.code());
         let kept = std::mem::take(response.headers_mut());
-        response = error.render(id.to_str().unwrap_or_default());
+        response = error.render(observed.id.to_str().unwrap_or_default());
         keep(kept, response.headers_mut());
     }
-    app.metrics.answered(response.status(), started.elapsed(), response.body().size_hint().exact());
+    let status = response.status();
+    app.metrics.answered(status, observed.started.elapsed(), response.body().size_hint().exact());
     if let Some(standing) = standing {
         standing.write(response.headers_mut());
     }
-    general(response.headers_mut(), id);
+    general(response.headers_mut(), observed.id.clone());
+    observed.end(
+        Ending { status: status.as_u16(), is_failure: status.is_server_error() },
+        response.headers_mut(),
+    );
     response
 }
 

@@ -40,6 +40,7 @@ mod keys;
 mod lane;
 mod legacy;
 mod metrics;
+mod observe;
 mod openapi;
 mod opening;
 mod operations;

@@ -1,24 +1,19 @@
-//! Counters of the door, and `GET /metrics` over them and the service's own (section 9: the names that have a source).
+//! Counters of the doors, and `GET /metrics` over them and everything else that counts (section 9).
 
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use stateset_sequencer::{COUNTS, Histogram, LATENCY_US, SIZE_BYTES};
+use stateset_sequencer::{COUNTS, Histogram, LATENCY_US, MetricSource, SIZE_BYTES, Samples};
 use ves_wire::error::ErrorCode;
 
-use crate::caller::Caller;
 use crate::dead_letters;
 use crate::error::ApiError;
 use crate::peer::Operator;
 use crate::router::App;
 use crate::server;
-
-/// Streams that get a line of their own; the ones beyond are counted in `metrics_cardinality_overflow`.
-const STREAM_LINES_MAX: usize = 100;
 
 pub(crate) struct HttpMetrics {
     /// By the first digit of the status.
@@ -28,12 +23,11 @@ pub(crate) struct HttpMetrics {
     body_bytes: Histogram,
     batch_events: Histogram,
     ingest: Histogram,
-    proof: Histogram,
-    proof_bytes: Histogram,
     proofs_verified: AtomicU64,
     auth_errors: AtomicU64,
     validation_errors: AtomicU64,
     agents_registered: AtomicU64,
+    legacy_events: AtomicU64,
 }
 
 impl Default for HttpMetrics {
@@ -45,12 +39,11 @@ impl Default for HttpMetrics {
             body_bytes: Histogram::new(SIZE_BYTES),
             batch_events: Histogram::new(COUNTS),
             ingest: Histogram::new(LATENCY_US),
-            proof: Histogram::new(LATENCY_US),
-            proof_bytes: Histogram::new(SIZE_BYTES),
             proofs_verified: AtomicU64::new(0),
             auth_errors: AtomicU64::new(0),
             validation_errors: AtomicU64::new(0),
             agents_registered: AtomicU64::new(0),
+            legacy_events: AtomicU64::new(0),
         }
     }
 }
@@ -71,10 +64,10 @@ impl HttpMetrics {
         self.batch_events.observe(events as u64);
         self.ingest.observe_time(after);
     }
-    /// A proof of so many hashes was made.
-    pub fn proved(&self, hashes: usize, after: Duration) {
-        self.proof.observe_time(after);
-        self.proof_bytes.observe(32 * hashes as u64);
+    /// As [`Self::ingested`], for events without signatures.
+    pub fn ingested_legacy(&self, events: usize, after: Duration) {
+        self.legacy_events.fetch_add(events as u64, Relaxed);
+        self.ingested(events, after);
     }
     /// A proof that a caller sent was found true.
     pub fn proof_verified(&self) {
@@ -93,145 +86,61 @@ impl HttpMetrics {
     }
 }
 
-/// `GET /metrics`: Prometheus text, for admins.
-pub(crate) async fn metrics(
-    State(app): State<App>,
-    Operator(caller): Operator,
-) -> Result<Response, ApiError> {
-    let text = exposition(&app, &caller);
-    let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
-}
-
-fn exposition(app: &App, caller: &Caller) -> String {
-    let mut out = String::with_capacity(32 << 10);
-    counters(app, &mut out);
-    gauges(app, caller, &mut out);
-    dead_letters::measures::write(app, &mut out);
-    let (door, timings) = (&app.metrics, app.sequencer.timings());
-    for (name, times) in [
-        ("http_request_latency_seconds", &door.latency),
-        ("ingest_latency_seconds", &door.ingest),
-        ("proof_latency_seconds", &door.proof),
-        ("sequence_latency_seconds", &timings.sequence),
-        ("commit_latency_seconds", &timings.commit),
-    ] {
-        histogram(&mut out, name, times, 1e6);
-    }
-    for (name, sizes) in [
-        ("http_response_size_bytes", &door.answer_bytes),
-        ("request_body_size_bytes", &door.body_bytes),
-        ("request_events_per_batch", &door.batch_events),
-        ("ves_proof_size_bytes", &door.proof_bytes),
-    ] {
-        histogram(&mut out, name, sizes, 1.0);
-    }
-    crate::resilience::write(app, &mut out);
-    #[cfg(feature = "grpc")]
-    app.grpc.write(&mut out);
-    out
-}
-
-fn counters(app: &App, out: &mut String) {
-    let (service, door) = (app.sequencer.metrics(), &app.metrics);
-    let (rates, registrations) = (app.rates.counters(), app.registrations.counters());
-    let received = door.batch_events.read().sum;
-    for (name, value) in [
-        ("events_ingested", received),
-        ("events_sequenced", service.events_sequenced),
-        ("events_rejected", service.events_rejected),
-        ("events_replayed", service.events_replayed),
-        ("ves_events_received", received),
-        ("ves_events_verified", service.events_verified),
-        ("batches_received", service.batches_received),
-        ("batches_processed", service.turns),
-        ("commitments_created", service.commitments_created),
-        ("commitments_anchored", service.commitments_anchored),
-        ("commitments_verified", door.proofs_verified.load(Relaxed)),
-        ("errors_database", service.turns_failed),
-        ("errors_auth", door.auth_errors.load(Relaxed)),
-        ("errors_validation", door.validation_errors.load(Relaxed)),
-        ("errors_schema_validation", service.rejected_schema),
-        ("errors_signature", service.rejected_signature),
-        ("ratelimit_allowed", rates.allowed + registrations.allowed),
-        ("ratelimit_rejected", rates.rejected + registrations.rejected),
-        ("ratelimit_evicted", rates.evicted + registrations.evicted),
-        ("agent_registration_total", door.agents_registered.load(Relaxed)),
-        ("audit_events_logged", service.audit_records),
-    ] {
-        line(out, name, "counter", value);
-    }
-    head(out, "http_requests_total", "counter");
-    for (class, count) in door.answers.iter().enumerate().skip(1) {
-        writeln!(out, "sequencer_http_requests_total{{status=\"{class}xx\"}} {}", count.load(Relaxed))
-            .expect("to a String");
-    }
-}
-
-/// The streams are those that the caller may see; the other numbers are of the whole process.
-fn gauges(app: &App, caller: &Caller, out: &mut String) {
-    let entries = app.rates.counters().entries + app.registrations.counters().entries;
-    line(out, "queue_events", "gauge", app.sequencer.metrics().queue_events);
-    line(out, "ratelimit_entries", "gauge", entries);
-    line(out, "connections_active", "gauge", server::connections_active());
-    if let Some(pool) = app.sequencer.database_pool() {
-        line(out, "db_pool_size", "gauge", pool.size);
-        line(out, "db_pool_idle", "gauge", pool.idle);
-        line(out, "db_pool_waiting", "gauge", pool.waiting);
-    }
-    if let Some(sealing) = app.sequencer.sealing() {
-        line(out, "at_rest_seals_total", "counter", sealing.seals);
-        line(out, "at_rest_failures_total", "counter", sealing.failures);
-        line(out, "at_rest_rewritten_total", "counter", sealing.rewritten);
-        line(out, "at_rest_rotating", "gauge", u64::from(sealing.is_rotating));
-    }
-    let mut streams = app.sequencer.streams();
-    streams.retain(|stream| caller.sees().is_none_or(|tenant| *tenant == stream.tenant_id));
-    let shown = &streams[..streams.len().min(STREAM_LINES_MAX)];
-    line(out, "metrics_cardinality_overflow", "gauge", (streams.len() - shown.len()) as u64);
-    for (name, value) in [("head_sequence", StreamValue::Head), ("ves_merkle_tree_depth", StreamValue::Depth)]
-    {
-        head(out, name, "gauge");
-        for stream in shown {
-            let (tenant, store, at) = (stream.tenant_id, stream.store_id, app.sequencer.head(stream));
-            let value = match value {
-                StreamValue::Head => at.head_sequence.get(),
-                StreamValue::Depth => at.latest_commitment.map_or(0, |c| u64::from(c.tree_depth)),
-            };
-            writeln!(out, "sequencer_{name}{{tenant_id=\"{tenant}\",store_id=\"{store}\"}} {value}")
-                .expect("to a String");
+impl MetricSource for HttpMetrics {
+    fn collect(&self, out: &mut Samples) {
+        let received = self.batch_events.read().sum;
+        for (name, value) in [
+            ("events.ingested", received),
+            ("ves.events_received", received - self.legacy_events.load(Relaxed)),
+            ("commitments.verified", self.proofs_verified.load(Relaxed)),
+            ("errors.auth", self.auth_errors.load(Relaxed)),
+            ("errors.validation", self.validation_errors.load(Relaxed)),
+            ("agent.registration_total", self.agents_registered.load(Relaxed)),
+        ] {
+            out.counter(name, &[], value);
+        }
+        for (class, count) in ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(&self.answers[1..]) {
+            out.counter("http.requests_total", &[("status", class)], count.load(Relaxed));
+        }
+        for (name, values) in [
+            ("http.request_latency_seconds", &self.latency),
+            ("http.response_size_bytes", &self.answer_bytes),
+            ("ingest.latency_seconds", &self.ingest),
+            ("request.body_size_bytes", &self.body_bytes),
+            ("request.events_per_batch", &self.batch_events),
+        ] {
+            out.histogram(name, &[], values);
         }
     }
 }
 
-#[derive(Clone, Copy)]
-enum StreamValue {
-    Head,
-    /// Of the newest batch's tree.
-    Depth,
+/// `GET /metrics`: Prometheus text, for admins. The streams are those that the caller may see; the other numbers are of
+/// the whole process.
+pub(crate) async fn metrics(
+    State(app): State<App>,
+    Operator(caller): Operator,
+) -> Result<Response, ApiError> {
+    let mut samples = Samples::default();
+    collect(&app, &mut samples);
+    app.sequencer.collect_metrics(&mut samples, |stream| {
+        caller.sees().is_none_or(|tenant| *tenant == stream.tenant_id)
+    });
+    let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    Ok(([(header::CONTENT_TYPE, content_type)], samples.write()).into_response())
 }
 
-fn head(out: &mut String, name: &str, kind: &str) {
-    writeln!(out, "# TYPE sequencer_{name} {kind}").expect("to a String");
-}
-
-pub(crate) fn line(out: &mut String, name: &str, kind: &str, value: u64) {
-    head(out, name, kind);
-    writeln!(out, "sequencer_{name} {value}").expect("to a String");
-}
-
-/// `per` is how many of the histogram's units make one of the name's.
-pub(crate) fn histogram(out: &mut String, name: &str, values: &Histogram, per: f64) {
-    let read = values.read();
-    head(out, name, "histogram");
-    for (bound, count) in read.cumulative {
-        writeln!(out, "sequencer_{name}_bucket{{le=\"{}\"}} {count}", bound as f64 / per)
-            .expect("to a String");
+/// What the doors and their rules have counted.
+fn collect(app: &App, out: &mut Samples) {
+    app.metrics.collect(out);
+    #[cfg(feature = "grpc")]
+    app.grpc.collect(out);
+    for rates in [app.rates.counters(), app.registrations.counters()] {
+        out.counter("ratelimit.allowed", &[], rates.allowed);
+        out.counter("ratelimit.rejected", &[], rates.rejected);
+        out.counter("ratelimit.evicted", &[], rates.evicted);
+        out.gauge("ratelimit.entries", &[], rates.entries as f64);
     }
-    let (count, sum) = (read.count, read.sum as f64 / per);
-    writeln!(
-        out,
-        "sequencer_{name}_bucket{{le=\"+Inf\"}} {count}\nsequencer_{name}_sum {sum}\nsequencer_{name}_count {count}"
-    )
-    .expect("to a String");
+    dead_letters::measures::collect(app, out);
+    crate::resilience::collect(app, out);
+    out.gauge("connections.active", &[], server::connections_active() as f64);
 }

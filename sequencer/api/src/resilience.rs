@@ -1,58 +1,46 @@
 //! Measurements of what keeps the service up: breakers and the pool (section 9).
 
-use std::fmt::Write as _;
-
-use stateset_sequencer::BreakerState;
+use stateset_sequencer::{Acquisitions, BreakerState, Distribution, Samples};
 
 use crate::health::Places;
 use crate::router::App;
 
-/// Appends the lines of `circuit_breaker.*` and `pool.*`.
-pub(crate) fn write(app: &App, out: &mut String) {
-    let breakers = app.sequencer.breakers().readings();
-    for (name, kind) in
-        [("state", "gauge"), ("failures", "counter"), ("successes", "counter"), ("rejections", "counter")]
-    {
-        head(out, &format!("circuit_breaker_{name}"), kind);
-        for (service, reading) in &breakers {
-            let value = match name {
-                "state" => match reading.state {
-                    BreakerState::Closed => 0,
-                    BreakerState::HalfOpen => 1,
-                    BreakerState::Open => 2,
-                },
-                "failures" => reading.failures,
-                "successes" => reading.successes,
-                _ => reading.rejected,
-            };
-            line(out, &format!("circuit_breaker_{name}{{service=\"{service}\"}}"), &value);
-        }
+/// `circuit_breaker.*` and `pool.*`.
+pub(crate) fn collect(app: &App, out: &mut Samples) {
+    for (service, reading) in app.sequencer.breakers().readings() {
+        let labels = [("service", service.as_ref())];
+        let state = match reading.state {
+            BreakerState::Closed => 0.0,
+            BreakerState::HalfOpen => 1.0,
+            BreakerState::Open => 2.0,
+        };
+        out.gauge("circuit_breaker.state", &labels, state);
+        out.counter("circuit_breaker.failures", &labels, reading.failures);
+        out.counter("circuit_breaker.successes", &labels, reading.successes);
+        out.counter("circuit_breaker.rejections", &labels, reading.rejected);
     }
     let pool = Places::of_pool(app);
-    let waits = app.sequencer.database_acquisitions().unwrap_or_default();
-    for (name, kind, value) in [
-        ("pool_active_connections", "gauge", pool.taken),
-        ("pool_idle_connections", "gauge", pool.idle),
-        ("pool_total_connections", "gauge", pool.taken + pool.idle),
-        ("pool_max_connections", "gauge", pool.max),
-        ("pool_slow_acquisitions", "counter", waits.slow),
-        ("pool_timed_out_acquisitions", "counter", waits.given_up),
-        ("pool_requests_shed", "counter", app.shedding.shed()),
+    for (name, value) in [
+        ("pool.active_connections", pool.taken),
+        ("pool.idle_connections", pool.idle),
+        ("pool.total_connections", pool.taken + pool.idle),
+        ("pool.max_connections", pool.max),
     ] {
-        head(out, name, kind);
-        line(out, name, &value);
+        out.gauge(name, &[], value as f64);
     }
-    head(out, "pool_utilization", "gauge");
-    line(out, "pool_utilization", &(pool.taken as f64 / pool.max.max(1) as f64));
-    head(out, "pool_acquisition_latency_ms", "summary");
-    line(out, "pool_acquisition_latency_ms_sum", &(waits.total_us as f64 / 1000.0));
-    line(out, "pool_acquisition_latency_ms_count", &waits.count);
+    out.gauge("pool.utilization", &[], pool.taken as f64 / pool.max.max(1) as f64);
+    out.counter("pool.requests_shed", &[], app.shedding.shed());
+    let waits = app.sequencer.database_acquisitions().unwrap_or_default();
+    out.counter("pool.slow_acquisitions", &[], waits.slow);
+    out.counter("pool.timed_out_acquisitions", &[], waits.given_up);
+    out.distribution("pool.acquisition_latency_ms", &[], distribution(&waits));
 }
 
-fn head(out: &mut String, name: &str, kind: &str) {
-    writeln!(out, "# TYPE sequencer_{name} {kind}").expect("to a String");
-}
-
-fn line(out: &mut String, name: &str, value: &dyn std::fmt::Display) {
-    writeln!(out, "sequencer_{name} {value}").expect("to a String");
+/// The pool tells apart those up to 100 ms from the slower ones.
+fn distribution(waits: &Acquisitions) -> Distribution {
+    Distribution {
+        cumulative: vec![(100_000, waits.count.saturating_sub(waits.slow))],
+        count: waits.count,
+        sum: waits.total_us,
+    }
 }

@@ -46,7 +46,8 @@ impl Supervisor {
         failure: watch::Sender<Option<Arc<InstanceError>>>,
     ) -> Self {
         let times = AnswerTimes { rest: config.api.request_time_max, grpc: config.api.grpc_request_time_max };
-        let forwarder = Forwarder::new(times, config.api.proxies.clone(), config.sequencer.breakers.clone());
+        let (breakers, tracer) = (config.sequencer.breakers.clone(), config.sequencer.tracer.clone());
+        let forwarder = Forwarder::new(times, config.api.proxies.clone(), breakers, tracer);
         Self { store, config, posts, stages, failure, forwarder, failures: 0, served: false }
     }
 

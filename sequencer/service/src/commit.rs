@@ -14,6 +14,7 @@ use crate::ingest::random_bytes;
 use crate::metrics::Metrics;
 use crate::proofs::LogTiles;
 use crate::streams::Durable;
+use crate::trace::SpanKind;
 use crate::turn::TurnLoop;
 
 /// Leaves of events after the last commitment, so that a batch is built without reading its events back.
@@ -114,6 +115,11 @@ impl TurnLoop {
 
     fn make_batch(&mut self, stream: &StreamKey, plan: CommitPlan) -> Result<Commitment, ServiceError> {
         let started = Instant::now();
+        // Most batches are made by themselves; their traces are sampled like requests.
+        let mut span = self.config.tracer.begin(None, SpanKind::Internal, "batch");
+        if let Some(span) = &mut span {
+            span.set("events", (plan.end.0 - plan.start.0 + 1) as usize);
+        }
         let leaves = self.leaves(stream, plan.start, plan.end)?;
         let (merkle_root, batch_tiles) = tiles::batch_tiles(&leaves);
         let batch_id = BatchId::random(random_bytes()?);

@@ -10,8 +10,10 @@ use ves::keys::SecurityProfile;
 
 use crate::anchor::AnchorTarget;
 use crate::breaker::Breakers;
+use crate::caches::CacheSizes;
 use crate::payment::PaymentConfig;
 use crate::proof_registry::ComplianceVerifier;
+use crate::trace::Tracer;
 
 /// Configuration of one sequencer.
 #[derive(Clone)]
@@ -55,6 +57,9 @@ pub struct Config {
     pub breakers: Breakers,
     /// Whether acts of administrators are recorded (section 9 of the sequencer API).
     pub audit: bool,
+    pub caches: CacheSizes,
+    /// Which requests are traced, and where their spans go.
+    pub tracer: Tracer,
 }
 
 impl Config {
@@ -88,6 +93,8 @@ impl Config {
             payments: PaymentConfig::default(),
             breakers: Breakers::default(),
             audit: true,
+            caches: CacheSizes::default(),
+            tracer: Tracer::default(),
         }
     }
 }

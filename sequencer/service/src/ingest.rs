@@ -1,6 +1,7 @@
 //! Ingest: the caller's task verifies, the turn loop numbers, the caller's task compares replays.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
 
 use stateset_event_log::{Record, StoredEvent, encode_body, is_sealed};
 use stateset_sequencer_engine::Candidate;
@@ -13,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::reply::Reply;
 use crate::sequencer::Sequencer;
 use crate::spelling::verify_spellings;
+use crate::trace;
 use crate::turn::{Command, Outcome, Prepared, Submission};
 
 /// One event of a request, as it was decoded.
@@ -88,7 +90,12 @@ impl Sequencer {
         let batch_id = BatchId::random(random_bytes()?);
         let key_changes = self.shared().key_changes();
         let keys = self.keys_under_policies(&events);
+        let mut span = trace::child("verify");
+        if let Some(span) = &mut span {
+            span.set("events", events.len());
+        }
         let Checked { candidates, bodies, mut refused, ids } = self.check(events, others).await;
+        drop(span);
         Metrics::add(&self.shared().metrics.events_verified, bodies.iter().flatten().count() as u64);
         let outcomes = self.submit(stream, candidates, bodies, key_changes).await?;
         let mut replays = Replays::of(stream, &outcomes);
@@ -181,7 +188,8 @@ impl Sequencer {
     ) -> Result<Vec<Outcome>, ServiceError> {
         let permits = u32::try_from(candidates.len()).unwrap_or(u32::MAX).min(self.shared().queue_events_max);
         let (reply, answer) = Reply::new(self.place(permits).await?);
-        let submission = Submission { stream, key_changes, candidates, bodies, reply };
+        let traced = trace::parent().map(|parent| (parent, Instant::now()));
+        let submission = Submission { stream, key_changes, candidates, bodies, reply, traced };
         self.put(Command::Ingest(submission))?;
         self.answer(answer).await
     }

@@ -15,6 +15,8 @@
 mod anchor;
 mod audit;
 mod breaker;
+pub mod cache;
+mod caches;
 mod clock;
 mod commit;
 mod config;
@@ -28,22 +30,27 @@ mod history;
 mod ingest;
 mod legacy;
 mod look_up;
+mod metric_table;
 mod metrics;
 mod payment;
 mod pool;
 mod proof_registry;
 mod proofs;
 mod queue;
+mod reading;
 mod registry;
 mod reply;
 mod retry;
 mod rhythm;
 mod rotation;
+mod samples;
 mod sequencer;
 mod spelling;
 mod startup;
 mod streams;
 mod term;
+mod timed;
+pub mod trace;
 mod turn;
 mod unchanged;
 mod worker;
@@ -51,6 +58,7 @@ mod worker;
 pub use anchor::{AnchorBatch, AnchorError, AnchorTarget, Anchored, BatchForm, ChainPlace, TargetError};
 pub use audit::{Act, Actor, AuditChain};
 pub use breaker::{Breaker, BreakerConfig, BreakerReading, BreakerState, Breakers, Call, LeftAlone};
+pub use caches::CacheSizes;
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
 pub use dead_letters::{
@@ -66,6 +74,7 @@ pub use legacy::{
     Legacy, LegacyChecked, LegacyCommits, LegacyEntity, LegacyHead, LegacyOutcome, LegacyProof, LegacyResult,
     StoredLegacyEvent, check_legacy,
 };
+pub use metric_table::{METRICS, Metric, MetricKind, Unit};
 pub use metrics::{Snapshot, Timings};
 pub use payment::{
     BatchChoice, BatchPolicy, BatchSettlement, BatchStatus, ItemOutcome, LIST_LIMIT_MAX, LIST_OFFSET_MAX,
@@ -81,6 +90,7 @@ pub use proof_registry::{
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
 pub use retry::RetryPreset;
 pub use rotation::{KeyStanding, PolicyScope, RotationPolicy};
+pub use samples::{MetricSource, SERIES_MAX, Samples};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{
     Acquisitions, ApiKeyRecord, Document, DocumentChange, EventLog, EventStore, Holder, KeyChange, LogError,

@@ -1,8 +1,9 @@
 //! Counters of the service, fed where the work is done.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
-use crate::histogram::{Histogram, LATENCY_US};
+use crate::histogram::{Histogram, LATENCY_US, SIZE_BYTES};
 
 /// How long the steps of the writer take.
 #[derive(Debug)]
@@ -13,14 +14,29 @@ pub struct Timings {
     pub commit: Histogram,
     /// How long after its time a dead letter's retry was made.
     pub retry: Histogram,
+    /// One proof of an event in a batch.
+    pub proof: Histogram,
+    /// Bytes of the hashes of such a proof.
+    pub proof_bytes: Histogram,
+}
+
+impl Timings {
+    /// A proof of so many hashes was made.
+    pub(crate) fn proved(&self, hashes: usize, took: Duration) {
+        self.proof.observe_time(took);
+        self.proof_bytes.observe(32 * hashes as u64);
+    }
 }
 
 impl Default for Timings {
     fn default() -> Self {
+        let time = || Histogram::new(LATENCY_US);
         Self {
-            sequence: Histogram::new(LATENCY_US),
-            commit: Histogram::new(LATENCY_US),
-            retry: Histogram::new(LATENCY_US),
+            sequence: time(),
+            commit: time(),
+            retry: time(),
+            proof: time(),
+            proof_bytes: Histogram::new(SIZE_BYTES),
         }
     }
 }

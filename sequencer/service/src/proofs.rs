@@ -1,6 +1,7 @@
 //! Proofs: read from stored tiles, at most log2(n) hashes each, beside the writer.
 
 use std::cell::RefCell;
+use std::time::Instant;
 
 use stateset_event_log::{LogError, LogReader};
 use ves::commitment::Commitment;
@@ -11,6 +12,7 @@ use ves::{BatchId, Digest, SequenceNumber, StreamKey, log, tiles};
 
 use crate::error::{ProofFailure, ServiceError};
 use crate::sequencer::Sequencer;
+use crate::trace;
 
 /// That an event is in a committed batch.
 #[derive(Debug, Clone)]
@@ -98,8 +100,23 @@ impl Sequencer {
         batch: &BatchId,
         sequence_number: SequenceNumber,
     ) -> Result<EventProof, ProofFailure> {
-        let (stream, batch) = (*stream, *batch);
-        self.read(move |reader| prove_in_batch(reader, &stream, &batch, sequence_number)).await
+        let (started, _span) = (Instant::now(), trace::child("proof"));
+        // To another tenant a batch does not exist.
+        let commitment = self.commitment(Some(&stream.tenant_id), batch).await?;
+        let commitment = commitment.ok_or(ProofFailure::UnknownBatch(*batch))?;
+        let index = place_in_batch(&commitment, stream, sequence_number)?;
+        let held = self.inner.caches.proofs.get(&(*batch, sequence_number));
+        let (leaf_hash, proof) = match held {
+            Some(held) => held,
+            None => {
+                let of = commitment.clone();
+                let read = self.read(move |reader| prove_in_batch(reader, &of, index)).await?;
+                self.inner.caches.proofs.put((*batch, sequence_number), read.clone());
+                read
+            }
+        };
+        self.timings().proved(proof.path.len(), started.elapsed());
+        Ok(EventProof { commitment, sequence_number, leaf_hash, proof })
     }
 
     /// Proof that event `sequence_number` is in the log of the first `size` events: what ties it to a signed checkpoint.
@@ -154,25 +171,30 @@ impl Sequencer {
     }
 }
 
-fn prove_in_batch(
-    reader: &dyn LogReader,
+/// Which leaf of the batch the event is.
+fn place_in_batch(
+    commitment: &Commitment,
     stream: &StreamKey,
-    batch: &BatchId,
     sequence_number: SequenceNumber,
-) -> Result<EventProof, ProofFailure> {
-    let commitment = reader.commitment(batch).map_err(ServiceError::from)?;
-    // To another tenant a batch does not exist.
-    let commitment = commitment.filter(|commitment| commitment.stream.tenant_id == stream.tenant_id);
-    let commitment = commitment.ok_or(ProofFailure::UnknownBatch(*batch))?;
+) -> Result<u64, ProofFailure> {
+    let batch = commitment.batch_id;
     if commitment.stream != *stream {
-        return Err(ProofFailure::OtherStream { batch: *batch });
+        return Err(ProofFailure::OtherStream { batch });
     }
     let (start, end) = (commitment.sequence_start, commitment.sequence_end);
     if !(start..=end).contains(&sequence_number) {
-        return Err(ProofFailure::OutsideBatch { batch: *batch, sequence: sequence_number, start, end });
+        return Err(ProofFailure::OutsideBatch { batch, sequence: sequence_number, start, end });
     }
-    let index = sequence_number.0 - start.0;
-    let tiles = BatchTiles { reader, batch, bottom: RefCell::new(None) };
+    Ok(sequence_number.0 - start.0)
+}
+
+/// Leaf and path, from the batch's tiles.
+fn prove_in_batch(
+    reader: &dyn LogReader,
+    commitment: &Commitment,
+    index: u64,
+) -> Result<(Digest, InclusionProof), ProofFailure> {
+    let tiles = BatchTiles { reader, batch: &commitment.batch_id, bottom: RefCell::new(None) };
     let leaf_hash = match commitment.leaf_count {
         // A tree of one leaf has no node below its root.
         1 => commitment.merkle_root,
@@ -180,7 +202,7 @@ fn prove_in_batch(
     };
     let proof = tiles::batch_inclusion(u64::from(commitment.leaf_count), index, &tiles)
         .map_err(ServiceError::from)?;
-    Ok(EventProof { commitment, sequence_number, leaf_hash, proof })
+    Ok((leaf_hash, proof))
 }
 
 fn prove_in_log(

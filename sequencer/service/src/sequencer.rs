@@ -17,6 +17,7 @@ use ves::{BatchId, EventId, SequenceNumber, SequencerId, StreamKey, TenantId, Ti
 use crate::anchor::Anchors;
 use crate::audit::Actor;
 use crate::breaker::Breakers;
+use crate::caches::Caches;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::dead_letters::Kept;
@@ -29,7 +30,10 @@ use crate::queue::Queue;
 use crate::registry::Registry;
 use crate::reply::Reply;
 use crate::rotation::Rotation;
+use crate::samples::{MetricSource, Samples};
 use crate::streams::{StreamHead, Streams};
+use crate::timed::Queries;
+use crate::trace::{self, Tracer};
 use crate::turn::Command;
 
 /// The running event service. Clones share one engine, one log and one writer.
@@ -46,6 +50,8 @@ pub(crate) struct Inner {
     pub reader: Arc<dyn LogReader>,
     /// `None` where no other writer can take over.
     pub tenure: Option<Tenure>,
+    pub queries: Arc<Queries>,
+    pub caches: Caches,
     pub index: IdIndex,
     pub config: Config,
     pub clock: Arc<dyn Clock>,
@@ -77,6 +83,8 @@ pub(crate) struct Shared {
     pub audit_head: watch::Sender<AuditHead>,
     /// Older streams whose events wait for a batch.
     pub uncommitted: Uncommitted,
+    /// Counted by what works beside this sequencer.
+    metric_sources: Mutex<Vec<Arc<dyn MetricSource>>>,
     poisoned: AtomicBool,
     /// True once this writer's time is over, or nearly: live readers end.
     pub over: watch::Sender<bool>,
@@ -108,6 +116,7 @@ impl Shared {
             reads: AtomicU64::new(0),
             audit_head: watch::Sender::new(AuditHead::EMPTY),
             uncommitted: Uncommitted::default(),
+            metric_sources: Mutex::default(),
             poisoned: AtomicBool::new(false),
             over: watch::Sender::new(false),
             key_changes: AtomicU64::new(0),
@@ -187,7 +196,7 @@ impl Sequencer {
         start: SequenceNumber,
         end: SequenceNumber,
     ) -> Result<Commitment, CommitFailure> {
-        let stream = *stream;
+        let (stream, _span) = (*stream, trace::child("commit"));
         self.ask(|reply| Command::Commit { stream, start, end, reply }).await
     }
 
@@ -211,8 +220,17 @@ impl Sequencer {
         batch: &BatchId,
     ) -> Result<Option<Commitment>, ServiceError> {
         let batch = *batch;
-        let found: Option<Commitment> =
-            self.read(move |reader| Ok::<_, ServiceError>(reader.commitment(&batch)?)).await?;
+        let found = match self.inner.caches.commitments.get(&batch) {
+            Some(held) => Some(held),
+            None => {
+                let read: Option<Commitment> =
+                    self.read(move |reader| Ok::<_, ServiceError>(reader.commitment(&batch)?)).await?;
+                if let Some(read) = &read {
+                    self.inner.caches.commitments.put(batch, read.clone());
+                }
+                read
+            }
+        };
         Ok(found.filter(|commitment| tenant.is_none_or(|tenant| commitment.stream.tenant_id == *tenant)))
     }
 
@@ -283,6 +301,22 @@ impl Sequencer {
     /// Those that run or wait for a thread now.
     pub fn reads_under_way(&self) -> u64 {
         self.shared().reads.load(Ordering::Relaxed)
+    }
+
+    /// Joins what a worker or a door counts to the metrics of this term.
+    pub fn add_metrics(&self, source: Arc<dyn MetricSource>) {
+        self.shared().metric_sources.lock().unwrap_or_else(PoisonError::into_inner).push(source);
+    }
+
+    /// Reads every source that was joined.
+    pub fn collect_joined(&self, out: &mut Samples) {
+        let sources = self.shared().metric_sources.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        sources.iter().for_each(|source| source.collect(out));
+    }
+
+    /// Which requests are traced.
+    pub fn tracer(&self) -> &Tracer {
+        &self.inner.config.tracer
     }
 
     /// How long the steps of the writer take.

@@ -11,6 +11,7 @@ use ves::{Digest, SequenceNumber, StreamKey};
 
 use crate::anchor::Anchors;
 use crate::audit::Logbook;
+use crate::caches::Caches;
 use crate::clock::Clock;
 use crate::commit::read_leaves;
 use crate::config::Config;
@@ -26,6 +27,7 @@ use crate::rhythm::Rhythm;
 use crate::rotation::Recount;
 use crate::sequencer::{Inner, Sequencer, Shared};
 use crate::streams::Durable;
+use crate::timed::{Queries, TimedReader};
 use crate::turn::{Command, TurnLoop};
 
 /// Events read at once while memory is refilled.
@@ -43,7 +45,10 @@ impl Sequencer {
         mut config: Config,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
-        let (reader, tenure) = (log.reader(), log.tenure());
+        let tenure = log.tenure();
+        let queries = Arc::new(Queries::default());
+        let reader: Arc<dyn LogReader> =
+            Arc::new(TimedReader { inner: log.reader(), queries: queries.clone() });
         if config.key_version == Config::VERSION_OF_LOG {
             config.key_version = version_of_log(reader.as_ref(), &config)?;
         }
@@ -87,6 +92,7 @@ impl Sequencer {
             queue: queue.clone(),
             shared: shared.clone(),
             log,
+            queries: queries.clone(),
             reader: reader.clone(),
             engine,
             config: config.clone(),
@@ -108,8 +114,21 @@ impl Sequencer {
         })?;
         let (verifying, anchors) = (Verifying::new(&config), Anchors::default());
         let threads = Mutex::new(vec![thread]);
-        let inner =
-            Inner { shared, queue, reader, tenure, index, config, clock, verifying, anchors, threads };
+        let caches = Caches::new(&config.caches);
+        let inner = Inner {
+            shared,
+            queue,
+            reader,
+            tenure,
+            queries,
+            caches,
+            index,
+            config,
+            clock,
+            verifying,
+            anchors,
+            threads,
+        };
         Ok(Self { inner: Arc::new(inner), actor: None })
     }
 }

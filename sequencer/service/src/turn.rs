@@ -30,6 +30,8 @@ use crate::rhythm::Rhythm;
 use crate::rotation::{PolicyScope, RotationPolicy, TurnUses};
 use crate::sequencer::Shared;
 use crate::streams::Durable;
+use crate::timed::{Queries, Query};
+use crate::trace::{Parent, Span};
 use crate::unchanged::Unchanged;
 
 /// What the writer is asked to do.
@@ -80,6 +82,8 @@ pub(crate) struct Submission {
     /// Beside each candidate: what to store if it is accepted; `None` where it was refused.
     pub bodies: Vec<Option<Prepared>>,
     pub reply: Reply<Vec<Outcome>, ServiceError>,
+    /// Of a request that is traced: what the turn is a part of, and when it was put into the queue.
+    pub traced: Option<(Parent, Instant)>,
 }
 
 /// A verified event, ready to be stored.
@@ -104,6 +108,7 @@ pub(crate) struct TurnLoop {
     pub queue: Arc<Queue<Command>>,
     pub shared: Arc<Shared>,
     pub log: Box<dyn EventLog>,
+    pub queries: Arc<Queries>,
     pub reader: Arc<dyn LogReader>,
     pub engine: Engine,
     pub config: Config,
@@ -121,6 +126,9 @@ pub(crate) struct TurnLoop {
     pub payments: Desk,
     pub logbook: Logbook,
 }
+
+/// A submission of a turn, with the engine's word on each of its events.
+type Admitted = (Submission, Vec<Decision>, Vec<Option<Prepared>>);
 
 /// What one turn adds to one stream.
 struct StreamTurn {
@@ -266,7 +274,7 @@ impl TurnLoop {
         if self.poisoned {
             return Err(ServiceError::Poisoned);
         }
-        let written = write(self.log.as_mut());
+        let written = self.queries.time(Query::Write, || write(self.log.as_mut()));
         written.map_err(|error| {
             self.note_failure(&error);
             ServiceError::of_write(&error)
@@ -289,12 +297,13 @@ impl TurnLoop {
                 Err(error) => drop(submission.reply.send(Err(error))),
             }
         }
+        let span = self.turn_span(&admitted);
         let mut streams = BTreeMap::new();
         let mut receipts = Vec::new();
         for (submission, decisions, bodies) in &mut admitted {
             self.number(submission.stream, decisions, bodies, now, &mut streams, &mut receipts);
         }
-        let written = self.sign_and_append(&mut streams, &mut receipts);
+        let written = self.sign_and_append(&mut streams, &mut receipts, span.as_ref());
         match written {
             Ok(()) => {
                 uses.settle(&self.shared.rotation);
@@ -302,6 +311,7 @@ impl TurnLoop {
             }
             Err(_) => self.take_back(),
         }
+        end_turn_span(span, &admitted, written.is_err());
         let mut receipts = receipts.into_iter();
         for (submission, decisions, bodies) in admitted {
             let answer = match &written {
@@ -389,6 +399,7 @@ impl TurnLoop {
         &mut self,
         streams: &mut BTreeMap<StreamKey, StreamTurn>,
         receipts: &mut [Receipt],
+        span: Option<&Span>,
     ) -> Result<(), ServiceError> {
         if receipts.is_empty() {
             return Ok(());
@@ -413,8 +424,9 @@ impl TurnLoop {
                 log_tiles: std::mem::take(&mut turn.append.log_tiles),
             })
             .collect();
+        let _span = span.map(|span| span.child("append"));
         let started = Instant::now();
-        let appended = self.log.append(&appends);
+        let appended = self.queries.time(Query::Append, || self.log.append(&appends));
         let took = started.elapsed();
         self.rhythm.note_append(took);
         Metrics::add(&self.shared.metrics.append_ns, took.as_nanos() as u64);
@@ -424,6 +436,15 @@ impl TurnLoop {
             self.note_failure(&error);
             ServiceError::of_write(&error)
         })
+    }
+
+    /// A trace of its own, joined to the requests that it serves.
+    fn turn_span(&self, admitted: &[Admitted]) -> Option<Span> {
+        let traced = admitted.iter().filter_map(|(submission, ..)| submission.traced.as_ref());
+        let mut span =
+            self.config.tracer.begin_for(traced.map(|(parent, _)| parent.context).collect(), "turn")?;
+        span.set("requests", admitted.len());
+        Some(span)
     }
 
     fn sign(&self, receipts: &mut [Receipt]) -> Result<(), SignerError> {
@@ -485,6 +506,23 @@ impl TurnLoop {
             }
             Ok(()) => {}
         }
+    }
+}
+
+/// Tells each request that is traced what the turn was for it: from the queue to the disk.
+fn end_turn_span(turn: Option<Span>, admitted: &[Admitted], failed: bool) {
+    let Some(mut turn) = turn else { return };
+    for (submission, ..) in admitted {
+        let Some((parent, queued)) = &submission.traced else { continue };
+        let mut span = parent.child("sequence").begun_at(*queued);
+        span.set("events", submission.candidates.len());
+        span.link(turn.context());
+        if failed {
+            span.fail();
+        }
+    }
+    if failed {
+        turn.fail();
     }
 }
 

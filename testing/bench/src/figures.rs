@@ -6,6 +6,7 @@ pub mod long;
 pub mod postgres;
 pub mod projection;
 pub mod single;
+pub mod telemetry;
 pub mod verify;
 
 use anyhow::Result;

@@ -47,14 +47,21 @@ enum Command {
         /// Runs the projections beside the service.
         #[arg(long)]
         projections: bool,
+        /// Collector of traces.
+        #[arg(long)]
+        traces: Option<String>,
+        /// Part of the requests that are traced.
+        #[arg(long, default_value_t = 1.0)]
+        sample_rate: f64,
     },
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.command {
-        Some(Command::Serve { data, database, projections }) => {
-            server::serve(server::Store::of(data, database), projections)
+        Some(Command::Serve { data, database, projections, traces, sample_rate }) => {
+            let traces = server::traces(traces, sample_rate);
+            server::serve(server::Store::of(data, database), projections, &traces)
         }
         None => measure(args),
     };

@@ -33,6 +33,8 @@ pub enum Figure {
     Long,
     /// `log verify` against raw verification.
     Verify,
+    /// What traces and a scraper of metrics cost the service.
+    Telemetry,
 }
 
 /// What a run carries from figure to figure.
@@ -91,6 +93,7 @@ fn measure(bench: &mut Bench, wanted: &[Figure]) -> Result<()> {
             Figure::Projection => figures::projection::measure(bench)?,
             Figure::Long => figures::long::measure(bench)?,
             Figure::Verify => figures::verify::measure(bench)?,
+            Figure::Telemetry => figures::telemetry::measure(bench)?,
         }
         // A run that is stopped later has said at least this much.
         for row in &bench.rows[told..] {

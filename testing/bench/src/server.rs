@@ -16,9 +16,11 @@ use stateset_event_log::{
     ApiKeyRecord, EventLog, EventStore as _, Holder, Opening, PostgresConfig, PostgresStore, SqliteLog,
 };
 use stateset_keystore::{Ed25519Signer, KeyName};
+use stateset_sequencer::trace::Tracer;
 use stateset_sequencer::{Config, RegisterError, Sequencer, SystemClock, Worker, Workers};
 use stateset_sequencer_api::{ApiConfig, ServerConfig, key_hash};
 use stateset_sequencer_app::joined;
+use stateset_sequencer_app::telemetry::{Telemetry, TelemetrySettings};
 use ves::{Digest, SequencerId, TenantId, TimestampMs};
 
 use crate::events::{API_KEY, FLOOD_KEY, all_agents};
@@ -31,6 +33,8 @@ pub enum Serves {
     Events(PathBuf),
     /// The same with projections beside it.
     Projected(PathBuf),
+    /// The same, with traces to a collector for this part of the requests.
+    Traced { folder: PathBuf, endpoint: String, sample_rate: f64 },
     /// The event service on this PostgreSQL database.
     Database(String),
     /// The same HTTP stack with a handler that only answers.
@@ -56,6 +60,10 @@ impl Server {
         match serves {
             Serves::Events(folder) => command.arg("--data").arg(folder),
             Serves::Projected(folder) => command.arg("--projections").arg("--data").arg(folder),
+            Serves::Traced { folder, endpoint, sample_rate } => {
+                command.arg("--data").arg(folder).args(["--traces", endpoint]);
+                command.args(["--sample-rate", &sample_rate.to_string()])
+            }
             Serves::Database(url) => command.arg("--database").arg(url),
             Serves::Nothing => &mut command,
         };
@@ -137,14 +145,20 @@ impl Store {
     }
 }
 
+/// From the arguments of `serve`.
+pub fn traces(endpoint: Option<String>, sample_rate: f64) -> TelemetrySettings {
+    TelemetrySettings { endpoint, sample_rate, ..TelemetrySettings::default() }
+}
+
 /// The `serve` command: prints its address, serves until standard input ends.
-pub fn serve(store: Option<Store>, projections: bool) -> Result<()> {
+pub fn serve(store: Option<Store>, projections: bool, traces: &TelemetrySettings) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
+        let telemetry = Telemetry::start(traces).map_err(|failure| anyhow::anyhow!(failure.message))?;
         let sequencer = match store {
-            Some(store) => Some(open_store(store).await?),
+            Some(store) => Some(open_store(store, telemetry.tracer()).await?),
             None => None,
         };
         let router = match &sequencer {
@@ -170,6 +184,7 @@ pub fn serve(store: Option<Store>, projections: bool) -> Result<()> {
         if let Some(sequencer) = sequencer {
             sequencer.shutdown().await;
         }
+        telemetry.stop().await;
         anyhow::Ok(())
     })
 }
@@ -201,13 +216,13 @@ fn empty() -> Router {
 
 /// The event service on `folder`, with the benchmark's agents and its API key registered.
 pub async fn open(folder: &Path) -> Result<Sequencer> {
-    open_store(Store::Folder(folder.to_owned())).await
+    open_store(Store::Folder(folder.to_owned()), Tracer::default()).await
 }
 
-async fn open_store(store: Store) -> Result<Sequencer> {
+async fn open_store(store: Store, tracer: Tracer) -> Result<Sequencer> {
     let name: KeyName = "sequencer".parse().context("a key name")?;
     let signer = Ed25519Signer::from_seed(&SEQUENCER_SEED, &name).context("opening the sequencer's key")?;
-    let config = Config::new(SequencerId::from_bytes([0x5e; 16]), Arc::new(signer), 1);
+    let config = Config { tracer, ..Config::new(SequencerId::from_bytes([0x5e; 16]), Arc::new(signer), 1) };
     // A database is asked over the network, which a thread that serves others must not wait for.
     let starting = tokio::task::spawn_blocking(move || {
         Sequencer::start(store.open()?, config, Arc::new(SystemClock)).context("starting the sequencer")

@@ -3,6 +3,7 @@
 use super::Problem;
 use super::database::Database;
 use super::gather::Gathered;
+use super::observing;
 use super::setting::Acts;
 use super::settings::{is_word, was_set};
 use super::table::{GROUPS, settings};
@@ -64,6 +65,7 @@ pub fn problems(gathered: &Gathered, is_production: bool) -> Vec<Problem> {
     if gathered.number("READ_MIN_DB_CONNECTIONS") > gathered.number("READ_MAX_DB_CONNECTIONS") {
         refuse("READ_MIN_DB_CONNECTIONS", "it is greater than READ_MAX_DB_CONNECTIONS; lower it");
     }
+    problems.extend(observing::problem(gathered));
     problems.extend(promises(gathered));
     problems
 }

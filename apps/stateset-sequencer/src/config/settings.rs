@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use stateset_sequencer::CommitPolicy;
+use stateset_sequencer::cache::CacheSize;
+use stateset_sequencer::{CacheSizes, CommitPolicy};
 use stateset_sequencer_api::{
     ApiConfig, AuthMode, JwtConfig, Possession, ProxyTrust, RateWindow, RegistrationConfig,
 };
@@ -14,14 +15,15 @@ use ves::keys::SecurityProfile;
 use zeroize::Zeroizing;
 
 use crate::joined::WorkerSettings;
+use crate::telemetry::TelemetrySettings;
 
 use super::database::{Database, Pool, PostgresSettings};
 use super::gather::Gathered;
-use super::rules;
 use super::show::shown;
 use super::table::settings;
 use super::value::{bytes32, check};
 use super::{Problem, Source};
+use super::{observing, rules};
 
 /// Everything the service has to be told.
 #[derive(Clone)]
@@ -42,6 +44,8 @@ pub struct Settings {
     pub shutdown_time_max: Duration,
     /// Every setting as it stands, without secrets: what the audit log compares.
     pub effective: BTreeMap<String, String>,
+    pub caches: CacheSizes,
+    pub telemetry: TelemetrySettings,
     pub log_format: LogFormat,
     /// Directives of `RUST_LOG`.
     pub log_filter: String,
@@ -158,10 +162,14 @@ impl Settings {
             audit_log: gathered.is_true("AUDIT_LOG_ENABLED"),
             shutdown_time_max: Duration::from_secs(number(gathered, "SHUTDOWN_TIMEOUT_SECS")),
             effective: effective(gathered),
-            log_format: match is_word(gathered, "LOG_FORMAT", "json") {
-                true => LogFormat::Json,
-                false => LogFormat::Text,
+            caches: CacheSizes {
+                commitment: cache(gathered, "COMMITMENT"),
+                proof: cache(gathered, "PROOF"),
+                ves_commitment: cache(gathered, "VES_COMMITMENT"),
+                ves_proof: cache(gathered, "VES_PROOF"),
             },
+            telemetry: observing::telemetry(gathered),
+            log_format: observing::log_format(gathered),
             log_filter: gathered.text("RUST_LOG").to_owned(),
             warnings,
         })
@@ -278,6 +286,13 @@ fn api(gathered: &Gathered, problems: &mut Vec<Problem>) -> ApiConfig {
         cors_allow_origins: origins,
         anchor_compat_open: gathered.is_true("ANCHOR_COMPAT_OPEN"),
         ..ApiConfig::default()
+    }
+}
+
+fn cache(gathered: &Gathered, name: &str) -> CacheSize {
+    CacheSize {
+        entries_max: size(gathered, &format!("CACHE_{name}_MAX")),
+        age_max: Duration::from_secs(number(gathered, &format!("CACHE_{name}_TTL_SECS"))),
     }
 }
 

@@ -11,13 +11,14 @@ const fn set(name: &'static str, default: &'static str, kind: Kind, meaning: &'s
 const DAY_SECS: u64 = 86_400;
 const DAY_MS: u64 = DAY_SECS * 1000;
 const COUNT: Kind = Number(1, u32::MAX as u64);
+/// Of a cache; 0 turns it off.
+const ENTRIES: Kind = Number(0, 10_000_000);
 const SECONDS: Kind = Number(1, DAY_SECS);
 const MILLISECONDS: Kind = Number(1, DAY_MS);
 
-const HELD_IN_MEMORY: &str = "what it would cache is held in memory or read from tiles";
+const HELD_IN_MEMORY: &str = "all keys of agents are held in memory, where a revocation acts at once";
 const ANCHORING: &str = "anchoring on a chain";
 const SCHEMAS: &str = "the schema registry";
-const TRACES: &str = "traces over OTLP";
 
 /// In the order of the documentation.
 pub const GROUPS: &[Group] = &[
@@ -27,7 +28,7 @@ pub const GROUPS: &[Group] = &[
     Group { title: "Receipts and rules", settings: RECEIPTS },
     Group { title: "Limits", settings: LIMITS },
     Group { title: "Behind a proxy, and browsers", settings: PROXY },
-    Group { title: "Logs and traces", settings: LOGS },
+    Group { title: super::observing::TITLE, settings: LOGS },
     Group { title: "Payload encryption, schemas, proofs", settings: RULES },
     Group { title: "Anchoring and workers", settings: ANCHOR },
     Group { title: "Caches", settings: CACHES },
@@ -203,10 +204,15 @@ const LOGS: &[Setting] = &[
     ),
     set("RUST_LOG", "info", Text, "What is logged, such as `warn,stateset_sequencer=debug`"),
     set("AUDIT_LOG_ENABLED", "true", Bool, "Records the acts of administrators in the database"),
-    set("OTEL_EXPORTER_OTLP_ENDPOINT", "", Url, "Where traces go").not_yet(TRACES),
-    set("OTEL_SERVICE_NAME", "stateset-sequencer", Text, "Name of the service in traces").not_yet(TRACES),
-    set("OTEL_SERVICE_VERSION", "the program's", Text, "Version of the service in traces").not_yet(TRACES),
-    set("OTEL_SAMPLE_RATE", "1", Ratio, "Part of the requests that are traced").not_yet(TRACES),
+    set(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        Url,
+        "Where traces go: `http://HOST:PORT` of a collector that takes OTLP over gRPC; without it there are none",
+    ),
+    set("OTEL_SERVICE_NAME", "stateset-sequencer", Text, "Name of the service in traces"),
+    set("OTEL_SERVICE_VERSION", "the program's", Text, "Version of the service in traces"),
+    set("OTEL_SAMPLE_RATE", "1", Ratio, "Part of the requests that are traced"),
 ];
 
 const RULES: &[Setting] = &[
@@ -257,14 +263,29 @@ const ANCHOR: &[Setting] = &[
 ];
 
 const CACHES: &[Setting] = &[
-    set("CACHE_COMMITMENT_MAX", "1000", COUNT, "Entries").not_needed(HELD_IN_MEMORY),
-    set("CACHE_COMMITMENT_TTL_SECS", "300", SECONDS, "Age").not_needed(HELD_IN_MEMORY),
-    set("CACHE_PROOF_MAX", "5000", COUNT, "Entries").not_needed(HELD_IN_MEMORY),
-    set("CACHE_PROOF_TTL_SECS", "600", SECONDS, "Age").not_needed(HELD_IN_MEMORY),
-    set("CACHE_VES_COMMITMENT_MAX", "1000", COUNT, "Entries").not_needed(HELD_IN_MEMORY),
-    set("CACHE_VES_COMMITMENT_TTL_SECS", "300", SECONDS, "Age").not_needed(HELD_IN_MEMORY),
-    set("CACHE_VES_PROOF_MAX", "5000", COUNT, "Entries").not_needed(HELD_IN_MEMORY),
-    set("CACHE_VES_PROOF_TTL_SECS", "600", SECONDS, "Age").not_needed(HELD_IN_MEMORY),
+    set("CACHE_COMMITMENT_MAX", "1000", ENTRIES, "Batches of older streams held in memory; 0 holds none"),
+    set(
+        "CACHE_COMMITMENT_TTL_SECS",
+        "300",
+        SECONDS,
+        "Longest time, in seconds, after which one is read again",
+    ),
+    set("CACHE_PROOF_MAX", "5000", ENTRIES, "Paths of their proofs"),
+    set("CACHE_PROOF_TTL_SECS", "600", SECONDS, "Longest time, in seconds, after which one is read again"),
+    set("CACHE_VES_COMMITMENT_MAX", "1000", ENTRIES, "Batches of signed streams"),
+    set(
+        "CACHE_VES_COMMITMENT_TTL_SECS",
+        "300",
+        SECONDS,
+        "Longest time, in seconds, after which one is read again",
+    ),
+    set("CACHE_VES_PROOF_MAX", "5000", ENTRIES, "Paths of their proofs"),
+    set(
+        "CACHE_VES_PROOF_TTL_SECS",
+        "600",
+        SECONDS,
+        "Longest time, in seconds, after which one is read again",
+    ),
     set("CACHE_AGENT_KEY_MAX", "1000", COUNT, "Entries").not_needed(HELD_IN_MEMORY),
     set("CACHE_AGENT_KEY_TTL_SECS", "3600", SECONDS, "Age").not_needed(HELD_IN_MEMORY),
     set("CACHE_SCHEMA_MAX", "1000", COUNT, "Entries").not_yet(SCHEMAS),

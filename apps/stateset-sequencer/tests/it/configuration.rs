@@ -83,7 +83,7 @@ fn a_promise_that_this_build_cannot_keep_is_refused_and_the_rest_is_said() {
     refused(&anchoring, &["L2_RPC_URL", "anchoring"]);
     warned(&anchoring[..2], "SET_REGISTRY_ADDRESS is set, but this build does not have anchoring");
     warned(&[("SCHEMA_VALIDATION_MODE", "enforce")], "SCHEMA_VALIDATION_MODE is set, but");
-    warned(&[("CACHE_PROOF_MAX", "7")], "CACHE_PROOF_MAX is set and does nothing");
+    warned(&[("CACHE_AGENT_KEY_MAX", "7")], "CACHE_AGENT_KEY_MAX is set and does nothing");
     warned(&[("MAX_DB_CONNECTIONS", "7")], "the database is SQLite");
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use stateset_sequencer::METRICS;
 use stateset_sequencer_app::config::documentation;
 
 use crate::run;
@@ -42,18 +43,31 @@ fn the_help_is_the_reviewed_one() {
 
 #[test]
 fn the_book_lists_every_setting() {
-    let page = here("../../docs/operator/configuration.md");
+    below_the_mark("../../docs/operator/configuration.md", &documentation());
+}
+
+#[test]
+fn the_book_lists_every_metric() {
+    let mut table = "| Metric | Kind | Meaning | Counted by |\n|---|---|---|---|\n".to_owned();
+    for metric in METRICS {
+        let (name, kind) = (metric.text_name(), metric.kind.text());
+        writeln!(table, "| `{name}` | {kind} | {} | {} |", metric.help, metric.source).unwrap();
+    }
+    below_the_mark("../../docs/operator/observability.md", &table);
+}
+
+/// What stands below the mark of a page is `expected`.
+fn below_the_mark(page: &str, expected: &str) {
+    let page = here(page);
     let text = std::fs::read_to_string(&page).unwrap();
     let (words, table) = text.split_once(MARK).expect("the page holds the mark");
-    let table = if is_updating() {
-        std::fs::write(&page, format!("{words}{MARK}\n{}", documentation().trim_end().to_owned() + "\n"))
-            .unwrap();
-        documentation()
-    } else {
-        table.to_owned()
-    };
+    if is_updating() {
+        std::fs::write(&page, format!("{words}{MARK}\n{}\n", expected.trim_end())).unwrap();
+        return;
+    }
     assert!(
-        table.trim() == documentation().trim(),
-        "a setting changed: UPDATE_GOLDEN=1 cargo test -p stateset-sequencer-app"
+        table.trim() == expected.trim(),
+        "{} changed: UPDATE_GOLDEN=1 cargo test -p stateset-sequencer-app",
+        page.display()
     );
 }

@@ -4,6 +4,8 @@ mod configuration;
 mod documents;
 mod projections;
 mod running;
+#[cfg(feature = "telemetry")]
+mod telemetry;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -5,6 +5,7 @@ mod story;
 
 use stateset_client::{Client, Identity};
 use stateset_sequencer::{Clock as _, CommitPolicy, SystemClock};
+use stateset_sequencer_app::telemetry::Telemetry;
 
 use crate::context::{Context, identity};
 use crate::data_dir::DataDir;
@@ -53,8 +54,14 @@ fn start(runtime: &tokio::runtime::Runtime, data: &DataDir) -> Result<World, Cli
         let installation = Installation::open(data, None, &url, SystemClock.now())?;
         // Commitments are made by the story, not by the clock.
         let commits = Commits { policy: CommitPolicy::default(), automatic: false };
-        let server =
-            Server::start(listeners, &Store::file(&data.store_file()), &installation, commits).await?;
+        let server = Server::start(
+            listeners,
+            &Store::file(&data.store_file()),
+            &installation,
+            commits,
+            &Telemetry::default(),
+        )
+        .await?;
         Ok::<_, CliError>((server, installation))
     })?;
     let identity = identity(&installation.profile)?;

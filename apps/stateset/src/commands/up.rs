@@ -6,7 +6,10 @@ use std::net::SocketAddr;
 use clap::Args;
 use serde::Serialize;
 use stateset_sequencer::{Clock as _, CommitPolicy, SystemClock};
+use stateset_sequencer_app::config::Observing;
+use stateset_sequencer_app::logging;
 use stateset_sequencer_app::signals::Signals;
+use stateset_sequencer_app::telemetry::{Telemetry, TelemetrySettings};
 
 use crate::context::Context;
 use crate::data_dir::Profile;
@@ -87,19 +90,25 @@ struct Started<'a> {
 }
 
 pub fn run(context: &Context, args: &UpArgs) -> Result<(), CliError> {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    // A second call in one process keeps the first subscriber.
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // Colours are for a terminal, not for a file.
-    let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
+    let observing = Observing::read(std::env::vars_os()).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        CliError::input("CONFIGURATION", lines.join("\n  "))
+    })?;
+    let filter = observing.log_filter.as_deref().unwrap_or("warn");
+    logging::begin(filter, observing.log_format, std::io::stderr().is_terminal())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CliError::failure("CANNOT_START", error.to_string()))?;
-    runtime.block_on(serve_until_stopped(context, args))
+    runtime.block_on(serve_until_stopped(context, args, &observing.telemetry))
 }
 
-async fn serve_until_stopped(context: &Context, args: &UpArgs) -> Result<(), CliError> {
+async fn serve_until_stopped(
+    context: &Context,
+    args: &UpArgs,
+    telemetry: &TelemetrySettings,
+) -> Result<(), CliError> {
     // Before the port is open: a signal that comes early must not kill a half-made installation.
     let mut signals = Signals::new()?;
+    let telemetry = Telemetry::start(telemetry)?;
     let listeners = Listeners::bind(args.listen, args.grpc_address()?).await?;
     context.data.create()?;
     let _lock = context.data.lock()?;
@@ -114,7 +123,7 @@ async fn serve_until_stopped(context: &Context, args: &UpArgs) -> Result<(), Cli
         Log::Other(target) => Store::shared(target, &listeners)?,
         Log::Own => Store::file(&context.data.store_file()),
     };
-    let server = Server::start(listeners, &store, &installation, commits).await?;
+    let server = Server::start(listeners, &store, &installation, commits, &telemetry).await?;
     installation.pinned_to(log.name(&context.data), &context.data)?;
     if let Some(version) = server.key_version() {
         installation.recorded_as(version, &context.data)?;
@@ -132,6 +141,7 @@ async fn serve_until_stopped(context: &Context, args: &UpArgs) -> Result<(), Cli
     signals.exit_at_the_next();
     context.out.note(&format!("\n{signal}: finishing what is in flight."));
     server.stop().await?;
+    telemetry.stop().await;
     context.out.result(&serde_json::json!({"event": "stopped", "signal": signal}), "Closed cleanly.");
     Ok(())
 }

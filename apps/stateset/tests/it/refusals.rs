@@ -98,3 +98,21 @@ fn help_and_version_are_no_errors() {
         "no command at all is bad usage"
     );
 }
+
+#[test]
+fn a_setting_of_logs_or_traces_that_can_not_be_is_named_before_anything_is_made() {
+    for (name, value) in [
+        ("LOG_FORMAT", "xml"),
+        ("RUST_LOG", "=="),
+        ("OTEL_SAMPLE_RATE", "2"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4317"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = stateset(folder.path());
+        let up = command.args(["up", "--listen", "127.0.0.1:0"]).env(name, value).output().unwrap();
+        let said = String::from_utf8_lossy(&up.stderr).into_owned();
+        assert_eq!(up.status.code(), Some(2), "{said}");
+        assert!(said.contains(name), "{said}");
+        assert!(!folder.path().join("stateset-data/store").exists(), "{name}");
+    }
+}

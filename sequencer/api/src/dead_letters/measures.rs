@@ -1,28 +1,29 @@
 //! Dead letters on `/metrics`: `dlq.*` and `retry.*` of section 9. Counted where they are written; nothing is looked through.
 
-use crate::metrics::{histogram, line};
+use stateset_sequencer::Samples;
+
 use crate::router::App;
 
-pub(crate) fn write(app: &App, out: &mut String) {
+pub(crate) fn collect(app: &App, out: &mut Samples) {
     let (service, counts) = (app.sequencer.metrics(), app.sequencer.dead_letter_counts(None));
     for (name, value) in [
-        ("dlq_added", service.dead_letters_added),
-        ("dlq_retried", service.dead_letters_ordered),
-        ("dlq_discarded", service.dead_letters_discarded),
-        ("retry_attempts", service.retries_applied + service.retries_refused),
-        ("retry_successes", service.retries_applied),
-        ("retry_failures", service.retries_refused),
-        ("retry_exhausted", service.retries_exhausted),
+        ("dlq.added", service.dead_letters_added),
+        ("dlq.retried", service.dead_letters_ordered),
+        ("dlq.discarded", service.dead_letters_discarded),
+        ("retry.attempts", service.retries_applied + service.retries_refused),
+        ("retry.successes", service.retries_applied),
+        ("retry.failures", service.retries_refused),
+        ("retry.exhausted", service.retries_exhausted),
     ] {
-        line(out, name, "counter", value);
+        out.counter(name, &[], value);
     }
     for (name, value) in [
-        ("dlq_size", counts.size()),
-        ("dlq_pending", counts.pending + counts.retrying),
-        ("dlq_failed", counts.failed),
-        ("dlq_due_for_retry", counts.due),
+        ("dlq.size", counts.size()),
+        ("dlq.pending", counts.pending + counts.retrying),
+        ("dlq.failed", counts.failed),
+        ("dlq.due_for_retry", counts.due),
     ] {
-        line(out, name, "gauge", value);
+        out.gauge(name, &[], value as f64);
     }
-    histogram(out, "retry_latency_seconds", &app.sequencer.timings().retry, 1e6);
+    out.histogram("retry.latency_seconds", &[], &app.sequencer.timings().retry);
 }

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -14,7 +13,7 @@ use tonic::{Code, Status};
 use ves_wire::error::ErrorCode;
 
 use super::sync::Inbound;
-use super::{not_grpc, status};
+use super::{metrics, not_grpc, status};
 use crate::body::piece;
 use crate::budget::{Gathered, Room};
 use crate::caller::{Caller, Permission};
@@ -23,6 +22,7 @@ use crate::error::ApiError;
 use crate::frame::{REQUEST_ID, request_id};
 use crate::hop::{ENDS, ToldAddress};
 use crate::lane::Way;
+use crate::observe::{Ending, Observed};
 use crate::rate::STANDING;
 use crate::router::App;
 use crate::shedding::Weight;
@@ -98,7 +98,6 @@ impl Admitted {
 
 /// The layer of every service of ours.
 pub(super) async fn frame(State(app): State<App>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
     let is_grpc = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -106,28 +105,29 @@ pub(super) async fn frame(State(app): State<App>, request: Request, next: Next) 
     if !is_grpc {
         return not_grpc();
     }
-    let (id, path) = (request_id(request.headers()), request.uri().path().to_owned());
-    let (mut response, standing) = STANDING
-        .scope(Cell::new(None), async {
-            let answered =
-                tokio::time::timeout(app.config.grpc_request_time_max, answer(&app, request, next));
-            let response = match answered.await {
-                Ok(Ok(response)) => response,
-                Ok(Err(error)) => refuse(&app, error),
-                Err(_) => refuse(&app, ApiError::new(ErrorCode::Timeout, "the call took too long")),
-            };
-            (response, STANDING.with(Cell::get))
-        })
-        .await;
+    let (id, rpc) = (request_id(request.headers()), metrics::known(request.uri().path()));
+    let observed = Observed::grpc(app.sequencer.tracer(), id.clone(), rpc, request.headers());
+    let answering = STANDING.scope(Cell::new(None), async {
+        let answered = tokio::time::timeout(app.config.grpc_request_time_max, answer(&app, request, next));
+        let response = match answered.await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => refuse(&app, error),
+            Err(_) => refuse(&app, ApiError::new(ErrorCode::Timeout, "the call took too long")),
+        };
+        (response, STANDING.with(Cell::get))
+    });
+    let (mut response, standing) = observed.during(answering).await;
     if undecodable(&response) {
         response = refuse(&app, status::undecodable());
     }
-    app.grpc.answered(&path, code_of(&response), started.elapsed());
+    let code = code_of(&response);
+    app.grpc.answered(rpc, code, observed.started.elapsed());
     let headers = response.headers_mut();
     if let Some(standing) = standing {
         standing.write(headers);
     }
     headers.insert(REQUEST_ID, id);
+    observed.end(Ending { status: code as u16, is_failure: is_failure(code) }, headers);
     response
 }
 
@@ -260,6 +260,14 @@ fn refuse(app: &App, error: ApiError) -> Response {
 /// Whether the library could not read the message. It calls that an internal error; those of ours have a code of REST.
 fn undecodable(response: &Response) -> bool {
     code_of(response) == Code::Internal && !response.headers().contains_key("x-error-code")
+}
+
+/// Whether the service is at fault, as with a 5xx of REST.
+fn is_failure(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown | Code::DeadlineExceeded | Code::Internal | Code::Unavailable | Code::DataLoss
+    )
 }
 
 /// Of an answer that is nothing but a status; others begin well.

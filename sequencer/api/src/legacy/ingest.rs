@@ -42,7 +42,7 @@ pub(crate) async fn ingest(
     };
     caller.require(Permission::Write, &stream)?;
     let outcome = app.sequencer.legacy().ingest(stream, events).await?;
-    app.metrics.ingested(count, started.elapsed());
+    app.metrics.ingested_legacy(count, started.elapsed());
     json(&answer(&outcome))
 }
 

@@ -27,6 +27,7 @@ mod resilience;
 mod serving;
 mod shared_store;
 mod standby;
+mod telemetry;
 mod tokens;
 mod validity;
 mod verifier;

@@ -1,5 +1,7 @@
 //! Reads of older streams: pages, one event, entities, batches, proofs. All are bounded.
 
+use std::time::Instant;
+
 use stateset_event_log::{Document, LogReader, Table};
 use ves::legacy::{LegacyCommitment, tiles};
 use ves::tiles::TileSource;
@@ -12,6 +14,7 @@ use super::stored::{
 use super::{Legacy, LegacyEntity, LegacyHead, LegacyProof, StoredLegacyEvent};
 use crate::error::{ProofFailure, ServiceError};
 use crate::sequencer::blocking;
+use crate::trace;
 use crate::unchanged::Unchanged;
 
 /// Text of events after which a read ends, though more were asked for.
@@ -115,7 +118,17 @@ impl Legacy<'_> {
         batch: &BatchId,
     ) -> Result<Option<LegacyCommitment>, ServiceError> {
         let (reader, batch) = (self.service.inner.reader.clone(), *batch);
-        let found = blocking(move || batch_of(reader.as_ref(), &batch)).await?;
+        let held = &self.service.inner.caches.legacy_commitments;
+        let found = match held.get(&batch) {
+            Some(found) => Some(found),
+            None => {
+                let found = blocking(move || batch_of(reader.as_ref(), &batch)).await?;
+                if let Some(found) = &found {
+                    held.put(batch, found.clone());
+                }
+                found
+            }
+        };
         Ok(found.filter(|batch| tenant.is_none_or(|tenant| batch.stream.tenant_id == *tenant)))
     }
 
@@ -126,6 +139,7 @@ impl Legacy<'_> {
         batch: &BatchId,
         number: SequenceNumber,
     ) -> Result<LegacyProof, ProofFailure> {
+        let (started, _span) = (Instant::now(), trace::child("proof"));
         let commitment = self
             .commitment(Some(&stream.tenant_id), batch)
             .await?
@@ -140,11 +154,20 @@ impl Legacy<'_> {
         let leaf_index = number.0 - start.0;
         let (reader, batch, leaf_count) =
             (self.service.inner.reader.clone(), *batch, commitment.event_count());
-        let (leaf_hash, path) = blocking(move || {
-            let source = BatchTiles { reader: reader.as_ref(), batch };
-            tiles::inclusion(leaf_count, leaf_index, &source).map_err(|error| unreadable(&error))
-        })
-        .await?;
+        let held = &self.service.inner.caches.legacy_proofs;
+        let (leaf_hash, path) = match held.get(&(batch, number)) {
+            Some(found) => found,
+            None => {
+                let found: (Digest, Vec<Digest>) = blocking(move || {
+                    let source = BatchTiles { reader: reader.as_ref(), batch };
+                    tiles::inclusion(leaf_count, leaf_index, &source).map_err(|error| unreadable(&error))
+                })
+                .await?;
+                held.put((batch, number), found.clone());
+                found
+            }
+        };
+        self.service.timings().proved(path.len(), started.elapsed());
         Ok(LegacyProof { commitment, sequence_number: number, leaf_hash, leaf_index, path })
     }
 }

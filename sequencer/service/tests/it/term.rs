@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use stateset_event_log::{Disk, MemoryDisk, MemoryLog};
-use stateset_sequencer::{Config, ErrorKind, EventResult, ServiceError};
+use stateset_sequencer::{Config, ErrorKind, EventResult, Samples, ServiceError};
 
 use crate::world::{World, config};
 
@@ -105,6 +105,10 @@ async fn a_failed_write_ends_the_term_and_tells_who_waits_for_that() {
     tokio::time::timeout(Duration::from_secs(5), ended).await.expect("is told").unwrap();
     assert!(matches!(refused(&world, 4).await, ServiceError::Poisoned));
     assert!(world.sequencer.ready().is_err());
+    let mut samples = Samples::default();
+    world.sequencer.collect_metrics(&mut samples, |_| true);
+    let text = samples.write();
+    assert!(text.contains("\nsequencer_errors_database 1\n"), "{text}");
     world.close().await;
 
     // The next term reads back what was acknowledged, and goes on behind it.

@@ -6,6 +6,7 @@ mod demo;
 mod disk;
 mod faults;
 mod import;
+mod metrics;
 mod older;
 mod projections;
 mod proof;
