@@ -6,6 +6,7 @@ mod events;
 mod key_rules;
 mod legacy;
 mod operations;
+mod payments;
 mod proofs;
 mod stored_proofs;
 
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Routes {
         .merge(anchoring::routes())
         .merge(key_rules::routes())
         .merge(operations::routes())
+        .merge(payments::routes())
 }
 
 /// Routes with what the document says of them.
