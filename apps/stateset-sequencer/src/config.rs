@@ -3,6 +3,7 @@
 mod database;
 mod gather;
 mod nearest;
+mod payments;
 mod rules;
 mod setting;
 mod settings;

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use stateset_sequencer::Worker;
+use stateset_sequencer::{PaymentWorker, PaymentWorkerSettings, Worker};
 
 /// How the workers work.
 #[derive(Debug, Clone, Default)]
-pub struct WorkerSettings {}
+pub struct WorkerSettings {
+    pub payments: PaymentWorkerSettings,
+}
 
 /// The workers of each term of writing.
-pub fn workers(_settings: &WorkerSettings) -> Vec<Arc<dyn Worker>> {
-    Vec::new()
+pub fn workers(settings: &WorkerSettings) -> Vec<Arc<dyn Worker>> {
+    vec![Arc::new(PaymentWorker { settings: settings.payments.clone() })]
 }

@@ -71,6 +71,7 @@ fn instance_config(settings: &Settings, signing: &Signing) -> InstanceConfig {
     sequencer.auto_commit = settings.commits.automatic;
     sequencer.security_profile = settings.checks.security_profile;
     sequencer.verify_on_submit = settings.checks.verify_on_submit;
+    sequencer.payments = settings.payments.clone();
     if let Some(count) = settings.checks.verify_concurrency {
         sequencer.verify_concurrency = count;
     }

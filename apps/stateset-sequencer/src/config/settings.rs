@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
-use stateset_sequencer::CommitPolicy;
+use stateset_sequencer::{CommitPolicy, PaymentConfig};
 use stateset_sequencer_api::{
     ApiConfig, AuthMode, JwtConfig, Possession, ProxyTrust, RateWindow, RegistrationConfig,
 };
@@ -34,6 +34,7 @@ pub struct Settings {
     pub checks: Checks,
     pub api: ApiConfig,
     pub workers: WorkerSettings,
+    pub payments: PaymentConfig,
     pub log_format: LogFormat,
     /// Directives of `RUST_LOG`.
     pub log_filter: String,
@@ -110,6 +111,7 @@ impl Settings {
         let listen = listen(gathered, &mut problems);
         let api = api(gathered, &mut problems);
         let is_production = rules::is_production(gathered);
+        let (payments, payment_worker) = super::payments::read(gathered, &mut problems);
         problems.extend(rules::problems(gathered, is_production));
         if !problems.is_empty() {
             return Err(problems);
@@ -145,7 +147,8 @@ impl Settings {
                     .map(|_| size(gathered, "VES_STARK_VERIFY_CONCURRENCY")),
             },
             api,
-            workers: WorkerSettings::default(),
+            workers: WorkerSettings { payments: payment_worker },
+            payments,
             log_format: match is_word(gathered, "LOG_FORMAT", "json") {
                 true => LogFormat::Json,
                 false => LogFormat::Text,
@@ -317,7 +320,7 @@ pub(super) fn was_set(gathered: &Gathered, name: &str) -> bool {
 }
 
 /// A number whose form was checked, or whose default is one.
-fn number(gathered: &Gathered, name: &str) -> u64 {
+pub(super) fn number(gathered: &Gathered, name: &str) -> u64 {
     gathered.number(name).expect("checked before, or a default of the table")
 }
 
@@ -325,6 +328,6 @@ fn narrow<T: TryFrom<u64>>(gathered: &Gathered, name: &str) -> T {
     T::try_from(number(gathered, name)).ok().expect("the table's bounds fit the type")
 }
 
-fn size(gathered: &Gathered, name: &str) -> usize {
+pub(super) fn size(gathered: &Gathered, name: &str) -> usize {
     narrow(gathered, name)
 }
