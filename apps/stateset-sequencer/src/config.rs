@@ -5,6 +5,7 @@ mod encryption;
 mod gather;
 mod nearest;
 mod observing;
+mod payments;
 mod rules;
 mod setting;
 mod settings;

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use stateset_event_log::{EventStore, LogReader};
-use stateset_sequencer::{LegacyCommits, Worker};
+use stateset_sequencer::{LegacyCommits, PaymentWorker, PaymentWorkerSettings, Worker};
 use stateset_sequencer_api::ReadModels;
 
 use crate::config::{self, Settings};
@@ -27,6 +27,7 @@ pub struct AtRest;
 pub struct WorkerSettings {
     /// Keys of what is sealed in the database.
     pub at_rest: AtRest,
+    pub payments: PaymentWorkerSettings,
 }
 
 /// From the environment alone, for programs that have no configuration of their own.
@@ -45,11 +46,15 @@ pub fn from_environment() -> Result<WorkerSettings, Failure> {
 
 /// The workers of each term of writing.
 pub fn workers(settings: &WorkerSettings) -> Vec<Arc<dyn Worker>> {
-    let mut workers: Vec<Arc<dyn Worker>> = vec![Arc::new(LegacyCommits), Arc::new(projections::Projections)];
+    let mut workers: Vec<Arc<dyn Worker>> = vec![
+        Arc::new(LegacyCommits),
+        Arc::new(PaymentWorker { settings: settings.payments.clone() }),
+        Arc::new(projections::Projections),
+    ];
     #[cfg(feature = "encryption")]
     sealing::work(&settings.at_rest, &mut workers);
     #[cfg(not(feature = "encryption"))]
-    let _ = (settings, &mut workers);
+    let _ = &mut workers;
     workers
 }
 

@@ -83,6 +83,7 @@ fn instance_config(settings: &Settings, signing: &Signing, telemetry: &Telemetry
     sequencer.verify_on_submit = settings.checks.verify_on_submit;
     sequencer.caches = settings.caches;
     sequencer.tracer = telemetry.tracer();
+    sequencer.payments = settings.payments.clone();
     if let Some(count) = settings.checks.verify_concurrency {
         sequencer.verify_concurrency = count;
     }

@@ -17,6 +17,7 @@ pub mod ingest;
 pub mod keys;
 pub mod legacy;
 pub mod operations;
+pub mod payments;
 pub mod policies;
 pub mod proofs;
 pub mod proto;

@@ -45,6 +45,7 @@ mod openapi;
 mod opening;
 mod operations;
 mod params;
+mod payments;
 mod peer;
 mod policies;
 mod proof_registry;

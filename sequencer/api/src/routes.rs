@@ -7,6 +7,7 @@ mod events;
 mod key_rules;
 mod legacy;
 mod operations;
+mod payments;
 mod proofs;
 mod stored_proofs;
 
@@ -34,6 +35,7 @@ pub(crate) fn all() -> Routes {
         .merge(key_rules::routes())
         .merge(operations::routes())
         .merge(dead_letters::routes())
+        .merge(payments::routes())
 }
 
 /// Routes with what the document says of them.

@@ -190,7 +190,12 @@ pub const METRICS: &[Metric] = &[
     metric("pool.requests_shed", Counter, "Requests refused while the pool was critical", "pool monitor"),
     metric("at_rest.seals_total", Counter, "Payloads and proofs sealed", "encryption at rest"),
     metric("at_rest.failures_total", Counter, "Payloads and proofs that no key opened", "encryption at rest"),
-    metric("at_rest.rewritten_total", Counter, "Payloads and proofs sealed again with a newer key", "encryption at rest"),
+    metric(
+        "at_rest.rewritten_total",
+        Counter,
+        "Payloads and proofs sealed again with a newer key",
+        "encryption at rest",
+    ),
     metric("at_rest.rotating", Gauge, "1 while older seals are made anew", "encryption at rest"),
     metric("cache.hits", Counter, "Values found in a cache", "caches"),
     metric("cache.misses", Counter, "Values not found in a cache", "caches"),

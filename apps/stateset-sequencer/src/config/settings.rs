@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use stateset_sequencer::cache::CacheSize;
-use stateset_sequencer::{CacheSizes, CommitPolicy};
+use stateset_sequencer::{CacheSizes, CommitPolicy, PaymentConfig};
 use stateset_sequencer_api::{
     ApiConfig, AuthMode, JwtConfig, Possession, ProxyTrust, RateWindow, RegistrationConfig,
 };
@@ -46,6 +46,7 @@ pub struct Settings {
     pub effective: BTreeMap<String, String>,
     pub caches: CacheSizes,
     pub telemetry: TelemetrySettings,
+    pub payments: PaymentConfig,
     pub log_format: LogFormat,
     /// Directives of `RUST_LOG`.
     pub log_filter: String,
@@ -123,6 +124,7 @@ impl Settings {
         let api = api(gathered, &mut problems);
         let at_rest = super::at_rest(gathered, &mut problems);
         let is_production = rules::is_production(gathered);
+        let (payments, payment_worker) = super::payments::read(gathered, &mut problems);
         problems.extend(rules::problems(gathered, is_production));
         if !problems.is_empty() {
             return Err(problems);
@@ -158,7 +160,8 @@ impl Settings {
                     .map(|_| size(gathered, "VES_STARK_VERIFY_CONCURRENCY")),
             },
             api,
-            workers: WorkerSettings { at_rest },
+            workers: WorkerSettings { at_rest, payments: payment_worker },
+            payments,
             audit_log: gathered.is_true("AUDIT_LOG_ENABLED"),
             shutdown_time_max: Duration::from_secs(number(gathered, "SHUTDOWN_TIMEOUT_SECS")),
             effective: effective(gathered),
@@ -349,7 +352,7 @@ pub(super) fn was_set(gathered: &Gathered, name: &str) -> bool {
 }
 
 /// A number whose form was checked, or whose default is one.
-fn number(gathered: &Gathered, name: &str) -> u64 {
+pub(super) fn number(gathered: &Gathered, name: &str) -> u64 {
     gathered.number(name).expect("checked before, or a default of the table")
 }
 
@@ -357,6 +360,6 @@ fn narrow<T: TryFrom<u64>>(gathered: &Gathered, name: &str) -> T {
     T::try_from(number(gathered, name)).ok().expect("the table's bounds fit the type")
 }
 
-fn size(gathered: &Gathered, name: &str) -> usize {
+pub(super) fn size(gathered: &Gathered, name: &str) -> usize {
     narrow(gathered, name)
 }

@@ -30,6 +30,7 @@ pub const GROUPS: &[Group] = &[
     Group { title: "Behind a proxy, and browsers", settings: PROXY },
     Group { title: super::observing::TITLE, settings: LOGS },
     Group { title: "Payload encryption, schemas, proofs", settings: RULES },
+    Group { title: "Payments", settings: PAYMENTS },
     Group { title: "Anchoring and workers", settings: ANCHOR },
     Group { title: "Caches", settings: CACHES },
 ];
@@ -224,7 +225,38 @@ const RULES: &[Setting] = &[
     set("SCHEMA_VALIDATION_MODE", "enforce", Word(SCHEMA_MODES), "Checks of payloads against registered schemas; there are none in this build, which refuses `required`").not_yet(SCHEMAS),
     set("VES_STARK_VERIFY_ON_SUBMIT", "true", Bool, "STARK proofs are checked when they come; this build has no verifier, so with `true` they are refused, with `false` stored unchecked and never called valid"),
     set("VES_STARK_VERIFY_CONCURRENCY", "cores, at most 4", COUNT, "Proofs that a verifier checks at once; further ones wait for a place. This build has no verifier of STARK proofs"),
-    set("X402_OLD_INTENTS", "false", Bool, "Admits payment intents of the older form").not_yet("payments"),
+];
+
+const PAYMENTS: &[Setting] = &[
+    set(
+        "X402_OLD_INTENTS",
+        "false",
+        Bool,
+        "Admits payment intents of the older form, whose hash binds neither store nor token",
+    ),
+    set(
+        "X402_TOKENS",
+        "",
+        List,
+        "Contracts of assets, as `network:asset=0x…`, beside those that are known (`GET /api/v1/x402/networks`)",
+    ),
+    set(
+        "X402_BATCH_INTERVAL_SECS",
+        "30",
+        SECONDS,
+        "Time between two looks at what is to be expired and batched",
+    ),
+    set("X402_BATCH_MIN_SIZE", "1", Number(1, 1000), "Intents from which a batch is made; fewer wait"),
+    set("X402_BATCH_MAX_SIZE", "100", Number(1, 1000), "Most intents of a batch that the service makes"),
+    set("X402_BATCH_MAX_WAIT_SECS", "300", SECONDS, "Age at which fewer intents make a batch too"),
+    set("X402_BATCH_NETWORKS", "set_chain", List, "Networks that the service makes batches for"),
+    set("X402_BATCH_AUTO_COMMIT", "true", Bool, "`false` leaves every batch to `POST /api/v1/x402/batches`"),
+    set(
+        "X402_NONCE_CLEANUP_INTERVAL_SECS",
+        "3600",
+        SECONDS,
+        "Time between two looks at nonces of intents that ended two days ago",
+    ),
 ];
 
 /// §3.1: aliases are accepted; see `Settings`.

@@ -13,6 +13,7 @@ const TAGS: &[(&str, &str)] = &[
     ("validity", "Proofs about whole batches."),
     ("compliance", "Proofs about single events."),
     ("anchoring", "Commitments on a chain."),
+    ("payments", "Signed payment intents, their batches, what became of them."),
     ("legacy", "The older stream of unsigned events."),
     ("keys", "Keys with which agents sign and are written to."),
     ("agents", "Agents and their API keys."),

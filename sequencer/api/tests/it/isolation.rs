@@ -10,6 +10,7 @@ use ves::{StoreId, StreamKey};
 use ves_wire::ingest::write_request;
 
 use crate::conformance::{operations, resolve};
+use crate::payments::{PAYMENTS, intent as payment_intent};
 use crate::world::{ADMIN, Answer, World, query, registration};
 
 /// The first tenant's world, with something behind every id.
@@ -24,6 +25,9 @@ struct Walk {
     group: String,
     /// A stored proof about the batch.
     proof: String,
+    /// A payment intent, and the batch that holds it.
+    intent: String,
+    payment_batch: String,
     /// Type and id of the entity that the events are about.
     entity: (String, String),
     /// Texts that only the first tenant's readers may see.
@@ -41,7 +45,7 @@ async fn walk() -> Walk {
     let text = |value: &Value| value.as_str().expect("text").to_owned();
     let key_prefix = text(&world.get(&keys).await.ok()["keys"][0]["keyHashPrefix"]);
     let (batch_id, event) = (text(&batch["batch_id"]), text(&answer["receipts"][0]["eventId"]));
-    let secrets = vec![
+    let mut secrets = vec![
         text(&batch["merkle_root"]),
         text(&batch["new_state_root"]),
         text(&answer["receipts"][0]["receiptHash"]),
@@ -58,7 +62,25 @@ async fn walk() -> Walk {
     refuse(&world, &stream, &events[0]).await;
     let policy = json!({"tenantId": stream.tenant_id, "maxAgeHours": 9999});
     world.call(Some(ADMIN), "PUT", "/api/v1/agents/keys/policies", policy.to_string()).await.ok();
-    Walk { batch: batch_id, event, key_prefix, group, proof, entity, secrets, world, agent, stream }
+    let paid = world.post(PAYMENTS, payment_intent(&agent, &stream, 10, 1)).await.ok();
+    let payments = json!({"tenant_id": stream.tenant_id, "store_id": stream.store_id, "network": "base"});
+    let payments = world.post("/api/v1/x402/batches", payments).await.ok();
+    secrets.push(text(&payments["merkle_root"]));
+    let (intent, payment_batch) = (text(&paid["intent_id"]), text(&payments["batch_id"]));
+    Walk {
+        intent,
+        payment_batch,
+        batch: batch_id,
+        event,
+        key_prefix,
+        group,
+        proof,
+        entity,
+        secrets,
+        world,
+        agent,
+        stream,
+    }
 }
 
 /// A dead letter of this event.
@@ -113,6 +135,13 @@ impl Walk {
             "policyParams" => "%7B%22threshold%22%3A10000%7D".to_owned(),
             "entity_type" => self.entity.0.clone(),
             "entity_id" => self.entity.1.clone(),
+            "intent_id" => self.intent.clone(),
+            "payer_address" | "payee_address" => ves::hex::encode_0x(&self.agent.public_key()),
+            "status" => "batched".to_owned(),
+            "network" => "base".to_owned(),
+            "asset" => "usdc".to_owned(),
+            "from_date" => "2000-01-01T00:00:00Z".to_owned(),
+            "to_date" => "2100-01-01T00:00:00Z".to_owned(),
             other => panic!("the walk has no value for the parameter {other}: give it one"),
         }
     }
@@ -157,6 +186,11 @@ impl Walk {
             "putRotationPolicy" => json!({"tenantId": tenant, "maxAgeHours": 1}),
             "createEncryptionGroup" => json!({"tenantId": tenant, "name": "another"}),
             "addGroupMember" => json!({"tenantId": tenant, "agentId": tenant}),
+            "submitPayment" => payment_intent(&self.agent, &self.stream, 10, 2),
+            "createPaymentBatch" => json!({"tenant_id": tenant, "store_id": store, "network": "base"}),
+            "settlePaymentBatch" => {
+                json!({"batch_id": self.payment_batch, "tx_hash": format!("0x{}", "1".repeat(64))})
+            }
             "registerAgent" => json!({"name": "stranger"}),
             "retryDeadLetters" => json!({"tenant_id": tenant}),
             other => panic!("the walk has no body for {other}: give it one"),
@@ -169,7 +203,10 @@ impl Walk {
         let (mut path, mut query) = (path.to_owned(), Vec::new());
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             let name = resolve(parameter)["name"].as_str().expect("a name");
-            let value = self.parameter(name);
+            let value = match path.starts_with("/api/v1/x402") && name == "batch_id" {
+                true => self.payment_batch.clone(),
+                false => self.parameter(name),
+            };
             match parameter["in"].as_str() {
                 Some("path") => path = path.replace(&format!("{{{name}}}"), &value),
                 _ => query.push(format!("{name}={value}")),

@@ -18,6 +18,7 @@ mod keys;
 mod legacy;
 mod openapi;
 mod operations;
+mod payments;
 mod policies;
 mod published_clients;
 mod reads;

@@ -5,7 +5,7 @@
 //! since, so that both together are exact without a read on the writer's thread. A caller whose count is older than
 //! what the desk remembers is looked up again here.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -91,7 +91,7 @@ pub(crate) struct Desk {
     ticks: u64,
     /// Intents up to this count are forgotten here, and known to the store alone.
     floor: u64,
-    nonces: HashMap<Vec<u8>, u64>,
+    nonces: HashSet<Vec<u8>>,
     keys: HashMap<Vec<u8>, (u64, Digest)>,
     /// Oldest first.
     recent: VecDeque<Keys>,
@@ -128,8 +128,8 @@ impl Desk {
         self.heads.extend(pass.heads);
         for (keys, number, hash) in pass.taken {
             self.ticks += 1;
-            self.nonces.insert(keys.nonce.clone(), self.ticks);
-            self.nonces.extend(keys.old_form.clone().map(|key| (key, self.ticks)));
+            self.nonces.insert(keys.nonce.clone());
+            self.nonces.extend(keys.old_form.clone());
             self.keys.extend(keys.idempotency.clone().map(|key| (key, (number, hash))));
             self.recent.push_back(keys);
         }
@@ -138,8 +138,12 @@ impl Desk {
         {
             self.floor += 1;
             self.nonces.remove(&oldest.nonce);
-            oldest.old_form.map(|key| self.nonces.remove(&key));
-            oldest.idempotency.map(|key| self.keys.remove(&key));
+            if let Some(key) = &oldest.old_form {
+                self.nonces.remove(key);
+            }
+            if let Some(key) = &oldest.idempotency {
+                self.keys.remove(key);
+            }
         }
     }
 }
@@ -148,7 +152,7 @@ impl Desk {
 #[derive(Default)]
 struct Pass {
     heads: BTreeMap<StreamKey, HeadText>,
-    nonces: HashMap<Vec<u8>, ()>,
+    nonces: HashSet<Vec<u8>>,
     keys: HashMap<Vec<u8>, (u64, Digest)>,
     taken: Vec<(Keys, u64, Digest)>,
     changes: Vec<DocumentChange>,
@@ -196,7 +200,7 @@ impl TurnLoop {
         if let Some((number, hash)) = held.copied().or(facts.key) {
             return Ok(Admitted::Repeated { number, is_same: hash == content_hash });
         }
-        let is_used = |key: &Vec<u8>| pass.nonces.contains_key(key) || desk.nonces.contains_key(key);
+        let is_used = |key: &Vec<u8>| pass.nonces.contains(key) || desk.nonces.contains(key);
         if facts.nonce_used || is_used(&keys.nonce) {
             return Ok(Admitted::NonceUsed);
         }
@@ -234,11 +238,11 @@ impl TurnLoop {
         pass.changes.extend(put_new(&payment, &payer, &payee)?);
         let text = number.to_string();
         pass.changes.push(put(Table::PaymentNonces, keys.nonce.clone(), text.clone(), Vec::new()));
-        pass.nonces.insert(keys.nonce.clone(), ());
+        pass.nonces.insert(keys.nonce.clone());
         if let Some(key) = &keys.old_form {
             let content = stream_key(&stream).to_vec();
             pass.changes.push(put(Table::PaymentNonces, key.clone(), text.clone(), content));
-            pass.nonces.insert(key.clone(), ());
+            pass.nonces.insert(key.clone());
         }
         if let Some(key) = &keys.idempotency {
             pass.changes.push(put(Table::PaymentKeys, key.clone(), text, content_hash.0.to_vec()));

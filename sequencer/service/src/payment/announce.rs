@@ -241,22 +241,22 @@ impl Teller<'_> {
             "chain_id": content.network.chain_id(), "nonce": content.nonce.to_string(),
             "valid_until": content.valid_until, "signing_hash": content.signing_hash.to_0x(),
         });
-        let mut add = |name: &str, value: Value| {
-            let members: Option<&mut Map<_, _>> = payload.as_object_mut();
-            members.map(|members| members.insert(name.to_owned(), value));
-        };
+        let mut more = Map::new();
         if let Some(order_id) = content.order_id {
-            add("order_id", json!(order_id));
+            more.insert("order_id".to_owned(), json!(order_id));
         }
         if let Some(batch) = batch {
-            add("batch_id", json!(batch.batch_id));
+            more.insert("batch_id".to_owned(), json!(batch.batch_id));
         }
         if matches!(status, PaymentStatus::Settled | PaymentStatus::Failed) {
-            payment.tx_hash.map(|hash| add("tx_hash", json!(hash.to_0x())));
-            payment.block_number.map(|block| add("block_number", json!(block)));
+            more.extend(payment.tx_hash.map(|hash| ("tx_hash".to_owned(), json!(hash.to_0x()))));
+            more.extend(payment.block_number.map(|block| ("block_number".to_owned(), json!(block))));
         }
-        if let Some(reason) = payment.reason.as_ref().filter(|_| status == payment.status) {
-            add("reason", json!(reason));
+        if status == payment.status {
+            more.extend(payment.reason.as_ref().map(|reason| ("reason".to_owned(), json!(reason))));
+        }
+        if let Some(members) = payload.as_object_mut() {
+            members.append(&mut more);
         }
         let word = if status == PaymentStatus::Pending { "created" } else { status.text() };
         self.event(PAYMENT, payment.intent_id, word, at, &payload)
