@@ -46,6 +46,9 @@ pub struct Config {
     pub verify_time_max: Duration,
     /// Where commitments are anchored; `None` leaves that to an outside anchor service.
     pub anchor: Option<Arc<dyn AnchorTarget>>,
+    /// How payloads are checked against schemas.
+    #[cfg(feature = "schema-validation")]
+    pub schemas: crate::schema::SchemaSettings,
 }
 
 impl Config {
@@ -75,6 +78,8 @@ impl Config {
             verify_slot_wait_max: Duration::from_secs(5),
             verify_time_max: Duration::from_secs(15),
             anchor: None,
+            #[cfg(feature = "schema-validation")]
+            schemas: crate::schema::SchemaSettings::default(),
         }
     }
 }

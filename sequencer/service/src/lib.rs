@@ -1,8 +1,8 @@
 //! The event service: it joins the pure engine, the durable log and the key registry into one write path.
 //!
 //! ```text
-//! verify (caller's task, all cores) ─► queue ─► turn: admit ─► sign ─► append + sync ─► answer
-//!                                               └─► commitments, index flushes, registry writes
+//! verify, check schema (caller's task, all cores) ─► queue ─► turn: admit ─► sign ─► append + sync ─► answer
+//!                                                            └─► commitments, index flushes, registry writes
 //! ```
 //!
 //! Invariants:
@@ -32,6 +32,8 @@ mod registry;
 mod reply;
 mod rhythm;
 mod rotation;
+#[cfg(feature = "schema-validation")]
+mod schema;
 mod sequencer;
 mod spelling;
 mod startup;
@@ -59,6 +61,12 @@ pub use proof_registry::{
 };
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
 pub use rotation::{KeyStanding, PolicyScope, RotationPolicy};
+#[cfg(feature = "schema-validation")]
+pub use schema::{
+    CacheCounts, Compatibility, Conflict, Direction, NewSchema, PayloadSchema, SCHEMA_BYTES_MAX,
+    SCHEMA_DESCRIPTION_BYTES_MAX, Schema, SchemaError, SchemaMode, SchemaPage, SchemaSettings, SchemaStatus,
+    Validated, Violation,
+};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{
     ApiKeyRecord, Document, DocumentChange, EventLog, EventStore, Holder, LogError, LogErrorKind, Opening,

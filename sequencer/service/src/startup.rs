@@ -94,7 +94,21 @@ impl Sequencer {
         })?;
         let (verifying, anchors) = (Verifying::new(&config), Anchors::default());
         let threads = Mutex::new(vec![thread]);
-        let inner = Inner { shared, queue, reader, index, config, clock, verifying, anchors, threads };
+        #[cfg(feature = "schema-validation")]
+        let schemas = crate::schema::Schemas::new(&config);
+        let inner = Inner {
+            shared,
+            queue,
+            reader,
+            index,
+            config,
+            clock,
+            verifying,
+            anchors,
+            #[cfg(feature = "schema-validation")]
+            schemas,
+            threads,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

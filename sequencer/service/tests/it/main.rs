@@ -6,6 +6,8 @@ mod ingest;
 mod key_versions;
 mod legacy;
 mod rotation;
+#[cfg(feature = "schema-validation")]
+mod schemas;
 mod term;
 mod worker;
 mod world;
