@@ -49,6 +49,8 @@ mod rate;
 mod register;
 mod router;
 mod routes;
+#[cfg(feature = "schema-validation")]
+mod schemas;
 mod sending;
 mod server;
 mod supervisor;

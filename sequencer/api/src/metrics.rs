@@ -148,6 +148,7 @@ fn counters(app: &App, out: &mut String) {
         ("errors_auth", door.auth_errors.load(Relaxed)),
         ("errors_validation", door.validation_errors.load(Relaxed)),
         ("errors_schema_validation", service.rejected_schema),
+        ("errors_schema_validation_warned", service.schema_warnings),
         ("errors_signature", service.rejected_signature),
         ("ratelimit_allowed", rates.allowed + registrations.allowed),
         ("ratelimit_rejected", rates.rejected + registrations.rejected),
@@ -175,6 +176,8 @@ fn gauges(app: &App, caller: &Caller, out: &mut String) {
         line(out, "db_pool_idle", "gauge", pool.idle);
         line(out, "db_pool_waiting", "gauge", pool.waiting);
     }
+    #[cfg(feature = "schema-validation")]
+    caches(&[("schema", app.sequencer.schema_cache())], out);
     let mut streams = app.sequencer.streams();
     streams.retain(|stream| caller.sees().is_none_or(|tenant| *tenant == stream.tenant_id));
     let shown = &streams[..streams.len().min(STREAM_LINES_MAX)];
@@ -190,6 +193,24 @@ fn gauges(app: &App, caller: &Caller, out: &mut String) {
             };
             writeln!(out, "sequencer_{name}{{tenant_id=\"{tenant}\",store_id=\"{store}\"}} {value}")
                 .expect("to a String");
+        }
+    }
+}
+
+/// What caches hold and how often that was of use, by their names.
+#[cfg(feature = "schema-validation")]
+fn caches(caches: &[(&str, stateset_sequencer::CacheCounts)], out: &mut String) {
+    type Value = fn(&stateset_sequencer::CacheCounts) -> u64;
+    let values: [(&str, &str, Value); 4] = [
+        ("cache_hits", "counter", |counts| counts.hits),
+        ("cache_misses", "counter", |counts| counts.misses),
+        ("cache_evictions", "counter", |counts| counts.evictions),
+        ("cache_size", "gauge", |counts| counts.size),
+    ];
+    for (name, kind, value) in values {
+        head(out, name, kind);
+        for (cache, counts) in caches {
+            writeln!(out, "sequencer_{name}{{cache=\"{cache}\"}} {}", value(counts)).expect("to a String");
         }
     }
 }

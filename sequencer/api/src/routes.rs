@@ -7,6 +7,8 @@ mod key_rules;
 mod legacy;
 mod operations;
 mod proofs;
+#[cfg(feature = "schema-validation")]
+mod schemas;
 mod stored_proofs;
 
 use axum::Router;
@@ -23,7 +25,7 @@ const COMPRESS_BYTES_MIN: u16 = 1024;
 
 /// Every route of the REST surface.
 pub(crate) fn all() -> Routes {
-    Routes::default()
+    let routes = Routes::default()
         .merge(events::routes())
         .merge(proofs::routes())
         .merge(agents::routes())
@@ -31,7 +33,10 @@ pub(crate) fn all() -> Routes {
         .merge(stored_proofs::routes())
         .merge(anchoring::routes())
         .merge(key_rules::routes())
-        .merge(operations::routes())
+        .merge(operations::routes());
+    #[cfg(feature = "schema-validation")]
+    let routes = routes.merge(schemas::routes());
+    routes
 }
 
 /// Routes with what the document says of them.

@@ -17,6 +17,7 @@ const TAGS: &[(&str, &str)] = &[
     ("keys", "Keys with which agents sign and are written to."),
     ("agents", "Agents and their API keys."),
     ("groups", "Groups of recipients."),
+    ("schemas", "What payloads of an event type look like, in versions, and the check against it."),
     ("operations", "Health, measurements, and the view of those who run the service."),
 ];
 

@@ -22,6 +22,8 @@ struct Walk {
     group: String,
     /// A stored proof about the batch.
     proof: String,
+    /// A registered schema.
+    schema: String,
     /// Type and id of the entity that the events are about.
     entity: (String, String),
     /// Texts that only the first tenant's readers may see.
@@ -55,7 +57,10 @@ async fn walk() -> Walk {
     let group = text(&world.post("/api/v1/encryption-groups", recipients).await.ok()["groupId"]);
     let policy = json!({"tenantId": stream.tenant_id, "maxAgeHours": 9999});
     world.call(Some(ADMIN), "PUT", "/api/v1/agents/keys/policies", policy.to_string()).await.ok();
-    Walk { batch: batch_id, event, key_prefix, group, proof, entity, secrets, world, agent, stream }
+    let schema =
+        json!({"tenantId": stream.tenant_id, "eventType": "walked/type", "schemaJson": {"title": "walked"}});
+    let schema = text(&world.post("/api/v1/schemas", schema).await.ok()["id"]);
+    Walk { schema, batch: batch_id, event, key_prefix, group, proof, entity, secrets, world, agent, stream }
 }
 
 impl Walk {
@@ -81,6 +86,9 @@ impl Walk {
             "policyParams" => "%7B%22threshold%22%3A10000%7D".to_owned(),
             "entity_type" => self.entity.0.clone(),
             "entity_id" => self.entity.1.clone(),
+            "schema_id" | "after" => self.schema.clone(),
+            "event_type" => "walked%2Ftype".to_owned(),
+            "version" => "1".to_owned(),
             other => panic!("the walk has no value for the parameter {other}: give it one"),
         }
     }
@@ -125,6 +133,9 @@ impl Walk {
             "putRotationPolicy" => json!({"tenantId": tenant, "maxAgeHours": 1}),
             "createEncryptionGroup" => json!({"tenantId": tenant, "name": "another"}),
             "addGroupMember" => json!({"tenantId": tenant, "agentId": tenant}),
+            "registerSchema" => json!({"tenantId": tenant, "eventType": "walked/type", "schemaJson": false, "compatibility": "none"}),
+            "validatePayload" => json!({"tenantId": tenant, "eventType": "walked/type", "payload": {}}),
+            "setSchemaStatus" => json!({"status": "deprecated"}),
             "registerAgent" => json!({"name": "stranger"}),
             other => panic!("the walk has no body for {other}: give it one"),
         }

@@ -21,6 +21,8 @@ mod published_clients;
 mod reads;
 mod registration;
 mod rejections;
+#[cfg(feature = "schema-validation")]
+mod schemas;
 mod serving;
 mod shared_store;
 mod standby;
