@@ -71,6 +71,10 @@ fn instance_config(settings: &Settings, signing: &Signing) -> InstanceConfig {
     sequencer.auto_commit = settings.commits.automatic;
     sequencer.security_profile = settings.checks.security_profile;
     sequencer.verify_on_submit = settings.checks.verify_on_submit;
+    #[cfg(feature = "schema-validation")]
+    {
+        sequencer.schemas = settings.schemas;
+    }
     if let Some(count) = settings.checks.verify_concurrency {
         sequencer.verify_concurrency = count;
     }

@@ -78,8 +78,10 @@ fn promises(gathered: &Gathered) -> Vec<Problem> {
             "this build cannot encrypt payloads in the database; use disabled, and encrypt the disk or let agents seal payloads",
         );
     }
-    if ["required", "require", "strict"].iter().any(|word| is_word(gathered, "SCHEMA_VALIDATION_MODE", word))
-    {
+    let asks_for_schemas = ["required", "require", "strict"]
+        .iter()
+        .any(|word| is_word(gathered, "SCHEMA_VALIDATION_MODE", word));
+    if asks_for_schemas && acts_not("SCHEMA_VALIDATION_MODE") {
         refuse(
             "SCHEMA_VALIDATION_MODE",
             "this build has no schemas to require; use enforce, warn or disabled",

@@ -71,9 +71,6 @@ fn production_is_strict() {
 #[test]
 fn a_promise_that_this_build_cannot_keep_is_refused_and_the_rest_is_said() {
     refused(&[("PAYLOAD_ENCRYPTION_MODE", "required")], &["PAYLOAD_ENCRYPTION_MODE"]);
-    for mode in ["required", "strict", "REQUIRE"] {
-        refused(&[("SCHEMA_VALIDATION_MODE", mode)], &["SCHEMA_VALIDATION_MODE"]);
-    }
     warned(&[("VES_SEQUENCER_SECURITY_PROFILE", "hybrid")], "receipts have an Ed25519 one alone");
     let key = "11".repeat(32);
     let anchoring = [
@@ -83,7 +80,6 @@ fn a_promise_that_this_build_cannot_keep_is_refused_and_the_rest_is_said() {
     ];
     refused(&anchoring, &["L2_RPC_URL", "anchoring"]);
     warned(&anchoring[..2], "SET_REGISTRY_ADDRESS is set, but this build does not have anchoring");
-    warned(&[("SCHEMA_VALIDATION_MODE", "enforce")], "SCHEMA_VALIDATION_MODE is set, but");
     warned(&[("CACHE_PROOF_MAX", "7")], "CACHE_PROOF_MAX is set and does nothing");
     warned(&[("MAX_DB_CONNECTIONS", "7")], "the database is SQLite");
 }
