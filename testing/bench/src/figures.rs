@@ -4,6 +4,7 @@ pub mod batch;
 pub mod flood;
 pub mod long;
 pub mod postgres;
+pub mod schema;
 pub mod single;
 pub mod verify;
 

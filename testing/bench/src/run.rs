@@ -31,6 +31,8 @@ pub enum Figure {
     Long,
     /// `log verify` against raw verification.
     Verify,
+    /// Checking a payload against its schema.
+    Schema,
 }
 
 /// What a run carries from figure to figure.
@@ -88,6 +90,7 @@ fn measure(bench: &mut Bench, wanted: &[Figure]) -> Result<()> {
             Figure::Postgres => figures::postgres::measure(bench)?,
             Figure::Long => figures::long::measure(bench)?,
             Figure::Verify => figures::verify::measure(bench)?,
+            Figure::Schema => figures::schema::measure(bench)?,
         }
         // A run that is stopped later has said at least this much.
         for row in &bench.rows[told..] {

@@ -8,5 +8,6 @@ mod faults;
 mod import;
 mod proof;
 mod replica;
+mod schemas;
 mod sequencer;
 mod up;
