@@ -84,6 +84,10 @@ fn instance_config(settings: &Settings, signing: &Signing, telemetry: &Telemetry
     sequencer.caches = settings.caches;
     sequencer.tracer = telemetry.tracer();
     sequencer.payments = settings.payments.clone();
+    #[cfg(feature = "schema-validation")]
+    {
+        sequencer.schemas = settings.schemas;
+    }
     if let Some(count) = settings.checks.verify_concurrency {
         sequencer.verify_concurrency = count;
     }

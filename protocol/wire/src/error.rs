@@ -105,6 +105,8 @@ codes! {
     DuplicateCommand = "DUPLICATE_COMMAND", 5002, 409;
     VersionConflict = "VERSION_CONFLICT", 5003, 409;
     AlreadyExists = "ALREADY_EXISTS", 5004, 409;
+    /// Ours: a schema is not compatible with the version before it (section 3.9).
+    SchemaIncompatible = "SCHEMA_INCOMPATIBLE", 5005, 409;
     InvalidSignature = "INVALID_SIGNATURE", 6001, 400;
     SignatureVerificationFailed = "SIGNATURE_VERIFICATION_FAILED", 6002, 400;
     InvalidPublicKey = "INVALID_PUBLIC_KEY", 6003, 400;

@@ -22,6 +22,7 @@ pub mod policies;
 pub mod proofs;
 pub mod proto;
 pub mod receipt;
+pub mod schemas;
 mod text;
 pub mod v1;
 pub mod v2;

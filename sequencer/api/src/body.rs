@@ -31,6 +31,20 @@ pub(crate) struct JsonText {
     _room: Option<Room>,
 }
 
+/// The text of a JSON body with one payload in it.
+#[cfg(feature = "schema-validation")]
+pub(crate) struct PayloadJsonText(pub JsonText);
+
+#[cfg(feature = "schema-validation")]
+impl FromRequest<App> for PayloadJsonText {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let bytes_max = SMALL_BODY_BYTES_MAX.saturating_add(app.limits.payload_bytes_max);
+        read_text(request, app, bytes_max.min(app.config.body_bytes_max)).await.map(Self)
+    }
+}
+
 /// The text of a JSON body as large as the configuration allows, for ingest.
 pub(crate) struct LargeJsonText(pub JsonText);
 

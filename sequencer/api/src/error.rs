@@ -29,11 +29,13 @@ struct Refusal {
     message: String,
     resource_id: Option<String>,
     retry_after: Option<u32>,
+    details: Option<serde_json::Value>,
 }
 
 impl ApiError {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self(Box::new(Refusal { code, message: message.into(), resource_id: None, retry_after: None }))
+        let message = message.into();
+        Self(Box::new(Refusal { code, message, resource_id: None, retry_after: None, details: None }))
     }
     pub fn invalid(field: &str, problem: impl std::fmt::Display) -> Self {
         Self::new(ErrorCode::InvalidFieldValue, format!("{field}: {problem}"))
@@ -48,6 +50,12 @@ impl ApiError {
     }
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.0.retry_after = Some(seconds);
+        self
+    }
+    /// What a program can read of the refusal, beside its message.
+    #[cfg(feature = "schema-validation")]
+    pub fn with_details(mut self, details: serde_json::Value) -> Self {
+        self.0.details = Some(details);
         self
     }
     pub fn code(&self) -> ErrorCode {
@@ -78,11 +86,12 @@ impl ApiError {
 
     /// The response, with everything but the general headers.
     pub fn render(self, request_id: &str) -> Response {
-        let Refusal { code, message, resource_id, retry_after } = *self.0;
+        let Refusal { code, message, resource_id, retry_after, details } = *self.0;
         let mut detail = ErrorDetail::new(code, message);
         detail.request_id = Some(request_id.to_owned());
         detail.resource_id = resource_id;
         detail.retry_after = retry_after;
+        detail.details = details;
         let text = serde_json::to_string(&ErrorBody { error: detail }).unwrap_or_default();
         let mut response = Response::new(Body::from(text));
         *response.status_mut() =
@@ -112,7 +121,7 @@ impl IntoResponse for ApiError {
 }
 
 /// The code of a kind, where a route has none of its own. Internal errors say nothing of the store.
-fn of_kind(kind: ErrorKind, problem: &dyn std::fmt::Display) -> ApiError {
+pub(crate) fn of_kind(kind: ErrorKind, problem: &dyn std::fmt::Display) -> ApiError {
     let code = match kind {
         ErrorKind::NotFound => ErrorCode::ResourceNotFound,
         ErrorKind::Conflict => ErrorCode::AlreadyExists,

@@ -56,6 +56,8 @@ mod register;
 mod resilience;
 mod router;
 mod routes;
+#[cfg(feature = "schema-validation")]
+mod schemas;
 mod sending;
 mod server;
 mod shedding;

@@ -9,6 +9,8 @@ mod legacy;
 mod operations;
 mod payments;
 mod proofs;
+#[cfg(feature = "schema-validation")]
+mod schemas;
 mod stored_proofs;
 
 use axum::Router;
@@ -25,7 +27,7 @@ const COMPRESS_BYTES_MIN: u16 = 1024;
 
 /// Every route of the REST surface.
 pub(crate) fn all() -> Routes {
-    Routes::default()
+    let routes = Routes::default()
         .merge(events::routes())
         .merge(proofs::routes())
         .merge(agents::routes())
@@ -35,7 +37,10 @@ pub(crate) fn all() -> Routes {
         .merge(key_rules::routes())
         .merge(operations::routes())
         .merge(dead_letters::routes())
-        .merge(payments::routes())
+        .merge(payments::routes());
+    #[cfg(feature = "schema-validation")]
+    let routes = routes.merge(schemas::routes());
+    routes
 }
 
 /// Routes with what the document says of them.

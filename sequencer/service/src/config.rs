@@ -60,6 +60,9 @@ pub struct Config {
     pub caches: CacheSizes,
     /// Which requests are traced, and where their spans go.
     pub tracer: Tracer,
+    /// How payloads are checked against schemas.
+    #[cfg(feature = "schema-validation")]
+    pub schemas: crate::schema::SchemaSettings,
 }
 
 impl Config {
@@ -95,6 +98,8 @@ impl Config {
             audit: true,
             caches: CacheSizes::default(),
             tracer: Tracer::default(),
+            #[cfg(feature = "schema-validation")]
+            schemas: crate::schema::SchemaSettings::default(),
         }
     }
 }

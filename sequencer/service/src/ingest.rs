@@ -94,7 +94,7 @@ impl Sequencer {
         if let Some(span) = &mut span {
             span.set("events", events.len());
         }
-        let Checked { candidates, bodies, mut refused, ids } = self.check(events, others).await;
+        let Checked { candidates, bodies, mut refused, ids } = self.check(&stream, events, others).await?;
         drop(span);
         Metrics::add(&self.shared().metrics.events_verified, bodies.iter().flatten().count() as u64);
         let outcomes = self.submit(stream, candidates, bodies, key_changes).await?;
@@ -133,8 +133,13 @@ impl Sequencer {
         keys.into_iter().collect()
     }
 
-    /// Steps 3 to 10 of section 10, without effect.
-    async fn check<'a>(&self, events: Vec<Submitted<'a>>, others: Vec<Option<Envelope<'a>>>) -> Checked<'a> {
+    /// Steps 3 to 10 of section 10, then the schemas of payloads, without effect.
+    async fn check<'a>(
+        &self,
+        stream: &StreamKey,
+        events: Vec<Submitted<'a>>,
+        others: Vec<Option<Envelope<'a>>>,
+    ) -> Result<Checked<'a>, ServiceError> {
         let n = events.len();
         let mut checked = Checked {
             candidates: Vec::with_capacity(n),
@@ -143,6 +148,10 @@ impl Sequencer {
             ids: Vec::with_capacity(n),
         };
         let (now, profile) = (self.now(), self.inner.config.security_profile);
+        #[cfg(feature = "schema-validation")]
+        let mut schemas = self.schema_gate(&stream.tenant_id).await?;
+        #[cfg(not(feature = "schema-validation"))]
+        let _ = stream;
         let mut events = events.into_iter().peekable();
         let mut others = others.into_iter();
         while events.peek().is_some() {
@@ -165,7 +174,14 @@ impl Sequencer {
                     Err(undecodable) => Some(undecodable),
                 });
             }
-            let mut verified = verify_spellings(profile, chunk, &respelled, self.keys(), now).into_iter();
+            #[cfg_attr(not(feature = "schema-validation"), expect(unused_mut, reason = "checked no further"))]
+            let mut verified = verify_spellings(profile, chunk, &respelled, self.keys(), now);
+            // Whoever has no valid key makes no work here.
+            #[cfg(feature = "schema-validation")]
+            if let Some(schemas) = &mut schemas {
+                schemas.check(&mut verified).await?;
+            }
+            let mut verified = verified.into_iter();
             for undecodable in order {
                 match undecodable {
                     Some(undecodable) => checked.push_undecodable(undecodable),
@@ -176,7 +192,7 @@ impl Sequencer {
                 tokio::task::yield_now().await;
             }
         }
-        checked
+        Ok(checked)
     }
 
     async fn submit(

@@ -1,8 +1,8 @@
 //! The event service: it joins the pure engine, the durable log and the key registry into one write path.
 //!
 //! ```text
-//! verify (caller's task, all cores) ─► queue ─► turn: admit ─► sign ─► append + sync ─► answer
-//!                                               └─► commitments, index flushes, registry writes
+//! verify, check schema (caller's task, all cores) ─► queue ─► turn: admit ─► sign ─► append + sync ─► answer
+//!                                                            └─► commitments, index flushes, registry writes
 //! ```
 //!
 //! Invariants:
@@ -44,6 +44,8 @@ mod retry;
 mod rhythm;
 mod rotation;
 mod samples;
+#[cfg(feature = "schema-validation")]
+mod schema;
 mod sequencer;
 mod spelling;
 mod startup;
@@ -91,6 +93,12 @@ pub use proofs::{ConsistencyProof, EventProof, LogProof};
 pub use retry::RetryPreset;
 pub use rotation::{KeyStanding, PolicyScope, RotationPolicy};
 pub use samples::{MetricSource, SERIES_MAX, Samples};
+#[cfg(feature = "schema-validation")]
+pub use schema::{
+    CacheCounts, Compatibility, Conflict, Direction, NewSchema, PayloadSchema, SCHEMA_BYTES_MAX,
+    SCHEMA_DESCRIPTION_BYTES_MAX, Schema, SchemaError, SchemaMode, SchemaPage, SchemaSettings, SchemaStatus,
+    Validated, Violation,
+};
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{
     Acquisitions, ApiKeyRecord, Document, DocumentChange, EventLog, EventStore, Holder, KeyChange, LogError,

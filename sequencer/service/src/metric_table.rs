@@ -152,6 +152,12 @@ pub const METRICS: &[Metric] = &[
     metric("errors.validation", Counter, "Requests refused for their form", "REST, gRPC"),
     metric("errors.database", Counter, "Turns and reads that the store failed", "writer, store"),
     metric("errors.schema_validation", Counter, "Events refused for a member or a schema", "writer"),
+    metric(
+        "errors.schema_validation_warned",
+        Counter,
+        "Events accepted that their schema does not admit",
+        "schemas",
+    ),
     metric("errors.signature", Counter, "Events refused for their signature", "writer"),
     metric("errors.auth", Counter, "Requests refused for their credential or their rights", "REST, gRPC"),
     // Store.

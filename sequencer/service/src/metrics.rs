@@ -66,6 +66,8 @@ counters! {
     rejected_schema,
     /// Of these, for a signature that is not by the key.
     rejected_signature,
+    /// Payloads that were accepted although their schema does not admit them (mode `warn`).
+    schema_warnings,
     /// Events whose signature was found genuine.
     events_verified,
     /// Exact replays answered with the first receipt.

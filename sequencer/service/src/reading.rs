@@ -2,6 +2,8 @@
 
 use ves::StreamKey;
 
+#[cfg(feature = "schema-validation")]
+use crate::cache::CacheCounters;
 use crate::samples::{SERIES_MAX, Samples};
 use crate::sequencer::Sequencer;
 
@@ -12,6 +14,8 @@ impl Sequencer {
         self.collect_counts(out);
         self.collect_store(out);
         self.inner.caches.collect(out);
+        #[cfg(feature = "schema-validation")]
+        self.collect_schemas(out);
         let mut streams = self.streams();
         streams.retain(shows);
         out.left_out(streams.len().saturating_sub(SERIES_MAX));
@@ -52,6 +56,19 @@ impl Sequencer {
         ] {
             out.histogram(name, &[], values);
         }
+    }
+
+    #[cfg(feature = "schema-validation")]
+    fn collect_schemas(&self, out: &mut Samples) {
+        let counts = self.schema_cache();
+        let counters = CacheCounters {
+            hits: counts.hits,
+            misses: counts.misses,
+            evictions: counts.evictions,
+            size: counts.size,
+        };
+        out.cache("schema", &counters);
+        out.counter("errors.schema_validation_warned", &[], self.metrics().schema_warnings);
     }
 
     fn collect_store(&self, out: &mut Samples) {

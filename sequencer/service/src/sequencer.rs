@@ -57,6 +57,8 @@ pub(crate) struct Inner {
     pub clock: Arc<dyn Clock>,
     pub verifying: Verifying,
     pub anchors: Anchors,
+    #[cfg(feature = "schema-validation")]
+    pub schemas: crate::schema::Schemas,
     pub threads: Mutex<Vec<JoinHandle<()>>>,
 }
 

@@ -115,6 +115,8 @@ impl Sequencer {
         let (verifying, anchors) = (Verifying::new(&config), Anchors::default());
         let threads = Mutex::new(vec![thread]);
         let caches = Caches::new(&config.caches);
+        #[cfg(feature = "schema-validation")]
+        let schemas = crate::schema::Schemas::new(&config);
         let inner = Inner {
             shared,
             queue,
@@ -127,6 +129,8 @@ impl Sequencer {
             clock,
             verifying,
             anchors,
+            #[cfg(feature = "schema-validation")]
+            schemas,
             threads,
         };
         Ok(Self { inner: Arc::new(inner), actor: None })

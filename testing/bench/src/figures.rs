@@ -5,6 +5,7 @@ pub mod flood;
 pub mod long;
 pub mod postgres;
 pub mod projection;
+pub mod schema;
 pub mod single;
 pub mod telemetry;
 pub mod verify;

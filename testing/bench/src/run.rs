@@ -35,6 +35,8 @@ pub enum Figure {
     Verify,
     /// What traces and a scraper of metrics cost the service.
     Telemetry,
+    /// Checking a payload against its schema.
+    Schema,
 }
 
 /// What a run carries from figure to figure.
@@ -94,6 +96,7 @@ fn measure(bench: &mut Bench, wanted: &[Figure]) -> Result<()> {
             Figure::Long => figures::long::measure(bench)?,
             Figure::Verify => figures::verify::measure(bench)?,
             Figure::Telemetry => figures::telemetry::measure(bench)?,
+            Figure::Schema => figures::schema::measure(bench)?,
         }
         // A run that is stopped later has said at least this much.
         for row in &bench.rows[told..] {

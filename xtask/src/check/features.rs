@@ -8,6 +8,7 @@ const COMBINATIONS: &[(&str, &str)] = &[
     ("stateset-sequencer-app", "sqlite"),
     ("stateset-sequencer-app", "postgres"),
     ("stateset-sequencer-app", "sqlite,grpc"),
+    ("stateset-sequencer-app", "sqlite,schema-validation"),
     ("stateset-sequencer-admin", "sqlite"),
     ("stateset-sequencer-admin", "postgres"),
 ];

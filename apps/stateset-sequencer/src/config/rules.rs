@@ -74,8 +74,10 @@ pub fn problems(gathered: &Gathered, is_production: bool) -> Vec<Problem> {
 fn promises(gathered: &Gathered) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut refuse = |name: &str, what: &str| problems.push(Problem::new(name, what));
-    if ["required", "require", "strict"].iter().any(|word| is_word(gathered, "SCHEMA_VALIDATION_MODE", word))
-    {
+    let asks_for_schemas = ["required", "require", "strict"]
+        .iter()
+        .any(|word| is_word(gathered, "SCHEMA_VALIDATION_MODE", word));
+    if asks_for_schemas && acts_not("SCHEMA_VALIDATION_MODE") {
         refuse(
             "SCHEMA_VALIDATION_MODE",
             "this build has no schemas to require; use enforce, warn or disabled",

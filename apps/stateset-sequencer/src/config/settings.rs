@@ -36,6 +36,9 @@ pub struct Settings {
     pub identity: Identity,
     pub commits: Commits,
     pub checks: Checks,
+    /// How payloads are checked against schemas.
+    #[cfg(feature = "schema-validation")]
+    pub schemas: stateset_sequencer::SchemaSettings,
     pub api: ApiConfig,
     pub workers: WorkerSettings,
     /// Whether acts of administrators are recorded.
@@ -159,6 +162,8 @@ impl Settings {
                     .set("VES_STARK_VERIFY_CONCURRENCY")
                     .map(|_| size(gathered, "VES_STARK_VERIFY_CONCURRENCY")),
             },
+            #[cfg(feature = "schema-validation")]
+            schemas: schemas(gathered),
             api,
             workers: WorkerSettings { at_rest, payments: payment_worker },
             payments,
@@ -362,4 +367,16 @@ fn narrow<T: TryFrom<u64>>(gathered: &Gathered, name: &str) -> T {
 
 pub(super) fn size(gathered: &Gathered, name: &str) -> usize {
     narrow(gathered, name)
+}
+
+#[cfg(feature = "schema-validation")]
+fn schemas(gathered: &Gathered) -> stateset_sequencer::SchemaSettings {
+    stateset_sequencer::SchemaSettings {
+        // Every word that the table admits is one.
+        mode: stateset_sequencer::SchemaMode::parse(&gathered.text("SCHEMA_VALIDATION_MODE"))
+            .unwrap_or_default(),
+        cache_entries_max: size(gathered, "CACHE_SCHEMA_MAX"),
+        cache_age_max: Duration::from_secs(number(gathered, "CACHE_SCHEMA_TTL_SECS")),
+        ..stateset_sequencer::SchemaSettings::default()
+    }
 }

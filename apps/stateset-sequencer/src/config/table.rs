@@ -222,7 +222,12 @@ const RULES: &[Setting] = &[
     set("PAYLOAD_ENCRYPTION_KEYS", "", Bytes32List, "Keys, the newest first: that one seals, all of them open").secret(),
     set("PAYLOAD_ENCRYPTION_KEYS_BY_TENANT", "", Text, "JSON: tenants that have keys of their own, each with a list, the newest first").secret(),
     set("PAYLOAD_ENCRYPTION_LOST_KEYS", "", List, "Names of keys that are gone for good: the service starts without them, and what they sealed stays unreadable"),
-    set("SCHEMA_VALIDATION_MODE", "enforce", Word(SCHEMA_MODES), "Checks of payloads against registered schemas; there are none in this build, which refuses `required`").not_yet(SCHEMAS),
+    of_schemas(set(
+        "SCHEMA_VALIDATION_MODE",
+        "enforce",
+        Word(SCHEMA_MODES),
+        "Checks of payloads against registered schemas: `warn` accepts and logs what a schema does not admit, `enforce` rejects it, `required` (`strict`) also rejects events without a schema",
+    )),
     set("VES_STARK_VERIFY_ON_SUBMIT", "true", Bool, "STARK proofs are checked when they come; this build has no verifier, so with `true` they are refused, with `false` stored unchecked and never called valid"),
     set("VES_STARK_VERIFY_CONCURRENCY", "cores, at most 4", COUNT, "Proofs that a verifier checks at once; further ones wait for a place. This build has no verifier of STARK proofs"),
 ];
@@ -258,6 +263,11 @@ const PAYMENTS: &[Setting] = &[
         "Time between two looks at nonces of intents that ended two days ago",
     ),
 ];
+
+/// A setting of the schema registry, which a build may leave out.
+const fn of_schemas(setting: Setting) -> Setting {
+    if cfg!(feature = "schema-validation") { setting } else { setting.not_yet(SCHEMAS) }
+}
 
 /// §3.1: aliases are accepted; see `Settings`.
 const SCHEMA_MODES: &[&str] = &[
@@ -320,8 +330,13 @@ const CACHES: &[Setting] = &[
     ),
     set("CACHE_AGENT_KEY_MAX", "1000", COUNT, "Entries").not_needed(HELD_IN_MEMORY),
     set("CACHE_AGENT_KEY_TTL_SECS", "3600", SECONDS, "Age").not_needed(HELD_IN_MEMORY),
-    set("CACHE_SCHEMA_MAX", "1000", COUNT, "Entries").not_yet(SCHEMAS),
-    set("CACHE_SCHEMA_TTL_SECS", "600", SECONDS, "Age").not_yet(SCHEMAS),
+    of_schemas(set(
+        "CACHE_SCHEMA_MAX",
+        "1000",
+        COUNT,
+        "Compiled schemas, and event types known to have none",
+    )),
+    of_schemas(set("CACHE_SCHEMA_TTL_SECS", "600", SECONDS, "Age at which one of them is read anew")),
 ];
 
 /// Beginnings of names that are ours: a variable with one of them that is not in the table is a slip.

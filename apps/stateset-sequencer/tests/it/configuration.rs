@@ -70,9 +70,6 @@ fn production_is_strict() {
 
 #[test]
 fn a_promise_that_this_build_cannot_keep_is_refused_and_the_rest_is_said() {
-    for mode in ["required", "strict", "REQUIRE"] {
-        refused(&[("SCHEMA_VALIDATION_MODE", mode)], &["SCHEMA_VALIDATION_MODE"]);
-    }
     warned(&[("VES_SEQUENCER_SECURITY_PROFILE", "hybrid")], "receipts have an Ed25519 one alone");
     let key = "11".repeat(32);
     let anchoring = [
@@ -82,7 +79,6 @@ fn a_promise_that_this_build_cannot_keep_is_refused_and_the_rest_is_said() {
     ];
     refused(&anchoring, &["L2_RPC_URL", "anchoring"]);
     warned(&anchoring[..2], "SET_REGISTRY_ADDRESS is set, but this build does not have anchoring");
-    warned(&[("SCHEMA_VALIDATION_MODE", "enforce")], "SCHEMA_VALIDATION_MODE is set, but");
     warned(&[("CACHE_AGENT_KEY_MAX", "7")], "CACHE_AGENT_KEY_MAX is set and does nothing");
     warned(&[("MAX_DB_CONNECTIONS", "7")], "the database is SQLite");
 }

@@ -19,6 +19,7 @@ const TAGS: &[(&str, &str)] = &[
     ("agents", "Agents and their API keys."),
     ("groups", "Groups of recipients."),
     ("dead letters", "Events that projections could not apply."),
+    ("schemas", "What payloads of an event type look like, in versions, and the check against it."),
     ("operations", "Health, measurements, and the view of those who run the service."),
 ];
 

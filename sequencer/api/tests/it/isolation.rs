@@ -28,6 +28,8 @@ struct Walk {
     /// A payment intent, and the batch that holds it.
     intent: String,
     payment_batch: String,
+    /// A registered schema.
+    schema: String,
     /// Type and id of the entity that the events are about.
     entity: (String, String),
     /// Texts that only the first tenant's readers may see.
@@ -67,7 +69,11 @@ async fn walk() -> Walk {
     let payments = world.post("/api/v1/x402/batches", payments).await.ok();
     secrets.push(text(&payments["merkle_root"]));
     let (intent, payment_batch) = (text(&paid["intent_id"]), text(&payments["batch_id"]));
+    let schema =
+        json!({"tenantId": stream.tenant_id, "eventType": "walked/type", "schemaJson": {"title": "walked"}});
+    let schema = text(&world.post("/api/v1/schemas", schema).await.ok()["id"]);
     Walk {
+        schema,
         intent,
         payment_batch,
         batch: batch_id,
@@ -103,7 +109,7 @@ async fn refuse(world: &World, stream: &StreamKey, event: &ves::Envelope<'_>) {
 
 impl Walk {
     /// What the first tenant would send as this parameter.
-    fn parameter(&self, name: &str) -> String {
+    fn parameter(&self, path: &str, name: &str) -> String {
         match name {
             "tenant_id" => self.stream.tenant_id.to_string(),
             "store_id" => self.stream.store_id.to_string(),
@@ -114,10 +120,16 @@ impl Walk {
             "sequence_number" | "from" | "from_sequence" => "1".to_owned(),
             "to" | "size" => "2".to_owned(),
             "at" => "1".to_owned(),
+            "status" if path.contains("x402") => "batched".to_owned(),
             "status" => "pending".to_owned(),
+            "after" if path.contains("dead-letters") || path.contains("rejected") => {
+                format!("{}.0", self.stream.store_id)
+            }
+            "after" if path.contains("schemas") => self.schema.clone(),
+            "after" if path.contains("audit") => "0".to_owned(),
             "after" => "A".to_owned(),
             "limit" => "10".to_owned(),
-            "offset" | "after" => "0".to_owned(),
+            "offset" => "0".to_owned(),
             "action" => "agent_key_registered".to_owned(),
             "actor" => ves::hex::encode(&key_hash(ADMIN).as_bytes()[..8]),
             "from_time" => "2000-01-01T00:00:00Z".to_owned(),
@@ -127,9 +139,7 @@ impl Walk {
             "proof_id" => self.proof.clone(),
             "group_id" => self.group.clone(),
             "key_type" => "signing".to_owned(),
-            "status" => "pending".to_owned(),
             "reason" => "handler_error".to_owned(),
-            "after" => format!("{}.0", self.stream.store_id),
             "older_than_secs" => "0".to_owned(),
             "policyId" => "aml.threshold".to_owned(),
             "policyParams" => "%7B%22threshold%22%3A10000%7D".to_owned(),
@@ -137,11 +147,13 @@ impl Walk {
             "entity_id" => self.entity.1.clone(),
             "intent_id" => self.intent.clone(),
             "payer_address" | "payee_address" => ves::hex::encode_0x(&self.agent.public_key()),
-            "status" => "batched".to_owned(),
             "network" => "base".to_owned(),
             "asset" => "usdc".to_owned(),
             "from_date" => "2000-01-01T00:00:00Z".to_owned(),
             "to_date" => "2100-01-01T00:00:00Z".to_owned(),
+            "schema_id" => self.schema.clone(),
+            "event_type" => "walked%2Ftype".to_owned(),
+            "version" => "1".to_owned(),
             other => panic!("the walk has no value for the parameter {other}: give it one"),
         }
     }
@@ -191,6 +203,9 @@ impl Walk {
             "settlePaymentBatch" => {
                 json!({"batch_id": self.payment_batch, "tx_hash": format!("0x{}", "1".repeat(64))})
             }
+            "registerSchema" => json!({"tenantId": tenant, "eventType": "walked/type", "schemaJson": false, "compatibility": "none"}),
+            "validatePayload" => json!({"tenantId": tenant, "eventType": "walked/type", "payload": {}}),
+            "setSchemaStatus" => json!({"status": "deprecated"}),
             "registerAgent" => json!({"name": "stranger"}),
             "retryDeadLetters" => json!({"tenant_id": tenant}),
             other => panic!("the walk has no body for {other}: give it one"),
@@ -205,7 +220,7 @@ impl Walk {
             let name = resolve(parameter)["name"].as_str().expect("a name");
             let value = match path.starts_with("/api/v1/x402") && name == "batch_id" {
                 true => self.payment_batch.clone(),
-                false => self.parameter(name),
+                false => self.parameter(&path, name),
             };
             match parameter["in"].as_str() {
                 Some("path") => path = path.replace(&format!("{{{name}}}"), &value),

@@ -25,6 +25,8 @@ mod reads;
 mod registration;
 mod rejections;
 mod resilience;
+#[cfg(feature = "schema-validation")]
+mod schemas;
 mod serving;
 mod shared_store;
 mod standby;

@@ -35,6 +35,9 @@ impl Legacy<'_> {
         events: Vec<Submitted>,
     ) -> Result<LegacyOutcome, ServiceError> {
         let service = self.service.clone();
+        let mut events: Vec<Submitted> =
+            events.into_iter().map(|event| refuse_foreign(&stream, event)).collect();
+        check_payloads(&service, &stream, &mut events).await?;
         // Entered before the task is its own: callers that gave up waiting leave nothing behind.
         let gate = service.shared().legacy.enter(&stream).await;
         uncancelled(async move {
@@ -51,7 +54,6 @@ async fn ingest(
     events: Vec<Submitted>,
 ) -> Result<LegacyOutcome, ServiceError> {
     let batch_id = BatchId::random(random_bytes()?);
-    let events: Vec<Submitted> = events.into_iter().map(|event| refuse_foreign(&stream, event)).collect();
     let events = Arc::new(events);
     let mut turn = decide(service, stream, &events).await?;
     let mut attempts = 1;
@@ -67,6 +69,28 @@ async fn ingest(
     Metrics::add(&metrics.events_sequenced, accepted as u64);
     Metrics::add(&metrics.events_rejected, (outcome.results.len() - accepted) as u64);
     Ok(outcome)
+}
+
+/// Events looked at before other tasks get a turn.
+#[cfg(feature = "schema-validation")]
+const CHECK_CHUNK: usize = 128;
+
+/// Refuses the events whose payload its schema does not admit.
+async fn check_payloads(
+    service: &Sequencer,
+    stream: &StreamKey,
+    events: &mut [Submitted],
+) -> Result<(), ServiceError> {
+    #[cfg(feature = "schema-validation")]
+    if let Some(mut schemas) = service.schema_gate(&stream.tenant_id).await? {
+        for chunk in events.chunks_mut(CHECK_CHUNK) {
+            schemas.check_legacy(chunk).await?;
+            tokio::task::yield_now().await;
+        }
+    }
+    #[cfg(not(feature = "schema-validation"))]
+    let _ = (service, stream, events);
+    Ok(())
 }
 
 /// Doors refuse a request that mixes streams; one that let it pass must not write into another stream.

@@ -10,6 +10,8 @@ mod legacy;
 mod legacy_check;
 mod payments;
 mod rotation;
+#[cfg(feature = "schema-validation")]
+mod schemas;
 mod term;
 mod worker;
 mod world;

@@ -11,6 +11,7 @@ mod older;
 mod projections;
 mod proof;
 mod replica;
+mod schemas;
 mod sequencer;
 mod standby;
 mod starting;
