@@ -111,7 +111,6 @@ pub(crate) async fn retry_all(
     let request: RetryDeadLettersRequest = text.read()?;
     let RetryDeadLettersRequest { tenant_id, store_id, status, reason } = request;
     let filter = filter(&caller, Asked { tenant_id, store_id, status, reason })?;
-    let tenant_id = filter.tenant_id;
     let order = DeadLetterOrder { act: DeadLetterAct::Retry, filter, place: None };
     let changed = carry_out(&app, &caller, order).await?;
     json(&DeadLettersChanged { changed })
@@ -146,7 +145,7 @@ pub(crate) async fn purge_all(
     };
     let since = params.older_than_secs.map(|seconds| before(app.sequencer.now(), seconds));
     let filter = DeadLetterFilter { unchanged_since: since, ..filter(&caller, asked)? };
-    let tenant_id = filter.tenant_id;
+
     let order = DeadLetterOrder { act: DeadLetterAct::Purge, filter, place: None };
     let changed = carry_out(&app, &caller, order).await?;
     json(&DeadLettersChanged { changed })

@@ -8,7 +8,7 @@ use stateset_sequencer::{
     Compatibility, Conflict, NewSchema, SCHEMA_BYTES_MAX, Schema, SchemaError, SchemaStatus, ServiceError,
 };
 use uuid::Uuid;
-use ves::{TenantId};
+use ves::TenantId;
 use ves_wire::schemas::{
     PayloadErrorBody, RegisterSchemaRequest, RegisteredSchema, SchemaBody, SchemaDeletedAnswer, SchemaList,
     SchemaStatusAnswer, SchemaStatusRequest, SchemaVersions, ValidatePayloadAnswer, ValidatePayloadRequest,

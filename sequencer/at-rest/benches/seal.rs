@@ -9,9 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use stateset_at_rest::{AtRest, Key, Keys, Mode, SealedStore};
-use stateset_event_log::{
-    EventLog, EventStore, LogError, MemoryLog, NewEvent, Opening, StreamAppend, encode_body,
-};
+use stateset_event_log::{EventStore, LogError, MemoryLog, NewEvent, Opening, StreamAppend, encode_body};
 use stateset_fixtures::{Agent, plain_event, stream};
 use ves::{Payload, SequenceNumber, TimestampMs};
 

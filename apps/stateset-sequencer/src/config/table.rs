@@ -217,19 +217,57 @@ const LOGS: &[Setting] = &[
 ];
 
 const RULES: &[Setting] = &[
-    set("PAYLOAD_ENCRYPTION_MODE", "disabled", Word(&["disabled", "optional", "required"]), "Encryption of payloads and proofs in the database: none, where there is a key, or of everything"),
-    set("PAYLOAD_ENCRYPTION_KEY", "", Bytes32, "The key; needed to read what was sealed with it, in every mode").secret(),
-    set("PAYLOAD_ENCRYPTION_KEYS", "", Bytes32List, "Keys, the newest first: that one seals, all of them open").secret(),
-    set("PAYLOAD_ENCRYPTION_KEYS_BY_TENANT", "", Text, "JSON: tenants that have keys of their own, each with a list, the newest first").secret(),
-    set("PAYLOAD_ENCRYPTION_LOST_KEYS", "", List, "Names of keys that are gone for good: the service starts without them, and what they sealed stays unreadable"),
+    set(
+        "PAYLOAD_ENCRYPTION_MODE",
+        "disabled",
+        Word(&["disabled", "optional", "required"]),
+        "Encryption of payloads and proofs in the database: none, where there is a key, or of everything",
+    ),
+    set(
+        "PAYLOAD_ENCRYPTION_KEY",
+        "",
+        Bytes32,
+        "The key; needed to read what was sealed with it, in every mode",
+    )
+    .secret(),
+    set(
+        "PAYLOAD_ENCRYPTION_KEYS",
+        "",
+        Bytes32List,
+        "Keys, the newest first: that one seals, all of them open",
+    )
+    .secret(),
+    set(
+        "PAYLOAD_ENCRYPTION_KEYS_BY_TENANT",
+        "",
+        Text,
+        "JSON: tenants that have keys of their own, each with a list, the newest first",
+    )
+    .secret(),
+    set(
+        "PAYLOAD_ENCRYPTION_LOST_KEYS",
+        "",
+        List,
+        "Names of keys that are gone for good: the service starts without them, and what they sealed stays unreadable",
+    ),
     of_schemas(set(
         "SCHEMA_VALIDATION_MODE",
         "enforce",
         Word(SCHEMA_MODES),
         "Checks of payloads against registered schemas: `warn` accepts and logs what a schema does not admit, `enforce` rejects it, `required` (`strict`) also rejects events without a schema",
     )),
-    set("VES_STARK_VERIFY_ON_SUBMIT", "true", Bool, "STARK proofs are checked when they come; this build has no verifier, so with `true` they are refused, with `false` stored unchecked and never called valid"),
-    set("VES_STARK_VERIFY_CONCURRENCY", "cores, at most 4", COUNT, "Proofs that a verifier checks at once; further ones wait for a place. This build has no verifier of STARK proofs"),
+    set(
+        "VES_STARK_VERIFY_ON_SUBMIT",
+        "true",
+        Bool,
+        "STARK proofs are checked when they come; this build has no verifier, so with `true` they are refused, with `false` stored unchecked and never called valid",
+    ),
+    set(
+        "VES_STARK_VERIFY_CONCURRENCY",
+        "cores, at most 4",
+        COUNT,
+        "Proofs that a verifier checks at once; further ones wait for a place. This build has no verifier of STARK proofs",
+    ),
 ];
 
 const PAYMENTS: &[Setting] = &[

@@ -298,7 +298,7 @@ async fn grpc_passes_the_same_check() {
     let events = [plain_event(&agent, &stream, 1), bad];
     let answer = client.push(crate::grpc::push_of(&agent, &stream, &events)).await.expect("an answer");
     assert_eq!((answer.events_accepted, answer.events_rejected), (1, 1));
-    assert_eq!(answer.rejections[0].code, 8, "{:?}", answer.rejections);
+    assert_eq!(answer.rejections[0].reason, 8, "{:?}", answer.rejections);
     assert!(format!("{:?}", answer.rejections[0]).contains("payload."), "{:?}", answer.rejections);
 }
 

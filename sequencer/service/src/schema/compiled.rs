@@ -39,7 +39,6 @@ impl fmt::Display for Violation {
 /// A schema with its validator.
 #[derive(Debug)]
 pub(super) struct Compiled {
-    pub id: Uuid,
     pub version: u32,
     shape: Shape,
     validator: Validator,
@@ -51,7 +50,7 @@ impl Compiled {
     pub fn of(schema: &Schema) -> Result<Self, SchemaError> {
         let bytes = schema.schema.to_string().len();
         let (shape, validator) = compile(&schema.schema).map_err(SchemaError::from)?;
-        Ok(Self { id: schema.id, version: schema.version, shape, validator, bytes })
+        Ok(Self { version: schema.version, shape, validator, bytes })
     }
 
     /// Bytes of the schema's text.
@@ -114,7 +113,7 @@ impl PayloadSchema {
     /// [`SchemaError::BadSchema`], as at its registration.
     pub fn new(schema: &Value) -> Result<Self, SchemaError> {
         let (shape, validator) = compile(schema).map_err(SchemaError::from)?;
-        Ok(Self(Compiled { id: Uuid::nil(), version: 0, shape, validator, bytes: 0 }))
+        Ok(Self(Compiled { version: 0, shape, validator, bytes: 0 }))
     }
 
     /// What is wrong with a payload, the first few things; empty where nothing is.
@@ -212,7 +211,7 @@ mod tests {
 
     fn violations(schema: Value, payload: Value) -> Vec<String> {
         let (shape, validator) = compile(&schema).expect("a sound schema");
-        let compiled = Compiled { id: Uuid::nil(), version: 1, shape, validator, bytes: 0 };
+        let compiled = Compiled { version: 1, shape, validator, bytes: 0 };
         compiled.check_text(&payload.to_string()).iter().map(ToString::to_string).collect()
     }
 
@@ -278,7 +277,7 @@ mod tests {
         payloads.extend([nested, numbers, lists]);
         for schema in schemas {
             let (shape, validator) = compile(&schema).expect("admitted");
-            let compiled = Compiled { id: Uuid::nil(), version: 1, shape, validator, bytes: 0 };
+            let compiled = Compiled { version: 1, shape, validator, bytes: 0 };
             for payload in &payloads {
                 let started = Instant::now();
                 let said = compiled.check(payload, 1 << 20);
