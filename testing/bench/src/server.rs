@@ -125,7 +125,8 @@ impl Store {
         database.map(Self::Database).or(folder.map(Self::Folder))
     }
 
-    fn open(&self) -> Result<Box<dyn EventLog>> {
+    /// Opens the log to write it.
+    pub fn open(&self) -> Result<Box<dyn EventLog>> {
         match self {
             Self::Folder(folder) => {
                 std::fs::create_dir_all(folder)?;
