@@ -16,12 +16,15 @@ use stateset_event_log::{
     ApiKeyRecord, EventLog, EventStore as _, Holder, Opening, PostgresConfig, PostgresStore, SqliteLog,
 };
 use stateset_keystore::{Ed25519Signer, KeyName};
-use stateset_sequencer::{Config, RegisterError, Sequencer, SystemClock};
+use stateset_sequencer::{Config, PaymentWorker, RegisterError, Sequencer, SystemClock, Worker, Workers};
 use stateset_sequencer_api::{ApiConfig, ServerConfig, key_hash};
 use ves::{Digest, SequencerId, TenantId, TimestampMs};
 
 use crate::events::{API_KEY, FLOOD_KEY, all_agents};
 use crate::machine;
+
+/// Longest wait for workers at the end.
+const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What a server process serves.
 #[derive(Debug, Clone)]
@@ -140,6 +143,10 @@ pub fn serve(store: Option<Store>) -> Result<()> {
             Some(store) => Some(open_store(store).await?),
             None => None,
         };
+        let workers = sequencer.as_ref().map(|sequencer| {
+            let payments: Arc<dyn Worker> = Arc::new(PaymentWorker::default());
+            Workers::start(&[payments], sequencer)
+        });
         let router = match &sequencer {
             Some(sequencer) => stateset_sequencer_api::router(sequencer.clone(), ApiConfig::default()),
             None => empty(),
@@ -148,6 +155,9 @@ pub fn serve(store: Option<Store>) -> Result<()> {
         writeln!(stdout, "{address}")?;
         stdout.flush()?;
         stateset_sequencer_api::serve(listener, router, ServerConfig::default(), stdin_closed()).await?;
+        if let Some(workers) = workers {
+            workers.stop(STOP_TIME_MAX).await;
+        }
         if let Some(sequencer) = sequencer {
             sequencer.shutdown().await;
         }
