@@ -93,7 +93,7 @@ fn instance_config(settings: &Settings, signing: &Signing, telemetry: &Telemetry
     }
     let api = ApiConfig {
         queue_events_max: sequencer.queue_events_max,
-        read_models: Some(joined::read_models()),
+        read_models: joined::read_models(&settings.workers),
         ..settings.api.clone()
     };
     let (bootstrap_key, effective) = (settings.auth.bootstrap_key.clone(), settings.effective.clone());

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod flood;
 pub mod long;
+pub mod payments;
 pub mod postgres;
 pub mod projection;
 pub mod schema;

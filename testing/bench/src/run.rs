@@ -23,6 +23,8 @@ pub enum Figure {
     Batch,
     /// 1 event a request: 64 in flight, and 32 clients against sync time and CPU.
     Single,
+    /// 1 payment intent a request beside 1 event a request.
+    Payments,
     /// 64 connections that send events with unknown keys: what the other callers feel of them.
     Flood,
     /// 100 events a request on PostgreSQL: what an event costs the service and the database.
@@ -90,6 +92,7 @@ fn measure(bench: &mut Bench, wanted: &[Figure]) -> Result<()> {
             Figure::Floor => figures::floor(bench)?,
             Figure::Batch => figures::batch::measure(bench)?,
             Figure::Single => figures::single::measure(bench)?,
+            Figure::Payments => figures::payments::measure(bench)?,
             Figure::Flood => figures::flood::measure(bench)?,
             Figure::Postgres => figures::postgres::measure(bench)?,
             Figure::Projection => figures::projection::measure(bench)?,

@@ -17,14 +17,17 @@ use stateset_event_log::{
 };
 use stateset_keystore::{Ed25519Signer, KeyName};
 use stateset_sequencer::trace::Tracer;
-use stateset_sequencer::{Config, RegisterError, Sequencer, SystemClock, Worker, Workers};
+use stateset_sequencer::{Config, PaymentWorker, RegisterError, Sequencer, SystemClock, Worker, Workers};
 use stateset_sequencer_api::{ApiConfig, ServerConfig, key_hash};
-use stateset_sequencer_app::joined;
+use stateset_sequencer_app::joined::{self, WorkerSettings};
 use stateset_sequencer_app::telemetry::{Telemetry, TelemetrySettings};
 use ves::{Digest, SequencerId, TenantId, TimestampMs};
 
 use crate::events::{API_KEY, FLOOD_KEY, all_agents};
 use crate::machine;
+
+/// Longest wait for workers at the end.
+const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What a server process serves.
 #[derive(Debug, Clone)]
@@ -125,7 +128,8 @@ impl Store {
         database.map(Self::Database).or(folder.map(Self::Folder))
     }
 
-    fn open(&self) -> Result<Box<dyn EventLog>> {
+    /// Opens the log to write it.
+    pub fn open(&self) -> Result<Box<dyn EventLog>> {
         match self {
             Self::Folder(folder) => {
                 std::fs::create_dir_all(folder)?;
@@ -163,16 +167,17 @@ pub fn serve(store: Option<Store>, projections: bool, traces: &TelemetrySettings
         };
         let router = match &sequencer {
             Some(sequencer) => {
-                let read_models = projections.then(joined::read_models);
+                let read_models =
+                    projections.then(|| joined::read_models(&WorkerSettings::default())).flatten();
                 let config = ApiConfig { read_models, ..ApiConfig::default() };
                 stateset_sequencer_api::router(sequencer.clone(), config)
             }
             None => empty(),
         };
-        let workers: Vec<Arc<dyn Worker>> = match projections {
-            true => vec![Arc::new(joined::projections::Projections)],
-            false => Vec::new(),
-        };
+        let mut workers: Vec<Arc<dyn Worker>> = vec![Arc::new(PaymentWorker::default())];
+        if projections {
+            workers.push(Arc::new(joined::projections::Projections));
+        }
         let workers = sequencer.as_ref().map(|sequencer| Workers::start(&workers, sequencer));
         let mut stdout = std::io::stdout();
         writeln!(stdout, "{address}")?;

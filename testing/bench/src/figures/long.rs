@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use stateset_event_log::{SqliteReader, copy_log};
 use stateset_fixtures::{Seed, stream};
+use stateset_postgres::{Server as Cluster, Settings};
 use ves::{BatchId, SequenceNumber, StreamKey};
 
 use crate::events::{LONG_STREAM, Plan, get};
@@ -13,7 +15,7 @@ use crate::load::{self, Round};
 use crate::machine::{median, percentile};
 use crate::report::{Goal, Row, progress};
 use crate::run::Bench;
-use crate::server::{self, Server, Serves};
+use crate::server::{self, Server, Serves, Store};
 
 /// An event and the batch that holds it.
 type Place = (SequenceNumber, BatchId);
@@ -30,6 +32,7 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
         starts.push(server.start.as_secs_f64() * 1e3);
         server.stop()?;
     }
+    let on_postgres = proofs_on_postgres(bench, &folder, &key, &places)?;
     let long = Server::start(&Serves::Events(folder))?;
     let over_http = proofs_over_http(bench, &long, &key, &places)?;
     let (long_rate, short_rate) = throughput(bench, &long)?;
@@ -41,6 +44,8 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
         Row::new(format!("{label}: inclusion proof in process, median"), in_process, "us")
             .goal(Goal::AtMost(50.0)),
         Row::new(format!("{label}: inclusion proof over HTTP, p99"), over_http, "us")
+            .goal(Goal::AtMost(2_000.0)),
+        Row::new(format!("{label} on PostgreSQL: inclusion proof over HTTP, p99"), on_postgres, "us")
             .goal(Goal::AtMost(2_000.0)),
         Row::new(format!("{label}: throughput / that of a short stream"), long_rate, "events/s")
             .floor(short_rate)
@@ -81,6 +86,21 @@ fn proofs_in_process(folder: &Path, key: &StreamKey, events: u64, samples: u64) 
         sequencer.shutdown().await;
         Ok((places, median(&mut times)))
     })
+}
+
+/// The same proofs of the same log, copied to a PostgreSQL database.
+fn proofs_on_postgres(bench: &mut Bench, folder: &Path, key: &StreamKey, places: &[Place]) -> Result<f64> {
+    progress("a copy of the long stream on PostgreSQL, and its proofs");
+    let cluster = Cluster::start(Settings { inside: Some(bench.folder.clone()), ..Settings::default() });
+    let url = cluster.url(&cluster.database());
+    let mut copy = Store::Database(url.clone()).open()?;
+    let from = SqliteReader::open(folder.join("events.db")).context("opening the long store")?;
+    copy_log(&from, copy.as_mut(), &mut |_| {}).context("copying the long stream")?;
+    copy.close().context("closing the copy")?;
+    let server = Server::start(&Serves::Database(url))?;
+    let p99 = proofs_over_http(bench, &server, key, places)?;
+    server.stop()?;
+    Ok(p99)
 }
 
 fn proofs_over_http(bench: &mut Bench, server: &Server, key: &StreamKey, places: &[Place]) -> Result<f64> {
