@@ -26,9 +26,6 @@ use ves::{Digest, SequencerId, TenantId, TimestampMs};
 use crate::events::{API_KEY, FLOOD_KEY, all_agents};
 use crate::machine;
 
-/// Longest wait for workers at the end.
-const STOP_TIME_MAX: Duration = Duration::from_secs(5);
-
 /// What a server process serves.
 #[derive(Debug, Clone)]
 pub enum Serves {
