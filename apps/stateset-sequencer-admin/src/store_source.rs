@@ -7,6 +7,7 @@ use stateset_client::audit::{Entry, Source};
 use stateset_client::{Identity, KnownKey, SigningKeys};
 use stateset_event_log::{LogError, LogReader, RecordError};
 use stateset_sequencer_app::failure::Failure;
+use stateset_sequencer_app::joined;
 use ves::commitment::Commitment;
 use ves::ed25519::PublicKey;
 use ves::{SequenceNumber, StreamKey};
@@ -24,7 +25,7 @@ pub struct StoreSource {
 
 impl StoreSource {
     pub fn open(target: &Target) -> Result<Self, Failure> {
-        Ok(Self { reader: target.snapshot()? })
+        Ok(Self { reader: joined::reader(target.snapshot()?, &target.workers) })
     }
 
     /// The keys that signed receipts here, as the log itself records them: enough to check it against itself.

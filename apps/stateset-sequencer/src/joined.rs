@@ -46,10 +46,8 @@ pub fn from_environment() -> Result<WorkerSettings, Failure> {
 
 /// The workers of each term of writing.
 pub fn workers(settings: &WorkerSettings) -> Vec<Arc<dyn Worker>> {
-    let mut workers: Vec<Arc<dyn Worker>> = vec![
-        Arc::new(LegacyCommits),
-        Arc::new(PaymentWorker { settings: settings.payments.clone() }),
-    ];
+    let mut workers: Vec<Arc<dyn Worker>> =
+        vec![Arc::new(LegacyCommits), Arc::new(PaymentWorker { settings: settings.payments.clone() })];
     if keeps_states(settings) {
         workers.push(Arc::new(projections::Projections));
     } else {

@@ -84,9 +84,12 @@ impl Context {
         let missing: Vec<&str> =
             given.into_iter().filter(|(_, is_given)| !is_given).map(|(name, _)| name).collect();
         CliError::input("NO_PROFILE", format!("no server was started on {}", self.data.path().display()))
-            .hint(match missing.is_empty() {
-                true => "run `stateset up` there".to_owned(),
-                false => format!("run `stateset up` there, or give {}", missing.join(", ")),
+            .hint(match &missing[..] {
+                [] => "run `stateset up` there".to_owned(),
+                [one] => format!("run `stateset up` there, or give {one}"),
+                [several @ .., last] => {
+                    format!("run `stateset up` there, or give {} and {last}", several.join(", "))
+                }
             })
     }
 }

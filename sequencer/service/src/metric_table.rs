@@ -208,7 +208,12 @@ pub const METRICS: &[Metric] = &[
     metric("cache.size", Gauge, "Values held in a cache now", "caches"),
     metric("cache.evictions", Counter, "Values that made room or grew too old", "caches"),
     // Projections, dead letters, resilience.
-    metric("project.latency_seconds", Histogram(Unit::Seconds), "Time to apply one event", "projections"),
+    metric(
+        "project.latency_seconds",
+        Histogram(Unit::Seconds),
+        "Time to apply and commit the events of one pass",
+        "projections",
+    ),
     metric("dlq.size", Gauge, "Dead letters held now", "dead letters"),
     metric("dlq.added", Counter, "Events that became dead letters", "dead letters"),
     metric("dlq.retried", Counter, "Dead letters tried again", "dead letters"),

@@ -228,18 +228,18 @@ fn northwind_goes_in_once_is_committed_proven_and_verified() {
     assert_eq!(status, 0);
     assert_eq!((&imported["orders"], &imported["order_lines"]), (&830.into(), &2155.into()));
     assert_eq!((&imported["customers"], &imported["products"]), (&91.into(), &77.into()));
-    assert_eq!((&imported["accepted"], &imported["head_sequence"]), (&1836.into(), &1836.into()));
+    assert_eq!((&imported["accepted"], &imported["head_sequence"]), (&3539.into(), &3539.into()));
     let (status, again) = json(at, &["import", "northwind", data]);
     assert_eq!(status, 0);
     assert_eq!(
         (&again["accepted"], &again["already_there"], &again["head_sequence"]),
-        (&0.into(), &1836.into(), &1836.into())
+        (&0.into(), &3539.into(), &3539.into())
     );
 
     assert_eq!(run(at, &["proof", "get", "1000"]).0, 2, "not committed yet");
     assert_eq!(json(at, &["commit", "--to", "1000"]).1["leaf_count"], 1000);
-    assert_eq!(json(at, &["commit"]).1["leaf_count"], 836);
-    for number in ["1", "1000", "1001", "1836"] {
+    assert_eq!(json(at, &["commit"]).1["leaf_count"], 2539);
+    for number in ["1", "1000", "1001", "3539"] {
         assert_eq!(run(at, &["proof", "get", number, "-o", "proof.json"]).0, 0);
         assert_eq!(run(at, &["proof", "verify", "proof.json"]).0, 0);
     }
@@ -252,6 +252,6 @@ fn northwind_goes_in_once_is_committed_proven_and_verified() {
     assert_eq!(run(at, &["proof", "verify", "forged.json"]).0, 1);
 
     let (status, store) = json(at, &["log", "verify"]);
-    assert_eq!((status, &store["holds"], &store["signatures"]), (0, &true.into(), &3672.into()));
+    assert_eq!((status, &store["holds"], &store["signatures"]), (0, &true.into(), &7078.into()));
     assert_eq!(store["streams"], server["streams"], "server and store tell the same");
 }

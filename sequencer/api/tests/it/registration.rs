@@ -43,7 +43,7 @@ async fn a_registered_agent_has_a_tenant_of_its_own_and_no_more() {
     world.call(Some(key), "GET", &foreign, "").await.refused(403, "INSUFFICIENT_PERMISSIONS");
     world.call(Some(key), "GET", "/metrics", "").await.refused(403, "INSUFFICIENT_PERMISSIONS");
     let text = world.get("/metrics").await.text().to_owned();
-    for line in ["sequencer_agent_registration_total 2", "sequencer_audit_events_logged 2"] {
+    for line in ["sequencer_agent_registration_total 2", "sequencer_audit_events_logged 3"] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
 }

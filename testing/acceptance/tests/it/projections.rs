@@ -136,7 +136,7 @@ fn an_import_ends_in_the_orders_stock_and_customers_of_its_files() {
     assert_eq!(order["state"]["status"], "shipped");
     let statuses = ["pending", "confirmed", "processing", "shipped"];
     for (event, status) in order["events"].as_array().unwrap().iter().zip(statuses) {
-        let at = event["sequence_number"].as_u64().unwrap();
+        let at = event["envelope"]["sequence_number"].as_u64().unwrap();
         let then: Value = rest.get_json(&format!("{path}&at={at}")).unwrap();
         assert_eq!((&then["state"]["status"], &then["at"]), (&json!(status), &json!(at)));
         let before: Value = rest.get_json(&format!("{path}&at={}", at - 1)).unwrap();

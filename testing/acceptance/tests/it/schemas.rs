@@ -12,12 +12,13 @@ use stateset_fixtures::{Agent, sequencer_key, sign_payload, stream};
 use stateset_sequencer::{Compatibility, Config, EventResult, NewSchema, Sequencer, SystemClock};
 use ves::{Envelope, SequencerId, StreamKey};
 
-const NORTHWIND: [(&str, &str); 5] = [
+const NORTHWIND: [(&str, &str); 6] = [
     ("order.created", include_str!("northwind/order.created.json")),
     ("order.shipped", include_str!("northwind/order.shipped.json")),
     ("customer.created", include_str!("northwind/customer.created.json")),
     ("supplier.created", include_str!("northwind/supplier.created.json")),
     ("product.created", include_str!("northwind/product.created.json")),
+    ("inventory.initialized", include_str!("northwind/inventory.initialized.json")),
 ];
 
 async fn register(service: &Sequencer, stream: &StreamKey, event_type: &str, schema: Value) {

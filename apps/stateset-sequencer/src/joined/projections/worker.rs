@@ -1,10 +1,14 @@
 //! The worker: wakes with each turn of the writer, and carries every stream forward in fair rounds.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use stateset_projection::{Backoff, PortError, Runner, RunnerConfig};
-use stateset_sequencer::{DocumentChange, Sequencer, Stop, Table, Worker, WorkerRun};
+use stateset_projection::{Backoff, PortError, Progress, Runner, RunnerConfig};
+use stateset_sequencer::{
+    DocumentChange, Histogram, LATENCY_US, MetricSource, Samples, Sequencer, Stop, Table, Worker, WorkerRun,
+};
 use ves::StreamKey;
 
 use super::feed::LogFeed;
@@ -41,10 +45,37 @@ impl Worker for Projections {
     }
 }
 
+/// `events.projected` and `project.latency_seconds`.
+struct Counts {
+    applied: AtomicU64,
+    latency: Histogram,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self { applied: AtomicU64::new(0), latency: Histogram::new(LATENCY_US) }
+    }
+}
+
+impl Counts {
+    fn passed(&self, applied_before: u64, progress: &Progress, took: Duration) {
+        self.applied.fetch_add(progress.checkpoint.applied.saturating_sub(applied_before), Relaxed);
+        self.latency.observe_time(took);
+    }
+}
+
+impl MetricSource for Counts {
+    fn collect(&self, out: &mut Samples) {
+        out.counter("events.projected", &[], self.applied.load(Relaxed));
+        out.histogram("project.latency_seconds", &[], &self.latency);
+    }
+}
+
 struct Rounds {
     sequencer: Sequencer,
     stop: Stop,
     runner: Runner<LogFeed, DocumentStore>,
+    counts: Arc<Counts>,
     /// Streams whose pass failed, and when they are tried again.
     failing: HashMap<StreamKey, (Backoff, Instant)>,
     retry_at: Instant,
@@ -55,8 +86,17 @@ impl Rounds {
     fn new(sequencer: Sequencer, stop: Stop) -> Self {
         let store = DocumentStore::new(sequencer.clone());
         let runner = Runner::new(LogFeed(sequencer.clone()), store, RunnerConfig::default());
-        let retry_at = Instant::now();
-        Self { sequencer, stop, runner, failing: HashMap::new(), retry_at, retry_backoff: Backoff::default() }
+        let (retry_at, counts) = (Instant::now(), Arc::new(Counts::default()));
+        sequencer.add_metrics(counts.clone());
+        Self {
+            sequencer,
+            stop,
+            runner,
+            counts,
+            failing: HashMap::new(),
+            retry_at,
+            retry_backoff: Backoff::default(),
+        }
     }
 
     async fn run(mut self) {
@@ -116,7 +156,9 @@ impl Rounds {
         if before.sequence >= head {
             return Ok(false);
         }
+        let started = Instant::now();
         let progress = self.runner.pass(stream).await?;
+        self.counts.passed(before.applied, &progress, started.elapsed());
         Ok(progress.passed > 0
             && progress.checkpoint.sequence < self.sequencer.head(stream).head_sequence.get())
     }

@@ -19,6 +19,11 @@ use crate::world::{World, body, event_json, query};
 const OF_OTHER_PARTS: &[(&str, &[&str])] = &[
     ("projections", &["events.projected", "project.latency_seconds"]),
     (
+        "encryption at rest",
+        &["at_rest.seals_total", "at_rest.failures_total", "at_rest.rewritten_total", "at_rest.rotating"],
+    ),
+    ("schemas", &["errors.schema_validation_warned"]),
+    (
         "anchoring",
         &[
             "anchor.latency_seconds",
@@ -39,6 +44,7 @@ const OF_OTHER_PARTS: &[(&str, &[&str])] = &[
             "pool.slow_acquisitions",
             "pool.timed_out_acquisitions",
             "pool.utilization",
+            "pool.requests_shed",
         ],
     ),
     (
