@@ -33,7 +33,7 @@ pub(crate) enum Post {
     /// The sequencer of this process.
     Writer { doors: Doors, sequencer: Sequencer },
     /// Another process, through this one.
-    Standby(Peer),
+    Standby(Box<Peer>),
     /// Nobody yet: the store can't be reached, or a term has just ended.
     Away,
 }

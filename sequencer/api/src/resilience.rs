@@ -8,7 +8,7 @@ use crate::router::App;
 /// `circuit_breaker.*` and `pool.*`.
 pub(crate) fn collect(app: &App, out: &mut Samples) {
     for (service, reading) in app.sequencer.breakers().readings() {
-        let labels = [("service", service.as_ref())];
+        let labels = [("service", service)];
         let state = match reading.state {
             BreakerState::Closed => 0.0,
             BreakerState::HalfOpen => 1.0,

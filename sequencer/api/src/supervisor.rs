@@ -150,7 +150,7 @@ impl Supervisor {
             return;
         }
         tracing::info!(holder = %holder.instance, store = %self.store.name(), "this instance stands by");
-        self.posts.change(Post::Standby(self.forwarder.peer(holder)));
+        self.posts.change(Post::Standby(Box::new(self.forwarder.peer(holder))));
     }
 
     /// The store can't be used now. Gives the time until it is asked again.

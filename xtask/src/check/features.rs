@@ -9,6 +9,8 @@ const COMBINATIONS: &[(&str, &str)] = &[
     ("stateset-sequencer-app", "postgres"),
     ("stateset-sequencer-app", "sqlite,grpc"),
     ("stateset-sequencer-app", "sqlite,schema-validation"),
+    ("stateset-sequencer-app", "sqlite,encryption"),
+    ("stateset-sequencer-app", "sqlite,telemetry"),
     ("stateset-sequencer-admin", "sqlite"),
     ("stateset-sequencer-admin", "postgres"),
 ];

@@ -373,7 +373,7 @@ pub(super) fn size(gathered: &Gathered, name: &str) -> usize {
 fn schemas(gathered: &Gathered) -> stateset_sequencer::SchemaSettings {
     stateset_sequencer::SchemaSettings {
         // Every word that the table admits is one.
-        mode: stateset_sequencer::SchemaMode::parse(&gathered.text("SCHEMA_VALIDATION_MODE"))
+        mode: stateset_sequencer::SchemaMode::parse(gathered.text("SCHEMA_VALIDATION_MODE"))
             .unwrap_or_default(),
         cache_entries_max: size(gathered, "CACHE_SCHEMA_MAX"),
         cache_age_max: Duration::from_secs(number(gathered, "CACHE_SCHEMA_TTL_SECS")),

@@ -90,7 +90,8 @@ fn a_setting_that_does_nothing_because_of_another_is_said() {
         ("DATABASE_URL", "postgres://u:p@db.example/x?sslmode=require"),
         ("VES_SEQUENCER_SIGNING_KEY", seed.as_str()),
     ];
-    let cases: [(&[(&str, &str)], &str, &str); 8] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+    let cases: [Case<'_>; 8] = [
         (
             &[("TRUST_PROXY_ALLOWLIST", "10.0.0.0/8")],
             "TRUST_PROXY_ALLOWLIST",

@@ -132,7 +132,7 @@ async fn what_does_not_fit_becomes_a_dead_letter_and_is_applied_when_it_does() {
     assert_eq!(term.sequencer.dead_letter_counts(None), counts);
     term.close().await;
     let reader: Arc<dyn stateset_event_log::LogReader> =
-        Arc::new(SqliteReader::open(&folder.path().join("log.db")).unwrap());
+        Arc::new(SqliteReader::open(folder.path().join("log.db")).unwrap());
     let checked = check(&reader, &stream(1)).unwrap();
     assert_eq!((checked.entities, checked.differences), (1, vec![]));
     assert_eq!(status(reader.as_ref(), &stream(1)).unwrap().generation, 1);

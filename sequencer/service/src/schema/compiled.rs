@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_schema_that_is_none_is_refused_with_its_place() {
-        let refused = |schema: Value| compile(&schema).err().expect("refused");
+        let refused = |schema: Value| compile(&schema).expect_err("refused");
         assert_eq!(refused(json!({"properties": {"a": {"type": "strnig"}}})).path, "#/properties/a/type");
         assert_eq!(refused(json!({"minLength": -1})).path, "#/minLength");
         assert!(refused(json!({"pattern": "(?=a)b"})).problem.contains("(?=a)b"));

@@ -135,7 +135,7 @@ async fn a_letter_is_due_after_its_delay_and_not_before() {
     house.clock.advance_ms(planned - 1);
     assert!(house.due().await.is_empty());
     house.clock.advance_ms(1);
-    assert_eq!(house.due().await, [letter.clone()]);
+    assert_eq!(house.due().await, std::slice::from_ref(&letter));
     house.resolve(&letter).await;
     assert!(house.due().await.is_empty());
     assert_eq!(house.all(stream(1)).await[0].status, DeadLetterStatus::Resolved);

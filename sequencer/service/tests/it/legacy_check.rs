@@ -16,7 +16,7 @@ fn event(stream: &StreamKey, n: u16) -> LegacyEvent {
     let payload = format!("{{\"n\":{n}}}");
     LegacyEvent {
         event_id: EventId::from_bytes(id),
-        command_id: (n % 2 == 0).then(|| CommandId::from_bytes(id)),
+        command_id: n.is_multiple_of(2).then(|| CommandId::from_bytes(id)),
         stream: *stream,
         entity_type: "order".to_owned(),
         entity_id: format!("ORD-{}", n % 7),

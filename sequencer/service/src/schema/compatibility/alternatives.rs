@@ -18,7 +18,8 @@ impl<'a> Comparison<'a> {
     ) -> bool {
         let branches = value.as_array().map(Vec::as_slice).unwrap_or_default();
         match keyword {
-            "allOf" => branches.iter().fold(true, |holds, branch| self.contains(branch, narrow) && holds),
+            // Each is looked at, so that every place is named.
+            "allOf" => branches.iter().filter(|branch| !self.contains(branch, narrow)).count() == 0,
             "anyOf" => {
                 if branches.iter().any(|branch| self.attempt(|this| this.contains(branch, narrow)).is_ok()) {
                     return true;

@@ -6,6 +6,9 @@ use super::Comparison;
 use super::sides::{Part, Types};
 use crate::schema::shape::Dialect;
 
+/// Makes a schema inside another one a part.
+type ReadPart<'a> = fn(&'a Value) -> Part<'a>;
+
 /// The schemas that hold, references followed, and what follows from them at once.
 pub(super) struct Known<'a> {
     /// Object schemas, as parts of their document.
@@ -81,10 +84,10 @@ impl<'a> Known<'a> {
     }
 
     /// The keywords of each schema that holds, with what makes a schema inside it a part.
-    pub fn parts(&self) -> impl Iterator<Item = (&'a Map<String, Value>, fn(&'a Value) -> Part<'a>)> {
+    pub fn parts(&self) -> impl Iterator<Item = (&'a Map<String, Value>, ReadPart<'a>)> {
         self.objects.iter().filter_map(|part| match part {
-            Part::Narrow(schema) => Some((schema.as_object()?, Part::Narrow as fn(&'a Value) -> Part<'a>)),
-            Part::Wide(schema) => Some((schema.as_object()?, Part::Wide as fn(&'a Value) -> Part<'a>)),
+            Part::Narrow(schema) => Some((schema.as_object()?, Part::Narrow as ReadPart<'a>)),
+            Part::Wide(schema) => Some((schema.as_object()?, Part::Wide as ReadPart<'a>)),
             _ => None,
         })
     }
