@@ -104,6 +104,7 @@ impl Caller {
     }
 
     /// The caller that these headers (or metadata) name, within its rate limit.
+    #[cfg(feature = "grpc")]
     pub fn admit(headers: &HeaderMap, app: &App) -> Result<Self, ApiError> {
         Self::admit_from(headers, None, app)
     }

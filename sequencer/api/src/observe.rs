@@ -31,6 +31,7 @@ pub(crate) struct Observed {
 /// What a request is called.
 enum Name {
     Rest { method: Method, route: Option<MatchedPath> },
+    #[cfg(feature = "grpc")]
     Grpc(&'static str),
 }
 
@@ -38,6 +39,7 @@ impl Name {
     fn method(&self) -> &str {
         match self {
             Self::Rest { method, .. } => method.as_str(),
+            #[cfg(feature = "grpc")]
             Self::Grpc(_) => "POST",
         }
     }
@@ -45,6 +47,7 @@ impl Name {
     fn pattern(&self) -> &str {
         match self {
             Self::Rest { route, .. } => route.as_ref().map_or("none", MatchedPath::as_str),
+            #[cfg(feature = "grpc")]
             Self::Grpc(rpc) => rpc,
         }
     }
@@ -67,6 +70,7 @@ impl Observed {
     }
 
     /// `rpc` is one of a known few.
+    #[cfg(feature = "grpc")]
     pub fn grpc(tracer: &Tracer, id: HeaderValue, rpc: &'static str, headers: &HeaderMap) -> Self {
         Self::new(tracer, id, Name::Grpc(rpc), headers)
     }
@@ -90,6 +94,7 @@ impl Observed {
         if let Some(span) = &mut self.span {
             let status = match self.name {
                 Name::Rest { .. } => "http.response.status_code",
+                #[cfg(feature = "grpc")]
                 Name::Grpc(_) => "rpc.grpc.status_code",
             };
             span.set(status, ending.status);
@@ -122,6 +127,7 @@ fn begin(tracer: &Tracer, name: &Name, headers: &HeaderMap) -> Option<Span> {
             let title = format!("{} {}", name.method(), name.pattern());
             tracer.begin(caller, SpanKind::Server, title)?
         }
+        #[cfg(feature = "grpc")]
         Name::Grpc(rpc) => tracer.begin(caller, SpanKind::Server, *rpc)?,
     };
     match name {
@@ -129,6 +135,7 @@ fn begin(tracer: &Tracer, name: &Name, headers: &HeaderMap) -> Option<Span> {
             span.set("http.request.method", name.method().to_owned());
             span.set("http.route", name.pattern().to_owned());
         }
+        #[cfg(feature = "grpc")]
         Name::Grpc(rpc) => {
             span.set("rpc.system", "grpc");
             span.set("rpc.method", *rpc);
