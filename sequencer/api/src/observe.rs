@@ -30,7 +30,10 @@ pub(crate) struct Observed {
 
 /// What a request is called.
 enum Name {
-    Rest { method: Method, route: Option<MatchedPath> },
+    Rest {
+        method: Method,
+        route: Option<MatchedPath>,
+    },
     #[cfg(feature = "grpc")]
     Grpc(&'static str),
 }

@@ -29,6 +29,11 @@ impl Sequencer {
         self.inner.tenure.as_ref().is_none_or(Tenure::is_sure)
     }
 
+    /// Whether a live reader may still be told something by this one: its term lasts, and nobody else can have the log.
+    pub fn may_tell(&self) -> bool {
+        !self.has_ended() && self.has_log()
+    }
+
     /// Tells live readers to end. Requests go on: this is the first step of a stop, [`Self::shutdown`] the last.
     pub fn dismiss(&self) {
         self.shared().over.send_replace(true);

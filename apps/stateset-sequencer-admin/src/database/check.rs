@@ -4,7 +4,7 @@ use serde::Serialize;
 use stateset_client::Identity;
 use stateset_client::audit::{Keys, Report, Source as _, audit_since};
 use stateset_event_log::{CheckReport, check};
-use stateset_sequencer::{LegacyChecked, check_legacy};
+use stateset_sequencer::{LegacyChecked, ServiceError, check_legacy};
 use stateset_sequencer_app::failure::Failure;
 use stateset_sequencer_app::terminal::Output;
 use ves::StreamKey;
@@ -23,6 +23,8 @@ struct Checked {
     streams: Vec<CheckedStream>,
     /// The older streams, all together.
     legacy: LegacyChecked,
+    /// Their payloads are sealed at rest, and were not checked for want of a key.
+    legacy_sealed: bool,
     store_problems_count: u64,
     /// Places of the store and what is wrong with them.
     store_problems: Vec<String>,
@@ -50,6 +52,7 @@ pub fn run(out: &Output, target: &Target) -> Result<(), Failure> {
         holds: true,
         streams: Vec::new(),
         legacy: LegacyChecked::default(),
+        legacy_sealed: false,
         store_problems_count: store.problems_total,
         store_problems: store
             .problems
@@ -57,13 +60,17 @@ pub fn run(out: &Output, target: &Target) -> Result<(), Failure> {
             .map(|found| format!("{}: {}", found.place, found.problem))
             .collect(),
     };
-    checked.legacy = check_legacy(source.reader.as_ref(), &mut |place, problem| {
+    let legacy = check_legacy(source.reader.as_ref(), &mut |place, problem| {
         checked.store_problems_count += 1;
         if checked.store_problems.len() < PROBLEMS_NAMED_MAX {
             checked.store_problems.push(format!("{place}: {problem}"));
         }
-    })
-    .map_err(|error| Failure::failed("DATABASE_NOT_READ", error.to_string()))?;
+    });
+    match legacy {
+        Ok(legacy) => checked.legacy = legacy,
+        Err(ServiceError::Sealed(_)) => checked.legacy_sealed = true,
+        Err(error) => return Err(Failure::failed("DATABASE_NOT_READ", error.to_string())),
+    }
     checked.holds = checked.store_problems_count == 0;
     if !summaries.is_empty() {
         let identity = source.published_identity()?;
@@ -145,6 +152,9 @@ fn text(checked: &Checked) -> String {
         }
     }
     let LegacyChecked { streams, events, commitments } = checked.legacy;
+    if checked.legacy_sealed {
+        text.push_str("older streams: their payloads are sealed and were not checked for want of a key\n");
+    }
     if streams > 0 {
         text.push_str(&format!("{streams} older streams: {events} events, {commitments} commitments\n"));
     }

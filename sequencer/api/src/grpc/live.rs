@@ -146,7 +146,7 @@ impl Live {
             // What becomes durable from here on wakes us, so nothing can come between the look and the wait.
             self.watch.sequenced.borrow_and_update();
             while let Some(event) = self.at_hand().await? {
-                if self.app.sequencer.has_ended() {
+                if !self.app.sequencer.may_tell() {
                     return Err(over());
                 }
                 if self.checked.elapsed() >= RECHECK_EVERY {

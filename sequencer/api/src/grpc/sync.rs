@@ -96,6 +96,9 @@ impl Session {
     async fn next(&mut self) -> Result<Option<SyncMessage>, Status> {
         self.sending = None;
         loop {
+            if !self.app.sequencer.has_log() {
+                return Err(over().into());
+            }
             if let Some((answer, room)) = self.outbox.pop_front() {
                 self.sending = room.map(|room| (room, self.admitted.sending()));
                 return Ok(Some(answer));

@@ -129,6 +129,8 @@ impl Check<'_> {
                 self.tell(&place, format!("it is of stream {}", stored.event.stream));
                 return Ok(());
             }
+            // What follows from its payload can't be checked either.
+            Err(error @ ServiceError::Sealed(_)) => return Err(error),
             Err(error) => {
                 self.tell(&place, error.to_string());
                 return Ok(());

@@ -96,7 +96,7 @@ impl Pull {
     async fn next(&mut self) -> Result<Option<v1::PullResponse>, ApiError> {
         self.sending = None;
         loop {
-            if self.app.sequencer.has_ended() {
+            if !self.app.sequencer.may_tell() {
                 return Err(over());
             }
             // What becomes durable from here on wakes us, so nothing can come between the look and the wait.
