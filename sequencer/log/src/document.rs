@@ -65,8 +65,6 @@ pub enum Table {
     PaymentLists = 29,
     /// Batches of payment intents, by id.
     PaymentBatches = 30,
-    /// Wallets bound to agents.
-    PaymentWallets = 31,
     /// Acts of administrators, a chain of hashes.
     AuditLog = 32,
     /// How far a rotation of keys at rest has come.
@@ -74,7 +72,7 @@ pub enum Table {
 }
 
 impl Table {
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 32] = [
         Self::ValidityProofs,
         Self::ComplianceProofs,
         Self::ProofIds,
@@ -105,7 +103,6 @@ impl Table {
         Self::PaymentKeys,
         Self::PaymentLists,
         Self::PaymentBatches,
-        Self::PaymentWallets,
         Self::AuditLog,
         Self::Reencryption,
     ];
@@ -143,7 +140,6 @@ impl Table {
             Self::PaymentKeys => "x402_idempotency_keys",
             Self::PaymentLists => "x402_payment_lists",
             Self::PaymentBatches => "x402_payment_batches",
-            Self::PaymentWallets => "x402_wallets",
             Self::AuditLog => "audit_log",
             Self::Reencryption => "reencryption_progress",
         }

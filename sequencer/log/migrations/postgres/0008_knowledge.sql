@@ -14,6 +14,5 @@ CREATE TABLE x402_nonce_tracking (key bytea PRIMARY KEY, text text NOT NULL, con
 CREATE TABLE x402_idempotency_keys (key bytea PRIMARY KEY, text text NOT NULL, content bytea NOT NULL);
 CREATE TABLE x402_payment_lists (key bytea PRIMARY KEY, text text NOT NULL, content bytea NOT NULL);
 CREATE TABLE x402_payment_batches (key bytea PRIMARY KEY, text text NOT NULL, content bytea NOT NULL);
-CREATE TABLE x402_wallets (key bytea PRIMARY KEY, text text NOT NULL, content bytea NOT NULL);
 CREATE TABLE audit_log (key bytea PRIMARY KEY, text text NOT NULL, content bytea NOT NULL);
 CREATE TABLE reencryption_progress (key bytea PRIMARY KEY, text text NOT NULL, content bytea NOT NULL);
