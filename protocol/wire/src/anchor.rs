@@ -88,6 +88,9 @@ pub struct PendingCommitments {
     pub commitments: Vec<PendingCommitment>,
     /// How many are listed.
     pub total: usize,
+    /// Where there are more: what `after` of the next page is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_after: Option<BatchId>,
 }
 
 /// Body of `POST /v1/commitments/{batch_id}/anchored`.

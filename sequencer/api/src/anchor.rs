@@ -160,6 +160,7 @@ pub(crate) async fn commit_and_anchor(
         return Err(AnchorError::NotConfigured.into());
     }
     let (start, end) = range(&app, &stream, &request)?;
+    commitments::record_request(&app, &caller, stream, (start, end)).await?;
     let commitment: Commitment = app.sequencer.commit(&stream, start, end).await?;
     let anchored = app.acting(&caller).anchor(AnchorBatch::from(&commitment)).await?;
     json(&CommitAndAnchorAnswer {
@@ -226,6 +227,8 @@ impl FromRequestParts<App> for AnchorService {
 #[derive(Deserialize)]
 pub(crate) struct PendingParams {
     limit: Option<usize>,
+    /// The last batch of the page before.
+    after: Option<BatchId>,
 }
 
 /// `GET /v1/commitments/pending`
@@ -235,9 +238,27 @@ pub(crate) async fn pending(
     Params(params): Params<PendingParams>,
 ) -> Result<Response, ApiError> {
     let limit = page_limit(params.limit, PENDING_DEFAULT, PENDING_MAX)?;
-    let commitments: Vec<_> =
-        app.sequencer.pending_anchors(limit).await?.into_iter().map(pending_body).collect();
-    json(&PendingCommitments { total: commitments.len(), commitments })
+    let after = match params.after {
+        Some(batch_id) => Some(any_batch(&app, &batch_id).await?.ok_or_else(|| {
+            ApiError::invalid("after", "expected the next_after of the page before, or leave it out")
+        })?),
+        None => None,
+    };
+    // One more than the page holds tells whether there are more.
+    let mut pending = app.sequencer.pending_anchors(after.as_ref(), limit + 1).await?;
+    let has_more = pending.len() > limit;
+    pending.truncate(limit);
+    let next_after = pending.last().filter(|_| has_more).map(|last| last.batch_id);
+    let commitments: Vec<_> = pending.into_iter().map(pending_body).collect();
+    json(&PendingCommitments { total: commitments.len(), commitments, next_after })
+}
+
+/// The batch of this id, of whatever tenant and form.
+async fn any_batch(app: &App, batch_id: &BatchId) -> Result<Option<AnchorBatch>, ApiError> {
+    if let Some(signed) = app.sequencer.commitment(None, batch_id).await? {
+        return Ok(Some(AnchorBatch::from(&signed)));
+    }
+    Ok(app.sequencer.legacy().commitment(None, batch_id).await?.as_ref().map(AnchorBatch::from))
 }
 
 fn pending_body(batch: AnchorBatch) -> PendingCommitment {
@@ -270,10 +291,10 @@ pub(crate) async fn anchored(
         block_number: notice.block_number,
         gas_used: notice.gas_used,
     };
-    let Some(commitment) = app.sequencer.commitment(None, &batch_id).await? else {
+    let Some(batch) = any_batch(&app, &batch_id).await? else {
         return Err(ApiError::new(ErrorCode::BatchNotFound, "the batch is unknown").about(batch_id));
     };
-    let anchored = app.sequencer.acting(actor).record_anchor(&AnchorBatch::from(&commitment), place).await?;
+    let anchored = app.sequencer.acting(actor).record_anchor(&batch, place).await?;
     json(&AnchoredAnswer {
         batch_id,
         status: status_of(&anchored).to_owned(),

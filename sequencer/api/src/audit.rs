@@ -1,7 +1,8 @@
-//! The doors' part of the audit log (section 9): who acts and from where, logins, and the log as a route.
+//! The doors' part of the audit log (section 9): who acts and from where, logins, refusals, and the log as a route.
 
+mod gathered;
 mod list;
-mod logins;
+mod refusals;
 
 use std::net::IpAddr;
 
@@ -12,8 +13,9 @@ use ves::audit::ActorType;
 
 use crate::frame::REQUEST_ID;
 
+pub(crate) use gathered::Audit;
 pub(crate) use list::list;
-pub(crate) use logins::Audit;
+pub(crate) use refusals::{asks, watch};
 
 /// Where a request comes from. Cheap to make and to clone: every request has one, and few are recorded.
 #[derive(Debug, Clone, Default)]

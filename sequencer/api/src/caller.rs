@@ -11,7 +11,7 @@ use ves::{AgentId, Digest, StoreId, StreamKey, TenantId};
 use ves_wire::error::ErrorCode;
 
 use crate::access::{KEY_PREFIX, key_hash};
-use crate::audit::{Origin, key_name};
+use crate::audit::{Origin, asks, key_name};
 use crate::config::AuthMode;
 use crate::error::ApiError;
 use crate::peer::client_address;
@@ -103,13 +103,8 @@ impl Caller {
         }
     }
 
-    /// The caller that these headers (or metadata) name, within its rate limit.
-    #[cfg(feature = "grpc")]
-    pub fn admit(headers: &HeaderMap, app: &App) -> Result<Self, ApiError> {
-        Self::admit_from(headers, None, app)
-    }
-
-    /// The same, of a request from an address that is known.
+    /// The caller that these headers (or metadata) name, within its rate limit; `address` is where the request comes from,
+    /// where a listener told it.
     pub fn admit_from(headers: &HeaderMap, address: Option<IpAddr>, app: &App) -> Result<Self, ApiError> {
         let mut caller = match Self::known(headers, app) {
             Ok(caller) => caller,
@@ -119,6 +114,7 @@ impl Caller {
             }
         };
         caller.origin = caller.origin.at(address);
+        asks(app, &caller);
         app.audit.admitted(&caller);
         app.rates.admit(&caller.tenant_id, caller.counted(), caller.rate_limit, app.sequencer.now())?;
         Ok(caller)

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
-use stateset_sequencer::{Act, AnchorBatch, Anchored};
+use stateset_sequencer::{Act, Action, AnchorBatch, Anchored};
 use ves::{BatchId, Commitment, SequenceNumber, StoreId, StreamKey, TenantId};
 use ves_wire::Rfc3339;
 use ves_wire::commitments::{CommitRequest, CommitmentBody, CommitmentList};
@@ -58,14 +58,25 @@ pub(crate) async fn create(
     let request: CommitRequest = body.read()?;
     let stream = StreamKey { tenant_id: request.tenant_id, store_id: request.store_id };
     caller.require(Permission::Write, &stream)?;
-    if caller.can_admin {
-        // Before, since it is no document: a batch that can't be recorded is not made.
-        let asked = Act::new("custom:commitment_requested").in_tenant(stream.tenant_id).on("stream", stream);
-        let range = serde_json::json!({ "start": request.sequence_start, "end": request.sequence_end });
-        app.acting(&caller).record(vec![asked.with(range)]).await?;
-    }
+    record_request(&app, &caller, stream, (request.sequence_start, request.sequence_end)).await?;
     let commitment = app.sequencer.commit(&stream, request.sequence_start, request.sequence_end).await?;
     json(&CommitmentBody::from(&commitment))
+}
+
+/// Records that an administrator asks for a batch of this range, of either form. Before it is made, since it is no document:
+/// a batch that can't be recorded is not made.
+pub(crate) async fn record_request(
+    app: &App,
+    caller: &Caller,
+    stream: StreamKey,
+    (start, end): (SequenceNumber, SequenceNumber),
+) -> Result<(), ApiError> {
+    if !caller.can_admin {
+        return Ok(());
+    }
+    let asked = Act::new(Action::CommitmentRequested).in_tenant(stream.tenant_id).on("stream", stream);
+    let range = serde_json::json!({ "start": start, "end": end });
+    Ok(app.acting(caller).record(vec![asked.with(range)]).await?)
 }
 
 /// `GET /api/v1/ves/commitments/{batch_id}`

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use stateset_sequencer::dead_letters::RETRIES_MAX;
 use stateset_sequencer::{
-    Act, DeadLetter, DeadLetterAct, DeadLetterFilter, DeadLetterOrder, DeadLetterPlace, DeadLetterReason,
+    DeadLetter, DeadLetterAct, DeadLetterFilter, DeadLetterOrder, DeadLetterPlace, DeadLetterReason,
     DeadLetterStatus, RejectedEvent,
 };
 use ves::{EventId, Payload, StoreId, TenantId, TimestampMs};
@@ -297,21 +297,8 @@ async fn payload(app: &App, letter: &DeadLetter) -> Result<Option<serde_json::Va
 
 /// Records the order, then carries it out: it may take several writes, so one that can't be recorded is not begun.
 async fn carry_out(app: &App, caller: &Caller, order: DeadLetterOrder) -> Result<u64, ApiError> {
-    let action = match order.act {
-        DeadLetterAct::Retry => "dead_letter_retried",
-        DeadLetterAct::Purge => "dead_letter_purged",
-    };
-    let filter = &order.filter;
-    let act = Act::new(action).in_tenant(filter.tenant_id).with(serde_json::json!({
-        "store_ids": filter.store_ids,
-        "status": filter.status.map(DeadLetterStatus::name),
-        "reason": filter.reason.map(DeadLetterReason::name),
-        "unchanged_since": filter.unchanged_since.map(|since| since.0),
-        "store_id": order.place.map(|place| place.store_id),
-        "sequence_number": order.place.map(|place| place.sequence_number),
-    }));
     let service = app.acting(caller);
-    service.record(vec![act]).await?;
+    service.record(vec![order.act()]).await?;
     Ok(service.order_dead_letters(order).await?)
 }
 

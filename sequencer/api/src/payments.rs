@@ -49,7 +49,6 @@ impl From<PaymentError> for ApiError {
             | PaymentError::Settlement(SettlementError::Refused(_)) => ErrorCode::InvalidFieldValue,
             PaymentError::Missing { .. } => ErrorCode::MissingRequiredField,
             PaymentError::Signature => ErrorCode::SignatureVerificationFailed,
-            PaymentError::NoKey { .. } => ErrorCode::AgentKeyNotFound,
             PaymentError::NonceUsed | PaymentError::ReplayedOldForm | PaymentError::KeyTaken => {
                 ErrorCode::AlreadyExists
             }
@@ -237,7 +236,7 @@ pub(crate) async fn create_batch(
         intents: request.intent_ids,
         size_max,
     };
-    let batch = app.sequencer.payments().commit_batch(choice).await?;
+    let batch = app.acting(&caller).payments().commit_batch(choice).await?;
     json(&body::batch_answer(&batch))
 }
 
@@ -262,9 +261,11 @@ pub(crate) async fn settle(
     let request: SettlePaymentBatch = body.read()?;
     find_batch(&app, &caller, Permission::Admin, &request.batch_id).await?;
     let tx_hash = request.tx_hash.map(|hash| hash.0);
-    let payments = app.sequencer.payments();
-    let settled =
-        payments.settle_batch(request.batch_id, tx_hash, request.block_number, request.gas_used).await?;
+    let service = app.acting(&caller);
+    let settled = service
+        .payments()
+        .settle_batch(request.batch_id, tx_hash, request.block_number, request.gas_used)
+        .await?;
     json(&body::settled(&settled))
 }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use axum::body::Body;
 use axum::extract::{FromRequest as _, Request, State};
 use axum::response::Response;
-use stateset_sequencer::{Act, ApiKeyRecord};
+use stateset_sequencer::{Act, Action, ApiKeyRecord};
 use ves::audit::ActorType;
 use ves::{AgentId, TenantId};
 use ves_wire::agents::{
@@ -50,7 +50,7 @@ pub(crate) async fn register(State(app): State<App>, request: Request<Body>) -> 
         permissions: permissions(&record),
         message: "keep this key: it is not shown again".to_owned(),
     };
-    let act = Act::new("custom:agent_registered")
+    let act = Act::new(Action::AgentRegistered)
         .in_tenant(tenant_id)
         .on("agent", agent_id)
         .with(serde_json::json!({ "name": request.name.trim(), "permissions": answer.permissions }));

@@ -15,10 +15,12 @@ mod stored_proofs;
 
 use axum::Router;
 use axum::handler::Handler;
+use axum::middleware::from_fn;
 use axum::routing::{MethodFilter, on};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 
+use crate::audit::watch;
 use crate::openapi::operation::Operation;
 use crate::router::App;
 
@@ -63,6 +65,10 @@ impl Routes {
             let large = SizeAbove::new(COMPRESS_BYTES_MIN.into());
             route = route.layer(CompressionLayer::new().gzip(true).compress_when(large));
         }
+        if operation.is_administrative() {
+            let id = operation.id;
+            route = route.layer(from_fn(move |request, next| watch(id, request, next)));
+        }
         self.router = self.router.route(operation.path, route);
         self.operations.push(operation);
         self
@@ -72,5 +78,23 @@ impl Routes {
         self.router = self.router.merge(other.router);
         self.operations.extend(other.operations);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Method;
+
+    use super::*;
+
+    /// A new route without a word on the audit log fails here; one that says it and does not do it, in `tests/it/audit.rs`.
+    #[test]
+    fn every_operation_but_a_read_says_what_it_records_and_administrative_ones_record_something() {
+        for operation in all().operations.iter().filter(|operation| operation.method != Method::GET) {
+            let records = operation.records.unwrap_or_else(|| {
+                panic!("{} says nothing of the audit log: call records or records_nothing", operation.id)
+            });
+            assert!(!operation.is_administrative() || !records.is_empty(), "{}", operation.id);
+        }
     }
 }

@@ -68,7 +68,7 @@ pub(crate) async fn submit(
         witness_commitment: None,
         public_inputs: request.public_inputs.map(|inputs| inputs.get().to_owned()),
     };
-    let record = app.sequencer.submit_proof(Statement::of_batch(&batch)?, proof).await?;
+    let record = app.acting(&caller).submit_proof(Statement::of_batch(&batch)?, proof).await?;
     json(&body(&record)?)
 }
 

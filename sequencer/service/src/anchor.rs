@@ -44,7 +44,7 @@ pub enum TargetError {
 }
 
 /// Which of a tenant and store's two streams a batch is of: each has numbers of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BatchForm {
     /// Signed events (VES section 14).
     Ves,

@@ -4,6 +4,7 @@
 //! Acts are recorded where they are made durable and not where they are asked for: no door can forget one. A door only
 //! says who acts ([`Sequencer::acting`]); where none does, the service itself did it.
 
+mod action;
 mod chain;
 mod configuration;
 mod logbook;
@@ -21,6 +22,7 @@ use crate::sequencer::{Sequencer, uncancelled};
 use crate::turn::Command;
 use crate::unchanged::Unchanged;
 
+pub use action::Action;
 pub use chain::AuditChain;
 pub(crate) use logbook::Logbook;
 
@@ -54,7 +56,7 @@ impl Actor {
 /// What is done.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Act {
-    action: String,
+    action: Action,
     actor: Option<Actor>,
     tenant_id: Option<TenantId>,
     resource: Option<(&'static str, String)>,
@@ -63,16 +65,8 @@ pub struct Act {
 }
 
 impl Act {
-    /// `action` is one of section 9 of the sequencer API, or `custom:` and a name.
-    pub fn new(action: impl Into<String>) -> Self {
-        Self {
-            action: action.into(),
-            actor: None,
-            tenant_id: None,
-            resource: None,
-            details: Value::Null,
-            failure: None,
-        }
+    pub fn new(action: Action) -> Self {
+        Self { action, actor: None, tenant_id: None, resource: None, details: Value::Null, failure: None }
     }
     /// In whose tenant; the nil tenant is none.
     pub fn in_tenant(mut self, tenant_id: TenantId) -> Self {
@@ -100,14 +94,14 @@ impl Act {
     }
 
     /// What becomes of a signing key.
-    pub fn of_agent_key(action: &'static str, key: &AgentKey) -> Self {
+    pub fn of_agent_key(action: Action, key: &AgentKey) -> Self {
         Self::new(action)
             .in_tenant(key.tenant_id)
             .on("agent_signing_key", format_args!("{}/{}", key.agent_id, key.key_id))
             .with(serde_json::json!({ "key_algorithm": key.algorithm.number(), "status": key.status.text() }))
     }
 
-    pub(crate) fn of_encryption_key(action: &'static str, key: &EncryptionKey) -> Self {
+    pub(crate) fn of_encryption_key(action: Action, key: &EncryptionKey) -> Self {
         Self::new(action)
             .in_tenant(key.tenant_id)
             .on("agent_encryption_key", format_args!("{}/{}", key.agent_id, key.kid))
@@ -117,9 +111,9 @@ impl Act {
     /// What becomes of an API key: made, revoked, or given other rights.
     pub fn of_api_key(before: Option<&ApiKeyRecord>, key: &ApiKeyRecord) -> Self {
         let action = match before {
-            None => "api_key_created",
-            Some(before) if before.active && !key.active => "api_key_revoked",
-            Some(_) => "api_key_updated",
+            None => Action::ApiKeyCreated,
+            Some(before) if before.active && !key.active => Action::ApiKeyRevoked,
+            Some(_) => Action::ApiKeyUpdated,
         };
         Self::new(action)
             .in_tenant(key.tenant_id)
@@ -232,8 +226,28 @@ impl Sequencer {
         }
     }
 
-    /// Whether somebody other than the service itself holds this handle.
-    pub(crate) fn has_actor(&self) -> bool {
-        self.actor.is_some()
+    /// [`Self::put_documents`], recorded where it is an administrator's act: the service's own rounds are none.
+    pub(crate) async fn put_documents_by_actor(
+        &self,
+        act: Act,
+        changes: Vec<DocumentChange>,
+    ) -> Result<(), ServiceError> {
+        match self.actor.is_some() {
+            true => self.put_documents_as(act, changes).await,
+            false => self.put_documents(changes).await,
+        }
+    }
+
+    /// [`Self::put_documents_if`] in the same way.
+    pub(crate) async fn put_documents_if_by_actor(
+        &self,
+        act: Act,
+        unchanged: Unchanged,
+        changes: Vec<DocumentChange>,
+    ) -> Result<bool, ServiceError> {
+        match self.actor.is_some() {
+            true => self.put_documents_if_as(act, unchanged, changes).await,
+            false => self.put_documents_if(unchanged, changes).await,
+        }
     }
 }

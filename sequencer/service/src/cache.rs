@@ -1,4 +1,4 @@
-//! A bounded store of what was read before: so many entries, each so old at most.
+//! A bounded store of what was read before: so many entries, so many bytes, each so old at most.
 //!
 //! It never makes an answer wrong as long as its users keep two rules: what never changes may be put by anybody; what
 //! may change is put with the [`Ticket`] taken before it was read, and removed by whoever changed it.
@@ -21,6 +21,9 @@ pub struct CacheSize {
 /// Values by key. The one that was asked for least recently makes room.
 pub struct Cache<K, V> {
     size: CacheSize,
+    /// Most bytes of all values together, as `weigh` counts them; one value alone may be larger.
+    bytes_max: usize,
+    weigh: fn(&V) -> usize,
     state: Mutex<State<K, V>>,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -31,6 +34,8 @@ struct State<K, V> {
     entries: HashMap<K, Entry<V>>,
     /// Keys by the time of their last use, the oldest first.
     order: BTreeMap<u64, K>,
+    /// Of all entries.
+    bytes: usize,
     /// Rises with each use.
     uses: u64,
     /// Rises with each removal.
@@ -39,6 +44,7 @@ struct State<K, V> {
 
 struct Entry<V> {
     value: V,
+    bytes: usize,
     since: Instant,
     used: u64,
 }
@@ -59,10 +65,19 @@ pub struct CacheCounters {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
+    /// For values of much the same size: only their number is bounded.
     pub fn new(size: CacheSize) -> Self {
-        let state = State { entries: HashMap::new(), order: BTreeMap::new(), uses: 0, removals: 0 };
+        Self::weighed(size, usize::MAX, |_| 0)
+    }
+
+    /// For values that differ in size: `weigh` tells the bytes of one, of which all have at most `bytes_max` together.
+    pub fn weighed(size: CacheSize, bytes_max: usize, weigh: fn(&V) -> usize) -> Self {
+        let (entries, order) = (HashMap::new(), BTreeMap::new());
+        let state = State { entries, order, bytes: 0, uses: 0, removals: 0 };
         Self {
             size,
+            bytes_max,
+            weigh,
             state: Mutex::new(state),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
@@ -97,9 +112,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
     pub fn remove(&self, key: &K) {
         let mut state = self.state();
         state.removals += 1;
-        if let Some(entry) = state.entries.remove(key) {
-            state.order.remove(&entry.used);
-        }
+        state.drop_entry(key);
     }
 
     /// Forgets everything.
@@ -108,6 +121,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         state.removals += 1;
         state.entries.clear();
         state.order.clear();
+        state.bytes = 0;
     }
 
     pub fn counters(&self) -> CacheCounters {
@@ -144,16 +158,18 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         if self.size.entries_max == 0 {
             return;
         }
+        let bytes = (self.weigh)(&value);
+        state.drop_entry(&key);
         state.uses += 1;
         let used = state.uses;
-        if let Some(before) = state.entries.insert(key.clone(), Entry { value, since: now, used }) {
-            state.order.remove(&before.used);
-        }
+        state.bytes += bytes;
+        state.entries.insert(key.clone(), Entry { value, bytes, since: now, used });
         state.order.insert(used, key);
-        while state.entries.len() > self.size.entries_max
-            && let Some((_, oldest)) = state.order.pop_first()
+        while (state.entries.len() > self.size.entries_max
+            || state.bytes > self.bytes_max && state.entries.len() > 1)
+            && let Some((_, oldest)) = state.order.first_key_value().map(|(used, key)| (*used, key.clone()))
         {
-            state.entries.remove(&oldest);
+            state.drop_entry(&oldest);
             self.evictions.fetch_add(1, Relaxed);
         }
     }
@@ -171,12 +187,18 @@ enum Touched<V> {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> State<K, V> {
+    fn drop_entry(&mut self, key: &K) {
+        if let Some(entry) = self.entries.remove(key) {
+            self.order.remove(&entry.used);
+            self.bytes -= entry.bytes;
+        }
+    }
+
     fn touch(&mut self, key: &K, is_young: impl FnOnce(&Entry<V>) -> bool) -> Touched<V> {
         let Some(entry) = self.entries.get_mut(key) else { return Touched::Missing };
         let before = entry.used;
         if !is_young(entry) {
-            self.entries.remove(key);
-            self.order.remove(&before);
+            self.drop_entry(key);
             return Touched::Old;
         }
         self.uses += 1;
@@ -211,6 +233,22 @@ mod tests {
         }
         let state = cache.state();
         assert_eq!((state.entries.len(), state.order.len()), (2, 2));
+    }
+
+    #[test]
+    fn values_make_room_by_their_bytes_and_a_single_large_one_is_held() {
+        let size = CacheSize { entries_max: 100, age_max: Duration::from_secs(10) };
+        let cache: Cache<u32, Vec<u8>> = Cache::weighed(size, 10, Vec::len);
+        cache.put(1, vec![0; 4]);
+        cache.put(2, vec![0; 4]);
+        cache.put(1, vec![0; 5]);
+        assert_eq!((cache.state().bytes, cache.counters().evictions), (9, 0), "a replaced value counts once");
+        cache.put(3, vec![0; 4]);
+        assert!(cache.get(&2).is_none() && cache.get(&1).is_some(), "the oldest goes");
+        cache.put(4, vec![0; 40]);
+        assert_eq!((cache.counters().size, cache.state().bytes), (1, 40));
+        cache.remove(&4);
+        assert_eq!((cache.counters().size, cache.state().bytes), (0, 0));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use stateset_event_log::{Document, DocumentChange, LogReader, Table};
 use uuid::Uuid;
 use ves::{AgentId, BatchId, TenantId, TimestampMs};
 
-use crate::audit::{Act, Work};
+use crate::audit::{Act, Action, Work};
 use crate::error::{ErrorKind, ServiceError};
 use crate::ingest::random_bytes;
 use crate::sequencer::{Sequencer, blocking, uncancelled};
@@ -120,7 +120,7 @@ impl Sequencer {
                 return Err(GroupError::NameTaken);
             }
             let mut changes = vec![DocumentChange::Put(Table::EncryptionGroups, group_document(&group)?)];
-            let act = act_on("created", &group.tenant_id, &group.group_id)
+            let act = act_on(Action::EncryptionGroupCreated, &group.tenant_id, &group.group_id)
                 .with(serde_json::json!({ "name": group.name, "members": members }));
             for agent in members {
                 changes.push(put_member(&group, &agent, group.created_at)?);
@@ -180,8 +180,8 @@ impl Sequencer {
                 return Err(GroupError::TooManyMembers);
             }
             let change = put_member(&group, &agent, service.now())?;
-            let act =
-                act_on("member_added", &tenant, &group_id).with(serde_json::json!({ "agent_id": agent }));
+            let act = act_on(Action::EncryptionGroupMemberAdded, &tenant, &group_id)
+                .with(serde_json::json!({ "agent_id": agent }));
             Ok(service.act(act, Work::Documents(vec![change])).await.map(drop)?)
         })
         .await
@@ -207,8 +207,8 @@ impl Sequencer {
             }
             let key = member_key(&tenant, &group_id, &agent);
             let change = DocumentChange::Remove(Table::EncryptionGroupMembers, key);
-            let act =
-                act_on("member_removed", &tenant, &group_id).with(serde_json::json!({ "agent_id": agent }));
+            let act = act_on(Action::EncryptionGroupMemberRemoved, &tenant, &group_id)
+                .with(serde_json::json!({ "agent_id": agent }));
             Ok(service.act(act, Work::Documents(vec![change])).await.map(drop)?)
         })
         .await
@@ -234,7 +234,7 @@ impl Sequencer {
                 let key = member_key(&tenant, &group_id, &member.agent_id);
                 DocumentChange::Remove(Table::EncryptionGroupMembers, key)
             }));
-            let act = act_on("deleted", &tenant, &group_id);
+            let act = act_on(Action::EncryptionGroupDeleted, &tenant, &group_id);
             Ok(service.act(act, Work::Documents(changes)).await.map(drop)?)
         })
         .await
@@ -249,8 +249,8 @@ impl Sequencer {
     }
 }
 
-fn act_on(what: &str, tenant: &TenantId, group_id: &Uuid) -> Act {
-    Act::new(format!("custom:encryption_group_{what}")).in_tenant(*tenant).on("encryption_group", group_id)
+fn act_on(action: Action, tenant: &TenantId, group_id: &Uuid) -> Act {
+    Act::new(action).in_tenant(*tenant).on("encryption_group", group_id)
 }
 
 fn group_key(tenant: &TenantId, group_id: &Uuid) -> Vec<u8> {

@@ -11,6 +11,7 @@ use ves::{AgentId, BatchId, Envelope, EventId, KeyId, Rejection, SequenceNumber,
 
 use crate::error::ServiceError;
 use crate::metrics::Metrics;
+use crate::payment::refuse_foreign;
 use crate::reply::Reply;
 use crate::sequencer::Sequencer;
 use crate::spelling::verify_spellings;
@@ -133,7 +134,7 @@ impl Sequencer {
         keys.into_iter().collect()
     }
 
-    /// Steps 3 to 10 of section 10, then the schemas of payloads, without effect.
+    /// Steps 3 to 10 of section 10, then who may say it and the schemas of payloads, without effect.
     async fn check<'a>(
         &self,
         stream: &StreamKey,
@@ -148,6 +149,7 @@ impl Sequencer {
             ids: Vec::with_capacity(n),
         };
         let (now, profile) = (self.now(), self.inner.config.security_profile);
+        let own_agent = self.own_agent();
         #[cfg(feature = "schema-validation")]
         let mut schemas = self.schema_gate(&stream.tenant_id).await?;
         #[cfg(not(feature = "schema-validation"))]
@@ -174,8 +176,8 @@ impl Sequencer {
                     Err(undecodable) => Some(undecodable),
                 });
             }
-            #[cfg_attr(not(feature = "schema-validation"), expect(unused_mut, reason = "checked no further"))]
             let mut verified = verify_spellings(profile, chunk, &respelled, self.keys(), now);
+            refuse_foreign(&own_agent, &mut verified);
             // Whoever has no valid key makes no work here.
             #[cfg(feature = "schema-validation")]
             if let Some(schemas) = &mut schemas {

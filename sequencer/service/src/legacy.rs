@@ -21,6 +21,8 @@ use crate::sequencer::Sequencer;
 
 pub use check::{LegacyChecked, check_legacy};
 pub(crate) use gates::Gates;
+pub(crate) use read::batches_from;
+pub(crate) use stored::next_stream_with_batches;
 pub use worker::LegacyCommits;
 pub(crate) use worker::Uncommitted;
 

@@ -45,7 +45,7 @@ mod rhythm;
 mod rotation;
 mod samples;
 #[cfg(feature = "schema-validation")]
-mod schema;
+pub mod schema;
 mod sequencer;
 mod spelling;
 mod startup;
@@ -58,7 +58,7 @@ mod unchanged;
 mod worker;
 
 pub use anchor::{AnchorBatch, AnchorError, AnchorTarget, Anchored, BatchForm, ChainPlace, TargetError};
-pub use audit::{Act, Actor, AuditChain};
+pub use audit::{Act, Action, Actor, AuditChain};
 pub use breaker::{Breaker, BreakerConfig, BreakerReading, BreakerState, Breakers, Call, LeftAlone};
 pub use caches::CacheSizes;
 pub use clock::{Clock, SystemClock};
@@ -95,9 +95,9 @@ pub use rotation::{KeyStanding, PolicyScope, RotationPolicy};
 pub use samples::{MetricSource, SERIES_MAX, Samples};
 #[cfg(feature = "schema-validation")]
 pub use schema::{
-    CacheCounts, Compatibility, Conflict, Direction, NewSchema, PayloadSchema, SCHEMA_BYTES_MAX,
-    SCHEMA_DESCRIPTION_BYTES_MAX, Schema, SchemaError, SchemaMode, SchemaPage, SchemaSettings, SchemaStatus,
-    Validated, Violation,
+    Compatibility, Conflict, Direction, NewSchema, PayloadSchema, SCHEMA_BYTES_MAX,
+    SCHEMA_DESCRIPTION_BYTES_MAX, Schema, SchemaChange, SchemaError, SchemaMode, SchemaPage, SchemaSettings,
+    SchemaStatus, Validated, Violation,
 };
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{

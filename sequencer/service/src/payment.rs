@@ -5,9 +5,9 @@
 //! worker ─► expire ─► batch (claim, root and commit in one transaction) ─► settle ─► tell in signed events
 //! ```
 //!
-//! Everything lies in documents ([`record`]). New intents are written by the turn loop alone, all that wait in one pass
+//! Everything lies in documents ([`stored`]). New intents are written by the turn loop alone, all that wait in one pass
 //! by one transaction. What changes an intent later is decided on what was read and written only while the stream's
-//! [`record::ChainText`], which every such change moves on, is still the same.
+//! [`stored::ChainText`], which every such change moves on, is still the same.
 
 mod admission;
 mod announce;
@@ -16,9 +16,11 @@ mod change;
 mod error;
 mod expiry;
 mod list;
+mod own_words;
 mod read;
 mod record;
 mod settle;
+mod stored;
 mod submit;
 mod worker;
 
@@ -27,9 +29,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
 
 use tokio::sync::watch;
-use ves::StreamKey;
 use ves::ed25519::PublicKey;
 use ves::x402::TokenTable;
+use ves::{StreamKey, TimestampMs};
 
 use crate::sequencer::Sequencer;
 
@@ -37,6 +39,7 @@ pub(crate) use admission::{Desk, PaymentSubmission};
 pub use batch::{BatchChoice, BatchPolicy};
 pub use error::PaymentError;
 pub use list::{LIST_LIMIT_MAX, LIST_OFFSET_MAX, PaymentFilter};
+pub(crate) use own_words::{refuse_foreign, refuse_older};
 pub use read::PaymentReceipt;
 pub use record::{BatchStatus, Payment, PaymentBatch, PaymentContent, PaymentStatus};
 pub use settle::{
@@ -72,6 +75,8 @@ pub(crate) struct PaymentShared {
     changing: tokio::sync::Mutex<()>,
     /// Held while events are told, so that a place in the telling is read and moved on by one at a time.
     telling: tokio::sync::Mutex<()>,
+    /// Streams in which an event was refused, and when it is told again.
+    refused: Mutex<BTreeMap<StreamKey, TimestampMs>>,
     decoded: Mutex<HashMap<[u8; 32], PublicKey>>,
 }
 
@@ -84,6 +89,7 @@ impl Default for PaymentShared {
             news: watch::Sender::new(0),
             changing: tokio::sync::Mutex::default(),
             telling: tokio::sync::Mutex::default(),
+            refused: Mutex::default(),
             decoded: Mutex::default(),
         }
     }

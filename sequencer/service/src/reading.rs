@@ -2,8 +2,6 @@
 
 use ves::StreamKey;
 
-#[cfg(feature = "schema-validation")]
-use crate::cache::CacheCounters;
 use crate::samples::{SERIES_MAX, Samples};
 use crate::sequencer::Sequencer;
 
@@ -60,14 +58,7 @@ impl Sequencer {
 
     #[cfg(feature = "schema-validation")]
     fn collect_schemas(&self, out: &mut Samples) {
-        let counts = self.schema_cache();
-        let counters = CacheCounters {
-            hits: counts.hits,
-            misses: counts.misses,
-            evictions: counts.evictions,
-            size: counts.size,
-        };
-        out.cache("schema", &counters);
+        out.cache("schema", &self.schema_cache());
         out.counter("errors.schema_validation_warned", &[], self.metrics().schema_warnings);
     }
 

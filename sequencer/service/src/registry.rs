@@ -8,7 +8,7 @@ use ves::ed25519::PublicKey;
 use ves::keys::{AgentKey, EncryptionKey, KeyStatus};
 use ves::{AgentId, Digest, KeyId, RecipientKeyId, TenantId};
 
-use crate::audit::{Act, Work};
+use crate::audit::{Act, Action, Work};
 use crate::error::{RegisterError, ServiceError};
 use crate::sequencer::{Sequencer, uncancelled};
 
@@ -50,7 +50,7 @@ impl Sequencer {
     /// # Errors
     /// [`RegisterError::Reserved`] for the sequencer's own agent: only the sequencer speaks for it.
     pub async fn register_agent_key(&self, key: AgentKey) -> Result<(), RegisterError> {
-        if key.agent_id == self.payments().agent_id() {
+        if key.agent_id == self.own_agent() {
             return Err(RegisterError::Reserved(key.agent_id));
         }
         self.register_own_agent_key(key).await
@@ -70,7 +70,7 @@ impl Sequencer {
                 return Err(RegisterError::AlreadyExists);
             }
             // The next key of an agent takes the place of the one before.
-            let action = if held.is_empty() { "agent_key_registered" } else { "agent_key_rotated" };
+            let action = if held.is_empty() { Action::AgentKeyRegistered } else { Action::AgentKeyRotated };
             let act = Act::of_agent_key(action, &key);
             Ok(service.act(act, Work::Key(KeyChange::Agent(key))).await.map(drop)?)
         })
@@ -91,7 +91,7 @@ impl Sequencer {
             let mut key = held.key().clone();
             if key.status != KeyStatus::Revoked {
                 key = key.revoked(service.now());
-                let act = Act::of_agent_key("agent_key_revoked", &key);
+                let act = Act::of_agent_key(Action::AgentKeyRevoked, &key);
                 service.act(act, Work::Key(KeyChange::Agent(key.clone()))).await?;
             }
             Ok(key)
@@ -115,7 +115,7 @@ impl Sequencer {
                 Some(held) if held.agent_id == key.agent_id => Err(RegisterError::AlreadyExists),
                 Some(_) => Err(RegisterError::KidTaken(key.kid)),
                 None => {
-                    let act = Act::of_encryption_key("agent_key_registered", &key);
+                    let act = Act::of_encryption_key(Action::AgentKeyRegistered, &key);
                     Ok(service.act(act, Work::Key(KeyChange::Encryption(key))).await.map(drop)?)
                 }
             }
@@ -137,7 +137,7 @@ impl Sequencer {
             let mut key = held.filter(|key| key.agent_id == agent).ok_or(RegisterError::NotFound)?;
             if key.status != KeyStatus::Revoked {
                 key = key.revoked(service.now());
-                let act = Act::of_encryption_key("agent_key_revoked", &key);
+                let act = Act::of_encryption_key(Action::AgentKeyRevoked, &key);
                 service.act(act, Work::Key(KeyChange::Encryption(key.clone()))).await?;
             }
             Ok(key)

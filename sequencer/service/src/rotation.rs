@@ -14,7 +14,7 @@ use ves::keys::rotation::{RotationRule, Standing};
 use ves::keys::{AgentKey, EncryptionKey, KeyType};
 use ves::{AgentId, KeyId, StreamKey, TenantId, TimestampMs};
 
-use crate::audit::Act;
+use crate::audit::{Act, Action};
 use crate::error::ServiceError;
 use crate::sequencer::{Sequencer, uncancelled};
 use crate::turn::Command;
@@ -128,8 +128,7 @@ fn act_of(scope: &PolicyScope, policy: Option<&RotationPolicy>) -> Act {
             "enforce_expiry": policy.rule.enforce, "auto_rotate": policy.auto_rotate,
         })
     });
-    let action =
-        if policy.is_some() { "custom:rotation_policy_set" } else { "custom:rotation_policy_removed" };
+    let action = if policy.is_some() { Action::RotationPolicySet } else { Action::RotationPolicyRemoved };
     let agents = scope.agent_id.map_or_else(|| "every agent".to_owned(), |agent| agent.to_string());
     let types = scope.key_type.map_or("every type", |key_type| key_type.text());
     Act::new(action)

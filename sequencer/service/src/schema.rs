@@ -12,11 +12,13 @@
 //! - the newest active version checks; where none is active, the newest deprecated one; an archived one never does;
 //! - a change is in force for every request that begins after it was answered.
 
-mod cache;
+mod change;
 mod compatibility;
 mod compiled;
 mod gate;
+mod known;
 mod pattern;
+pub mod read;
 mod registry;
 mod shape;
 mod stored;
@@ -31,10 +33,10 @@ use ves::{AgentId, TenantId, TimestampMs};
 
 use crate::error::{ErrorKind, ServiceError};
 
-pub use cache::CacheCounts;
+pub use change::{NewSchema, SchemaChange};
 pub use compatibility::{Conflict, Direction};
 pub use compiled::{PayloadSchema, Violation};
-pub use registry::{NewSchema, SchemaPage, Validated};
+pub use read::{SchemaPage, Validated};
 
 pub(crate) use gate::Schemas;
 

@@ -1,6 +1,7 @@
 //! What surrounds every call: who calls, the bytes and the time it may take, its id, what is counted.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::{Body, Bytes};
@@ -23,6 +24,7 @@ use crate::frame::{REQUEST_ID, request_id};
 use crate::hop::{ENDS, ToldAddress};
 use crate::lane::Way;
 use crate::observe::{Ending, Observed};
+use crate::peer::client_address;
 use crate::rate::STANDING;
 use crate::router::App;
 use crate::shedding::Weight;
@@ -43,6 +45,8 @@ type Inbox = Arc<Mutex<Option<Inbound>>>;
 pub(super) struct Admitted {
     caller: Caller,
     headers: Arc<HeaderMap>,
+    /// Where the call comes from.
+    address: Option<IpAddr>,
     /// Of a push: its way to the checking of keys.
     way: Option<Arc<Way>>,
     /// Of a session: its messages.
@@ -92,12 +96,12 @@ impl Admitted {
 
     /// The same, counted as one more request.
     pub fn again(&self, app: &App) -> Result<Caller, ApiError> {
-        Caller::admit(&self.headers, app)
+        Caller::admit_from(&self.headers, self.address, app)
     }
 }
 
 /// The layer of every service of ours.
-pub(super) async fn frame(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(super) async fn frame(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let is_grpc = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -106,6 +110,8 @@ pub(super) async fn frame(State(app): State<App>, request: Request, next: Next) 
         return not_grpc();
     }
     let (id, rpc) = (request_id(request.headers()), metrics::known(request.uri().path()));
+    // What is recorded of the call names the id that its answer bears.
+    request.headers_mut().insert(REQUEST_ID, id.clone());
     let observed = Observed::grpc(app.sequencer.tracer(), id.clone(), rpc, request.headers());
     let answering = STANDING.scope(Cell::new(None), async {
         let answered = tokio::time::timeout(app.config.grpc_request_time_max, answer(&app, request, next));
@@ -143,7 +149,8 @@ async fn answer(app: &App, request: Request, next: Next) -> Result<Response, Api
         _ => Weight::Light,
     };
     app.shedding.admit(weight, &app.sequencer)?;
-    let caller = Caller::admit(request.headers(), app)?;
+    let address = client_address(request.extensions(), request.headers(), app);
+    let caller = Caller::admit_from(request.headers(), address, app)?;
     let headers = Arc::new(request.headers().clone());
     let is_push = request.uri().path() == PUSH;
     let (head, body) = request.into_parts();
@@ -151,7 +158,7 @@ async fn answer(app: &App, request: Request, next: Next) -> Result<Response, Api
     let is_passed_on = head.extensions.get::<ToldAddress>().is_some();
     let connection = head.extensions.get::<Arc<Connection>>().filter(|_| !is_passed_on).cloned();
     let mut admitted =
-        Admitted { caller, headers, way: None, inbound: Inbox::default(), _room: None, connection };
+        Admitted { caller, headers, address, way: None, inbound: Inbox::default(), _room: None, connection };
     let body = if rpc == "SyncStream" {
         let inbound = Inbound::new(app, admitted.caller.tenant_id, body)?;
         admitted.inbound = Arc::new(Mutex::new(Some(inbound)));

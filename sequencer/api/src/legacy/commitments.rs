@@ -11,6 +11,7 @@ use ves_wire::legacy::{LegacyCommitmentBody, LegacyCommitmentList};
 use super::{Asked, Meant};
 use crate::body::JsonText;
 use crate::caller::{Caller, Permission};
+use crate::commitments::record_request;
 use crate::error::ApiError;
 use crate::events::first_number;
 use crate::frame::json;
@@ -79,6 +80,7 @@ pub(crate) async fn create(
     let CommitRequest { tenant_id, store_id, sequence_start: start, sequence_end: end } = body.read()?;
     let stream = StreamKey { tenant_id, store_id };
     caller.require(Permission::Write, &stream)?;
+    record_request(&app, &caller, stream, (start, end)).await?;
     json(&match params.stream.of(&app, &stream) {
         Meant::Signed => LegacyCommitmentBody::from(&app.sequencer.commit(&stream, start, end).await?),
         Meant::Older => {

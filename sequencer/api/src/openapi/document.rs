@@ -116,6 +116,9 @@ fn described(operation: &Operation) -> Value {
     if let Some(right) = right(operation.access) {
         described["description"] = json!(right);
     }
+    if let Some(actions) = operation.records.filter(|actions| !actions.is_empty()) {
+        described["x-audit"] = actions.iter().map(|action| action.name()).collect();
+    }
     if !operation.parameters.is_empty() {
         described["parameters"] = json!(operation.parameters);
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::Method;
 use serde_json::{Value, json};
+use stateset_sequencer::Action;
 use utoipa::ToSchema;
 
 /// Who may call.
@@ -46,6 +47,8 @@ pub(crate) struct Operation {
     pub schemas: Schemas,
     /// The answer can be long: compressed for callers that offer it.
     pub compressed: bool,
+    /// What of it the audit log holds; `None` of a read, which is not asked.
+    pub records: Option<&'static [Action]>,
 }
 
 pub(crate) fn get(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
@@ -77,6 +80,7 @@ impl Operation {
             refusals: BTreeSet::new(),
             schemas: Schemas::new(),
             compressed: false,
+            records: None,
         }
     }
 
@@ -103,6 +107,21 @@ impl Operation {
     }
     pub fn compressed(self) -> Self {
         Self { compressed: true, ..self }
+    }
+
+    /// What of it the audit log holds. Everything but a read says it.
+    pub fn records(self, actions: &'static [Action]) -> Self {
+        Self { records: Some(actions), ..self }
+    }
+    /// It is no act of an administrator.
+    pub fn records_nothing(self) -> Self {
+        self.records(&[])
+    }
+
+    /// Whether only administrators may call it, and it changes something.
+    pub fn is_administrative(&self) -> bool {
+        let is_read = self.method == Method::GET;
+        !is_read && !matches!(self.access, Access::Public | Access::Reader | Access::Writer)
     }
 
     /// A segment of the path.

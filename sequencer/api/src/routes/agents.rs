@@ -1,5 +1,6 @@
 //! Agents, their keys and their API keys (section 3.10).
 
+use stateset_sequencer::Action;
 use ves_wire::agents::{RegisterAgentAnswer, RegisterAgentRequest};
 use ves_wire::keys::{
     AgentBody, AgentKeyBody, AgentKeyList, ApiKeyList, MintApiKeyAnswer, MintApiKeyRequest,
@@ -20,6 +21,7 @@ fn registry() -> Routes {
             post("/api/v1/agents/keys", "registerAgentKey", "Register a key of an agent")
                 .tag("keys")
                 .administers()
+                .records(&[Action::AgentKeyRegistered, Action::AgentKeyRotated])
                 .body::<RegisterKeyRequest>()
                 .answers::<RegisterKeyAnswer>()
                 .refuses([409]),
@@ -39,6 +41,7 @@ fn registry() -> Routes {
             post("/api/v1/agents/keys/revoke", "revokeAgentKey", "Revoke a key from now on")
                 .tag("keys")
                 .administers()
+                .records(&[Action::AgentKeyRevoked])
                 .body::<RevokeKeyRequest>()
                 .answers::<AgentKeyBody>()
                 .refuses([404]),
@@ -56,6 +59,7 @@ fn api_keys() -> Routes {
             )
             .tag("agents")
             .body::<RegisterAgentRequest>()
+            .records(&[Action::AgentRegistered])
             .answers::<RegisterAgentAnswer>()
             .refuses([403, 429]),
             register::register,
@@ -82,6 +86,7 @@ fn api_keys() -> Routes {
             .self_or_admin()
             .segment("agent_id", uuid(), "The agent")
             .optional_body::<MintApiKeyRequest>()
+            .records(&[Action::ApiKeyCreated])
             .answers::<MintApiKeyAnswer>(),
             access::mint,
         )
@@ -91,6 +96,7 @@ fn api_keys() -> Routes {
                 "revokeApiKey",
                 "Revoke an API key by the beginning of its hash",
             ))
+            .records(&[Action::ApiKeyRevoked])
             .segment(
                 "key_prefix",
                 serde_json::json!({"type": "string", "pattern": "^[0-9a-fA-F]{16}$"}),

@@ -1,5 +1,6 @@
 //! Commitments on a chain (sections 3.2, 3.3, 3.6 and 3.7).
 
+use stateset_sequencer::Action;
 use ves_wire::anchor::{
     AnchorAnswer, AnchorRequest, AnchorStatus, AnchorVerification, AnchoredAnswer, AnchoredNotice,
     CommitAndAnchorAnswer, CommitAndAnchorRequest, PendingCommitments,
@@ -53,6 +54,7 @@ fn own() -> Routes {
             ))
             .administers()
             .body::<CommitAndAnchorRequest>()
+            .records(&[Action::CommitmentRequested, Action::AnchorRecorded])
             .answers::<CommitAndAnchorAnswer>()
             .refuses([409]),
             anchor::commit_and_anchor,
@@ -69,6 +71,7 @@ fn of_the_anchor_service() -> Routes {
             ))
             .bootstraps()
             .page(1000, 5000)
+            .query("after", uuid(), "The next_after of the page before")
             .answers::<PendingCommitments>()
             .compressed(),
             anchor::pending,
@@ -81,6 +84,7 @@ fn of_the_anchor_service() -> Routes {
             ))
             .bootstraps()
             .segment("batch_id", uuid(), "The batch")
+            .records(&[Action::AnchorRecorded])
             .body::<AnchoredNotice>()
             .answers::<AnchoredAnswer>()
             .refuses([404, 409]),
@@ -93,7 +97,12 @@ fn anchoring(operation: Operation) -> Operation {
 }
 
 fn anchored(operation: Operation) -> Operation {
-    anchoring(operation).administers().body::<AnchorRequest>().answers::<AnchorAnswer>().refuses([404, 409])
+    anchoring(operation)
+        .administers()
+        .records(&[Action::AnchorRecorded])
+        .body::<AnchorRequest>()
+        .answers::<AnchorAnswer>()
+        .refuses([404, 409])
 }
 
 fn verified(operation: Operation) -> Operation {

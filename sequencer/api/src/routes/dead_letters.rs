@@ -1,6 +1,6 @@
 //! Dead letters and the log of rejections (section 8.1, ours).
 
-use stateset_sequencer::{DeadLetterReason, DeadLetterStatus};
+use stateset_sequencer::{Action, DeadLetterReason, DeadLetterStatus};
 use ves_wire::dead_letters::{
     DeadLetterBody, DeadLetterList, DeadLettersChanged, RejectedEventList, RetryDeadLettersRequest,
 };
@@ -22,6 +22,7 @@ pub(crate) fn routes() -> Routes {
         )
         .add(
             filtered(letters(delete(all, "purgeDeadLetters", "Remove letters by status and age")))
+                .records(&[Action::DeadLetterPurged])
                 .query(
                     "older_than_secs",
                     number(0, u32::MAX.into()),
@@ -36,6 +37,7 @@ pub(crate) fn routes() -> Routes {
                 "retryDeadLetters",
                 "Try all that fit at once, with a whole budget of retries",
             ))
+            .records(&[Action::DeadLetterRetried])
             .body::<RetryDeadLettersRequest>()
             .answers::<DeadLettersChanged>(),
             dead_letters::retry_all,
@@ -48,6 +50,7 @@ pub(crate) fn routes() -> Routes {
         )
         .add(
             one_letter(delete(one, "purgeDeadLetter", "Remove one letter; its event stays"))
+                .records(&[Action::DeadLetterPurged])
                 .answers::<DeadLettersChanged>(),
             dead_letters::purge,
         )
@@ -57,6 +60,7 @@ pub(crate) fn routes() -> Routes {
                 "retryDeadLetter",
                 "Try one at once, with a whole budget of retries",
             ))
+            .records(&[Action::DeadLetterRetried])
             .answers::<DeadLetterBody>()
             .refuses([409]),
             dead_letters::retry,

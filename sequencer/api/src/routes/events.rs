@@ -1,5 +1,6 @@
 //! Events and commitments (sections 3.1, 3.2, 3.12).
 
+use stateset_sequencer::Action;
 use ves_wire::commitments::{CommitRequest, CommitmentBody, CommitmentList};
 use ves_wire::events::HeadBody;
 use ves_wire::ingest::IngestAnswer;
@@ -15,6 +16,7 @@ pub(crate) fn routes() -> Routes {
             post("/api/v1/ves/events/ingest", "ingestVesEvents", "Sequence signed events")
                 .writes()
                 .body_named("IngestRequest", schemas::ingest_request())
+                .records_nothing()
                 .answers::<IngestAnswer>(),
             ingest::ingest,
         )
@@ -63,6 +65,7 @@ pub(crate) fn routes() -> Routes {
                 .tag("commitments")
                 .writes()
                 .body::<CommitRequest>()
+                .records(&[Action::CommitmentRequested])
                 .answers::<CommitmentBody>()
                 .refuses([409]),
             commitments::create,

@@ -1,5 +1,6 @@
 //! Rotation policies, encryption groups and the signed key directory (section 3.10, ours).
 
+use stateset_sequencer::Action;
 use ves_wire::policies::{
     AddMemberRequest, CreateGroupRequest, GroupList, GroupWithKeys, RotationPolicyBody, RotationPolicyList,
 };
@@ -38,6 +39,7 @@ fn rotation() -> Routes {
                 .tag("keys")
                 .administers()
                 .body::<RotationPolicyBody>()
+                .records(&[Action::RotationPolicySet])
                 .answers::<RotationPolicyBody>()
                 .refuses([429]),
             policies::put,
@@ -46,6 +48,7 @@ fn rotation() -> Routes {
             of_tenant(delete(path, "deleteRotationPolicy", "Remove the policy of exactly this scope"))
                 .tag("keys")
                 .administers()
+                .records(&[Action::RotationPolicyRemoved])
                 .query("agent_id", uuid(), "The agent that the policy binds")
                 .query("key_type", one_of(&["signing", "encryption"]), "The type of keys that it binds")
                 .answers_object()
@@ -70,6 +73,7 @@ fn recipients() -> Routes {
                 .tag("groups")
                 .administers()
                 .body::<CreateGroupRequest>()
+                .records(&[Action::EncryptionGroupCreated])
                 .answers::<GroupWithKeys>()
                 .refuses([409]),
             groups::create,
@@ -84,6 +88,7 @@ fn recipients() -> Routes {
         .add(
             of_tenant(group(delete(one, "deleteEncryptionGroup", "Remove a group")))
                 .administers()
+                .records(&[Action::EncryptionGroupDeleted])
                 .answers_object(),
             groups::delete,
         )
@@ -91,6 +96,7 @@ fn recipients() -> Routes {
             group(post("/api/v1/encryption-groups/{group_id}/members", "addGroupMember", "Add a member"))
                 .administers()
                 .body::<AddMemberRequest>()
+                .records(&[Action::EncryptionGroupMemberAdded])
                 .answers::<GroupWithKeys>()
                 .refuses([409]),
             groups::add,
@@ -103,6 +109,7 @@ fn recipients() -> Routes {
             )))
             .administers()
             .segment("agent_id", uuid(), "The member")
+            .records(&[Action::EncryptionGroupMemberRemoved])
             .answers::<GroupWithKeys>(),
             groups::remove,
         )

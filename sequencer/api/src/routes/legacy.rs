@@ -1,5 +1,6 @@
 //! The older routes (sections 3.1 and 3.6). Reads take `stream=`, left out it is `auto`.
 
+use stateset_sequencer::Action;
 use ves_wire::commitments::CommitRequest;
 use ves_wire::entities::EntityList;
 use ves_wire::events::HeadBody;
@@ -23,6 +24,7 @@ fn reads() -> Routes {
             legacy(post("/api/v1/events/ingest", "ingestEvents", "Sequence events of the older stream"))
                 .writes()
                 .body_named("LegacyIngestRequest", schemas::legacy_ingest_request())
+                .records_nothing()
                 .answers::<LegacyIngestAnswer>(),
             ingest::ingest,
         )
@@ -94,6 +96,7 @@ fn batches() -> Routes {
             either(post("/api/v1/commitments", "createCommitment", "Commit the next range of a stream"))
                 .writes()
                 .body::<CommitRequest>()
+                .records(&[Action::CommitmentRequested])
                 .answers::<LegacyCommitmentBody>()
                 .refuses([409]),
             commitments::create,
@@ -124,6 +127,7 @@ fn batches() -> Routes {
             ))
             .reads()
             .body::<LegacyVerifyRequest>()
+            .records_nothing()
             .answers::<LegacyVerifyAnswer>(),
             proofs::verify,
         )

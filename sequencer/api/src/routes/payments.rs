@@ -1,6 +1,7 @@
 //! Payment intents and their batches (section 3.8).
 
 use serde_json::json;
+use stateset_sequencer::Action;
 use ves_wire::payments::{
     CreatePaymentBatch, PaymentAnswer, PaymentBatchAnswer, PaymentBatchFound, PaymentList, PaymentNetworks,
     PaymentReceiptAnswer, SettlePaymentBatch, SettlementAnswer, SubmitPayment,
@@ -21,8 +22,9 @@ fn of_intents() -> Routes {
             payment(post(all, "submitPayment", "Give a signed payment intent its number"))
                 .writes()
                 .body::<SubmitPayment>()
+                .records_nothing()
                 .answers::<PaymentAnswer>()
-                .refuses([404, 409]),
+                .refuses([409]),
             payments::submit,
         )
         .add(filters(payment(get(all, "listPayments", "Payment intents"))), payments::list)
@@ -54,6 +56,7 @@ fn of_batches() -> Routes {
             payment(post("/api/v1/x402/batches", "createPaymentBatch", "Put open intents under one root"))
                 .administers()
                 .body::<CreatePaymentBatch>()
+                .records(&[Action::PaymentBatchCommitted])
                 .answers::<PaymentBatchAnswer>(),
             payments::create_batch,
         )
@@ -74,6 +77,7 @@ fn of_batches() -> Routes {
             ))
             .administers()
             .body::<SettlePaymentBatch>()
+            .records(&[Action::PaymentBatchSettled])
             .answers::<SettlementAnswer>()
             .refuses([404]),
             payments::settle,

@@ -44,6 +44,7 @@ pub(crate) fn routes() -> Routes {
             .tag("proofs")
             .reads()
             .body::<VerifyProofRequest>()
+            .records_nothing()
             .answers::<VerifyProofAnswer>(),
             proofs::verify,
         )

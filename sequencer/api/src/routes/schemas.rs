@@ -1,5 +1,6 @@
 //! The schema registry (section 3.9).
 
+use stateset_sequencer::Action;
 use ves_wire::schemas::{
     RegisterSchemaRequest, RegisteredSchema, SchemaBody, SchemaDeletedAnswer, SchemaList, SchemaStatusAnswer,
     SchemaStatusRequest, SchemaVersions, ValidatePayloadAnswer, ValidatePayloadRequest,
@@ -25,6 +26,7 @@ pub(crate) fn routes() -> Routes {
                 .tag("schemas")
                 .writes()
                 .body::<RegisterSchemaRequest>()
+                .records(&[Action::SchemaRegistered])
                 .answers::<RegisteredSchema>()
                 .refuses([409]),
             schemas::register,
@@ -34,6 +36,7 @@ pub(crate) fn routes() -> Routes {
                 .tag("schemas")
                 .reads()
                 .body::<ValidatePayloadRequest>()
+                .records_nothing()
                 .answers::<ValidatePayloadAnswer>(),
             schemas::validate,
         )
@@ -58,6 +61,7 @@ fn one() -> Routes {
             ))
             .writes()
             .body::<SchemaStatusRequest>()
+            .records(&[Action::SchemaDeprecated, Action::SchemaUpdated])
             .answers::<SchemaStatusAnswer>(),
             schemas::set_status,
         )
@@ -68,6 +72,7 @@ fn one() -> Routes {
                 "Delete a schema; its version is not reused",
             ))
             .administers()
+            .records(&[Action::SchemaDeleted])
             .answers::<SchemaDeletedAnswer>(),
             schemas::delete,
         )

@@ -1,5 +1,6 @@
 //! Proofs about batches and about events (sections 3.4 and 3.5).
 
+use stateset_sequencer::Action;
 use ves_wire::compliance::{
     ComplianceInputs, ComplianceInputsRequest, ComplianceProofBody, ComplianceProofList,
     ComplianceVerification, SubmitComplianceProof,
@@ -37,6 +38,7 @@ fn of_batches() -> Routes {
             batch(post(proofs, "submitValidityProof", "Keep a proof about a batch"))
                 .administers()
                 .body::<SubmitValidityProof>()
+                .records(&[Action::ValidityProofStored])
                 .answers::<ValidityProofBody>()
                 .refuses([409, 429]),
             validity::submit,
@@ -80,6 +82,7 @@ fn of_events() -> Routes {
             event(post(inputs, "makeComplianceInputs", "What a proof about an event has to be about"))
                 .reads()
                 .body::<ComplianceInputsRequest>()
+                .records_nothing()
                 .answers::<ComplianceInputs>(),
             compliance::inputs,
         )
@@ -94,6 +97,7 @@ fn of_events() -> Routes {
             event(post(proofs, "submitComplianceProof", "Keep a proof about an event"))
                 .writes()
                 .body::<SubmitComplianceProof>()
+                .records_nothing()
                 .answers::<ComplianceProofBody>()
                 .refuses([409]),
             compliance::submit,

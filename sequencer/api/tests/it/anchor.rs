@@ -17,7 +17,7 @@ use crate::world::{Answer, World, query};
 
 /// A chain that keeps what it is given, and takes the batches of a stream only in their order.
 #[derive(Default)]
-struct RecordingChain {
+pub struct RecordingChain {
     held: Mutex<BTreeMap<BatchId, AnchorBatch>>,
     submissions: Mutex<Vec<BatchId>>,
     is_down: AtomicBool,
@@ -297,6 +297,76 @@ async fn batches_told_in_any_order_leave_the_list_and_stay_away_after_a_restart(
     assert_eq!(scene.listed("&anchored=true&from=3&limit=2").await, [batches[2].clone(), batches[3].clone()]);
     assert_eq!(scene.listed("&anchored=false&from=7&limit=1").await, [batches[8].clone()]);
     assert_eq!(scene.listed("&anchored=true&from=13").await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_is_pending_is_paged_over_all_streams_whatever_is_anchored_meanwhile() {
+    let scene = Scene::new(4, false).await;
+    let mut expected = scene.batches(4).await;
+    let (other, agent) = (stream(2), Agent::new(&stream(2), 2));
+    scene.world.register(&agent).await;
+    let events: Vec<_> = (1..=3).map(|n| plain_event(&agent, &other, n)).collect();
+    scene.world.ingest(&agent, &events).await;
+    for at in 1..=3 {
+        let range = json!({
+            "tenant_id": other.tenant_id, "store_id": other.store_id, "sequence_start": at, "sequence_end": at,
+        });
+        let made = scene.world.post("/api/v1/ves/commitments", range).await.ok();
+        expected.push(text(&made["batch_id"]));
+    }
+    let page = async |after: Option<&str>| {
+        let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
+        let answer = scene.world.get(&format!("/v1/commitments/pending?limit=2{after}")).await.ok();
+        (ids(&answer), answer["next_after"].as_str().map(str::to_owned))
+    };
+    let all = scene.pending().await;
+    let sorted = |ids: &[String]| ids.iter().cloned().collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(sorted(&all), sorted(&expected), "batches of every stream");
+    let (mut paged, mut after) = page(None).await;
+    assert_eq!(paged.len(), 2);
+    // What was read and is anchored now moves no page.
+    scene.tell(&paged[0], 1).await.ok();
+    while let Some(last) = after {
+        let (found, next) = page(Some(&last)).await;
+        paged.extend(found);
+        after = next;
+    }
+    assert_eq!(paged, all, "each once, in the order of the whole list");
+    let unknown = format!("/v1/commitments/pending?after={}", agent.agent_id);
+    scene.world.get(&unknown).await.refused(400, "INVALID_FIELD_VALUE");
+}
+
+/// A store's older batches are pending while it has no signed event: a chain numbers one stream of a store.
+#[tokio::test]
+async fn batches_of_a_store_with_older_events_alone_are_pending_and_told_of_too() {
+    let scene = Scene::new(1, false).await;
+    let signed = scene.commit(1, 1).await;
+    let (older_stream, agent) = (stream(2), Agent::new(&stream(2), 2));
+    let mut expected = vec![signed];
+    for (at, both) in [(&older_stream, false), (&scene.stream, true)] {
+        let events: Vec<_> = (1..=3).map(|n| older(&agent, at, n)).collect();
+        scene.world.post("/api/v1/events/ingest", request(&agent, &events)).await.ok();
+        for end in 1..=3 {
+            let range = json!({
+                "tenant_id": at.tenant_id, "store_id": at.store_id, "sequence_start": end, "sequence_end": end,
+            });
+            let made = scene.world.post("/api/v1/commitments?stream=legacy", range).await.ok();
+            if !both {
+                expected.push(text(&made["batch_id"]));
+            }
+        }
+    }
+    assert_eq!(scene.pending().await, expected);
+    let path = format!("/v1/commitments/pending?limit=2&after={}", expected[1]);
+    assert_eq!(ids(&scene.world.get(&path).await.ok()), expected[2..]);
+    // Out of order; the cursor goes on when the gap is closed.
+    for (told, left) in [(2, vec![0, 1, 3]), (1, vec![0, 3]), (3, vec![0]), (0, vec![])] {
+        scene.tell(&expected[told], told as u8).await.ok();
+        let left: Vec<String> = left.into_iter().map(|at: usize| expected[at].clone()).collect();
+        assert_eq!(scene.pending().await, left);
+    }
+    assert_eq!(scene.tell(&expected[2], 2).await.ok()["status"], "already_anchored");
+    scene.tell(&expected[2], 9).await.refused(409, "ALREADY_EXISTS");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The audit log at the door: who did what, who may see it, and that it holds no secret.
 
+mod acts;
+
 use axum::body::Body;
 use serde_json::{Value, json};
 use stateset_event_log::Table;

@@ -27,7 +27,7 @@ async fn refuse(world: &World, stream: &StreamKey, event: &Envelope<'_>, n: u64,
 }
 
 /// A world with two events, both refused: one may be tried again, one may not.
-async fn refused() -> (World, Agent, StreamKey, [Envelope<'static>; 2]) {
+pub async fn refused() -> (World, Agent, StreamKey, [Envelope<'static>; 2]) {
     let (world, agent, stream) = World::with_agent().await;
     let events = [plain_event(&agent, &stream, 1), plain_event(&agent, &stream, 2)];
     world.ingest(&agent, &events).await;

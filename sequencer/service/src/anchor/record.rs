@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use stateset_event_log::{Document, DocumentChange, LogReader, Table};
-use ves::commitment::Commitment;
 use ves::{BatchId, Digest, SequenceNumber, StreamKey, TimestampMs};
 
 use super::{AnchorBatch, AnchorError, Anchored, BatchForm, ChainPlace};
-use crate::audit::Act;
+use crate::audit::{Act, Action};
 use crate::error::ServiceError;
+use crate::legacy::batches_from;
 use crate::metrics::Metrics;
 use crate::sequencer::{Sequencer, blocking, uncancelled};
 
-/// First byte of the keys of records, by the form of the batch, and of cursors.
+/// First bytes of the keys of records and of cursors, by the form of the batch.
 const RECORD: u8 = b'a';
 const LEGACY_RECORD: u8 = b'l';
 const CURSOR: u8 = b'c';
+const LEGACY_CURSOR: u8 = b'm';
 
 /// Commitments looked at in one step.
 const STEP: usize = 256;
@@ -27,8 +28,11 @@ pub(crate) struct Anchors {
     /// Held while a transaction is made.
     pub submitting: tokio::sync::Mutex<()>,
     /// All cursors, once they are read. Held while a record is written, so that a check and its write are one step.
-    cursors: tokio::sync::Mutex<Option<BTreeMap<StreamKey, SequenceNumber>>>,
+    cursors: tokio::sync::Mutex<Option<Cursors>>,
 }
+
+/// Up to which number all batches of a stream are anchored.
+type Cursors = BTreeMap<(BatchForm, StreamKey), SequenceNumber>;
 
 /// The record's text.
 #[derive(Serialize, Deserialize)]
@@ -81,39 +85,35 @@ impl Sequencer {
             let anchored =
                 Anchored { batch_id: batch.batch_id, place, anchored_at: service.now(), is_new: true };
             let cursors = service.loaded(&mut cursors).await?;
-            let cursor = cursors.get(&batch.stream).copied().unwrap_or(SequenceNumber::ZERO);
+            let of_stream = (batch.form, batch.stream);
+            let cursor = cursors.get(&of_stream).copied().unwrap_or(SequenceNumber::ZERO);
             let mut changes = vec![write(&batch, &anchored)?];
-            let is_next = batch.form == BatchForm::Ves && cursor.next() == Some(batch.sequence_start);
-            let reached = match is_next {
-                true => service.anchored_from(batch.stream, batch.sequence_end).await?,
+            let reached = match cursor.next() == Some(batch.sequence_start) {
+                true => service.anchored_from(of_stream, batch.sequence_end).await?,
                 false => cursor,
             };
             if reached > cursor {
-                changes.push(write_cursor(batch.stream, reached)?);
+                changes.push(write_cursor(of_stream, reached)?);
             }
             service.put_anchor(&batch, place, changes).await?;
-            cursors.insert(batch.stream, reached);
+            cursors.insert(of_stream, reached);
             Metrics::add(&service.shared().metrics.commitments_anchored, 1);
             Ok(anchored)
         })
         .await
     }
 
-    /// The service's own rounds are no acts of an administrator and are not recorded.
     async fn put_anchor(
         &self,
         batch: &AnchorBatch,
         place: ChainPlace,
         changes: Vec<DocumentChange>,
     ) -> Result<(), ServiceError> {
-        if !self.has_actor() {
-            return self.put_documents(changes).await;
-        }
-        let act = Act::new("custom:anchor_recorded")
+        let act = Act::new(Action::AnchorRecorded)
             .in_tenant(batch.stream.tenant_id)
             .on("commitment", batch.batch_id)
             .with(serde_json::json!({ "chain_id": place.chain_id, "chain_tx_hash": place.tx_hash }));
-        self.put_documents_as(act, changes).await
+        self.put_documents_by_actor(act, changes).await
     }
 
     /// Streams with batches beyond their cursors, and those cursors. Costs no read but the first time.
@@ -121,7 +121,7 @@ impl Sequencer {
         let mut cursors = self.inner.anchors.cursors.lock().await;
         let cursors = self.loaded(&mut cursors).await?;
         let open = self.streams().into_iter().filter_map(|stream| {
-            let cursor = cursors.get(&stream).copied().unwrap_or(SequenceNumber::ZERO);
+            let cursor = cursors.get(&(BatchForm::Ves, stream)).copied().unwrap_or(SequenceNumber::ZERO);
             let latest = self.head(&stream).latest_commitment?;
             (latest.sequence_end > cursor).then_some((stream, cursor))
         });
@@ -131,45 +131,57 @@ impl Sequencer {
     /// All batches of a stream up to this number are anchored. A lower number than could be said does no harm.
     pub(super) async fn anchor_cursor(&self, stream: &StreamKey) -> Result<SequenceNumber, ServiceError> {
         let mut cursors = self.inner.anchors.cursors.lock().await;
-        Ok(self.loaded(&mut cursors).await?.get(stream).copied().unwrap_or(SequenceNumber::ZERO))
+        let cursors = self.loaded(&mut cursors).await?;
+        Ok(cursors.get(&(BatchForm::Ves, *stream)).copied().unwrap_or(SequenceNumber::ZERO))
     }
 
-    async fn loaded<'a>(
-        &self,
-        cursors: &'a mut Option<BTreeMap<StreamKey, SequenceNumber>>,
-    ) -> Result<&'a mut BTreeMap<StreamKey, SequenceNumber>, ServiceError> {
+    /// The cursors of older streams.
+    pub(super) async fn legacy_cursors(&self) -> Result<BTreeMap<StreamKey, SequenceNumber>, ServiceError> {
+        let mut cursors = self.inner.anchors.cursors.lock().await;
+        let cursors = self.loaded(&mut cursors).await?.iter();
+        let of_legacy = cursors.filter(|((form, _), _)| *form == BatchForm::Legacy);
+        Ok(of_legacy.map(|((_, stream), cursor)| (*stream, *cursor)).collect())
+    }
+
+    async fn loaded<'a>(&self, cursors: &'a mut Option<Cursors>) -> Result<&'a mut Cursors, ServiceError> {
         if cursors.is_none() {
             let mut found = BTreeMap::new();
-            let mut after: Option<Vec<u8>> = None;
-            loop {
-                let page = self.documents(Table::Anchors, &[CURSOR], after.as_deref(), STEP).await?;
-                for document in &page {
-                    let cursor: StoredCursor =
-                        serde_json::from_str(&document.text).map_err(|error| unreadable(&error))?;
-                    found.insert(cursor.stream, cursor.anchored_through);
-                }
-                match page.last().filter(|_| page.len() == STEP) {
-                    Some(last) => after = Some(last.key.clone()),
-                    None => break,
-                }
+            for form in [BatchForm::Ves, BatchForm::Legacy] {
+                self.load_cursors(form, &mut found).await?;
             }
             *cursors = Some(found);
         }
         Ok(cursors.get_or_insert_default())
     }
 
+    async fn load_cursors(&self, form: BatchForm, found: &mut Cursors) -> Result<(), ServiceError> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = self.documents(Table::Anchors, &[cursor_of(form)], after.as_deref(), STEP).await?;
+            for document in &page {
+                let cursor: StoredCursor =
+                    serde_json::from_str(&document.text).map_err(|error| unreadable(&error))?;
+                found.insert((form, cursor.stream), cursor.anchored_through);
+            }
+            match page.last().filter(|_| page.len() == STEP) {
+                Some(last) => after = Some(last.key.clone()),
+                None => return Ok(()),
+            }
+        }
+    }
+
     /// How far batches are anchored without a gap, given that all up to `through` are: those after it may have been
     /// anchored before it. Each batch is passed once in the life of a cursor.
     async fn anchored_from(
         &self,
-        stream: StreamKey,
+        (form, stream): (BatchForm, StreamKey),
         mut through: SequenceNumber,
     ) -> Result<SequenceNumber, ServiceError> {
         let reader = self.inner.reader.clone();
         blocking(move || {
             loop {
                 let Some(next) = through.next() else { return Ok(through) };
-                let batches = reader.commitments(&stream, next, STEP)?;
+                let batches = batches(reader.as_ref(), form, &stream, next, STEP)?;
                 let anchored = among(reader.as_ref(), &batches)?;
                 for (batch, anchored) in batches.iter().zip(&anchored) {
                     if anchored.is_none() {
@@ -186,13 +198,29 @@ impl Sequencer {
     }
 }
 
-/// Beside each commitment of one stream, ascending and end to end: where it is anchored. One read.
+/// Batches of a stream of either form, from the first that ends at or after `start`.
+pub(super) fn batches(
+    reader: &dyn LogReader,
+    form: BatchForm,
+    stream: &StreamKey,
+    start: SequenceNumber,
+    limit: usize,
+) -> Result<Vec<AnchorBatch>, ServiceError> {
+    Ok(match form {
+        BatchForm::Ves => reader.commitments(stream, start, limit)?.iter().map(AnchorBatch::from).collect(),
+        BatchForm::Legacy => {
+            batches_from(reader, stream, start, limit)?.iter().map(AnchorBatch::from).collect()
+        }
+    })
+}
+
+/// Beside each batch of one stream, ascending and end to end: where it is anchored. One read.
 pub(super) fn among(
     reader: &dyn LogReader,
-    batches: &[Commitment],
+    batches: &[AnchorBatch],
 ) -> Result<Vec<Option<Anchored>>, ServiceError> {
     let Some(first) = batches.first() else { return Ok(Vec::new()) };
-    let found = from(reader, &first.stream, first.sequence_start, batches.len())?;
+    let found = from(reader, first.form, &first.stream, first.sequence_start, batches.len())?;
     let by_id: BTreeMap<BatchId, Anchored> =
         found.into_iter().map(|anchored| (anchored.batch_id, anchored)).collect();
     Ok(batches.iter().map(|batch| by_id.get(&batch.batch_id).copied()).collect())
@@ -201,12 +229,13 @@ pub(super) fn among(
 /// Anchored batches of a stream that start at `start` or later, ascending.
 pub(super) fn from(
     reader: &dyn LogReader,
+    form: BatchForm,
     stream: &StreamKey,
     start: SequenceNumber,
     limit: usize,
 ) -> Result<Vec<Anchored>, ServiceError> {
-    let after = key(RECORD, stream, SequenceNumber(start.0.saturating_sub(1)));
-    let found = reader.documents(Table::Anchors, &prefix(RECORD, stream), Some(&after), limit)?;
+    let after = key(record_of(form), stream, SequenceNumber(start.0.saturating_sub(1)));
+    let found = reader.documents(Table::Anchors, &prefix(record_of(form), stream), Some(&after), limit)?;
     found.iter().map(read).collect()
 }
 
@@ -221,12 +250,22 @@ fn key(first: u8, stream: &StreamKey, start: SequenceNumber) -> Vec<u8> {
     key
 }
 
-fn key_of(batch: &AnchorBatch) -> Vec<u8> {
-    let first = match batch.form {
+fn record_of(form: BatchForm) -> u8 {
+    match form {
         BatchForm::Ves => RECORD,
         BatchForm::Legacy => LEGACY_RECORD,
-    };
-    key(first, &batch.stream, batch.sequence_start)
+    }
+}
+
+fn cursor_of(form: BatchForm) -> u8 {
+    match form {
+        BatchForm::Ves => CURSOR,
+        BatchForm::Legacy => LEGACY_CURSOR,
+    }
+}
+
+fn key_of(batch: &AnchorBatch) -> Vec<u8> {
+    key(record_of(batch.form), &batch.stream, batch.sequence_start)
 }
 
 fn write(batch: &AnchorBatch, anchored: &Anchored) -> Result<DocumentChange, ServiceError> {
@@ -241,8 +280,11 @@ fn write(batch: &AnchorBatch, anchored: &Anchored) -> Result<DocumentChange, Ser
     put(key_of(batch), &stored)
 }
 
-fn write_cursor(stream: StreamKey, anchored_through: SequenceNumber) -> Result<DocumentChange, ServiceError> {
-    put(prefix(CURSOR, &stream), &StoredCursor { stream, anchored_through })
+fn write_cursor(
+    (form, stream): (BatchForm, StreamKey),
+    anchored_through: SequenceNumber,
+) -> Result<DocumentChange, ServiceError> {
+    put(prefix(cursor_of(form), &stream), &StoredCursor { stream, anchored_through })
 }
 
 fn put<T: Serialize>(key: Vec<u8>, value: &T) -> Result<DocumentChange, ServiceError> {

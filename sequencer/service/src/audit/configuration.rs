@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 use stateset_event_log::Table;
 
-use super::{Act, chain};
+use super::{Act, Action, chain};
 use crate::error::ServiceError;
 use crate::sequencer::Sequencer;
 
@@ -28,8 +28,9 @@ impl Sequencer {
         if before == effective {
             return Ok(());
         }
-        let act =
-            Act::new("config_updated").on("configuration", "settings").with(changes(&before, &effective));
+        let act = Act::new(Action::ConfigUpdated)
+            .on("configuration", "settings")
+            .with(changes(&before, &effective));
         let text =
             serde_json::to_string(&effective).map_err(|error| ServiceError::Internal(error.to_string()))?;
         self.put_documents_as(act, vec![chain::put(CONFIGURATION_KEY.to_vec(), text)]).await

@@ -8,7 +8,8 @@ use ves::TimestampMs;
 use super::read::{key_of, prefix_of};
 use super::schedule::ordered;
 use super::stored::{place_key, put_letter, read_letter, read_place};
-use super::{DeadLetter, DeadLetterFilter, DeadLetterPlace};
+use super::{DeadLetter, DeadLetterFilter, DeadLetterPlace, DeadLetterReason, DeadLetterStatus};
+use crate::audit::{Act, Action};
 use crate::error::ServiceError;
 use crate::sequencer::{Sequencer, uncancelled};
 use crate::turn::Command;
@@ -44,6 +45,23 @@ pub struct OrderStep {
 }
 
 impl DeadLetterOrder {
+    /// What the audit log says of it. To be recorded before it is carried out, which may take several writes.
+    pub fn act(&self) -> Act {
+        let filter = &self.filter;
+        let action = match self.act {
+            DeadLetterAct::Retry => Action::DeadLetterRetried,
+            DeadLetterAct::Purge => Action::DeadLetterPurged,
+        };
+        Act::new(action).in_tenant(filter.tenant_id).with(serde_json::json!({
+            "store_ids": filter.store_ids,
+            "status": filter.status.map(DeadLetterStatus::name),
+            "reason": filter.reason.map(DeadLetterReason::name),
+            "unchanged_since": filter.unchanged_since.map(|since| since.0),
+            "store_id": self.place.map(|place| place.store_id),
+            "sequence_number": self.place.map(|place| place.sequence_number),
+        }))
+    }
+
     /// The changes of the next part. Only for whoever writes the log, who completes them with [`super::follow`].
     pub fn step(
         &self,

@@ -18,6 +18,7 @@ use super::{ATTEMPTS_MAX, Legacy, LegacyOutcome, LegacyResult, contended};
 use crate::error::ServiceError;
 use crate::ingest::random_bytes;
 use crate::metrics::Metrics;
+use crate::payment::refuse_older;
 use crate::sequencer::{Sequencer, blocking, uncancelled};
 use crate::unchanged::Unchanged;
 
@@ -36,7 +37,7 @@ impl Legacy<'_> {
     ) -> Result<LegacyOutcome, ServiceError> {
         let service = self.service.clone();
         let mut events: Vec<Submitted> =
-            events.into_iter().map(|event| refuse_foreign(&stream, event)).collect();
+            events.into_iter().map(|event| refuse_older(refuse_foreign(&stream, event))).collect();
         check_payloads(&service, &stream, &mut events).await?;
         // Entered before the task is its own: callers that gave up waiting leave nothing behind.
         let gate = service.shared().legacy.enter(&stream).await;

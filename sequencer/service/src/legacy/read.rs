@@ -211,7 +211,7 @@ pub(super) fn events_from(
     Ok(events)
 }
 
-pub(super) fn batches_from(
+pub(crate) fn batches_from(
     reader: &dyn LogReader,
     stream: &StreamKey,
     from: SequenceNumber,

@@ -19,7 +19,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use stateset_event_log::Document;
+use stateset_event_log::{Document, LogReader, Table};
 use ves::legacy::{LegacyCommitment, LegacyEvent, RawLegacyEvent};
 use ves::{BatchId, Digest, SequenceNumber, StoreId, StreamKey, TenantId, TileId, TimestampMs};
 
@@ -38,6 +38,24 @@ pub(super) fn number_key(stream: &StreamKey, number: u64) -> Vec<u8> {
     let mut key = stream_key(stream);
     key.extend(number.to_be_bytes());
     key
+}
+
+/// The older stream with batches that comes after `last`. One read.
+pub(crate) fn next_stream_with_batches(
+    reader: &dyn LogReader,
+    last: Option<&StreamKey>,
+) -> Result<Option<StreamKey>, ServiceError> {
+    // Beyond every batch of the last stream: those keys go on with a number, which is never all ones.
+    let after = last.map(|stream| [stream_key(stream), vec![0xff; 9]].concat());
+    let found = reader.documents(Table::LegacyCommitments, &[], after.as_deref(), 1)?;
+    Ok(found.first().and_then(|batch| stream_of(&batch.key)))
+}
+
+/// The stream that a key begins with.
+pub(super) fn stream_of(key: &[u8]) -> Option<StreamKey> {
+    let (tenant, rest) = key.split_first_chunk()?;
+    let (store, _) = rest.split_first_chunk()?;
+    Some(StreamKey { tenant_id: TenantId::from_bytes(*tenant), store_id: StoreId::from_bytes(*store) })
 }
 
 pub(super) fn id_key(stream: &StreamKey, id: &[u8; 16]) -> Vec<u8> {

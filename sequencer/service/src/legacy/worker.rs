@@ -7,10 +7,10 @@ use std::time::Duration;
 use stateset_event_log::{LogReader, Table};
 use stateset_sequencer_engine::CommitPolicy;
 use ves::legacy::LegacyCommitment;
-use ves::{SequenceNumber, StoreId, StreamKey, TenantId, TimestampMs};
+use ves::{SequenceNumber, StreamKey, TimestampMs};
 
 use super::read::{events_from, head_text};
-use super::stored::stream_key;
+use super::stored::{stream_key, stream_of};
 use crate::error::{CommitFailure, ServiceError};
 use crate::sequencer::{Sequencer, blocking};
 use crate::worker::{Stop, Worker, WorkerRun};
@@ -150,10 +150,4 @@ fn next_stream(
         events: head.head_sequence.0.saturating_sub(committed),
     });
     Ok(Some((stream, waiting)))
-}
-
-fn stream_of(key: &[u8]) -> Option<StreamKey> {
-    let (tenant, rest) = key.split_first_chunk()?;
-    let (store, _) = rest.split_first_chunk()?;
-    Some(StreamKey { tenant_id: TenantId::from_bytes(*tenant), store_id: StoreId::from_bytes(*store) })
 }

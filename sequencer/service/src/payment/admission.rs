@@ -16,9 +16,9 @@ use ves::x402::{Party, TokenAddress};
 use ves::{Digest, StreamKey, TimestampMs};
 
 use super::PaymentShared;
-use super::record::{
-    FORGOTTEN, HEADS, HeadText, Payment, PaymentContent, PaymentStatus, json, of_stream, put, put_new, read,
-    split_stream, stream_key,
+use super::record::{Payment, PaymentContent, PaymentStatus};
+use super::stored::{
+    FORGOTTEN, HEADS, HeadText, json, of_stream, put, put_new, read, split_stream, stream_key,
 };
 use super::submit::{Keys, look_up, seconds};
 use crate::error::{ServiceError, StartError};

@@ -21,24 +21,25 @@ use ves::{
 use super::Payments;
 use super::change::Tell;
 use super::error::PaymentError;
-use super::record::{
-    BatchStatus, Payment, PaymentBatch, PaymentStatus, SECRET, TO_TELL, TOLD, batch_of, listed_payment,
-    of_stream, payment_at, put, read, split_stream, unreadable,
+use super::own_words::{BATCH, PAYMENT};
+use super::record::{BatchStatus, Payment, PaymentBatch, PaymentStatus};
+use super::stored::{
+    SECRET, TO_TELL, TOLD, batch_of, listed_payment, of_stream, payment_at, put, read, split_stream,
+    unreadable,
 };
 use crate::error::{RegisterError, ServiceError};
 use crate::ingest::{EventResult, random_bytes};
 use crate::sequencer::Sequencer;
 use crate::unchanged::Unchanged;
 
-/// Types of the entities that events are about.
-const PAYMENT: &str = "x402_payment";
-const BATCH: &str = "x402_batch";
 /// Intents told of in one step; each takes two events.
 const TELL_INTENTS: u64 = 128;
 /// Changes read at once.
 const TELL_CHANGES: usize = 64;
 /// Events of one ingest.
 const TELL_EVENTS: usize = 256;
+/// After an event was refused, before it is told again.
+const REFUSED_PAUSE_MS: i64 = 60_000;
 /// Keys of the agent that are tried before the registration is given up.
 const KEY_IDS_MAX: u32 = 64;
 
@@ -85,8 +86,20 @@ impl Payments<'_> {
         heads.iter().map(|(stream, head)| (*stream, *head)).collect()
     }
 
+    /// Whether an event was refused in this stream just now. A clock that was set back does not make it longer.
+    fn is_refused(&self, stream: &StreamKey) -> bool {
+        let mut refused =
+            self.service.shared().payments.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.service.now().0;
+        refused.retain(|_, again| (1..=REFUSED_PAUSE_MS).contains(&(again.0 - now)));
+        refused.contains_key(stream)
+    }
+
     /// Intents that got their numbers.
     async fn announce_new(&self, stream: StreamKey, head: u64) -> Result<usize, PaymentError> {
+        if self.is_refused(&stream) {
+            return Ok(0);
+        }
         let place = of_stream(TOLD, &stream);
         let found = self.service.document(Table::PaymentLists, &place).await?;
         let mut told: u64 = found.as_ref().map(read).transpose()?.unwrap_or(0);
@@ -115,6 +128,9 @@ impl Payments<'_> {
 
     /// What changed later.
     async fn announce_change(&self, stream: StreamKey, change: &Document) -> Result<usize, PaymentError> {
+        if self.is_refused(&stream) {
+            return Ok(0);
+        }
         let tell: Tell = read(change)?;
         let teller = self.teller(stream).await?;
         let wanted = tell.clone();
@@ -204,7 +220,7 @@ impl Payments<'_> {
 
     /// The agent that tells of payments: it has the sequencer's id, and signs with its key.
     pub fn agent_id(&self) -> AgentId {
-        AgentId::from_bytes(*self.service.sequencer_id().as_bytes())
+        self.service.own_agent()
     }
 }
 
@@ -346,10 +362,16 @@ impl Teller<'_> {
                     format!("the sequencer's own agent can't sign in stream {}: {problem}", self.stream);
                 Err(ServiceError::Internal(problem).into())
             }
-            // A rule of the tenant refuses the event; what it tells of stands, and nothing else waits for it.
-            EventResult::Rejected { event_id, rejection } => {
-                tracing::error!(?event_id, ?rejection, stream = %self.stream, "an event about a payment was refused");
-                Ok(false)
+            // What it tells of stands, so it is told again until it is taken; no other stream waits for it.
+            EventResult::Rejected { rejection, .. } => {
+                let again = TimestampMs(self.service.now().0.saturating_add(REFUSED_PAUSE_MS));
+                let refused = &self.service.shared().payments.refused;
+                refused.lock().unwrap_or_else(PoisonError::into_inner).insert(self.stream, again);
+                let problem = format!(
+                    "an event about a payment in stream {} was refused and is told again: {rejection}",
+                    self.stream
+                );
+                Err(ServiceError::Internal(problem).into())
             }
         }
     }

@@ -11,11 +11,12 @@ use ves::{BatchId, Digest, SequenceNumber, StreamKey, TimestampMs};
 use super::Payments;
 use super::change::Change;
 use super::error::PaymentError;
-use super::record::{
-    BatchMember, BatchStatus, ChainText, Open, Payment, PaymentBatch, PaymentStatus, listed_payment,
-    number_of, place_of, put_batch, split_stream, status_prefix, stream_key,
+use super::record::{BatchMember, BatchStatus, Payment, PaymentBatch, PaymentStatus};
+use super::stored::{
+    ChainText, Open, listed_payment, number_of, place_of, put_batch, split_stream, status_prefix, stream_key,
 };
 use super::submit::seconds;
+use crate::audit::{Act, Action};
 use crate::ingest::random_bytes;
 
 /// An intent that ends sooner than this is not batched: it could not be settled in time (x402, A.5).
@@ -80,7 +81,17 @@ impl Payments<'_> {
                 Some(intents) => chosen(reader, &choice, intents, now)?,
                 None => oldest(reader, &choice, now)?,
             };
-            let (change, batch) = committed(chain, batch_id, members, now)?;
+            let (mut change, batch) = committed(chain, batch_id, members, now)?;
+            change.act = Some(
+                Act::new(Action::PaymentBatchCommitted)
+                    .in_tenant(batch.tenant_id)
+                    .on("x402_batch", batch_id)
+                    .with(serde_json::json!({
+                        "store_id": batch.store_id, "network": batch.network, "asset": batch.asset,
+                        "payment_count": batch.members.len(), "total_amount": batch.total_amount.to_string(),
+                        "merkle_root": batch.merkle_root,
+                    })),
+            );
             Ok((Some(change), batch))
         })
         .await

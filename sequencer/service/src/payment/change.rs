@@ -8,9 +8,9 @@ use ves::{BatchId, Digest, StreamKey, TimestampMs};
 
 use super::Payments;
 use super::error::PaymentError;
-use super::record::{
-    BatchStatus, CHAINS, ChainText, Payment, PaymentStatus, TO_TELL, json, of_stream, put, put_moved, read,
-};
+use super::record::{BatchStatus, Payment, PaymentStatus};
+use super::stored::{CHAINS, ChainText, TO_TELL, json, of_stream, put, put_moved, read};
+use crate::audit::Act;
 use crate::error::ServiceError;
 use crate::sequencer::{blocking, uncancelled};
 use crate::unchanged::Unchanged;
@@ -22,6 +22,8 @@ const ATTEMPTS_MAX: usize = 8;
 /// What is written, and told afterwards.
 pub(super) struct Change {
     pub documents: Vec<DocumentChange>,
+    /// What is recorded where an administrator asked for it, and not the service's own worker.
+    pub act: Option<Act>,
     /// After a new batch.
     pub state_root: Option<Digest>,
     pub tell: Tell,
@@ -47,7 +49,7 @@ pub(super) struct TellPayment {
 impl Change {
     pub fn at(now: TimestampMs) -> Self {
         let tell = Tell { at_ms: now.0, batch: None, batch_statuses: Vec::new(), payments: Vec::new() };
-        Self { documents: Vec::new(), state_root: None, tell }
+        Self { documents: Vec::new(), act: None, state_root: None, tell }
     }
 
     /// Moves an intent on, and has that told.
@@ -87,10 +89,15 @@ impl Payments<'_> {
                     Ok((found, chain, change, answer))
                 });
                 let (found, chain, change, answer) = decided.await?;
-                let Some(change) = change else { return Ok(answer) };
+                let Some(mut change) = change else { return Ok(answer) };
+                let act = change.act.take();
                 let changes = documents(&stream, &chain, change, &key)?;
                 let unchanged = Unchanged { table: Table::PaymentLists, key: key.clone(), found };
-                if service.put_documents_if(unchanged, changes).await? {
+                let written = match act {
+                    Some(act) => service.put_documents_if_by_actor(act, unchanged, changes).await?,
+                    None => service.put_documents_if(unchanged, changes).await?,
+                };
+                if written {
                     service.shared().payments.tell_worker();
                     return Ok(answer);
                 }
@@ -109,7 +116,7 @@ fn documents(
     change: Change,
     key: &[u8],
 ) -> Result<Vec<DocumentChange>, ServiceError> {
-    let Change { mut documents, state_root, tell } = change;
+    let Change { mut documents, act: _, state_root, tell } = change;
     let moved = ChainText { changes: chain.changes + 1, state_root: state_root.unwrap_or(chain.state_root) };
     documents.push(put(Table::PaymentLists, key.to_vec(), json(&moved)?, Vec::new()));
     let place = [&of_stream(TO_TELL, stream)[..], &moved.changes.to_be_bytes()].concat();

@@ -17,8 +17,6 @@ pub enum PaymentError {
     Missing { field: &'static str, problem: &'static str },
     #[error("payer_signature: it does not verify under the payer's key; sign the 32 bytes of signing_hash")]
     Signature,
-    #[error("the agent has no usable signing key {key_id}; register it first: {problem}")]
-    NoKey { key_id: ves::KeyId, problem: String },
     #[error("nonce: the payer has used it in this store; take another")]
     NonceUsed,
     #[error(
@@ -57,9 +55,7 @@ impl PaymentError {
 
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoKey { .. } | Self::UnknownIntent(_) | Self::NotBatched(_) | Self::UnknownBatch(_) => {
-                ErrorKind::NotFound
-            }
+            Self::UnknownIntent(_) | Self::NotBatched(_) | Self::UnknownBatch(_) => ErrorKind::NotFound,
             Self::NonceUsed | Self::ReplayedOldForm | Self::KeyTaken => ErrorKind::Conflict,
             Self::Settlement(SettlementError::Unavailable(_)) => ErrorKind::Unavailable,
             Self::Service(error) => error.kind(),

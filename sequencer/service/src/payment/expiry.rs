@@ -11,9 +11,10 @@ use super::Payments;
 use super::batch::OpenIntents;
 use super::change::Change;
 use super::error::PaymentError;
-use super::record::{
-    BatchStatus, FORGOTTEN, Payment, PaymentStatus, batch_list_prefix, batch_of, json, listed_payment,
-    nonce_key, old_form_key, payment_at, put, put_batch, read, stream_key, unreadable,
+use super::record::{BatchStatus, Payment, PaymentStatus};
+use super::stored::{
+    FORGOTTEN, batch_list_prefix, batch_of, json, listed_payment, nonce_key, old_form_key, payment_at, put,
+    put_batch, read, stream_key, unreadable,
 };
 use super::submit::seconds;
 use crate::error::ServiceError;

@@ -8,9 +8,10 @@ use ves::{BatchId, StoreId, StreamKey, TenantId, TimestampMs};
 
 use super::Payments;
 use super::error::PaymentError;
-use super::record::{
-    Open, PAYEES, PAYERS, Payment, PaymentStatus, batch_of, listed_payment, number_of, party_prefix,
-    payment_at, read, status_prefix, stream_key,
+use super::record::{Payment, PaymentStatus};
+use super::stored::{
+    Open, PAYEES, PAYERS, batch_of, listed_payment, number_of, party_prefix, payment_at, read, status_prefix,
+    stream_key,
 };
 
 pub const LIST_LIMIT_MAX: usize = 1_000;

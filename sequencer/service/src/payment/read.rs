@@ -7,7 +7,8 @@ use ves::{BatchId, Digest, Domain, Hasher, TenantId};
 
 use super::Payments;
 use super::error::PaymentError;
-use super::record::{Payment, PaymentBatch, batch_of, listed_payment, place_of, unreadable};
+use super::record::{Payment, PaymentBatch};
+use super::stored::{batch_of, listed_payment, place_of, unreadable};
 use crate::error::ServiceError;
 
 /// Proof that an intent is in its batch ([`ves::merkle::verify_inclusion`]).

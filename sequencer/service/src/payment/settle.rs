@@ -10,8 +10,10 @@ use ves::{BatchId, Digest, TimestampMs};
 use super::Payments;
 use super::change::Change;
 use super::error::PaymentError;
-use super::record::{BatchStatus, Payment, PaymentBatch, PaymentStatus, batch_of, listed_payment, put_batch};
+use super::record::{BatchStatus, Payment, PaymentBatch, PaymentStatus};
+use super::stored::{batch_of, listed_payment, put_batch};
 use super::submit::seconds;
+use crate::audit::{Act, Action};
 use crate::error::ServiceError;
 use crate::sequencer::blocking;
 
@@ -241,6 +243,14 @@ impl Payments<'_> {
             if batch.status != BatchStatus::Submitted {
                 change.tell.batch_statuses.push(batch.status);
             }
+            change.act = Some(
+                Act::new(Action::PaymentBatchSettled)
+                    .in_tenant(batch.tenant_id)
+                    .on("x402_batch", batch_id)
+                    .with(serde_json::json!({
+                        "from": before, "to": batch.status, "tx_hash": tx_hash, "block_number": batch.block_number,
+                    })),
+            );
             change.documents.extend(put_batch(Some(before), &batch, leaves)?);
             Ok((Some(change), Settled { batch, message }))
         })

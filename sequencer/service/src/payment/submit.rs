@@ -11,9 +11,8 @@ use ves::{Digest, hex::Format, x402};
 
 use super::admission::{Admitted, Facts, PaymentSubmission, PreparedPayment};
 use super::error::PaymentError;
-use super::record::{
-    Payment, PaymentContent, idempotency_key, listed_payment, nonce_key, old_form_key, read, unreadable,
-};
+use super::record::{Payment, PaymentContent};
+use super::stored::{idempotency_key, listed_payment, nonce_key, old_form_key, read, unreadable};
 use super::{DECODED_KEYS_MAX, Payments};
 use crate::error::ServiceError;
 use crate::ingest::random_bytes;
@@ -176,29 +175,12 @@ impl Payments<'_> {
                 }
                 self.decoded(bytes)
             }
+            // A key of the agent says nothing of a wallet, and what a wallet itself signs is checked on a chain.
             Party::Wallet(_) => {
-                self.check_registered(content)?;
-                // A key of the agent says nothing of a wallet until the wallet itself has said so.
-                let problem = "no wallet is bound to the agent: a wallet is bound by its own signature where a chain is \
-                               joined; pay from the address 0x and the 64 hex digits of the agent's Ed25519 key";
+                let problem = "an address of 20 bytes is a wallet, whose word is not checked here; pay from the \
+                               payer's Ed25519 public key: 0x and its 64 hex digits";
                 Err(PaymentError::invalid("payer_address", problem))
             }
-        }
-    }
-
-    /// The agent's key is registered, valid, and the one that the request names, if it names one.
-    fn check_registered(&self, content: &PaymentContent) -> Result<(), PaymentError> {
-        let key_id = content.agent_key_id;
-        let no_key = |problem: String| PaymentError::NoKey { key_id, problem };
-        let held = self.service.keys().get(&content.tenant_id, &content.agent_id, key_id);
-        let held = held.ok_or_else(|| no_key("it is not registered".to_owned()))?;
-        held.key().check_at(self.service.now()).map_err(|problem| no_key(problem.to_string()))?;
-        let public_key = held.key().ed25519().ok_or_else(|| no_key("it is no Ed25519 key".to_owned()))?;
-        match content.payer_public_key {
-            Some(given) if given.0 != *public_key => {
-                Err(PaymentError::invalid("payer_public_key", "it is not the agent's registered key"))
-            }
-            _ => Ok(()),
         }
     }
 

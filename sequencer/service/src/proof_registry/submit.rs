@@ -7,6 +7,7 @@ use ves::compliance::{self, PROOF_BYTES_MAX, PROOF_TYPE_CHARS_MAX, WitnessCommit
 use super::record::{self, ProofRecord};
 use super::statement::{ProofSubject, Statement};
 use super::verifier::{NoVerdict, Task, Verdict};
+use crate::audit::{Act, Action};
 use crate::error::{ErrorKind, ServiceError};
 use crate::ingest::random_bytes;
 use crate::sequencer::{Sequencer, uncancelled};
@@ -95,8 +96,21 @@ impl Sequencer {
             }
             let id = ves::BatchId::random(random_bytes()?);
             let record = ProofRecord::new(*id.as_bytes(), &statement, &proof, service.now(), verified);
-            let changes = record.documents(key, proof.bytes)?;
-            service.put_documents(changes.into()).await?;
+            let changes = record.documents(key, proof.bytes)?.into();
+            match record.subject {
+                ProofSubject::Batch(batch_id) => {
+                    let act = Act::new(Action::ValidityProofStored)
+                        .in_tenant(record.stream.tenant_id)
+                        .on("commitment", batch_id)
+                        .with(serde_json::json!({
+                            "proof_type": record.proof_type, "proof_version": record.proof_version,
+                            "proof_hash": record.proof_hash, "verified": record.verified,
+                        }));
+                    service.put_documents_by_actor(act, changes).await?;
+                }
+                // Writers send these; they are no acts of an administrator.
+                ProofSubject::Event(_) => service.put_documents(changes).await?,
+            }
             Ok(record)
         })
         .await

@@ -11,10 +11,11 @@ use ves::legacy::CheckedLegacyEvent;
 use ves::verify::{Refused, Verified};
 use ves::{Payload, Rejection, TenantId};
 
-use super::cache::{Cache, CacheCounts, Known};
 use super::compiled::{Compiled, Violation};
+use super::known::{self, Known, KnownTypes};
 use super::stored::{in_force, versions};
 use super::{SchemaMode, SchemaSettings};
+use crate::cache::CacheCounters;
 use crate::config::Config;
 use crate::error::ServiceError;
 use crate::metrics::Metrics;
@@ -34,7 +35,7 @@ const WARNING_PAUSE: Duration = Duration::from_secs(1);
 /// What the checks of all requests share.
 pub(crate) struct Schemas {
     pub(super) settings: SchemaSettings,
-    pub(super) cache: Cache,
+    pub(super) known: KnownTypes,
     /// Whether a tenant has schemas, of those that were asked about.
     tenants: RwLock<BTreeMap<TenantId, bool>>,
     slots: Arc<Semaphore>,
@@ -45,11 +46,10 @@ pub(crate) struct Schemas {
 impl Schemas {
     pub fn new(config: &Config) -> Self {
         let settings = config.schemas;
-        let age_ms_max = i64::try_from(settings.cache_age_max.as_millis()).unwrap_or(i64::MAX);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             settings,
-            cache: Cache::new(settings.cache_entries_max, age_ms_max),
+            known: known::cache(&settings),
             tenants: RwLock::default(),
             slots: Arc::new(Semaphore::new(cores.min(SLOTS_MAX))),
             warned: Mutex::default(),
@@ -58,7 +58,7 @@ impl Schemas {
 
     /// A schema of this type was changed, or may have been: the next request reads it anew.
     pub(super) fn changed(&self, tenant: &TenantId, event_type: &str) {
-        self.cache.forget(tenant, event_type);
+        self.known.remove(&(*tenant, event_type.to_owned()));
         self.tenants.write().unwrap_or_else(PoisonError::into_inner).insert(*tenant, true);
     }
 
@@ -125,8 +125,8 @@ impl Sequencer {
     }
 
     /// Counters of the cache of schemas.
-    pub fn schema_cache(&self) -> CacheCounts {
-        self.inner.schemas.cache.counts()
+    pub fn schema_cache(&self) -> CacheCounters {
+        self.inner.schemas.known.counters()
     }
 
     async fn has_schemas(&self, tenant: &TenantId) -> Result<bool, ServiceError> {
@@ -142,11 +142,11 @@ impl Sequencer {
 
     /// What checks payloads of this type now.
     pub(super) async fn known(&self, tenant: &TenantId, event_type: &str) -> Result<Known, ServiceError> {
-        let schemas = &self.inner.schemas;
-        let moment = match schemas.cache.get(tenant, event_type, self.now()) {
-            Ok(known) => return Ok(known),
-            Err(moment) => moment,
-        };
+        let (schemas, key) = (&self.inner.schemas, (*tenant, event_type.to_owned()));
+        if let Some(known) = schemas.known.get(&key) {
+            return Ok(known);
+        }
+        let ticket = schemas.known.ticket();
         let slot = schemas.slot().await?;
         let (reader, tenant_id, name) = (self.inner.reader.clone(), *tenant, event_type.to_owned());
         let read = blocking::<_, ServiceError>(move || {
@@ -162,19 +162,24 @@ impl Sequencer {
         if let Known::Unusable(problem) = &known {
             tracing::error!(%tenant, event_type, %problem, "a stored schema can't be used by this release");
         }
-        schemas.cache.put(tenant, event_type, known.clone(), moment, self.now());
+        schemas.known.put_read(ticket, key, known.clone());
         Ok(known)
     }
 }
 
 impl Gate<'_> {
-    /// Turns verified events whose payload is refused into refused ones.
+    /// Turns verified events whose payload is refused into refused ones. What the sequencer's own agent tells is no
+    /// tenant's to refuse: it states what was done.
     pub async fn check<'a>(
         &mut self,
         events: &mut [Result<Verified<'a>, Refused<'a>>],
     ) -> Result<(), ServiceError> {
+        let own_agent = self.service.own_agent();
         let items = events.iter().enumerate().filter_map(|(place, event)| {
             let envelope = event.as_ref().ok()?.envelope();
+            if envelope.source_agent_id == own_agent {
+                return None;
+            }
             let payload = match &envelope.payload {
                 Payload::Plain(text) => Some(text.as_ref()),
                 Payload::Encrypted(_) => None,

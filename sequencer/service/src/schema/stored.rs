@@ -127,7 +127,7 @@ pub(super) fn read(document: &Document) -> Result<Option<Schema>, ServiceError> 
 }
 
 /// Every version of an event type that is held, ascending.
-pub(super) fn versions(
+pub fn versions(
     reader: &dyn LogReader,
     tenant: &TenantId,
     event_type: &str,
@@ -138,7 +138,7 @@ pub(super) fn versions(
 }
 
 /// The schema of an id, if it is of `tenant`; `None` looks in every tenant.
-pub(super) fn by_id(
+pub fn by_id(
     reader: &dyn LogReader,
     tenant: Option<&TenantId>,
     id: &Uuid,

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use stateset_event_log::{EventLog as _, SqliteLog, Table};
 use stateset_fixtures::sequencer_key;
-use stateset_sequencer::{Act, Actor, Document, DocumentChange, RegisterError, Sequencer, ServiceError};
+use stateset_sequencer::{
+    Act, Action, Actor, Document, DocumentChange, RegisterError, Sequencer, ServiceError,
+};
 use ves::KeyId;
 use ves::audit::{ActorType, AuditCheck, AuditHead, AuditRecord, HEAD_KEY};
 use ves::ed25519::{PublicKey, Signer, SignerError};
@@ -77,7 +79,11 @@ async fn acts_are_recorded_with_who_did_them_and_go_on_after_a_restart() {
 
     let world = World::open(dir.path()).await;
     assert_eq!(world.sequencer.audit_head().seq, 5);
-    world.sequencer.record(vec![Act::new("custom:again"), Act::new("custom:twice")]).await.expect("recorded");
+    world
+        .sequencer
+        .record(vec![Act::new(Action::RotationPolicySet), Act::new(Action::RotationPolicyRemoved)])
+        .await
+        .expect("recorded");
     assert_sound(&world.sequencer, 7).await;
     assert_eq!(world.sequencer.metrics().audit_records, 2);
     world.close().await;
@@ -114,7 +120,9 @@ async fn an_act_that_cannot_be_recorded_is_not_carried_out() {
         Table::EncryptionGroups,
         Document { key: vec![1], text: "{}".to_owned(), content: Vec::new() },
     );
-    assert!(world.sequencer.put_documents_as(Act::new("custom:x"), vec![change]).await.is_err());
+    assert!(
+        world.sequencer.put_documents_as(Act::new(Action::CommitmentRequested), vec![change]).await.is_err()
+    );
     assert_eq!(world.sequencer.document(Table::EncryptionGroups, &[1]).await.expect("read"), None);
     assert_eq!(records(&world.sequencer).await.len(), 1);
     signer.is_out_of_reach.store(false, SeqCst);
@@ -127,7 +135,7 @@ async fn an_act_that_cannot_be_recorded_is_not_carried_out() {
 async fn nothing_is_recorded_where_the_audit_log_is_off() {
     let dir = tempfile::tempdir().unwrap();
     let world = World::open_configured(dir.path(), |config| config.audit = false).await;
-    world.sequencer.record(vec![Act::new("custom:x")]).await.expect("nothing to do");
+    world.sequencer.record(vec![Act::new(Action::CommitmentRequested)]).await.expect("nothing to do");
     world.sequencer.register_agent_key(other_key(&world, 2)).await.expect("a key");
     assert_eq!(records(&world.sequencer).await, []);
     assert_eq!(world.sequencer.audit_statement().await.expect("read"), None);
@@ -138,7 +146,11 @@ async fn nothing_is_recorded_where_the_audit_log_is_off() {
 async fn a_chain_whose_end_was_cut_off_goes_on_and_the_gap_stays() {
     let dir = tempfile::tempdir().unwrap();
     let world = World::open(dir.path()).await;
-    world.sequencer.record(vec![Act::new("custom:one"), Act::new("custom:two")]).await.expect("recorded");
+    world
+        .sequencer
+        .record(vec![Act::new(Action::LoginSuccess), Act::new(Action::LoginFailure)])
+        .await
+        .expect("recorded");
     world.close().await;
     let mut log = SqliteLog::open(dir.path().join("log.db")).expect("the log");
     log.put_documents(&[DocumentChange::Remove(Table::AuditLog, 3_u64.to_be_bytes().to_vec())])
@@ -147,7 +159,7 @@ async fn a_chain_whose_end_was_cut_off_goes_on_and_the_gap_stays() {
     Box::new(log).close().expect("closed");
 
     let world = World::open(dir.path()).await;
-    world.sequencer.record(vec![Act::new("custom:three")]).await.expect("recorded");
+    world.sequencer.record(vec![Act::new(Action::ConfigUpdated)]).await.expect("recorded");
     let numbers: Vec<u64> = records(&world.sequencer).await.iter().map(|record| record.seq).collect();
     assert_eq!(numbers, [1, 2, 4]);
     world.close().await;

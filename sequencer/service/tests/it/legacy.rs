@@ -360,3 +360,16 @@ async fn the_worker_commits_older_streams_by_size_by_age_and_what_an_earlier_ter
     running.stop(std::time::Duration::from_secs(5)).await;
     world.close().await;
 }
+
+#[tokio::test]
+async fn an_older_event_says_nothing_of_payments_either() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (world, stream) = open(dir.path()).await;
+    let mut said = raw(&stream, 1);
+    said.event_type = "x402_payment.settled".to_owned();
+    let outcome =
+        ingest(&world.sequencer, &stream, vec![said.check().expect("sound"), event(&stream, 2)]).await;
+    assert_eq!(rejection(&outcome.results[0]).reason(), "schema_validation: event_type");
+    assert_eq!(outcome.accepted(), 1);
+    world.close().await;
+}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use stateset_event_log::{MemoryDisk, MemoryLog};
 use stateset_fixtures::{Agent, plain_event, sign_payload, stream};
-use stateset_sequencer::{Compatibility, EventResult, NewSchema, Sequencer};
+use stateset_sequencer::{Compatibility, EventResult, NewSchema, SchemaMode, Sequencer};
 use ves::{Envelope, Rejection, StreamKey};
 
 use crate::world::{World, config};
@@ -98,5 +98,17 @@ async fn a_payload_beyond_all_bounds_is_rejected_at_once() {
     assert!(rejection.to_string().contains("simpler schema"), "{rejection}");
     assert!(matches!(outcome.results[1], EventResult::Accepted(_)));
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    world.close().await;
+}
+
+/// What was done is not for a tenant to refuse, nor for an operator who forgot a schema.
+#[tokio::test]
+async fn no_schema_silences_what_the_sequencer_tells_of_payments() {
+    let world = in_memory(|config| config.schemas.mode = SchemaMode::Required).await;
+    register(&world.sequencer, &world.stream, "x402_payment.created", json!(false)).await;
+    world.pay(world.intent(1)).await;
+    assert_eq!(world.sequencer.payments().announce().await.expect("both are taken"), 2);
+    let outcome = world.ingest(vec![world.event(1)]).await;
+    assert!(matches!(outcome.results[0], EventResult::Rejected { .. }), "others still need a schema");
     world.close().await;
 }

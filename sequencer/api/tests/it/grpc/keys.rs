@@ -99,6 +99,23 @@ async fn a_key_is_registered_used_listed_and_revoked() {
     refused(answer, Code::PermissionDenied, "INSUFFICIENT_PERMISSIONS");
 }
 
+/// As over REST: who, from where, and in answer to which call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_act_over_grpc_is_recorded_with_its_address_and_the_id_of_its_call() {
+    let (world, _, stream, client) = started().await;
+    let agent = Agent::new(&stream, 2);
+    register(&client, registration(&agent)).await.expect("registered");
+    let records = world.get("/api/v1/admin/audit?action=agent_key_registered").await.ok();
+    let last = records["records"].as_array().and_then(|records| records.last()).expect("a record").clone();
+    assert_eq!(last["resource_id"], format!("{}/1", agent.agent_id));
+    assert_eq!(
+        (&last["actor_type"], &last["ip_address"]),
+        (&json!("bootstrap"), &json!("127.0.0.1")),
+        "{last}"
+    );
+    assert!(last["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{last}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_registration_is_refused_for_its_field() {
     let (_, agent, stream, client) = started().await;

@@ -1,10 +1,11 @@
 //! The events by which the sequencer's own agent tells of payments: each once, whatever happens in between.
 
-use stateset_sequencer::{PaymentStatus, PaymentWorker, RegisterError, Worker, Workers};
+use stateset_fixtures::{plain_event, sign_payload};
+use stateset_sequencer::{EventResult, PaymentStatus, PaymentWorker, RegisterError, Worker, Workers};
 use std::sync::Arc;
 use std::time::Duration;
 use ves::x402::Network;
-use ves::{PublicKey, SequenceNumber};
+use ves::{PublicKey, SecurityProfile, SequenceNumber};
 
 use crate::term::Faulty;
 use crate::world::{World, config};
@@ -75,6 +76,59 @@ async fn a_crash_between_the_change_and_the_telling_is_made_up_for() {
         assert_eq!(count(kind), expected, "{kind}");
     }
     assert_eq!(world.sequencer.payments().announce().await.unwrap(), 0);
+    world.close().await;
+}
+
+/// A state that only the sequencer knows, in the words of another, would be a payment that was never made.
+#[tokio::test]
+async fn nobody_else_says_what_became_of_a_payment() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::open(dir.path()).await;
+    let (agent, stream) = (&world.agent, &world.stream);
+    let said = |n, event_type| sign_payload(agent, stream, n, event_type, "{}".to_owned());
+    let mut about = plain_event(agent, stream, 5);
+    about.entity_type = "x402_payment".into();
+    let events = vec![
+        said(1, "x402_payment.created"),
+        said(2, "x402_payment.settled"),
+        said(3, "x402_batch.committed"),
+        plain_event(agent, stream, 4),
+        stateset_fixtures::resign(about, agent),
+    ];
+    let outcome = world.ingest(events).await;
+    let reasons: Vec<Option<String>> = outcome
+        .results
+        .iter()
+        .map(|result| match result {
+            EventResult::Rejected { rejection, .. } => Some(rejection.reason()),
+            _ => None,
+        })
+        .collect();
+    let of = |field: &str| Some(format!("schema_validation: {field}"));
+    let expected = [of("event_type"), of("event_type"), of("event_type"), None, of("entity_type")];
+    assert_eq!(reasons, expected, "only what is no payment is taken");
+    assert_eq!(outcome.head_sequence, SequenceNumber(1));
+    world.close().await;
+}
+
+#[tokio::test]
+async fn what_was_refused_is_told_once_it_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let world =
+        World::open_configured(dir.path(), |config| config.security_profile = SecurityProfile::Hybrid).await;
+    let intent = world.pay(world.intent(1)).await.intent_id.to_string();
+    let payments = world.sequencer.payments();
+    let refused = payments.announce().await.expect_err("its signature alone is not enough");
+    assert!(refused.to_string().contains("told again"), "{refused}");
+    assert_eq!(payments.announce().await.unwrap(), 0, "not at once");
+    world.clock.advance_ms(60_000);
+    payments.announce().await.expect_err("it is tried again");
+    world.close().await;
+
+    let world = World::open(dir.path()).await;
+    assert_eq!(world.sequencer.payments().announce().await.unwrap(), 2);
+    let expected = ["created", "sequenced"].map(|word| (format!("x402_payment.{word}"), intent.clone()));
+    assert_eq!(world.told().await, expected);
     world.close().await;
 }
 

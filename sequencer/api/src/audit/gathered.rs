@@ -1,8 +1,9 @@
-//! Logins (`login_success`, `login_failure`). There are no sessions: a login is the first use of a credential in an
-//! hour, and a failure each use of one that is not good.
+//! What is gathered before it is recorded: logins (`login_success`, `login_failure`) and refused administrative requests.
+//! There are no sessions: a login is the first use of a credential in an hour, and a failure each use of one that is not
+//! good.
 //!
-//! Both are gathered and written a minute later at most, a few lines at a time, so that neither a flood of wrong keys
-//! nor many callers can fill the disk or keep the writer busy.
+//! All are gathered and written a minute later at most, a few lines at a time, so that neither a flood of wrong keys or
+//! refused requests nor many callers can fill the disk or keep the writer busy.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use serde_json::json;
-use stateset_sequencer::{Act, Actor, Sequencer};
+use stateset_sequencer::{Act, Action, Actor, Sequencer};
 use ves::audit::ActorType;
 use ves::{TenantId, TimestampMs};
 use ves_wire::error::ErrorCode;
@@ -22,13 +23,16 @@ use super::Origin;
 use crate::caller::Caller;
 use crate::error::ApiError;
 
-/// How long logins are gathered before they are written.
+/// How long lines are gathered before they are written.
 const GATHERED_FOR: Duration = Duration::from_secs(60);
 /// Lines of one kind in one write; what is beyond is counted in one more.
 const LINES_MAX: usize = 8;
 /// Places in which recent credentials are remembered; two that share one are each noted again.
 const SLOTS: usize = 4096;
 const HOUR_MS: i64 = 3_600_000;
+/// Why a line is no success.
+const NOT_GOOD: &str = "the credential was not good";
+const REFUSED: &str = "the request was refused";
 /// Bits of a place that say the hour.
 const HOUR_BITS: u32 = 20;
 
@@ -52,6 +56,8 @@ struct Gathered {
     successes: Lines<String>,
     /// By address, and what was wrong.
     failures: Lines<(Option<IpAddr>, &'static str)>,
+    /// By caller, operation, and what was wrong.
+    refusals: Lines<(String, &'static str, &'static str)>,
     /// A task is going to write them.
     is_awaited: bool,
 }
@@ -127,6 +133,16 @@ impl Audit {
         };
         notes.gather(|gathered| gathered.failures.add((address, code.text()), line));
     }
+
+    /// An administrative request of this caller was refused.
+    pub fn act_refused(&self, operation: &'static str, caller: &Caller, code: ErrorCode) {
+        let Some(notes) = &self.notes else { return };
+        let actor = caller.actor();
+        let key = (actor.name.clone(), operation, code.text());
+        let line =
+            || Line { actor, tenant_id: Some(caller.tenant_id), count: 1, first: notes.sequencer.now() };
+        notes.gather(|gathered| gathered.refusals.add(key, line));
+    }
 }
 
 impl Notes {
@@ -164,7 +180,7 @@ async fn write_later(notes: Arc<Notes>) {
     let acts = acts(notes.take());
     let lines = acts.len();
     if let Err(error) = notes.sequencer.record(acts).await {
-        tracing::warn!(%error, lines, "logins could not be recorded");
+        tracing::warn!(%error, lines, "logins and refusals could not be recorded");
     }
 }
 
@@ -172,20 +188,29 @@ fn acts(gathered: Gathered) -> Vec<Act> {
     let since = |line: &Line| line.first.to_string();
     let mut acts = Vec::new();
     for line in gathered.successes.single.into_values() {
-        let act = Act::new("login_success").with(json!({ "since": since(&line) }));
+        let act = Act::new(Action::LoginSuccess).with(json!({ "since": since(&line) }));
         let act = line.tenant_id.into_iter().fold(act, Act::in_tenant);
         acts.push(act.by(line.actor));
     }
     for ((_, code), line) in gathered.failures.single {
         let details = json!({ "code": code, "count": line.count, "since": since(&line) });
-        acts.push(
-            Act::new("login_failure").with(details).failed("the credential was not good").by(line.actor),
-        );
+        acts.push(Act::new(Action::LoginFailure).with(details).failed(NOT_GOOD).by(line.actor));
     }
-    let others = [("login_success", gathered.successes.others), ("login_failure", gathered.failures.others)];
-    for (action, count) in others.into_iter().filter(|(_, count)| *count > 0) {
+    for ((_, operation, code), line) in gathered.refusals.single {
+        let details =
+            json!({ "operation": operation, "code": code, "count": line.count, "since": since(&line) });
+        let act = Act::new(Action::RequestRefused).with(details).failed(REFUSED);
+        let act = line.tenant_id.into_iter().fold(act, Act::in_tenant);
+        acts.push(act.by(line.actor));
+    }
+    let others = [
+        (Action::LoginSuccess, gathered.successes.others, None),
+        (Action::LoginFailure, gathered.failures.others, Some(NOT_GOOD)),
+        (Action::RequestRefused, gathered.refusals.others, Some(REFUSED)),
+    ];
+    for (action, count, problem) in others.into_iter().filter(|(_, count, _)| *count > 0) {
         let act = Act::new(action).with(json!({ "others": true, "count": count }));
-        acts.push(if action == "login_failure" { act.failed("the credential was not good") } else { act });
+        acts.push(problem.into_iter().fold(act, Act::failed));
     }
     acts
 }

@@ -1,0 +1,287 @@
+//! Where payments lie in the tables of documents.
+//!
+//! | table | key | text | content |
+//! |---|---|---|---|
+//! | `PaymentIntents` | stream, number | the intent | |
+//! | `PaymentIntentIds` | intent id | its number | its stream |
+//! | `PaymentNonces` | `n`, stream, payer, nonce | the intent's number | |
+//! | `PaymentNonces` | `1`, signing hash of the first form | the intent's number | its stream |
+//! | `PaymentKeys` | stream, SHA-256 of the idempotency key | the intent's number | SHA-256 of the request |
+//! | `PaymentLists` | `s`, stream | [`HeadText`] | |
+//! | `PaymentLists` | `v`, stream | [`ChainText`] | |
+//! | `PaymentLists` | `t`, status, stream, number | none | what batching looks at |
+//! | `PaymentLists` | `p` or `q`, stream, payer or payee, number | none | |
+//! | `PaymentLists` | `b`, status, batch id | none | |
+//! | `PaymentLists` | `x`, stream, count of changes | what to tell | |
+//! | `PaymentLists` | `a`, stream | how far intents are told | |
+//! | `PaymentLists` | `f` | until when nonces are forgotten | |
+//! | `PaymentLists` | `k` | none | the secret of event ids |
+//! | `PaymentBatches` | batch id | the batch | its leaves |
+//!
+//! A stream is its tenant's 16 bytes and its store's, a party its length and its bytes, a number 8 bytes, big-endian.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use stateset_event_log::{Document, DocumentChange, LogReader, Table};
+use uuid::Uuid;
+use ves::x402::{Asset, Network, Party};
+use ves::{BatchId, Digest, Hasher, StoreId, StreamKey, TenantId, TimestampMs};
+
+use super::record::{BatchStatus, Payment, PaymentBatch, PaymentStatus};
+use crate::error::ServiceError;
+
+/// The counter of a stream.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct HeadText {
+    pub current_sequence: u64,
+    /// Of that intent.
+    pub sequenced_at_ms: i64,
+}
+
+/// What every change of a stream's intents and batches moves on.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(super) struct ChainText {
+    pub changes: u64,
+    /// After the newest batch.
+    pub state_root: Digest,
+}
+
+/// What batching looks at, in 18 bytes, so that an open intent need not be read to be passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Open {
+    pub network: Network,
+    pub asset: Asset,
+    pub valid_until: u64,
+    pub sequenced_at: TimestampMs,
+}
+
+impl Open {
+    pub fn of(payment: &Payment) -> Self {
+        Self {
+            network: payment.content.network,
+            asset: payment.content.asset,
+            valid_until: payment.content.valid_until,
+            sequenced_at: payment.sequenced_at,
+        }
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        let mut bytes = vec![self.network as u8, self.asset as u8];
+        bytes.extend(self.valid_until.to_be_bytes());
+        bytes.extend(self.sequenced_at.0.to_be_bytes());
+        bytes
+    }
+
+    pub fn read(content: &[u8]) -> Result<Self, ServiceError> {
+        let parse = || {
+            let [network, asset] = *content.first_chunk::<2>()?;
+            let valid_until = u64::from_be_bytes(content.get(2..10)?.try_into().ok()?);
+            let at = i64::from_be_bytes(content.get(10..18)?.try_into().ok()?);
+            Some(Self {
+                network: *Network::ALL.get(usize::from(network))?,
+                asset: *Asset::ALL.get(usize::from(asset))?,
+                valid_until,
+                sequenced_at: TimestampMs(at),
+            })
+        };
+        parse().ok_or_else(unreadable)
+    }
+}
+
+pub(super) fn stream_key(stream: &StreamKey) -> [u8; 32] {
+    let mut key = [0; 32];
+    key[..16].copy_from_slice(stream.tenant_id.as_bytes());
+    key[16..].copy_from_slice(stream.store_id.as_bytes());
+    key
+}
+
+/// The stream that these bytes begin with, and what follows.
+pub(super) fn split_stream(bytes: &[u8]) -> Result<(StreamKey, &[u8]), ServiceError> {
+    let (tenant, rest) = bytes.split_first_chunk::<16>().ok_or_else(unreadable)?;
+    let (store, rest) = rest.split_first_chunk::<16>().ok_or_else(unreadable)?;
+    let stream =
+        StreamKey { tenant_id: TenantId::from_bytes(*tenant), store_id: StoreId::from_bytes(*store) };
+    Ok((stream, rest))
+}
+
+pub(super) fn number_of(bytes: &[u8]) -> Result<u64, ServiceError> {
+    bytes.try_into().map(u64::from_be_bytes).map_err(|_| unreadable())
+}
+
+pub(super) fn intent_key(stream: &StreamKey, number: u64) -> Vec<u8> {
+    [&stream_key(stream)[..], &number.to_be_bytes()].concat()
+}
+
+pub(super) fn nonce_key(stream: &StreamKey, payer: &Party, nonce: u64) -> Vec<u8> {
+    [b"n", &stream_key(stream)[..], &party_bytes(payer), &nonce.to_be_bytes()].concat()
+}
+
+pub(super) fn old_form_key(signing_hash: &Digest) -> Vec<u8> {
+    [b"1", &signing_hash.0[..]].concat()
+}
+
+pub(super) fn idempotency_key(stream: &StreamKey, key: &str) -> Vec<u8> {
+    let hash = Hasher::bare().bytes(key.as_bytes()).finish();
+    [&stream_key(stream)[..], &hash.0].concat()
+}
+
+/// The key of a list that has one entry for each stream.
+pub(super) fn of_stream(list: u8, stream: &StreamKey) -> Vec<u8> {
+    [&[list][..], &stream_key(stream)].concat()
+}
+
+pub(super) const HEADS: u8 = b's';
+pub(super) const CHAINS: u8 = b'v';
+pub(super) const STATUSES: u8 = b't';
+pub(super) const PAYERS: u8 = b'p';
+pub(super) const PAYEES: u8 = b'q';
+pub(super) const BATCHES: u8 = b'b';
+pub(super) const TO_TELL: u8 = b'x';
+pub(super) const TOLD: u8 = b'a';
+pub(super) const FORGOTTEN: u8 = b'f';
+pub(super) const SECRET: u8 = b'k';
+
+/// The beginning of the list of one status, over all streams.
+pub(super) fn status_prefix(status: PaymentStatus) -> Vec<u8> {
+    vec![STATUSES, status as u8]
+}
+
+pub(super) fn status_key(status: PaymentStatus, stream: &StreamKey, number: u64) -> Vec<u8> {
+    [&status_prefix(status)[..], &intent_key(stream, number)].concat()
+}
+
+/// The beginning of the list of one party in a stream.
+pub(super) fn party_prefix(list: u8, stream: &StreamKey, party: &Party) -> Vec<u8> {
+    [&[list][..], &stream_key(stream), &party_bytes(party)].concat()
+}
+
+fn party_key(list: u8, stream: &StreamKey, party: &Party, number: u64) -> Vec<u8> {
+    [&party_prefix(list, stream, party)[..], &number.to_be_bytes()].concat()
+}
+
+pub(super) fn batch_list_prefix(status: BatchStatus) -> Vec<u8> {
+    vec![BATCHES, status as u8]
+}
+
+fn batch_list_key(status: BatchStatus, batch: &BatchId) -> Vec<u8> {
+    [&batch_list_prefix(status)[..], batch.as_bytes()].concat()
+}
+
+fn party_bytes(party: &Party) -> Vec<u8> {
+    let bytes = party.as_bytes();
+    [&[bytes.len() as u8][..], bytes].concat()
+}
+
+pub(super) fn put(table: Table, key: Vec<u8>, text: String, content: Vec<u8>) -> DocumentChange {
+    DocumentChange::Put(table, Document { key, text, content })
+}
+
+/// An entry of a list: all that it says is its key, and sometimes its content.
+pub(super) fn entry(key: Vec<u8>, content: Vec<u8>) -> DocumentChange {
+    put(Table::PaymentLists, key, "null".to_owned(), content)
+}
+
+/// Everything that a new intent is found by, but for nonce and idempotency key.
+pub(super) fn put_new(
+    payment: &Payment,
+    payer: &Party,
+    payee: &Party,
+) -> Result<Vec<DocumentChange>, ServiceError> {
+    let (stream, number) = (payment.stream(), payment.sequence_number);
+    let id = payment.intent_id.as_bytes().to_vec();
+    Ok(vec![
+        put_payment(payment)?,
+        put(Table::PaymentIntentIds, id, number.to_string(), stream_key(&stream).to_vec()),
+        entry(status_key(payment.status, &stream, number), Open::of(payment).bytes()),
+        entry(party_key(PAYERS, &stream, payer, number), Vec::new()),
+        entry(party_key(PAYEES, &stream, payee, number), Vec::new()),
+    ])
+}
+
+fn put_payment(payment: &Payment) -> Result<DocumentChange, ServiceError> {
+    let key = intent_key(&payment.stream(), payment.sequence_number);
+    Ok(put(Table::PaymentIntents, key, json(payment)?, Vec::new()))
+}
+
+/// An intent whose status changed.
+pub(super) fn put_moved(
+    before: PaymentStatus,
+    payment: &Payment,
+) -> Result<Vec<DocumentChange>, ServiceError> {
+    let (stream, number) = (payment.stream(), payment.sequence_number);
+    Ok(vec![
+        put_payment(payment)?,
+        DocumentChange::Remove(Table::PaymentLists, status_key(before, &stream, number)),
+        entry(status_key(payment.status, &stream, number), Open::of(payment).bytes()),
+    ])
+}
+
+/// A batch in its place, and in the list of its status.
+pub(super) fn put_batch(
+    before: Option<BatchStatus>,
+    batch: &PaymentBatch,
+    leaves: Vec<u8>,
+) -> Result<Vec<DocumentChange>, ServiceError> {
+    let key = batch.batch_id.as_bytes().to_vec();
+    let mut changes = vec![put(Table::PaymentBatches, key, json(batch)?, leaves)];
+    changes.extend(
+        before.filter(|before| *before != batch.status).map(|before| {
+            DocumentChange::Remove(Table::PaymentLists, batch_list_key(before, &batch.batch_id))
+        }),
+    );
+    changes.push(entry(batch_list_key(batch.status, &batch.batch_id), Vec::new()));
+    Ok(changes)
+}
+
+/// The intent of that number.
+pub(super) fn payment_at(
+    reader: &dyn LogReader,
+    stream: &StreamKey,
+    number: u64,
+) -> Result<Option<Payment>, ServiceError> {
+    let found = reader.document(Table::PaymentIntents, &intent_key(stream, number))?;
+    found.as_ref().map(read).transpose()
+}
+
+/// An intent that something else names, so that it has to be there.
+pub(super) fn listed_payment(
+    reader: &dyn LogReader,
+    stream: &StreamKey,
+    number: u64,
+) -> Result<Payment, ServiceError> {
+    payment_at(reader, stream, number)?
+        .ok_or_else(|| ServiceError::Read(format!("payment intent {number} of stream {stream} is missing")))
+}
+
+/// Where the intent of that id lies.
+pub(super) fn place_of(
+    reader: &dyn LogReader,
+    intent_id: &Uuid,
+) -> Result<Option<(StreamKey, u64)>, ServiceError> {
+    let Some(found) = reader.document(Table::PaymentIntentIds, intent_id.as_bytes())? else {
+        return Ok(None);
+    };
+    let (stream, _) = split_stream(&found.content)?;
+    Ok(Some((stream, read(&found)?)))
+}
+
+/// The batch of that id and its leaves.
+pub(super) fn batch_of(
+    reader: &dyn LogReader,
+    batch_id: &BatchId,
+) -> Result<Option<(PaymentBatch, Vec<u8>)>, ServiceError> {
+    let Some(found) = reader.document(Table::PaymentBatches, batch_id.as_bytes())? else { return Ok(None) };
+    Ok(Some((read(&found)?, found.content)))
+}
+
+pub(super) fn json(value: &impl Serialize) -> Result<String, ServiceError> {
+    serde_json::to_string(value).map_err(|error| ServiceError::Internal(error.to_string()))
+}
+
+pub(super) fn read<T: DeserializeOwned>(document: &Document) -> Result<T, ServiceError> {
+    serde_json::from_str(&document.text).map_err(|_| unreadable())
+}
+
+pub(super) fn unreadable() -> ServiceError {
+    ServiceError::Read("a document of a payment is none that this service wrote".to_owned())
+}
