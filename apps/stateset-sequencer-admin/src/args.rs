@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 #[cfg(feature = "encryption")]
 use crate::commands::reencrypt;
+#[cfg(feature = "schema-validation")]
+use crate::commands::schemas;
 use crate::commands::{api_keys, audit, backfill, dlq, export, keys, projections, proof};
 
 /// Tools for the operator of an event service.
@@ -99,6 +101,10 @@ pub enum Command {
     /// Look at, retry and purge events that projections could not apply
     #[command(subcommand)]
     Dlq(dlq::DlqCommand),
+    /// Register schemas of payloads, look at them, move them through their lives, check payloads
+    #[cfg(feature = "schema-validation")]
+    #[command(subcommand)]
+    Schemas(schemas::SchemasCommand),
     /// List the commands
     Commands,
     /// Print the version
@@ -161,7 +167,7 @@ impl Target {
         let settings = Settings::read(&gathered);
         let settings =
             settings.map_err(|_| Failure::failed("INTERNAL", "the default settings are refused"))?;
-        let workers = joined::from_environment()?;
+        let workers = joined::keys_from_environment()?;
         Ok(Self { database: Database::Sqlite(path.to_owned()), postgres: settings.postgres, workers })
     }
 

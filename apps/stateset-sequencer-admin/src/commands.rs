@@ -10,6 +10,8 @@ pub mod projections;
 pub mod proof;
 #[cfg(feature = "encryption")]
 pub mod reencrypt;
+#[cfg(feature = "schema-validation")]
+pub mod schemas;
 
 use clap::CommandFactory as _;
 use stateset_sequencer_app::failure::Failure;
@@ -50,6 +52,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(&context, &command),
         Command::Projections(command) => projections::run(&context, &command),
         Command::Dlq(command) => dlq::run(&context, &command),
+        #[cfg(feature = "schema-validation")]
+        Command::Schemas(command) => schemas::run(&context, &command),
         Command::Commands => {
             list(&context);
             Ok(())

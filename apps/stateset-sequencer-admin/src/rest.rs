@@ -37,6 +37,12 @@ impl Rest {
         self.read(request.header("content-type", "application/json").send(text))
     }
 
+    pub fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        let text = serde_json::to_string(body).expect("requests serialise to JSON");
+        let request = self.agent.put(format!("{}{path}", self.url)).header("x-api-key", &self.api_key);
+        self.read(request.header("content-type", "application/json").send(text))
+    }
+
     pub fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.read(self.agent.delete(format!("{}{path}", self.url)).header("x-api-key", &self.api_key).call())
     }

@@ -1,6 +1,6 @@
 //! The place of the writer: taken while no service has it, else the service's own routes.
 
-use stateset_event_log::{EventLog, KeyChange, LogError, Opening};
+use stateset_event_log::{DocumentChange, EventLog, KeyChange, LogError, Opening};
 use stateset_sequencer::{Act, Actor, AuditChain, Clock as _, SystemClock};
 use stateset_sequencer_app::failure::Failure;
 use ves::audit::ActorType;
@@ -63,10 +63,28 @@ impl Writer {
 /// # Errors
 /// What the store says; the audit log that can't be read.
 pub fn put_recorded(log: &mut dyn EventLog, act: Act, key: &KeyChange) -> Result<(), Failure> {
+    let rows = rows(log, act)?;
+    Ok(log.put_key(key, &rows)?)
+}
+
+/// Writes documents and the record of it in one transaction; an act that changes none by itself is recorded alone.
+///
+/// # Errors
+/// As [`put_recorded`].
+pub fn put_documents_recorded(
+    log: &mut dyn EventLog,
+    act: Act,
+    mut documents: Vec<DocumentChange>,
+) -> Result<(), Failure> {
+    documents.extend(rows(log, act)?);
+    Ok(log.put_documents(&documents)?)
+}
+
+/// The rows of the audit log that record an act of this program.
+fn rows(log: &dyn EventLog, act: Act) -> Result<Vec<DocumentChange>, Failure> {
     let chain = AuditChain::open(log.reader().as_ref())?;
     let rows = chain.records(&[act.by(operator())], SystemClock.now());
-    let (rows, _) = rows.map_err(|error| Failure::failed("NOT_RECORDED", error.to_string()))?;
-    Ok(log.put_key(key, &rows)?)
+    Ok(rows.map_err(|error| Failure::failed("NOT_RECORDED", error.to_string()))?.0)
 }
 
 /// Whoever runs this program, as far as the system says.

@@ -4,12 +4,11 @@ pub mod projections;
 #[cfg(feature = "encryption")]
 mod sealing;
 
-use std::ffi::OsString;
 use std::sync::Arc;
 
 use stateset_event_log::{EventStore, LogReader};
 use stateset_sequencer::{LegacyCommits, PaymentWorker, PaymentWorkerSettings, Worker};
-use stateset_sequencer_api::ReadModels;
+use stateset_sequencer_api::{ReadModels, ServerConfig};
 
 use crate::config::{self, Settings};
 use crate::failure::Failure;
@@ -30,18 +29,39 @@ pub struct WorkerSettings {
     pub payments: PaymentWorkerSettings,
 }
 
-/// From the environment alone, for programs that have no configuration of their own.
+/// Keys of what is sealed in a database, from the environment: for tools. A slip in another setting must not keep an
+/// operator from his log.
 ///
 /// # Errors
 /// What is wrong with a variable.
-pub fn from_environment() -> Result<WorkerSettings, Failure> {
-    let is_ours = |name: &OsString| name.to_str().is_some_and(|name| name.starts_with("PAYLOAD_ENCRYPTION_"));
-    let ours = std::env::vars_os().filter(|(name, _)| is_ours(name));
+pub fn keys_from_environment() -> Result<WorkerSettings, Failure> {
+    Ok(read(|name| name.starts_with(KEYS))?.workers)
+}
+
+/// What a serving program without a configuration of its own takes from the environment all the same, besides the settings
+/// of logs and traces; the rest has its default.
+///
+/// # Errors
+/// What is wrong with a variable.
+pub fn from_environment() -> Result<Settings, Failure> {
+    read(|name| name.starts_with(KEYS) || ["AUDIT_LOG_ENABLED", "SHUTDOWN_TIMEOUT_SECS"].contains(&name))
+}
+
+const KEYS: &str = "PAYLOAD_ENCRYPTION_";
+
+fn read(is_ours: fn(&str) -> bool) -> Result<Settings, Failure> {
+    let ours = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_ours));
     let read = config::gather(ours, None).and_then(|gathered| Settings::read(&gathered));
-    read.map(|settings| settings.workers).map_err(|problems| {
+    read.map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Failure::input("CONFIGURATION", lines.join("\n  "))
     })
+}
+
+/// What is true of every program that serves: acts are recorded unless that is off, and a stop is over in time.
+pub fn configure(settings: &Settings, sequencer: &mut stateset_sequencer::Config) -> ServerConfig {
+    sequencer.audit = settings.audit_log;
+    ServerConfig { drain_time_max: settings.shutdown_time_max, ..ServerConfig::default() }
 }
 
 /// The workers of each term of writing.

@@ -11,8 +11,7 @@ use serde::Serialize;
 use stateset_event_log::{Holder, PeerSecret};
 use stateset_sequencer::{Config, Sequencer};
 use stateset_sequencer_api::{
-    ApiConfig, AuthMode, Instance, InstanceConfig, InstanceError, Role, ServerConfig, install_bootstrap_key,
-    key_hash,
+    ApiConfig, AuthMode, Instance, InstanceConfig, InstanceError, Role, install_bootstrap_key, key_hash,
 };
 use zeroize::Zeroizing;
 
@@ -78,7 +77,6 @@ fn instance_config(settings: &Settings, signing: &Signing, telemetry: &Telemetry
     let mut sequencer = Config::new(signing.sequencer_id, signing.signer.clone(), Config::VERSION_OF_LOG);
     sequencer.commit = settings.commits.policy;
     sequencer.auto_commit = settings.commits.automatic;
-    sequencer.audit = settings.audit_log;
     sequencer.security_profile = settings.checks.security_profile;
     sequencer.verify_on_submit = settings.checks.verify_on_submit;
     sequencer.caches = settings.caches;
@@ -91,6 +89,7 @@ fn instance_config(settings: &Settings, signing: &Signing, telemetry: &Telemetry
     if let Some(count) = settings.checks.verify_concurrency {
         sequencer.verify_concurrency = count;
     }
+    let server = joined::configure(settings, &mut sequencer);
     let api = ApiConfig {
         queue_events_max: sequencer.queue_events_max,
         read_models: joined::read_models(&settings.workers),
@@ -102,7 +101,7 @@ fn instance_config(settings: &Settings, signing: &Signing, telemetry: &Telemetry
     InstanceConfig {
         sequencer,
         api,
-        server: ServerConfig { drain_time_max: settings.shutdown_time_max, ..ServerConfig::default() },
+        server,
         on_term: Arc::new(move |sequencer| {
             join_telemetry(&sequencer);
             prepare(sequencer, bootstrap_key.clone(), needs_a_key, effective.clone())

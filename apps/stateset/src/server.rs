@@ -1,5 +1,6 @@
 //! The event service in this process: store, sequencer and REST door, joined.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,8 +9,9 @@ use stateset_event_log::{EventStore, Holder, PeerSecret, SqliteStore};
 use stateset_sequencer::{CommitPolicy, Config, RegisterError};
 use stateset_sequencer_admin::database::Target;
 use stateset_sequencer_api::{
-    ApiConfig, Instance, InstanceConfig, InstanceError, OnTerm, ServerConfig, install_bootstrap_key,
+    ApiConfig, Instance, InstanceConfig, InstanceError, OnTerm, install_bootstrap_key,
 };
+use stateset_sequencer_app::config::Settings;
 use stateset_sequencer_app::joined;
 use stateset_sequencer_app::places::reachable;
 use stateset_sequencer_app::telemetry::Telemetry;
@@ -110,19 +112,21 @@ impl Server {
         sequencer.commit = commits.policy;
         sequencer.auto_commit = commits.automatic;
         sequencer.tracer = telemetry.tracer();
+        let server = joined::configure(&settings, &mut sequencer);
+        let effective = effective(&settings, &listeners, store, &sequencer);
         let config = InstanceConfig {
             api: ApiConfig {
                 queue_events_max: sequencer.queue_events_max,
-                read_models: joined::read_models(&settings),
+                read_models: joined::read_models(&settings.workers),
                 ..ApiConfig::default()
             },
             sequencer,
-            server: ServerConfig::default(),
-            on_term: keys_of(installation, telemetry),
-            workers: joined::workers(&settings),
+            server,
+            on_term: begin_term(installation, telemetry, effective),
+            workers: joined::workers(&settings.workers),
         };
         let Listeners { rest, grpc, .. } = listeners;
-        Instance::start(joined::store(store.store.clone(), &settings), rest, grpc, config)
+        Instance::start(joined::store(store.store.clone(), &settings.workers), rest, grpc, config)
             .await
             .map(Self)
             .map_err(|error| failure(&error))
@@ -150,20 +154,50 @@ impl Server {
     }
 }
 
-/// The keys that each term of writing begins with: the administrator's and the default agent's.
-fn keys_of(installation: &Installation, telemetry: &Telemetry) -> OnTerm {
+/// The settings as this program sets them, under the names that `stateset-sequencer` has for them: what the audit log
+/// compares.
+fn effective(
+    settings: &Settings,
+    listeners: &Listeners,
+    store: &Store,
+    config: &Config,
+) -> BTreeMap<String, String> {
+    let mut effective = settings.effective.clone();
+    let mut say = |name: &str, value: String| drop(effective.insert(name.to_owned(), value));
+    say("DATABASE_URL", store.name.clone());
+    say("HOST", listeners.rest_address.ip().to_string());
+    say("PORT", listeners.rest_address.port().to_string());
+    say("GRPC_DISABLED", listeners.grpc_address.is_none().to_string());
+    if let Some(grpc) = listeners.grpc_address {
+        say("GRPC_PORT", grpc.port().to_string());
+    }
+    say("VES_SEQUENCER_ID", config.sequencer_id.to_string());
+    say("VES_COMMIT_EVENTS_MAX", config.commit.events_max.to_string());
+    say("VES_COMMIT_INTERVAL_SECS", (config.commit.age_ms_max / 1000).to_string());
+    say("VES_AUTO_COMMIT", config.auto_commit.to_string());
+    effective
+}
+
+/// What each term of writing begins with: the keys of the administrator and of the default agent, and the record of a
+/// changed configuration.
+fn begin_term(
+    installation: &Installation,
+    telemetry: &Telemetry,
+    effective: BTreeMap<String, String>,
+) -> OnTerm {
     let join_telemetry = telemetry.join();
     let keys = Arc::new((installation.api_key.clone(), installation.agent_key.clone()));
     Arc::new(move |sequencer| {
         join_telemetry(&sequencer);
-        let keys = keys.clone();
+        let (keys, effective) = (keys.clone(), effective.clone());
         Box::pin(async move {
             let (api_key, agent_key) = &*keys;
             install_bootstrap_key(&sequencer, api_key).await?;
             match sequencer.register_agent_key(agent_key.clone()).await {
-                Ok(()) | Err(RegisterError::AlreadyExists) => Ok(()),
-                Err(error) => Err(error.into()),
+                Ok(()) | Err(RegisterError::AlreadyExists) => {}
+                Err(error) => return Err(error.into()),
             }
+            Ok(sequencer.record_configuration(effective).await?)
         })
     })
 }

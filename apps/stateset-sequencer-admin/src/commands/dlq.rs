@@ -14,7 +14,7 @@ use ves::{EventId, Payload, StoreId, TenantId, TimestampMs};
 use ves_wire::dead_letters::{DeadLetterBody, DeadLettersChanged, RetryDeadLettersRequest};
 
 use super::Context;
-use crate::writing::Writer;
+use crate::writing::{Writer, put_documents_recorded};
 
 #[derive(Debug, Subcommand)]
 pub enum DlqCommand {
@@ -276,6 +276,7 @@ fn carry_out(
 
 /// While no service writes the log.
 fn carry_out_here(log: &mut dyn EventLog, order: &DeadLetterOrder) -> Result<u64, Failure> {
+    put_documents_recorded(log, order.act(), Vec::new())?;
     let (reader, now) = (log.reader(), SystemClock.now());
     let (mut changed, mut after) = (0, None);
     loop {

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 use stateset_event_log::{EventLog, KeyChange};
-use stateset_sequencer::{Act, Clock as _, SystemClock};
+use stateset_sequencer::{Act, Action, Clock as _, SystemClock};
 use stateset_sequencer_api::Possession;
 use stateset_sequencer_app::failure::Failure;
 use ves::ed25519::PublicKey;
@@ -181,13 +181,13 @@ fn write(
             metadata: None,
             ml_dsa_65: None,
         };
-        let act = Act::of_agent_key("agent_key_rotated", &key);
+        let act = Act::of_agent_key(Action::AgentKeyRotated, &key);
         put_recorded(log, act, &KeyChange::Agent(key))?;
     }
     // The new key stands before an old one falls, or the agent could be left without any.
     for key in old {
         let key = key.clone().revoked(now);
-        let act = Act::of_agent_key("agent_key_revoked", &key);
+        let act = Act::of_agent_key(Action::AgentKeyRevoked, &key);
         put_recorded(log, act, &KeyChange::Agent(key))?;
     }
     Ok(())

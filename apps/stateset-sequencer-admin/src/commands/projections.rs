@@ -3,13 +3,14 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use stateset_projection::{Checkpoint, PortError};
+use stateset_sequencer::{Act, Action};
 use stateset_sequencer_app::failure::Failure;
 use stateset_sequencer_app::joined::projections;
 use ves::{StoreId, StreamKey, TenantId};
 
 use super::Context;
 use crate::reading::streams;
-use crate::writing::Writer;
+use crate::writing::{Writer, put_documents_recorded};
 
 /// Differences that are listed; the others are counted.
 const SHOWN_MAX: usize = 20;
@@ -145,12 +146,16 @@ fn rebuild(context: &Context, args: &StreamArgs) -> Result<(), Failure> {
     for stream in streams(reader.as_ref(), args.tenant_id, args.store_id)? {
         changes.extend(projections::rebuild(reader.as_ref(), &stream).map_err(unread)?);
     }
-    if !changes.is_empty() {
-        log.put_documents(&changes)?;
+    let count = changes.len();
+    if count > 0 {
+        let act = Act::new(Action::ProjectionsRebuilt)
+            .with(serde_json::json!({ "streams": count, "store_id": args.store_id }));
+        let act = args.tenant_id.into_iter().fold(act, Act::in_tenant);
+        put_documents_recorded(log.as_mut(), act, changes)?;
     }
     log.close()?;
-    let value = serde_json::json!({"streams": changes.len()});
-    let text = format!("The states of {} streams are built from nothing at the next start.", changes.len());
+    let value = serde_json::json!({"streams": count});
+    let text = format!("The states of {count} streams are built from nothing at the next start.");
     context.out.result(&value, &text);
     Ok(())
 }

@@ -8,12 +8,14 @@ use clap::Args;
 use serde::Serialize;
 use stateset_at_rest::{AtRest, Kind, Mode, Plan, Run, Tally, run_on};
 use stateset_event_log::{EventLog, LogError, Opening};
+use stateset_sequencer::{Act, Action};
 use stateset_sequencer_app::failure::Failure;
 use stateset_sequencer_app::joined;
 use ves::{StoreId, TenantId};
 
 use super::Context;
 use crate::args::Target;
+use crate::writing::put_documents_recorded;
 
 #[derive(Debug, Args)]
 pub struct EventsArgs {
@@ -146,6 +148,13 @@ fn write(
         log.close()?;
         return Ok((Tally::default(), Some(true)));
     };
+    // Before, since it is many writes.
+    let act = Act::new(Action::PayloadsReencrypted).with(serde_json::json!({
+        "kinds": plan.kinds, "store_id": plan.store, "limit": plan.limit, "force": plan.force,
+        "mode": at_rest.keys().mode().text(),
+    }));
+    let act = plan.tenant.into_iter().fold(act, Act::in_tenant);
+    put_documents_recorded(log.as_mut(), act, Vec::new())?;
     let mut run = Run::new(at_rest.clone(), raw.as_ref(), plan)?;
     let tally = run_on(&mut run, log.as_mut(), raw.as_ref(), progress)?;
     log.close()?;

@@ -1,5 +1,6 @@
 //! The operator's tools as an operator meets them: the real binary on a real database.
 
+mod acts;
 mod audit;
 mod database;
 mod dlq;
@@ -8,6 +9,7 @@ mod help;
 mod keys;
 mod postgres;
 mod roots;
+mod schemas;
 mod sealing;
 mod world;
 

@@ -87,6 +87,31 @@ fn a_second_start_finds_its_data_and_a_signal_ends_it_cleanly() {
     assert_eq!((status, last["signal"].as_str()), (0, Some("Ctrl-C")));
 }
 
+/// As `stateset-sequencer` does: what another start runs with is seen, and a setting of the environment acts.
+#[test]
+fn a_start_with_other_settings_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    assert_eq!(Up::start(at).signal("-TERM").0, 0);
+    let up = Up::start_with(at, &["--commit-events", "7"]);
+    assert_eq!(up.signal("-TERM").0, 0);
+    let export =
+        ["sequencer-admin", "audit", "export", "--database-url", "sqlite://stateset-data/store/events.db"];
+    let (status, exported, error) = run(at, &export);
+    assert_eq!(status, 0, "{error}");
+    let records = exported.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let changes: Vec<Value> = records.filter(|record| record["action"] == "config_updated").collect();
+    assert_eq!(changes.len(), 2);
+    assert_eq!(changes[0]["details"]["first"], true);
+    let changed = &changes[1]["details"]["changed"];
+    assert_eq!(changed["VES_COMMIT_EVENTS_MAX"], serde_json::json!({"from": "1024", "to": "7"}), "{changed}");
+
+    let output =
+        stateset(at).args(["up", "--listen", "127.0.0.1:0"]).env("SHUTDOWN_TIMEOUT_SECS", "never").output();
+    let error = String::from_utf8(output.unwrap().stderr).unwrap();
+    assert!(error.contains("SHUTDOWN_TIMEOUT_SECS"), "{error}");
+}
+
 #[test]
 fn a_data_directory_keeps_to_the_database_of_its_first_start() {
     let folder = tempfile::tempdir().unwrap();
