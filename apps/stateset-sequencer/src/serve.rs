@@ -50,7 +50,7 @@ async fn until_stopped(settings: &Settings) -> Result<(), Failure> {
     signing.made.iter().for_each(|made| tracing::info!("{made}"));
     signing.warning.iter().for_each(|warning| tracing::warn!("{warning}"));
     let holder = holder(settings, rest_address, grpc_address)?;
-    let store = store::for_service(&settings.database, &settings.postgres, holder)?;
+    let store = store::for_service(&settings.database, &settings.postgres, holder, &telemetry.breakers())?;
     let store = joined::store(store, &settings.workers);
     let config = instance_config(settings, &signing, &telemetry);
     let instance = tokio::select! {
@@ -81,6 +81,7 @@ fn instance_config(settings: &Settings, signing: &Signing, telemetry: &Telemetry
     sequencer.verify_on_submit = settings.checks.verify_on_submit;
     sequencer.caches = settings.caches;
     sequencer.tracer = telemetry.tracer();
+    sequencer.breakers = telemetry.breakers();
     sequencer.payments = settings.payments.clone();
     #[cfg(feature = "schema-validation")]
     {

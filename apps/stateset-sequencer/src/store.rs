@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use stateset_event_log::{EventStore, Holder, LogError, LogReader, Opening};
+use stateset_event_log::{Breakers, EventStore, Holder, LogError, LogReader, Opening};
+#[cfg(feature = "postgres")]
+use stateset_event_log::{PostgresConfig, PostgresStore};
 
 use crate::config::{Database, PostgresSettings};
 use crate::failure::Failure;
@@ -25,18 +27,23 @@ pub fn open(
 ) -> Result<Arc<dyn EventStore>, Failure> {
     match database {
         Database::Sqlite(file) => sqlite(file),
-        Database::Postgres(url) => postgres_store(url, postgres, holder),
+        Database::Postgres(url) => postgres_store(url, postgres, holder, &Breakers::default()),
     }
 }
 
 /// The same for a service: it waits for a database that cannot be reached yet as long as DB_STARTUP_MAX_RETRIES says, and
-/// then fails. Once it had the log, it waits without end.
+/// then fails. Once it had the log, it waits without end. The breaker around a replica is put among `breakers`.
 pub fn for_service(
     database: &Database,
     postgres: &PostgresSettings,
     holder: Holder,
+    breakers: &Breakers,
 ) -> Result<Arc<dyn EventStore>, Failure> {
-    Ok(Arc::new(Startup { store: open(database, postgres, holder)?, was_opened: AtomicBool::new(false) }))
+    let store = match database {
+        Database::Sqlite(file) => sqlite(file)?,
+        Database::Postgres(url) => postgres_store(url, postgres, holder, breakers)?,
+    };
+    Ok(Arc::new(Startup { store, was_opened: AtomicBool::new(false) }))
 }
 
 struct Startup {
@@ -129,8 +136,10 @@ fn postgres_store(
     url: &str,
     settings: &PostgresSettings,
     holder: Holder,
+    breakers: &Breakers,
 ) -> Result<Arc<dyn EventStore>, Failure> {
-    Ok(Arc::new(connection(url, settings, holder)?))
+    let config = PostgresConfig { breakers: breakers.clone(), ..postgres_config(url, settings, holder) };
+    Ok(Arc::new(connect(config)?))
 }
 
 #[cfg(feature = "postgres")]
@@ -146,12 +155,19 @@ fn postgres_snapshot(url: &str, settings: &PostgresSettings) -> Result<Arc<dyn L
 
 /// The settings in the words of the back end. Nothing is connected yet.
 #[cfg(feature = "postgres")]
-pub fn connection(
-    url: &str,
-    settings: &PostgresSettings,
-    holder: Holder,
-) -> Result<stateset_event_log::PostgresStore, Failure> {
-    use stateset_event_log::{PoolSizes, PostgresConfig, PostgresStore};
+pub fn connection(url: &str, settings: &PostgresSettings, holder: Holder) -> Result<PostgresStore, Failure> {
+    connect(postgres_config(url, settings, holder))
+}
+
+#[cfg(feature = "postgres")]
+fn connect(config: PostgresConfig) -> Result<PostgresStore, Failure> {
+    PostgresStore::new(config)
+        .map_err(|error| Failure::input("CONFIGURATION", format!("DATABASE_URL: {error}")))
+}
+
+#[cfg(feature = "postgres")]
+fn postgres_config(url: &str, settings: &PostgresSettings, holder: Holder) -> PostgresConfig {
+    use stateset_event_log::PoolSizes;
 
     let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let pool = |pool: &crate::config::Pool| {
@@ -164,7 +180,7 @@ pub fn connection(
             lifetime_max_ms: pool.lifetime_max.map(ms),
         }
     };
-    let config = PostgresConfig {
+    PostgresConfig {
         read_url: settings.read.as_ref().and_then(|read| read.url().map(str::to_owned)),
         allow_insecure_local: settings.allow_insecure_local,
         connections: pool(&settings.pool),
@@ -178,13 +194,11 @@ pub fn connection(
         startup_retry_delay_ms: ms(settings.startup_retry_delay),
         lease_ms: ms(settings.lease),
         ..PostgresConfig::new(url, holder)
-    };
-    PostgresStore::new(config)
-        .map_err(|error| Failure::input("CONFIGURATION", format!("DATABASE_URL: {error}")))
+    }
 }
 
 #[cfg(not(feature = "postgres"))]
-fn postgres_store<T>(_: &str, _: &PostgresSettings, _: Holder) -> Result<T, Failure> {
+fn postgres_store<T>(_: &str, _: &PostgresSettings, _: Holder, _: &Breakers) -> Result<T, Failure> {
     Err(left_out("postgres"))
 }
 #[cfg(not(feature = "postgres"))]

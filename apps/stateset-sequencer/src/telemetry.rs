@@ -3,8 +3,8 @@
 #[cfg(feature = "telemetry")]
 mod otlp;
 
-use stateset_sequencer::Sequencer;
 use stateset_sequencer::trace::Tracer;
+use stateset_sequencer::{Breakers, Sequencer};
 
 use crate::failure::Failure;
 
@@ -34,6 +34,7 @@ impl Default for TelemetrySettings {
 #[derive(Default)]
 pub struct Telemetry {
     tracer: Tracer,
+    breakers: Breakers,
     #[cfg(feature = "telemetry")]
     exporter: Option<otlp::Exporter>,
 }
@@ -51,10 +52,12 @@ impl Telemetry {
 
     #[cfg(feature = "telemetry")]
     fn to(endpoint: &str, settings: &TelemetrySettings) -> Result<Self, Failure> {
-        let exporter = otlp::Exporter::start(endpoint, settings).map_err(|problem| {
+        let breakers = Breakers::default();
+        let exporter = otlp::Exporter::start(endpoint, settings, &breakers).map_err(|problem| {
             Failure::input("CONFIGURATION", format!("OTEL_EXPORTER_OTLP_ENDPOINT: {problem}"))
         })?;
-        Ok(Self { tracer: Tracer::new(exporter.sink(), settings.sample_rate), exporter: Some(exporter) })
+        let tracer = Tracer::new(exporter.sink(), settings.sample_rate);
+        Ok(Self { tracer, breakers, exporter: Some(exporter) })
     }
 
     #[cfg(not(feature = "telemetry"))]
@@ -66,6 +69,11 @@ impl Telemetry {
     /// For the configuration of the service.
     pub fn tracer(&self) -> Tracer {
         self.tracer.clone()
+    }
+
+    /// The breakers of the program, with the one around the collector; the service puts its own beside it.
+    pub fn breakers(&self) -> Breakers {
+        self.breakers.clone()
     }
 
     /// Joins what the exporter counts to the metrics of a term.

@@ -69,14 +69,19 @@ impl Store {
     }
 
     /// Any other database.
-    pub fn shared(target: &Target, listeners: &Listeners) -> Result<Self, CliError> {
+    pub fn shared(target: &Target, listeners: &Listeners, telemetry: &Telemetry) -> Result<Self, CliError> {
         let holder = Holder {
             instance: uuid::Uuid::from_bytes(crate::installation::random()?).to_string(),
             rest: Some(reachable(listeners.rest_address)),
             grpc: listeners.grpc_address.map(reachable),
             secret: Some(PeerSecret::new(crate::installation::random()?)),
         };
-        let store = stateset_sequencer_app::store::for_service(&target.database, &target.postgres, holder)?;
+        let store = stateset_sequencer_app::store::for_service(
+            &target.database,
+            &target.postgres,
+            holder,
+            &telemetry.breakers(),
+        )?;
         Ok(Self { store, name: target.database.to_string(), is_shared: true })
     }
 }
@@ -112,6 +117,7 @@ impl Server {
         sequencer.commit = commits.policy;
         sequencer.auto_commit = commits.automatic;
         sequencer.tracer = telemetry.tracer();
+        sequencer.breakers = telemetry.breakers();
         let server = joined::configure(&settings, &mut sequencer);
         let effective = effective(&settings, &listeners, store, &sequencer);
         let config = InstanceConfig {

@@ -16,12 +16,6 @@ use crate::caller::{Caller, Permission};
 use crate::error::ApiError;
 use crate::router::App;
 
-/// Most bytes of a refused body that are read and thrown away, so that a caller that writes its whole body before
-/// it reads gets the refusal instead of a broken connection.
-const DRAIN_BYTES_MAX: usize = 32 << 20;
-/// Longest time spent on that.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
-
 /// Most bytes of a body on every route but ingest.
 const SMALL_BODY_BYTES_MAX: usize = 64 << 10;
 
@@ -76,11 +70,6 @@ impl FromRequest<App> for LargeJsonText {
         if let Some(caller) = request.extensions().get::<Caller>()
             && let Err(error) = caller.require_right(Permission::Write)
         {
-            let (parts, body) = request.into_parts();
-            // With `Expect: 100-continue` the caller waits for our word and sends nothing.
-            if !parts.headers.contains_key(header::EXPECT) {
-                drain(body).await;
-            }
             return Err(error);
         }
         read_text(request, app, app.config.body_bytes_max).await.map(Self)
@@ -96,6 +85,8 @@ async fn read_text(request: Request, app: &App, bytes_max: usize) -> Result<Json
     let room = app.budget.empty(&tenant_id)?;
     let Gathered { bytes, mut room } =
         read_bounded(&parts.headers, body, bytes_max, app.config.body_pause_max, room).await?;
+    // It may have taken its time.
+    app.require_log()?;
     room.shrink_to(bytes.len());
     app.metrics.body_read(bytes.len());
     String::from_utf8(bytes)
@@ -124,24 +115,14 @@ async fn read_bounded(
 ) -> Result<Gathered, ApiError> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > bytes_max) {
-        // With `Expect: 100-continue` the caller waits for our word and sends nothing.
-        if !headers.contains_key(header::EXPECT) {
-            drain(body).await;
-        }
         return Err(too_large(bytes_max));
     }
     let mut gathered = Gathered::new(room);
     while let Some(data) = piece(&mut body, pause_max).await? {
         if gathered.bytes.len() + data.len() > bytes_max {
-            drop(gathered);
-            drain(body).await;
             return Err(too_large(bytes_max));
         }
-        if let Err(error) = gathered.push(&data, announced.unwrap_or(bytes_max)).await {
-            drop(gathered);
-            drain(body).await;
-            return Err(error);
-        }
+        gathered.push(&data, announced.unwrap_or(bytes_max)).await?;
     }
     Ok(gathered)
 }
@@ -166,21 +147,6 @@ pub(crate) async fn piece(body: &mut Body, pause_max: Duration) -> Result<Option
         Ok(next) => next,
         Err(_) => Err(ApiError::new(ErrorCode::Timeout, "the body stopped coming; nothing was changed")),
     }
-}
-
-/// Reads what is left of a body that is refused.
-pub(crate) async fn drain(mut body: Body) {
-    let reading = async {
-        let mut left = DRAIN_BYTES_MAX;
-        while let Some(Ok(frame)) = body.frame().await {
-            left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len()));
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    // Late or not, the answer is the same.
-    let _ = tokio::time::timeout(DRAIN_TIME_MAX, reading).await;
 }
 
 fn too_large(bytes_max: usize) -> ApiError {

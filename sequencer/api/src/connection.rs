@@ -5,7 +5,7 @@
 //! lying by giving no flow-control window, while its connection looks alive: such a connection is closed.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,8 @@ pub(crate) struct Connection {
     /// Answers of which something is not taken yet.
     answers: Mutex<Vec<Weak<Answer>>>,
     leave: Notify,
+    /// It ends while its caller may still send.
+    listens_on: AtomicBool,
 }
 
 impl Connection {
@@ -31,6 +33,7 @@ impl Connection {
             changed_ms: AtomicU64::new(0),
             answers: Mutex::default(),
             leave: Notify::new(),
+            listens_on: AtomicBool::new(false),
         }
     }
 
@@ -65,6 +68,15 @@ impl Connection {
     pub fn is_stalled(&self, time_max: Duration) -> bool {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.iter().filter_map(Weak::upgrade).any(|answer| answer.stood() >= time_max)
+    }
+
+    /// Its present answer is the last, and its caller may not have sent the whole body yet.
+    pub fn listen_on(&self) {
+        self.listens_on.store(true, Relaxed);
+    }
+
+    pub fn listens_on(&self) -> bool {
+        self.listens_on.load(Relaxed)
     }
 
     /// Comes back when the place is wanted by someone else.

@@ -1,7 +1,7 @@
 //! A standby's answer to every request: the one that the writer gives.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ use stateset_sequencer::{Breaker, BreakerConfig, Breakers, Holder};
 use tokio::sync::watch;
 use ves_wire::error::ErrorCode;
 
-use crate::body::drain;
 use crate::error::{ApiError, UNAVAILABLE_RETRY_S, UNCLEAR, unavailable};
 use crate::front::{Door, refusal, refuse};
 use crate::hop::{self, ENDS, FORWARDED};
 use crate::observe::{self, TRACEPARENT};
 use crate::peer::{PeerAddress, ProxyTrust};
 use crate::taking::Bounded;
+use crate::unread::{Unread, settled};
 
 /// Longest time to reach a peer: it is near, or it is gone.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
@@ -86,8 +86,8 @@ pub(crate) struct AnswerTimes {
 }
 
 struct Clients {
-    http1: Client<HttpConnector, Lent>,
-    http2: Client<HttpConnector, Lent>,
+    http1: Client<HttpConnector, Body>,
+    http2: Client<HttpConnector, Body>,
 }
 
 /// The writer, as a standby reaches it.
@@ -167,6 +167,8 @@ impl Peer {
                 return refuse(door, request, unavailable(message)).await;
             }
         };
+        // A peer that can't be reached has not read it.
+        let (request, unread) = Unread::lend(request);
         let (mut parts, body) = request.into_parts();
         let headers = parts.headers.clone();
         let connection = parts.extensions.get::<PeerAddress>();
@@ -181,22 +183,18 @@ impl Peer {
         };
         let mut is_over = self.is_over.subscribe();
         let _span = self.begin_trace(door, &mut parts.headers);
-        let (lent, home) = Lent::new(body);
-        let request = Request::from_parts(parts, lent);
+        let request = Request::from_parts(parts, body);
         let answer = tokio::select! {
             answer = tokio::time::timeout(time_max, client.request(request)) => answer,
             _ = async { is_over.wait_for(|is_over| *is_over).await.is_ok() } => {
                 tracing::debug!(holder = %self.holder.instance, "the log has changed hands before an answer came");
-                if let Some(body) = home.take() {
-                    drain(body).await;
-                }
-                return refusal(door, &headers, unavailable(UNCLEAR.to_owned()));
+                return settled(refusal(door, &headers, unavailable(UNCLEAR.to_owned())), unread).await;
             }
         };
         // A peer that takes long is at work; one that can't be reached or breaks off is not.
         call.end(!matches!(answer, Ok(Err(_))));
         let error = match answer {
-            Ok(Ok(response)) => return answered(door, response.map(Body::new)),
+            Ok(Ok(response)) => return settled(answered(door, response.map(Body::new)), unread).await,
             Ok(Err(error)) if error.is_connect() => {
                 tracing::debug!(%error, holder = %self.holder.instance, "the writer can't be reached");
                 unavailable("the instance that writes can't be reached; nothing was changed".to_owned())
@@ -209,10 +207,7 @@ impl Peer {
             Err(_) => ApiError::new(ErrorCode::Timeout, "the instance that writes took too long")
                 .retry_after(UNAVAILABLE_RETRY_S),
         };
-        if let Some(body) = home.take() {
-            drain(body).await;
-        }
-        refusal(door, &headers, error)
+        settled(refusal(door, &headers, error), unread).await
     }
 }
 
@@ -314,57 +309,6 @@ fn drop_connection_headers(headers: &mut HeaderMap) {
         .collect();
     for name in OF_CONNECTION.iter().chain(&named) {
         headers.remove(name);
-    }
-}
-
-/// A body that comes home when nobody wants the rest of it: a peer that can't be reached has not read it.
-struct Lent {
-    body: Option<Body>,
-    home: Home,
-}
-
-/// Where a lent body is found again.
-#[derive(Clone, Default)]
-struct Home(Arc<Mutex<Option<Body>>>);
-
-impl Home {
-    fn take(&self) -> Option<Body> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-impl Lent {
-    fn new(body: Body) -> (Self, Home) {
-        let home = Home::default();
-        (Self { body: Some(body), home: home.clone() }, home)
-    }
-
-    fn body(&self) -> &Body {
-        self.body.as_ref().expect("it is here until the drop")
-    }
-}
-
-impl hyper::body::Body for Lent {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(self.body.as_mut().expect("it is here until the drop")).poll_frame(cx)
-    }
-    fn is_end_stream(&self) -> bool {
-        self.body().is_end_stream()
-    }
-    fn size_hint(&self) -> SizeHint {
-        self.body().size_hint()
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        *self.home.0.lock().unwrap_or_else(PoisonError::into_inner) = self.body.take();
     }
 }
 

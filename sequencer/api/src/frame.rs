@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use hyper::body::Body as _;
 use serde::Serialize;
 use ves_wire::error::ErrorCode;
@@ -17,6 +17,7 @@ use crate::observe::{Ending, Observed};
 use crate::rate::STANDING;
 use crate::router::App;
 use crate::shedding::Weight;
+use crate::unread::{Unread, settled};
 
 /// Longest request id that is echoed, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -28,6 +29,7 @@ pub(crate) async fn frame(State(app): State<App>, mut request: Request, next: Ne
     // What is recorded of the request names the id that its answer bears.
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let observed = Observed::rest(app.sequencer.tracer(), id, &request);
+    let (request, unread) = Unread::lend(request);
     let answering = STANDING.scope(Cell::new(None), async {
         let response =
             if app.browsers_may_call { next.run(request).await } else { timed(&app, request, next).await };
@@ -48,6 +50,7 @@ pub(crate) async fn frame(State(app): State<App>, mut request: Request, next: Ne
         standing.write(response.headers_mut());
     }
     general(response.headers_mut(), observed.id.clone());
+    let mut response = settled(response, unread).await;
     observed.end(
         Ending { status: status.as_u16(), is_failure: status.is_server_error() },
         response.headers_mut(),
@@ -78,11 +81,14 @@ pub(crate) async fn in_time(State(app): State<App>, request: Request, next: Next
 
 async fn timed(app: &App, request: Request, next: Next) -> Response {
     let weight = Weight::of(request.method(), request.uri().path());
+    // What a write was answered stays true, whoever writes next.
+    let is_read = request.method() == Method::GET && weight != Weight::Never;
     if let Err(error) = app.shedding.admit(weight, &app.sequencer) {
         return error.into_response();
     }
     match tokio::time::timeout(app.config.request_time_max, next.run(request)).await {
-        Ok(response) => response,
+        Ok(response) if !is_read => response,
+        Ok(response) => app.require_log().map_or_else(IntoResponse::into_response, |()| response),
         Err(_) => ApiError::new(ErrorCode::Timeout, "the request took too long").into_response(),
     }
 }

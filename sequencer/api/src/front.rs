@@ -13,13 +13,16 @@ use axum::response::Response;
 use stateset_sequencer::{Clock as _, PeerSecret, Sequencer, SystemClock};
 use tower::{BoxError, Service};
 
-use crate::body::drain;
 use crate::error::{ApiError, UNAVAILABLE_RETRY_S, unavailable};
 use crate::forward::Peer;
 use crate::frame::framed;
 use crate::hop;
 use crate::operations::alive;
 use crate::router::Doors;
+use crate::unread::{Unread, settled};
+
+/// What a caller hears while that is so.
+pub(crate) const NOBODY: &str = "no instance writes the event log now; nothing was changed";
 
 /// Which listener a request came in by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,19 +126,15 @@ async fn nobody(door: Door, request: Request) -> Response {
     if is_health(door, &request) {
         return framed(request.headers(), alive(SystemClock.now()));
     }
-    let message = "no instance writes the event log now; nothing was changed";
-    refuse(door, request, unavailable(message.to_owned())).await
+    refuse(door, request, unavailable(NOBODY.to_owned())).await
 }
 
 /// Refuses a request whose body was not touched.
 pub(crate) async fn refuse(door: Door, request: Request, error: ApiError) -> Response {
-    let (parts, body) = request.into_parts();
-    // A caller that writes its whole body before it reads must get the answer, not a broken connection. One that
-    // expects a word first sends nothing.
-    if door == Door::Rest && !parts.headers.contains_key(header::EXPECT) {
-        drain(body).await;
-    }
-    refusal(door, &parts.headers, error)
+    let (request, unread) = Unread::lend(request);
+    let answer = refusal(door, request.headers(), error);
+    drop(request);
+    settled(answer, unread).await
 }
 
 /// A refusal in the form of the door.

@@ -39,6 +39,7 @@ mod instance;
 mod keys;
 mod lane;
 mod legacy;
+mod lingering;
 mod metrics;
 mod observe;
 mod openapi;
@@ -64,6 +65,7 @@ mod shedding;
 mod supervisor;
 mod taking;
 mod token;
+mod unread;
 mod validity;
 
 pub use access::{MintError, install_bootstrap_key, key_hash, mint_key_text};

@@ -15,8 +15,9 @@ use ves_wire::ingest::Limits;
 use crate::budget::Budget;
 use crate::caller::Caller;
 use crate::config::ApiConfig;
-use crate::error::ApiError;
+use crate::error::{ApiError, unavailable};
 use crate::frame::{frame, in_time};
+use crate::front::NOBODY;
 use crate::lane::Lanes;
 use crate::metrics::HttpMetrics;
 use crate::rate::Rates;
@@ -57,6 +58,14 @@ impl App {
     /// The sequencer in the hands of this caller: what is done is recorded as done by it.
     pub fn acting(&self, caller: &Caller) -> Sequencer {
         self.sequencer.acting(caller.actor())
+    }
+
+    /// Asked again wherever time has passed since the request was let in.
+    ///
+    /// # Errors
+    /// 503 once another process may have written: an answer out of this one's memory could be an old one.
+    pub fn require_log(&self) -> Result<(), ApiError> {
+        if self.sequencer.has_log() { Ok(()) } else { Err(unavailable(NOBODY.to_owned())) }
     }
 }
 

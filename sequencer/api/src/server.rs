@@ -21,6 +21,7 @@ use tower::Service;
 
 use crate::connection::{Connection, Connections, Entered};
 use crate::in_flight::InFlight;
+use crate::lingering::Lingering;
 use crate::opening::Opening;
 use crate::peer::PeerAddress;
 use crate::sending::Sending;
@@ -208,7 +209,8 @@ impl<S: Answers> Served<S> {
             in_flight: self.in_flight.clone(),
         };
         let stream = Opening::new(stream, config.header_time_max);
-        let stream = TokioIo::new(Sending::new(stream, config.write_time_max));
+        let stream = Lingering::new(Sending::new(stream, config.write_time_max), entered.connection.clone());
+        let stream = TokioIo::new(stream);
         let counted = Counted::new();
         tokio::spawn(async move {
             serve_one(&builder, stream, service, &entered, draining, config).await;

@@ -17,8 +17,6 @@ use crate::router::doors;
 
 /// Between two tries of a standby: bounds the time in which nobody writes after a writer went.
 const STANDBY_PAUSE: Duration = Duration::from_millis(250);
-/// Before the log is opened again.
-const REOPENING: RetryPreset = RetryPreset { first: Duration::from_millis(250), cap: Duration::from_secs(5) };
 
 pub(crate) struct Supervisor {
     store: Arc<dyn EventStore>,
@@ -65,7 +63,7 @@ impl Supervisor {
                 Ok(Opening::Writer(log)) => match self.term(log, &mut first).await {
                     Ok(lasted) => {
                         // A store that fails each term soon is asked less and less often.
-                        if lasted >= REOPENING.cap {
+                        if lasted >= RetryPreset::REOPENING.cap {
                             self.failures = 0;
                         }
                         self.next_pause()
@@ -189,7 +187,7 @@ impl Supervisor {
 
     fn next_pause(&mut self) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        REOPENING.pause(self.failures)
+        RetryPreset::REOPENING.pause(self.failures)
     }
 }
 

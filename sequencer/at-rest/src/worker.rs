@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stateset_event_log::LogReader;
-use stateset_sequencer::{Sequencer, ServiceError, Stop, Worker, WorkerRun};
+use stateset_sequencer::{RetryPreset, Sequencer, ServiceError, Stop, Worker, WorkerRun};
 
 use crate::handle::AtRest;
 use crate::rotation::{Plan, Run, Step, Tally};
@@ -14,8 +14,6 @@ const REST: u32 = 9;
 const REST_MIN: Duration = Duration::from_millis(5);
 /// Between two looks at whether there is something to do; how often counts of seals are put on record.
 const IDLE: Duration = Duration::from_secs(60);
-/// Before a run that failed is begun again.
-const RETRY: Duration = Duration::from_secs(5);
 
 /// Seals older records with the newest keys, or opens them for good where nothing is sealed any more.
 pub struct Reencryption(AtRest);
@@ -39,20 +37,26 @@ impl Worker for Reencryption {
 async fn work(at_rest: AtRest, sequencer: Sequencer, mut stop: Stop) {
     // Where nothing is sealed, and nothing was, there is never anything to do.
     let Some(raw) = at_rest.raw() else { return stop.asked().await };
+    // In a row.
+    let mut failures = 0;
     loop {
         if at_rest.status().is_rotating {
             match rotate(&at_rest, &sequencer, &raw, &mut stop).await {
-                Ok(Some(tally)) => tracing::info!(
-                    seen = tally.seen,
-                    rewritten = tally.rewritten,
-                    unopened = tally.unopened,
-                    "everything at rest was looked through; keys that are older than the newest are needed no more \
+                Ok(Some(tally)) => {
+                    failures = 0;
+                    tracing::info!(
+                        seen = tally.seen,
+                        rewritten = tally.rewritten,
+                        unopened = tally.unopened,
+                        "everything at rest was looked through; keys that are older than the newest are needed no more \
                      unless something was not opened"
-                ),
+                    );
+                }
                 Ok(None) => return,
                 Err(error) => {
                     tracing::warn!(%error, "the re-encryption goes on later");
-                    if !stop.pause(RETRY).await {
+                    failures += 1;
+                    if !stop.pause(RetryPreset::DATABASE.pause(failures)).await {
                         return;
                     }
                     continue;

@@ -6,10 +6,11 @@
 //! - one writer, any number of concurrent readers that never block it;
 //! - bytes read back are checked: damage is an error, never an answer.
 //!
-//! No stored value comes from a clock or from randomness: only [`PostgresStore`] measures time, to know when it has waited
-//! long enough for its server. [`MemoryLog`] runs over a [`Disk`] that a simulator can make fail; [`SqliteLog`] is the
+//! No stored value comes from a clock or from randomness: only [`PostgresStore`] and the [`Breakers`] measure time, to know
+//! when they have waited long enough for a server. [`MemoryLog`] runs over a [`Disk`] that a simulator can make fail; [`SqliteLog`] is the
 //! embedded default; a [`PostgresStore`] is shared by several processes; [`check_event_log`] says what all mean.
 
+mod breaker;
 mod check;
 mod codec;
 pub mod conformance;
@@ -32,6 +33,7 @@ mod tiles;
 mod transfer;
 mod walk;
 
+pub use breaker::{Breaker, BreakerConfig, BreakerReading, BreakerState, Breakers, Call, LeftAlone, jitter};
 pub use check::{CheckProblem, CheckReport, Progress, check};
 pub use codec::RecordError;
 pub use conformance::check_event_log;

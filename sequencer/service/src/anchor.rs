@@ -7,19 +7,18 @@ mod pending;
 mod record;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use ves::commitment::Commitment;
 use ves::legacy::LegacyCommitment;
 use ves::{BatchId, Digest, SequenceNumber, StreamKey, TimestampMs};
 
-use crate::breaker::BreakerConfig;
 use crate::error::{ErrorKind, ServiceError};
+use crate::metrics::Metrics;
+use crate::outside::ANCHOR;
 use crate::sequencer::{Sequencer, uncancelled};
 
 pub(crate) use record::Anchors;
-
-/// Name of the breaker around the chain.
-const BREAKER: &str = "anchor";
 
 /// A chain that takes commitments. Joined by [`crate::Config::anchor`]; called on threads that may block. It keeps its own
 /// limits of time: one submission is made at a time, and the next waits for its end.
@@ -167,11 +166,31 @@ impl Sequencer {
             if let Some(anchored) = service.anchored(&batch).await? {
                 return Ok(anchored);
             }
-            let sent = batch.clone();
-            let place = service.on_chain(move || target.submit(&sent)).await?;
+            let place = service.send_to_chain(target, &batch).await?;
             service.record_anchor(&batch, place).await
         })
         .await
+    }
+
+    /// Sends a batch to the chain and counts what becomes of it.
+    async fn send_to_chain(
+        &self,
+        target: Arc<dyn AnchorTarget>,
+        batch: &AnchorBatch,
+    ) -> Result<ChainPlace, AnchorError> {
+        let (service, sent, started) = (self.clone(), batch.clone(), Instant::now());
+        let submitting = move || {
+            // Only here is it known that the chain is not left alone.
+            let metrics = &service.shared().metrics;
+            Metrics::add(&metrics.anchors_submitted, 1);
+            let is_again = service.inner.anchors.sends(sent.batch_id);
+            Metrics::add(&metrics.anchors_resubmitted, u64::from(is_again));
+            target.submit(&sent)
+        };
+        let place = self.on_chain(submitting).await?;
+        self.inner.anchors.has_sent(&batch.batch_id);
+        self.timings().anchor.observe_time(started.elapsed());
+        Ok(place)
     }
 
     /// Asks the chain itself.
@@ -184,17 +203,12 @@ impl Sequencer {
         self.inner.config.anchor.clone().ok_or(AnchorError::NotConfigured)
     }
 
-    /// A call to the chain, unless it is left alone for a while. A batch that it refuses is no failure of the chain.
+    /// A call to the chain. A batch that it refuses is no failure of the chain.
     async fn on_chain<T: Send + 'static>(
         &self,
         call: impl FnOnce() -> Result<T, TargetError> + Send + 'static,
     ) -> Result<T, AnchorError> {
-        let breaker = self.inner.config.breakers.of(BREAKER, BreakerConfig::default());
-        let leave = breaker.ask().map_err(|alone| TargetError::Unavailable(alone.to_string()))?;
-        let joined = tokio::task::spawn_blocking(call).await;
-        let answer =
-            joined.map_err(|error| ServiceError::Internal(format!("the anchor target stopped: {error}")))?;
-        leave.end(!matches!(answer, Err(TargetError::Unavailable(_))));
-        Ok(answer?)
+        let is_gone = |error: &TargetError| matches!(error, TargetError::Unavailable(_));
+        Ok(self.outside(ANCHOR, call, is_gone, TargetError::Unavailable).await??)
     }
 }

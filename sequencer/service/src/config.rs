@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use stateset_event_log::Breakers;
 pub use stateset_sequencer_engine::CommitPolicy;
 use ves::SequencerId;
 use ves::ed25519::Signer;
 use ves::keys::SecurityProfile;
 
 use crate::anchor::AnchorTarget;
-use crate::breaker::Breakers;
 use crate::caches::CacheSizes;
 use crate::payment::PaymentConfig;
 use crate::proof_registry::ComplianceVerifier;

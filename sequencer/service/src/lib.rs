@@ -14,7 +14,6 @@
 
 mod anchor;
 mod audit;
-mod breaker;
 pub mod cache;
 mod caches;
 mod clock;
@@ -32,6 +31,7 @@ mod legacy;
 mod look_up;
 mod metric_table;
 mod metrics;
+mod outside;
 mod payment;
 mod pool;
 mod proof_registry;
@@ -59,7 +59,6 @@ mod worker;
 
 pub use anchor::{AnchorBatch, AnchorError, AnchorTarget, Anchored, BatchForm, ChainPlace, TargetError};
 pub use audit::{Act, Action, Actor, AuditChain};
-pub use breaker::{Breaker, BreakerConfig, BreakerReading, BreakerState, Breakers, Call, LeftAlone};
 pub use caches::CacheSizes;
 pub use clock::{Clock, SystemClock};
 pub use config::{CommitPolicy, Config};
@@ -101,9 +100,9 @@ pub use schema::{
 };
 pub use sequencer::Sequencer;
 pub use stateset_event_log::{
-    Acquisitions, ApiKeyRecord, Document, DocumentChange, EventLog, EventStore, Holder, KeyChange, LogError,
-    LogErrorKind, Opening, PeerSecret, PoolStatus, RecordError, SealingStatus, SequencerKeyRecord,
-    StoredEvent, Table,
+    Acquisitions, ApiKeyRecord, Breaker, BreakerConfig, BreakerReading, BreakerState, Breakers, Call,
+    Document, DocumentChange, EventLog, EventStore, Holder, KeyChange, LeftAlone, LogError, LogErrorKind,
+    Opening, PeerSecret, PoolStatus, RecordError, SealingStatus, SequencerKeyRecord, StoredEvent, Table,
 };
 pub use streams::StreamHead;
 pub use unchanged::Unchanged;

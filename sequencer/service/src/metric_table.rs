@@ -121,7 +121,12 @@ pub const METRICS: &[Metric] = &[
         "anchoring",
     ),
     metric("anchor.batches_submitted", Counter, "Batches sent to a chain", "anchoring"),
-    metric("anchor.batches_confirmed", Counter, "Batches confirmed by a chain", "anchoring"),
+    metric(
+        "anchor.batches_confirmed",
+        Counter,
+        "Batches confirmed by a chain, through the service or by an outside anchor service",
+        "anchoring",
+    ),
     metric("anchor.gas_used", Counter, "Gas used by confirmed batches", "anchoring"),
     metric("anchor.retries", Counter, "Batches sent to a chain again", "anchoring"),
     // Doors.

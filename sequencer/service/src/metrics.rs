@@ -12,6 +12,8 @@ pub struct Timings {
     pub sequence: Histogram,
     /// One batch, from its plan to its checkpoint on disk.
     pub commit: Histogram,
+    /// One batch on its way to the chain, until the chain has it.
+    pub anchor: Histogram,
     /// How long after its time a dead letter's retry was made.
     pub retry: Histogram,
     /// One proof of an event in a batch.
@@ -34,6 +36,7 @@ impl Default for Timings {
         Self {
             sequence: time(),
             commit: time(),
+            anchor: time(),
             retry: time(),
             proof: time(),
             proof_bytes: Histogram::new(SIZE_BYTES),
@@ -86,6 +89,12 @@ counters! {
     audit_records,
     /// Batches newly recorded as standing on a chain.
     commitments_anchored,
+    /// Batches sent to the chain that is joined.
+    anchors_submitted,
+    /// Of these, those that had been sent before.
+    anchors_resubmitted,
+    /// Gas of batches newly recorded as standing on a chain, as far as it was told.
+    anchor_gas_used,
     /// Events waiting for the turn loop now.
     queue_events,
     /// Events refused by a projection that got a dead letter.

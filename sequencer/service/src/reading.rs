@@ -40,6 +40,10 @@ impl Sequencer {
             ("commitments.created", counted.commitments_created),
             ("audit.events_logged", counted.audit_records),
             ("commitments.anchored", counted.commitments_anchored),
+            ("anchor.batches_submitted", counted.anchors_submitted),
+            ("anchor.batches_confirmed", counted.commitments_anchored),
+            ("anchor.retries", counted.anchors_resubmitted),
+            ("anchor.gas_used", counted.anchor_gas_used),
             ("errors.schema_validation", counted.rejected_schema),
             ("errors.signature", counted.rejected_signature),
         ] {
@@ -49,6 +53,7 @@ impl Sequencer {
         for (name, values) in [
             ("sequence.latency_seconds", &timings.sequence),
             ("commit.latency_seconds", &timings.commit),
+            ("anchor.latency_seconds", &timings.anchor),
             ("proof.latency_seconds", &timings.proof),
             ("ves.proof_size_bytes", &timings.proof_bytes),
         ] {

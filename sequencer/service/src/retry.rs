@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::breaker::jitter;
+use stateset_event_log::jitter;
 
 /// How long to wait, by what is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,12 +12,11 @@ pub struct RetryPreset {
 }
 
 impl RetryPreset {
-    /// A database that is near.
+    /// Work of this process on a database that is near, such as a worker's look through it.
     pub const DATABASE: Self = Self { first: Duration::from_millis(10), cap: Duration::from_millis(500) };
-    /// A service of others.
-    pub const EXTERNAL: Self = Self { first: Duration::from_millis(500), cap: Duration::from_secs(60) };
-    /// A chain.
-    pub const CHAIN: Self = Self { first: Duration::from_secs(1), cap: Duration::from_secs(300) };
+    /// The database of a term that is over, until it lets itself be opened again: whoever waits for it is refused
+    /// meanwhile.
+    pub const REOPENING: Self = Self { first: Duration::from_millis(250), cap: Duration::from_secs(5) };
 
     /// The pause before try `again` (1 is the first one after a failure): up to a quarter less than it would be
     /// without chance, so that those who failed together do not come back in step.
@@ -41,7 +40,7 @@ mod tests {
         let still: Vec<u128> = (1..=8).map(|n| RetryPreset::DATABASE.moved(n, -1.0).as_millis()).collect();
         assert_eq!(still, [10, 20, 40, 80, 160, 320, 500, 500]);
         for again in [1, 2, 5, 20, 1000, u32::MAX] {
-            for preset in [RetryPreset::DATABASE, RetryPreset::EXTERNAL, RetryPreset::CHAIN] {
+            for preset in [RetryPreset::DATABASE, RetryPreset::REOPENING] {
                 let (least, most) = (preset.moved(again, 1.0), preset.moved(again, -1.0));
                 assert!(least <= most && most <= preset.cap && least >= most.mul_f64(0.74));
             }

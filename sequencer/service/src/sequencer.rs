@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use stateset_event_log::{
-    Acquisitions, IdIndex, IndexKey, LogReader, PoolStatus, SequencerKeyRecord, StoredEvent, Tenure,
+    Acquisitions, Breakers, IdIndex, IndexKey, LogReader, PoolStatus, SequencerKeyRecord, StoredEvent, Tenure,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
 use ves::audit::AuditHead;
@@ -16,7 +16,6 @@ use ves::{BatchId, EventId, SequenceNumber, SequencerId, StreamKey, TenantId, Ti
 
 use crate::anchor::Anchors;
 use crate::audit::Actor;
-use crate::breaker::Breakers;
 use crate::caches::Caches;
 use crate::clock::Clock;
 use crate::config::Config;

@@ -112,6 +112,7 @@ impl Sequencer {
             let _guard = guard;
             turns.run();
         })?;
+        crate::outside::prepare(&config);
         let (verifying, anchors) = (Verifying::new(&config), Anchors::default());
         let threads = Mutex::new(vec![thread]);
         let caches = Caches::new(&config.caches);

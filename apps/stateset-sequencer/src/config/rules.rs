@@ -121,7 +121,11 @@ fn inert(gathered: &Gathered, database: &Database) -> Vec<String> {
     let is_true = |name: &str| gathered.is_true(name);
     // For SQLite more than these is unused, which is said of each.
     let has_no_replica = database.url().is_some() && gathered.set("READ_DATABASE_URL").is_none();
-    let cases: [(bool, &[&str], &str); 7] = [
+    const TRACES: &[&str] = &["OTEL_SERVICE_NAME", "OTEL_SERVICE_VERSION", "OTEL_SAMPLE_RATE"];
+    const BATCHES: &[&str] =
+        &["X402_BATCH_MIN_SIZE", "X402_BATCH_MAX_SIZE", "X402_BATCH_MAX_WAIT_SECS", "X402_BATCH_NETWORKS"];
+    let is_off = |name: &str| gathered.number(name) == Some(0);
+    let cases: [(bool, &[&str], &str); 16] = [
         (!is_true("TRUST_PROXY_HEADERS"), &["TRUST_PROXY_ALLOWLIST"], "TRUST_PROXY_HEADERS is not true"),
         (gathered.set("JWT_SECRET").is_none(), &["JWT_ISSUER", "JWT_AUDIENCE"], "JWT_SECRET is not set"),
         (
@@ -145,6 +149,27 @@ fn inert(gathered: &Gathered, database: &Database) -> Vec<String> {
             &["ENVIRONMENT"],
             "SEQUENCER_ENV is set and goes before it",
         ),
+        (
+            gathered.set("OTEL_EXPORTER_OTLP_ENDPOINT").is_none(),
+            TRACES,
+            "OTEL_EXPORTER_OTLP_ENDPOINT is not set",
+        ),
+        (!is_true("X402_BATCH_AUTO_COMMIT"), BATCHES, "X402_BATCH_AUTO_COMMIT is not true"),
+        (!is_word(gathered, "AUTH_MODE", "disabled"), &["ALLOW_AUTH_DISABLED"], "AUTH_MODE is not disabled"),
+        (
+            gathered.set("VES_SEQUENCER_SIGNING_KEY").is_some() || database.url().is_some(),
+            &["STATESET_PASSPHRASE"],
+            "no key is kept beside the database: VES_SEQUENCER_SIGNING_KEY is set, or it is PostgreSQL",
+        ),
+        (is_off("DB_STARTUP_MAX_RETRIES"), &["DB_STARTUP_RETRY_DELAY_SECS"], "DB_STARTUP_MAX_RETRIES is 0"),
+        (is_off("CACHE_COMMITMENT_MAX"), &["CACHE_COMMITMENT_TTL_SECS"], "CACHE_COMMITMENT_MAX is 0"),
+        (is_off("CACHE_PROOF_MAX"), &["CACHE_PROOF_TTL_SECS"], "CACHE_PROOF_MAX is 0"),
+        (
+            is_off("CACHE_VES_COMMITMENT_MAX"),
+            &["CACHE_VES_COMMITMENT_TTL_SECS"],
+            "CACHE_VES_COMMITMENT_MAX is 0",
+        ),
+        (is_off("CACHE_VES_PROOF_MAX"), &["CACHE_VES_PROOF_TTL_SECS"], "CACHE_VES_PROOF_MAX is 0"),
     ];
     let cases = cases.into_iter().filter(|(is_inert, ..)| *is_inert);
     cases
@@ -152,6 +177,30 @@ fn inert(gathered: &Gathered, database: &Database) -> Vec<String> {
         .filter(|(name, _)| was_set(gathered, name))
         .map(|(name, why)| format!("{name} is set and does nothing: {why}"))
         .collect()
+}
+
+/// Settings that do less without another one than whoever wrote them may think.
+fn half_meant(gathered: &Gathered) -> Vec<String> {
+    let mut said = Vec::new();
+    if is_word(gathered, "PAYLOAD_ENCRYPTION_MODE", "disabled") {
+        let keys = ["PAYLOAD_ENCRYPTION_KEY", "PAYLOAD_ENCRYPTION_KEYS", "PAYLOAD_ENCRYPTION_KEYS_BY_TENANT"];
+        said.extend(keys.into_iter().filter(|name| was_set(gathered, name)).map(|name| {
+            format!(
+                "{name} is set and seals nothing: PAYLOAD_ENCRYPTION_MODE is disabled; it opens what was sealed \
+                 before, and payloads are written in clear"
+            )
+        }));
+    }
+    if gathered.set("RATE_LIMIT_PER_MINUTE").is_none() {
+        let names = ["RATE_LIMIT_WINDOW_SECONDS", "RATE_LIMIT_MAX_ENTRIES"];
+        said.extend(names.into_iter().filter(|name| was_set(gathered, name)).map(|name| {
+            format!(
+                "{name} is set without RATE_LIMIT_PER_MINUTE: it limits nobody but callers whose API key has a limit \
+                 of its own"
+            )
+        }));
+    }
+    said
 }
 
 fn acts_not(name: &str) -> bool {
@@ -195,6 +244,7 @@ pub fn warnings(gathered: &Gathered, is_production: bool, database: &Database) -
                 .to_owned(),
         );
     }
+    said.extend(half_meant(gathered));
     if is_word(gathered, "AUTH_MODE", "disabled") {
         said.push("AUTH_MODE=disabled: every caller is an admin of every tenant".to_owned());
     }

@@ -16,6 +16,7 @@ const ENTRIES: Kind = Number(0, 10_000_000);
 const SECONDS: Kind = Number(1, DAY_SECS);
 const MILLISECONDS: Kind = Number(1, DAY_MS);
 
+const READ_AGAIN: &str = "Longest time, in seconds, after which one is read again";
 const HELD_IN_MEMORY: &str = "all keys of agents are held in memory, where a revocation acts at once";
 const ANCHORING: &str = "anchoring on a chain";
 const SCHEMAS: &str = "the schema registry";
@@ -344,28 +345,13 @@ const ANCHOR: &[Setting] = &[
 
 const CACHES: &[Setting] = &[
     set("CACHE_COMMITMENT_MAX", "1000", ENTRIES, "Batches of older streams held in memory; 0 holds none"),
-    set(
-        "CACHE_COMMITMENT_TTL_SECS",
-        "300",
-        SECONDS,
-        "Longest time, in seconds, after which one is read again",
-    ),
+    set("CACHE_COMMITMENT_TTL_SECS", "300", SECONDS, READ_AGAIN),
     set("CACHE_PROOF_MAX", "5000", ENTRIES, "Paths of their proofs"),
-    set("CACHE_PROOF_TTL_SECS", "600", SECONDS, "Longest time, in seconds, after which one is read again"),
+    set("CACHE_PROOF_TTL_SECS", "600", SECONDS, READ_AGAIN),
     set("CACHE_VES_COMMITMENT_MAX", "1000", ENTRIES, "Batches of signed streams"),
-    set(
-        "CACHE_VES_COMMITMENT_TTL_SECS",
-        "300",
-        SECONDS,
-        "Longest time, in seconds, after which one is read again",
-    ),
+    set("CACHE_VES_COMMITMENT_TTL_SECS", "300", SECONDS, READ_AGAIN),
     set("CACHE_VES_PROOF_MAX", "5000", ENTRIES, "Paths of their proofs"),
-    set(
-        "CACHE_VES_PROOF_TTL_SECS",
-        "600",
-        SECONDS,
-        "Longest time, in seconds, after which one is read again",
-    ),
+    set("CACHE_VES_PROOF_TTL_SECS", "600", SECONDS, READ_AGAIN),
     set("CACHE_AGENT_KEY_MAX", "1000", COUNT, "Entries").not_needed(HELD_IN_MEMORY),
     set("CACHE_AGENT_KEY_TTL_SECS", "3600", SECONDS, "Age").not_needed(HELD_IN_MEMORY),
     of_schemas(set(

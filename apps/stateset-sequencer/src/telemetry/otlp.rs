@@ -12,10 +12,11 @@ use std::time::Duration;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use stateset_sequencer::trace::{FinishedSpan, SpanSink};
-use stateset_sequencer::{MetricSource, Samples};
+use stateset_sequencer::{Breaker, BreakerConfig, Breakers, MetricSource, Samples};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
+use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
 use super::TelemetrySettings;
@@ -75,7 +76,7 @@ impl Exporter {
     ///
     /// # Errors
     /// What is wrong with the endpoint, and what would be right.
-    pub fn start(endpoint: &str, settings: &TelemetrySettings) -> Result<Self, String> {
+    pub fn start(endpoint: &str, settings: &TelemetrySettings, breakers: &Breakers) -> Result<Self, String> {
         let endpoint = Endpoint::from_shared(endpoint.to_owned());
         let endpoint = endpoint.map_err(|error| format!("it is no URL ({error}): write http://HOST:PORT"))?;
         let channel = endpoint.connect_timeout(CONNECT_TIME_MAX).timeout(EXPORT_TIME_MAX).connect_lazy();
@@ -87,6 +88,7 @@ impl Exporter {
             client: TraceServiceClient::new(channel),
             resource: form::resource(&settings.service_name, &settings.service_version),
             counts: counts.clone(),
+            breaker: breakers.of("traces", BreakerConfig::default()),
         };
         let task = tokio::spawn(outgoing.run(stopped));
         Ok(Self { sink: Arc::new(Sink { queue, counts }), stop, task })
@@ -111,6 +113,7 @@ struct Outgoing {
     client: TraceServiceClient<Channel>,
     resource: Resource,
     counts: Arc<Counts>,
+    breaker: Arc<Breaker>,
 }
 
 impl Outgoing {
@@ -151,18 +154,43 @@ impl Outgoing {
     /// A batch that can't be sent is given up: the next ones matter more.
     async fn send(&mut self, batch: &mut Vec<FinishedSpan>) {
         let spans = batch.len() as u64;
+        let Ok(call) = self.breaker.ask() else {
+            batch.clear();
+            self.counts.dropped.fetch_add(spans, Relaxed);
+            return;
+        };
         let message = form::request(&self.resource, batch.drain(..));
         let problem = match timeout(EXPORT_TIME_MAX, self.client.export(message)).await {
             Ok(Ok(_)) => {
+                call.end(true);
                 self.counts.is_told.store(false, Relaxed);
                 return;
             }
-            Ok(Err(status)) => status.to_string(),
-            Err(_) => "it does not answer".to_owned(),
+            Ok(Err(status)) => {
+                call.end(!is_gone(status.code()));
+                status.to_string()
+            }
+            Err(_) => {
+                call.end(false);
+                "it does not answer".to_owned()
+            }
         };
         self.counts.dropped.fetch_add(spans, Relaxed);
         if !self.counts.is_told.swap(true, Relaxed) {
             tracing::warn!(%problem, "traces can't be sent to their collector; they are given up until it is back");
         }
     }
+}
+
+/// Whether the collector, and not the message, is to blame (OTLP, "Failures": what is worth another try).
+fn is_gone(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::ResourceExhausted
+            | Code::Aborted
+            | Code::Cancelled
+            | Code::Unknown
+    )
 }

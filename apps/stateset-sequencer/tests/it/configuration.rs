@@ -91,7 +91,7 @@ fn a_setting_that_does_nothing_because_of_another_is_said() {
         ("VES_SEQUENCER_SIGNING_KEY", seed.as_str()),
     ];
     type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
-    let cases: [Case<'_>; 8] = [
+    let cases: [Case<'_>; 16] = [
         (
             &[("TRUST_PROXY_ALLOWLIST", "10.0.0.0/8")],
             "TRUST_PROXY_ALLOWLIST",
@@ -120,6 +120,38 @@ fn a_setting_that_does_nothing_because_of_another_is_said() {
             "READ_MAX_DB_CONNECTIONS",
             "READ_DATABASE_URL is not set",
         ),
+        (&[("OTEL_SAMPLE_RATE", "0.5")], "OTEL_SAMPLE_RATE", "OTEL_EXPORTER_OTLP_ENDPOINT is not set"),
+        (
+            &[("X402_BATCH_AUTO_COMMIT", "false"), ("X402_BATCH_MIN_SIZE", "5")],
+            "X402_BATCH_MIN_SIZE",
+            "X402_BATCH_AUTO_COMMIT is not true",
+        ),
+        (&[("ALLOW_AUTH_DISABLED", "true")], "ALLOW_AUTH_DISABLED", "AUTH_MODE is not disabled"),
+        (
+            &[server[1], ("STATESET_PASSPHRASE", "correct horse")],
+            "STATESET_PASSPHRASE",
+            "no key is kept beside the database",
+        ),
+        (
+            &[server[0], server[1], ("DB_STARTUP_MAX_RETRIES", "0"), ("DB_STARTUP_RETRY_DELAY_SECS", "9")],
+            "DB_STARTUP_RETRY_DELAY_SECS",
+            "DB_STARTUP_MAX_RETRIES is 0",
+        ),
+        (
+            &[("CACHE_PROOF_MAX", "0"), ("CACHE_PROOF_TTL_SECS", "9")],
+            "CACHE_PROOF_TTL_SECS",
+            "CACHE_PROOF_MAX is 0",
+        ),
+        (
+            &[("CACHE_VES_PROOF_MAX", "0"), ("CACHE_VES_PROOF_TTL_SECS", "9")],
+            "CACHE_VES_PROOF_TTL_SECS",
+            "CACHE_VES_PROOF_MAX is 0",
+        ),
+        (
+            &[("CACHE_VES_COMMITMENT_MAX", "0"), ("CACHE_VES_COMMITMENT_TTL_SECS", "9")],
+            "CACHE_VES_COMMITMENT_TTL_SECS",
+            "CACHE_VES_COMMITMENT_MAX is 0",
+        ),
     ];
     for (environment, name, why) in cases {
         warned(environment, &format!("{name} is set and does nothing: {why}"));
@@ -130,8 +162,28 @@ fn a_setting_that_does_nothing_because_of_another_is_said() {
         &[("JWT_ISSUER", "me"), ("JWT_SECRET", "a-secret-of-more-than-32-characters-in-all")],
         &[("GRPC_PORT", "9001")],
         &[server[0], server[1], ("READ_DATABASE_URL", server[0].1), ("READ_MAX_DB_CONNECTIONS", "5")],
+        &[("OTEL_SAMPLE_RATE", "0.5"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317")],
+        &[("X402_BATCH_MIN_SIZE", "5")],
+        &[("STATESET_PASSPHRASE", "correct horse")],
+        &[("CACHE_PROOF_TTL_SECS", "9")],
+        &[("RATE_LIMIT_WINDOW_SECONDS", "9"), ("RATE_LIMIT_PER_MINUTE", "9")],
     ] {
         assert_eq!(check(acts), (0, String::new()), "{acts:?}");
+    }
+}
+
+#[test]
+fn a_setting_that_does_less_without_another_is_said() {
+    let key = "5a".repeat(32);
+    for name in ["PAYLOAD_ENCRYPTION_KEY", "PAYLOAD_ENCRYPTION_KEYS"] {
+        warned(
+            &[(name, &key)],
+            &format!("{name} is set and seals nothing: PAYLOAD_ENCRYPTION_MODE is disabled"),
+        );
+        assert_eq!(check(&[(name, &key), ("PAYLOAD_ENCRYPTION_MODE", "optional")]), (0, String::new()));
+    }
+    for name in ["RATE_LIMIT_WINDOW_SECONDS", "RATE_LIMIT_MAX_ENTRIES"] {
+        warned(&[(name, "9")], &format!("{name} is set without RATE_LIMIT_PER_MINUTE"));
     }
 }
 

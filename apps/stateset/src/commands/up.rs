@@ -120,7 +120,7 @@ async fn serve_until_stopped(
     let policy = CommitPolicy { events_max: args.commit_events, age_ms_max: args.commit_seconds * 1000 };
     let commits = Commits { policy, automatic: !args.no_auto_commit };
     let store = match &log {
-        Log::Other(target) => Store::shared(target, &listeners)?,
+        Log::Other(target) => Store::shared(target, &listeners, &telemetry)?,
         Log::Own => Store::file(&context.data.store_file()),
     };
     let server = Server::start(listeners, &store, &installation, commits, &telemetry).await?;

@@ -172,6 +172,8 @@ async fn answer(app: &App, request: Request, next: Next) -> Result<Response, Api
         }
         let Gathered { bytes, room } = read_message(app, &admitted.caller, body, bytes_max).await?;
         admitted._room = Some(Arc::new(room));
+        // The message may have taken its time.
+        app.require_log()?;
         Body::from(bytes)
     };
     if is_push {
@@ -181,10 +183,18 @@ async fn answer(app: &App, request: Request, next: Next) -> Result<Response, Api
     let mut request = Request::from_parts(head, body);
     request.extensions_mut().insert(admitted);
     let mut response = answer_with_room(next.run(request).await);
+    if !is_write(&rpc) {
+        app.require_log()?;
+    }
     if is_passed_on && response.extensions_mut().remove::<Bounded>().is_some() {
         response.headers_mut().insert(ENDS, HeaderValue::from_static("1"));
     }
     Ok(response)
+}
+
+/// What a write was answered stays true, whoever writes next.
+fn is_write(rpc: &str) -> bool {
+    ["Push", "RegisterAgentKey", "RevokeAgentKey"].contains(&rpc)
 }
 
 /// An answer that holds its room until the last of its bytes is sent or the connection is gone.

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use stateset_at_rest::{Mode, Plan, Run, SealedStore, run_on};
+use stateset_at_rest::{AtRest, Mode, Plan, Run, SealedStore, run_on};
 use stateset_event_log::{EventLog, EventStore, LogError, MemoryDisk, MemoryLog, Opening, is_sealed};
 
-use crate::world::{FailingDisk, MemoryStore, World, open, raw, ring, rotate, stored};
+use crate::world::{FailingDisk, MemoryStore, World, open, raw, ring, rotate, stored, stores};
 
 /// A store whose disk fails after some writes.
 struct Failing(FailingDisk);
@@ -59,11 +59,71 @@ async fn a_rotation_cut_at_any_write_loses_nothing_and_comes_to_its_end_afterwar
 }
 
 /// Whether it came to its end before the disk failed.
-fn run_to_the_cut(failing: &FailingDisk, at_rest: &stateset_at_rest::AtRest) -> bool {
+fn run_to_the_cut(failing: &FailingDisk, at_rest: &AtRest) -> bool {
     let store: Arc<dyn EventStore> = Arc::new(Failing(failing.clone()));
     let Ok(Opening::Writer(mut log)) = SealedStore::new(store, at_rest.clone()).open() else { return false };
     let raw = at_rest.raw().expect("a sealed log");
     let plan = Plan { batch: 5, ..Plan::everything() };
     let mut run = Run::new(at_rest.clone(), raw.as_ref(), plan).expect("a run");
     run_on(&mut run, log.as_mut() as &mut dyn EventLog, raw.as_ref(), &mut |_| ()).is_ok()
+}
+
+/// Every kind of store: a process that goes between any two writes of a rotation, again and again, with a newer key each
+/// time that one came to its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_that_is_cut_between_any_two_writes_goes_on_in_every_store() {
+    let stores = stores();
+    for store in &stores.all {
+        let world = World::start(store, &ring(Mode::Optional, &[1])).await;
+        world.ingest(0, 12).await;
+        world.stop().await;
+        let (mut newest, mut cuts) = (2, 0);
+        for writes in 1.. {
+            let keys: Vec<u8> = (1..=newest).rev().collect();
+            let is_over = some_writes(store, &ring(Mode::Required, &keys), writes);
+            // Whoever comes next reads everything, with the same keys.
+            let world = World::start(store, &ring(Mode::Required, &keys)).await;
+            assert_eq!(world.envelopes().await.len(), 12, "{} writes on {}", writes, store.name());
+            world.stop().await;
+            if !is_over {
+                cuts += 1;
+                continue;
+            }
+            let world = World::start(store, &ring(Mode::Required, &[newest])).await;
+            assert_eq!(world.envelopes().await.len(), 12, "the older keys are needed no more");
+            world.stop().await;
+            newest += 1;
+            if writes > 12 {
+                break;
+            }
+        }
+        assert!(cuts >= 5, "only {cuts} cuts on {}", store.name());
+    }
+}
+
+/// The first `writes` writes of a run; whether that was all of it.
+fn some_writes(store: &Arc<dyn EventStore>, at_rest: &AtRest, mut writes: u32) -> bool {
+    let mut log = open(store, at_rest).expect("the keys are right");
+    let raw = at_rest.raw().expect("a sealed log");
+    let plan = Plan { batch: 5, ..Plan::everything() };
+    let mut run = Run::new(at_rest.clone(), raw.as_ref(), plan).expect("a run");
+    let mut may_write = || {
+        writes = writes.saturating_sub(1);
+        writes > 0
+    };
+    while let Some(step) = run.next(raw.as_ref()).expect("a step") {
+        if let Some((stream, changes)) = &step.bodies {
+            log.replace_bodies(stream, changes).expect("written");
+            if !may_write() {
+                return false;
+            }
+        }
+        if !step.documents.is_empty() {
+            log.put_documents(&step.documents).expect("written");
+            if !may_write() {
+                return false;
+            }
+        }
+    }
+    true
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use stateset_at_rest::{AtRest, KeyName, Keys, Mode};
 use stateset_event_log::{EventStore, LogErrorKind, is_sealed};
 use stateset_fixtures::stream;
-use stateset_sequencer::EventResult;
-use ves::SequenceNumber;
+use stateset_sequencer::{EventResult, ServiceError, check_legacy};
+use ves::legacy::{LegacyEvent, payload_hash};
+use ves::{AgentId, EventId, SequenceNumber};
 
 use crate::world::{MemoryStore, STREAM, World, key, open, raw, ring, rotate, stored, stores};
 
@@ -153,4 +154,49 @@ async fn seals_are_counted_over_restarts() {
     let at_rest = ring(Mode::Optional, &[1]);
     with_events(&store, &at_rest, 7, 9).await;
     assert_eq!(at_rest.status().seals, 9);
+}
+
+fn older(n: u8) -> LegacyEvent {
+    let payload = format!("{{\"n\":{n}}}");
+    LegacyEvent {
+        event_id: EventId::from_bytes([n; 16]),
+        command_id: None,
+        stream: STREAM(),
+        entity_type: "order".to_owned(),
+        entity_id: format!("ORD-{n}"),
+        event_type: "order.changed".to_owned(),
+        payload_hash: payload_hash(&payload),
+        payload,
+        base_version: None,
+        created_at: "2026-01-02T03:04:05.123456+00:00".to_owned(),
+        source_agent: AgentId::from_bytes([9; 16]),
+        signature: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn older_events_that_no_key_opens_stay_as_they_are_and_no_check_calls_them_damaged() {
+    let stores = stores();
+    for store in &stores.all {
+        let world = World::start(store, &ring(Mode::Optional, &[1])).await;
+        let events = (1..=3).map(|n| Ok(older(n).check().expect("a sound event"))).collect();
+        world.service.legacy().ingest(STREAM(), events).await.expect("numbered");
+        world.stop().await;
+        let checked = |at_rest: &AtRest| {
+            let log = open(store, at_rest).expect("the keys are those of the log");
+            let mut problems = Vec::new();
+            let tell = &mut |place, problem| problems.push(format!("{place}: {problem}"));
+            let checked = check_legacy(log.reader().as_ref(), tell);
+            assert_eq!(problems, [""; 0], "{}", store.name());
+            checked.map(|checked| checked.events)
+        };
+        let lost = BTreeSet::from([KeyName::of(&[1; 32])]);
+        let other = AtRest::new(Keys::new(Mode::Optional, &[key(2)], &BTreeMap::new(), lost).expect("keys"));
+        let tally = rotate(store, &other);
+        assert_eq!((tally.unopened, tally.rewritten), (3, 0));
+        assert!(matches!(checked(&other), Err(ServiceError::Sealed(_))));
+        let found = ring(Mode::Optional, &[3, 2, 1]);
+        assert_eq!(rotate(store, &found).rewritten, 3, "the key was found again");
+        assert!(matches!(checked(&ring(Mode::Optional, &[3])), Ok(3)));
+    }
 }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod keys;
+mod metrics;
 mod places;
 mod proofs;
 mod rotation;

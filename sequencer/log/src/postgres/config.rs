@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
+use crate::breaker::Breakers;
 use crate::event_store::Holder;
 
 /// Hosts that count as this machine (spec/sequencer-api.md, section 6).
@@ -44,6 +45,8 @@ pub struct PostgresConfig {
     pub advertised: Holder,
     /// A writer that did not renew its hold for this long has lost it.
     pub lease_ms: u64,
+    /// Where the breaker around the replica stands; health and metrics show them.
+    pub breakers: Breakers,
 }
 
 /// Connections of one pool.
@@ -86,6 +89,7 @@ impl PostgresConfig {
             startup_retry_delay_ms: 3_000,
             advertised,
             lease_ms: 5_000,
+            breakers: Breakers::default(),
         }
     }
 

@@ -79,7 +79,8 @@ impl PostgresStore {
                 let replica = replica.with_settings(&config);
                 let pool =
                     connect::pool(&replica, config.read_connections, &driver, Some(Arc::clone(&log_id)))?;
-                Some(Replica::new(pool, Duration::from_millis(config.read_answer_timeout_ms)))
+                let timeout = Duration::from_millis(config.read_answer_timeout_ms);
+                Some(Replica::new(pool, timeout, &config.breakers))
             }
             None => None,
         };

@@ -3,8 +3,8 @@
 //! Rows of events, tiles, batches and pages never change, so whatever a replica shows is true. Only what it does not
 //! show may be there by now: then the primary is asked. That is what makes a caller find its own writes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Object, Pool};
@@ -20,6 +20,7 @@ use super::heads::{Heads, StreamState};
 use super::rows::{self, sequence, signed};
 use super::runtime::Driver;
 use super::session::Session;
+use crate::breaker::{Breaker, BreakerConfig, Breakers};
 use crate::document::{Document, Table, after_prefix};
 use crate::error::LogError;
 use crate::event_log::{
@@ -32,8 +33,6 @@ use crate::tiles::{batch_tile_place, digests, log_tile_nodes, tile_completed_by}
 const FIRST_EVENTS: usize = 128;
 /// Events asked for at once at most.
 const EVENTS_AT_ONCE_MAX: usize = 8_192;
-/// How long a replica that failed is left alone.
-const REPLICA_REST: Duration = Duration::from_secs(5);
 
 type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
@@ -107,24 +106,23 @@ impl Snapshot {
 pub(super) struct Replica {
     pool: Pool,
     answer_timeout: Duration,
-    /// Until when it is left alone.
-    rests_until: Mutex<Option<Instant>>,
+    breaker: Arc<Breaker>,
 }
 
+/// The primary answers as well: one failure is enough to leave a replica alone, and one answer to go back to it.
+const BREAKER: BreakerConfig = BreakerConfig {
+    failures_max: 1,
+    window_ms: 60_000,
+    open_ms: 5_000,
+    open_ms_max: 60_000,
+    trials_max: 1,
+    successes_to_close: 1,
+    slow_ms: None,
+};
+
 impl Replica {
-    pub fn new(pool: Pool, answer_timeout: Duration) -> Self {
-        Self { pool, answer_timeout, rests_until: Mutex::new(None) }
-    }
-
-    fn is_resting(&self) -> bool {
-        let until = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
-        until.is_some_and(|until| Instant::now() < until)
-    }
-
-    fn rest(&self, error: &LogError) {
-        tracing::warn!(%error, "the replica for reads failed; the primary is asked for some seconds");
-        let until = Instant::now() + REPLICA_REST;
-        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    pub fn new(pool: Pool, answer_timeout: Duration, breakers: &Breakers) -> Self {
+        Self { pool, answer_timeout, breaker: breakers.of("read_replica", BREAKER) }
     }
 }
 
@@ -143,11 +141,16 @@ impl Servers {
         params: Params<'_>,
         enough: impl Fn(&[Row]) -> bool,
     ) -> Result<Vec<Row>, LogError> {
-        if let Some(replica) = self.replica.as_ref().filter(|replica| !replica.is_resting()) {
-            match self.ask(&replica.pool, replica.answer_timeout, sql, params) {
+        let asked = self.replica.as_ref().and_then(|replica| Some((replica, replica.breaker.ask().ok()?)));
+        if let Some((replica, call)) = asked {
+            let answer = self.ask(&replica.pool, replica.answer_timeout, sql, params);
+            call.end(answer.is_ok());
+            match answer {
                 Ok(rows) if enough(&rows) => return Ok(rows),
                 Ok(_) => {}
-                Err(error) => replica.rest(&error),
+                Err(error) => {
+                    tracing::warn!(%error, "the replica for reads failed; the primary is asked for some seconds")
+                }
             }
         }
         self.rows(sql, params)

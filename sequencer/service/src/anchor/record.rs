@@ -1,6 +1,7 @@
 //! Records of anchored batches, and the cursor of each stream.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use stateset_event_log::{Document, DocumentChange, LogReader, Table};
@@ -29,6 +30,27 @@ pub(crate) struct Anchors {
     pub submitting: tokio::sync::Mutex<()>,
     /// All cursors, once they are read. Held while a record is written, so that a check and its write are one step.
     cursors: tokio::sync::Mutex<Option<Cursors>>,
+    /// Batches that were sent, and that the chain is not known to have.
+    sent: Mutex<BTreeSet<BatchId>>,
+}
+
+/// Batches whose tries are remembered: what is sent again is counted, and nothing depends on it.
+const SENT_MAX: usize = 10_000;
+
+impl Anchors {
+    /// A batch is sent; whether it was before.
+    pub fn sends(&self, batch: BatchId) -> bool {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        if sent.len() >= SENT_MAX {
+            sent.pop_first();
+        }
+        !sent.insert(batch)
+    }
+
+    /// The chain has it.
+    pub fn has_sent(&self, batch: &BatchId) {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).remove(batch);
+    }
 }
 
 /// Up to which number all batches of a stream are anchored.
@@ -97,7 +119,9 @@ impl Sequencer {
             }
             service.put_anchor(&batch, place, changes).await?;
             cursors.insert(of_stream, reached);
-            Metrics::add(&service.shared().metrics.commitments_anchored, 1);
+            let metrics = &service.shared().metrics;
+            Metrics::add(&metrics.commitments_anchored, 1);
+            Metrics::add(&metrics.anchor_gas_used, place.gas_used.unwrap_or(0));
             Ok(anchored)
         })
         .await

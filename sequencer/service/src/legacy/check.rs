@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use stateset_event_log::{Document, LogReader, Table};
-use ves::legacy::{LegacyCommitment, StateRoot, tiles};
+use ves::legacy::{LegacyCommitment, StateRoot, payload_hash, tiles};
 use ves::{Digest, SequenceNumber, StoreId, StreamKey, TenantId};
 
 use super::StoredLegacyEvent;
@@ -31,8 +31,9 @@ pub struct LegacyChecked {
     pub commitments: u64,
 }
 
-/// Checks every older stream: numbers without gaps; ids, commands and entities that lead to their events, and none that
-/// lead elsewhere; batches, their roots and their tiles. `problem` gets a place and what is wrong there.
+/// Checks every older stream: numbers without gaps; payloads and their hashes; ids, commands and entities that lead to
+/// their events, and none that lead elsewhere; batches, their roots and their tiles. `problem` gets a place and what is
+/// wrong there.
 ///
 /// # Errors
 /// Only what keeps the documents from being read at all.
@@ -136,6 +137,10 @@ impl Check<'_> {
                 return Ok(());
             }
         };
+        // The leaf holds the hash alone, so that no root tells of a payload that was changed beside it.
+        if payload_hash(&stored.event.payload) != stored.event.payload_hash {
+            self.tell(&place, "its payload is not that of its hash");
+        }
         self.places(stream, &stored, &place)?;
         stream.leaves.push(stored.event.leaf_hash(stored.sequence_number));
         self.batch(stream)

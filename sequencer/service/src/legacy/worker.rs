@@ -12,6 +12,7 @@ use ves::{SequenceNumber, StreamKey, TimestampMs};
 use super::read::{events_from, head_text};
 use super::stored::{stream_key, stream_of};
 use crate::error::{CommitFailure, ServiceError};
+use crate::retry::RetryPreset;
 use crate::sequencer::{Sequencer, blocking};
 use crate::worker::{Stop, Worker, WorkerRun};
 
@@ -78,9 +79,11 @@ impl Worker for LegacyCommits {
             if !sequencer.inner.config.auto_commit {
                 return stop.asked().await;
             }
+            let mut failures = 0;
             while let Err(error) = find_uncommitted(&sequencer).await {
                 tracing::warn!(%error, "older streams can't be looked through; it is tried again");
-                if !stop.pause(Duration::from_millis(RETRY_MS as u64)).await {
+                failures += 1;
+                if !stop.pause(RetryPreset::DATABASE.pause(failures)).await {
                     return;
                 }
             }

@@ -15,7 +15,7 @@ use super::stored::{batch_of, listed_payment, put_batch};
 use super::submit::seconds;
 use crate::audit::{Act, Action};
 use crate::error::ServiceError;
-use crate::sequencer::blocking;
+use crate::outside::SETTLEMENT;
 
 /// The chain that batches are settled on. Called on threads that may block; it keeps its own limits of time.
 pub trait Settlement: Send + Sync + 'static {
@@ -157,7 +157,10 @@ impl Payments<'_> {
             return Ok(Verdict::Submitted(UNCONFIRMED));
         };
         let asked = settlement.clone();
-        let report = blocking::<_, PaymentError>(move || Ok(port.outcome(&asked, &tx_hash)?)).await?;
+        let ask = move || port.outcome(&asked, &tx_hash);
+        let is_gone = |error: &SettlementError| matches!(error, SettlementError::Unavailable(_));
+        let asked = self.service.outside(SETTLEMENT, ask, is_gone, SettlementError::Unavailable);
+        let report = asked.await??;
         match report.state.clone() {
             SettlementState::Pending => Ok(Verdict::Submitted(WAITING)),
             SettlementState::Reverted => Ok(Verdict::Reverted(report)),

@@ -85,13 +85,18 @@ async fn each_thing_that_is_changed_is_found() {
     fn gone(reader: &dyn LogReader, table: Table, at: usize) -> Vec<DocumentChange> {
         vec![DocumentChange::Remove(table, found(reader, table, at).key)]
     }
-    let damages: [(&str, Damage, &str); 14] = [
+    let damages: [(&str, Damage, &str); 15] = [
         ("an event is gone", |r| gone(r, Table::LegacyEvents, 7), "event 7 should come here"),
         ("the last event is gone", |r| gone(r, Table::LegacyEvents, 400), "its last event is 399"),
         (
             "an event is of another entity",
             |r| other(r, Table::LegacyEvents, 3, "ORD-2", "ORD-X"),
             "its root is not that of the events",
+        ),
+        (
+            "a payload is another one",
+            |r| other(r, Table::LegacyEvents, 3, "\"payload\":{\"n\":2}", "\"payload\":{\"n\":3}"),
+            "its payload is not that of its hash",
         ),
         ("a head is gone", |r| gone(r, Table::LegacyEvents, 0), "its head is missing"),
         (

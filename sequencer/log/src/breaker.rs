@@ -1,4 +1,4 @@
-//! Circuit breakers around what lies outside this process (section 9): a service that fails is left alone for a while,
+//! Circuit breakers around what lies outside this process (sequencer API, section 9): a service that fails is left alone for a while,
 //! so that its callers are refused at once instead of waiting for it, and it gets time to recover.
 //!
 //! ```text
@@ -293,7 +293,7 @@ impl Drop for Call {
 }
 
 /// Between -1 and 1; without random bytes 0.
-pub(crate) fn jitter() -> f64 {
+pub fn jitter() -> f64 {
     let mut byte = [128];
     let _ = getrandom::fill(&mut byte);
     (f64::from(byte[0]) - 127.5) / 127.5
