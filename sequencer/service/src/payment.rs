@@ -1,8 +1,8 @@
 //! Payment intents: signed promises to pay, given numbers, gathered into batches, settled on a chain (x402, part A).
 //!
 //! ```text
-//! submit ─► verify (caller's task) ─► queue ─► pass: admit, number, one transaction ─► answer
-//! worker ─► expire ─► batch (claim, root and commit in one transaction) ─► settle ─► tell in signed events
+//! submit ─► verify (caller's task) ─► queue ─► pass: admit, number, one row of the journal ─► answer
+//! worker ─► file ([`journal`]) ─► expire ─► batch (claim, root and commit in one transaction) ─► settle ─► tell in signed events
 //! ```
 //!
 //! Everything lies in documents ([`stored`]). New intents are written by the turn loop alone, all that wait in one pass
@@ -15,6 +15,7 @@ mod batch;
 mod change;
 mod error;
 mod expiry;
+mod journal;
 mod list;
 mod own_words;
 mod read;
@@ -63,9 +64,11 @@ const DECODED_KEYS_MAX: usize = 4_096;
 
 /// What callers, the turn loop and the worker share.
 pub(crate) struct PaymentShared {
-    /// Counts durable intents of this term: what a caller looked up is as of a count.
+    /// Counts intents filed in this term: what a caller looked up is as of a count.
     ticks: AtomicU64,
-    /// Newest number of each stream.
+    /// Intents that are durable and not filed yet.
+    waiting: AtomicU64,
+    /// Newest number filed in each stream.
     heads: RwLock<BTreeMap<StreamKey, u64>>,
     /// Nonces of intents that ended by this time, in Unix seconds, may be forgotten: no such intent is admitted.
     forgotten_s: AtomicU64,
@@ -84,6 +87,7 @@ impl Default for PaymentShared {
     fn default() -> Self {
         Self {
             ticks: AtomicU64::new(0),
+            waiting: AtomicU64::new(0),
             heads: RwLock::default(),
             forgotten_s: AtomicU64::new(0),
             news: watch::Sender::new(0),

@@ -35,6 +35,8 @@ use crate::unchanged::Unchanged;
 pub(crate) enum Command {
     Ingest(Submission),
     Payment(Box<PaymentSubmission>),
+    /// Intents that wait in the journal are put where they are read.
+    FilePayments(Reply<(), ServiceError>),
     Commit {
         stream: StreamKey,
         start: SequenceNumber,
@@ -130,6 +132,7 @@ const IDLE_WAIT: Duration = Duration::from_millis(200);
 impl TurnLoop {
     /// Runs until the queue is closed and empty, then closes the log.
     pub fn run(mut self) {
+        self.file_rest();
         while !self.queue.is_finished() {
             let wait = if self.has_due { Duration::ZERO } else { IDLE_WAIT };
             let mut room = TurnRoom::default();
@@ -180,6 +183,7 @@ impl TurnLoop {
         match command {
             Command::Ingest(submission) => self.sequence(vec![submission]),
             Command::Payment(submission) => self.sequence_payments(vec![*submission]),
+            Command::FilePayments(reply) => drop(reply.send(self.file_payments())),
             Command::Commit { stream, start, end, reply } => {
                 drop(reply.send(self.commit(&stream, start, end)))
             }
@@ -238,6 +242,7 @@ impl TurnLoop {
 
     /// The queue is closed and empty: what is remembered goes into the index, so that the next start is quick.
     fn finish(mut self) {
+        self.file_rest();
         self.final_flush();
         match self.log.close() {
             // What ended the writer was told before.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{AgentKey, KeyAlgorithm};
-use crate::ed25519::{KeyTable, PublicKey};
+use crate::ed25519::{self, Check, CheckKey, KeyTable, PublicKey};
 use crate::ids::{AgentId, KeyId, TenantId};
 use crate::time::TimestampMs;
 
@@ -133,6 +133,17 @@ impl KeyRing {
     /// Number of keys that have a table now.
     pub fn tables(&self) -> usize {
         self.hot().len()
+    }
+
+    /// Whether `key`, one of this ring, signed `message`; `false` too where it is no Ed25519 key. Says nothing of whether
+    /// the key may sign now.
+    pub fn verify(&self, key: &Arc<RingKey>, message: &[u8], signature: &[u8; 64]) -> bool {
+        let table = self.table_for(key, 1);
+        let by = match &table {
+            Some(table) => Some(CheckKey::Table(table)),
+            None => key.public_key().map(CheckKey::Plain),
+        };
+        by.is_some_and(|key| ed25519::verify_many(&[Check { key, message, signature }]) == [true])
     }
 
     /// Counts `uses` of `key` and returns its table, building it when the key has become hot.

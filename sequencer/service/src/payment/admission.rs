@@ -1,8 +1,8 @@
 //! The writer's side of a submission: all intents that wait in one pass are admitted one after the other and written
-//! by one transaction.
+//! as one row of the journal.
 //!
-//! A caller says what the store held of its keys, as of a count of durable intents. The desk remembers the intents
-//! since, so that both together are exact without a read on the writer's thread. A caller whose count is older than
+//! A caller says what the store held of its keys, as of a count of filed intents. The desk remembers the intents
+//! since, filed or not, so that both together are exact without a read on the writer's thread. A caller whose count is older than
 //! what the desk remembers is looked up again here.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -10,16 +10,15 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use stateset_event_log::{DocumentChange, LogReader, Table};
+use stateset_event_log::{LogReader, Table};
 use uuid::Uuid;
 use ves::x402::{Party, TokenAddress};
 use ves::{Digest, StreamKey, TimestampMs};
 
 use super::PaymentShared;
+use super::journal::{Entry, Journal};
 use super::record::{Payment, PaymentContent, PaymentStatus};
-use super::stored::{
-    FORGOTTEN, HEADS, HeadText, json, of_stream, put, put_new, read, split_stream, stream_key,
-};
+use super::stored::{FORGOTTEN, HEADS, HeadText, read, split_stream, unreadable};
 use super::submit::{Keys, look_up, seconds};
 use crate::error::{ServiceError, StartError};
 use crate::reply::Reply;
@@ -33,7 +32,7 @@ const HEADS_PAGE: usize = 1_024;
 /// One intent, verified by its caller.
 pub(crate) struct PaymentSubmission {
     pub(super) prepared: PreparedPayment,
-    /// Count of durable intents before the caller looked its keys up.
+    /// Count of filed intents before the caller looked its keys up.
     pub(super) as_of: u64,
     pub(super) facts: Facts,
     pub(super) reply: Reply<Admitted, ServiceError>,
@@ -54,8 +53,6 @@ pub(super) struct PreparedPayment {
     pub content_hash: Digest,
     pub version: u8,
     pub token: Option<TokenAddress>,
-    pub payer: Party,
-    pub payee: Party,
     pub keys: Keys,
 }
 
@@ -86,9 +83,10 @@ pub(super) enum Admitted {
 /// What the writer remembers of payments.
 #[derive(Default)]
 pub(crate) struct Desk {
-    heads: HashMap<StreamKey, HeadText>,
-    /// Durable intents of this term.
-    ticks: u64,
+    pub(super) heads: HashMap<StreamKey, HeadText>,
+    pub(super) journal: Journal,
+    /// Durable intents of this term, those included that an earlier one did not file.
+    pub(super) ticks: u64,
     /// Intents up to this count are forgotten here, and known to the store alone.
     floor: u64,
     nonces: HashSet<Vec<u8>>,
@@ -120,13 +118,31 @@ impl Desk {
         if let Some(found) = reader.document(Table::PaymentLists, &[FORGOTTEN])? {
             shared.forgotten_s.store(read(&found).map_err(broken)?, Ordering::Release);
         }
+        desk.journal = Journal::open(reader).map_err(broken)?;
+        desk.remember_waiting().map_err(broken)?;
+        shared.waiting.store(desk.journal.waiting().len() as u64, Ordering::Release);
         Ok(desk)
     }
 
-    /// Takes over what a pass made durable.
-    fn keep(&mut self, pass: Pass) {
-        self.heads.extend(pass.heads);
-        for (keys, number, hash) in pass.taken {
+    /// What an ended term left in the journal.
+    fn remember_waiting(&mut self) -> Result<(), ServiceError> {
+        let mut taken = Vec::with_capacity(self.journal.waiting().len());
+        for entry in self.journal.waiting() {
+            let payment = &entry.payment;
+            let payer = Party::parse(&payment.content.payer_address).ok_or_else(unreadable)?;
+            let head = HeadText {
+                current_sequence: payment.sequence_number,
+                sequenced_at_ms: payment.sequenced_at.0,
+            };
+            self.heads.insert(payment.stream(), head);
+            taken.push((Keys::of(payment, &payer), payment.sequence_number, entry.content_hash));
+        }
+        self.remember(taken);
+        Ok(())
+    }
+
+    fn remember(&mut self, taken: Vec<(Keys, u64, Digest)>) {
+        for (keys, number, hash) in taken {
             self.ticks += 1;
             self.nonces.insert(keys.nonce.clone());
             self.nonces.extend(keys.old_form.clone());
@@ -155,7 +171,7 @@ struct Pass {
     nonces: HashSet<Vec<u8>>,
     keys: HashMap<Vec<u8>, (u64, Digest)>,
     taken: Vec<(Keys, u64, Digest)>,
-    changes: Vec<DocumentChange>,
+    entries: Vec<Entry>,
 }
 
 impl TurnLoop {
@@ -188,8 +204,7 @@ impl TurnLoop {
         facts: Facts,
         now: TimestampMs,
     ) -> Result<Admitted, ServiceError> {
-        let PreparedPayment { intent_id, content, content_hash, version, token, payer, payee, keys } =
-            prepared;
+        let PreparedPayment { intent_id, content, content_hash, version, token, keys } = prepared;
         let facts = match as_of < self.payments.floor {
             true => look_up(self.reader.as_ref(), &keys)?,
             false => facts,
@@ -235,19 +250,10 @@ impl TurnLoop {
             reason: None,
             content,
         };
-        pass.changes.extend(put_new(&payment, &payer, &payee)?);
-        let text = number.to_string();
-        pass.changes.push(put(Table::PaymentNonces, keys.nonce.clone(), text.clone(), Vec::new()));
         pass.nonces.insert(keys.nonce.clone());
-        if let Some(key) = &keys.old_form {
-            let content = stream_key(&stream).to_vec();
-            pass.changes.push(put(Table::PaymentNonces, key.clone(), text.clone(), content));
-            pass.nonces.insert(key.clone());
-        }
-        if let Some(key) = &keys.idempotency {
-            pass.changes.push(put(Table::PaymentKeys, key.clone(), text, content_hash.0.to_vec()));
-            pass.keys.insert(key.clone(), (number, content_hash));
-        }
+        pass.nonces.extend(keys.old_form.clone());
+        pass.keys.extend(keys.idempotency.clone().map(|key| (key, (number, content_hash))));
+        pass.entries.push(Entry { payment: payment.clone(), content_hash });
         pass.heads.insert(stream, HeadText { current_sequence: number, sequenced_at_ms: at.0 });
         pass.taken.push((keys, number, content_hash));
         Ok(Admitted::Sequenced(Box::new(payment)))
@@ -257,30 +263,29 @@ impl TurnLoop {
         if self.poisoned {
             return Err(ServiceError::Poisoned);
         }
-        if pass.changes.is_empty() {
+        if pass.entries.is_empty() {
             return Ok(());
         }
-        for (stream, head) in &pass.heads {
-            let key = of_stream(HEADS, stream);
-            pass.changes.push(put(Table::PaymentLists, key, json(head)?, Vec::new()));
-        }
+        self.bound_journal()?;
+        let (row, change) = self.payments.journal.row(&pass.entries)?;
         let started = Instant::now();
-        let written = self.write(|log| log.put_documents(&pass.changes));
+        let written = self.write(|log| log.put_documents(&[change]));
         self.rhythm.note_append(started.elapsed());
-        if let Err(error) = &written {
-            tracing::error!(%error, intents = pass.taken.len(), "a pass of payments was refused by the store");
+        match &written {
+            Ok(()) => self.payments.journal.keep(row, std::mem::take(&mut pass.entries)),
+            Err(error) => {
+                tracing::error!(%error, intents = pass.taken.len(), "a pass of payments was refused by the store")
+            }
         }
         written
     }
 
-    /// The pass is on disk: callers and the worker may see it.
+    /// The pass is on disk: the worker may file it and tell of it.
     fn publish_payments(&mut self, pass: Pass) {
-        let shared = &self.shared.payments;
-        let mut heads = shared.heads.write().unwrap_or_else(PoisonError::into_inner);
-        heads.extend(pass.heads.iter().map(|(stream, head)| (*stream, head.current_sequence)));
-        drop(heads);
-        self.payments.keep(pass);
-        shared.ticks.store(self.payments.ticks, Ordering::Release);
+        let (desk, shared) = (&mut self.payments, &self.shared.payments);
+        desk.heads.extend(pass.heads);
+        desk.remember(pass.taken);
+        shared.waiting.store(desk.journal.waiting().len() as u64, Ordering::Release);
         shared.tell_worker();
     }
 }

@@ -59,6 +59,7 @@ impl Payments<'_> {
     /// That of the first stream in which it failed.
     pub async fn announce(&self) -> Result<usize, PaymentError> {
         let _one_at_a_time = self.service.shared().payments.telling.lock().await;
+        self.filed().await?;
         let (mut told, mut failed) = (0, BTreeMap::new());
         let mut after: Option<Vec<u8>> = None;
         loop {

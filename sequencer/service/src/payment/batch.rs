@@ -73,6 +73,7 @@ impl Payments<'_> {
             let problem = format!("expected 1 to {BATCH_INTENTS_MAX}");
             return Err(PaymentError::invalid("max_size", problem));
         }
+        self.filed().await?;
         let batch_id = BatchId::random(random_bytes()?);
         let (stream, clock) = (choice.stream, self.service.inner.clock.clone());
         self.change(stream, move |reader, chain| {
@@ -126,6 +127,7 @@ impl Payments<'_> {
 
     /// Every intent that waits for a batch, in all streams. None is valid for more than a day, which bounds them.
     pub(super) async fn open_intents(&self) -> Result<OpenIntents, PaymentError> {
+        self.filed().await?;
         self.service
             .read_much(|reader| {
                 let mut open = OpenIntents::new();

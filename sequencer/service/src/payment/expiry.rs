@@ -121,6 +121,7 @@ impl Payments<'_> {
     /// What makes that safe is not the clock, which may step back, but a mark in the store: an intent that ends at or
     /// before the mark is never admitted again.
     pub async fn forget_nonces(&self) -> Result<usize, PaymentError> {
+        self.filed().await?;
         let streams: Vec<StreamKey> = {
             let heads = self.service.shared().payments.heads.read().unwrap_or_else(PoisonError::into_inner);
             heads.keys().copied().collect()

@@ -44,6 +44,7 @@ impl Payments<'_> {
     /// # Errors
     /// [`PaymentError::TooWide`] where too many intents would have to be looked at.
     pub async fn list(&self, filter: PaymentFilter) -> Result<Vec<Payment>, PaymentError> {
+        self.filed().await?;
         let heads: Vec<(StreamKey, u64)> = {
             let heads = self.service.shared().payments.heads.read().unwrap_or_else(PoisonError::into_inner);
             let of_tenant = heads.iter().filter(|(stream, _)| {

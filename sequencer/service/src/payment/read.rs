@@ -29,6 +29,7 @@ impl Payments<'_> {
         tenant: Option<&TenantId>,
         intent_id: &Uuid,
     ) -> Result<Option<Payment>, ServiceError> {
+        self.filed().await?;
         let (tenant, intent_id) = (tenant.copied(), *intent_id);
         self.service
             .read(move |reader| {

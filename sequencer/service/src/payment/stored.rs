@@ -14,6 +14,7 @@
 //! | `PaymentLists` | `b`, status, batch id | none | |
 //! | `PaymentLists` | `x`, stream, count of changes | what to tell | |
 //! | `PaymentLists` | `a`, stream | how far intents are told | |
+//! | `PaymentLists` | `j`, count | intents that wait to be put in these places ([`super::journal`]) | |
 //! | `PaymentLists` | `f` | until when nonces are forgotten | |
 //! | `PaymentLists` | `k` | none | the secret of event ids |
 //! | `PaymentBatches` | batch id | the batch | its leaves |
