@@ -16,6 +16,7 @@ mod change;
 mod error;
 mod expiry;
 mod list;
+mod own;
 mod read;
 mod record;
 mod settle;
@@ -37,6 +38,7 @@ pub(crate) use admission::{Desk, PaymentSubmission};
 pub use batch::{BatchChoice, BatchPolicy};
 pub use error::PaymentError;
 pub use list::{LIST_LIMIT_MAX, LIST_OFFSET_MAX, PaymentFilter};
+pub use own::OwnKeys;
 pub use read::PaymentReceipt;
 pub use record::{BatchStatus, Payment, PaymentBatch, PaymentContent, PaymentStatus};
 pub use settle::{

@@ -57,6 +57,7 @@ const OF_OTHER_PARTS: &[(&str, &[&str])] = &[
             "dlq.pending",
             "dlq.failed",
             "dlq.due_for_retry",
+            "dlq.tenants_full",
         ],
     ),
     (
@@ -78,6 +79,7 @@ const MOVED_ELSEWHERE: &[&str] = &[
     "db.pool_size",
     "db.pool_idle",
     "db.pool_waiting",
+    "dlq.tenants_full",
     "traces.spans_recorded",
     "traces.spans_dropped",
     "metrics.cardinality_overflow",
