@@ -79,7 +79,6 @@ const MOVED_ELSEWHERE: &[&str] = &[
     "db.pool_size",
     "db.pool_idle",
     "db.pool_waiting",
-    "dlq.tenants_full",
     "traces.spans_recorded",
     "traces.spans_dropped",
     "metrics.cardinality_overflow",
