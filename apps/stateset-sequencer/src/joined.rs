@@ -66,15 +66,10 @@ pub fn configure(settings: &Settings, sequencer: &mut stateset_sequencer::Config
 
 /// The workers of each term of writing.
 pub fn workers(settings: &WorkerSettings) -> Vec<Arc<dyn Worker>> {
+    let payments = PaymentWorker { settings: settings.payments.clone() };
+    #[cfg_attr(not(feature = "encryption"), expect(unused_mut, reason = "nothing is sealed"))]
     let mut workers: Vec<Arc<dyn Worker>> =
-        vec![Arc::new(LegacyCommits), Arc::new(PaymentWorker { settings: settings.payments.clone() })];
-    if keeps_states(settings) {
-        workers.push(Arc::new(projections::Projections));
-    } else {
-        tracing::warn!(
-            "the states of entities are not kept: they would lie in clear, which PAYLOAD_ENCRYPTION_MODE=required forbids"
-        );
-    }
+        vec![Arc::new(LegacyCommits), Arc::new(payments), Arc::new(projections::Projections)];
     #[cfg(feature = "encryption")]
     sealing::work(&settings.at_rest, &mut workers);
     workers
@@ -102,18 +97,7 @@ pub fn reader(reader: Arc<dyn LogReader>, settings: &WorkerSettings) -> Arc<dyn 
     }
 }
 
-/// Where the doors read the states of entities; `None` where they are not kept.
-pub fn read_models(settings: &WorkerSettings) -> Option<Arc<dyn ReadModels>> {
-    keeps_states(settings).then(|| Arc::new(projections::States) as Arc<dyn ReadModels>)
-}
-
-/// States are made of what payloads say, and are not sealed: where everything must be, there are none.
-fn keeps_states(settings: &WorkerSettings) -> bool {
-    #[cfg(feature = "encryption")]
-    return settings.at_rest.keys().mode() != stateset_at_rest::Mode::Required;
-    #[cfg(not(feature = "encryption"))]
-    {
-        let _ = settings;
-        true
-    }
+/// Where the doors read the states of entities.
+pub fn read_models() -> Arc<dyn ReadModels> {
+    Arc::new(projections::States)
 }

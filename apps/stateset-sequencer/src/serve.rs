@@ -83,6 +83,7 @@ fn instance_config(settings: &Settings, signing: &Signing, telemetry: &Telemetry
     sequencer.tracer = telemetry.tracer();
     sequencer.breakers = telemetry.breakers();
     sequencer.payments = settings.payments.clone();
+    sequencer.dead_letters_max = settings.dead_letters_max;
     #[cfg(feature = "schema-validation")]
     {
         sequencer.schemas = settings.schemas;
@@ -93,7 +94,7 @@ fn instance_config(settings: &Settings, signing: &Signing, telemetry: &Telemetry
     let server = joined::configure(settings, &mut sequencer);
     let api = ApiConfig {
         queue_events_max: sequencer.queue_events_max,
-        read_models: joined::read_models(&settings.workers),
+        read_models: Some(joined::read_models()),
         ..settings.api.clone()
     };
     let (bootstrap_key, effective) = (settings.auth.bootstrap_key.clone(), settings.effective.clone());

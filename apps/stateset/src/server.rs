@@ -123,7 +123,7 @@ impl Server {
         let config = InstanceConfig {
             api: ApiConfig {
                 queue_events_max: sequencer.queue_events_max,
-                read_models: joined::read_models(&settings.workers),
+                read_models: Some(joined::read_models()),
                 ..ApiConfig::default()
             },
             sequencer,

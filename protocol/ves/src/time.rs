@@ -9,20 +9,45 @@ pub struct TimestampMs(pub i64);
 impl TimestampMs {
     /// 0000-01-01T00:00:00Z: an offset can name an instant before it, which then has no text of its own.
     const YEAR_ZERO: Self = Self(-62_167_219_200_000);
+    /// 9999-12-31T23:59:59.999Z, after which a year has five digits.
+    const YEARS_END: Self = Self(253_402_300_799_999);
 
     /// The instant an RFC 3339 text names, cut to milliseconds; `None` when the text is not RFC 3339 or the instant
-    /// lies before the year 0 in UTC.
+    /// lies outside the years 0 to 9999 in UTC.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
-        let parse = || text.parse::<jiff::Timestamp>().ok().map(|t| Self(t.as_millisecond()));
-        is_rfc3339(text).then(parse)?.filter(|at| *at >= Self::YEAR_ZERO)
+        let parse = |text: &str| text.parse::<jiff::Timestamp>().ok().map(|t| Self(t.as_millisecond()));
+        let far = || {
+            let earlier =
+                format!("{}{}", LAST_YEAR - CYCLE_YEARS, text.strip_prefix(&LAST_YEAR.to_string())?);
+            parse(&earlier).map(|at| Self(at.0 + CYCLE_MS))
+        };
+        let at = is_rfc3339(text).then(|| parse(text).or_else(far))??;
+        (Self::YEAR_ZERO..=Self::YEARS_END).contains(&at).then_some(at)
     }
 }
+
+/// The calendar repeats itself after so many years. The last days of 9999 are read and written by those 400 years before:
+/// the calendar's own library ends where an offset could leave the year.
+const CYCLE_YEARS: i16 = 400;
+const CYCLE_MS: i64 = 146_097 * 86_400_000;
+const LAST_YEAR: i16 = 9_999;
 
 impl fmt::Display for TimestampMs {
     /// RFC 3339, UTC, three fraction digits: `2025-12-20T17:51:10.243Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        write!(f, "{at:.3}")
+        if let Ok(at) = jiff::Timestamp::from_millisecond(self.0) {
+            return write!(f, "{at:.3}");
+        }
+        let earlier = jiff::Timestamp::from_millisecond(self.0.saturating_sub(CYCLE_MS));
+        match (earlier, *self <= Self::YEARS_END) {
+            (Ok(earlier), true) => {
+                let text = format!("{earlier:.3}");
+                let rest = text.strip_prefix(&(LAST_YEAR - CYCLE_YEARS).to_string()).unwrap_or(&text);
+                write!(f, "{LAST_YEAR}{rest}")
+            }
+            // No clock shows it.
+            _ => write!(f, "{:.3}", jiff::Timestamp::UNIX_EPOCH),
+        }
     }
 }
 
@@ -159,5 +184,22 @@ mod tests {
             Some(TimestampMs(1_766_253_070_243))
         );
         assert_eq!(TimestampMs(1_766_253_070_000).to_string(), "2025-12-20T17:51:10.000Z");
+    }
+
+    #[test]
+    fn the_last_moments_of_the_year_9999_are_read_and_written() {
+        for (text, at) in [
+            ("9999-12-30T22:00:01.000Z", 253_402_207_201_000),
+            ("9999-12-31T23:59:59.000Z", 253_402_300_799_000),
+            ("9999-12-31T23:59:59.999Z", 253_402_300_799_999),
+        ] {
+            assert_eq!(TimestampMs::parse_rfc3339(text), Some(TimestampMs(at)), "{text}");
+            assert_eq!(TimestampMs(at).to_string(), text);
+        }
+        let same = TimestampMs::parse_rfc3339("9999-12-31T23:59:59+23:00");
+        assert_eq!(same, TimestampMs::parse_rfc3339("9999-12-31T00:59:59Z"));
+        // A minute earlier in UTC, and a minute into a year of five digits.
+        assert!(TimestampMs::parse_rfc3339("9999-12-31T23:59:00+00:01").is_some());
+        assert_eq!(TimestampMs::parse_rfc3339("9999-12-31T23:59:59-00:01"), None);
     }
 }

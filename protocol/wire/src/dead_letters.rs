@@ -44,14 +44,14 @@ pub struct DeadLetterBody {
 pub struct DeadLetterList {
     pub dead_letters: Vec<DeadLetterBody>,
     pub count: usize,
-    /// Of the whole tenant, by status, whatever the filter.
+    /// Of the whole tenant, by status, whatever the filter; for a credential of some stores, of these stores.
     pub counts: DeadLetterCountsBody,
     /// To be sent as `after` for the next page; left out on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_after: Option<String>,
 }
 
-/// How many letters a tenant has.
+/// How many letters a tenant, or the stores of a credential, have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeadLetterCountsBody {
     pub pending: u64,

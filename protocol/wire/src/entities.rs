@@ -15,6 +15,9 @@ pub struct EntityList {
     pub next_after: Option<String>,
     /// The last event that the states take in.
     pub projected_sequence: SequenceNumber,
+    /// Why there are none, where the stream has events of which no states are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// One entity of a list.

@@ -1,4 +1,5 @@
-//! Documents that hold a payload or a proof: events of older streams (their payload alone), and the bytes of proofs.
+//! Documents that hold a payload or a proof: events of older streams (their payload alone), the bytes of proofs, and what
+//! is derived from payloads ([`crate::derived`]).
 //!
 //! | what | lies in | sealed |
 //! |---|---|---|
@@ -14,6 +15,7 @@ use stateset_event_log::{Document, DocumentChange, LogError, LogReader, Table};
 use ves::at_rest::{self, AtRestError, ProofRecord, compliance_aad, payload_aad, validity_aad};
 use ves::{BatchId, Digest, EventId, SequenceNumber, StoreId, StreamKey, TenantId};
 
+use crate::derived;
 use crate::events::{in_clear, nonces};
 use crate::keys::{Keys, Mode};
 
@@ -40,6 +42,8 @@ enum Form<'a> {
         after: &'a str,
     },
     Proof(Place<'a>),
+    /// What is derived from payloads, with the text that stays in clear.
+    Derived(Cow<'a, str>),
 }
 
 /// Text of the document at a proof's id.
@@ -117,7 +121,7 @@ fn hex_key(key: &[u8]) -> String {
 
 /// Whether documents of this table may be sealed.
 pub(crate) fn is_sealable(table: Table) -> bool {
-    matches!(table, Table::LegacyEvents | Table::ProofIds)
+    matches!(table, Table::LegacyEvents | Table::ProofIds) || derived::is_derived(table)
 }
 
 impl<'a> Sealable<'a> {
@@ -129,8 +133,21 @@ impl<'a> Sealable<'a> {
                 None => Ok(None),
             },
             Table::ProofIds => Self::proof(document, record_at).map(Some),
+            table if derived::is_derived(table) => Ok(Self::derived(table, document)),
             _ => Ok(None),
         }
+    }
+
+    fn derived(table: Table, document: &'a Document) -> Option<Self> {
+        let (tenant, _) = derived::owner(table, &document.key)?;
+        // In clear it is all text.
+        let is_sealed = !document.content.is_empty();
+        let (bytes, open) = match is_sealed {
+            true => (&document.content[..], Cow::Borrowed(&document.text[..])),
+            false => (document.text.as_bytes(), derived::open_part(table, document)),
+        };
+        let aad = derived::aad(table, &document.key);
+        Some(Self { tenant, aad, is_sealed, bytes, form: Form::Derived(open) })
     }
 
     fn event(document: &'a Document, stream: StreamKey, number: SequenceNumber) -> Result<Self, LogError> {
@@ -184,6 +201,12 @@ impl<'a> Sealable<'a> {
                 let text =
                     serde_json::to_string(&place).map_err(|error| broken("the place of a proof", &error))?;
                 (text, bytes.to_vec())
+            }
+            Form::Derived(open) if is_sealed => (open.clone().into_owned(), bytes.to_vec()),
+            Form::Derived(_) => {
+                let text =
+                    std::str::from_utf8(bytes).map_err(|error| broken("a derived document", &error))?;
+                (text.to_owned(), Vec::new())
             }
         };
         Ok(Document { key: key.to_vec(), text, content })
@@ -243,7 +266,7 @@ pub(crate) fn seal_changes<'c>(
     Ok(Cow::Owned(stored.collect::<Result<_, LogError>>()?))
 }
 
-/// The document as it was before it was sealed.
+/// The document as it was before it was sealed; `None`: it lies as it is read.
 ///
 /// # Errors
 /// [`LogError::Sealed`] where no key opens it.
@@ -251,27 +274,32 @@ pub(crate) fn open_document(
     keys: &Keys,
     reader: &dyn LogReader,
     table: Table,
-    document: Document,
-) -> Result<Document, LogError> {
-    if !is_sealable(table) {
-        return Ok(document);
+    document: &Document,
+) -> Result<Option<Document>, LogError> {
+    if !is_sealable(table) || (derived::is_derived(table) && lies_in_clear(keys, document)) {
+        return Ok(None);
     }
     let record_at = |table: Table, key: &[u8]| reader.document(table, key);
-    let Some(sealable) = Sealable::of(table, &document, &record_at)? else { return Ok(document) };
+    let Some(sealable) = Sealable::of(table, document, &record_at)? else { return Ok(None) };
     let place = || format!("{} {}", table.name(), hex_key(&document.key));
     if !sealable.is_sealed {
         return match keys.mode() {
             Mode::Required => Err(in_clear(&place())),
-            _ => Ok(document),
+            _ => Ok(None),
         };
     }
     let sealed = || LogError::Sealed { place: place() };
     let ring = keys.ring(&sealable.tenant).ok_or_else(sealed)?;
     match at_rest::open_blob(&ring.keys, &sealable.aad, sealable.bytes) {
-        Ok((clear, _)) => sealable.with(&document.key, &clear, false),
+        Ok((clear, _)) => sealable.with(&document.key, &clear, false).map(Some),
         Err(AtRestError::OpenFailed) => Err(sealed()),
         Err(error) => Err(broken(&place(), &error)),
     }
+}
+
+/// Whether a derived document is read as it lies: then its text need not be looked into.
+fn lies_in_clear(keys: &Keys, document: &Document) -> bool {
+    document.content.is_empty() && keys.mode() != Mode::Required
 }
 
 /// A document in the form that is written now.

@@ -1,5 +1,5 @@
-//! Encryption at rest (VES section 19): payloads of events and bytes of proofs are sealed in the database and in clear
-//! above it.
+//! Encryption at rest (VES section 19): payloads of events, what is derived from them and bytes of proofs are sealed in the
+//! database and in clear above it.
 //!
 //! ```text
 //! sequencer ─► SealedLog ─► log (memory, SQLite, PostgreSQL)
@@ -16,6 +16,7 @@
 //!
 //! No stored value comes from a clock. Nonces are 96 random bits: see [`SEALS_MAX`].
 
+mod derived;
 mod documents;
 mod events;
 mod handle;

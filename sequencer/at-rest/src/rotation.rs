@@ -12,6 +12,7 @@ use stateset_event_log::{
 };
 use ves::{SequenceNumber, StoreId, StreamKey, TenantId};
 
+use crate::derived;
 use crate::documents::{self, Again, ProofText};
 use crate::events::{self, Rewrite};
 use crate::handle::AtRest;
@@ -53,8 +54,13 @@ impl Plan {
     }
 
     fn wants(&self, stream: &StreamKey) -> bool {
-        self.tenant.is_none_or(|tenant| tenant == stream.tenant_id)
-            && self.store.is_none_or(|store| store == stream.store_id)
+        self.wants_of(stream.tenant_id, Some(stream.store_id))
+    }
+
+    /// What is of no store alone is not wanted where one alone is.
+    fn wants_of(&self, tenant_id: TenantId, store_id: Option<StoreId>) -> bool {
+        self.tenant.is_none_or(|tenant| tenant == tenant_id)
+            && self.store.is_none_or(|store| Some(store) == store_id)
     }
 }
 
@@ -133,6 +139,12 @@ impl Run {
 
     pub fn tally(&self) -> Tally {
         self.tally
+    }
+
+    /// Whether the next step is about records that others change: it holds only while nothing is written between its reads
+    /// and its writes.
+    pub fn is_next_changing(&self) -> bool {
+        matches!(self.parts.front(), Some(Part::Documents(kind)) if kind.is_derived())
     }
 
     /// The next step; `None` when there is none, or the limit is reached. Reads only. Blocks.
@@ -251,6 +263,10 @@ impl Run {
             Kind::ValidityProofs => Table::ValidityProofs,
             Kind::ComplianceProofs => Table::ComplianceProofs,
             Kind::Events | Kind::LegacyEvents => Table::LegacyEvents,
+            Kind::DeadLetters => Table::DeadLetters,
+            Kind::RejectedEvents => Table::RejectedEvents,
+            Kind::ProjectionStates => Table::ProjectionStates,
+            Kind::ProjectionSnapshots => Table::ProjectionSnapshots,
         };
         let after = Some(&self.at.after[..]).filter(|after| !after.is_empty());
         let found = raw.documents(table, b"", after, limit)?;
@@ -279,7 +295,8 @@ impl Run {
         Ok(Step { bodies: None, documents: changes, rewritten })
     }
 
-    /// The document that holds what may be sealed, if the plan wants it: an older event itself, the bytes of a proof.
+    /// The document that holds what may be sealed, if the plan wants it: an older event or a derived document itself, the
+    /// bytes of a proof.
     fn sealed_part(
         &self,
         raw: &dyn LogReader,
@@ -289,6 +306,11 @@ impl Run {
         if table == Table::LegacyEvents {
             let Some((stream, _)) = documents::event_place(&document.key) else { return Ok(None) };
             return Ok(self.plan.wants(&stream).then_some((table, document)));
+        }
+        if derived::is_derived(table) {
+            let owner = derived::owner(table, &document.key);
+            let is_wanted = owner.is_some_and(|(tenant, store)| self.plan.wants_of(tenant, store));
+            return Ok(is_wanted.then_some((table, document)));
         }
         let text = ProofText::read(&document)?;
         let stream = StreamKey { tenant_id: text.tenant_id, store_id: text.store_id };

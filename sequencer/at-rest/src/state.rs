@@ -16,6 +16,7 @@ use ves::at_rest;
 use ves::hash::Hasher;
 use ves::{Digest, StreamKey, TenantId};
 
+use crate::derived;
 use crate::events::nonces;
 use crate::keys::{KeyName, Keys, Mode, Ring};
 
@@ -37,11 +38,33 @@ pub enum Kind {
     LegacyEvents = 2,
     ValidityProofs = 3,
     ComplianceProofs = 4,
+    /// Why events were refused.
+    DeadLetters = 5,
+    RejectedEvents = 6,
+    /// What projections made of payloads.
+    ProjectionStates = 7,
+    ProjectionSnapshots = 8,
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] =
-        [Self::Events, Self::LegacyEvents, Self::ValidityProofs, Self::ComplianceProofs];
+    pub const ALL: [Self; 8] = [
+        Self::Events,
+        Self::LegacyEvents,
+        Self::ValidityProofs,
+        Self::ComplianceProofs,
+        Self::DeadLetters,
+        Self::RejectedEvents,
+        Self::ProjectionStates,
+        Self::ProjectionSnapshots,
+    ];
+
+    /// What is derived from payloads, and changes after it was written.
+    pub const DERIVED: [Self; 4] =
+        [Self::DeadLetters, Self::RejectedEvents, Self::ProjectionStates, Self::ProjectionSnapshots];
+
+    pub(crate) fn is_derived(self) -> bool {
+        Self::DERIVED.contains(&self)
+    }
 }
 
 /// How the store as a whole is sealed.
@@ -57,9 +80,25 @@ pub(crate) struct State {
     pub done: Vec<Kind>,
     /// Records that no key opened when they were looked through.
     pub unopened: u64,
+    /// Whether all of this speaks of derived documents too. Before they were sealed it did not.
+    #[serde(default)]
+    pub derived: bool,
 }
 
 impl State {
+    /// The same state, of derived documents too.
+    fn with_derived(mut self, reader: &dyn LogReader) -> Result<Self, LogError> {
+        if self.derived {
+            return Ok(self);
+        }
+        self.derived = true;
+        match holds_nothing_derived(reader)? {
+            true => self.done.extend(Kind::DERIVED),
+            false => self.sealed_only = false,
+        }
+        Ok(self)
+    }
+
     pub fn is_done(&self) -> bool {
         Kind::ALL.iter().all(|kind| self.done.contains(kind))
     }
@@ -174,11 +213,15 @@ pub(crate) fn prepare(reader: &dyn LogReader, keys: &Keys) -> Result<(State, Vec
     for (name, text, document) in &recorded {
         check_key(keys, *name, text, &document.content)?;
     }
-    let before = State::read(reader)?;
+    let recorded_state = State::read(reader)?;
+    let before = recorded_state.clone().map(|state| state.with_derived(reader)).transpose()?;
     let target = keys.target();
     let mut changes = Vec::new();
     let state = match before {
-        Some(state) if state.target == target => state,
+        Some(state) if state.target == target => {
+            changes.extend((Some(&state) != recorded_state.as_ref()).then(|| state.change()));
+            state
+        }
         before => {
             let is_fresh = before.is_none() && holds_nothing(reader)?;
             let (generation, was_sealed) =
@@ -190,6 +233,7 @@ pub(crate) fn prepare(reader: &dyn LogReader, keys: &Keys) -> Result<(State, Vec
                 sealed_only: was_sealed && keys.seal_everything(),
                 done,
                 unopened: 0,
+                derived: true,
             };
             changes.push(state.change());
             state
@@ -197,7 +241,7 @@ pub(crate) fn prepare(reader: &dyn LogReader, keys: &Keys) -> Result<(State, Vec
     };
     if keys.mode() == Mode::Required && !state.sealed_only {
         return Err(keys_error(
-            "PAYLOAD_ENCRYPTION_MODE=required: the database still holds payloads in clear. Start with \
+            "PAYLOAD_ENCRYPTION_MODE=required: the database still holds payloads in clear, or what is derived from them. Start with \
              PAYLOAD_ENCRYPTION_MODE=optional until the re-encryption is done (sequencer_at_rest_rotating is 0), or run the \
              three reencrypt commands of stateset-sequencer-admin while no service runs"
                 .to_owned(),
@@ -242,5 +286,17 @@ fn check_key(keys: &Keys, name: KeyName, text: &KeyText, known: &[u8]) -> Result
 /// Whether there is nothing yet that could lie in clear.
 fn holds_nothing(reader: &dyn LogReader) -> Result<bool, LogError> {
     let is_empty = |table| Ok::<_, LogError>(reader.documents(table, b"", None, 1)?.is_empty());
-    Ok(reader.streams()?.is_empty() && is_empty(Table::LegacyEvents)? && is_empty(Table::ProofIds)?)
+    Ok(reader.streams()?.is_empty()
+        && is_empty(Table::LegacyEvents)?
+        && is_empty(Table::ProofIds)?
+        && holds_nothing_derived(reader)?)
+}
+
+fn holds_nothing_derived(reader: &dyn LogReader) -> Result<bool, LogError> {
+    for table in derived::TABLES {
+        if !reader.documents(table, b"", None, 1)?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

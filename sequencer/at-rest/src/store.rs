@@ -14,6 +14,7 @@ use ves::keys::{AgentKey, EncryptionKey};
 use ves::tiles::{Tile, TileId};
 use ves::{BatchId, Digest, SequenceNumber, StreamKey};
 
+use crate::derived::is_derived;
 use crate::documents::{is_sealable, open_document, seal_changes};
 use crate::events::{Opened, open_event, seal_turn};
 use crate::handle::AtRest;
@@ -150,12 +151,17 @@ impl EventLog for SealedLog {
 }
 
 impl SealedReader {
+    /// What is derived and opened by no key stays sealed, as events do: whoever reads it may have another use for the
+    /// rest of it, or can derive it anew.
     fn open(&self, table: Table, document: Document) -> Result<Document, LogError> {
-        let opened = open_document(self.at_rest.keys(), self.reader.as_ref(), table, document);
-        if let Err(LogError::Sealed { place }) = &opened {
-            self.at_rest.failed(place);
+        match open_document(self.at_rest.keys(), self.reader.as_ref(), table, &document) {
+            Ok(opened) => Ok(opened.unwrap_or(document)),
+            Err(LogError::Sealed { place }) => {
+                self.at_rest.failed(&place);
+                if is_derived(table) { Ok(document) } else { Err(LogError::Sealed { place }) }
+            }
+            Err(error) => Err(error),
         }
-        opened
     }
 }
 

@@ -83,20 +83,55 @@ async fn rotate(
     let mut run = blocking(move || Run::new(handle, reader.as_ref(), Plan::everything())).await??;
     loop {
         let (started, reader) = (Instant::now(), raw.clone());
-        let (back, step) = blocking(move || {
-            let step = run.next(reader.as_ref());
-            (run, step)
-        })
-        .await?;
-        run = back;
-        let Some(step) = step? else { return Ok(Some(run.tally())) };
-        let rewritten = step.rewritten;
-        write(sequencer, step).await?;
+        let rewritten;
+        (run, rewritten) = match run.is_next_changing() {
+            true => step_by_writer(sequencer, run, reader).await?,
+            false => step_beside_writer(sequencer, run, reader).await?,
+        };
+        let Some(rewritten) = rewritten else { return Ok(Some(run.tally())) };
         at_rest.rewrote(rewritten);
         if !stop.pause((started.elapsed() * REST).max(REST_MIN)).await {
             return Ok(None);
         }
     }
+}
+
+/// One step of what never changes but by this; how many records it rewrote, `None` when there is no step any more.
+async fn step_beside_writer(
+    sequencer: &Sequencer,
+    mut run: Run,
+    raw: Arc<dyn LogReader>,
+) -> Result<(Run, Option<u64>), ServiceError> {
+    let (run, step) = blocking(move || {
+        let step = run.next(raw.as_ref());
+        (run, step)
+    })
+    .await?;
+    let Some(step) = step? else { return Ok((run, None)) };
+    let rewritten = step.rewritten;
+    write(sequencer, step).await?;
+    Ok((run, Some(rewritten)))
+}
+
+/// One step of what others change, between two of their writes: a newer state is never replaced by an older one.
+async fn step_by_writer(
+    sequencer: &Sequencer,
+    mut run: Run,
+    raw: Arc<dyn LogReader>,
+) -> Result<(Run, Option<u64>), ServiceError> {
+    let (made, told) = tokio::sync::oneshot::channel();
+    let decide = move || {
+        let step = run.next(raw.as_ref())?;
+        let (rewritten, documents) = match step {
+            Some(Step { rewritten, documents, .. }) => (Some(rewritten), documents),
+            None => (None, Vec::new()),
+        };
+        // Whoever waited may have gone: then the next run goes on from what was written.
+        drop(made.send((run, rewritten)));
+        Ok(documents)
+    };
+    sequencer.replace_documents(decide).await?;
+    told.await.map_err(|_| ServiceError::Internal("a step of the re-encryption was lost".to_owned()))
 }
 
 async fn write(sequencer: &Sequencer, step: Step) -> Result<(), ServiceError> {

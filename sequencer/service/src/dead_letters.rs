@@ -168,6 +168,8 @@ impl DeadLetter {
 pub(crate) enum Cause {
     /// The projection came to the event for the first time.
     Refusal,
+    /// The projection came to the event again, building its states from nothing.
+    Rebuild,
     /// A retry that was refused.
     RefusedRetry,
     /// A retry that was applied.

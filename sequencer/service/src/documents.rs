@@ -1,12 +1,15 @@
 //! Documents, and the form of stored payloads: read beside the writer, changed by it.
 
-use stateset_event_log::{BodyChange, Document, DocumentChange, SealingStatus, Table};
+use stateset_event_log::{BodyChange, Document, DocumentChange, LogError, SealingStatus, Table};
 use ves::StreamKey;
 
 use crate::dead_letters;
 use crate::error::ServiceError;
 use crate::sequencer::{Sequencer, uncancelled};
 use crate::turn::{Command, TurnLoop};
+
+/// Says in which form stored documents are to be kept.
+pub(crate) type Replace = Box<dyn FnOnce() -> Result<Vec<DocumentChange>, LogError> + Send>;
 
 impl Sequencer {
     /// Makes all the changes or none; durable when it returns. Finished also when the caller goes away.
@@ -26,6 +29,17 @@ impl Sequencer {
     ) -> Result<(), ServiceError> {
         let service = self.clone();
         uncancelled(async move { service.ask(|reply| Command::Bodies(stream, changes, reply)).await }).await
+    }
+
+    /// Keeps stored documents in another form at rest: what `decide` says, on the one thread that writes, so that nothing
+    /// comes between what it reads and the write. Nothing follows from it: a letter in another form is the same letter.
+    /// Durable when it returns. Finished also when the caller goes away.
+    pub async fn replace_documents(
+        &self,
+        decide: impl FnOnce() -> Result<Vec<DocumentChange>, LogError> + Send + 'static,
+    ) -> Result<(), ServiceError> {
+        let (service, decide): (_, Replace) = (self.clone(), Box::new(decide));
+        uncancelled(async move { service.ask(|reply| Command::Replace(decide, reply)).await }).await
     }
 
     /// How payloads are kept at rest; `None` where they lie as they are read.
@@ -53,6 +67,14 @@ impl Sequencer {
 }
 
 impl TurnLoop {
+    pub(crate) fn replace_documents(&mut self, decide: Replace) -> Result<(), ServiceError> {
+        let changes = decide()?;
+        match changes.is_empty() {
+            true => Ok(()),
+            false => self.write(|log| log.put_documents(&changes)),
+        }
+    }
+
     /// Every write of documents passes here: what follows from them is written with them.
     pub(crate) fn put_documents(&mut self, changes: Vec<DocumentChange>) -> Result<(), ServiceError> {
         if !dead_letters::concerns(&changes) {
@@ -61,7 +83,7 @@ impl TurnLoop {
         let letters_max = self.config.dead_letters_max;
         let followed = dead_letters::follow(self.reader.as_ref(), changes, letters_max)?;
         self.write(|log| log.put_documents(&followed.changes))?;
-        self.shared.dead_letters.settle(followed, &self.shared.metrics);
+        self.shared.dead_letters.settle(followed, letters_max, &self.shared.metrics);
         Ok(())
     }
 }

@@ -79,9 +79,9 @@ pub use metric_table::{METRICS, Metric, MetricKind, Unit};
 pub use metrics::{Snapshot, Timings};
 pub use payment::{
     BatchChoice, BatchPolicy, BatchSettlement, BatchStatus, ItemOutcome, LIST_LIMIT_MAX, LIST_OFFSET_MAX,
-    Payment, PaymentBatch, PaymentConfig, PaymentContent, PaymentError, PaymentFilter, PaymentReceipt,
-    PaymentStatus, PaymentWorker, PaymentWorkerSettings, Payments, Settled, Settlement, SettlementError,
-    SettlementReport, SettlementState,
+    OwnKeys, Payment, PaymentBatch, PaymentConfig, PaymentContent, PaymentError, PaymentFilter,
+    PaymentReceipt, PaymentStatus, PaymentWorker, PaymentWorkerSettings, Payments, Settled, Settlement,
+    SettlementError, SettlementReport, SettlementState,
 };
 pub use pool::{PoolMonitor, PoolReading, PoolState};
 pub use proof_registry::{

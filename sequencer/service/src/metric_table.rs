@@ -222,6 +222,7 @@ pub const METRICS: &[Metric] = &[
     metric("dlq.size", Gauge, "Dead letters held now", "dead letters"),
     metric("dlq.added", Counter, "Events that became dead letters", "dead letters"),
     metric("dlq.retried", Counter, "Dead letters tried again", "dead letters"),
+    metric("dlq.tenants_full", Gauge, "Tenants without room for new dead letters", "dead letters"),
     metric("dlq.discarded", Counter, "Dead letters given up", "dead letters"),
     metric("dlq.pending", Gauge, "Dead letters that wait for a retry", "dead letters"),
     metric("dlq.failed", Gauge, "Dead letters whose retries are used up", "dead letters"),

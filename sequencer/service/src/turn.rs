@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::commit::UncommittedLeaves;
 use crate::config::Config;
 use crate::dead_letters::Decide;
+use crate::documents::Replace;
 use crate::error::{CommitFailure, ServiceError};
 use crate::flush::{Flush, RunWrite};
 use crate::payment::{Desk, PaymentSubmission};
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     Bodies(StreamKey, Vec<BodyChange>, Reply<(), ServiceError>),
     DocumentsIf(Unchanged, Vec<DocumentChange>, Reply<bool, ServiceError>),
     Decided(Decide, Reply<(), ServiceError>),
+    /// Documents in another form at rest.
+    Replace(Replace, Reply<(), ServiceError>),
     /// Sets or removes the policy of a scope; whether there was one.
     RotationPolicy(PolicyScope, Option<RotationPolicy>, Box<Act>, Reply<bool, ServiceError>),
     /// Where an event stands that is not in the index yet.
@@ -202,6 +205,7 @@ impl TurnLoop {
                     false => self.put_documents(changes),
                 })));
             }
+            Command::Replace(decide, reply) => drop(reply.send(self.replace_documents(decide))),
             Command::RotationPolicy(scope, policy, act, reply) => {
                 drop(reply.send(self.change_policy(scope, policy, *act)))
             }

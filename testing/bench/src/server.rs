@@ -164,8 +164,7 @@ pub fn serve(store: Option<Store>, projections: bool, traces: &TelemetrySettings
         };
         let router = match &sequencer {
             Some(sequencer) => {
-                let read_models =
-                    projections.then(|| joined::read_models(&WorkerSettings::default())).flatten();
+                let read_models = projections.then(joined::read_models);
                 let config = ApiConfig { read_models, ..ApiConfig::default() };
                 stateset_sequencer_api::router(sequencer.clone(), config)
             }

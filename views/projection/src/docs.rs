@@ -18,9 +18,12 @@ pub fn page() -> String {
 }
 
 fn section(out: &mut String, machine: &Machine) {
-    let Machine { entity, about, states, transitions } = machine;
+    let Machine { entity, about, is_own_only, states, transitions } = machine;
     let states = states.iter().map(|state| format!("`{state}`")).collect::<Vec<_>>().join(", ");
     let _ = write!(out, "\n### {entity}\n\n{about}\n\nStates: {states}.\n\n");
+    if *is_own_only {
+        out.push_str("Only the sequencer's own agent tells of it; events of others change nothing.\n\n");
+    }
     out.push_str("| Event | From | To | Members of the payload | Rule |\n|---|---|---|---|---|\n");
     for Transition { event, from, to, fields, rule } in *transitions {
         let from = if from.is_empty() { "absent".to_owned() } else { from.join(", ") };

@@ -27,7 +27,9 @@ pub enum Kind {
     Text,
     /// A whole number from `min` to 2^63 - 1.
     Integer { min: i64 },
-    /// A whole number of atomic units as a number or as decimal digits; kept as text.
+    /// A whole number from 0 to 2^64 - 1, kept as it is.
+    Unsigned,
+    /// The same as a number or as decimal digits, kept as text: a number loses digits where it is read as a double.
     Units,
     /// A currency of 3 to 12 capital letters or digits.
     Currency,
@@ -46,7 +48,8 @@ impl Kind {
             Self::Text => "text".to_owned(),
             Self::Integer { min: i64::MIN } => "integer".to_owned(),
             Self::Integer { min } => format!("integer from {min}"),
-            Self::Units => "atomic units".to_owned(),
+            Self::Unsigned => "integer from 0 to 2^64 - 1".to_owned(),
+            Self::Units => "atomic units, to 2^64 - 1".to_owned(),
             Self::Currency => "currency".to_owned(),
             Self::Amount => "amount".to_owned(),
             Self::Object => "object".to_owned(),
@@ -128,13 +131,16 @@ fn read_one(path: &str, kind: Kind, value: &Value, currency: &str) -> Result<Val
                 false => Err(wrong(&format!("{min} or more"))),
             }
         }
+        Kind::Unsigned => match value.as_u64() {
+            Some(number) => Ok(number.into()),
+            None => Err(wrong("a whole number from 0 to 2^64 - 1")),
+        },
         Kind::Units => {
-            let units = match value {
+            let units: Option<u64> = match value {
                 Value::String(text) if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
-                value => value.as_i64(),
+                value => value.as_u64(),
             };
-            let units: Option<i64> = units.filter(|units| *units >= 0);
-            units.map(|units| units.to_string().into()).ok_or_else(|| wrong("0 to 2^63 - 1 atomic units"))
+            units.map(|units| units.to_string().into()).ok_or_else(|| wrong("0 to 2^64 - 1 atomic units"))
         }
         Kind::Currency => Ok(currency.into()),
         Kind::Amount => amount(path, value, currency),

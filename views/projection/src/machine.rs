@@ -13,6 +13,8 @@ pub struct Machine {
     pub entity: &'static str,
     /// One sentence for the documentation.
     pub about: &'static str,
+    /// Whether only the sequencer's own agent tells of it: events of others are counted, and change nothing.
+    pub is_own_only: bool,
     /// Every state an entity can be in. Absent is none of them.
     pub states: &'static [&'static str],
     pub transitions: &'static [Transition],

@@ -48,6 +48,7 @@ const fn step_with(
 const ORDER: Machine = Machine {
     entity: "order",
     about: "An order goes one step at a time, and may be cancelled until it is delivered.",
+    is_own_only: false,
     states: &["pending", "confirmed", "processing", "shipped", "delivered", "cancelled"],
     transitions: &[
         step_with(
@@ -74,6 +75,7 @@ const INVENTORY: Machine = Machine {
     entity: "inventory",
     about: "Stock of one product at one place. The entity's id is `product:location`; without a location it is \
             `default`. `available` is `on_hand` less `reserved`.",
+    is_own_only: false,
     states: &["active"],
     transitions: &[
         Transition {
@@ -121,6 +123,7 @@ const PRODUCT_STATES: &[&str] = &["active", "inactive"];
 const PRODUCT: Machine = Machine {
     entity: "product",
     about: "A product on offer, or taken off it.",
+    is_own_only: false,
     states: PRODUCT_STATES,
     transitions: &[
         step_with(
@@ -158,6 +161,7 @@ const PRODUCT: Machine = Machine {
 const CUSTOMER: Machine = Machine {
     entity: "customer",
     about: "A customer with the addresses known of it, the first one first.",
+    is_own_only: false,
     states: &["active"],
     transitions: &[
         Transition {
@@ -192,6 +196,7 @@ const CUSTOMER: Machine = Machine {
 const RETURN: Machine = Machine {
     entity: "return",
     about: "Goods that come back: asked for, approved or rejected, received, perhaps inspected, refunded, completed.",
+    is_own_only: false,
     states: &["requested", "approved", "rejected", "received", "inspecting", "refunded", "completed"],
     transitions: &[
         step_with(
@@ -218,6 +223,7 @@ const RETURN: Machine = Machine {
 const PAYMENT: Machine = Machine {
     entity: "x402_payment",
     about: "A payment intent of the sequencer. Amounts are atomic units of the asset.",
+    is_own_only: true,
     states: &["pending", "sequenced", "batched", "settled", "failed", "expired"],
     transitions: &[
         step_with(
@@ -231,17 +237,22 @@ const PAYMENT: Machine = Machine {
                 optional("asset", TEXT),
                 optional("network", TEXT),
                 optional("nonce", Kind::Units),
-                optional("valid_until", COUNT),
+                optional("valid_until", Kind::Unsigned),
                 optional("order_id", TEXT),
             ],
         ),
-        step_with("x402_payment.sequenced", &["pending"], "sequenced", &[optional("sequence_number", COUNT)]),
+        step_with(
+            "x402_payment.sequenced",
+            &["pending"],
+            "sequenced",
+            &[optional("sequence_number", Kind::Unsigned)],
+        ),
         step_with("x402_payment.batched", &["sequenced"], "batched", &[optional("batch_id", TEXT)]),
         step_with(
             "x402_payment.settled",
             &["sequenced", "batched"],
             "settled",
-            &[optional("tx_hash", TEXT), optional("block_number", COUNT)],
+            &[optional("tx_hash", TEXT), optional("block_number", Kind::Unsigned)],
         ),
         step_with(
             "x402_payment.failed",
@@ -256,6 +267,7 @@ const PAYMENT: Machine = Machine {
 const BATCH: Machine = Machine {
     entity: "x402_batch",
     about: "A batch of payment intents on its way to a chain.",
+    is_own_only: true,
     states: &["pending", "committed", "submitted", "settled", "failed"],
     transitions: &[
         step_with(
@@ -265,7 +277,7 @@ const BATCH: Machine = Machine {
             &[
                 optional("network", TEXT),
                 optional("asset", TEXT),
-                optional("payment_count", COUNT),
+                optional("payment_count", Kind::Unsigned),
                 optional("total_amount", TEXT),
             ],
         ),
@@ -280,7 +292,7 @@ const BATCH: Machine = Machine {
             "x402_batch.settled",
             &["committed", "submitted"],
             "settled",
-            &[optional("tx_hash", TEXT), optional("block_number", COUNT)],
+            &[optional("tx_hash", TEXT), optional("block_number", Kind::Unsigned)],
         ),
         step_with(
             "x402_batch.failed",

@@ -10,6 +10,7 @@ use crate::ports::{
     Batch, Checkpoint, EventFeed, Letter, PortError, ProjectionStore, Refused, Resolution, StoredFact,
 };
 use crate::record::{EntityName, Record};
+use crate::refusal::{Reason, Refusal};
 
 /// Events of one stream; number n is at index n - 1.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,7 @@ impl MemoryFeed {
             entity_id: entity.1.to_owned().into(),
             event_type: event_type.to_owned().into(),
             base_version: None,
+            is_own: true,
             payload,
         });
     }
@@ -124,6 +126,13 @@ impl ProjectionStore for MemoryStore {
         Ok(all.filter(|resolution| resolution.ordinal > ordinal).take(limit).cloned().collect())
     }
 
+    async fn begin_anew(&self, stream: &StreamKey, before: &Checkpoint) -> Result<(), PortError> {
+        if self.kept(stream).checkpoint == *before {
+            self.rebuild(stream);
+        }
+        Ok(())
+    }
+
     async fn due(&self, limit: usize) -> Result<Vec<Letter>, PortError> {
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
         let limit = limit.min(due.len());
@@ -134,7 +143,7 @@ impl ProjectionStore for MemoryStore {
         let mut streams = self.lock();
         let kept = streams.entry(batch.stream).or_default();
         if kept.checkpoint != batch.before {
-            return Err(PortError("the checkpoint has moved".to_owned()));
+            return Err(PortError::passing("the checkpoint has moved"));
         }
         kept.checkpoint = batch.checkpoint;
         kept.states.extend(batch.states);
@@ -145,7 +154,17 @@ impl ProjectionStore for MemoryStore {
             }
         }
         kept.letters.extend(batch.refused.into_iter().map(|refused| (refused.sequence, refused)));
-        for number in batch.resolved {
+        for refused in batch.refused_before {
+            if !kept.resolutions.iter().any(|resolution| resolution.sequence == refused.sequence) {
+                kept.letters.entry(refused.sequence).or_insert(refused);
+            }
+        }
+        for (number, problem) in batch.unread {
+            if let Some(letter) = kept.letters.get_mut(&number) {
+                letter.refusal = Refusal::new(Reason::HandlerError, problem);
+            }
+        }
+        for number in batch.resolved.into_iter().chain(batch.passed_before) {
             kept.letters.remove(&number);
         }
         Ok(())

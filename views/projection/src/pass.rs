@@ -18,6 +18,8 @@ pub struct Fact<'a> {
     pub entity_id: Cow<'a, str>,
     pub event_type: Cow<'a, str>,
     pub base_version: Option<u64>,
+    /// Whether the sequencer's own agent wrote it.
+    pub is_own: bool,
     pub payload: Payload<'a>,
 }
 
@@ -28,6 +30,8 @@ pub enum Payload<'a> {
     Clear(Cow<'a, str>),
     /// For others' eyes.
     Sealed,
+    /// Sealed at rest, and no key of the service opens it any more.
+    Lost,
 }
 
 /// Which time an event comes by.
@@ -47,6 +51,8 @@ pub enum Outcome {
     Skipped,
     /// It, or an earlier event of the entity, is sealed: nobody here can tell what it does.
     Unreadable,
+    /// Only the sequencer's own agent tells of such entities, and another one wrote it: it changes nothing.
+    Foreign,
     /// It had passed before.
     Passed,
     Refused(Refusal),
@@ -68,12 +74,21 @@ pub fn pass(machine: &Machine, record: &mut Record, fact: &Fact<'_>, turn: Turn)
     match outcome {
         Outcome::Applied => record.applied += 1,
         Outcome::Unreadable => record.unreadable += 1,
-        Outcome::Skipped | Outcome::Passed | Outcome::Refused(_) => {}
+        Outcome::Skipped | Outcome::Foreign | Outcome::Passed | Outcome::Refused(_) => {}
     }
     outcome
 }
 
 fn judge(machine: &Machine, record: &mut Record, fact: &Fact<'_>, turn: Turn) -> Outcome {
+    if machine.is_own_only && !fact.is_own {
+        return match turn {
+            Turn::InOrder => Outcome::Foreign,
+            Turn::Again => Outcome::Refused(Refusal::invariant(format!(
+                "only the sequencer's own agent tells of {}",
+                machine.entity
+            ))),
+        };
+    }
     // An event that comes again was counted at its place: nothing of the entity may have come since.
     let expected = match turn {
         Turn::InOrder => fact.base_version,
@@ -83,16 +98,33 @@ fn judge(machine: &Machine, record: &mut Record, fact: &Fact<'_>, turn: Turn) ->
         return Outcome::Refused(Refusal::version(expected, record.version));
     }
     let Some(transition) = machine.transition(&fact.event_type) else { return Outcome::Skipped };
-    if fact.payload == Payload::Sealed && !transition.fields.is_empty() {
-        return Outcome::Unreadable;
+    if let Some(why) = unread(&fact.payload).filter(|_| !transition.fields.is_empty()) {
+        return match turn {
+            Turn::InOrder => Outcome::Unreadable,
+            // Its letter must not end as applied; the key may come back.
+            Turn::Again => Outcome::Refused(Refusal::new(Reason::HandlerError, why)),
+        };
     }
     match apply_caught(transition, record, fact) {
         Ok(()) => Outcome::Applied,
-        // What is missing may stand in the events that can't be read.
-        Err(refusal) if record.unreadable > 0 && refusal.reason != Reason::SchemaValidation => {
+        // What is missing may stand in the events that can't be read. One that comes again has a letter that says so.
+        Err(refusal)
+            if turn == Turn::InOrder
+                && record.unreadable > 0
+                && refusal.reason != Reason::SchemaValidation =>
+        {
             Outcome::Unreadable
         }
         Err(refusal) => Outcome::Refused(refusal),
+    }
+}
+
+/// Why nobody here can read a payload.
+fn unread(payload: &Payload<'_>) -> Option<&'static str> {
+    match payload {
+        Payload::Clear(_) => None,
+        Payload::Sealed => Some("its payload is sealed by its agent, and nobody here can read it"),
+        Payload::Lost => Some("its payload is sealed at rest, and no key of the service opens it"),
     }
 }
 
@@ -123,6 +155,7 @@ mod tests {
             entity_id: "1".into(),
             event_type: event_type.to_owned().into(),
             base_version: None,
+            is_own: true,
             payload,
         }
     }
@@ -184,6 +217,56 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_no_key_opens_is_counted_and_its_letter_waits_for_the_key() {
+        let (machine, mut record) = (machine("order").unwrap(), Record::default());
+        let lost = fact(1, "order.created", Payload::Lost);
+        assert_eq!(pass(machine, &mut record, &lost, Turn::InOrder), Outcome::Unreadable);
+        // What needs nothing of the payload is applied whatever sealed it, but here the entity is not known to exist.
+        let confirmed = fact(2, "order.confirmed", Payload::Lost);
+        assert_eq!(pass(machine, &mut record, &confirmed, Turn::InOrder), Outcome::Unreadable);
+        let before = record.clone();
+        let Outcome::Refused(refusal) = pass(machine, &mut record, &lost, Turn::Again) else { panic!() };
+        assert_eq!(refusal.reason, Reason::HandlerError);
+        assert!(refusal.message.contains("no key"), "{refusal}");
+        assert_eq!(record, before);
+        let created = fact(1, "order.created", clear(r#"{"customer_id":"c"}"#));
+        assert_eq!(pass(machine, &mut record, &created, Turn::Again), Outcome::Applied);
+    }
+
+    #[test]
+    fn only_the_sequencers_own_agent_moves_a_payment() {
+        let (machine, mut record) = (machine("x402_payment").unwrap(), Record::default());
+        let foreign = |n, event_type| Fact { is_own: false, ..fact(n, event_type, clear("{}")) };
+        let mut go = |fact: &Fact<'_>, turn| pass(machine, &mut record, fact, turn);
+        assert_eq!(go(&foreign(1, "x402_payment.created"), Turn::InOrder), Outcome::Foreign);
+        assert_eq!(go(&fact(2, "x402_payment.created", clear("{}")), Turn::InOrder), Outcome::Applied);
+        assert_eq!(go(&fact(3, "x402_payment.sequenced", clear("{}")), Turn::InOrder), Outcome::Applied);
+        assert_eq!(go(&foreign(4, "x402_payment.settled"), Turn::InOrder), Outcome::Foreign);
+        let Outcome::Refused(refusal) = go(&foreign(4, "x402_payment.settled"), Turn::Again) else {
+            panic!()
+        };
+        assert_eq!(refusal.reason, Reason::InvariantViolation);
+        // The version counts them all the same, as admission does.
+        assert_eq!((record.version, record.applied), (4, 2));
+        assert_eq!(record.state.unwrap().status(), "sequenced");
+    }
+
+    #[test]
+    fn a_payment_takes_every_nonce_and_time_that_its_payer_can_sign() {
+        let (machine, mut record) = (machine("x402_payment").unwrap(), Record::default());
+        let payload = format!(r#"{{"nonce":"{0}","amount":"{0}","valid_until":{0}}}"#, u64::MAX);
+        let created = fact(1, "x402_payment.created", Payload::Clear(payload.into()));
+        assert_eq!(pass(machine, &mut record, &created, Turn::InOrder), Outcome::Applied);
+        let state = record.state.unwrap();
+        assert_eq!(state.get("nonce").and_then(|nonce| nonce.as_str()), Some("18446744073709551615"));
+        assert_eq!(state.get("valid_until").and_then(serde_json::Value::as_u64), Some(u64::MAX));
+        let mut other = Record::default();
+        let beyond = clear(r#"{"nonce":"18446744073709551616"}"#);
+        let beyond = fact(1, "x402_payment.created", beyond);
+        assert!(matches!(pass(machine, &mut other, &beyond, Turn::InOrder), Outcome::Refused(_)));
+    }
+
+    #[test]
     fn a_rule_that_panics_refuses_its_event_and_changes_nothing() {
         fn fails(_: &Scene<'_>, _: &mut Change) -> Result<(), Refusal> {
             panic!("on purpose")
@@ -191,6 +274,7 @@ mod tests {
         static BROKEN: Machine = Machine {
             entity: "broken",
             about: "",
+            is_own_only: false,
             states: &["on"],
             transitions: &[Transition {
                 event: "broken.on",

@@ -9,10 +9,26 @@ use crate::pass::Fact;
 use crate::record::{EntityName, Record};
 use crate::refusal::Refusal;
 
-/// A port could not do its part now; nothing is known to have changed. The runner's caller tries again.
+/// A port could not do its part; nothing is known to have changed.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct PortError(pub String);
+#[error("{problem}")]
+pub struct PortError {
+    pub problem: String,
+    /// It is so however often it is asked: what was wanted is damaged, missing, or opened by no key.
+    pub is_lasting: bool,
+}
+
+impl PortError {
+    /// The runner's caller tries again.
+    pub fn passing(problem: impl Into<String>) -> Self {
+        Self { problem: problem.into(), is_lasting: false }
+    }
+
+    /// Trying again by itself changes nothing.
+    pub fn lasting(problem: impl Into<String>) -> Self {
+        Self { problem: problem.into(), is_lasting: true }
+    }
+}
 
 /// Events of streams, in their order.
 pub trait EventFeed {
@@ -53,6 +69,14 @@ pub trait ProjectionStore {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Resolution>, PortError>> + Send;
 
+    /// Makes [`Checkpoint::rebuilt`] the stream's checkpoint, if it still is `before`; else another write came first, and
+    /// nothing is done.
+    fn begin_anew(
+        &self,
+        stream: &StreamKey,
+        before: &Checkpoint,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+
     /// Refused events that are to be tried again now.
     fn due(&self, limit: usize) -> impl Future<Output = Result<Vec<Letter>, PortError>> + Send;
 
@@ -60,8 +84,13 @@ pub trait ProjectionStore {
     fn commit(&self, batch: Batch) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
+/// Which rules made a state: rises when the same events lead to other states. States that other rules made are built anew.
+const RULES: u32 = 1;
+
 /// How far the projections of a stream have come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+///
+/// Its text in a store is compared byte by byte, so members that came later are left out where they are zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
     /// Rises with each building from nothing: states of other generations are none.
@@ -76,9 +105,45 @@ pub struct Checkpoint {
     pub skipped: u64,
     pub unreadable: u64,
     pub refused: u64,
+    /// Events that only the sequencer's own agent may write, and another one wrote.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub foreign: u64,
+    /// The rules that the states were made by; see [`Self::has_present_rules`].
+    #[serde(default, skip_serializing_if = "is_no_rule")]
+    pub rules: u32,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+fn is_no_rule(rules: &u32) -> bool {
+    *rules == 0
+}
+
+impl Default for Checkpoint {
+    fn default() -> Self {
+        Self {
+            generation: 0,
+            sequence: 0,
+            resolutions: 0,
+            reported: 0,
+            applied: 0,
+            skipped: 0,
+            unreadable: 0,
+            refused: 0,
+            foreign: 0,
+            rules: RULES,
+        }
+    }
 }
 
 impl Checkpoint {
+    /// Whether its states are those that the present rules make of the events.
+    pub fn has_present_rules(&self) -> bool {
+        self.rules == RULES
+    }
+
     /// The beginning of building this stream's states from nothing.
     pub fn rebuilt(self) -> Self {
         Self {
@@ -135,10 +200,18 @@ pub struct Batch {
     /// Records as they were at versions that are multiples of [`crate::HISTORY_SNAPSHOT_EVENTS`].
     pub snapshots: Vec<(EntityName, Record)>,
     pub refused: Vec<Refused>,
+    /// Refused at their places once more, while states are built from nothing: a letter that was left out, or purged, is
+    /// written again, one that is there stays as it is.
+    pub refused_before: Vec<Refused>,
+    /// Events of entities with states that fit at their places while states are built from nothing, by number: a letter
+    /// of one of them has nothing to wait for any more.
+    pub passed_before: Vec<u64>,
     /// Retries that succeeded; of them those in `resolved` were due, the others are history.
     pub resolutions: Vec<Resolution>,
     /// Due letters that were applied, by number.
     pub resolved: Vec<u64>,
     /// Due letters that were refused once more.
     pub refused_again: Vec<Refused>,
+    /// Due letters whose events can't be read, and why: tried later, as if they had been refused for that.
+    pub unread: Vec<(u64, String)>,
 }

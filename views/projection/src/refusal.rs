@@ -11,7 +11,7 @@ pub enum Reason {
     InvalidStateTransition,
     /// The agent wrote the event for another version of the entity.
     VersionConflict,
-    /// The entity does not exist.
+    /// The entity does not exist, or the event can't be read.
     HandlerError,
     /// The rule itself failed.
     Unknown,

@@ -32,6 +32,9 @@ impl Default for RunnerConfig {
 /// Retries of one stream that are made again in one pass.
 const RESOLUTIONS_PER_PASS: usize = 100;
 
+/// Streams in which a port fails before a round of retries is given up: it then is not about one stream.
+const FAILING_STREAMS_MAX: usize = 3;
+
 /// What a pass did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
@@ -81,22 +84,55 @@ impl<F: EventFeed + Sync, S: ProjectionStore + Sync> Runner<F, S> {
         passed
     }
 
-    /// Tries refused events again that are due, at most `limit`, each in a commit of its own.
+    /// Begins to build the states of a stream from nothing: the next passes go through its events again.
     ///
     /// # Errors
     /// As [`Self::pass`].
+    pub async fn rebuild(&mut self, stream: &StreamKey) -> Result<(), PortError> {
+        let before = self.checkpoint(stream).await?;
+        self.forget();
+        self.store.begin_anew(stream, &before).await
+    }
+
+    /// Tries refused events again that are due, at most `limit`, each in a commit of its own. One that can't be read is
+    /// put back for later, and one stream that fails holds up no other.
+    ///
+    /// # Errors
+    /// The first that a port says, after the letters of the other streams were tried.
     pub async fn retry(&mut self, limit: usize) -> Result<u64, PortError> {
-        let mut retried = 0;
+        let (mut retried, mut failed, mut failing) = (0, None, Vec::new());
         for letter in self.store.due(limit).await? {
-            match self.try_again(&letter).await {
+            if failing.contains(&letter.stream) {
+                continue;
+            }
+            match self.try_again_or_later(&letter).await {
                 Ok(more) => retried += u64::from(more),
                 Err(error) => {
                     self.forget();
-                    return Err(error);
+                    failed.get_or_insert(error);
+                    failing.push(letter.stream);
+                    if failing.len() == FAILING_STREAMS_MAX {
+                        break;
+                    }
                 }
             }
         }
-        Ok(retried)
+        failed.map_or(Ok(retried), Err)
+    }
+
+    /// A letter whose event can't be had is planned anew: it must not stand before those of everybody else for ever.
+    async fn try_again_or_later(&mut self, letter: &Letter) -> Result<bool, PortError> {
+        match self.try_again(letter).await {
+            Err(error) if error.is_lasting => {
+                self.forget();
+                let before = self.checkpoint(&letter.stream).await?;
+                let mut work = Work::new(letter.stream, before);
+                work.passed = 1;
+                work.batch.unread.push((letter.sequence, error.problem));
+                self.commit(work).await.map(|_| true)
+            }
+            tried => tried,
+        }
     }
 
     fn forget(&mut self) {
@@ -141,7 +177,8 @@ impl<F: EventFeed + Sync, S: ProjectionStore + Sync> Runner<F, S> {
         }
         let events = self.feed.read(&letter.stream, letter.sequence, 1).await?;
         let Some(event) = events.first() else {
-            return Err(PortError(format!("event {} of {} is missing", letter.sequence, letter.stream)));
+            let problem = format!("event {} of {} is missing", letter.sequence, letter.stream);
+            return Err(PortError::lasting(problem));
         };
         let fact = event.fact()?;
         let mut work = Work::new(letter.stream, before);
@@ -155,7 +192,7 @@ impl<F: EventFeed + Sync, S: ProjectionStore + Sync> Runner<F, S> {
         let events = self.feed.read(&work.batch.stream, replay.sequence, 1).await?;
         let fact = match events.first() {
             Some(event) => event.fact()?,
-            None => return Err(PortError(format!("event {} is missing", replay.sequence))),
+            None => return Err(PortError::lasting(format!("event {} is missing", replay.sequence))),
         };
         self.load(work, std::slice::from_ref(&fact)).await?;
         work.replayed(&fact, replay);
@@ -220,9 +257,12 @@ impl Work {
             states: Vec::new(),
             snapshots: Vec::new(),
             refused: Vec::new(),
+            refused_before: Vec::new(),
+            passed_before: Vec::new(),
             resolutions: Vec::new(),
             resolved: Vec::new(),
             refused_again: Vec::new(),
+            unread: Vec::new(),
         };
         Self { batch, records: HashMap::new(), passed: 0 }
     }
@@ -232,20 +272,26 @@ impl Work {
         self.passed += 1;
         let is_new = fact.sequence > self.batch.checkpoint.reported;
         self.batch.checkpoint.sequence = fact.sequence;
-        match self.step(fact, Turn::InOrder) {
-            Outcome::Applied => self.batch.checkpoint.applied += 1,
-            Outcome::Skipped => self.batch.checkpoint.skipped += 1,
-            Outcome::Unreadable => self.batch.checkpoint.unreadable += 1,
+        let outcome = self.step(fact, Turn::InOrder);
+        let checkpoint = &mut self.batch.checkpoint;
+        match &outcome {
+            Outcome::Applied => checkpoint.applied += 1,
+            Outcome::Skipped => checkpoint.skipped += 1,
+            Outcome::Unreadable => checkpoint.unreadable += 1,
+            Outcome::Foreign => checkpoint.foreign += 1,
+            Outcome::Refused(_) => checkpoint.refused += 1,
             Outcome::Passed => {}
-            Outcome::Refused(refusal) => {
-                self.batch.checkpoint.refused += 1;
-                if is_new {
-                    self.batch.refused.extend(refused(fact, refusal));
-                }
-            }
         }
         if is_new {
-            self.batch.checkpoint.reported = fact.sequence;
+            checkpoint.reported = fact.sequence;
+        }
+        match (outcome, is_new) {
+            (Outcome::Refused(refusal), true) => self.batch.refused.extend(refused(fact, refusal)),
+            (Outcome::Refused(refusal), false) => self.batch.refused_before.extend(refused(fact, refusal)),
+            (Outcome::Applied | Outcome::Skipped, false) if machine(&fact.entity_type).is_some() => {
+                self.batch.passed_before.push(fact.sequence);
+            }
+            _ => {}
         }
         let name = EntityName::new(&fact.entity_type, &fact.entity_id);
         if let Some((name, record)) = name.and_then(|name| self.records.get_key_value(&name))
@@ -275,7 +321,14 @@ impl Work {
     /// A retry that succeeded in an earlier generation.
     fn replayed(&mut self, fact: &Fact<'_>, replay: Resolution) {
         self.passed += 1;
-        self.step(fact, Turn::Again);
+        let outcome = self.step(fact, Turn::Again);
+        let name = EntityName::new(&fact.entity_type, &fact.entity_id);
+        if let (Outcome::Refused(_), Some(name)) = (outcome, name)
+            && let Some(record) = self.records.get_mut(&name)
+        {
+            // It was applied before: the event, or one before it, can be read no more.
+            record.unreadable += 1;
+        }
         self.batch.checkpoint.resolutions = replay.ordinal;
         self.batch.resolutions.push(replay);
     }

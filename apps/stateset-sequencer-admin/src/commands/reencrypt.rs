@@ -68,7 +68,8 @@ struct Done {
 }
 
 pub fn events(context: &Context, args: &EventsArgs) -> Result<(), Failure> {
-    run(context, &args.what, args.batch_size, &[Kind::Events, Kind::LegacyEvents], "events")
+    let kinds = [&[Kind::Events, Kind::LegacyEvents], &Kind::DERIVED[..]].concat();
+    run(context, &args.what, args.batch_size, &kinds, "records")
 }
 
 pub fn validity_proofs(context: &Context, args: &ProofsArgs) -> Result<(), Failure> {

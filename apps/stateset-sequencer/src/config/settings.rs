@@ -43,6 +43,8 @@ pub struct Settings {
     pub workers: WorkerSettings,
     /// Whether acts of administrators are recorded.
     pub audit_log: bool,
+    /// Dead letters of one tenant.
+    pub dead_letters_max: u64,
     /// Of a whole stop.
     pub shutdown_time_max: Duration,
     /// Every setting as it stands, without secrets: what the audit log compares.
@@ -167,6 +169,7 @@ impl Settings {
             api,
             workers: WorkerSettings { at_rest, payments: payment_worker },
             payments,
+            dead_letters_max: number(gathered, "DLQ_MAX_PER_TENANT"),
             audit_log: gathered.is_true("AUDIT_LOG_ENABLED"),
             shutdown_time_max: Duration::from_secs(number(gathered, "SHUTDOWN_TIMEOUT_SECS")),
             effective: effective(gathered),

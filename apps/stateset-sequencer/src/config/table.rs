@@ -189,6 +189,12 @@ const LIMITS: &[Setting] = &[
     set("RATE_LIMIT_PER_MINUTE", "", COUNT, "Requests of one tenant a minute; nothing: no limit"),
     set("RATE_LIMIT_MAX_ENTRIES", "10000", COUNT, "Callers whose requests are counted at once"),
     set("RATE_LIMIT_WINDOW_SECONDS", "60", SECONDS, "Length of the window"),
+    set(
+        "DLQ_MAX_PER_TENANT",
+        "10000",
+        Number(1, 1_000_000),
+        "Dead letters of one tenant; more are left out until some are purged",
+    ),
 ];
 
 const PROXY: &[Setting] = &[
@@ -368,6 +374,7 @@ pub const PREFIXES: &[&str] = &[
     "VES_",
     "X402_",
     "CACHE_",
+    "DLQ_",
     "DB_",
     "READ_",
     "RATE_LIMIT_",

@@ -12,8 +12,11 @@ pub use states::States;
 pub use worker::Projections;
 
 use stateset_projection::PortError;
-use stateset_sequencer::ServiceError;
+use stateset_sequencer::{ErrorKind, ServiceError};
 
 fn port(error: ServiceError) -> PortError {
-    PortError(error.to_string())
+    match error.kind() {
+        ErrorKind::Unavailable => PortError::passing(error.to_string()),
+        _ => PortError::lasting(error.to_string()),
+    }
 }

@@ -1,16 +1,21 @@
 //! Projections joined to a real log: states, dead letters and their retries, a new term, building from nothing.
 
+mod payments;
+#[cfg(feature = "encryption")]
+mod sealed;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use stateset_event_log::{EventLog as _, SqliteLog, SqliteReader};
+use stateset_event_log::{EventLog as _, Opening, SqliteLog, SqliteReader, SqliteStore};
 use stateset_fixtures::{Agent, resign, sequencer_key, sign_payload, stream};
+use stateset_sequencer::dead_letters::{DeadLetter, DeadLetterAct, DeadLetterFilter, DeadLetterOrder};
 use stateset_sequencer::{Clock, Config, Sequencer, Workers};
 use stateset_sequencer_api::{EntitiesWanted, EntityState, ReadModels as _};
 use stateset_sequencer_app::joined::projections::{States, check, rebuild, status};
-use stateset_sequencer_app::joined::{WorkerSettings, workers};
+use stateset_sequencer_app::joined::{WorkerSettings, store, workers};
 use ves::{SequenceNumber, SequencerId, StreamKey, TimestampMs};
 
 #[derive(Clone)]
@@ -33,15 +38,28 @@ struct Term {
 
 impl Term {
     async fn open(folder: &Path, now: i64) -> Self {
-        let log = SqliteLog::open(folder.join("log.db")).unwrap();
-        let config = Config::new(SequencerId::from_bytes([7; 16]), Arc::new(sequencer_key(1)), 1);
+        Self::open_with(folder, now, &WorkerSettings::default(), |_| ()).await
+    }
+
+    async fn open_with(
+        folder: &Path,
+        now: i64,
+        settings: &WorkerSettings,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
+        let opened = store(Arc::new(SqliteStore::new(folder.join("log.db"))), settings).open();
+        let Ok(Opening::Writer(log)) = opened else {
+            panic!("the database does not open: {:?}", opened.err())
+        };
+        let mut config = Config::new(SequencerId::from_bytes([7; 16]), Arc::new(sequencer_key(1)), 1);
+        configure(&mut config);
         let clock = TestClock(Arc::new(AtomicI64::new(now)));
-        let sequencer = Sequencer::start(Box::new(log), config, Arc::new(clock.clone())).unwrap();
+        let sequencer = Sequencer::start(log, config, Arc::new(clock.clone())).unwrap();
         let (stream, agent) = (stream(1), Agent::new(&stream(1), 1));
         if sequencer.agent_keys(&stream.tenant_id, None).is_empty() {
             sequencer.register_agent_key(agent.registered_key()).await.unwrap();
         }
-        let workers = Workers::start(&workers(&WorkerSettings::default()), &sequencer);
+        let workers = Workers::start(&workers(settings), &sequencer);
         Self { sequencer, workers, clock, agent, stream }
     }
 
@@ -55,6 +73,11 @@ impl Term {
 
     async fn state(&self, name: (&str, &str), at: Option<u64>) -> Option<EntityState> {
         States.entity(&self.sequencer, &self.stream, name, at.map(SequenceNumber)).await.unwrap()
+    }
+
+    async fn letters(&self) -> Vec<DeadLetter> {
+        let filter = DeadLetterFilter::all_of(self.stream.tenant_id);
+        self.sequencer.dead_letters(filter, None, 1_000).await.unwrap().letters
     }
 
     /// Waits until `done` holds.
@@ -159,5 +182,54 @@ async fn a_state_is_found_at_every_place_of_a_long_history() {
     assert_eq!(found(listed(Some("active"), Some("P"))).await.len(), 1);
     assert_eq!(found(listed(Some("gone"), None)).await.len(), 0);
     assert_eq!(found(listed(None, Some("P:here"))).await.len(), 0);
+    term.close().await;
+}
+
+/// Begins to build the states of the stream from nothing at the next start.
+fn build_anew(folder: &Path) {
+    let mut log = SqliteLog::open(folder.join("log.db")).unwrap();
+    let change = rebuild(log.reader().as_ref(), &stream(1)).unwrap().expect("states were built");
+    log.put_documents(&[change]).unwrap();
+    Box::new(log).close().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_table_of_dead_letters_stops_nothing_and_what_it_left_out_comes_after_a_purge() {
+    let folder = tempfile::tempdir().unwrap();
+    let few = |config: &mut Config| config.dead_letters_max = 3;
+    let term = Term::open_with(folder.path(), NOW_MS, &WorkerSettings::default(), few).await;
+    let orders = ["O-1", "O-2", "O-3", "O-4", "O-5"];
+    for (n, order) in (1..).zip(orders) {
+        term.send(n, ("order", order), "order.created", "{}").await;
+    }
+    term.send(6, ("order", "O-6"), "order.created", r#"{"customer_id":"C"}"#).await;
+    term.caught_up().await;
+    assert_eq!(status_of(term.state(("order", "O-6"), None).await).as_deref(), Some("pending"));
+    let numbers = async |term: &Term| -> Vec<u64> {
+        term.letters().await.iter().map(|letter| letter.sequence_number.get()).collect()
+    };
+    assert_eq!(numbers(&term).await, [1, 2, 3]);
+    // Nothing is left out in silence.
+    assert_eq!(
+        (term.sequencer.metrics().dead_letters_discarded, term.sequencer.dead_letter_tenants_full()),
+        (2, 1)
+    );
+    assert_eq!(term.sequencer.rejected_events(&term.stream.tenant_id, 0, 10).await.unwrap().len(), 5);
+
+    let filter = DeadLetterFilter::all_of(term.stream.tenant_id);
+    let purge = DeadLetterOrder { act: DeadLetterAct::Purge, filter, place: None };
+    assert_eq!(term.sequencer.order_dead_letters(purge).await.unwrap(), 3);
+    assert_eq!(term.sequencer.dead_letter_tenants_full(), 0);
+    term.send(7, ("order", "O-7"), "order.created", "{}").await;
+    term.caught_up().await;
+    assert_eq!(numbers(&term).await, [7], "there is room again");
+    term.close().await;
+
+    build_anew(folder.path());
+    let term = Term::open(folder.path(), NOW_MS).await;
+    term.caught_up().await;
+    assert_eq!(numbers(&term).await, [1, 2, 3, 4, 5, 7], "every event that is not applied has its letter");
+    assert_eq!(term.sequencer.rejected_events(&term.stream.tenant_id, 0, 10).await.unwrap().len(), 6);
+    assert_eq!(status_of(term.state(("order", "O-6"), None).await).as_deref(), Some("pending"));
     term.close().await;
 }

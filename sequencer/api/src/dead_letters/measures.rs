@@ -22,6 +22,7 @@ pub(crate) fn collect(app: &App, out: &mut Samples) {
         ("dlq.pending", counts.pending + counts.retrying),
         ("dlq.failed", counts.failed),
         ("dlq.due_for_retry", counts.due),
+        ("dlq.tenants_full", app.sequencer.dead_letter_tenants_full()),
     ] {
         out.gauge(name, &[], value as f64);
     }

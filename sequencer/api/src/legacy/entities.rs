@@ -136,10 +136,13 @@ pub(super) fn no_states() -> ApiError {
     ApiError::new(ErrorCode::ServiceUnavailable, "this service keeps no states of entities")
 }
 
+/// What is said instead of the state of an entity of an older stream: anybody with a key may write any event there.
+pub(super) const SIGNED_ONLY: &str = "states are kept of signed streams only";
+
 async fn older(app: &App, page: &Page<'_>) -> Result<String, ApiError> {
     let Page { stream, entity_type, entity_id, from, limit, at } = *page;
     if at.is_some() {
-        return Err(ApiError::invalid("at", "states are kept of signed streams only"));
+        return Err(ApiError::invalid("at", SIGNED_ONLY));
     }
     let legacy = app.sequencer.legacy();
     let entity = legacy.entity(&stream, entity_type, entity_id, from + 1, limit).await?;
@@ -151,5 +154,6 @@ async fn older(app: &App, page: &Page<'_>) -> Result<String, ApiError> {
         }
         writer.push(|out| write_event(out, &stored.event, stored.sequence_number, stored.sequenced_at));
     }
-    Ok(writer.finish(from, entity.current_version, head))
+    let note = Map::from_iter([("note".to_owned(), Value::from(SIGNED_ONLY))]);
+    Ok(writer.finish_with(from, entity.current_version, head, &note))
 }

@@ -8,7 +8,7 @@ use ves::event::{ENTITY_ID_BYTES_MAX, ENTITY_TYPE_BYTES_MAX};
 use ves::{StoreId, StreamKey, TenantId};
 use ves_wire::entities::{EntityEntry, EntityList};
 
-use super::entities::{name, no_states};
+use super::entities::{SIGNED_ONLY, name, no_states};
 use crate::caller::{Caller, Permission};
 use crate::error::ApiError;
 use crate::events::PAGE_BYTES_MAX;
@@ -71,9 +71,19 @@ pub(crate) async fn page(
         has_more: found.next_after.is_some(),
         next_after: found.next_after,
         projected_sequence,
+        note: note(&app, &stream).await?,
     });
     drop(room);
     answer
+}
+
+/// An empty list must not look as if nothing had happened where only older events did.
+async fn note(app: &App, stream: &StreamKey) -> Result<Option<String>, ApiError> {
+    if app.sequencer.head(stream).head_sequence.get() > 0 {
+        return Ok(None);
+    }
+    let older = app.sequencer.legacy().head(stream).await?.head_sequence.get() > 0;
+    Ok(older.then(|| SIGNED_ONLY.to_owned()))
 }
 
 fn bounded(field: &str, text: Option<&str>, bytes_max: usize) -> Result<(), ApiError> {

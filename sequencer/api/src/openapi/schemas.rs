@@ -184,6 +184,7 @@ pub(crate) fn entity_page() -> Schemas {
                 "version": count("Events of the entity that its state has passed: what base_version is compared with"),
                 "unreadable": count("Those that could not be judged, being sealed or following sealed ones"),
                 "state": {"type": ["object", "null"], "description": "The entity's state; null where it does not exist"},
+                "note": {"type": "string", "description": "Why there is no state, where the stream is an older one"},
             },
         }),
     );

@@ -3,7 +3,7 @@
 use serde_json::json;
 use stateset_fixtures::{Agent, plain_event};
 use stateset_sequencer::{DeadLetterReason, RefusedEvent};
-use ves::{Envelope, SequenceNumber, StreamKey};
+use ves::{Envelope, SequenceNumber, StoreId, StreamKey};
 
 use crate::world::{World, query};
 
@@ -106,6 +106,28 @@ async fn a_retry_is_due_at_once_and_a_purge_leaves_the_event() {
 }
 
 #[tokio::test]
+async fn an_admin_of_one_store_is_told_nothing_of_the_others() {
+    let (world, agent, stream, events) = refused().await;
+    let other = StreamKey { store_id: StoreId::from_bytes([0xaa; 16]), ..stream };
+    for n in 1..=5 {
+        refuse(&world, &other, &events[0], n, DeadLetterReason::VersionConflict).await;
+    }
+    let key = world.mint(&agent, json!({"admin": true, "storeIds": [stream.store_id]})).await;
+    let seen = async |path: &str| world.call(Some(&key), "GET", path, "").await.ok();
+    let list = seen(&format!("{LETTERS}?tenant_id={}", stream.tenant_id)).await;
+    assert_eq!((&list["count"], &list["counts"]["pending"]), (&json!(2), &json!(1)));
+    assert_eq!(list["counts"], json!({"pending": 1, "retrying": 0, "failed": 1, "resolved": 0}));
+    let all = world.get(&format!("{LETTERS}?tenant_id={}", stream.tenant_id)).await.ok();
+    assert_eq!(all["counts"]["pending"], 6);
+
+    let rejected = format!("/api/v1/rejected-events?tenant_id={}", stream.tenant_id);
+    let found = seen(&rejected).await;
+    assert_eq!((&found["count"], &found["next_from"]), (&json!(2), &json!(2)));
+    assert_eq!(seen(&format!("{rejected}&from=2")).await["next_from"], 2, "nor how many came behind");
+    assert_eq!(world.get(&rejected).await.ok()["next_from"], 7);
+}
+
+#[tokio::test]
 async fn a_monitor_sees_letters_and_retries() {
     let (world, _, stream, _) = refused().await;
     let value = |text: &str, name: &str| -> String {
@@ -125,6 +147,7 @@ async fn a_monitor_sees_letters_and_retries() {
         ("dlq_pending", "1"),
         ("dlq_failed", "0"),
         ("dlq_due_for_retry", "0"),
+        ("dlq_tenants_full", "0"),
         ("retry_attempts", "1"),
         ("retry_successes", "1"),
         ("retry_failures", "0"),

@@ -150,7 +150,7 @@ impl Walk {
             "network" => "base".to_owned(),
             "asset" => "usdc".to_owned(),
             "from_date" => "2000-01-01T00:00:00Z".to_owned(),
-            "to_date" => "2100-01-01T00:00:00Z".to_owned(),
+            "to_date" => "9999-12-31T23:59:59Z".to_owned(),
             "schema_id" => self.schema.clone(),
             "event_type" => "walked%2Ftype".to_owned(),
             "version" => "1".to_owned(),

@@ -143,6 +143,9 @@ async fn refusals_have_the_codes_of_the_specification() {
     {
         world.get(&list(rest)).await.refused(400, "INVALID_FIELD_VALUE");
     }
+    let all = world.get(&list("")).await.ok();
+    assert_eq!(world.get(&list("&to_date=9999-12-31T23:59:59Z")).await.ok(), all, "for ever is a date");
+    assert_ne!(world.get(&list("&from_date=9999-12-31T23:59:59.999Z")).await.ok(), all);
     world.get(PAYMENTS).await.refused(400, "MISSING_REQUIRED_FIELD");
     world.get(&format!("{PAYMENTS}/{}", stream.tenant_id)).await.refused(404, "RESOURCE_NOT_FOUND");
     world.stop().await;

@@ -1,5 +1,6 @@
 //! What is sealed, on every kind of log, under a running service.
 
+mod derived;
 mod faults;
 mod keys;
 mod metrics;

@@ -84,6 +84,9 @@ async fn a_run_keeps_to_its_limit_its_tenant_and_its_kinds_and_says_done_only_of
     assert!(both.status().is_rotating, "proofs were not looked at");
     let proofs = Plan { kinds: vec![Kind::ValidityProofs, Kind::ComplianceProofs], ..Plan::everything() };
     assert_eq!(run(proofs).seen, 0);
+    assert!(both.status().is_rotating, "what is derived was not looked at");
+    let derived = Plan { kinds: Kind::DERIVED.to_vec(), ..Plan::everything() };
+    assert_eq!(run(derived).seen, 0);
     assert!(!both.status().is_rotating);
     assert_eq!(run(events()).seen, 0);
     assert_eq!(run(Plan { force: true, ..events() }).rewritten, 20, "once more, with fresh nonces");

@@ -25,6 +25,8 @@ pub struct Followed {
     pub changes: Vec<DocumentChange>,
     /// Counts of the tenants concerned, as they are then.
     pub(crate) tallies: BTreeMap<TenantId, Tally>,
+    /// Tenants a letter of which was left out.
+    pub(crate) full: BTreeSet<TenantId>,
     pub(crate) made: Made,
 }
 
@@ -113,6 +115,8 @@ impl Following<'_> {
         let stays = match (&old, letter.cause) {
             // Refused again while projections are made anew: the letter is known, and goes on as planned.
             (Some(old), Cause::Refusal) if old.status != DeadLetterStatus::Resolved => false,
+            (Some(_), Cause::Rebuild) => false,
+            (None, Cause::Rebuild) => self.has_room(&letter)?,
             (_, Cause::Refusal) => old.is_some() || self.has_room(&letter)?,
             // Purged while it was tried: it stays away.
             (old, _) => old.is_some(),
@@ -150,7 +154,7 @@ impl Following<'_> {
     fn count(&mut self, letter: &DeadLetter, old: Option<&DeadLetter>, stays: bool) {
         let made = &mut self.followed.made;
         match letter.cause {
-            Cause::Refusal => {
+            Cause::Refusal | Cause::Rebuild => {
                 made.added += u64::from(stays);
                 made.discarded += u64::from(!stays && old.is_none());
             }
@@ -178,8 +182,7 @@ impl Following<'_> {
         let letters_max = self.letters_max;
         while self.tally(&tenant)?.size() >= letters_max {
             let Some(place) = self.next_resolved(&tenant)? else {
-                let (stream, number) = (letter.stream, letter.sequence_number);
-                tracing::warn!(%stream, %number, "a dead letter was left out: its tenant has too many; purge some");
+                self.followed.full.insert(tenant);
                 return Ok(false);
             };
             self.remove(&place)?;

@@ -1,6 +1,6 @@
 //! Counts of letters in memory: for monitors, and so that asking for due letters costs nothing while none is due.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use stateset_event_log::{LogError, LogReader, Table};
@@ -23,6 +23,8 @@ pub(crate) struct Kept(Mutex<Tallies>);
 struct Tallies {
     tenants: BTreeMap<TenantId, Tally>,
     all: Tally,
+    /// Tenants whose newest letters were left out for want of room.
+    full: BTreeSet<TenantId>,
 }
 
 impl Kept {
@@ -43,9 +45,12 @@ impl Kept {
     }
 
     /// By the writer, once the changes are stored.
-    pub fn settle(&self, followed: Followed, metrics: &Metrics) {
+    ///
+    /// - `letters_max`: as in [`super::follow`].
+    pub fn settle(&self, followed: Followed, letters_max: u64, metrics: &Metrics) {
         let mut tallies = self.tallies();
         for (tenant, tally) in followed.tallies {
+            tallies.set_full(tenant, followed.full.contains(&tenant), &tally, letters_max);
             tallies.set(tenant, tally);
         }
         let made = followed.made;
@@ -64,13 +69,12 @@ impl Kept {
         let tallies = self.tallies();
         let none = Tally::default();
         let tally = tenant.map_or(&tallies.all, |tenant| tallies.tenants.get(tenant).unwrap_or(&none));
-        DeadLetterCounts {
-            pending: tally.pending,
-            retrying: tally.retrying,
-            failed: tally.failed,
-            resolved: tally.resolved,
-            due: tally.due_before(now),
-        }
+        tally.counts(now)
+    }
+
+    /// How many tenants have no room for a letter that was wanted.
+    pub fn tenants_full(&self) -> u64 {
+        self.tallies().full.len() as u64
     }
 
     pub fn may_be_due(&self, now: TimestampMs) -> bool {
@@ -88,6 +92,21 @@ impl Kept {
 }
 
 impl Tallies {
+    /// Told when it changes, not with each letter: a tenant may have thousands too many.
+    fn set_full(&mut self, tenant: TenantId, is_left_out: bool, tally: &Tally, letters_max: u64) {
+        if is_left_out {
+            if self.full.insert(tenant) {
+                tracing::warn!(
+                    %tenant,
+                    letters_max,
+                    "a tenant has too many dead letters: new ones are left out until some are purged (sequencer_dlq_discarded)"
+                );
+            }
+        } else if tally.size() < letters_max && self.full.remove(&tenant) {
+            tracing::info!(%tenant, "a tenant has room for dead letters again; those left out come with a rebuild");
+        }
+    }
+
     fn set(&mut self, tenant: TenantId, tally: Tally) {
         self.all.join(&tally);
         if let Some(old) = self.tenants.insert(tenant, tally) {

@@ -63,6 +63,11 @@ pub(super) fn refused(event: &RefusedEvent, now: TimestampMs) -> DeadLetter {
     }
 }
 
+/// The letter of an event that is refused at its place once more, in states built from nothing.
+pub(super) fn met_again(event: &RefusedEvent, now: TimestampMs) -> DeadLetter {
+    DeadLetter { cause: Cause::Rebuild, ..refused(event, now) }
+}
+
 /// The letter after a retry that was refused for `event`'s reason.
 pub(super) fn refused_again(letter: &DeadLetter, event: &RefusedEvent, now: TimestampMs) -> DeadLetter {
     let retry_count = letter.retry_count.saturating_add(1);

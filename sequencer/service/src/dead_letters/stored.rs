@@ -7,7 +7,8 @@ use stateset_event_log::{Document, DocumentChange, Table};
 use ves::{EventId, SequenceNumber, StoreId, StreamKey, TenantId, TimestampMs};
 
 use super::{
-    Cause, DeadLetter, DeadLetterReason, DeadLetterStatus, RefusedEvent, RejectedEvent, schedule::bounded,
+    Cause, DeadLetter, DeadLetterCounts, DeadLetterReason, DeadLetterStatus, RefusedEvent, RejectedEvent,
+    schedule::bounded,
 };
 
 /// First bytes of the keys of lists.
@@ -131,6 +132,17 @@ impl Tally {
         self.resolved = self.resolved.saturating_sub(other.resolved);
         for (minute, n) in &other.due {
             self.take_due(*minute, *n);
+        }
+    }
+
+    /// As others see it.
+    pub fn counts(&self, now: TimestampMs) -> DeadLetterCounts {
+        DeadLetterCounts {
+            pending: self.pending,
+            retrying: self.retrying,
+            failed: self.failed,
+            resolved: self.resolved,
+            due: self.due_before(now),
         }
     }
 
@@ -269,6 +281,7 @@ pub(super) fn put_letter(letter: &DeadLetter) -> DocumentChange {
 pub(super) fn read_letter(document: &Document) -> Option<DeadLetter> {
     let (stream, sequence_number) = read_place(&document.key)?;
     let text: LetterText = serde_json::from_str(&document.text).ok()?;
+    let message = readable(document, text.error_message);
     Some(DeadLetter {
         stream,
         sequence_number,
@@ -277,7 +290,7 @@ pub(super) fn read_letter(document: &Document) -> Option<DeadLetter> {
         entity_id: text.entity_id,
         event_type: text.event_type,
         reason: text.reason,
-        message: text.error_message,
+        message,
         expected_version: text.expected_version,
         actual_version: text.actual_version,
         status: text.status,
@@ -314,6 +327,7 @@ pub(super) fn rejection_key(tenant: &TenantId, number: u64) -> Vec<u8> {
 pub(super) fn read_rejection(document: &Document) -> Option<RejectedEvent> {
     let (tenant, number) = document.key.split_first_chunk()?;
     let text: RejectionText = serde_json::from_str(&document.text).ok()?;
+    let message = readable(document, text.message);
     let tenant_id = TenantId::from_bytes(*tenant);
     Some(RejectedEvent {
         number: u64::from_be_bytes(number.try_into().ok()?),
@@ -325,12 +339,20 @@ pub(super) fn read_rejection(document: &Document) -> Option<RejectedEvent> {
             entity_id: text.entity_id,
             event_type: text.event_type,
             reason: text.reason,
-            message: text.message,
+            message,
             expected_version: text.expected_version,
             actual_version: text.actual_version,
         },
         rejected_at: TimestampMs(text.rejected_at_ms),
     })
+}
+
+/// A message, which may be sealed at rest by a key that is not there: everything else of a letter is read all the same.
+fn readable(document: &Document, message: String) -> String {
+    match document.content.is_empty() {
+        true => message,
+        false => "this message is sealed at rest, and no key of the service opens it".to_owned(),
+    }
 }
 
 fn put(table: Table, key: Vec<u8>, text: String) -> DocumentChange {

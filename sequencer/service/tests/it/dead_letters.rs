@@ -249,6 +249,91 @@ async fn a_full_table_leaves_letters_out_and_stops_nothing() {
 }
 
 #[tokio::test]
+async fn a_tenant_without_room_is_counted_until_it_has_room_again() {
+    let house = House::open(|config| config.dead_letters_max = 2);
+    let own = stream(1);
+    let refuse = async |n| house.refuse(&[refused(own, n, DeadLetterReason::HandlerError)]).await;
+    refuse(1).await;
+    refuse(2).await;
+    assert_eq!(house.sequencer.dead_letter_tenants_full(), 0, "the table is full, and nothing was left out");
+    refuse(3).await;
+    refuse(4).await;
+    assert_eq!(house.sequencer.dead_letter_tenants_full(), 1);
+    house.order(DeadLetterAct::Purge, DeadLetterFilter::all_of(own.tenant_id)).await;
+    assert_eq!(house.sequencer.dead_letter_tenants_full(), 0);
+    refuse(5).await;
+    // What was left out comes when its event is met again; what has a letter keeps it.
+    let before = house.all(own).await;
+    let again = [refused(own, 3, DeadLetterReason::Unknown), refused(own, 5, DeadLetterReason::Unknown)];
+    let changes = house.sequencer.dead_letters_met_again(&again);
+    house.sequencer.put_documents(changes).await.unwrap();
+    let letters = house.all(own).await;
+    assert_eq!((letters[0].sequence_number.0, &letters[1]), (3, &before[0]));
+    let rejected = house.sequencer.rejected_events(&own.tenant_id, 0, 100).await.unwrap();
+    assert_eq!(rejected.len(), 5, "it was written down when it was refused");
+    house.check_lists(&[own]).await;
+}
+
+#[tokio::test]
+async fn letters_that_can_not_be_tried_now_stand_before_nobody() {
+    let house = House::open(|_| {});
+    let events: Vec<_> = (1..=7).map(|n| refused(stream(1), n, DeadLetterReason::HandlerError)).collect();
+    house.refuse(&events).await;
+    house.clock.advance_ms(2 * MINUTE);
+    let (mut seen, mut after) = (BTreeSet::new(), None);
+    for _ in 0..3 {
+        let due = house.sequencer.dead_letters_due_after(after.as_ref(), 3).await.unwrap();
+        seen.extend(due.iter().map(|letter| letter.sequence_number.0));
+        after = due.last().cloned();
+    }
+    assert_eq!(seen.len(), 7, "each had its turn, though none was tried");
+    assert!(house.sequencer.dead_letters_due_after(after.as_ref(), 3).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_letter_whose_event_can_not_be_read_is_tried_later_and_given_up_in_the_end() {
+    let house = House::open(|_| {});
+    house.refuse(&[refused(stream(1), 1, DeadLetterReason::SchemaValidation)]).await;
+    let mut retries = 0;
+    loop {
+        house.clock.advance_ms(2 * HOUR);
+        let Some(letter) = house.due().await.pop() else { break };
+        retries += 1;
+        let changes = house.sequencer.dead_letter_unread(&letter, "it is damaged");
+        house.sequencer.put_documents(changes).await.unwrap();
+    }
+    assert_eq!(retries, RETRIES_MAX);
+    let letter = house.all(stream(1)).await.remove(0);
+    assert_eq!((letter.reason, letter.status), (DeadLetterReason::HandlerError, DeadLetterStatus::Failed));
+    assert!(letter.message.contains("it is damaged"), "{}", letter.message);
+}
+
+#[tokio::test]
+async fn counts_and_rejections_of_some_stores_tell_nothing_of_the_others() {
+    let house = House::open(|_| {});
+    let (own, other) = (stream(1), StreamKey { store_id: ves::StoreId::from_bytes([9; 16]), ..stream(1) });
+    for n in 1..=600 {
+        house.refuse(&[refused(other, n, DeadLetterReason::HandlerError)]).await;
+    }
+    house.refuse(&[refused(own, 1, DeadLetterReason::InvariantViolation)]).await;
+    house.refuse(&[refused(other, 601, DeadLetterReason::HandlerError)]).await;
+    let counts = house.sequencer.dead_letter_counts_of(&own.tenant_id, &[own.store_id]).await.unwrap();
+    assert_eq!((counts.size(), counts.failed, counts.pending), (1, 1, 0));
+    let all = house.sequencer.dead_letter_counts_of(&own.tenant_id, &[own.store_id, other.store_id]).await;
+    assert_eq!(all.unwrap(), house.sequencer.dead_letter_counts(Some(&own.tenant_id)));
+    let found = house.sequencer.rejected_events_of(&own.tenant_id, &[own.store_id], 0, 10).await.unwrap();
+    assert_eq!(found.iter().map(|rejected| rejected.number).collect::<Vec<_>>(), [600]);
+    assert!(
+        house
+            .sequencer
+            .rejected_events_of(&own.tenant_id, &[own.store_id], 601, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
 async fn the_log_of_rejections_keeps_the_newest() {
     let house = House::open(|config| config.dead_letters_max = 1);
     let events: Vec<_> =

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use stateset_projection::{
-    Batch, Checkpoint, EntityName, Fact, Fold, HISTORY_SNAPSHOT_EVENTS, Letter, MemoryFeed, MemoryStore,
-    Payload, PortError, ProjectionStore, Record, Resolution, Runner, RunnerConfig, machine,
+    Batch, Checkpoint, EntityName, EventFeed, Fact, Fold, HISTORY_SNAPSHOT_EVENTS, Letter, MemoryFeed,
+    MemoryStore, Payload, PortError, ProjectionStore, Reason, Record, Resolution, Runner, RunnerConfig,
+    machine,
 };
-use ves::StreamKey;
+use ves::{StoreId, StreamKey};
 
 use crate::world::{STREAM, now};
 
@@ -43,6 +44,9 @@ impl ProjectionStore for Shaky {
     ) -> Result<Vec<Resolution>, PortError> {
         self.store.resolutions(stream, ordinal, limit).await
     }
+    async fn begin_anew(&self, stream: &StreamKey, before: &Checkpoint) -> Result<(), PortError> {
+        self.store.begin_anew(stream, before).await
+    }
     async fn due(&self, limit: usize) -> Result<Vec<Letter>, PortError> {
         self.store.due(limit).await
     }
@@ -50,11 +54,11 @@ impl ProjectionStore for Shaky {
         self.commits.fetch_add(1, Ordering::Relaxed);
         let fault = self.faults.lock().unwrap().pop().unwrap_or(0);
         match fault {
-            1 => return Err(PortError("cut before the commit".into())),
+            1 => return Err(PortError::passing("cut before the commit")),
             2 => self.store.commit(batch).await?,
             _ => return self.store.commit(batch).await,
         }
-        Err(PortError("cut after the commit".into()))
+        Err(PortError::passing("cut after the commit"))
     }
 }
 
@@ -148,7 +152,7 @@ proptest! {
         prop_assert_eq!(&kept, &calm.store.kept(&STREAM));
         prop_assert_eq!(kept.checkpoint.sequence, choices.len() as u64);
         let passed = kept.checkpoint;
-        let counted = passed.applied + passed.skipped + passed.unreadable + passed.refused;
+        let counted = passed.applied + passed.skipped + passed.unreadable + passed.refused + passed.foreign;
         prop_assert_eq!(counted, choices.len() as u64);
         prop_assert_eq!(kept.letters.len() as u64, passed.refused);
     }
@@ -260,4 +264,103 @@ fn a_commit_holds_each_entity_once_however_many_events_it_had() {
     let states: BTreeMap<_, _> = store.store.kept(&STREAM).states;
     assert_eq!(states.len(), 1);
     assert_eq!(states.values().next().unwrap().version, 100);
+}
+
+/// A feed of two streams with the same events; one event of one of them can't be had.
+#[derive(Clone)]
+struct Damaged {
+    feed: MemoryFeed,
+    stream: StreamKey,
+    sequence: u64,
+    error: PortError,
+}
+
+impl EventFeed for Damaged {
+    type Event = Fact<'static>;
+
+    async fn read(&self, stream: &StreamKey, from: u64, limit: usize) -> Result<Vec<Self::Event>, PortError> {
+        match *stream == self.stream && from == self.sequence {
+            true => Err(self.error.clone()),
+            false => self.feed.read(stream, from, limit).await,
+        }
+    }
+}
+
+const OTHER: StreamKey = StreamKey { store_id: StoreId::from_bytes([3; 16]), ..STREAM };
+
+/// Two orders of two streams that are confirmed before they are created: four letters that are due and would fit.
+fn four_letters() -> (MemoryFeed, Shaky) {
+    let mut feed = MemoryFeed::default();
+    for order in ["1", "2"] {
+        feed.push(("order", order), "order.confirmed", Payload::Clear("{}".into()));
+    }
+    for order in ["1", "2"] {
+        let payload = Payload::Clear(r#"{"customer_id":"c"}"#.into());
+        feed.push(("order", order), "order.created", payload);
+    }
+    let store = Shaky::default();
+    let mut runner = Runner::new(feed.clone(), store.clone(), RunnerConfig::default());
+    for stream in [STREAM, OTHER] {
+        assert_eq!(now(runner.pass(&stream)).unwrap().passed, 4);
+    }
+    store.store.make_due();
+    (feed, store)
+}
+
+fn letters(store: &Shaky, stream: &StreamKey) -> Vec<u64> {
+    store.store.kept(stream).letters.into_keys().collect()
+}
+
+#[test]
+fn a_letter_whose_event_can_not_be_read_waits_and_holds_up_no_other_letter() {
+    let (feed, store) = four_letters();
+    let error = PortError::lasting("event 1 is damaged");
+    let feed = Damaged { feed, stream: STREAM, sequence: 1, error };
+    let mut runner = Runner::new(feed, store.clone(), RunnerConfig::default());
+    assert_eq!(now(runner.retry(10)).unwrap(), 4);
+    assert_eq!((letters(&store, &STREAM), letters(&store, &OTHER)), (vec![1], vec![]));
+    let refusal = store.store.kept(&STREAM).letters[&1].refusal.clone();
+    assert_eq!((refusal.reason, refusal.message.as_str()), (Reason::HandlerError, "event 1 is damaged"));
+}
+
+#[test]
+fn a_stream_that_fails_now_holds_up_no_other_stream() {
+    let (feed, store) = four_letters();
+    let feed = Damaged { feed, stream: STREAM, sequence: 1, error: PortError::passing("not now") };
+    let mut runner = Runner::new(feed, store.clone(), RunnerConfig::default());
+    assert_eq!(now(runner.retry(10)).unwrap_err().problem, "not now");
+    assert_eq!((letters(&store, &STREAM), letters(&store, &OTHER)), (vec![1, 2], vec![]));
+}
+
+#[test]
+fn building_from_nothing_writes_letters_that_were_left_out_and_takes_those_that_have_nothing_to_wait_for() {
+    let mut feed = MemoryFeed::default();
+    for order in ["1", "2", "3"] {
+        feed.push(("order", order), "order.created", Payload::Clear("{}".into()));
+    }
+    let store = Shaky::default();
+    run(&feed, &store, 10, false);
+    let mut kept = store.store.kept(&STREAM);
+    // The table was full when the second came; the first is readable now, which it was not.
+    kept.letters.remove(&2);
+    store.store.set(STREAM, kept);
+    feed.0[0].payload = Payload::Clear(r#"{"customer_id":"c"}"#.into());
+    store.store.rebuild(&STREAM);
+    run(&feed, &store, 2, false);
+    assert_eq!(letters(&store, &STREAM), [2, 3]);
+}
+
+#[test]
+fn a_retry_that_can_be_read_no_more_leaves_its_entity_partial_and_stops_nothing() {
+    let (mut feed, store) = four_letters();
+    let mut runner = Runner::new(feed.clone(), store.clone(), RunnerConfig::default());
+    assert_eq!(now(runner.retry(10)).unwrap(), 4);
+    feed.0[2].payload = Payload::Lost;
+    store.store.rebuild(&STREAM);
+    run(&feed, &store, 10, false);
+    let kept = store.store.kept(&STREAM);
+    assert_eq!(kept.checkpoint.sequence, 4);
+    let order = |id| kept.states[&EntityName::new("order", id).unwrap()].clone();
+    assert!(order("1").state.is_none() && order("1").unreadable > 0, "{:?}", order("1"));
+    assert_eq!((order("2").state.unwrap().status(), order("2").unreadable), ("confirmed", 0));
 }

@@ -18,6 +18,7 @@ fn fact(machine: &Machine, transition: &Transition, sequence: u64, payload: &Val
         entity_id: "it".into(),
         event_type: transition.event.into(),
         base_version: None,
+        is_own: true,
         payload: Payload::Clear(payload.to_string().into()),
     }
 }

@@ -32,6 +32,7 @@ pub fn fitting_value(kind: Kind) -> Value {
     match kind {
         Kind::Text => json!("text"),
         Kind::Integer { min } => json!(min.max(0)),
+        Kind::Unsigned => json!(12),
         Kind::Units => json!("12"),
         Kind::Currency => json!("USD"),
         Kind::Amount => json!("1.50"),

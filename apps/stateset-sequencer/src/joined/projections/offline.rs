@@ -9,10 +9,10 @@ use stateset_event_log::{LogError, LogReader};
 use stateset_projection::{
     Checkpoint, EntityName, EventFeed, MemoryStore, PortError, Record, Runner, RunnerConfig,
 };
-use stateset_sequencer::{DocumentChange, Table};
+use stateset_sequencer::{DocumentChange, OwnKeys, Table};
 use ves::{SequenceNumber, StreamKey};
 
-use super::feed::LogEvent;
+use super::feed::{LogEvent, Own};
 use super::stored::{
     checkpoint_document, generation_key, name_of, read, read_resolution, resolution_key, stream_key,
 };
@@ -68,7 +68,7 @@ pub fn check(reader: &Arc<dyn LogReader>, stream: &StreamKey) -> Result<Checked,
             return Ok(checked);
         }
     }
-    Err(PortError(format!(
+    Err(PortError::passing(format!(
         "the states of stream {stream} keep changing: check them while the service is stopped"
     )))
 }
@@ -87,7 +87,7 @@ fn check_at(
         let page = reader.documents(Table::ProjectionStates, &prefix, after.as_deref(), READ_AT_ONCE);
         let page = page.map_err(unread)?;
         for document in &page {
-            let name = name_of(&document.key).ok_or_else(|| PortError("a key names no entity".into()))?;
+            let name = name_of(&document.key).ok_or_else(|| PortError::lasting("a key names no entity"))?;
             let stored: Record = read(document)?;
             checked.entities += 1;
             let folded = left.remove(&name);
@@ -131,12 +131,16 @@ fn fold(
         }
         match kept.resolutions.last() {
             Some(last) if last.ordinal > ordinal => ordinal = last.ordinal,
-            _ => return Err(PortError(format!("retry {} of stream {stream} is missing", ordinal + 1))),
+            _ => {
+                let problem = format!("retry {} of stream {stream} is missing", ordinal + 1);
+                return Err(PortError::lasting(problem));
+            }
         }
     }
     kept.resolutions.truncate(usize::try_from(checkpoint.resolutions).unwrap_or(usize::MAX));
     store.set(*stream, kept);
-    let feed = ReaderFeed { reader: reader.clone(), up_to: checkpoint.sequence };
+    let own = Own::Read(Arc::new(OwnKeys::read(reader.as_ref()).map_err(unread)?));
+    let feed = ReaderFeed { reader: reader.clone(), own, up_to: checkpoint.sequence };
     let mut runner = Runner::new(feed, store, RunnerConfig::default());
     while at_once(runner.pass(stream))?.passed > 0 {}
     Ok(runner.store().kept(stream).states)
@@ -145,6 +149,7 @@ fn fold(
 /// The events of a log up to a number.
 struct ReaderFeed {
     reader: Arc<dyn LogReader>,
+    own: Own,
     up_to: u64,
 }
 
@@ -157,12 +162,12 @@ impl EventFeed for ReaderFeed {
             0 => Vec::new(),
             limit => self.reader.read(stream, SequenceNumber(from), limit, READ_BYTES_MAX).map_err(unread)?,
         };
-        Ok(events.into_iter().map(LogEvent).collect())
+        Ok(events.into_iter().map(|event| LogEvent(event, self.own.clone())).collect())
     }
 }
 
 fn unread(error: LogError) -> PortError {
-    PortError(error.to_string())
+    PortError::lasting(error.to_string())
 }
 
 /// A future whose ports never wait.

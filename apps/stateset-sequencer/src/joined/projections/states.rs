@@ -3,11 +3,11 @@
 use stateset_projection::{
     Checkpoint, EntityName, Fact, Fold, HISTORY_SNAPSHOT_EVENTS, Machine, PortError, Record, machine,
 };
-use stateset_sequencer::{Sequencer, ServiceError, StoredEvent, Table};
+use stateset_sequencer::{Document, Sequencer, ServiceError, StoredEvent, Table};
 use stateset_sequencer_api::{EntitiesFound, EntitiesWanted, EntityState, ReadModels, Reading};
 use ves::{SequenceNumber, StreamKey};
 
-use super::feed::fact;
+use super::feed::{Own, fact};
 use super::store::checkpoint;
 use super::stored::{generation_key, name_of, read, retries_key, retry_place, snapshot_key, state_key};
 
@@ -85,8 +85,8 @@ async fn entities(
         let is_last = page.len() < READ_AT_ONCE;
         for document in page {
             let name =
-                name_of(&document.key).ok_or_else(|| unread(PortError("a key names no entity".into())))?;
-            let record: Record = read(&document).map_err(unread)?;
+                name_of(&document.key).ok_or_else(|| unread(PortError::lasting("a key names no entity")))?;
+            let record: Record = read_record(&document)?;
             looked_at += 1;
             let fits = record
                 .state
@@ -125,7 +125,7 @@ impl Entity<'_> {
 
     async fn record(&self, table: Table, key: Vec<u8>) -> Result<Option<Record>, ServiceError> {
         let found = self.sequencer.document(table, &key).await?;
-        found.as_ref().map(read).transpose().map_err(unread)
+        found.as_ref().map(read_record).transpose()
     }
 
     /// The record after event `at`, which may lie before or after the checkpoint.
@@ -208,8 +208,10 @@ impl Entity<'_> {
                 break;
             }
         }
-        let facts = events.iter().map(fact).collect::<Result<Vec<Fact<'_>>, _>>().map_err(unread)?;
-        let retries = retries.iter().map(|(after, event)| Ok((*after, fact(event)?)));
+        let own = Own::Running(self.sequencer.clone());
+        let facts = events.iter().map(|event| fact(event, &own));
+        let facts = facts.collect::<Result<Vec<Fact<'_>>, _>>().map_err(unread)?;
+        let retries = retries.iter().map(|(after, event)| Ok((*after, fact(event, &own)?)));
         let retries = retries.collect::<Result<Vec<_>, PortError>>().map_err(unread)?;
         let mut fold = Fold::new(self.machine, base, at);
         fold.run(&facts, &retries);
@@ -227,6 +229,14 @@ fn state_of(name: &EntityName, record: Record) -> EntityState {
     }
 }
 
+fn read_record(document: &Document) -> Result<Record, ServiceError> {
+    let is_sealed = !document.content.is_empty();
+    read(document).map_err(|error| match is_sealed {
+        true => ServiceError::Sealed(error.problem),
+        false => unread(error),
+    })
+}
+
 fn unread(error: PortError) -> ServiceError {
-    ServiceError::Read(error.0)
+    ServiceError::Read(error.problem)
 }

@@ -1,35 +1,101 @@
 //! Documents of the service as the store of projections; its dead letters are where refused events go.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use stateset_projection::{
     Batch, Checkpoint, EntityName, Letter, PortError, ProjectionStore, Reason, Record, Refused, Resolution,
 };
 use stateset_sequencer::{
-    DeadLetter, DeadLetterReason, DocumentChange, RefusedEvent, Sequencer, Table, Unchanged,
+    DeadLetter, DeadLetterReason, DeadLetterStatus, DocumentChange, RefusedEvent, Sequencer, Table,
 };
 use ves::{SequenceNumber, StreamKey};
 
 use super::port;
 use super::stored::{
     checkpoint_document, read, read_resolution, record_change, resolution_changes, resolution_key,
-    snapshot_key, state_key, stream_key,
+    snapshot_key, state_key, stream_key, unchanged,
 };
+
+/// Retries that succeeded, read at once.
+const RESOLUTIONS_AT_ONCE: usize = 1_000;
 
 pub(super) struct DocumentStore {
     sequencer: Sequencer,
-    /// Letters that were given out as due, by their places.
-    due: Mutex<HashMap<Letter, DeadLetter>>,
+    due: Mutex<Due>,
+    /// Numbers of the retries that succeeded, of the stream whose states are built from nothing.
+    applied: Mutex<Option<((StreamKey, u32), HashSet<u64>)>>,
+}
+
+/// Letters that were given out as due.
+#[derive(Default)]
+struct Due {
+    letters: HashMap<Letter, DeadLetter>,
+    /// The last one, where there are more: they come next, so that those that can't be tried now stand before nobody.
+    after: Option<DeadLetter>,
 }
 
 impl DocumentStore {
     pub fn new(sequencer: Sequencer) -> Self {
-        Self { sequencer, due: Mutex::default() }
+        Self { sequencer, due: Mutex::default(), applied: Mutex::default() }
     }
 
-    fn letters(&self) -> MutexGuard<'_, HashMap<Letter, DeadLetter>> {
+    fn due_now(&self) -> MutexGuard<'_, Due> {
         self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, stream: &StreamKey, sequence: u64) -> Option<DeadLetter> {
+        self.due_now().letters.remove(&Letter { stream: *stream, sequence })
+    }
+
+    /// What becomes of letters while states are built from nothing.
+    async fn letters_met_again(&self, batch: &Batch) -> Result<Vec<DocumentChange>, PortError> {
+        let (from, through) = (batch.before.sequence + 1, batch.checkpoint.sequence);
+        let (from, through) = (SequenceNumber(from), SequenceNumber(through));
+        let letters = self.sequencer.dead_letters_among(&batch.stream, from, through).await.map_err(port)?;
+        let passed: HashSet<u64> = batch.passed_before.iter().copied().collect();
+        let waits = |letter: &&DeadLetter| {
+            letter.status != DeadLetterStatus::Resolved && passed.contains(&letter.sequence_number.get())
+        };
+        let mut changes: Vec<DocumentChange> = letters
+            .iter()
+            .filter(waits)
+            .flat_map(|letter| self.sequencer.dead_letter_resolved(letter))
+            .collect();
+        let known: HashSet<u64> = letters.iter().map(|letter| letter.sequence_number.get()).collect();
+        let mut left_out: Vec<&Refused> =
+            batch.refused_before.iter().filter(|refused| !known.contains(&refused.sequence)).collect();
+        if !left_out.is_empty() {
+            let applied = self.applied_retries(&batch.stream, batch.checkpoint.generation).await?;
+            left_out.retain(|refused| !applied.contains(&refused.sequence));
+            let refused: Vec<_> = left_out.into_iter().map(|refused| event(&batch.stream, refused)).collect();
+            changes.extend(self.sequencer.dead_letters_met_again(&refused));
+        }
+        Ok(changes)
+    }
+
+    /// Numbers of the events that a retry applied. None is added while states are built from nothing, so they are read
+    /// once.
+    async fn applied_retries(&self, stream: &StreamKey, generation: u32) -> Result<HashSet<u64>, PortError> {
+        let of = (*stream, generation);
+        if let Some((_, known)) = self.applied_known().as_ref().filter(|(known, _)| *known == of) {
+            return Ok(known.clone());
+        }
+        let (mut applied, mut ordinal) = (HashSet::new(), 0);
+        loop {
+            let page = self.resolutions(stream, ordinal, RESOLUTIONS_AT_ONCE).await?;
+            applied.extend(page.iter().map(|resolution| resolution.sequence));
+            match page.last() {
+                Some(last) if page.len() == RESOLUTIONS_AT_ONCE => ordinal = last.ordinal,
+                _ => break,
+            }
+        }
+        *self.applied_known() = Some((of, applied.clone()));
+        Ok(applied)
+    }
+
+    fn applied_known(&self) -> MutexGuard<'_, Option<((StreamKey, u32), HashSet<u64>)>> {
+        self.applied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a batch changes besides its checkpoint.
@@ -51,16 +117,41 @@ impl DocumentStore {
             let refused: Vec<_> = batch.refused.iter().map(|refused| event(stream, refused)).collect();
             changes.extend(self.sequencer.dead_letters_refused(&refused).await.map_err(port)?);
         }
+        if !batch.refused_before.is_empty() || !batch.passed_before.is_empty() {
+            changes.extend(self.letters_met_again(batch).await?);
+        }
         for sequence in &batch.resolved {
-            let letter = self.letters().remove(&Letter { stream: *stream, sequence: *sequence });
+            let letter = self.take(stream, *sequence);
             changes.extend(letter.iter().flat_map(|letter| self.sequencer.dead_letter_resolved(letter)));
         }
         for refused in &batch.refused_again {
-            let letter = self.letters().remove(&Letter { stream: *stream, sequence: refused.sequence });
+            let letter = self.take(stream, refused.sequence);
             let again = |letter| self.sequencer.dead_letter_refused_again(letter, &event(stream, refused));
             changes.extend(letter.iter().flat_map(again));
         }
+        for (sequence, problem) in &batch.unread {
+            let letter = self.take(stream, *sequence);
+            changes
+                .extend(letter.iter().flat_map(|letter| self.sequencer.dead_letter_unread(letter, problem)));
+        }
         Ok(changes)
+    }
+}
+
+impl DocumentStore {
+    /// A state that can't be read back is derived: it is made again from the events, with all of its stream. What is to be
+    /// told to whoever wanted it.
+    async fn derived_anew(
+        &self,
+        stream: &StreamKey,
+        generation: u32,
+        error: &PortError,
+    ) -> Result<PortError, PortError> {
+        let before = checkpoint(&self.sequencer, stream).await?;
+        if before.generation == generation {
+            self.begin_anew(stream, &before).await?;
+        }
+        Ok(PortError::passing(format!("the states of stream {stream} are built from nothing: {error}")))
     }
 }
 
@@ -77,7 +168,12 @@ impl ProjectionStore for DocumentStore {
     ) -> Result<Vec<Option<Record>>, PortError> {
         let keys = names.iter().map(|name| state_key(stream, generation, name)).collect();
         let found = self.sequencer.documents_at(Table::ProjectionStates, keys).await.map_err(port)?;
-        found.iter().map(|document| document.as_ref().map(read).transpose()).collect()
+        let records: Result<Vec<_>, PortError> =
+            found.iter().map(|document| document.as_ref().map(read).transpose()).collect();
+        match records {
+            Err(error) if error.is_lasting => Err(self.derived_anew(stream, generation, &error).await?),
+            records => records,
+        }
     }
 
     async fn resolutions(
@@ -92,28 +188,32 @@ impl ProjectionStore for DocumentStore {
         found.map_err(port)?.iter().map(read_resolution).collect()
     }
 
+    async fn begin_anew(&self, stream: &StreamKey, before: &Checkpoint) -> Result<(), PortError> {
+        let after = checkpoint_document(stream, &before.rebuilt())?;
+        let changes = vec![DocumentChange::Put(Table::ProjectionCheckpoints, after)];
+        self.sequencer.put_documents_if(unchanged(stream, before)?, changes).await.map(drop).map_err(port)
+    }
+
     async fn due(&self, limit: usize) -> Result<Vec<Letter>, PortError> {
-        let due = self.sequencer.dead_letters_due(limit).await.map_err(port)?;
+        let after = self.due_now().after.take();
+        let due = self.sequencer.dead_letters_due_after(after.as_ref(), limit).await.map_err(port)?;
         let place =
             |letter: &DeadLetter| Letter { stream: letter.stream, sequence: letter.sequence_number.get() };
         let places = due.iter().map(place).collect();
-        *self.letters() = due.into_iter().map(|letter| (place(&letter), letter)).collect();
+        let after = due.last().filter(|_| due.len() == limit).cloned();
+        *self.due_now() =
+            Due { letters: due.into_iter().map(|letter| (place(&letter), letter)).collect(), after };
         Ok(places)
     }
 
     async fn commit(&self, batch: Batch) -> Result<(), PortError> {
-        let before = checkpoint_document(&batch.stream, &batch.before)?;
-        let unchanged = Unchanged {
-            table: Table::ProjectionCheckpoints,
-            key: before.key.clone(),
-            found: (batch.before != Checkpoint::default()).then_some(before),
-        };
+        let unchanged = unchanged(&batch.stream, &batch.before)?;
         let mut changes = self.changes(&batch).await?;
         let after = checkpoint_document(&batch.stream, &batch.checkpoint)?;
         changes.push(DocumentChange::Put(Table::ProjectionCheckpoints, after));
         match self.sequencer.put_documents_if(unchanged, changes).await.map_err(port)? {
             true => Ok(()),
-            false => Err(PortError("another pass has moved the checkpoint".to_owned())),
+            false => Err(PortError::passing("another pass has moved the checkpoint")),
         }
     }
 }

@@ -15,7 +15,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use stateset_projection::{Checkpoint, EntityName, PortError, Record, Resolution};
-use stateset_sequencer::{Document, DocumentChange, Table};
+use stateset_sequencer::{Document, DocumentChange, Table, Unchanged};
 use ves::StreamKey;
 
 const SNAPSHOT: u8 = b's';
@@ -130,16 +130,38 @@ pub(super) fn read_resolution(document: &Document) -> Result<Resolution, PortErr
         (Some(ordinal), Some(entity)) => {
             Ok(Resolution { ordinal, after: text.after, sequence: text.sequence, entity })
         }
-        _ => Err(PortError("a retry that is kept can't be read back".to_owned())),
+        _ => Err(PortError::lasting("a retry that is kept can't be read back")),
     }
 }
 
 fn document(key: Vec<u8>, text: &impl Serialize) -> Result<Document, PortError> {
-    let text = serde_json::to_string(text).map_err(|error| PortError(error.to_string()))?;
+    let text = serde_json::to_string(text).map_err(|error| PortError::lasting(error.to_string()))?;
     Ok(Document { key, text, content: Vec::new() })
 }
 
+/// # Errors
+/// Lasting: it is damaged, or sealed at rest by a key that is not there.
 pub(super) fn read<T: DeserializeOwned>(document: &Document) -> Result<T, PortError> {
+    if !document.content.is_empty() {
+        return Err(PortError::lasting(
+            "a document of projections is sealed at rest, and no key of the service opens it: build the states anew",
+        ));
+    }
     serde_json::from_str(&document.text)
-        .map_err(|error| PortError(format!("a document of projections can't be read back: {error}")))
+        .map_err(|error| PortError::lasting(format!("a document of projections can't be read back: {error}")))
+}
+
+/// What the checkpoint of a stream has to be for a write, as it was read.
+pub(super) fn unchanged(stream: &StreamKey, before: &Checkpoint) -> Result<Unchanged, PortError> {
+    let document = checkpoint_document(stream, before)?;
+    Ok(Unchanged {
+        table: Table::ProjectionCheckpoints,
+        key: document.key.clone(),
+        found: (*before != Checkpoint::default()).then_some(document),
+    })
+}
+
+/// The generation that a key of a state or a snapshot names.
+pub(super) fn generation_of(key: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(*key.get(32..)?.first_chunk()?))
 }

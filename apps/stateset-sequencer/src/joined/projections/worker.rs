@@ -14,7 +14,7 @@ use ves::StreamKey;
 use super::feed::LogFeed;
 use super::port;
 use super::store::DocumentStore;
-use super::stored::generation_key;
+use super::stored::{generation_of, stream_key};
 
 /// Between two rounds while events come in: what came meanwhile is one commit.
 const ROUND_PAUSE: Duration = Duration::from_millis(50);
@@ -76,6 +76,8 @@ struct Rounds {
     stop: Stop,
     runner: Runner<LogFeed, DocumentStore>,
     counts: Arc<Counts>,
+    /// Streams of whose old generations nothing is left, with the present one.
+    cleared: HashMap<StreamKey, u32>,
     /// Streams whose pass failed, and when they are tried again.
     failing: HashMap<StreamKey, (Backoff, Instant)>,
     retry_at: Instant,
@@ -93,6 +95,7 @@ impl Rounds {
             stop,
             runner,
             counts,
+            cleared: HashMap::new(),
             failing: HashMap::new(),
             retry_at,
             retry_backoff: Backoff::default(),
@@ -101,7 +104,6 @@ impl Rounds {
 
     async fn run(mut self) {
         let mut sequenced = self.sequencer.subscribe();
-        self.remove_old_generations().await;
         while !self.is_over() {
             sequenced.borrow_and_update();
             let is_behind = self.round().await;
@@ -153,7 +155,13 @@ impl Rounds {
     async fn pass(&mut self, stream: &StreamKey) -> Result<bool, PortError> {
         let head = self.sequencer.head(stream).head_sequence.get();
         let before = self.runner.checkpoint(stream).await?;
+        if !before.has_present_rules() {
+            tracing::info!(%stream, "states that older rules made are built from nothing");
+            self.runner.rebuild(stream).await?;
+            return Ok(true);
+        }
         if before.sequence >= head {
+            self.remove_old_generations(stream, before.generation).await;
             return Ok(false);
         }
         let started = Instant::now();
@@ -180,31 +188,36 @@ impl Rounds {
         self.retry_at = Instant::now() + pause;
     }
 
-    /// What an earlier building from nothing left behind. Not finished, the next term goes on with it.
-    async fn remove_old_generations(&mut self) {
-        for stream in self.sequencer.streams() {
-            let removed = match self.runner.checkpoint(&stream).await {
-                Ok(checkpoint) => self.remove_before(&stream, checkpoint.generation).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = removed {
-                tracing::warn!(%stream, %error, "old states stay until the next start");
-            }
+    /// What buildings from nothing left behind. Not finished, the next term goes on with it.
+    async fn remove_old_generations(&mut self, stream: &StreamKey, generation: u32) {
+        if self.cleared.get(stream) == Some(&generation) {
+            return;
+        }
+        match self.remove_before(stream, generation).await {
+            Ok(()) => drop(self.cleared.insert(*stream, generation)),
+            Err(error) => tracing::warn!(%stream, %error, "old states are removed later"),
         }
     }
 
     async fn remove_before(&self, stream: &StreamKey, generation: u32) -> Result<(), PortError> {
-        let Some(last) = generation.checked_sub(1) else { return Ok(()) };
-        let prefix = generation_key(stream, last);
+        if generation == 0 {
+            return Ok(());
+        }
+        let prefix = stream_key(stream);
         for table in [Table::ProjectionStates, Table::ProjectionSnapshots] {
-            while !self.is_over() {
-                let old = self.sequencer.documents(table, &prefix, None, REMOVED_AT_ONCE).await;
-                let old = old.map_err(port)?;
-                if old.is_empty() {
+            loop {
+                if self.is_over() {
+                    return Err(PortError::passing("the term is over"));
+                }
+                // Generations ascend, so the oldest come first.
+                let first = self.sequencer.documents(table, &prefix, None, REMOVED_AT_ONCE).await;
+                let keys = first.map_err(port)?.into_iter().map(|document| document.key);
+                let old = keys.take_while(|key| generation_of(key).is_some_and(|other| other < generation));
+                let removed: Vec<_> = old.map(|key| DocumentChange::Remove(table, key)).collect();
+                if removed.is_empty() {
                     break;
                 }
-                let removed = old.into_iter().map(|document| DocumentChange::Remove(table, document.key));
-                self.sequencer.put_documents(removed.collect()).await.map_err(port)?;
+                self.sequencer.put_documents(removed).await.map_err(port)?;
             }
         }
         Ok(())

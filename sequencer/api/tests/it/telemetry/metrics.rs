@@ -57,6 +57,7 @@ const OF_OTHER_PARTS: &[(&str, &[&str])] = &[
             "dlq.pending",
             "dlq.failed",
             "dlq.due_for_retry",
+            "dlq.tenants_full",
         ],
     ),
     (
