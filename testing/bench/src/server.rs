@@ -19,7 +19,7 @@ use stateset_keystore::{Ed25519Signer, KeyName};
 use stateset_sequencer::trace::Tracer;
 use stateset_sequencer::{Config, PaymentWorker, RegisterError, Sequencer, SystemClock, Worker, Workers};
 use stateset_sequencer_api::{ApiConfig, ServerConfig, key_hash};
-use stateset_sequencer_app::joined::{self, WorkerSettings};
+use stateset_sequencer_app::joined;
 use stateset_sequencer_app::telemetry::{Telemetry, TelemetrySettings};
 use ves::{Digest, SequencerId, TenantId, TimestampMs};
 
