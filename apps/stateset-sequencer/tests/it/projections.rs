@@ -233,3 +233,35 @@ async fn a_full_table_of_dead_letters_stops_nothing_and_what_it_left_out_comes_a
     assert_eq!(status_of(term.state(("order", "O-6"), None).await).as_deref(), Some("pending"));
     term.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_steps_back_and_ahead_applies_a_retry_once() {
+    const DAY_MS: i64 = 24 * 3_600_000;
+    let folder = tempfile::tempdir().unwrap();
+    let term = Term::open(folder.path(), NOW_MS).await;
+    let stock = ("inventory", "P:here");
+    term.send(1, stock, "inventory.adjusted", r#"{"adjustment":3}"#).await;
+    term.send(2, stock, "inventory.initialized", r#"{"quantity":5}"#).await;
+    term.caught_up().await;
+    let on_hand =
+        async |term: &Term| term.state(stock, None).await.unwrap().state.unwrap()["on_hand"].clone();
+    term.clock.0.fetch_sub(30 * DAY_MS, Ordering::SeqCst);
+    term.until("the retry planned anew", async |term| {
+        let planned = term.letters().await[0].next_retry_at;
+        planned.is_some_and(|at| at.0 < term.clock.now().0 + DAY_MS)
+    })
+    .await;
+    assert_eq!(on_hand(&term).await, 5, "it is not tried early");
+    term.clock.0.fetch_add(LATER_MS, Ordering::SeqCst);
+    term.until("the retry", async |term| on_hand(term).await == 8).await;
+    term.clock.0.fetch_add(365 * DAY_MS, Ordering::SeqCst);
+    term.send(3, stock, "inventory.adjusted", r#"{"adjustment":1}"#).await;
+    term.caught_up().await;
+    // Long enough for another round of retries.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert_eq!(on_hand(&term).await, 9, "and it is applied once");
+    term.close().await;
+    let reader: Arc<dyn stateset_event_log::LogReader> =
+        Arc::new(SqliteReader::open(folder.path().join("log.db")).unwrap());
+    assert_eq!(check(&reader, &stream(1)).unwrap().differences, vec![]);
+}

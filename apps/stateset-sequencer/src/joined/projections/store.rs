@@ -1,7 +1,7 @@
 //! Documents of the service as the store of projections; its dead letters are where refused events go.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stateset_projection::{
     Batch, Checkpoint, EntityName, Letter, PortError, ProjectionStore, Reason, Record, Refused, Resolution,
@@ -24,7 +24,14 @@ pub(super) struct DocumentStore {
     sequencer: Sequencer,
     due: Mutex<Due>,
     /// Numbers of the retries that succeeded, of the stream whose states are built from nothing.
-    applied: Mutex<Option<((StreamKey, u32), HashSet<u64>)>>,
+    applied: Mutex<Option<Applied>>,
+}
+
+/// Numbers of events that a retry applied, as one building from nothing finds them.
+struct Applied {
+    stream: StreamKey,
+    generation: u32,
+    sequences: Arc<HashSet<u64>>,
 }
 
 /// Letters that were given out as due.
@@ -76,10 +83,14 @@ impl DocumentStore {
 
     /// Numbers of the events that a retry applied. None is added while states are built from nothing, so they are read
     /// once.
-    async fn applied_retries(&self, stream: &StreamKey, generation: u32) -> Result<HashSet<u64>, PortError> {
-        let of = (*stream, generation);
-        if let Some((_, known)) = self.applied_known().as_ref().filter(|(known, _)| *known == of) {
-            return Ok(known.clone());
+    async fn applied_retries(
+        &self,
+        stream: &StreamKey,
+        generation: u32,
+    ) -> Result<Arc<HashSet<u64>>, PortError> {
+        let is_this = |known: &&Applied| known.stream == *stream && known.generation == generation;
+        if let Some(known) = self.applied_known().as_ref().filter(is_this) {
+            return Ok(known.sequences.clone());
         }
         let (mut applied, mut ordinal) = (HashSet::new(), 0);
         loop {
@@ -90,11 +101,12 @@ impl DocumentStore {
                 _ => break,
             }
         }
-        *self.applied_known() = Some((of, applied.clone()));
-        Ok(applied)
+        let sequences = Arc::new(applied);
+        *self.applied_known() = Some(Applied { stream: *stream, generation, sequences: sequences.clone() });
+        Ok(sequences)
     }
 
-    fn applied_known(&self) -> MutexGuard<'_, Option<((StreamKey, u32), HashSet<u64>)>> {
+    fn applied_known(&self) -> MutexGuard<'_, Option<Applied>> {
         self.applied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
