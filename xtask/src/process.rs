@@ -118,6 +118,20 @@ pub fn run_and_keep(step: &Step) -> Outcome {
     Outcome { code, output }
 }
 
+/// Runs the step and keeps what it printed to standard output, however it ended.
+pub fn silently(step: &Step) -> Outcome {
+    match step.command().stdin(Stdio::null()).output() {
+        Ok(output) => Outcome {
+            code: output.status.code(),
+            output: String::from_utf8_lossy(&output.stdout).into_owned(),
+        },
+        Err(problem) => {
+            fail(&format!("{}: {problem}", step.line()));
+            Outcome { code: None, output: String::new() }
+        }
+    }
+}
+
 /// Runs the step silently and keeps what it printed to standard output; `Err` says what went wrong.
 pub fn capture(step: &Step) -> Result<String, String> {
     let output = step

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use stateset_event_log::{EventLog as _, Opening, SqliteLog, SqliteReader, SqliteStore};
 use stateset_fixtures::{Agent, resign, sequencer_key, sign_payload, stream};
 use stateset_sequencer::dead_letters::{DeadLetter, DeadLetterAct, DeadLetterFilter, DeadLetterOrder};
-use stateset_sequencer::{Clock, Config, Sequencer, Workers};
+use stateset_sequencer::{Clock, Config, Samples, Sequencer, Workers};
 use stateset_sequencer_api::{EntitiesWanted, EntityState, ReadModels as _};
 use stateset_sequencer_app::joined::projections::{States, check, rebuild, status};
 use stateset_sequencer_app::joined::{WorkerSettings, store, workers};
@@ -135,6 +135,13 @@ async fn what_does_not_fit_becomes_a_dead_letter_and_is_applied_when_it_does() {
     let counts = term.sequencer.dead_letter_counts(None);
     assert_eq!((counts.resolved, counts.pending, counts.failed), (1, 0, 0));
     assert_eq!(term.state(order, None).await.unwrap().version, 3);
+    let mut samples = Samples::default();
+    term.sequencer.collect_metrics(&mut samples, |_| true);
+    let metrics = samples.write();
+    for name in ["events_projected", "project_latency_seconds_count"] {
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&format!("sequencer_{name} ")));
+        assert!(value.is_some_and(|value| value != "0"), "{name} has not moved:\n{metrics}");
+    }
     for (at, expected) in [(1, None), (2, None), (4, Some("confirmed"))] {
         assert_eq!(status_of(term.state(order, Some(at)).await).as_deref(), expected, "at {at}");
     }

@@ -220,6 +220,10 @@ fn a_collector_that_is_gone_or_stands_still_holds_nobody() {
             line.trim().parse().unwrap()
         };
         assert!(count("sequencer_traces_spans_recorded") > 0 && count("sequencer_traces_spans_dropped") > 0);
+        if address == gone {
+            assert!(count("sequencer_circuit_breaker_failures{service=\"traces\"}") > 0, "{metrics}");
+            assert!(service.call("GET", "/health/detailed", "", "").contains("\"name\":\"traces\""));
+        }
         let worked = started.elapsed();
         let log = service.end();
         let stopped = started.elapsed() - worked;
@@ -303,4 +307,29 @@ fn of_single_requests_only_slow_and_failed_ones_are_told_unasked() {
         ],
         "{log}"
     );
+}
+
+/// A collector beside load gets a span of each request, and slows nobody down.
+#[test]
+fn a_collector_beside_load_gets_every_span_that_was_recorded() {
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+    let (collector, endpoint) = Collector::start(&runtime);
+    let service = Service::start(folder.path(), &[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())]);
+    let agent = Agent::new(&stream(1), 1);
+    service.register(&agent);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (service, agent) = (&service, &agent);
+            scope.spawn(move || (1..=50).for_each(|n| service.ingest(agent, thread * 100 + n, "")));
+        }
+    });
+    let metrics = service.call("GET", "/metrics", "", "");
+    let dropped = metrics.lines().find(|line| line.starts_with("sequencer_traces_spans_dropped"));
+    assert_eq!(dropped, Some("sequencer_traces_spans_dropped 0"), "{metrics}");
+    assert!(metrics.contains("sequencer_circuit_breaker_state{service=\"traces\"} 0"), "{metrics}");
+    service.end();
+    let spans = collector.spans();
+    let of_name = |name: &str| spans.iter().filter(|span| span.name == name).count();
+    assert_eq!(of_name("POST /api/v1/ves/events/ingest"), 200);
+    assert_eq!((of_name("verify"), of_name("sequence")), (200, 200));
 }

@@ -9,8 +9,14 @@ use crate::world::{World, query};
 
 const LETTERS: &str = "/api/v1/dead-letters";
 
-async fn refuse(world: &World, stream: &StreamKey, event: &Envelope<'_>, n: u64, reason: DeadLetterReason) {
-    let refused = RefusedEvent {
+/// What a projection says of an event that it can't apply.
+pub fn refused_event(
+    stream: &StreamKey,
+    event: &Envelope<'_>,
+    n: u64,
+    reason: DeadLetterReason,
+) -> RefusedEvent {
+    RefusedEvent {
         stream: *stream,
         sequence_number: SequenceNumber(n),
         event_id: event.event_id,
@@ -21,7 +27,17 @@ async fn refuse(world: &World, stream: &StreamKey, event: &Envelope<'_>, n: u64,
         message: format!("refused for {reason}"),
         expected_version: Some(2),
         actual_version: Some(1),
-    };
+    }
+}
+
+pub async fn refuse(
+    world: &World,
+    stream: &StreamKey,
+    event: &Envelope<'_>,
+    n: u64,
+    reason: DeadLetterReason,
+) {
+    let refused = refused_event(stream, event, n, reason);
     let changes = world.sequencer.dead_letters_refused(&[refused]).await.expect("changes");
     world.sequencer.put_documents(changes).await.expect("the log takes them");
 }

@@ -123,6 +123,12 @@ async fn a_full_queue_sheds_reads_until_it_has_room_again() {
         (&json!("critical"), &json!("degraded"))
     );
     assert_eq!(client.get("/ready").await.ok()["pool"]["status"], "critical");
+    let metrics = client.get("/metrics").await;
+    for name in ["queue_events", "pool_active_connections", "pool_utilization", "pool_requests_shed"] {
+        let value = metrics.text().lines().find_map(|line| line.strip_prefix(&format!("sequencer_{name} ")));
+        let value: f64 = value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name}"));
+        assert!(value > 0.0, "{name} has not moved");
+    }
 
     database.stall(false);
     for sent in sending {

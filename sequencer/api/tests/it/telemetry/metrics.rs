@@ -1,87 +1,54 @@
 //! Every name of section 9 that this room counts, moved by doing what it counts; the text held against the format.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use stateset_event_log::MemoryDisk;
 use stateset_fixtures::{Agent, plain_event, stream};
+use stateset_sequencer::DeadLetterReason::{HandlerError, InvariantViolation};
 use stateset_sequencer::cache::CacheSize;
-use stateset_sequencer::{CacheSizes, METRICS, MetricKind};
+use stateset_sequencer::{
+    AnchorBatch, AnchorTarget, CacheSizes, ChainPlace, METRICS, MetricKind, TargetError,
+};
 use stateset_sequencer_api::{ApiConfig, RateWindow, RegistrationConfig};
-use ves::{StreamKey, TimestampMs};
+use ves::{Digest, StreamKey, TimestampMs};
 
+use crate::dead_letters::{refuse as refuse_projected, refused_event};
 use crate::grpc::{Client, all_of, listen, next, orders, pull_of, push_of};
 use crate::legacy;
 use crate::world::{World, body, event_json, query};
 
-/// Names that other parts of the service count, by the part. A part that counts its names now leaves this list.
-const OF_OTHER_PARTS: &[(&str, &[&str])] = &[
-    ("projections", &["events.projected", "project.latency_seconds"]),
+/// What can't move in a world without sockets under load, a database server, a full disk or a collector, by the test
+/// that moves it.
+const MOVED_ELSEWHERE: &[(&str, &[&str])] = &[
+    ("apps/stateset-sequencer/tests/it/projections.rs", &["events.projected", "project.latency_seconds"]),
+    ("apps/stateset-sequencer/tests/it/telemetry.rs", &["traces.spans_recorded", "traces.spans_dropped"]),
     (
-        "encryption at rest",
+        "sequencer/at-rest/tests/it/metrics.rs",
         &["at_rest.seals_total", "at_rest.failures_total", "at_rest.rewritten_total", "at_rest.rotating"],
     ),
-    ("schemas", &["errors.schema_validation_warned"]),
+    ("sequencer/service/src/samples.rs", &["metrics.cardinality_overflow"]),
+    ("sequencer/service/tests/it/term.rs", &["errors.database"]),
     (
-        "anchoring",
-        &[
-            "anchor.latency_seconds",
-            "anchor.batches_submitted",
-            "anchor.batches_confirmed",
-            "anchor.gas_used",
-            "anchor.retries",
-        ],
+        "sequencer/api/tests/it/resilience.rs",
+        &["queue_events", "pool.active_connections", "pool.utilization", "pool.requests_shed"],
     ),
+    ("sequencer/api/tests/it/telemetry/metrics.rs", &["ratelimit.evicted"]),
     (
-        "pool monitor",
+        "testing/acceptance/tests/it/metrics.rs",
         &[
-            "pool.active_connections",
-            "pool.idle_connections",
-            "pool.total_connections",
-            "pool.max_connections",
+            "db.pool_size",
+            "db.pool_idle",
+            "db.pool_waiting",
             "pool.acquisition_latency_ms",
             "pool.slow_acquisitions",
             "pool.timed_out_acquisitions",
-            "pool.utilization",
-            "pool.requests_shed",
         ],
     ),
-    (
-        "dead letters",
-        &[
-            "dlq.size",
-            "dlq.added",
-            "dlq.retried",
-            "dlq.discarded",
-            "dlq.pending",
-            "dlq.failed",
-            "dlq.due_for_retry",
-            "dlq.tenants_full",
-        ],
-    ),
-    (
-        "retries",
-        &["retry.attempts", "retry.successes", "retry.failures", "retry.exhausted", "retry.latency_seconds"],
-    ),
-    (
-        "circuit breakers",
-        &[
-            "circuit_breaker.state",
-            "circuit_breaker.failures",
-            "circuit_breaker.successes",
-            "circuit_breaker.rejections",
-        ],
-    ),
-];
-/// Moved by tests of other rooms: a PostgreSQL database, the exporter, more streams than have a line.
-const MOVED_ELSEWHERE: &[&str] = &[
-    "db.pool_size",
-    "db.pool_idle",
-    "db.pool_waiting",
-    "traces.spans_recorded",
-    "traces.spans_dropped",
-    "metrics.cardinality_overflow",
+    ("sequencer/api/tests/it/dead_letters.rs", &["dlq.tenants_full"]),
 ];
 
 /// Samples of a text by name and labels.
@@ -209,7 +176,7 @@ async fn write(world: &World, agent: &Agent, stream: &StreamKey, client: &Client
 /// A batch, proofs of it from the store and from the cache, one of them verified, and its anchor.
 async fn prove(world: &World, stream: &StreamKey) {
     let range = json!({
-        "tenant_id": stream.tenant_id, "store_id": stream.store_id, "sequence_start": 1, "sequence_end": 3,
+        "tenant_id": stream.tenant_id, "store_id": stream.store_id, "sequence_start": 1, "sequence_end": 2,
     });
     let batch = world.post("/api/v1/ves/commitments", range).await.ok()["batch_id"].clone();
     let batch = batch.as_str().expect("an id");
@@ -229,6 +196,83 @@ async fn prove(world: &World, stream: &StreamKey) {
     world.post(&format!("/v1/commitments/{batch}/anchored"), notice).await.ok();
 }
 
+/// A chain that takes everything until it is gone.
+#[derive(Default)]
+struct Chain {
+    is_gone: AtomicBool,
+}
+
+impl AnchorTarget for Chain {
+    fn submit(&self, _: &AnchorBatch) -> Result<ChainPlace, TargetError> {
+        if self.is_gone.load(SeqCst) {
+            return Err(TargetError::Unavailable("no route".to_owned()));
+        }
+        let tx_hash = Digest([0x5a; 32]);
+        Ok(ChainPlace { chain_id: 84_532_001, tx_hash, block_number: Some(7), gas_used: Some(21_000) })
+    }
+    fn is_anchored(&self, _: &AnchorBatch) -> Result<bool, TargetError> {
+        Ok(!self.is_gone.load(SeqCst))
+    }
+}
+
+/// Two batches sent to a chain: one that it takes, and one while it can't be reached, until it is left alone.
+async fn anchor(world: &World, agent: &Agent, stream: &StreamKey, chain: &Chain) {
+    world.ingest(agent, &[plain_event(agent, stream, 8)]).await;
+    for (start, end) in [(3, 3), (4, 5)] {
+        let range = json!({
+            "tenant_id": stream.tenant_id, "store_id": stream.store_id, "sequence_start": start,
+            "sequence_end": end,
+        });
+        let batch = world.post("/api/v1/ves/commitments", range).await.ok()["batch_id"].clone();
+        let send = async || world.post("/api/v1/ves/anchor", json!({"batch_id": batch})).await;
+        if start == 3 {
+            send().await.ok();
+            chain.is_gone.store(true, SeqCst);
+            continue;
+        }
+        for _ in 0..6 {
+            send().await.refused(503, "SERVICE_UNAVAILABLE");
+        }
+    }
+}
+
+/// Events that no projection could apply: one whose retries are used up and that is ordered to be tried again, one that
+/// is never tried again, one that is applied in the end, and one for which there is no room.
+async fn bury(world: &World, agent: &Agent, stream: &StreamKey) {
+    let event = |n| plain_event(agent, stream, n);
+    for (n, reason) in (1..).zip([HandlerError, InvariantViolation, HandlerError, HandlerError]) {
+        refuse_projected(world, stream, &event(n), n, reason).await;
+    }
+    let due = async |n: u64| {
+        let letters = world.sequencer.dead_letters_due(10).await.expect("letters");
+        letters.into_iter().find(|letter| letter.sequence_number.0 == n)
+    };
+    let later = |ms| world.clock.set(TimestampMs(world.sequencer.now().0 + ms));
+    loop {
+        later(2 * 3_600_000);
+        let Some(letter) = due(1).await else { break };
+        let again = refused_event(stream, &event(1), 1, HandlerError);
+        let changes = world.sequencer.dead_letter_refused_again(&letter, &again);
+        world.sequencer.put_documents(changes).await.expect("the log takes them");
+    }
+    let letter = due(3).await.expect("it waits");
+    let changes = world.sequencer.dead_letter_resolved(&letter);
+    world.sequencer.put_documents(changes).await.expect("the log takes them");
+    let retry = format!("/api/v1/dead-letters/{}/retry?{}", event(1).event_id, query(stream));
+    world.post(&retry, "").await.ok();
+    later(120_000);
+}
+
+/// A payload that its schema does not admit, where that is only told.
+#[cfg(feature = "schema-validation")]
+async fn warn(world: &World, agent: &Agent, stream: &StreamKey) {
+    let schema = json!({
+        "tenantId": stream.tenant_id, "eventType": "order.created", "schemaJson": {"type": "string"},
+    });
+    world.post("/api/v1/schemas", schema).await.ok();
+    world.ingest(agent, &[plain_event(agent, stream, 40)]).await;
+}
+
 /// Callers refused: without a credential, with a form that is none, beyond their rates.
 async fn refuse(world: &World, agent: &Agent, stream: &StreamKey) {
     world.call(None, "GET", "/metrics", "").await.refused(401, "AUTH_REQUIRED");
@@ -245,7 +289,17 @@ async fn every_metric_moves_when_what_it_counts_is_done() {
         ves_proof: CacheSize { entries_max: 1, age_max: Duration::from_secs(60) },
         ..CacheSizes::default()
     };
-    let world = World::configured(MemoryDisk::default(), config(), |config| config.caches = caches).await;
+    let chain = Arc::new(Chain::default());
+    let world = World::configured(MemoryDisk::default(), config(), |config| {
+        config.caches = caches;
+        config.anchor = Some(chain.clone());
+        config.dead_letters_max = 3;
+        #[cfg(feature = "schema-validation")]
+        {
+            config.schemas.mode = stateset_sequencer::SchemaMode::Warn;
+        }
+    })
+    .await;
     let stream = stream(1);
     let agent = Agent::new(&stream, 1);
     world.register(&agent).await;
@@ -256,17 +310,20 @@ async fn every_metric_moves_when_what_it_counts_is_done() {
     let _: ves_wire::proto::v2::PullEventsResponse =
         client.call("PullEvents", pull_of(&stream, 0, 10)).await.expect("a page");
     prove(&world, &stream).await;
+    anchor(&world, &agent, &stream, &chain).await;
+    #[cfg(feature = "schema-validation")]
+    warn(&world, &agent, &stream).await;
+    bury(&world, &agent, &stream).await;
     refuse(&world, &agent, &stream).await;
     world.call(None, "POST", "/api/v1/agents/register", r#"{"name":"till"}"#).await.ok();
 
     let read = read(&world).await;
-    let elsewhere: BTreeSet<&str> =
-        OF_OTHER_PARTS.iter().flat_map(|(_, names)| *names).chain(MOVED_ELSEWHERE).copied().collect();
-    // What moves only under load, at a later time or with a broken store has tests of its own (`term` of the service).
-    let apart = ["queue_events", "ratelimit.evicted", "errors.database"];
+    let elsewhere: BTreeSet<&str> = MOVED_ELSEWHERE.iter().flat_map(|(_, names)| *names).copied().collect();
     for metric in METRICS {
         let name = metric.text_name();
-        if elsewhere.contains(metric.name) || apart.contains(&metric.name) {
+        let is_built =
+            cfg!(feature = "schema-validation") || metric.name != "errors.schema_validation_warned";
+        if elsewhere.contains(metric.name) || !is_built {
             continue;
         }
         assert_eq!(read.kinds.get(&name).map(String::as_str), Some(metric.kind.text()), "{name}");
@@ -281,16 +338,25 @@ async fn every_metric_moves_when_what_it_counts_is_done() {
     ] {
         assert!(read.samples[series] > 0.0, "{series}");
     }
-    assert_eq!(read.samples["sequencer_ves_events_received"], 7.0, "the older event is none of them");
-    assert_eq!(read.samples["sequencer_events_ingested"], 8.0);
+    let of_schemas = f64::from(u8::from(cfg!(feature = "schema-validation")));
+    assert_eq!(
+        read.samples["sequencer_ves_events_received"],
+        8.0 + of_schemas,
+        "the older event is none of them"
+    );
+    assert_eq!(read.samples["sequencer_events_ingested"], 9.0 + of_schemas);
 }
 
 #[test]
-fn every_name_has_a_part_that_counts_it() {
-    for (part, names) in OF_OTHER_PARTS {
+fn what_is_moved_elsewhere_is_a_name_that_its_test_looks_at() {
+    for (file, names) in MOVED_ELSEWHERE {
+        let path = format!("{}/../../{file}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
         for name in *names {
             let metric = METRICS.iter().find(|metric| metric.name == *name);
-            assert_eq!(metric.map(|metric| metric.source), Some(*part), "{name}");
+            let name = metric.unwrap_or_else(|| panic!("{name} is no metric")).text_name();
+            let name = name.trim_start_matches("sequencer_");
+            assert!(text.contains(name), "{file} does not look at {name}");
         }
     }
 }
