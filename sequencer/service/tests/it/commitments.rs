@@ -83,7 +83,7 @@ async fn a_thousand_idle_streams_are_committed_by_age_and_after_a_restart() {
     world.clock.advance_ms(60_001);
     let mut pending = 0;
     for _ in 0..1_000 {
-        pending = world.sequencer.pending_anchors(5_000).await.unwrap().len();
+        pending = world.sequencer.pending_anchors(None, 5_000).await.unwrap().len();
         if pending == streams.len() {
             break;
         }
