@@ -40,7 +40,6 @@ async fn head_of(client: &Client, meanwhile: impl FnOnce()) -> Result<u64, Statu
     let asked = v2::GetSyncStateRequest {
         tenant_id: stream.tenant_id.to_string(),
         store_id: stream.store_id.to_string(),
-        ..Default::default()
     };
     let (send, sent) = oneshot::channel();
     let client = client.clone();
