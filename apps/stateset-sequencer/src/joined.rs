@@ -44,7 +44,8 @@ pub fn keys_from_environment() -> Result<WorkerSettings, Failure> {
 /// # Errors
 /// What is wrong with a variable.
 pub fn from_environment() -> Result<Settings, Failure> {
-    read(|name| name.starts_with(KEYS) || ["AUDIT_LOG_ENABLED", "SHUTDOWN_TIMEOUT_SECS"].contains(&name))
+    const OF_EVERY_PROGRAM: [&str; 3] = ["AUDIT_LOG_ENABLED", "DLQ_MAX_PER_TENANT", "SHUTDOWN_TIMEOUT_SECS"];
+    read(|name| name.starts_with(KEYS) || OF_EVERY_PROGRAM.contains(&name))
 }
 
 const KEYS: &str = "PAYLOAD_ENCRYPTION_";
@@ -61,6 +62,7 @@ fn read(is_ours: fn(&str) -> bool) -> Result<Settings, Failure> {
 /// What is true of every program that serves: acts are recorded unless that is off, and a stop is over in time.
 pub fn configure(settings: &Settings, sequencer: &mut stateset_sequencer::Config) -> ServerConfig {
     sequencer.audit = settings.audit_log;
+    sequencer.dead_letters_max = settings.dead_letters_max;
     ServerConfig { drain_time_max: settings.shutdown_time_max, ..ServerConfig::default() }
 }
 

@@ -83,7 +83,6 @@ fn instance_config(settings: &Settings, signing: &Signing, telemetry: &Telemetry
     sequencer.tracer = telemetry.tracer();
     sequencer.breakers = telemetry.breakers();
     sequencer.payments = settings.payments.clone();
-    sequencer.dead_letters_max = settings.dead_letters_max;
     #[cfg(feature = "schema-validation")]
     {
         sequencer.schemas = settings.schemas;
