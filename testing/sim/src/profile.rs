@@ -79,6 +79,8 @@ pub struct Profile {
     pub copy_percent: u32,
     pub loss_percent: u32,
     pub commit_events_max: u32,
+    /// Of the times that the clock is moved, those that set it ahead or back by up to a month.
+    pub leap_percent: u32,
     /// In the order of [`ACTIONS`].
     pub weights: [u32; 18],
 }
@@ -95,11 +97,12 @@ const CALM: Profile = Profile {
     copy_percent: 0,
     loss_percent: 0,
     commit_events_max: 16,
+    leap_percent: 0,
     weights: [30, 4, 30, 20, 20, 6, 3, 4, 3, 4, 0, 6, 0, 0, 0, 0, 0, 0],
 };
 
 /// Every world, the harshest first.
-pub const PROFILES: [Profile; 7] = [
+pub const PROFILES: [Profile; 8] = [
     Profile {
         name: "sequencer",
         about: "everything at once: crashes, torn and lost writes, failed syncs, a full disk, repeats, forgeries",
@@ -151,6 +154,14 @@ pub const PROFILES: [Profile; 7] = [
         request_events_max: 12,
         commit_events_max: 5,
         weights: [30, 4, 30, 20, 20, 20, 20, 3, 2, 15, 0, 15, 1, 1, 1, 1, 2, 3],
+        ..CALM
+    },
+    Profile {
+        name: "clock-steps",
+        about: "the clock is set ahead and back by up to a month, while keys change and processes are killed",
+        leap_percent: 40,
+        commit_events_max: 8,
+        weights: [30, 6, 30, 20, 20, 12, 3, 4, 3, 6, 3, 20, 3, 1, 0, 0, 0, 0],
         ..CALM
     },
 ];

@@ -345,9 +345,24 @@ impl World {
     }
 
     fn tick(&mut self) {
+        let leaps = self.profile.leap_percent;
+        if leaps > 0 && self.rng.chance(leaps) {
+            return self.leap();
+        }
         let step =
             if self.rng.chance(10) { -(self.rng.below(2_000) as i64) } else { self.rng.below(8_000) as i64 };
         self.now = TimestampMs(self.now.0 + step);
+    }
+
+    /// As when a machine's clock is corrected by hand.
+    fn leap(&mut self) {
+        let is_back = self.rng.chance(50);
+        let hours = 1 + self.rng.below(30 * 24) as i64;
+        self.trace.reach(if is_back { "a clock set back" } else { "a clock set ahead" });
+        self.trace
+            .line(|| format!("the clock is set {} h {}", hours, if is_back { "back" } else { "ahead" }));
+        let step = hours * 3_600_000;
+        self.now = TimestampMs(self.now.0 + if is_back { -step } else { step });
     }
 }
 

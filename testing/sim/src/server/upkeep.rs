@@ -79,12 +79,15 @@ impl Server {
     /// Makes the batches that are due by size and age.
     pub fn commit_due(&mut self, now: TimestampMs, rng: &mut Rng) -> Result<usize, LogError> {
         let mut made = 0;
-        while let Some((stream, range)) = self.engine.commit_due(now).into_iter().next() {
+        loop {
+            self.engine.clock_at(now);
+            let Some((stream, range)) = self.engine.commit_due(now).into_iter().next() else {
+                return Ok(made);
+            };
             let batch = self.commit(&stream, *range.start(), *range.end(), now, rng)?;
             batch.expect("what is due can be committed");
             made += 1;
         }
-        Ok(made)
     }
 
     /// Makes the batch that a caller asks for, or finds it.

@@ -116,6 +116,15 @@ fn a_world_of_batches_keeps_every_promise() {
 }
 
 #[test]
+fn a_world_whose_clock_is_set_ahead_and_back_keeps_every_promise() {
+    hold(
+        "clock-steps",
+        0..150,
+        &["a clock set back", "a clock set ahead", "replayed", "replayed after its key was revoked"],
+    );
+}
+
+#[test]
 fn one_seed_gives_one_trace() {
     for profile in &PROFILES {
         let (first, second) = (run(profile.name, 42), run(profile.name, 42));
