@@ -92,7 +92,7 @@ impl CommitmentBinding {
             return Err(BindingError::OtherKey { bound: self.agent_key_id, shown: key.key_id });
         }
         check_at(key, times.event).map_err(BindingError::KeyNotValid)?;
-        if let Err(KeyProblem::Revoked) = check_at(key, times.first_seen) {
+        if key.revoked_at.is_some_and(|revoked| times.first_seen >= revoked) {
             return Err(BindingError::KeyNotValid(KeyProblem::Revoked));
         }
         let bytes = key.ed25519().ok_or(BindingError::NoEd25519Key)?;

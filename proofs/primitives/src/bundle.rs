@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use ves::compliance::{self, WitnessCommitment};
 use ves::json::{self, JsonError};
-use ves::{Digest, KeyId};
+use ves::{Digest, KeyId, TimestampMs};
 
 use crate::binding::{BindingError, CommitmentBinding};
 use crate::error::ProofError;
@@ -20,6 +20,10 @@ use crate::statement::EventStatement;
 
 /// Longest bundle that is read at all: the largest proof in base64, and its statement.
 pub const BUNDLE_BYTES_MAX: usize = 3 << 20;
+/// `proofType` under which a service keeps bundles.
+pub const PROOF_TYPE: &str = "stark";
+/// `proofVersion` of bundles: that of their public inputs.
+pub const PROOF_VERSION: u32 = 2;
 /// Largest proof in a bundle.
 pub const PROOF_BYTES_MAX: usize = compliance::PROOF_BYTES_MAX;
 
@@ -162,6 +166,20 @@ impl Bundle {
         }
     }
 
+    /// Whether the statement is for this deployment and still stands at `now`.
+    ///
+    /// # Errors
+    /// [`Refusal::OtherDeployment`], [`Refusal::Ended`].
+    pub fn check_context(&self, chain_context: &str, now: TimestampMs) -> Result<(), Refusal> {
+        if self.inputs.chain_context != chain_context {
+            return Err(Refusal::OtherDeployment);
+        }
+        match self.inputs.is_valid_at(now) {
+            true => Ok(()),
+            false => Err(Refusal::Ended),
+        }
+    }
+
     /// Checks that there is a binding and that `verify` accepts it.
     ///
     /// # Errors
@@ -186,6 +204,10 @@ pub enum Refusal {
     Proof(#[from] ProofError),
     #[error("its claim about its own security is not what the verifier computes")]
     SecurityClaim,
+    #[error("chainContext names another deployment")]
+    OtherDeployment,
+    #[error("validUntil has passed")]
+    Ended,
     #[error("no agent has signed its commitments")]
     NotBound,
     #[error(transparent)]

@@ -3,8 +3,8 @@
 //! A verifier that accepts a proof for event E and policy Q learns that the agent that signed E committed to a private
 //! value v, and that v satisfies Q. This crate holds everything in that sentence but the proof itself:
 //!
-//! - Q: [`policy`], and amounts in minor units in [`decimal`];
-//! - "committed to v": [`commitment`] over [`poseidon2`], opened by an [`Opening`];
+//! - Q: [`policy`], and amounts in minor units in [`decimal`], found in a payload by [`payload`];
+//! - "committed to v": [`commitment`] over [`poseidon2`], opened by an [`Opening`], kept as [`openings`];
 //! - "the agent that signed E": [`binding`];
 //! - E and the rest of the statement: [`public_inputs`], brought down to field elements in [`statement`];
 //! - how it travels: [`bundle`].
@@ -19,6 +19,7 @@ pub mod commitment;
 pub mod decimal;
 pub mod error;
 pub mod openings;
+pub mod payload;
 pub mod policy;
 pub mod poseidon2;
 pub mod public_inputs;

@@ -54,6 +54,11 @@ pub enum InputsError {
     Commitment { place: usize, problem: CommitmentError },
     #[error("chainContext must be 1 to {CHAIN_CONTEXT_BYTES_MAX} bytes without control characters")]
     ChainContext,
+    /// A proof about a committed amount shows nothing about a payload.
+    #[error(
+        "bindingLevel circuit asks for a proof about the payload, which proofs about one commitment are not"
+    )]
+    CircuitLevel,
     #[error("this policy is about one amount, so one commitment is expected, found {found}")]
     OneCommitment { found: usize },
 }
@@ -183,8 +188,11 @@ impl PublicInputs {
     /// What a proof about one amount has to show.
     ///
     /// # Errors
-    /// [`InputsError::Policy`], [`InputsError::OneCommitment`].
+    /// [`InputsError::Policy`], [`InputsError::OneCommitment`], [`InputsError::CircuitLevel`].
     pub fn event_statement(&self) -> Result<EventStatement, InputsError> {
+        if self.binding_level == BindingLevel::Circuit {
+            return Err(InputsError::CircuitLevel);
+        }
         let limit = self.amount_policy()?.effective_limit();
         let [committed] = &self.commitments[..] else {
             return Err(InputsError::OneCommitment { found: self.commitments.len() });

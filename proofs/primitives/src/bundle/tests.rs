@@ -124,6 +124,15 @@ fn an_unbound_bundle_is_not_taken_for_a_bound_one() {
     assert_eq!(check(&forged), Err(Refusal::Binding(BindingError::Signature)));
 }
 
+/// Section 11, item 14.
+#[test]
+fn a_bundle_says_nothing_in_another_deployment_or_after_its_end() {
+    let at = |seconds: i64| TimestampMs(seconds * 1000);
+    assert_eq!(bundle().check_context("test", at(1_800_000_000)), Ok(()));
+    assert_eq!(bundle().check_context("other", at(1_800_000_000)), Err(Refusal::OtherDeployment));
+    assert_eq!(bundle().check_context("test", at(1_800_000_001)), Err(Refusal::Ended));
+}
+
 mod of_version_1 {
     use super::*;
     use crate::bundle::version1::Bundle;

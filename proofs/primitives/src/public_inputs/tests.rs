@@ -128,6 +128,13 @@ fn the_same_effective_limit_under_another_policy_is_another_statement() {
     assert_ne!(threshold.digest, cap.digest);
 }
 
+/// A prover must not claim the stronger level with a proof of the weaker one.
+#[test]
+fn a_proof_about_a_commitment_does_not_pass_for_one_about_the_payload() {
+    let claimed = PublicInputs { binding_level: BindingLevel::Circuit, ..inputs() };
+    assert_eq!(claimed.event_statement(), Err(InputsError::CircuitLevel));
+}
+
 /// Section 11, items 4, 7 and 15.
 #[test]
 fn inputs_of_another_shape_are_refused() {
