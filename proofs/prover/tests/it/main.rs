@@ -1,0 +1,7 @@
+//! Prover and verifier together: specification section 11.
+
+mod batch;
+mod golden;
+mod rejection;
+mod support;
+mod zero_knowledge;
