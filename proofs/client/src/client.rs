@@ -4,6 +4,7 @@ use base64ct::{Base64, Encoding as _};
 use uuid::Uuid;
 use ves::compliance::Policy;
 use ves::{EventId, StreamKey};
+use ves_stark_primitives::bundle::{PROOF_TYPE, PROOF_VERSION};
 use ves_stark_primitives::{Bundle, EventInputs};
 use ves_wire::compliance::{
     ComplianceInputs, ComplianceInputsRequest, ComplianceProofBody, ComplianceProofList,
@@ -13,11 +14,6 @@ use ves_wire::operations::SequencerBody;
 
 use crate::ClientError;
 use crate::http::Http;
-
-/// `proofType` under which bundles are submitted.
-pub const PROOF_TYPE: &str = "stark";
-/// `proofVersion` of bundles: that of their public inputs.
-pub const PROOF_VERSION: u32 = 2;
 
 /// A blocking client of one service.
 pub struct ComplianceClient {

@@ -4,6 +4,7 @@
 //! value v, and that v satisfies Q. This crate holds everything in that sentence but the proof itself:
 //!
 //! - Q: [`policy`], and amounts in minor units in [`decimal`], found in a payload by [`payload`];
+//! - the language of composed policies, without a circuit yet: [`clauses`];
 //! - "committed to v": [`commitment`] over [`poseidon2`], opened by an [`Opening`], kept as [`openings`];
 //! - "the agent that signed E": [`binding`];
 //! - E and the rest of the statement: [`public_inputs`], brought down to field elements in [`statement`];
@@ -15,6 +16,7 @@
 
 pub mod binding;
 pub mod bundle;
+pub mod clauses;
 pub mod commitment;
 pub mod decimal;
 pub mod error;
@@ -29,6 +31,7 @@ pub mod suite;
 
 pub use binding::{BindingError, CommitmentBinding};
 pub use bundle::{Bundle, BundleError};
+pub use clauses::{ClauseError, ClausePolicy};
 pub use commitment::{CommitmentError, CommittedField, FieldCommitment, FieldDescription, Opening};
 pub use decimal::DecimalError;
 pub use error::{ProofError, ProveError};
