@@ -4,6 +4,7 @@
 //! computed only where something is committed to or an equation is divided.
 
 mod commitment;
+mod linear;
 mod quotient;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use ves_stark_verifier::backend::{Claim, batch_powers, begin, merkle};
 
 use crate::hiding::Masks;
 use crate::tree::Tree;
-use commitment::{Columns, Committed, interpolate, values_on_coset};
+use commitment::{Columns, Committed, Transform, interpolate, values_on_coset};
 
 /// The trace does not satisfy the equations. Front ends check a witness first, so this is a broken invariant of ours
 /// or a forger's attempt.
@@ -57,12 +58,14 @@ fn run<C: Circuit + Sync>(
     rest: quotient::Rest,
 ) -> Result<Vec<u8>, Unsatisfied> {
     let mut transcript = begin(claim, shape);
-    let trace = Committed::new(mask_trace(trace, shape, masks), shape, masks);
+    let transform = Transform::default();
+    let columns = mask_trace(&transform, trace, shape, masks);
+    let trace = Committed::new(&transform, columns, shape, masks);
     transcript.absorb("trace", &trace.tree.root());
     let alpha = transcript.challenge("alpha");
 
-    let parts = quotient::parts(claim.circuit, shape, &trace, alpha, rest, masks)?;
-    let second = Committed::new(with_random_polynomial(parts, shape, masks), shape, masks);
+    let parts = quotient::parts(&transform, claim.circuit, shape, &trace, alpha, rest, masks)?;
+    let second = Committed::new(&transform, with_random_polynomial(parts, shape, masks), shape, masks);
     transcript.absorb("quotient", &second.tree.root());
     let zeta = transcript.point("zeta");
 
@@ -72,7 +75,7 @@ fn run<C: Circuit + Sync>(
     }
     let factors = batch_powers(transcript.challenge("gamma"), shape);
     let combined = combine(&trace, &second, shape, &factors, zeta);
-    let (folds, last) = fold(combined, shape, &mut transcript);
+    let (folds, last) = fold(&transform, combined, shape, &mut transcript);
 
     transcript.absorb_exts("last", &last);
     let nonce = grind(&mut transcript, shape.parameters.grinding_bits);
@@ -94,8 +97,8 @@ fn run<C: Circuit + Sync>(
 }
 
 /// Trace columns as coefficients, each plus a random multiple of the polynomial that is zero on every row.
-fn mask_trace(trace: Vec<Felt>, shape: &Shape, masks: &mut dyn Masks) -> Columns {
-    let mut columns = interpolate(Columns { width: shape.columns, values: trace });
+fn mask_trace(transform: &Transform, trace: Vec<Felt>, shape: &Shape, masks: &mut dyn Masks) -> Columns {
+    let mut columns = interpolate(transform, Columns { width: shape.columns, values: trace });
     let width = columns.width;
     columns.resize(shape.trace_coefficients());
     for i in 0..shape.parameters.trace_masks {
@@ -205,11 +208,16 @@ struct Fold {
 }
 
 /// Folds `F` as the parameters say; the coefficients that are left are sent.
-fn fold(mut coefficients: Vec<Ext>, shape: &Shape, transcript: &mut Transcript) -> (Vec<Fold>, Vec<Ext>) {
+fn fold(
+    transform: &Transform,
+    mut coefficients: Vec<Ext>,
+    shape: &Shape,
+    transcript: &mut Transcript,
+) -> (Vec<Fold>, Vec<Ext>) {
     let (mut log_size, mut shift) = (shape.parameters.log_domain, Felt::GENERATOR);
     let mut folds = Vec::new();
     for &log_arity in shape.parameters.folds {
-        let values = values_on_coset(&coefficients, log_size, shift);
+        let values = values_on_coset(transform, &coefficients, log_size, shift);
         let groups = 1 << (log_size - log_arity);
         let leaves = (0..groups).map(|group| {
             let mut bytes = Vec::with_capacity((4 * extension::DEGREE) << log_arity);
@@ -244,8 +252,8 @@ fn grind(transcript: &mut Transcript, bits: u32) -> u64 {
 /// Appends the rows at `positions`, the groups of every fold, and the paths.
 fn answer(bytes: &mut Vec<u8>, trace: &Committed, second: &Committed, folds: &[Fold], positions: &[usize]) {
     for &position in positions {
-        bytes.extend(trace.leaf(position));
-        bytes.extend(second.leaf(position));
+        trace.open(position, bytes);
+        second.open(position, bytes);
     }
     let mut paths: Vec<(&Tree, Vec<usize>)> =
         vec![(&trace.tree, positions.to_vec()), (&second.tree, positions.to_vec())];

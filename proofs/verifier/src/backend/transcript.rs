@@ -82,7 +82,8 @@ impl Transcript {
     }
 
     fn draw(&mut self, label: &str) -> Words {
-        let words = Words(self.hasher(DRAW, label).finalize_xof());
+        // Most draws are of a few words.
+        let words = Words::read(self.hasher(DRAW, label).finalize_xof(), 64);
         self.state = *self.hasher(AFTER_DRAW, label).finalize().as_bytes();
         words
     }
@@ -94,27 +95,53 @@ impl Transcript {
     }
 }
 
+/// Bytes that a stream computes at once: a reader computes a whole block for each read, however short.
+const BUFFER_BYTES: usize = 1024;
+
 /// An endless stream of words.
-pub struct Words(blake3::OutputReader);
+pub struct Words {
+    reader: blake3::OutputReader,
+    buffer: [u8; BUFFER_BYTES],
+    /// Bytes of the buffer that were given out.
+    given: usize,
+}
 
 impl Words {
     /// The stream that `key` and `context` determine.
     pub fn keyed(key: &[u8; 32], context: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new_keyed(key);
         hasher.update(context);
-        Self(hasher.finalize_xof())
+        Self::read(hasher.finalize_xof(), BUFFER_BYTES)
+    }
+
+    /// The reader's stream, of which `first_bytes` are computed at once.
+    fn read(mut reader: blake3::OutputReader, first_bytes: usize) -> Self {
+        let mut buffer = [0; BUFFER_BYTES];
+        let given = BUFFER_BYTES - first_bytes;
+        reader.fill(&mut buffer[given..]);
+        Self { reader, buffer, given }
     }
 
     /// The next 32 bits.
     pub fn next_word(&mut self) -> u32 {
         let mut word = [0; 4];
-        self.0.fill(&mut word);
+        self.fill(&mut word);
         u32::from_le_bytes(word)
     }
 
     /// Fills `bytes` with the next ones of the stream.
-    pub fn fill(&mut self, bytes: &mut [u8]) {
-        self.0.fill(bytes);
+    pub fn fill(&mut self, mut bytes: &mut [u8]) {
+        while !bytes.is_empty() {
+            if self.given == BUFFER_BYTES {
+                self.reader.fill(&mut self.buffer);
+                self.given = 0;
+            }
+            let count = bytes.len().min(BUFFER_BYTES - self.given);
+            let (now, later) = bytes.split_at_mut(count);
+            now.copy_from_slice(&self.buffer[self.given..][..count]);
+            self.given += count;
+            bytes = later;
+        }
     }
 }
 
