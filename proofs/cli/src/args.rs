@@ -2,7 +2,10 @@
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::commands::{benchmark, completions, gen_inputs, inspect, prove, prove_submit, verify};
+use crate::commands::{
+    batch_prove, batch_verify, benchmark, completions, gen_inputs, inspect, prove, prove_submit, sequencer,
+    verify,
+};
 
 /// Zero-knowledge compliance proofs: show that an amount obeys a policy, and nothing else about it.
 #[derive(Debug, Parser)]
@@ -36,6 +39,12 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     /// Make and check proofs of random amounts, and tell how long it took
     Benchmark(benchmark::BenchmarkArgs),
+    /// Prove that the amounts of many events obey a policy
+    BatchProve(batch_prove::BatchProveArgs),
+    /// Check a proof about a batch: exit 0 if it holds, 1 if not
+    BatchVerify(batch_verify::BatchVerifyArgs),
+    /// Play a sequencer: made-up events in chained batches, one proof for each
+    Sequencer(sequencer::SequencerArgs),
     /// Print the completions of a shell
     Completions(completions::CompletionsArgs),
 }

@@ -4,6 +4,7 @@
 //! Results go to stdout, errors and remarks to stderr. No amount and no opening is ever printed.
 
 mod args;
+mod batch;
 mod commands;
 mod failure;
 mod files;

@@ -39,13 +39,13 @@ impl Output {
         }
     }
 
-    /// A bar for `total` proofs; drawn only for a person at a terminal.
-    pub fn progress(&self, total: u64) -> ProgressBar {
+    /// A bar for `total` items; drawn only for a person at a terminal.
+    pub fn progress(&self, total: u64, unit: &str) -> ProgressBar {
         let shown = !self.json && std::io::stderr().is_terminal();
         let target =
             if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
-        let template = "{bar:40} {human_pos}/{human_len} proofs  {per_sec}  {eta} left";
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let template = format!("{{bar:40}} {{human_pos}}/{{human_len}} {unit}  {{per_sec}}  {{eta}} left");
+        let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
         ProgressBar::with_draw_target(Some(total), target).with_style(style)
     }
 }

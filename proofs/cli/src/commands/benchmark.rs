@@ -42,7 +42,7 @@ pub fn run(out: &Output, args: &BenchmarkArgs) -> Result<(), Failure> {
     let policy = PolicyArgs { limit: args.limit, policy: args.policy.clone() }.read(None)?;
     let largest = args.max_amount.unwrap_or(u64::MAX).min(policy.effective_limit());
     let mut random = system_random().map_err(random::no_randomness)?;
-    let bar = out.progress(args.count);
+    let bar = out.progress(args.count, "proofs");
     let (mut proving, mut verifying, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
     for number in 1..=args.count {
         let event = sample::inputs(&policy, number)?;

@@ -5,8 +5,19 @@ use std::path::Path;
 
 use crate::run;
 
-const COMMANDS: &[&str] =
-    &["", "gen-inputs", "prove", "prove-submit", "verify", "inspect", "benchmark", "completions"];
+const COMMANDS: &[&str] = &[
+    "",
+    "gen-inputs",
+    "prove",
+    "prove-submit",
+    "verify",
+    "inspect",
+    "benchmark",
+    "batch-prove",
+    "batch-verify",
+    "sequencer",
+    "completions",
+];
 
 #[test]
 fn the_help_is_the_reviewed_one() {
