@@ -1,5 +1,6 @@
 //! What runs beside the doors, and what stands between them and the store, joined once for every program that serves.
 
+mod compliance;
 pub mod projections;
 #[cfg(feature = "encryption")]
 mod sealing;
@@ -8,7 +9,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use stateset_event_log::{EventStore, LogReader};
-use stateset_sequencer::{LegacyCommits, PaymentWorker, PaymentWorkerSettings, Worker};
+use stateset_sequencer::{ComplianceVerifier, LegacyCommits, PaymentWorker, PaymentWorkerSettings, Worker};
 use stateset_sequencer_api::ReadModels;
 
 use crate::config::{self, Settings};
@@ -80,6 +81,11 @@ pub fn reader(reader: Arc<dyn LogReader>, settings: &WorkerSettings) -> Arc<dyn 
         let _ = settings;
         reader
     }
+}
+
+/// What checks the proofs that come in.
+pub fn verifier() -> Arc<dyn ComplianceVerifier> {
+    Arc::new(compliance::StarkVerifier)
 }
 
 /// Where the doors read the states of entities; `None` where they are not kept.

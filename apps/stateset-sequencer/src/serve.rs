@@ -80,6 +80,7 @@ fn instance_config(settings: &Settings, signing: &Signing, telemetry: &Telemetry
     sequencer.auto_commit = settings.commits.automatic;
     sequencer.audit = settings.audit_log;
     sequencer.security_profile = settings.checks.security_profile;
+    sequencer.verifier = Some(joined::verifier());
     sequencer.verify_on_submit = settings.checks.verify_on_submit;
     sequencer.caches = settings.caches;
     sequencer.tracer = telemetry.tracer();

@@ -110,6 +110,7 @@ impl Server {
         sequencer.commit = commits.policy;
         sequencer.auto_commit = commits.automatic;
         sequencer.tracer = telemetry.tracer();
+        sequencer.verifier = Some(joined::verifier());
         let config = InstanceConfig {
             api: ApiConfig {
                 queue_events_max: sequencer.queue_events_max,
