@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use rand_core::{TryCryptoRng, TryRng};
 use ves_stark_primitives::commitment::FieldDescription;
 use ves_stark_primitives::{EventStatement, Opening, SuiteId};
-use ves_stark_prover::{prove_batch, prove_one_event};
-use ves_stark_verifier::{BatchStatement, verify_batch, verify_one_event};
+use ves_stark_prover::{Hashed, prove_batch, prove_one_event, prove_payload};
+use ves_stark_verifier::{BatchStatement, PayloadStatement, verify_batch, verify_one_event, verify_payload};
 
 /// A generator for figures only.
 struct Seeded(blake3::OutputReader);
@@ -42,6 +42,7 @@ fn main() {
     let mut random = Seeded(blake3::Hasher::new().update(b"speed").finalize_xof());
     for suite in [SuiteId::Standard, SuiteId::Proven] {
         one_event(suite, &mut random);
+        payload(suite, &mut random);
         for events in [8, 64, 512, 4_096] {
             batch(suite, events, &mut random);
         }
@@ -90,6 +91,35 @@ fn batch(suite: SuiteId, events: u64, random: &mut Seeded) {
     let checks =
         proofs.iter().map(|(_, proof)| timed(|| verify_batch(&statement, proof).expect("verified")).0);
     report(suite, &format!("batch of {events}"), checks.collect(), &proofs);
+}
+
+/// A payload of 300 bytes (section 13).
+fn payload(suite: SuiteId, random: &mut Seeded) {
+    let opening = opening(5_000, random);
+    let (field, salt) = (field(), [7; 16]);
+    let payload = format!(r#"{{"note":"{}","total":5000}}"#, "x".repeat(276));
+    let hasher = ves::hash::Hasher::bare().bytes(b"VES_PAYLOAD_PLAIN_V1").bytes(&salt);
+    let commitment = opening.commit(&field);
+    let statement = PayloadStatement {
+        event: EventStatement {
+            suite,
+            digest: digest(),
+            limit: 10_000,
+            capacity: field.capacity(),
+            commitment,
+        },
+        payload_hash: hasher.bytes(payload.as_bytes()).finish(),
+        is_salted: true,
+        key: "total".to_owned(),
+        log_slots: PayloadStatement::log_slots_for(payload.len(), true).expect("a table"),
+    };
+    let hashed = Hashed { salt: &salt, payload: payload.as_bytes() };
+    let proofs: Vec<(Times, Vec<u8>)> = (0..20)
+        .map(|_| timed(|| prove_payload(&statement, &opening, &hashed, random).expect("proved")))
+        .collect();
+    let checks =
+        proofs.iter().map(|(_, proof)| timed(|| verify_payload(&statement, proof).expect("verified")).0);
+    report(suite, &format!("{} B payload", payload.len()), checks.collect(), &proofs);
 }
 
 /// Time on the clock and on a processor.

@@ -40,6 +40,9 @@ impl Profile {
 /// `log2` of the rows of the smallest and the largest table of a batch.
 pub const BATCH_LOG_ROWS: std::ops::RangeInclusive<usize> = 3..=12;
 
+/// `log2` of the slots of the smallest and the largest table of a payload.
+pub const PAYLOAD_LOG_SLOTS: std::ops::RangeInclusive<usize> = 2..=6;
+
 /// One parameter set.
 ///
 /// The rate of the code is `degree_bound / 2^log_domain`: a polynomial has at most `degree_bound` coefficients and
@@ -123,6 +126,27 @@ impl Parameters {
             } else {
                 &[4]
             },
+        }
+    }
+
+    /// Parameters of a proof about a payload whose table has `2^log_rows` rows.
+    pub const fn payload(profile: Profile, log_rows: usize) -> Self {
+        let rows = 1 << log_rows;
+        let (queries, grinding_bits, trace_masks, quotient_masks, room, log_domain) = match profile {
+            Profile::Standard if log_rows <= 8 => (24, 12, 68, 58, 80, log_rows + 5),
+            Profile::Standard => (24, 12, 68, 58, 80, log_rows + 4),
+            Profile::Proven if log_rows <= 10 => (45, 16, 110, 100, 128, log_rows + 5),
+            Profile::Proven => (45, 16, 110, 100, 128, log_rows + 4),
+        };
+        Self {
+            profile,
+            log_domain,
+            degree_bound: rows + room,
+            trace_masks,
+            quotient_masks,
+            queries,
+            grinding_bits,
+            folds: if log_rows <= 8 { &[] } else { &[3] },
         }
     }
 
