@@ -11,9 +11,11 @@ mod batch;
 mod circuit;
 mod fingerprint;
 mod one_event;
+mod payload;
 pub mod poseidon;
 
 pub use batch::Batch;
 pub use circuit::{Circuit, Constraints, Felt, Frame, felt_bytes, felt_from_canonical};
 pub use fingerprint::fingerprint;
 pub use one_event::OneEvent;
+pub use payload::Payload;

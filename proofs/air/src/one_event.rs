@@ -26,10 +26,10 @@ const LIMB_BITS: usize = 16;
 
 const EQUAL: usize = WIDTH;
 const LIMB: usize = EQUAL + 1;
-const LIMB_VALUES: usize = LIMB + 1;
+pub(crate) const LIMB_VALUES: usize = LIMB + 1;
 const BIT: usize = LIMB_VALUES + LIMBS;
 const CUBES: usize = BIT + 1;
-const COLUMNS: usize = CUBES + WIDTH;
+pub(crate) const COLUMNS: usize = CUBES + WIDTH;
 const NEXT_COLUMNS: usize = BIT;
 
 /// Fixed columns: round constants, then which kind of step follows the row, then where limbs end, then the limit.
@@ -39,7 +39,7 @@ const IS_FULL: usize = IS_LINEAR + 1;
 const IS_PARTIAL: usize = IS_FULL + 1;
 const LIMB_END: usize = IS_PARTIAL + 1;
 const LIMIT_BIT: usize = LIMB_END + LIMBS;
-const FIXED_COLUMNS: usize = LIMIT_BIT + 1;
+pub(crate) const FIXED_COLUMNS: usize = LIMIT_BIT + 1;
 
 /// Statement of the circuit: `commitment` opens to an amount of at most `limit` under the domain `capacity`.
 #[derive(Debug, Clone)]
@@ -102,6 +102,21 @@ impl OneEvent {
             limb = if i % LIMB_BITS == LIMB_BITS - 1 { Felt::ZERO } else { limb.double() + bit };
         }
         trace
+    }
+
+    /// The column that says whether all earlier bits are the limit's.
+    pub(crate) const EQUAL_COLUMN: usize = EQUAL;
+
+    /// The row that follows a trace where a table has more rows: nothing moves on but what compares bits.
+    pub(crate) fn row_after(&self, trace: &[Felt]) -> Vec<Felt> {
+        let last = &trace[trace.len() - COLUMNS..];
+        let mut row = last.to_vec();
+        row[EQUAL] = Self::next_equal(last[EQUAL], last[BIT], bit(self.limit, ROWS - 1));
+        (row[LIMB], row[BIT]) = (Felt::ZERO, Felt::ZERO);
+        for k in 0..WIDTH {
+            row[CUBES + k] = poseidon::cube(row[k]);
+        }
+        row
     }
 
     /// First state of the permutation: limbs, randomness, capacity (section 4.1).

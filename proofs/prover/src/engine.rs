@@ -238,15 +238,12 @@ fn fold(
     (folds, coefficients)
 }
 
-/// The first nonce with enough zero bits; the transcript has then taken it.
+/// The first nonce that shows the work; the transcript has then taken it.
 fn grind(transcript: &mut Transcript, bits: u32) -> u64 {
-    let before = transcript.clone();
-    (0..)
-        .find(|&nonce| {
-            *transcript = before.clone();
-            transcript.grind(nonce, bits)
-        })
-        .expect("some nonce of 64 bits has at most 32 zero bits")
+    let nonce =
+        (0..).find(|&nonce| transcript.shows_work(nonce, bits)).expect("2^64 nonces suffice for 32 bits");
+    transcript.absorb("work", &nonce.to_le_bytes());
+    nonce
 }
 
 /// Appends the rows at `positions`, the groups of every fold, and the paths.

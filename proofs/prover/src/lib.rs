@@ -11,6 +11,7 @@ pub mod engine;
 #[doc(hidden)]
 pub mod hiding;
 mod one_event;
+mod payload;
 mod tree;
 
 pub use batch::prove_batch;
@@ -19,3 +20,4 @@ pub use batch::prove_batch_with;
 pub use one_event::prove_one_event;
 #[doc(hidden)]
 pub use one_event::prove_with;
+pub use payload::{Hashed, prove_payload};

@@ -10,3 +10,4 @@ pub mod transcript;
 pub use crate::batch::{batch_circuit, batch_shape};
 pub use crate::check::{Claim, batch_powers, begin, verify};
 pub use crate::one_event::{circuit, profile, shape};
+pub use crate::payload::{payload_circuit, payload_shape};

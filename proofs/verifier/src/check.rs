@@ -67,9 +67,10 @@ pub fn verify<C: Circuit>(claim: &Claim<'_, C>, shape: &Shape, bytes: &[u8]) -> 
         betas.push(transcript.challenge("beta"));
     }
     transcript.absorb_exts("last", &opening.last);
-    if !transcript.grind(opening.nonce, shape.parameters.grinding_bits) {
+    if !transcript.shows_work(opening.nonce, shape.parameters.grinding_bits) {
         return Err(invalid("the proof of work before the queries is missing"));
     }
+    transcript.absorb("work", &opening.nonce.to_le_bytes());
     let positions = transcript.positions("queries", shape.parameters.queries, shape.parameters.log_domain);
     let combination = Combination { factors: batch_powers(gamma, shape), zeta, shape };
     check_queries(&combination, &opening, &betas, &positions, reader)

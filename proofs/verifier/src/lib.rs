@@ -14,8 +14,10 @@ mod batch;
 mod check;
 mod one_event;
 mod outline;
+mod payload;
 mod security;
 
 pub use batch::{BATCH_EVENTS_MAX, BatchStatement, batch_security, verify_batch};
 pub use one_event::{one_event_security, verify_one_event};
 pub use outline::{Kind, Outline, decode};
+pub use payload::{PayloadStatement, verify_payload};

@@ -4,13 +4,14 @@ use ves_stark_primitives::{ProofError, SecurityReport, SuiteId};
 
 use crate::backend::codec;
 use crate::backend::parameters::{BATCH_LOG_ROWS, Profile};
-use crate::{batch, one_event};
+use crate::{batch, one_event, payload};
 
 /// Which kind of statement a proof is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     OneEvent,
     Batch,
+    Payload,
 }
 
 /// What a proof says of itself. It is compared with a statement, never obeyed.
@@ -44,6 +45,11 @@ pub fn decode(bytes: &[u8]) -> Result<Outline, ProofError> {
         one_event::CIRCUIT => (Kind::OneEvent, one_event::shape(profile), one_event::security(profile)),
         batch::CIRCUIT if BATCH_LOG_ROWS.contains(&log_rows) => {
             (Kind::Batch, batch::batch_shape(profile, log_rows), batch::security(profile, log_rows))
+        }
+        payload::CIRCUIT => {
+            let (log_slots, shape) = payload::claimed_shape(profile, log_rows, usize::from(claimed.columns))
+                .ok_or(ProofError::Parameters { what: "the table is none of the known ones" })?;
+            (Kind::Payload, shape, payload::security(profile, log_slots))
         }
         _ => return Err(ProofError::Parameters { what: "the circuit is none of the known ones" }),
     };

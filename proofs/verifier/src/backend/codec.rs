@@ -40,6 +40,7 @@ pub struct Claimed {
     pub circuit: u8,
     pub profile: u8,
     pub log_rows: u8,
+    pub columns: u16,
 }
 
 /// Reads a header's claims.
@@ -51,7 +52,12 @@ pub fn claimed(bytes: &[u8]) -> Result<Claimed, ProofError> {
     if header[4] != VERSION {
         return Err(ProofError::Parameters { what: "the format is not version 1" });
     }
-    Ok(Claimed { profile: header[5], circuit: header[6], log_rows: header[7] })
+    Ok(Claimed {
+        profile: header[5],
+        circuit: header[6],
+        log_rows: header[7],
+        columns: u16::from_le_bytes([header[12], header[13]]),
+    })
 }
 
 /// The part of a proof that precedes the openings.

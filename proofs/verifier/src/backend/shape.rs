@@ -70,7 +70,7 @@ impl Shape {
         );
         let folded: usize = p.folds.iter().sum();
         assert_eq!(p.final_coefficients() << folded, p.degree_bound, "folds do not divide the degree bound");
-        assert!(p.queries > 0 && p.degree_bound << 3 < 1 << p.log_domain, "no redundancy");
+        assert!(p.queries > 0 && p.degree_bound << 2 < 1 << p.log_domain, "the rate is above a quarter");
         assert!(self.quotient_coefficients() <= 1 << p.log_domain, "the quotient does not fit the domain");
     }
 

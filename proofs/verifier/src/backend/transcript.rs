@@ -10,6 +10,7 @@ use super::extension::{self, Ext};
 const ABSORB: u8 = 1;
 const DRAW: u8 = 2;
 const AFTER_DRAW: u8 = 3;
+const GRIND: u8 = 4;
 
 /// Bits of a word that can be an element of the field.
 const ELEMENT_MASK: u32 = (1 << 31) - 1;
@@ -63,10 +64,12 @@ impl Transcript {
         }
     }
 
-    /// Whether the first `bits` (at most 32) bits drawn after absorbing `nonce` are zero.
-    pub fn grind(&mut self, nonce: u64, bits: u32) -> bool {
-        self.absorb("grinding", &nonce.to_le_bytes());
-        let word = self.draw("grinding").next_word();
+    /// Whether `nonce` shows the work of `bits` (at most 32) zero bits at this state. One compression.
+    pub fn shows_work(&self, nonce: u64, bits: u32) -> bool {
+        let mut message = [GRIND; 9];
+        message[1..].copy_from_slice(&nonce.to_le_bytes());
+        let hash = blake3::keyed_hash(&self.state, &message);
+        let word = u32::from_le_bytes(std::array::from_fn(|i| hash.as_bytes()[i]));
         word & ((1u64 << bits) - 1) as u32 == 0
     }
 
