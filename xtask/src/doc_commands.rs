@@ -11,12 +11,14 @@ pub const STATESET_HELP: &str = "apps/stateset/tests/help.txt";
 /// The same of the programs that have a name of their own.
 pub const SEQUENCER_HELP: &str = "apps/stateset-sequencer/tests/help.txt";
 pub const ADMIN_HELP: &str = "apps/stateset-sequencer-admin/tests/help.txt";
+pub const STARK_HELP: &str = "proofs/cli/tests/help.txt";
 
 /// Each program and its golden file.
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 4] = [
     ("stateset", STATESET_HELP),
     ("stateset-sequencer", SEQUENCER_HELP),
     ("stateset-sequencer-admin", ADMIN_HELP),
+    ("ves-stark", STARK_HELP),
 ];
 
 pub fn check() -> Findings {

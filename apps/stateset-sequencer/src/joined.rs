@@ -1,5 +1,6 @@
 //! What runs beside the doors, and what stands between them and the store, joined once for every program that serves.
 
+mod compliance;
 pub mod projections;
 #[cfg(feature = "encryption")]
 mod sealing;
@@ -59,9 +60,11 @@ fn read(is_ours: fn(&str) -> bool) -> Result<Settings, Failure> {
     })
 }
 
-/// What is true of every program that serves: acts are recorded unless that is off, and a stop is over in time.
+/// What is true of every program that serves: acts are recorded unless that is off, proofs are checked, and a stop is over
+/// in time.
 pub fn configure(settings: &Settings, sequencer: &mut stateset_sequencer::Config) -> ServerConfig {
     sequencer.audit = settings.audit_log;
+    sequencer.verifier = Some(Arc::new(compliance::StarkVerifier));
     sequencer.dead_letters_max = settings.dead_letters_max;
     ServerConfig { drain_time_max: settings.shutdown_time_max, ..ServerConfig::default() }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use ves::{StoreId, TenantId};
 
-use crate::commands::{commit, completions, db, event, import, key, log, proof, up};
+use crate::commands::{commit, completions, compliance, db, event, import, key, log, proof, up};
 
 /// Signed events in, receipts and proofs out.
 #[derive(Debug, Parser)]
@@ -116,6 +116,10 @@ pub enum Command {
     /// Fetch the proof of an event, and check proofs offline
     #[command(subcommand)]
     Proof(proof::ProofCommand),
+    /// Prove that an event's amount obeys a policy, without showing it, and submit the proof
+    Prove(Box<compliance::ProveArgs>),
+    /// Check the compliance proofs about an event, here and not at the server
+    Verify(compliance::VerifyArgs),
     /// Check whole streams again
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -127,6 +131,9 @@ pub enum Command {
     /// Tools for the operator of a service, as `stateset-sequencer-admin`
     #[command(disable_help_flag = true)]
     SequencerAdmin(Rest),
+    /// Make and check compliance proofs with files, as `ves-stark`
+    #[command(disable_help_flag = true)]
+    Stark(Rest),
     /// Look at this installation and say what is wrong
     Doctor,
     /// Print the completions of a shell

@@ -2,6 +2,7 @@
 
 pub mod commit;
 pub mod completions;
+pub mod compliance;
 pub mod db;
 pub mod demo;
 pub mod doctor;
@@ -26,12 +27,14 @@ pub fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Event(command) => event::run(context, &command),
         Command::Commit(args) => commit::run(context, &args),
         Command::Proof(command) => proof::run(context, &command),
+        Command::Prove(args) => compliance::prove::run(context, &args),
+        Command::Verify(args) => compliance::verify::run(context, &args),
         Command::Log(command) => log::run(context, &command),
         Command::Db(args) => db::run(context, &args),
         // Reached with options before the command's name, which are not theirs.
-        Command::Sequencer(_) | Command::SequencerAdmin(_) => Err(CliError::input(
+        Command::Sequencer(_) | Command::SequencerAdmin(_) | Command::Stark(_) => Err(CliError::input(
             "USAGE",
-            "the options of sequencer and sequencer-admin are written after their names",
+            "the options of sequencer, sequencer-admin and stark are written after their names",
         )),
         Command::Doctor => doctor::run(context),
         Command::Completions(args) => completions::run(context, &args),

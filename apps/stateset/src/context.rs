@@ -4,6 +4,7 @@ use stateset_client::{Client, Identity};
 use stateset_keystore::FileKeystore;
 use ves::StreamKey;
 use ves::ed25519::PublicKey;
+use ves_stark_client::ComplianceClient;
 
 use crate::args::Global;
 use crate::data_dir::{DataDir, Profile};
@@ -26,6 +27,22 @@ impl Context {
     /// known from the data directory and is not asked from the server.
     pub fn client(&self) -> Result<Client, CliError> {
         self.client_of(self.global.server.as_deref())
+    }
+
+    /// Compliance proofs at the server of [`Context::client`].
+    pub fn compliance(&self) -> Result<ComplianceClient, CliError> {
+        let profile = self.data.profile()?;
+        let url = match (&self.global.server, &profile) {
+            (Some(url), _) => url.clone(),
+            (None, Some(profile)) => profile.url.clone(),
+            (None, None) => return Err(self.no_profile()),
+        };
+        let is_ours = profile.is_some_and(|profile| profile.url == url.trim_end_matches('/'));
+        let api_key = match self.global.api_key.clone() {
+            None if is_ours => self.data.api_key()?,
+            given => given,
+        };
+        Ok(ComplianceClient::new(&url, api_key, Some(self.stream()?))?)
     }
 
     /// The same for `url`, where one is given.

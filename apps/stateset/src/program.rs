@@ -18,17 +18,18 @@ impl Program {
     }
 }
 
-/// The name after `stateset` and after `stateset-`, and what it runs.
-const PROGRAMS: [(&str, Run); 2] = [
-    ("sequencer", |args| stateset_sequencer_app::run(args)),
-    ("sequencer-admin", |args| stateset_sequencer_admin::run(args)),
+/// The word after `stateset`, the name of a link, and what they run.
+const PROGRAMS: [(&str, &str, Run); 3] = [
+    ("sequencer", "stateset-sequencer", |args| stateset_sequencer_app::run(args)),
+    ("sequencer-admin", "stateset-sequencer-admin", |args| stateset_sequencer_admin::run(args)),
+    ("stark", "ves-stark", |args| ves_stark_cli::run(args)),
 ];
 
 /// The program that the arguments mean, where it is not `stateset` itself.
 pub fn named(args: &[OsString]) -> Option<Program> {
     let called = Path::new(args.first()?).file_stem()?.to_str()?;
-    for (name, run) in PROGRAMS {
-        if called == format!("stateset-{name}") {
+    for (name, link, run) in PROGRAMS {
+        if called == link {
             return Some(Program { run, args: args.to_vec() });
         }
         if args.get(1).is_some_and(|first| first == name) {
@@ -57,6 +58,8 @@ mod tests {
             ["stateset sequencer", "--help"]
         );
         assert_eq!(handed_on(&["stateset", "sequencer-admin"]).unwrap(), ["stateset sequencer-admin"]);
+        assert_eq!(handed_on(&["ves-stark", "verify"]).unwrap()[1..], ["verify"]);
+        assert_eq!(handed_on(&["stateset", "stark", "verify"]).unwrap(), ["stateset stark", "verify"]);
         for own in [&["stateset"][..], &["stateset", "up"], &["stateset-other", "config"]] {
             assert!(handed_on(own).is_none(), "{own:?}");
         }

@@ -126,6 +126,18 @@ domains! {
     PossessionV2 = "VES_POP_V2",
     /// 22: extended receipt
     ReceiptV2 = "VES_RECEIPT_V2",
+    /// Proofs, 3.2: the statement of a proof
+    ProofStatement = "VES_PROOF_STATEMENT_V2",
+    /// Proofs, 4.1: which field a commitment is of
+    FieldCommitment = "VES_FIELD_COMMIT_V1",
+    /// Proofs, 4.2: what an agent signs over its commitments
+    CommitmentBinding = "VES_COMMITMENT_BINDING_V1",
+    /// Proofs, 9: the commitments of one shard of a batch
+    BatchShard = "VES_BATCH_SHARD_V1",
+    /// Proofs, 9: all shards of a batch
+    BatchCommitments = "VES_BATCH_COMMITMENTS_V1",
+    /// Proofs, 9: the statement of one shard's proof
+    BatchShardStatement = "VES_BATCH_SHARD_STATEMENT_V1",
     /// Ours: what a signed key directory says
     KeyDirectory = "VES_KEY_DIRECTORY_V1",
     /// Ours: short name of an entity inside the sequencer

@@ -170,7 +170,8 @@ fn policy(id: &str, params: Option<&str>) -> Result<Policy, ApiError> {
 fn statement(event: &StoredEvent, policy: Policy) -> Result<Statement, ApiError> {
     // Of the payload a statement needs only the hashes.
     let record = event.record().map_err(ApiError::record)?;
-    Ok(Statement::of_event(&EventFacts::of(&record.head, event.sequence_number), policy))
+    let statement = Statement::of_event(&EventFacts::of(&record.head, event.sequence_number), policy);
+    Ok(statement.by(record.head.source_agent_id, event.sequenced_at))
 }
 
 fn body(record: &ProofRecord) -> Result<ComplianceProofBody, ApiError> {

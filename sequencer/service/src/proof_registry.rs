@@ -12,7 +12,7 @@ mod verifier;
 
 pub use check::{ProofReport, Verification};
 pub use record::ProofRecord;
-pub use statement::{ProofSubject, Statement};
+pub use statement::{Author, ProofSubject, Statement};
 pub use submit::{NewProof, SubmitProofError};
 pub(crate) use verifier::Verifying;
-pub use verifier::{ComplianceVerifier, ProofClaim, Verdict, VerifierError};
+pub use verifier::{ComplianceVerifier, ProofClaim, Setting, Verdict, VerifierError};

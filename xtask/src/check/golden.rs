@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::{Findings, files};
-use crate::doc_commands::{ADMIN_HELP, SEQUENCER_HELP, STATESET_HELP};
+use crate::doc_commands::{ADMIN_HELP, SEQUENCER_HELP, STARK_HELP, STATESET_HELP};
 
 /// A golden file and the folder whose existence asks for it.
 const GOLDEN: &[(&str, &str)] = &[
@@ -15,6 +15,7 @@ const GOLDEN: &[(&str, &str)] = &[
     ("sequencer/api/openapi.json", "sequencer/api/src"),
     (SEQUENCER_HELP, "apps/stateset-sequencer"),
     (ADMIN_HELP, "apps/stateset-sequencer-admin"),
+    (STARK_HELP, "proofs/cli"),
 ];
 
 /// Names of what tools leave behind when a surface changed.

@@ -267,13 +267,13 @@ const RULES: &[Setting] = &[
         "VES_STARK_VERIFY_ON_SUBMIT",
         "true",
         Bool,
-        "STARK proofs are checked when they come; this build has no verifier, so with `true` they are refused, with `false` stored unchecked and never called valid",
+        "STARK proofs are checked when they come, and refused where they do not hold; with `false` they are stored unchecked. Whether a stored proof is valid is always checked when it is asked",
     ),
     set(
         "VES_STARK_VERIFY_CONCURRENCY",
         "cores, at most 4",
         COUNT,
-        "Proofs that a verifier checks at once; further ones wait for a place. This build has no verifier of STARK proofs",
+        "Proofs that the verifier checks at once; further ones wait for a place",
     ),
 ];
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::run;
 
-const COMMANDS: [&str; 30] = [
+const COMMANDS: [&str; 33] = [
     "",
     "up",
     "demo",
@@ -25,6 +25,9 @@ const COMMANDS: [&str; 30] = [
     "proof",
     "proof get",
     "proof verify",
+    "prove",
+    "verify",
+    "stark",
     "log",
     "log verify",
     "db",

@@ -136,7 +136,8 @@ impl Sequencer {
                 let policy = record.policy.clone().ok_or_else(gone)?;
                 let number = stored.sequence_number;
                 let record = stored.record().map_err(|error| ServiceError::of_record(number, &error))?;
-                Ok(Statement::of_event(&EventFacts::of(&record.head, number), policy))
+                let statement = Statement::of_event(&EventFacts::of(&record.head, number), policy);
+                Ok(statement.by(record.head.source_agent_id, stored.sequenced_at))
             }
         }
     }
@@ -155,6 +156,7 @@ impl Sequencer {
             proof_type: record.proof_type.clone(),
             proof_version: record.proof_version,
             proof: bytes,
+            setting: self.setting_of(&statement, record.submitted_at),
             statement,
             witness_commitment: record.witness_commitment,
         });

@@ -4,7 +4,7 @@ use ves::commitment::Commitment;
 use ves::compliance::{EventFacts, Policy};
 use ves::hash::Hasher;
 use ves::validity::{self, PublicInputs};
-use ves::{BatchId, Digest, EventId, StreamKey, compliance};
+use ves::{AgentId, BatchId, Digest, EventId, StreamKey, TimestampMs, compliance};
 
 use crate::error::ServiceError;
 
@@ -36,6 +36,15 @@ pub struct Statement {
     pub policy: Option<Policy>,
     /// Canonical JSON.
     pub public_inputs: String,
+    /// Of an event's statement. Not part of what is proved: it says whose keys may vouch for what a proof commits to.
+    pub author: Option<Author>,
+}
+
+/// Who wrote an event, and when it was taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Author {
+    pub agent_id: AgentId,
+    pub sequenced_at: TimestampMs,
 }
 
 impl Statement {
@@ -47,6 +56,7 @@ impl Statement {
             stream: batch.stream,
             policy: None,
             public_inputs: inputs.canonical(),
+            author: None,
         })
     }
 
@@ -57,7 +67,14 @@ impl Statement {
             stream: event.stream,
             public_inputs: event.public_inputs(&policy, &compliance::Bindings::default()),
             policy: Some(policy),
+            author: None,
         }
+    }
+
+    /// The same, of an event that `agent_id` wrote.
+    pub fn by(mut self, agent_id: AgentId, sequenced_at: TimestampMs) -> Self {
+        self.author = Some(Author { agent_id, sequenced_at });
+        self
     }
 
     /// `public_inputs_hash`: SHA-256 of the canonical inputs, no domain.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use ves::TimestampMs;
 use ves::compliance::{self, PROOF_BYTES_MAX, PROOF_TYPE_CHARS_MAX, WitnessCommitment, check_public_inputs};
 
 use super::record::{self, ProofRecord};
 use super::statement::{ProofSubject, Statement};
-use super::verifier::{NoVerdict, Task, Verdict};
+use super::verifier::{NoVerdict, Setting, Task, Verdict};
 use crate::audit::{Act, Action};
 use crate::error::{ErrorKind, ServiceError};
 use crate::ingest::random_bytes;
@@ -132,6 +133,19 @@ impl Sequencer {
         found.iter().map(ProofRecord::read).collect()
     }
 
+    /// What a verifier may ask about besides the statement.
+    pub(super) fn setting_of(&self, statement: &Statement, submitted_at: TimestampMs) -> Setting {
+        let author = statement.author.as_ref();
+        Setting {
+            sequencer_id: self.inner.config.sequencer_id,
+            author_keys: author.map_or_else(Vec::new, |author| {
+                self.keys().keys(&statement.stream.tenant_id, Some(&author.agent_id))
+            }),
+            submitted_at,
+            now: self.now(),
+        }
+    }
+
     async fn stored_proof(
         &self,
         subject: &ProofSubject,
@@ -173,6 +187,7 @@ impl Sequencer {
             proof_type: proof.proof_type.clone(),
             proof_version: proof.proof_version,
             proof: proof.bytes.clone(),
+            setting: self.setting_of(statement, self.now()),
             statement: statement.clone(),
             witness_commitment: proof.witness_commitment,
         });

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use ves::compliance::WitnessCommitment;
+use ves::{AgentKey, SequencerId, TimestampMs};
 
 use super::statement::{ProofSubject, Statement};
 use crate::config::Config;
@@ -35,6 +36,19 @@ pub struct ProofClaim<'a> {
     pub statement: &'a Statement,
     /// Sent with the proof.
     pub witness_commitment: Option<WitnessCommitment>,
+    pub setting: &'a Setting,
+}
+
+/// Where and when a proof is judged, by the sequencer's own word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// A proof made for another sequencer says nothing here.
+    pub sequencer_id: SequencerId,
+    /// Every signing key of the event's author, whatever its state; empty for a batch.
+    pub author_keys: Vec<AgentKey>,
+    /// When the proof came in.
+    pub submitted_at: TimestampMs,
+    pub now: TimestampMs,
 }
 
 /// A verifier's word.
@@ -74,6 +88,7 @@ pub(super) struct Task {
     pub proof: Vec<u8>,
     pub statement: Statement,
     pub witness_commitment: Option<WitnessCommitment>,
+    pub setting: Setting,
 }
 
 /// Slots of the verifier, and the guard of the registry's writes.
@@ -113,6 +128,7 @@ impl Verifying {
                 proof: &task.proof,
                 statement: &task.statement,
                 witness_commitment: task.witness_commitment,
+                setting: &task.setting,
             };
             // Proofs come from outside: whatever they make of a verifier ends here.
             let verdict = std::panic::catch_unwind(AssertUnwindSafe(|| verifier.verify(&claim)));

@@ -1,6 +1,7 @@
 //! What happens in the story.
 
 mod afterwards;
+mod compliance;
 mod people;
 
 use stateset_client::{EventProof, PushResult, Trusted};
@@ -13,7 +14,7 @@ pub use afterwards::{after_restart, audit_store};
 use super::World;
 use super::story::Story;
 use crate::error::CliError;
-use people::{People, receipts, rejections};
+use people::{People, SealedOrder, receipts, rejections};
 
 /// A text that only the seller may read.
 const SECRET: &str = "deliver to the back door, ask for Ines";
@@ -27,11 +28,12 @@ pub fn live(story: &mut Story, world: &World) -> Result<(), CliError> {
 
     let people = People::arrive(story, world)?;
     let first = open_events(story, world, &people)?;
-    sealed_order(story, world, &people)?;
+    let sealed = sealed_order(story, world, &people)?;
     replay(story, world, &first)?;
     tampering(story, world, &people)?;
     let checkpoint = commitment_and_proof(story, world, &first[1])?;
-    growth(story, world, &people, &checkpoint)
+    growth(story, world, &people, &checkpoint)?;
+    compliance::hidden_amount(story, world, &people, &sealed)
 }
 
 fn open_events(
@@ -66,9 +68,9 @@ fn open_events(
     Ok(vec![product, order])
 }
 
-fn sealed_order(story: &mut Story, world: &World, people: &People) -> Result<(), CliError> {
+fn sealed_order(story: &mut Story, world: &World, people: &People) -> Result<SealedOrder, CliError> {
     story.chapter("A sealed order: only the seller can read it, the sequencer cannot");
-    let order = people.seal_order(SECRET)?;
+    let SealedOrder { order, amount } = people.seal_order(SECRET)?;
     let pushed = world.client.push(std::slice::from_ref(&order), |_| ())?;
     story.check("the sequencer takes it without seeing inside", pushed.accepted == 1);
     let keys = world.client.signing_keys(&order.stream)?;
@@ -80,7 +82,7 @@ fn sealed_order(story: &mut Story, world: &World, people: &People) -> Result<(),
     story.check("another key opens nothing", stranger.is_err());
     let other_kid = ves::seal::open(&pulled.envelope, RecipientKeyId(99), people.inbox.secret());
     story.check("nor does a key it was not sealed to", other_kid.is_err());
-    Ok(())
+    Ok(SealedOrder { order, amount })
 }
 
 fn replay(story: &mut Story, world: &World, events: &[Envelope<'static>]) -> Result<(), CliError> {

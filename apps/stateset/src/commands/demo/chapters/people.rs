@@ -11,10 +11,12 @@ use ves::ed25519::{Signer, SignerError};
 use ves::receipt::Receipt;
 use ves::seal::{Recipient, SealingRandomness};
 use ves::{AgentId, Envelope, EventId, KeyId, RecipientKeyId, StreamKey};
+use ves_stark_primitives::{FieldDescription, FieldOpening, Opening};
 use ves_wire::ingest::RejectionBody;
 
 use super::super::World;
 use super::super::story::Story;
+use crate::commands::compliance::prove::no_randomness;
 use crate::error::CliError;
 use crate::installation::{name, random};
 
@@ -33,6 +35,12 @@ pub struct People {
     pub inbox_kid: RecipientKeyId,
     /// A key to which nothing is sealed.
     pub stranger: AgreementKey,
+}
+
+/// A sealed order, and the secret that its buyer proves things about.
+pub struct SealedOrder {
+    pub order: Envelope<'static>,
+    pub amount: FieldOpening,
 }
 
 /// Claims a public key that belongs to someone else.
@@ -85,14 +93,31 @@ impl People {
         Ok(Self { buyer, seller, inbox, inbox_kid, stranger })
     }
 
-    /// An order of the buyer that only the seller can read.
-    pub fn seal_order(&self, note: &str) -> Result<Envelope<'static>, CliError> {
-        let payload = serde_json::json!({"product": "TEA-1", "quantity": 40, "note": note}).to_string();
+    /// An order of the buyer that only the seller can read, with what opens a commitment to its total.
+    pub fn seal_order(&self, note: &str) -> Result<SealedOrder, CliError> {
+        let amount = FieldOpening {
+            field: FieldDescription::new("amount", "total.amount", "amount", "EUR", 2)
+                .map_err(|error| CliError::failure("INTERNAL", error.to_string()))?,
+            opening: Opening::draw(58_000, getrandom::fill).map_err(no_randomness)?,
+        };
+        let opening = amount.to_json();
+        let opening: &serde_json::value::RawValue = serde_json::from_str(&opening)
+            .map_err(|error| CliError::failure("INTERNAL", error.to_string()))?;
+        let payload = serde_json::to_string(&serde_json::json!({
+            "product": "TEA-1",
+            "quantity": 40,
+            "total": {"amount": 58_000, "currency": "EUR", "exponent": 2},
+            "note": note,
+            "_ves": {"openings": [opening]},
+        }))
+        .map_err(|error| CliError::failure("INTERNAL", error.to_string()))?;
         let to = [Recipient { kid: self.inbox_kid, public_key: self.inbox.public_key() }];
         let drawn = SealingRandomness::draw(to.len(), getrandom::fill);
         let drawn = drawn.map_err(|error| CliError::failure("NO_RANDOMNESS", error.to_string()))?;
         let draft = self.buyer.draft("order", "ORD-2", "order.created")?;
-        draft.seal_and_sign(&payload, &to, drawn, self.buyer.signer.as_ref()).map_err(bad_draft)
+        let order =
+            draft.seal_and_sign(&payload, &to, drawn, self.buyer.signer.as_ref()).map_err(bad_draft)?;
+        Ok(SealedOrder { order, amount })
     }
 
     pub fn fresh_event_id(&self) -> Result<EventId, CliError> {
@@ -101,6 +126,10 @@ impl People {
 }
 
 impl Agent {
+    pub fn signer(&self) -> &dyn Signer {
+        self.signer.as_ref()
+    }
+
     fn registration(&self) -> KeyRegistration {
         KeyRegistration { tenant_id: self.stream.tenant_id, agent_id: self.id, key_id: KeyId(1) }
     }

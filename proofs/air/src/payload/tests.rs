@@ -1,0 +1,192 @@
+use p3_field::PrimeCharacteristicRing;
+
+use super::*;
+use crate::fingerprint;
+use crate::poseidon;
+
+/// Remembers which equations a table breaks: (row, number of the equation).
+struct Broken {
+    row: usize,
+    rows: usize,
+    number: usize,
+    found: Vec<(usize, usize)>,
+}
+
+impl Broken {
+    fn see(&mut self, applies: bool, value: Felt) {
+        if applies && value != Felt::ZERO {
+            self.found.push((self.row, self.number));
+        }
+        self.number += 1;
+    }
+}
+
+impl Constraints<Felt> for Broken {
+    fn everywhere(&mut self, value: Felt) {
+        self.see(true, value);
+    }
+    fn transition(&mut self, value: Felt) {
+        self.see(self.row + 1 < self.rows, value);
+    }
+    fn first(&mut self, value: Felt) {
+        self.see(self.row == 0, value);
+    }
+    fn last(&mut self, value: Felt) {
+        self.see(self.row + 1 == self.rows, value);
+    }
+}
+
+fn broken(circuit: &Payload, trace: &[Felt]) -> Vec<(usize, usize)> {
+    let (rows, width) = (1 << circuit.log_rows(), circuit.columns());
+    let fixed = circuit.fixed_columns();
+    let mut broken = Broken { row: 0, rows, number: 0, found: Vec::new() };
+    for row in 0..rows {
+        let next = (row + 1) % rows;
+        let fixed: Vec<Felt> = fixed.iter().map(|column| column[row]).collect();
+        let frame = Frame {
+            local: &trace[row * width..][..width],
+            next: &trace[next * width..][..circuit.next_columns()],
+            fixed: &fixed,
+        };
+        (broken.row, broken.number) = (row, 0);
+        circuit.evaluate(&frame, &mut broken);
+    }
+    broken.found
+}
+
+const SALT: [u8; 16] = *b"sixteen of salt!";
+
+fn randomness() -> [Felt; 4] {
+    std::array::from_fn(|i| Felt::from_usize(7_000_000 + i))
+}
+
+/// The statement that `payload` holds `amount` under "total", whatever it holds, and its table.
+fn table(payload: &str, amount: u64, salt: &[u8]) -> (Payload, Vec<Felt>) {
+    let message = [PREFIX, salt, payload.as_bytes()].concat();
+    let mut circuit = Payload {
+        is_salted: !salt.is_empty(),
+        key: "total".to_owned(),
+        hash: *ves_hash(&message),
+        ..Payload::template()
+    };
+    circuit.amount.limit = u64::MAX;
+    let limbs = one_event::limbs(amount);
+    let input = std::array::from_fn(|k| match k {
+        0..4 => limbs[k],
+        4..8 => randomness()[k - 4],
+        _ => circuit.amount.capacity[k - 8],
+    });
+    circuit.amount.commitment.copy_from_slice(&poseidon::permute::<Felt>(input)[..8]);
+    let trace = circuit.trace(amount, randomness(), salt, payload.as_bytes());
+    (circuit, trace)
+}
+
+fn ves_hash(message: &[u8]) -> Box<[u8; 32]> {
+    use sha2::Digest as _;
+    Box::new(sha2::Sha256::digest(message).into())
+}
+
+fn holds(payload: &str, amount: u64) -> bool {
+    let (circuit, trace) = table(payload, amount, &SALT);
+    broken(&circuit, &trace).is_empty()
+}
+
+#[test]
+fn the_number_at_the_key_is_the_amount() {
+    for (payload, amount) in [
+        (r#"{"total":5000}"#, 5_000),
+        (r#"{"total":0}"#, 0),
+        (r#"{"a":1,"total":18446744073709551615,"z":2}"#, u64::MAX),
+        (r#"{"items":[{"total":7},{"total":8}],"note":"\"total\":9, {","total":12345}"#, 12_345),
+        (r#"{"subtotal":3,"total":10,"totals":4}"#, 10),
+        (r#"{"a":"ü\\","total":1000000007}"#, 1_000_000_007),
+    ] {
+        let (circuit, trace) = table(payload, amount, &SALT);
+        assert_eq!(broken(&circuit, &trace), [], "{payload}");
+        let (circuit, trace) = table(payload, amount, &[]);
+        assert_eq!(broken(&circuit, &trace), [], "{payload} without salt");
+    }
+}
+
+/// Around the edges of blocks, where terminator and length move to the next one.
+#[test]
+fn payloads_of_every_length_are_hashed() {
+    for length in 0..140 {
+        let payload = format!(r#"{{"note":"{}","total":42}}"#, "x".repeat(length));
+        let (circuit, trace) = table(&payload, 42, &SALT);
+        assert_eq!(broken(&circuit, &trace), [], "{length}");
+    }
+    let longest = Payload::payload_bytes_max(3, true);
+    let payload = format!(r#"{{"note":"{}","total":42}}"#, "x".repeat(longest - 22));
+    assert_eq!(payload.len(), longest);
+    assert!(holds(&payload, 42));
+}
+
+/// Section 11, item 17.
+#[test]
+fn other_numbers_and_other_spellings_are_refused() {
+    assert!(holds(r#"{"total":5}"#, 5), "the accepted twin");
+    for (payload, amount) in [
+        (r#"{"total":6}"#, 5),
+        (r#"{"total":5,"total":5}"#, 5),
+        (r#"{"a":{"total":5}}"#, 5),
+        (r#"{"a":["total",5]}"#, 5),
+        (r#"{"a":"\"total\":5"}"#, 5),
+        (r#"{"tot\u0061l":5}"#, 5),
+        (r#"{"tot\u0061l":6,"total":5}"#, 5),
+        (r#"{"total":05}"#, 5),
+        (r#"{"total":5e0}"#, 5),
+        (r#"{"total":-5}"#, 5),
+        (r#"{"total":5.0}"#, 5),
+        (r#"{"total": 5}"#, 5),
+        (r#"{"total" :5}"#, 5),
+        (r#"{"total":"5"}"#, 5),
+        (r#"{"total":5 }"#, 5),
+        (r#"{"totale":5}"#, 5),
+        (r#"{"Total":5}"#, 5),
+        (r#"["total",5]"#, 5),
+        (r#"{"a":"total","b":5}"#, 5),
+        (r#"{"total":5"#, 5),
+        (r#"{"total":18446744073709551616}"#, 0),
+        (r#"{"total":018446744073709551621}"#, 5),
+    ] {
+        assert!(!holds(payload, amount), "{payload}");
+    }
+}
+
+#[test]
+fn another_hash_is_refused() {
+    let (circuit, trace) = table(r#"{"total":5}"#, 5, &SALT);
+    assert_eq!(broken(&circuit, &trace), []);
+    for byte in 0..32 {
+        let mut other = circuit.clone();
+        other.hash[byte] ^= 1;
+        assert!(!broken(&other, &trace).is_empty(), "byte {byte}");
+    }
+}
+
+/// One cell of every column, in a row in the middle of the message, changed.
+#[test]
+fn cells_are_bound() {
+    let payload = r#"{"note":"something that is long enough to need three blocks","total":4711,"z":[1,2]}"#;
+    let (circuit, honest) = table(payload, 4_711, &SALT);
+    let width = circuit.columns();
+    assert_eq!(broken(&circuit, &honest), []);
+    for row in [70, 100, 127, 128, 190] {
+        for column in 0..width {
+            // At depth 1 there is no inverse to give.
+            if column == circuit.layout().depth_inverse {
+                continue;
+            }
+            let mut trace = honest.clone();
+            trace[row * width + column] += Felt::TWO;
+            assert!(!broken(&circuit, &trace).is_empty(), "row {row}, column {column}");
+        }
+    }
+}
+
+#[test]
+fn the_digest_is_that_of_the_equations() {
+    let constant = 0;
+    assert_eq!(fingerprint(&Payload::template(), constant), Payload::DIGEST);
+}

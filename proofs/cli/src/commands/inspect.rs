@@ -1,0 +1,114 @@
+//! `ves-stark inspect`
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use ves_stark_primitives::bundle::{BUNDLE_BYTES_MAX, version1};
+use ves_stark_primitives::{Bundle, SuiteId};
+
+use crate::failure::Failure;
+use crate::files;
+use crate::output::Output;
+
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Proof file; `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    proof: PathBuf,
+}
+
+pub fn run(out: &Output, args: &InspectArgs) -> Result<(), Failure> {
+    let text = files::read(&args.proof, BUNDLE_BYTES_MAX)?;
+    match (Bundle::parse(text.trim_end()), version1::Bundle::parse(text.trim_end())) {
+        (Ok(bundle), _) => show(out, &bundle),
+        (Err(_), Ok(bundle)) => show_older(out, &bundle),
+        (Err(error), Err(_)) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+fn show(out: &Output, bundle: &Bundle) {
+    let inputs = &bundle.inputs;
+    let outline = ves_stark_verifier::decode(&bundle.proof);
+    let facts = &inputs.event.facts;
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let value: String = value.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        writeln!(text, "{name:<18}{value}").expect("a string takes every text");
+    };
+    line("suite", inputs.suite.to_string());
+    line("event", format!("{}, number {} of {}", facts.event_id, facts.sequence_number, facts.stream));
+    line("policy", format!("{} {}", inputs.event.policy.id(), inputs.event.policy.params()));
+    for committed in &inputs.commitments {
+        let field = &committed.field;
+        let unit = format!(
+            "{} at {} digits",
+            if field.unit().is_empty() { "no unit" } else { field.unit() },
+            field.exponent()
+        );
+        line(
+            "commitment",
+            format!("{} ({unit}) {}", field.name(), ves::hex::encode(committed.commitment.as_bytes())),
+        );
+    }
+    line(
+        "binding",
+        match &bundle.binding {
+            Some(binding) => {
+                format!("{}, by key {} of the agent", inputs.binding_level.text(), binding.agent_key_id)
+            }
+            None => "none: no agent has signed the commitment".to_owned(),
+        },
+    );
+    line("deployment", inputs.chain_context.clone());
+    line(
+        "valid until",
+        inputs.valid_until.map_or_else(|| "no end".to_owned(), |until| format!("{until} (Unix seconds)")),
+    );
+    line("statement digest", inputs.statement_digest().to_string());
+    line("proof hash", bundle.proof_hash().to_string());
+    match &outline {
+        Ok(outline) => line(
+            "proof",
+            format!("{} bytes, {} rows, {} columns", outline.bytes, outline.rows, outline.columns),
+        ),
+        Err(error) => line("proof", format!("{} bytes, unreadable: {error}", bundle.proof.len())),
+    }
+    let security = &bundle.security;
+    line(
+        "claimed security",
+        format!("{} bits conjectured, {} proven", security.conjectured_bits, security.proven_bits),
+    );
+    text += "Nothing here was verified: see `ves-stark verify`.";
+    let value = serde_json::json!({
+        "bundleVersion": 2,
+        "suite": inputs.suite.text(),
+        "publicInputs": serde_json::from_str::<serde_json::Value>(&inputs.canonical()).ok(),
+        "statementDigest": inputs.statement_digest(),
+        "agentKeyId": bundle.binding.map(|binding| binding.agent_key_id),
+        "proofBytes": bundle.proof.len(),
+        "proofHash": bundle.proof_hash(),
+        "readable": outline.is_ok(),
+        "claimedSecurity": security,
+    });
+    out.result(&value, &text);
+}
+
+fn show_older(out: &Output, bundle: &version1::Bundle) {
+    let policy = bundle.policy.as_ref().map(|policy| format!("{} limit {}", policy.kind, policy.limit));
+    let text = format!(
+        "suite             {}: no zero-knowledge, not verified here\nproof             {} bytes\npolicy            {}",
+        SuiteId::Legacy,
+        bundle.proof.len(),
+        policy.as_deref().unwrap_or("not named").escape_debug()
+    );
+    let value = serde_json::json!({
+        "bundleVersion": 1,
+        "suite": SuiteId::Legacy.text(),
+        "proofBytes": bundle.proof.len(),
+        "witnessCommitment": bundle.witness_commitment.map(ves::compliance::WitnessCommitment::to_hex),
+        "policy": policy,
+    });
+    out.result(&value, &text);
+}

@@ -1,0 +1,262 @@
+//! `ves-stark verify`
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use ves::compliance::WitnessCommitment;
+use ves::ed25519::PublicKey;
+use ves::hash::{Domain, Hasher};
+use ves::{Digest, TimestampMs, hex, json};
+use ves_stark_primitives::bundle::{BUNDLE_BYTES_MAX, Refusal, version1};
+use ves_stark_primitives::public_inputs::INPUTS_BYTES_MAX;
+use ves_stark_primitives::{
+    AmountPolicy, Bundle, EventInputs, ProofError, PublicInputs, SecurityReport, SuiteId,
+};
+
+use crate::commands::prove::receipt_hash;
+use crate::failure::Failure;
+use crate::files;
+use crate::output::Output;
+use crate::policy::PolicyArgs;
+
+/// Longest file that names an amount.
+const AMOUNT_BINDING_BYTES_MAX: usize = 4096;
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Proof file; `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    proof: PathBuf,
+    /// Public inputs of the event that the proof must be about [default: those in the proof file]
+    #[arg(long, value_name = "FILE")]
+    inputs: Option<PathBuf>,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// The commitment that the proof must be about, 64 hex digits
+    #[arg(long, value_name = "HEX")]
+    witness_commitment_hex: Option<String>,
+    /// JSON with amount and event whose hash the statement must name; whoever has it knows the amount
+    #[arg(long, value_name = "FILE")]
+    amount_binding: Option<PathBuf>,
+    /// Receipt of an authorization whose hash the statement must name
+    #[arg(long, value_name = "FILE")]
+    authorization_receipt: Option<PathBuf>,
+    /// Least proven bits of security
+    #[arg(long, value_name = "BITS")]
+    min_proven_bits: Option<u32>,
+    /// Public key of the agent that must have signed the commitment, 64 hex digits
+    #[arg(long, value_name = "HEX")]
+    agent_key: Option<AgentKey>,
+}
+
+/// A key that may sign events.
+#[derive(Debug, Clone, Copy)]
+pub struct AgentKey(pub PublicKey);
+
+impl std::str::FromStr for AgentKey {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = hex::decode_lenient::<32>(text).map_err(|error| error.to_string())?;
+        PublicKey::from_bytes(&bytes).map(Self).map_err(|problem| format!("the key {problem}"))
+    }
+}
+
+/// What a proof that holds is worth.
+struct Held {
+    security: SecurityReport,
+    agent: Agent,
+}
+
+/// What is known of the agent's signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Agent {
+    Signed,
+    NotChecked,
+    Absent,
+}
+
+/// Checks and prints one line. What is asked for comes from the options; a proof file that says something else, or
+/// nothing readable, does not hold.
+pub fn run(out: &Output, args: &VerifyArgs) -> Result<ExitCode, Failure> {
+    let asked = Asked::read(args)?;
+    let text = files::read(&args.proof, BUNDLE_BYTES_MAX)?;
+    let started = Instant::now();
+    let verdict = verify(text.trim_end(), args, &asked);
+    let took = started.elapsed();
+    print(out, &verdict, took);
+    Ok(if verdict.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// The options that name files, read before the clock starts.
+struct Asked {
+    /// Of the event that the proof must be about.
+    event: Option<EventInputs>,
+    /// Where the file holds a complete statement, the proof must be of exactly that.
+    statement: Option<Digest>,
+    amount_binding: Option<Digest>,
+    receipt: Option<Digest>,
+    witness: Option<WitnessCommitment>,
+}
+
+impl Asked {
+    fn read(args: &VerifyArgs) -> Result<Self, Failure> {
+        let (event, statement) = match &args.inputs {
+            Some(file) => inputs(&files::read(file, INPUTS_BYTES_MAX)?)?,
+            None => (None, None),
+        };
+        if let Some(event) = &event {
+            let named = args.policy.read(intent_of(event)?)?;
+            if event.policy != named.policy() {
+                return Err(Failure::input(
+                    "OTHER_POLICY",
+                    format!("the inputs are about {} {}", event.policy.id(), event.policy.params()),
+                ));
+            }
+        }
+        let witness = args.witness_commitment_hex.as_deref().map(|text| {
+            WitnessCommitment::from_hex(text).ok_or_else(|| {
+                Failure::input("BAD_COMMITMENT", "--witness-commitment-hex: expected 64 lowercase hex digits")
+            })
+        });
+        Ok(Self {
+            event,
+            statement,
+            amount_binding: args.amount_binding.as_deref().map(amount_binding).transpose()?,
+            receipt: args.authorization_receipt.as_deref().map(receipt_hash).transpose()?,
+            witness: witness.transpose()?,
+        })
+    }
+}
+
+/// Inputs of either version.
+fn inputs(text: &str) -> Result<(Option<EventInputs>, Option<Digest>), Failure> {
+    match PublicInputs::parse(text.trim_end()) {
+        Ok(inputs) => Ok((Some(inputs.event.clone()), Some(inputs.statement_digest()))),
+        Err(_) => Ok((Some(EventInputs::parse(text.trim_end())?), None)),
+    }
+}
+
+fn intent_of(event: &EventInputs) -> Result<Option<Digest>, Failure> {
+    Ok(match AmountPolicy::of(&event.policy)? {
+        AmountPolicy::AgentAuthorization { intent_hash, .. } => Some(intent_hash),
+        _ => None,
+    })
+}
+
+/// Hash of the object that names an amount and an event (VES section 17.3).
+fn amount_binding(file: &std::path::Path) -> Result<Digest, Failure> {
+    let text = files::read(file, AMOUNT_BINDING_BYTES_MAX)?;
+    let canonical = json::canonicalize(&text)
+        .map_err(|error| Failure::input("BAD_AMOUNT_BINDING", format!("{}: {error}", file.display())))?;
+    Ok(Hasher::new(Domain::AmountBinding).bytes(canonical.as_bytes()).finish())
+}
+
+fn verify(text: &str, args: &VerifyArgs, asked: &Asked) -> Result<Held, String> {
+    let bundle = read_bundle(text)?;
+    let own = &bundle.inputs.event;
+    let named = intent_of(own).map_err(|failure| failure.message)?;
+    let named = args.policy.read(named).map_err(|failure| failure.message)?;
+    let event = asked.event.as_ref().unwrap_or(own);
+    let expected = EventInputs { policy: named.policy(), ..event.clone() };
+    let security = ves_stark_client::check(&bundle, &expected).map_err(|error| reason(&error))?;
+    check_options(&bundle, args, asked, &security)?;
+    let context = bundle.inputs.chain_context.clone();
+    bundle.check_context(&context, now()).map_err(|error| reason(&error))?;
+    let agent = match (&args.agent_key, &bundle.binding) {
+        (Some(AgentKey(key)), _) => {
+            let signing_hash = own.facts.event_signing_hash;
+            bundle
+                .check_binding(|binding| binding.verify(&signing_hash, &bundle.inputs.commitments, key))
+                .map_err(|error| reason(&error))?;
+            Agent::Signed
+        }
+        (None, Some(_)) => Agent::NotChecked,
+        (None, None) => Agent::Absent,
+    };
+    Ok(Held { security, agent })
+}
+
+/// A bundle of version 2. One of version 1 is told from other bytes, and not verified.
+fn read_bundle(text: &str) -> Result<Bundle, String> {
+    Bundle::parse(text).map_err(|error| match version1::Bundle::parse(text) {
+        Ok(_) => ProofError::Unsupported { suite: SuiteId::Legacy.text() }.to_string(),
+        Err(_) => error.to_string(),
+    })
+}
+
+fn check_options(
+    bundle: &Bundle,
+    args: &VerifyArgs,
+    asked: &Asked,
+    security: &SecurityReport,
+) -> Result<(), String> {
+    let bindings = &bundle.inputs.event.bindings;
+    if asked.statement.is_some_and(|digest| digest != bundle.inputs.statement_digest()) {
+        return Err("it is of another statement than the inputs".to_owned());
+    }
+    if asked.witness.is_some_and(|witness| witness != bundle.witness_commitment()) {
+        return Err("it is about another commitment".to_owned());
+    }
+    if asked.amount_binding.is_some_and(|hash| bindings.amount_binding_hash != Some(hash)) {
+        return Err("its statement does not name this amount binding".to_owned());
+    }
+    if asked.receipt.is_some_and(|hash| bindings.authorization_receipt_hash != Some(hash)) {
+        return Err("its statement does not name this authorization receipt".to_owned());
+    }
+    match args.min_proven_bits {
+        Some(least) if security.proven_bits < least => {
+            Err(format!("{} bits are proven, fewer than {least}", security.proven_bits))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn now() -> TimestampMs {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    TimestampMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn reason(error: &Refusal) -> String {
+    error.to_string()
+}
+
+fn print(out: &Output, verdict: &Result<Held, String>, took: Duration) {
+    let time_ms = took.as_secs_f64() * 1000.0;
+    match verdict {
+        Ok(held) => {
+            let agent = match held.agent {
+                Agent::Signed => "signed by the agent",
+                Agent::NotChecked => "agent's signature not checked: give --agent-key",
+                Agent::Absent => "NOT signed by an agent",
+            };
+            let SecurityReport { conjectured_bits, proven_bits, .. } = held.security;
+            let text = format!(
+                "Proof VALID (verified in {took:?}): {conjectured_bits} bits conjectured, {proven_bits} proven; {agent}"
+            );
+            let value = serde_json::json!({
+                "valid": true,
+                "verificationTimeMs": time_ms,
+                "security": held.security,
+                "agentSignature": match held.agent {
+                    Agent::Signed => "verified",
+                    Agent::NotChecked => "not_checked",
+                    Agent::Absent => "absent",
+                },
+            });
+            out.result(&value, &text);
+        }
+        Err(reason) => {
+            let value = serde_json::json!({"valid": false, "verificationTimeMs": time_ms, "reason": reason});
+            out.result(&value, &format!("Proof INVALID (verified in {took:?}): {}", printable(reason)));
+        }
+    }
+}
+
+/// One line, whatever a proof file says.
+fn printable(text: &(impl Display + ?Sized)) -> String {
+    let shown = text.to_string();
+    shown.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}

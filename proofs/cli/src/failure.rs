@@ -1,0 +1,111 @@
+//! Failures as a person and a program see them: exit status, code, message, hint.
+
+use ves_stark_client::{ClientError, ProposalError};
+use ves_stark_primitives::{
+    BundleError, CommitmentError, DecimalError, InputsError, OpeningError, PolicyError, ProveError,
+};
+
+/// Why a command ends with something else than 0.
+#[derive(Debug)]
+pub struct Failure {
+    pub exit: u8,
+    /// Stable, in capitals.
+    pub code: &'static str,
+    pub message: String,
+    pub hint: Option<&'static str>,
+}
+
+impl Failure {
+    /// Exit 1: it could not be done.
+    pub fn failed(code: &'static str, message: impl Into<String>) -> Self {
+        Self { exit: 1, code, message: message.into(), hint: None }
+    }
+    /// Exit 2: wrong usage or input.
+    pub fn input(code: &'static str, message: impl Into<String>) -> Self {
+        Self { exit: 2, ..Self::failed(code, message) }
+    }
+    pub fn hint(self, hint: &'static str) -> Self {
+        Self { hint: Some(hint), ..self }
+    }
+}
+
+impl From<PolicyError> for Failure {
+    fn from(error: PolicyError) -> Self {
+        let failure = Self::input("BAD_POLICY", error.to_string());
+        match error {
+            PolicyError::IntentMissing => failure.hint("give it with --intent-hash HEX"),
+            _ => failure,
+        }
+    }
+}
+impl From<InputsError> for Failure {
+    fn from(error: InputsError) -> Self {
+        Self::input("BAD_INPUTS", error.to_string())
+    }
+}
+impl From<OpeningError> for Failure {
+    fn from(error: OpeningError) -> Self {
+        Self::input("BAD_OPENING", error.to_string())
+    }
+}
+impl From<CommitmentError> for Failure {
+    fn from(error: CommitmentError) -> Self {
+        Self::input("BAD_COMMITMENT", error.to_string())
+    }
+}
+impl From<DecimalError> for Failure {
+    fn from(error: DecimalError) -> Self {
+        Self::input("BAD_AMOUNT", error.to_string())
+    }
+}
+impl From<BundleError> for Failure {
+    fn from(error: BundleError) -> Self {
+        Self::input("BAD_PROOF_FILE", error.to_string())
+    }
+}
+
+impl From<ProveError> for Failure {
+    fn from(error: ProveError) -> Self {
+        let code = match error {
+            ProveError::PolicyNotSatisfied => "POLICY_NOT_SATISFIED",
+            ProveError::OtherCommitment => "OTHER_COMMITMENT",
+            ProveError::Unsupported { .. } => "UNSUPPORTED_SUITE",
+            ProveError::Random(_) => "NO_RANDOMNESS",
+        };
+        Self::failed(code, error.to_string())
+    }
+}
+
+impl From<ProposalError> for Failure {
+    fn from(error: ProposalError) -> Self {
+        match error {
+            ProposalError::Inputs(error) => error.into(),
+            ProposalError::Prove(error) => error.into(),
+            ProposalError::AmountBinding => Self::failed("OTHER_AMOUNT", error.to_string()),
+            ProposalError::Signing(_) => Self::failed("SIGNING_FAILED", error.to_string()),
+            ProposalError::OwnProof(_) => Self::failed("INTERNAL", error.to_string()),
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let message: String = error.to_string().chars().flat_map(printable).collect();
+        match error {
+            ClientError::Address { .. } => Self::input("BAD_ADDRESS", message),
+            ClientError::Unreachable { .. } => Self::failed("SERVER_UNREACHABLE", message),
+            ClientError::Refused { status: 401, .. } => {
+                Self::failed("REFUSED", message).hint("the API key comes from STATESET_API_KEY")
+            }
+            ClientError::Refused { status: 404, .. } => Self::input("NOT_FOUND", message),
+            ClientError::Refused { .. } => Self::failed("REFUSED", message),
+            ClientError::Unreadable { .. } => Self::failed("UNREADABLE_ANSWER", message),
+            ClientError::Inputs(_) | ClientError::Untrue(_) => Self::failed("NOT_VERIFIED", message),
+        }
+    }
+}
+
+/// A server's words must not steer the terminal.
+fn printable(c: char) -> Vec<char> {
+    if c.is_control() { c.escape_default().collect() } else { vec![c] }
+}

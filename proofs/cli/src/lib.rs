@@ -1,0 +1,42 @@
+//! `ves-stark`: zero-knowledge compliance proofs on the command line; `stateset stark` calls the same [`run`].
+//!
+//! Exit codes: 0 done, or the proof holds; 1 it could not be done, or the proof does not hold; 2 wrong usage or input.
+//! Results go to stdout, errors and remarks to stderr. No amount and no opening is ever printed.
+
+mod args;
+mod batch;
+mod commands;
+mod failure;
+mod files;
+mod output;
+mod policy;
+mod random;
+mod sample;
+mod signing_key;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::Cli;
+use crate::output::Output;
+
+pub use args::command;
+
+/// Runs one command; the first of `args` is the program's name.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error),
+    };
+    let out = Output::new(cli.json);
+    match commands::run(&out, cli.command) {
+        Ok(code) => code,
+        Err(failure) => {
+            out.failure(&failure);
+            ExitCode::from(failure.exit)
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Public inputs of an event that does not exist, to try things out with.
+
+use ves::compliance::{Bindings, EventFacts};
+use ves::{Digest, EventId, SequenceNumber, StoreId, StreamKey, TenantId};
+use ves_stark_primitives::{AmountPolicy, EventInputs};
+
+use crate::failure::Failure;
+use crate::random;
+
+/// Inputs with random ids and hashes, as of a sealed event.
+pub fn inputs(policy: &AmountPolicy, sequence_number: u64) -> Result<EventInputs, Failure> {
+    let digest = || random::bytes().map(Digest);
+    Ok(EventInputs {
+        facts: EventFacts {
+            event_id: EventId::random(random::bytes()?),
+            stream: StreamKey {
+                tenant_id: TenantId::random(random::bytes()?),
+                store_id: StoreId::random(random::bytes()?),
+            },
+            sequence_number: SequenceNumber(sequence_number),
+            payload_kind: 1,
+            payload_plain_hash: digest()?,
+            payload_cipher_hash: digest()?,
+            event_signing_hash: digest()?,
+        },
+        policy: policy.policy(),
+        bindings: Bindings::default(),
+        witness_commitment: None,
+    })
+}

@@ -1,0 +1,154 @@
+//! From an amount to a verdict, as the overview of the system shows it.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::{SEED, public_key, run, run_with};
+
+const POLICY: [&str; 4] = ["--limit", "10000", "--policy", "aml.threshold"];
+
+/// Inputs of a made-up event, and a proof about them.
+fn proved(at: &Path, seed: Option<&str>) {
+    assert_eq!(run(at, &[&["gen-inputs", "-o", "inputs.json"], &POLICY[..]].concat()).0, 0);
+    let args = ["prove", "--amount", "-", "--inputs", "inputs.json", "--output", "proof.json"];
+    let (status, _, error) = run_with(at, &[&args[..], &POLICY].concat(), "5000\n", seed);
+    assert_eq!(status, 0, "{error}");
+}
+
+fn verify(at: &Path, more: &[&str]) -> (i32, String) {
+    let (status, line, error) = run(at, &[&["verify", "--proof", "proof.json"], more].concat());
+    assert_eq!(error, "", "{more:?}");
+    assert_eq!(line.lines().count(), 1, "{line}");
+    (status, line)
+}
+
+#[test]
+fn the_commands_of_the_overview_end_in_a_valid_proof() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let (status, told, _) =
+        run(at, &["gen-inputs", "--limit", "10000", "--policy", "aml.threshold", "-o", "inputs.json"]);
+    assert_eq!(status, 0, "{told}");
+    let prove = ["prove", "--amount", "5000", "--inputs", "inputs.json", "--output", "proof.json", "--json"];
+    let (status, told, error) = run(at, &[&prove[..], &POLICY].concat());
+    assert_eq!(status, 0, "{error}");
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((told["signed"].as_bool(), told["security"]["zk"].as_bool()), (Some(false), Some(true)));
+    assert!(told["security"]["conjecturedBits"].as_u64().unwrap() >= 100);
+    let (status, line) = verify(at, &[&["--inputs", "inputs.json"], &POLICY[..]].concat());
+    assert!(status == 0 && line.starts_with("Proof VALID (verified in "), "{line}");
+    assert!(line.contains("NOT signed by an agent"), "{line}");
+    let (status, shown, _) = run(at, &["inspect", "--proof", "proof.json"]);
+    assert!(status == 0 && shown.contains("aml.threshold") && shown.contains("Nothing here was verified"));
+    assert!(!shown.contains("5000"), "{shown}");
+}
+
+#[test]
+fn an_agents_signature_is_checked_under_the_key_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    proved(at, Some(SEED));
+    let (status, line) = verify(at, &POLICY);
+    assert!(status == 0 && line.contains("agent's signature not checked"), "{line}");
+    let own = public_key(SEED);
+    let (status, line) = verify(at, &[&["--agent-key", &own], &POLICY[..]].concat());
+    assert!(status == 0 && line.contains("; signed by the agent"), "{line}");
+    let other = public_key(&"08".repeat(32));
+    let (status, line) = verify(at, &[&["--agent-key", &other], &POLICY[..]].concat());
+    assert!(status == 1 && line.starts_with("Proof INVALID (verified in "), "{line}");
+    proved(at, None);
+    let (status, line) = verify(at, &[&["--agent-key", &own], &POLICY[..]].concat());
+    assert!(status == 1 && line.contains("no agent has signed"), "{line}");
+}
+
+/// Section 11, items 2 to 4.
+#[test]
+fn another_policy_limit_or_event_is_another_statement() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    proved(at, None);
+    assert_eq!(verify(at, &POLICY).0, 0);
+    for other in [
+        ["--limit", "10001", "--policy", "aml.threshold"],
+        ["--limit", "9999", "--policy", "aml.threshold"],
+        ["--limit", "9999", "--policy", "order_total.cap"],
+        ["--limit", "10000", "--policy", "agent.budget.v1"],
+    ] {
+        let (status, line) = verify(at, &other);
+        assert!(status == 1 && line.contains("INVALID") && line.contains("differs"), "{line}");
+    }
+    assert_eq!(run(at, &[&["gen-inputs", "-o", "other.json"], &POLICY[..]].concat()).0, 0);
+    let (status, line) = verify(at, &[&["--inputs", "other.json"], &POLICY[..]].concat());
+    assert!(status == 1 && line.contains("eventId differs"), "{line}");
+}
+
+/// Section 11, items 1 and 15.
+#[test]
+fn a_damaged_file_is_invalid_and_not_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    proved(at, None);
+    let good = fs::read_to_string(at.join("proof.json")).unwrap();
+    let mut object: Value = serde_json::from_str(&good).unwrap();
+    object["security"]["provenBits"] = 128.into();
+    let claimed = object.to_string();
+    let doubled = good.replacen('{', r#"{"bundleVersion":2,"#, 1);
+    for damaged in
+        [good.replacen("\"proof\":\"", "\"proof\":\"AAAA", 1), claimed, doubled, "{}".into(), "x".into()]
+    {
+        fs::write(at.join("proof.json"), damaged).unwrap();
+        let (status, line) = verify(at, &POLICY);
+        assert!(status == 1 && line.starts_with("Proof INVALID"), "{line}");
+    }
+    let older = r#"{"proof_b64":"AQID","policy":{"type":"aml.threshold","limit":10000}}"#;
+    fs::write(at.join("proof.json"), older).unwrap();
+    let (status, line) = verify(at, &POLICY);
+    assert!(status == 1 && line.contains("wf.gl.rp.b3.v0"), "{line}");
+    assert_eq!(run(at, &["inspect", "--proof", "proof.json"]).0, 0);
+}
+
+#[test]
+fn the_security_that_is_asked_for_is_the_computed_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    proved(at, None);
+    let (status, line) = verify(at, &[&["--min-proven-bits", "100"], &POLICY[..]].concat());
+    assert!(status == 1 && line.contains("bits are proven, fewer than 100"), "{line}");
+    let args = ["prove", "--amount", "-", "--suite", "proven", "-o", "proof.json"];
+    assert_eq!(run_with(at, &[&args[..], &POLICY].concat(), "5000", None).0, 0);
+    assert_eq!(verify(at, &[&["--min-proven-bits", "100"], &POLICY[..]].concat()).0, 0);
+}
+
+#[test]
+fn a_kept_opening_proves_about_the_same_commitment_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let args = ["prove", "--amount", "-", "--keep-opening", "secret.json", "-o", "proof.json"];
+    assert_eq!(run_with(at, &[&args[..], &POLICY].concat(), "5000", None).0, 0);
+    let commitment = |file: &str| {
+        let bundle: Value = serde_json::from_str(&fs::read_to_string(at.join(file)).unwrap()).unwrap();
+        bundle["publicInputs"]["commitments"][0]["value"].as_str().unwrap().to_owned()
+    };
+    let first = commitment("proof.json");
+    let again = ["prove", "--opening", "secret.json", "-o", "proof.json"];
+    assert_eq!(run(at, &[&again[..], &POLICY].concat()).0, 0);
+    assert_eq!(commitment("proof.json"), first);
+    assert_eq!(verify(at, &[&["--witness-commitment-hex", &first], &POLICY[..]].concat()).0, 0);
+    let (status, line) = verify(at, &[&["--witness-commitment-hex", &"00".repeat(32)], &POLICY[..]].concat());
+    assert!(status == 1 && line.contains("another commitment"), "{line}");
+    let args = ["prove", "--amount", "-", "-o", "fresh.json"];
+    assert_eq!(run_with(at, &[&args[..], &POLICY].concat(), "5000", None).0, 0);
+    assert_ne!(commitment("fresh.json"), first, "the same amount is committed differently every time");
+}
+
+#[test]
+fn a_benchmark_tells_its_medians() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["benchmark", "-n", "3", "--max-amount", "10000", "--limit", "10000", "--json"];
+    let (status, told, error) = run(folder.path(), &args);
+    assert_eq!(status, 0, "{error}");
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert!(told["count"] == 3 && told["proofBytes"].as_u64().unwrap() > 0, "{told}");
+}

@@ -1,0 +1,17 @@
+//! Making and checking compliance proofs, and handing them to a running event service.
+//!
+//! [`ComplianceClient`] fetches the statement that an event and a policy make, submits bundles, lists what is stored and
+//! asks for a verification. What the service answers about a statement is checked: the inputs must hash to the hash
+//! beside them and name the event and policy that were asked for. [`Proposal`] becomes a bundle by [`prove`]; [`check`]
+//! is the other direction. Keys and randomness come from the caller.
+
+mod bundle;
+mod client;
+mod error;
+mod http;
+mod random;
+
+pub use bundle::{Proposal, ProposalError, check, prove};
+pub use client::ComplianceClient;
+pub use error::ClientError;
+pub use random::system_random;

@@ -1,0 +1,217 @@
+//! Canonical public inputs (section 3): which event, which policy and, from version 2 on, which commitments.
+//!
+//! Version 1 is what the event service answers (VES section 17.2); version 2 holds the same members and everything else
+//! that a proof depends on. Both are read strictly (every member known, none twice) and compared in their normal form.
+
+mod text;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use ves::compliance::{Bindings, EventFacts, Policy, WitnessCommitment};
+use ves::hash::{Domain, Hasher};
+use ves::json::{self, JsonError};
+use ves::{Digest, TimestampMs};
+
+use crate::commitment::{CommitmentError, CommittedField};
+use crate::policy::{AmountPolicy, PolicyError};
+use crate::statement::EventStatement;
+use crate::suite::SuiteId;
+
+pub use text::INPUTS_BYTES_MAX;
+
+/// Most commitments of one statement (section 2.3).
+pub const COMMITMENTS_MAX: usize = 64;
+/// Longest `chainContext`, in bytes.
+pub const CHAIN_CONTEXT_BYTES_MAX: usize = 128;
+
+/// Why public inputs are refused. Members are named as in the object.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InputsError {
+    #[error("the public inputs have {bytes} bytes, more than {INPUTS_BYTES_MAX}")]
+    TooLarge { bytes: usize },
+    #[error("public inputs: {0}")]
+    Json(JsonError),
+    /// A member is missing, unknown, or of another type.
+    #[error("public inputs: {0}")]
+    Shape(String),
+    #[error("policyHash is not the hash of policyId and policyParams")]
+    PolicyHash,
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error("payloadKind must be 0 (plaintext) or 1 (encrypted)")]
+    PayloadKind,
+    #[error("sequenceNumber must be from 1 to 2^63 - 1")]
+    SequenceNumber,
+    #[error("proofVersion must be 2")]
+    ProofVersion,
+    #[error("suite {0:?} is not known")]
+    Suite(String),
+    #[error("bindingLevel must be signed or circuit")]
+    BindingLevel,
+    #[error("commitments: expected 1 to {COMMITMENTS_MAX} with different names")]
+    CommitmentCount,
+    #[error("commitments[{place}]: {problem}")]
+    Commitment { place: usize, problem: CommitmentError },
+    #[error("chainContext must be 1 to {CHAIN_CONTEXT_BYTES_MAX} bytes without control characters")]
+    ChainContext,
+    /// A proof about a committed amount shows nothing about a payload.
+    #[error(
+        "bindingLevel circuit asks for a proof about the payload, which proofs about one commitment are not"
+    )]
+    CircuitLevel,
+    #[error("this policy is about one amount, so one commitment is expected, found {found}")]
+    OneCommitment { found: usize },
+}
+
+/// Version 1: an event and a policy (section 3.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventInputs {
+    pub facts: EventFacts,
+    pub policy: Policy,
+    pub bindings: Bindings,
+    /// Of version 1 proofs; not part of the sequencer's own hash.
+    pub witness_commitment: Option<WitnessCommitment>,
+}
+
+impl EventInputs {
+    /// # Errors
+    /// [`InputsError`] names the member.
+    pub fn parse(json: &str) -> Result<Self, InputsError> {
+        text::read(json)?.event()
+    }
+
+    /// The normal form, without the witness commitment: what the sequencer answers.
+    pub fn canonical(&self) -> String {
+        self.facts.public_inputs(&self.policy, &self.bindings)
+    }
+
+    /// SHA-256 of [`Self::canonical`], no domain.
+    pub fn hash(&self) -> Digest {
+        Hasher::bare().bytes(self.canonical().as_bytes()).finish()
+    }
+
+    /// The normal form with the witness commitment, where there is one.
+    pub fn canonical_bound(&self) -> String {
+        let Some(witness) = self.witness_commitment else { return self.canonical() };
+        // `witnessCommitment` is the last member in canonical order.
+        let mut bound = self.canonical();
+        bound.truncate(bound.len() - 1);
+        bound + &format!(r#","witnessCommitment":"{}"}}"#, witness.to_hex())
+    }
+
+    /// SHA-256 of [`Self::canonical_bound`]: the "bound" hash of section 3.1.
+    pub fn bound_hash(&self) -> Digest {
+        Hasher::bare().bytes(self.canonical_bound().as_bytes()).finish()
+    }
+}
+
+/// How a commitment is tied to its event (section 4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum BindingLevel {
+    /// The agent signs the commitments; whoever reads the payload can convict it of a lie.
+    #[default]
+    Signed,
+    /// The proof itself shows that the payload of `payloadPlainHash` holds the value.
+    Circuit,
+}
+
+impl BindingLevel {
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Signed => "signed",
+            Self::Circuit => "circuit",
+        }
+    }
+    pub fn from_text(text: &str) -> Option<Self> {
+        [Self::Signed, Self::Circuit].into_iter().find(|level| level.text() == text)
+    }
+}
+
+/// Version 2: everything a proof depends on (section 3.2). All of it enters the hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicInputs {
+    /// Without a witness commitment, whose place `commitments` take.
+    pub event: EventInputs,
+    pub suite: SuiteId,
+    pub commitments: Vec<CommittedField>,
+    pub binding_level: BindingLevel,
+    /// Which deployment the proof is for, so that it says nothing in another.
+    pub chain_context: String,
+    /// Seconds since 1970 (UTC), inclusive; `None` does not end.
+    pub valid_until: Option<u64>,
+}
+
+impl PublicInputs {
+    /// # Errors
+    /// [`InputsError`] names the member.
+    pub fn parse(json: &str) -> Result<Self, InputsError> {
+        text::read(json)?.complete()
+    }
+
+    /// Checks what [`Self::parse`] would check, for inputs that were put together here.
+    ///
+    /// # Errors
+    /// [`InputsError`].
+    pub fn check(&self) -> Result<(), InputsError> {
+        let mut names: Vec<&str> = self.commitments.iter().map(|committed| committed.field.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        if !(1..=COMMITMENTS_MAX).contains(&self.commitments.len()) || names.len() != self.commitments.len() {
+            return Err(InputsError::CommitmentCount);
+        }
+        let context = &self.chain_context;
+        if !(1..=CHAIN_CONTEXT_BYTES_MAX).contains(&context.len()) || context.chars().any(char::is_control) {
+            return Err(InputsError::ChainContext);
+        }
+        Ok(())
+    }
+
+    /// Canonical JSON.
+    pub fn canonical(&self) -> String {
+        text::canonical(self)
+    }
+
+    /// `statementDigest` (section 3.2).
+    pub fn statement_digest(&self) -> Digest {
+        let text = self.canonical();
+        Hasher::new(Domain::ProofStatement).u64(text.len() as u64).bytes(text.as_bytes()).finish()
+    }
+
+    /// The policy, read.
+    ///
+    /// # Errors
+    /// [`InputsError::Policy`].
+    pub fn amount_policy(&self) -> Result<AmountPolicy, InputsError> {
+        Ok(AmountPolicy::of(&self.event.policy)?)
+    }
+
+    /// What a proof about one amount has to show.
+    ///
+    /// # Errors
+    /// [`InputsError::Policy`], [`InputsError::OneCommitment`], [`InputsError::CircuitLevel`].
+    pub fn event_statement(&self) -> Result<EventStatement, InputsError> {
+        if self.binding_level == BindingLevel::Circuit {
+            return Err(InputsError::CircuitLevel);
+        }
+        let limit = self.amount_policy()?.effective_limit();
+        let [committed] = &self.commitments[..] else {
+            return Err(InputsError::OneCommitment { found: self.commitments.len() });
+        };
+        Ok(EventStatement {
+            suite: self.suite,
+            digest: self.statement_digest(),
+            limit,
+            capacity: committed.field.capacity(),
+            commitment: committed.commitment,
+        })
+    }
+
+    /// Whether the statement still stands at `now`.
+    pub fn is_valid_at(&self, now: TimestampMs) -> bool {
+        self.valid_until
+            .is_none_or(|until| now.0.div_euclid(1000) <= i64::try_from(until).unwrap_or(i64::MAX))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

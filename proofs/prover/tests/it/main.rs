@@ -1,0 +1,8 @@
+//! Prover and verifier together: specification section 11.
+
+mod batch;
+mod golden;
+mod payload;
+mod rejection;
+mod support;
+mod zero_knowledge;

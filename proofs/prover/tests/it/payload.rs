@@ -1,0 +1,122 @@
+//! Proofs about payloads (section 11, item 17), each refusal beside an accepted twin.
+
+use ves_stark_primitives::{Opening, ProofError, ProveError, SuiteId};
+use ves_stark_prover::hiding::Drawn;
+use ves_stark_prover::{Hashed, engine, prove_payload};
+use ves_stark_verifier::backend::parameters::Profile;
+use ves_stark_verifier::backend::{Claim, payload_circuit, payload_shape};
+use ves_stark_verifier::{Kind, PayloadStatement, decode, verify_payload};
+
+use crate::support::{Seeded, opening, statement};
+
+const SALT: [u8; 16] = *b"sixteen of salt!";
+const PAYLOAD: &str = r#"{"items":[{"sku":"a\"b","total":3}],"note":"total","total":5000}"#;
+
+fn of(suite: SuiteId, payload: &str, amount: u64) -> (PayloadStatement, Opening) {
+    let opening = opening(amount, 1);
+    let statement = PayloadStatement {
+        event: statement(suite, 10_000, &opening),
+        payload_hash: ves::hash::Hasher::bare()
+            .bytes(b"VES_PAYLOAD_PLAIN_V1")
+            .bytes(&SALT)
+            .bytes(payload.as_bytes())
+            .finish(),
+        is_salted: true,
+        key: "total".to_owned(),
+        log_slots: PayloadStatement::log_slots_for(payload.len(), true).unwrap(),
+    };
+    (statement, opening)
+}
+
+fn prove(statement: &PayloadStatement, opening: &Opening, payload: &str) -> Result<Vec<u8>, ProveError> {
+    prove_payload(
+        statement,
+        opening,
+        &Hashed { salt: &SALT, payload: payload.as_bytes() },
+        &mut Seeded::new(1),
+    )
+}
+
+#[test]
+fn payloads_of_every_size_are_proved() {
+    for (suite, lengths) in
+        [(SuiteId::Standard, &[0, 120, 600, 1_500][..]), (SuiteId::Proven, &[10, 250][..])]
+    {
+        for &length in lengths {
+            let payload = format!(r#"{{"note":"{}","total":5000}}"#, "x".repeat(length));
+            let (statement, opening) = of(suite, &payload, 5_000);
+            let proof = prove(&statement, &opening, &payload).unwrap();
+            let security = verify_payload(&statement, &proof).unwrap();
+            assert!(security.conjectured_bits >= 100 && security.zk);
+            let outline = decode(&proof).unwrap();
+            assert_eq!((outline.kind, outline.suite, outline.bytes), (Kind::Payload, suite, proof.len()));
+            assert_eq!(outline.security, security);
+            assert!(suite == SuiteId::Proven || proof.len() <= 130_000, "{length}: {} bytes", proof.len());
+        }
+    }
+}
+
+#[test]
+fn another_statement_is_not_proved() {
+    let (statement, opening) = of(SuiteId::Standard, PAYLOAD, 5_000);
+    let proof = prove(&statement, &opening, PAYLOAD).unwrap();
+    assert!(verify_payload(&statement, &proof).is_ok());
+    let with = |change: fn(&mut PayloadStatement)| {
+        let mut other = statement.clone();
+        change(&mut other);
+        verify_payload(&other, &proof)
+    };
+    for (what, found) in [
+        ("payload", with(|s| s.payload_hash.0[31] ^= 1)),
+        ("key of the same length", with(|s| s.key = "notal".to_owned())),
+        ("salt", with(|s| s.is_salted = false)),
+        ("limit", with(|s| s.event.limit -= 1)),
+        ("digest", with(|s| s.event.digest.0[0] ^= 1)),
+        ("unit", with(|s| s.event.capacity[0] ^= 1)),
+    ] {
+        assert!(matches!(found, Err(ProofError::Invalid { .. })), "{what}: {found:?}");
+    }
+    for (what, found) in
+        [("longer key", with(|s| s.key.push('s'))), ("larger table", with(|s| s.log_slots += 1))]
+    {
+        assert!(
+            matches!(found, Err(ProofError::Parameters { .. } | ProofError::TooLarge { .. })),
+            "{what}: {found:?}"
+        );
+    }
+    for key in ["", "a\"b", "a\\b", "ü"] {
+        let other = PayloadStatement { key: key.to_owned(), ..statement.clone() };
+        assert!(matches!(verify_payload(&other, &proof), Err(ProofError::Malformed { .. })), "{key}");
+    }
+}
+
+/// The prover refuses, and what a cheating one makes is refused by the verifier.
+#[test]
+fn another_number_is_not_proved() {
+    for (payload, amount) in [
+        (r#"{"total":5001}"#, 5_000),
+        (r#"{"total":5000,"total":5000}"#, 5_000),
+        (r#"{"a":{"total":5000}}"#, 5_000),
+        (r#"{"a":"\"total\":5000"}"#, 5_000),
+        (r#"{"tot\u0061l":1,"total":5000}"#, 5_000),
+        (r#"{"total":05000}"#, 5_000),
+        (r#"{"total":5e3}"#, 5_000),
+        (r#"{"total":5000.0}"#, 5_000),
+        (r#"{"total":-5000}"#, 5_000),
+        (r#"{"total": 5000}"#, 5_000),
+    ] {
+        let (statement, opening) = of(SuiteId::Standard, payload, amount);
+        assert_eq!(prove(&statement, &opening, payload), Err(ProveError::OtherCommitment), "{payload}");
+        let circuit = payload_circuit(&statement).unwrap();
+        let randomness = opening.blinding().map(|word| ves_stark_air::felt_from_canonical(word).unwrap());
+        let table = circuit.trace(amount, randomness, &SALT, payload.as_bytes());
+        let claim = Claim { circuit: &circuit, statement_digest: &statement.event.digest.0 };
+        let shape = payload_shape(Profile::Standard, statement.log_slots, statement.key.len());
+        let mut masks = Drawn::new(&mut Seeded::new(9), b"forged");
+        let forged = engine::forge(&claim, &shape, table, &mut masks);
+        assert!(matches!(verify_payload(&statement, &forged), Err(ProofError::Invalid { .. })), "{payload}");
+    }
+    let (statement, opening) = of(SuiteId::Standard, r#"{"total":5000}"#, 5_000);
+    let proof = prove(&statement, &opening, r#"{"total":5000}"#).unwrap();
+    assert!(verify_payload(&statement, &proof).is_ok());
+}

@@ -1,0 +1,141 @@
+//! What a parameter set is worth, computed from the parameters (section 7).
+//!
+//! Two numbers, each the minimum over every round. `proven`: list decoding up to the Johnson bound, without
+//! conjecture. `conjectured`: a committed word of a cheating prover is no closer to the code than a random word.
+//!
+//! Sources. Query round and list size: Haboeck, "A summary on the FRI low degree test", eprint 2022/1216, theorem 8.
+//! Combining round and folds: Ben-Sasson, Carmon, Haboeck, Kopparty and Saraf, "On proximity gaps for Reed-Solomon
+//! codes", eprint 2025/2055, theorem 4.2. Random words: Diamond and Gruen, eprint 2025/2010, section 1.5.
+//! All of them hold for any rate, so the rate here is that of the parameters, not a power of two.
+
+use ves_stark_primitives::SecurityReport;
+
+use crate::backend::extension;
+use crate::backend::shape::Shape;
+
+/// No circuit has more equations than the report counts.
+pub(crate) const CONSTRAINTS_MAX: usize = 1 << 11;
+
+/// Bits that a collision of a 32-byte hash costs.
+const COLLISION_BITS: f64 = 128.0;
+
+/// Largest multiplicity that the search for the best proven level tries.
+const MULTIPLICITY_MAX: u32 = 1000;
+
+/// Security of a parameter set in whole bits, rounded down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Levels {
+    /// Without a conjecture on codes; BLAKE3 is modelled as a random oracle.
+    pub proven_bits: u32,
+    /// Under the random-words model.
+    pub conjectured_bits: u32,
+}
+
+/// The report that goes with a verdict.
+pub(crate) fn report(levels: Levels) -> SecurityReport {
+    SecurityReport {
+        proven_bits: levels.proven_bits,
+        conjectured_bits: levels.conjectured_bits,
+        zk: true,
+        assumptions: vec![
+            "proven bits: BLAKE3 is a random oracle".to_owned(),
+            "conjectured bits: also, a committed word is no nearer to the code than a random word (eprint 2025/2010)"
+                .to_owned(),
+            "the commitment binds and hides as far as Poseidon2-16 over KoalaBear does".to_owned(),
+        ],
+    }
+}
+
+/// The levels of proofs of this shape.
+pub fn levels(shape: &Shape) -> Levels {
+    let proven = (3..=MULTIPLICITY_MAX).map(|m| proven(shape, f64::from(m))).fold(0.0, f64::max);
+    Levels { proven_bits: proven as u32, conjectured_bits: conjectured(shape) as u32 }
+}
+
+/// Logarithm of the extension's order.
+fn field_bits() -> f64 {
+    f64::from(extension::DEGREE as u32) * f64::from(2_130_706_433u32).log2()
+}
+
+/// Points of the commitments' domain, and the rate.
+fn code(shape: &Shape) -> (f64, f64) {
+    let points = (1u64 << shape.parameters.log_domain) as f64;
+    (points, shape.parameters.degree_bound as f64 / points)
+}
+
+/// Rounds that do not depend on how near a word is to the code: equations combined by powers of `alpha`, and the
+/// identity of polynomials checked at `zeta`; a list of `list` candidates multiplies both.
+fn algebraic(shape: &Shape, list: f64) -> f64 {
+    let identity = shape.constraint_degree * shape.parameters.degree_bound
+        + shape.chunks * shape.parameters.degree_bound
+        + 2 * shape.rows();
+    let combined = field_bits() - (CONSTRAINTS_MAX as f64).log2() - list.log2();
+    let point = field_bits() - (identity as f64).log2() - list.log2();
+    combined.min(point)
+}
+
+/// Degree of the curves in the combining round and in each fold.
+fn curve_degrees(shape: &Shape) -> impl Iterator<Item = f64> {
+    let folds = shape.parameters.folds.iter().map(|&fold| ((1u32 << fold) - 1) as f64);
+    std::iter::once(shape.combined() as f64).chain(folds)
+}
+
+fn proven(shape: &Shape, m: f64) -> f64 {
+    let (points, rate) = code(shape);
+    let half = m + 0.5;
+    let agreement = rate.sqrt() * (1.0 + 0.5 / m);
+    let distance = 1.0 - agreement;
+    if distance <= 0.0 {
+        return 0.0;
+    }
+    let exceptional = (2.0 * half.powi(5) + 3.0 * half * distance * rate) * points / (3.0 * rate.powf(1.5))
+        + half / rate.sqrt();
+    let gaps = curve_degrees(shape)
+        .map(|degree| field_bits() - exceptional.log2() - degree.log2())
+        .fold(f64::INFINITY, f64::min);
+    let queries =
+        f64::from(shape.parameters.grinding_bits) - shape.parameters.queries as f64 * agreement.log2();
+    gaps.min(queries).min(algebraic(shape, half / rate.sqrt())).min(COLLISION_BITS)
+}
+
+fn conjectured(shape: &Shape) -> f64 {
+    let (points, rate) = code(shape);
+    let excess = (std::f64::consts::E / rate).log2() * rate / field_bits();
+    let queries =
+        f64::from(shape.parameters.grinding_bits) - shape.parameters.queries as f64 * (rate + excess).log2();
+    let gaps = curve_degrees(shape)
+        .map(|degree| field_bits() - (degree * (points + 1.0)).log2())
+        .fold(f64::INFINITY, f64::min);
+    gaps.min(queries).min(algebraic(shape, 1.0)).min(COLLISION_BITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::parameters::{Parameters, Profile};
+    use crate::one_event::shape;
+
+    #[test]
+    fn levels_are_those_of_the_specification() {
+        let standard = levels(&shape(Profile::Standard));
+        assert_eq!((standard.conjectured_bits, standard.proven_bits), (108, 59));
+        let proven = levels(&shape(Profile::Proven));
+        assert!(proven.conjectured_bits == 128 && proven.proven_bits >= 100, "{proven:?}");
+    }
+
+    #[test]
+    fn fewer_queries_less_grinding_or_a_higher_rate_lower_the_level() {
+        let base = shape(Profile::Standard);
+        let level = |change: fn(&mut Parameters)| {
+            let mut shape = base.clone();
+            change(&mut shape.parameters);
+            levels(&shape)
+        };
+        let own = levels(&base);
+        for weaker in
+            [level(|p| p.queries -= 1), level(|p| p.grinding_bits -= 3), level(|p| p.log_domain -= 1)]
+        {
+            assert!(weaker.proven_bits < own.proven_bits && weaker.conjectured_bits < own.conjectured_bits);
+        }
+    }
+}
