@@ -24,6 +24,7 @@ mod record;
 mod settle;
 mod stored;
 mod submit;
+mod tally;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap};

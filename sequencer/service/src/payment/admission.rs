@@ -43,7 +43,8 @@ impl PaymentSubmission {
     pub(crate) fn size(&self) -> usize {
         let content = &self.prepared.content;
         let texts = [&content.resource_uri, &content.description, &content.merchant_id];
-        2_048 + texts.into_iter().flatten().map(String::len).sum::<usize>()
+        let metadata = content.metadata.as_ref().map_or(0, |metadata| metadata.to_string().len());
+        2_048 + metadata + texts.into_iter().flatten().map(String::len).sum::<usize>()
     }
 }
 

@@ -16,6 +16,7 @@ use super::stored::{
     ChainText, Open, listed_payment, number_of, place_of, put_batch, split_stream, status_prefix, stream_key,
 };
 use super::submit::seconds;
+use super::tally::Tally;
 use crate::audit::{Act, Action};
 use crate::ingest::random_bytes;
 
@@ -104,7 +105,7 @@ impl Payments<'_> {
         open: &OpenIntents,
         policy: &BatchPolicy,
     ) -> Result<usize, PaymentError> {
-        let (now, mut made) = (self.service.now(), 0);
+        let (now, mut made) = (self.service.now(), Tally::default());
         for (stream, intents) in open {
             for (network, asset) in due(intents, policy, now) {
                 let choice = BatchChoice {
@@ -114,15 +115,15 @@ impl Payments<'_> {
                     intents: None,
                     size_max: policy.size_max,
                 };
-                match self.commit_batch(choice).await {
-                    Ok(_) => made += 1,
+                made.add(match self.commit_batch(choice).await {
+                    Ok(_) => Ok(1),
                     // They were batched or expired meanwhile.
-                    Err(PaymentError::NothingToBatch) => {}
-                    Err(error) => return Err(error),
-                }
+                    Err(PaymentError::NothingToBatch) => Ok(0),
+                    Err(error) => Err(error),
+                });
             }
         }
-        Ok(made)
+        made.end()
     }
 
     /// Every intent that waits for a batch, in all streams. None is valid for more than a day, which bounds them.

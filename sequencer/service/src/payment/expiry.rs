@@ -17,13 +17,14 @@ use super::stored::{
     put_batch, read, stream_key, unreadable,
 };
 use super::submit::seconds;
+use super::tally::Tally;
 use crate::error::ServiceError;
 
 /// Intents that expire in one transaction.
 const EXPIRE_MAX: usize = 256;
 /// Intents whose nonces are looked at in one step.
 const FORGET_PAGE: usize = 512;
-/// Batches looked at in one step.
+/// Batches listed in one step.
 const BATCH_PAGE: usize = 256;
 /// Nonces are kept for twice the longest validity.
 const NONCE_LIFE_S: u64 = 2 * VALIDITY_S_MAX;
@@ -32,7 +33,7 @@ impl Payments<'_> {
     /// Moves open intents whose time has passed to `expired`; how many.
     pub(super) async fn expire_due(&self, open: &OpenIntents) -> Result<usize, PaymentError> {
         let now_s = seconds(self.service.now());
-        let mut expired = 0;
+        let mut expired = Tally::default();
         for (stream, intents) in open {
             let due: Vec<u64> = intents
                 .iter()
@@ -40,10 +41,10 @@ impl Payments<'_> {
                 .map(|(number, _)| *number)
                 .collect();
             for numbers in due.chunks(EXPIRE_MAX) {
-                expired += self.expire(*stream, numbers.to_vec()).await?;
+                expired.add(self.expire(*stream, numbers.to_vec()).await);
             }
         }
-        Ok(expired)
+        expired.end()
     }
 
     async fn expire(&self, stream: StreamKey, numbers: Vec<u64>) -> Result<usize, PaymentError> {
@@ -69,17 +70,21 @@ impl Payments<'_> {
 
     /// Gives up batches that nobody submitted while anything in them was valid; how many.
     pub(super) async fn fail_overdue_batches(&self) -> Result<usize, PaymentError> {
-        let mut failed = 0;
+        let mut failed = Tally::default();
         for batch_id in self.batches_that_are(BatchStatus::Committed).await? {
-            let found =
-                self.service.read_much(move |reader| Ok::<_, PaymentError>(batch_of(reader, &batch_id)?));
-            if let Some((batch, _)) = found.await?
-                && batch.valid_until < seconds(self.service.now())
-            {
-                failed += usize::from(self.fail_overdue(batch.stream(), batch_id).await?);
-            }
+            failed.add(self.fail_if_overdue(batch_id).await);
         }
-        Ok(failed)
+        failed.end()
+    }
+
+    async fn fail_if_overdue(&self, batch_id: BatchId) -> Result<usize, PaymentError> {
+        let found =
+            self.service.read_much(move |reader| Ok::<_, PaymentError>(batch_of(reader, &batch_id)?)).await?;
+        let overdue = found.filter(|(batch, _)| batch.valid_until < seconds(self.service.now()));
+        match overdue {
+            Some((batch, _)) => Ok(self.fail_overdue(batch.stream(), batch_id).await?.into()),
+            None => Ok(0),
+        }
     }
 
     async fn fail_overdue(&self, stream: StreamKey, batch_id: BatchId) -> Result<bool, PaymentError> {
@@ -105,15 +110,22 @@ impl Payments<'_> {
         .await
     }
 
-    /// Batches that are in this status now, at most a page of them.
+    /// Batches that are in this status now. Few are: a batch leaves `committed` and `submitted` when its time is over.
     pub(super) async fn batches_that_are(&self, status: BatchStatus) -> Result<Vec<BatchId>, PaymentError> {
-        let prefix = batch_list_prefix(status);
-        let found = self.service.documents(Table::PaymentLists, &prefix, None, BATCH_PAGE).await?;
-        let ids = found.iter().map(|found| {
-            let id = found.key[prefix.len()..].try_into().map_err(|_| unreadable())?;
-            Ok(BatchId::from_bytes(id))
-        });
-        ids.collect()
+        let (prefix, mut ids) = (batch_list_prefix(status), Vec::new());
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let place = after.as_deref();
+            let page = self.service.documents(Table::PaymentLists, &prefix, place, BATCH_PAGE).await?;
+            for found in &page {
+                let id = found.key[prefix.len()..].try_into().map_err(|_| unreadable())?;
+                ids.push(BatchId::from_bytes(id));
+            }
+            match page.into_iter().nth(BATCH_PAGE - 1) {
+                Some(last) => after = Some(last.key),
+                None => return Ok(ids),
+            }
+        }
     }
 
     /// Removes nonces of intents that were sequenced two days ago and whose time has passed; how many.
@@ -126,17 +138,22 @@ impl Payments<'_> {
             let heads = self.service.shared().payments.heads.read().unwrap_or_else(PoisonError::into_inner);
             heads.keys().copied().collect()
         };
-        let mut forgotten = 0;
+        let mut forgotten = Tally::default();
         for stream in streams {
-            loop {
-                let (count, is_more) = self.forget_some(stream).await?;
-                forgotten += count;
-                if !is_more {
-                    break;
-                }
+            forgotten.add(self.forget_in(stream).await);
+        }
+        forgotten.end()
+    }
+
+    async fn forget_in(&self, stream: StreamKey) -> Result<usize, PaymentError> {
+        let mut forgotten = 0;
+        loop {
+            let (count, is_more) = self.forget_some(stream).await?;
+            forgotten += count;
+            if !is_more {
+                return Ok(forgotten);
             }
         }
-        Ok(forgotten)
     }
 
     /// One step in one stream: how many nonces, and whether there may be more.

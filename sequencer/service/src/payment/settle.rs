@@ -13,6 +13,7 @@ use super::error::PaymentError;
 use super::record::{BatchStatus, Payment, PaymentBatch, PaymentStatus};
 use super::stored::{batch_of, listed_payment, put_batch};
 use super::submit::seconds;
+use super::tally::Tally;
 use crate::audit::{Act, Action};
 use crate::error::ServiceError;
 use crate::outside::SETTLEMENT;
@@ -134,17 +135,18 @@ impl Payments<'_> {
         if !self.can_settle() {
             return Ok(0);
         }
-        let mut ended = 0;
+        let mut ended = Tally::default();
         for batch_id in self.batches_that_are(BatchStatus::Submitted).await? {
-            match self.settle_batch(batch_id, None, None, None).await {
-                Ok(settled) => ended += usize::from(settled.batch.status != BatchStatus::Submitted),
+            ended.add(match self.settle_batch(batch_id, None, None, None).await {
+                Ok(settled) => Ok((settled.batch.status != BatchStatus::Submitted).into()),
                 Err(PaymentError::Settlement(error)) => {
                     tracing::warn!(batch = %batch_id, %error, "the outcome of a payment batch is not known");
+                    Ok(0)
                 }
-                Err(error) => return Err(error),
-            }
+                Err(error) => Err(error),
+            });
         }
-        Ok(ended)
+        ended.end()
     }
 
     async fn ask_chain(

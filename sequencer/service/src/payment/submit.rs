@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+use serde_json::Value;
 use stateset_event_log::{LogReader, Table};
 use uuid::Uuid;
 use ves::ed25519::PublicKey;
@@ -27,6 +28,8 @@ const MERCHANT_BYTES_MAX: usize = 1_024;
 const IDEMPOTENCY_BYTES_MAX: usize = 255;
 /// Longest metadata, as compact JSON.
 const METADATA_BYTES_MAX: usize = 16_384;
+/// Deepest metadata: it is stored and answered inside other values, and readers of JSON give up at a depth of about 128.
+const METADATA_LEVELS_MAX: usize = 32;
 
 /// Who pays whom, and by which form the payer consented.
 struct Consent {
@@ -44,7 +47,7 @@ impl Payments<'_> {
     pub async fn submit(&self, content: PaymentContent) -> Result<Payment, PaymentError> {
         let stream = content.stream();
         check_texts(&content)?;
-        let payer = self.check_terms(&content)?;
+        let payer = payer(&content)?;
         let content_hash = content.hash()?;
         let old_form = self.config().old_intents.then(|| old_form_key(&content.signing_hash));
         let keys = Keys {
@@ -52,6 +55,11 @@ impl Payments<'_> {
             old_form,
             idempotency: content.idempotency_key.as_deref().map(|key| idempotency_key(&stream, key)),
         };
+        // A repeat is answered after its time too: what was accepted stays accepted.
+        let checked = self.check_terms(&content);
+        if checked.is_err() {
+            self.filed().await?;
+        }
         // Before anything is looked up: what is found is at least as new.
         let as_of = self.service.shared().payments.ticks.load(Ordering::Acquire);
         let asked = keys.clone();
@@ -59,6 +67,7 @@ impl Payments<'_> {
         if let Some((number, hash)) = facts.key {
             return self.repeated(number, hash == content_hash, stream).await;
         }
+        checked?;
         let Consent { version, token } = self.check_consent(&content, &payer)?;
         let prepared = PreparedPayment {
             intent_id: intent_id(self.service)?,
@@ -96,21 +105,13 @@ impl Payments<'_> {
         self.service.read(move |reader| Ok(listed_payment(reader, &stream, number)?)).await
     }
 
-    /// Who pays.
-    fn check_terms(&self, content: &PaymentContent) -> Result<Party, PaymentError> {
-        x402::check_ids(&content.stream(), &content.agent_id, content.agent_key_id).map_err(of_intent)?;
-        let party = |field, text: &str| {
-            Party::parse(text)
-                .ok_or_else(|| PaymentError::invalid(field, "expected 0x and 40 or 64 hex digits"))
-        };
-        let payer = party("payer_address", &content.payer_address)?;
-        party("payee_address", &content.payee_address)?;
+    fn check_terms(&self, content: &PaymentContent) -> Result<(), PaymentError> {
         let now_s = seconds(self.service.now());
         content.terms().check(now_s, Format::Lenient).map_err(of_intent)?;
-        if content.valid_until <= self.service.shared().payments.forgotten_s.load(Ordering::Acquire) {
-            return Err(expired());
+        match content.valid_until <= self.service.shared().payments.forgotten_s.load(Ordering::Acquire) {
+            true => Err(expired()),
+            false => Ok(()),
         }
-        Ok(payer)
     }
 
     /// The hash is that of the terms, the key is the payer's, and it signed the hash.
@@ -235,6 +236,16 @@ pub(super) fn look_up(reader: &dyn LogReader, keys: &Keys) -> Result<Facts, Serv
     })
 }
 
+/// Who pays, where who asks and both parties are named soundly.
+fn payer(content: &PaymentContent) -> Result<Party, PaymentError> {
+    x402::check_ids(&content.stream(), &content.agent_id, content.agent_key_id).map_err(of_intent)?;
+    let party = |field, text: &str| {
+        Party::parse(text).ok_or_else(|| PaymentError::invalid(field, "expected 0x and 40 or 64 hex digits"))
+    };
+    party("payee_address", &content.payee_address)?;
+    party("payer_address", &content.payer_address)
+}
+
 fn check_texts(content: &PaymentContent) -> Result<(), PaymentError> {
     let texts = [
         ("resource_uri", &content.resource_uri, RESOURCE_BYTES_MAX),
@@ -253,15 +264,28 @@ fn check_texts(content: &PaymentContent) -> Result<(), PaymentError> {
             "it is empty; leave it out or send 1 to 255 bytes",
         ));
     }
-    if let Some(metadata) = &content.metadata
-        && metadata.to_string().len() > METADATA_BYTES_MAX
-    {
-        return Err(PaymentError::invalid(
-            "metadata",
-            format!("expected at most {METADATA_BYTES_MAX} bytes"),
-        ));
+    let Some(metadata) = &content.metadata else { return Ok(()) };
+    let problem = match () {
+        () if is_deeper(metadata, METADATA_LEVELS_MAX) => {
+            format!("expected at most {METADATA_LEVELS_MAX} levels of lists and objects")
+        }
+        () if metadata.to_string().len() > METADATA_BYTES_MAX => {
+            format!("expected at most {METADATA_BYTES_MAX} bytes")
+        }
+        () => return Ok(()),
+    };
+    Err(PaymentError::invalid("metadata", problem))
+}
+
+/// Whether lists and objects lie deeper in one another than so many levels.
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    let goes_deeper = |inner: &Value| is_deeper(inner, levels - 1);
+    match value {
+        Value::Array(_) | Value::Object(_) if levels == 0 => true,
+        Value::Array(values) => values.iter().any(goes_deeper),
+        Value::Object(members) => members.values().any(goes_deeper),
+        _ => false,
     }
-    Ok(())
 }
 
 fn of_intent(error: IntentError) -> PaymentError {

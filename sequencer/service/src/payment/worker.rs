@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::Payments;
 use super::batch::BatchPolicy;
 use super::error::PaymentError;
+use super::tally::Tally;
 use crate::error::ErrorKind;
 use crate::sequencer::Sequencer;
 use crate::worker::{Stop, Worker, WorkerRun};
@@ -98,15 +99,18 @@ impl Payments<'_> {
     /// One look at everything that time brings about.
     pub async fn round(&self, settings: &PaymentWorkerSettings) -> Result<(), PaymentError> {
         let open = self.open_intents().await?;
-        let expired = self.expire_due(&open).await?;
-        let overdue = self.fail_overdue_batches().await?;
+        let expired = self.expire_due(&open).await;
+        let overdue = self.fail_overdue_batches().await;
         let batches = match settings.auto_commit {
-            true => self.batch_due(&open, &settings.policy).await?,
-            false => 0,
+            true => self.batch_due(&open, &settings.policy).await,
+            false => Ok(0),
         };
-        let settled = self.follow_submitted().await?;
-        if expired + overdue + batches + settled > 0 {
-            tracing::info!(expired, overdue, batches, settled, "payments moved on");
+        let settled = self.follow_submitted().await;
+        let mut moved = Tally::default();
+        [expired, overdue, batches, settled].into_iter().for_each(|step| moved.add(step));
+        let moved = moved.end()?;
+        if moved > 0 {
+            tracing::info!(moved, "payments moved on");
         }
         Ok(())
     }

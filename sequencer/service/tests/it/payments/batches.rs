@@ -7,7 +7,8 @@ use ves::x402::{Asset, Network, TokenTable, chained_state_root};
 use ves::{Digest, SequenceNumber, merkle};
 
 use super::{NOW_S, field, signed, unsigned};
-use crate::world::World;
+use crate::term::Faulty;
+use crate::world::{World, config};
 
 pub fn choice(world: &World, size_max: usize) -> BatchChoice {
     BatchChoice { stream: world.stream, network: Network::Base, asset: None, intents: None, size_max }
@@ -116,5 +117,26 @@ async fn what_has_passed_its_time_expires_and_is_never_batched() {
     let batch = world.sequencer.payments().batch(None, &batch_id).await.unwrap().unwrap();
     assert_eq!(batch.status, BatchStatus::Failed);
     assert_eq!(world.listed(Some(PaymentStatus::Expired)).await.len(), 2);
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_past_their_time_expire_however_many_younger_ones_there_are() {
+    let world = Faulty::default().world(config()).await;
+    let long = 300;
+    for nonce in 1..=long {
+        world.pay(world.intent(nonce)).await;
+        world.batch_payments(1).await;
+    }
+    for nonce in long + 1..=long + 20 {
+        let content =
+            PaymentContent { valid_until: NOW_S + 60, ..unsigned(&world.agent, &world.stream, nonce) };
+        world.pay(signed(&world.agent, content)).await;
+        world.batch_payments(1).await;
+    }
+    world.clock.advance_ms(61_000);
+    world.payment_round(&[]).await;
+    assert_eq!(world.listed(Some(PaymentStatus::Expired)).await.len(), 20);
+    assert_eq!(world.listed(Some(PaymentStatus::Batched)).await.len(), 300);
     world.close().await;
 }

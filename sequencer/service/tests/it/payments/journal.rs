@@ -3,7 +3,7 @@
 use stateset_event_log::Table;
 use stateset_sequencer::{PaymentContent, PaymentError};
 
-use super::{signed, unsigned};
+use super::{NOW_S, field, signed, unsigned};
 use crate::term::Faulty;
 use crate::world::{World, config};
 
@@ -73,5 +73,39 @@ async fn what_waits_is_bounded_though_nobody_reads() {
     let waiting = world.rows_of_the_journal().await;
     assert!((1..=512).contains(&waiting), "{waiting} rows wait");
     assert_eq!(world.listed(None).await.len(), 600);
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_answered_reads_back_however_deep_its_metadata() {
+    let nested =
+        |levels: usize| (0..levels).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
+    let disk = Faulty::default();
+    let world = disk.world(config()).await;
+    let deep = |nonce, levels| {
+        let content = unsigned(&world.agent, &world.stream, nonce);
+        signed(&world.agent, PaymentContent { metadata: Some(nested(levels)), ..content })
+    };
+    for levels in [33, 124] {
+        assert_eq!(field(&world.refused_payment(deep(1, levels)).await), "metadata");
+    }
+    let paid = world.pay(deep(1, 32)).await;
+    disk.fail(true);
+    world.close().await;
+    disk.fail(false);
+    let world = disk.world(config()).await;
+    assert_eq!(world.listed(None).await, [paid]);
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_after_its_time_gets_what_was_accepted_in_time() {
+    let world = Faulty::default().world(config()).await;
+    let (first, never) = (world.keyed(1, "k"), world.keyed(2, "other"));
+    let paid = world.pay(first.clone()).await;
+    world.clock.advance_ms(3_601_000);
+    assert!(i64::try_from(NOW_S + 3_600).is_ok_and(|end| end * 1_000 < world.sequencer.now().0));
+    assert_eq!(world.pay(first).await, paid, "also before it is filed");
+    assert_eq!(field(&world.refused_payment(never).await), "valid_until");
     world.close().await;
 }
