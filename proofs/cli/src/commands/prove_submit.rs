@@ -1,7 +1,7 @@
 //! `ves-stark prove-submit`
 
 use clap::Args;
-use ves::{Digest, EventId};
+use ves::{Digest, EventId, StoreId, StreamKey, TenantId};
 use ves_stark_client::{ComplianceClient, Proposal, prove, system_random};
 
 use crate::commands::prove::{AmountArgs, SuiteName};
@@ -16,6 +16,12 @@ pub struct ProveSubmitArgs {
     /// Address of the service; its API key comes from STATESET_API_KEY
     #[arg(long, value_name = "URL", env = "STATESET_URL", hide_env_values = true)]
     sequencer_url: String,
+    /// Tenant of the event, where the API key is of no tenant of its own
+    #[arg(long, value_name = "UUID", env = "STATESET_TENANT", hide_env_values = true, requires = "store")]
+    tenant: Option<TenantId>,
+    /// Store of the event, where the event id alone does not name it
+    #[arg(long, value_name = "UUID", env = "STATESET_STORE", hide_env_values = true, requires = "tenant")]
+    store: Option<StoreId>,
     /// The event, which the agent signed
     #[arg(long, value_name = "UUID")]
     event_id: EventId,
@@ -47,7 +53,8 @@ pub fn run(out: &Output, args: &ProveSubmitArgs) -> Result<(), Failure> {
     })?;
     let opening = args.amount.read()?;
     let api_key = std::env::var("STATESET_API_KEY").ok();
-    let client = ComplianceClient::new(&args.sequencer_url, api_key, None)?;
+    let stream = args.tenant.zip(args.store).map(|(tenant_id, store_id)| StreamKey { tenant_id, store_id });
+    let client = ComplianceClient::new(&args.sequencer_url, api_key, stream)?;
     let proposal = Proposal {
         event: client.inputs(&args.event_id, &policy)?,
         suite: args.suite.into(),

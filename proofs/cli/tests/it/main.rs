@@ -15,7 +15,10 @@ pub const SEED: &str = "07070707070707070707070707070707070707070707070707070707
 /// The program, with none of its variables in the environment and `folder` as its place.
 pub fn ves_stark(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ves-stark"));
-    command.env_remove("VES_AGENT_KEY").env_remove("STATESET_API_KEY").env_remove("STATESET_URL");
+    for variable in ["VES_AGENT_KEY", "STATESET_API_KEY", "STATESET_URL", "STATESET_TENANT", "STATESET_STORE"]
+    {
+        command.env_remove(variable);
+    }
     command.current_dir(folder);
     command
 }

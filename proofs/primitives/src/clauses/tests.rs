@@ -42,7 +42,9 @@ fn ranges_sums_and_products_do_not_wrap() {
 fn each_rounding_is_exact_at_its_half() {
     let rate = |mode| Clause::Rate { base: 0, bps: Some(500), bps_input: None, tax: 1, mode };
     // 5 % of 10, 30 and 31: 0.5, 1.5 and 1.55.
-    for (base, floor, half_up, half_even) in [(10, 0, 1, 0), (30, 1, 2, 2), (31, 1, 2, 2), (9, 0, 0, 0)] {
+    for (base, floor, half_up, half_even) in
+        [(10u64, 0u64, 1u64, 0u64), (30, 1, 2, 2), (31, 1, 2, 2), (9, 0, 0, 0)]
+    {
         for (mode, tax) in
             [(Rounding::Floor, floor), (Rounding::HalfUp, half_up), (Rounding::HalfEven, half_even)]
         {

@@ -77,7 +77,8 @@ fn the_witness_commitment_is_in_the_bound_hash_alone() {
 fn every_member_is_in_the_statement_digest() {
     let cap = AmountPolicy::with_limit("order_total.cap", 9_999, None).unwrap();
     let higher = AmountPolicy::with_limit("aml.threshold", 10_001, None).unwrap();
-    let changes: Vec<Box<dyn Fn(&mut PublicInputs)>> = vec![
+    type Change = Box<dyn Fn(&mut PublicInputs)>;
+    let changes: Vec<Change> = vec![
         Box::new(|inputs| inputs.event.facts.event_id = ves::EventId::from_bytes([1; 16])),
         Box::new(|inputs| inputs.event.facts.stream.tenant_id = ves::TenantId::from_bytes([1; 16])),
         Box::new(|inputs| inputs.event.facts.stream.store_id = ves::StoreId::from_bytes([1; 16])),
