@@ -1,4 +1,4 @@
-//! The protocol crate built for WebAssembly: the proof that it needs no operating system.
+//! The protocol crate and the verifier of compliance proofs built for WebAssembly: the proof that they need no operating system.
 //!
 //! Two ways lead there: the target that rustup installs, or, where rustup cannot fetch it, Debian's compiler for the web,
 //! which builds the standard library from source (docs/decisions/README.md, decision 2).
@@ -11,7 +11,7 @@ use crate::process::{Step, capture, on_path, quietly, run};
 use crate::report::progress;
 
 const TARGET: &str = "wasm32-unknown-unknown";
-const CRATE: &str = "ves";
+const CRATES: [&str; 2] = ["ves", "ves-stark-verifier"];
 const DEBIAN_PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "lld-19"];
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
@@ -28,32 +28,37 @@ enum Toolchain {
 
 pub fn check() -> Findings {
     let mut found = Findings::default();
-    let step = match toolchain() {
-        Some(Toolchain::Own) => build(Step::cargo(arguments(&[]))),
-        Some(Toolchain::Debian) => {
-            build(Step::new(DEBIAN_CARGO, arguments(&["-Z", "build-std=std,panic_abort"])))
-                .env("RUSTC", DEBIAN_RUSTC)
-                .env("RUSTC_BOOTSTRAP", "1")
-                .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", DEBIAN_LINKER)
-        }
-        None => {
-            found.skipped = Some(format!(
-                "neither the target {TARGET} (rustup target add {TARGET}) nor Debian's {} are installed; `cargo xtask install` installs them",
-                DEBIAN_PACKAGES.join(", ")
-            ));
-            return found;
-        }
+    let Some(toolchain) = toolchain() else {
+        found.skipped = Some(format!(
+            "neither the target {TARGET} (rustup target add {TARGET}) nor Debian's {} are installed; `cargo xtask install` installs them",
+            DEBIAN_PACKAGES.join(", ")
+        ));
+        return found;
     };
-    if let Err(problem) = quietly(&step) {
-        found.problem(problem);
+    for name in CRATES {
+        if let Err(problem) = quietly(&step(toolchain, name)) {
+            found.problem(problem);
+        }
     }
     found
 }
 
-fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
+fn step(toolchain: Toolchain, name: &str) -> Step {
+    match toolchain {
+        Toolchain::Own => build(Step::cargo(arguments(name, &[]))),
+        Toolchain::Debian => {
+            build(Step::new(DEBIAN_CARGO, arguments(name, &["-Z", "build-std=std,panic_abort"])))
+                .env("RUSTC", DEBIAN_RUSTC)
+                .env("RUSTC_BOOTSTRAP", "1")
+                .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", DEBIAN_LINKER)
+        }
+    }
+}
+
+fn arguments<'a>(name: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     // A cdylib is linked, so that a missing symbol shows; a folder of its own keeps the two compilers apart.
     let mut arguments =
-        vec!["rustc", "--package", CRATE, "--lib", "--crate-type", "cdylib", "--target", TARGET];
+        vec!["rustc", "--package", name, "--lib", "--crate-type", "cdylib", "--target", TARGET];
     arguments.extend(["--target-dir", "target/wasm", "--locked"]);
     arguments.extend(more);
     arguments

@@ -1,6 +1,7 @@
 //! The targets, by what they read.
 
 mod bodies;
+mod compliance;
 mod directory;
 mod events;
 mod grpc;
@@ -117,6 +118,12 @@ pub(crate) const ALL: &[Target] = &[
         holds: "a policy and public inputs have one hash, however they are spelt",
         run: payments::compliance,
         seeds: payments::compliance_seeds,
+    },
+    Target {
+        name: "compliance_proof",
+        holds: "any bytes are read or refused; of all changes of a compliance proof none verifies",
+        run: compliance::proof,
+        seeds: compliance::seeds,
     },
     Target {
         name: "at_rest",

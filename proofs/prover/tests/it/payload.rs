@@ -56,6 +56,22 @@ fn payloads_of_every_size_are_proved() {
     }
 }
 
+/// BLAKE3 hashes of proofs made with a known generator; see `golden`.
+#[test]
+fn payload_proofs_of_a_known_generator_keep_their_bytes() {
+    const GOLDEN: [(SuiteId, usize, &str); 2] = [
+        (SuiteId::Standard, 87_604, "a405ab4c5dc1cd49c40639b7598b29325dc54e63d96353c4c14a52951b5fb375"),
+        (SuiteId::Proven, 141_432, "fc2f4123dd67119ef7b83b8ae8992bdf4439bcc4b5491384ef61e714d1526fc7"),
+    ];
+    let found = GOLDEN.map(|(suite, _, _)| {
+        let (statement, opening) = of(suite, PAYLOAD, 5_000);
+        let proof = prove(&statement, &opening, PAYLOAD).unwrap();
+        verify_payload(&statement, &proof).unwrap();
+        (suite, proof.len(), blake3::hash(&proof).to_hex().to_string())
+    });
+    assert_eq!(found, GOLDEN.map(|(suite, bytes, hash)| (suite, bytes, hash.to_owned())));
+}
+
 #[test]
 fn another_statement_is_not_proved() {
     let (statement, opening) = of(SuiteId::Standard, PAYLOAD, 5_000);

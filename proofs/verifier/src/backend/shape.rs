@@ -118,3 +118,32 @@ impl Shape {
             + p.queries * per_query
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use ves_stark_air::OneEvent;
+
+    use super::*;
+    use crate::backend::parameters::Profile;
+
+    fn is_made(change: fn(&mut Parameters)) -> bool {
+        let mut parameters = Parameters::one_event(Profile::Standard);
+        change(&mut parameters);
+        catch_unwind(|| Shape::new(1, &OneEvent::template(), parameters)).is_ok()
+    }
+
+    /// Section 7: the hiding budget is enforced when a program runs, not when it is written.
+    #[test]
+    fn parameters_that_do_not_hide_or_do_not_fit_make_no_shape() {
+        assert!(is_made(|_| ()));
+        assert!(!is_made(|p| p.trace_masks = 59), "trace masks below 2 (q + 5 * 2)");
+        assert!(!is_made(|p| p.quotient_masks = 49), "quotient masks below 2 (q + 5)");
+        assert!(!is_made(|p| p.queries += 1), "more queries than masks");
+        assert!(!is_made(|p| p.queries = 0), "no query");
+        assert!(!is_made(|p| p.degree_bound = 120), "a degree bound below the trace's");
+        assert!(!is_made(|p| p.log_domain = 9), "a rate of a quarter");
+        assert!(!is_made(|p| p.folds = &[8]), "folds that do not divide");
+    }
+}

@@ -64,6 +64,7 @@ bounded!(
     older_inclusion,
     payment,
     compliance,
+    compliance_proof,
     at_rest,
     bodies,
     grpc,
