@@ -7,6 +7,9 @@ use crate::refusal::Refusal;
 
 /// Entries of a list in a state.
 pub(crate) const LIST_ENTRIES_MAX: usize = 1000;
+/// Arrays and objects within each other in a member that is kept as it is. JSON of at most 127 levels is read back, and a
+/// member lies some levels deep in its record; a payload may have nearly as many as can be read.
+pub(crate) const LEVELS_MAX: usize = 64;
 /// What amounts are in where nothing names a currency (section 8).
 pub(crate) const CURRENCY_DEFAULT: &str = "USD";
 
@@ -35,7 +38,7 @@ pub enum Kind {
     Currency,
     /// An amount of the entity's currency; see [`Money::read`].
     Amount,
-    /// Any object; kept as it is.
+    /// Any object of at most 64 levels; kept as it is.
     Object,
     /// `[{product_id, quantity, unit_price}]`.
     Lines,
@@ -145,10 +148,22 @@ fn read_one(path: &str, kind: Kind, value: &Value, currency: &str) -> Result<Val
         Kind::Currency => Ok(currency.into()),
         Kind::Amount => amount(path, value, currency),
         Kind::Object => match value {
-            Value::Object(_) => Ok(value.clone()),
+            Value::Object(_) if has_levels_at_most(LEVELS_MAX, value) => Ok(value.clone()),
+            Value::Object(_) => Err(Refusal::invariant(format!(
+                "{path}: has more than {LEVELS_MAX} arrays and objects within each other, which no state keeps"
+            ))),
             _ => Err(wrong("an object")),
         },
         Kind::Lines => lines(path, value, currency),
+    }
+}
+
+fn has_levels_at_most(levels: usize, value: &Value) -> bool {
+    let inside = |value: &Value| has_levels_at_most(levels - 1, value);
+    match value {
+        Value::Array(items) => levels > 0 && items.iter().all(inside),
+        Value::Object(members) => levels > 0 && members.values().all(inside),
+        _ => true,
     }
 }
 

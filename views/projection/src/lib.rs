@@ -10,6 +10,7 @@
 //!   order), so a projection built again from nothing is the one that ran;
 //! - states, the place they were made up to, and what was refused are one commit: nothing is applied twice or skipped;
 //! - no payload stops a stream: what does not fit is refused, with a reason, and the next event follows;
+//! - a state is bounded in bytes and depth, so it can be written, and read back;
 //! - amounts are integers with checked arithmetic, never floating point.
 //!
 //! This crate reads no clock and does no input or output: the ports in [`ports`] are joined by the programs.
@@ -32,7 +33,7 @@ mod runner;
 pub use docs::page;
 pub use field::{Field, Kind, Need};
 pub use history::{Fold, HISTORY_SNAPSHOT_EVENTS};
-pub use machine::{Change, Machine, Scene, Transition, apply};
+pub use machine::{Change, Machine, STATE_BYTES_MAX, Scene, Transition, apply};
 pub use machines::{MACHINES, machine};
 pub use memory::{MemoryFeed, MemoryStore};
 pub use money::{Money, exponent_of};

@@ -1,5 +1,7 @@
 //! What a state machine is, and the one step of it.
 
+use std::io;
+
 use serde_json::{Map, Value};
 
 use crate::field::{self, Field, Given};
@@ -104,16 +106,63 @@ pub fn apply(
     if let Some((_, rule)) = transition.rule {
         rule(&Scene { entity_id, state: state.as_ref(), given: &given }, &mut change)?;
     }
-    let members = &mut state.get_or_insert_with(|| State(Map::new())).0;
+    // What brings nothing of a payload is never too much: an order with a full state can still be cancelled.
+    let is_bounded = !given.is_empty();
+    let mut changed = Map::new();
     for (field, value) in given {
         if field.kept {
-            members.insert(field.name.to_owned(), value);
+            changed.insert(field.name.to_owned(), value);
         }
     }
     for (name, value) in change.0 {
-        members.insert(name.to_owned(), value);
+        changed.insert(name.to_owned(), value);
     }
+    if is_bounded && !fits(state.as_ref(), &changed) {
+        let event = transition.event;
+        return Err(Refusal::invariant(format!(
+            "{event}: the state would have more than {STATE_BYTES_MAX} bytes"
+        )));
+    }
+    state.get_or_insert_with(|| State(Map::new())).0.extend(changed);
     Ok(())
+}
+
+/// Bytes of a state as JSON. A state is written whole with each batch that changes it, so without a bound a stream of large
+/// payloads about one entity costs the square of their bytes, and all other streams wait for it.
+pub const STATE_BYTES_MAX: usize = 256 << 10;
+
+/// Whether the state has at most [`STATE_BYTES_MAX`] bytes once these members are in it.
+fn fits(state: Option<&State>, changed: &Map<String, Value>) -> bool {
+    let present = state.into_iter().flat_map(|state| &state.0);
+    let left = present.filter(|(name, _)| !changed.contains_key(*name));
+    // A member is written with quotes, a colon and a comma; braces stand around all, and no comma behind the last.
+    let mut room = Room(STATE_BYTES_MAX - 1);
+    left.chain(changed).all(|(name, value)| {
+        room.takes(name.len() + r#""":,"#.len()) && serde_json::to_writer(&mut room, value).is_ok()
+    })
+}
+
+/// Counts what is written, and refuses more than there is room for: nothing is built to be measured.
+struct Room(usize);
+
+impl Room {
+    fn takes(&mut self, bytes: usize) -> bool {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.unwrap_or(0);
+        left.is_some()
+    }
+}
+
+impl io::Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.takes(bytes.len()) {
+            true => Ok(bytes.len()),
+            false => Err(io::ErrorKind::FileTooLarge.into()),
+        }
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Whether the event may follow this status; `None`: the entity does not exist.

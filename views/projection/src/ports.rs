@@ -85,7 +85,7 @@ pub trait ProjectionStore {
 }
 
 /// Which rules made a state: rises when the same events lead to other states. States that other rules made are built anew.
-const RULES: u32 = 1;
+const RULES: u32 = 2;
 
 /// How far the projections of a stream have come.
 ///

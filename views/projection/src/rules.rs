@@ -60,10 +60,10 @@ pub(crate) fn customer_created(scene: &Scene<'_>, change: &mut Change) -> Result
 
 pub(crate) fn address_added(scene: &Scene<'_>, change: &mut Change) -> Result<(), Refusal> {
     let known = scene.state.and_then(|state| state.get("addresses")).and_then(Value::as_array);
-    let mut addresses = known.cloned().unwrap_or_default();
-    if addresses.len() >= LIST_ENTRIES_MAX {
+    if known.is_some_and(|known| known.len() >= LIST_ENTRIES_MAX) {
         return Err(Refusal::invariant(format!("a customer has at most {LIST_ENTRIES_MAX} addresses")));
     }
+    let mut addresses = known.cloned().unwrap_or_default();
     addresses.extend(scene.given("address").cloned());
     change.set("addresses", addresses);
     Ok(())

@@ -5,7 +5,7 @@ use serde::Serialize;
 use stateset_projection::{Checkpoint, PortError};
 use stateset_sequencer::{Act, Action};
 use stateset_sequencer_app::failure::Failure;
-use stateset_sequencer_app::joined::projections;
+use stateset_sequencer_app::joined::{self, projections};
 use ves::{StoreId, StreamKey, TenantId};
 
 use super::Context;
@@ -14,6 +14,7 @@ use crate::writing::{Writer, put_documents_recorded};
 
 /// Differences that are listed; the others are counted.
 const SHOWN_MAX: usize = 20;
+const IN_USE: &str = "DATABASE_IN_USE";
 
 #[derive(Debug, Subcommand)]
 pub enum ProjectionsCommand {
@@ -92,7 +93,9 @@ struct Differs {
 }
 
 fn check(context: &Context, args: &StreamArgs) -> Result<(), Failure> {
-    let reader = context.target()?.snapshot()?;
+    let target = context.target()?;
+    // States and the events they are folded from may be sealed at rest.
+    let reader = joined::reader(target.snapshot()?, &target.workers);
     let mut found = Found::default();
     for stream in streams(reader.as_ref(), args.tenant_id, args.store_id)? {
         let checked = projections::check(&reader, &stream).map_err(unread)?;
@@ -136,10 +139,14 @@ fn check(context: &Context, args: &StreamArgs) -> Result<(), Failure> {
 
 fn rebuild(context: &Context, args: &StreamArgs) -> Result<(), Failure> {
     let target = context.target()?;
-    let writer = Writer::find(&target, &context.global)?;
-    let Writer::Log(mut log) = writer else {
-        return Err(Failure::failed("DATABASE_IN_USE", "a service writes the database")
-            .hint("stop it: states are built from nothing at its next start"));
+    // No route of a service does this, so what it would take to go through one is no help.
+    let is_stopped = |failure: Failure| match failure.code == IN_USE {
+        true => failure.hint("stop it: states are built from nothing at its next start"),
+        false => failure,
+    };
+    let Writer::Log(mut log) = Writer::find(&target, &context.global).map_err(is_stopped)? else {
+        let problem = format!("a service writes {}", target.database);
+        return Err(is_stopped(Failure::failed(IN_USE, problem)));
     };
     let reader = log.reader();
     let mut changes = Vec::new();

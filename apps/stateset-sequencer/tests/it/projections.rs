@@ -1,5 +1,6 @@
 //! Projections joined to a real log: states, dead letters and their retries, a new term, building from nothing.
 
+mod bounds;
 mod payments;
 #[cfg(feature = "encryption")]
 mod sealed;

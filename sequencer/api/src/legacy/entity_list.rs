@@ -44,7 +44,8 @@ pub(crate) async fn page(
     bounded("after", params.after.as_deref(), ENTITY_ID_BYTES_MAX)?;
     let limit = page_limit(params.limit, PAGE_DEFAULT, PAGE_MAX)?;
     let read_models = app.config.read_models.as_ref().ok_or_else(no_states)?;
-    let room = app.budget.take(&stream.tenant_id, PAGE_BYTES_MAX).await?;
+    // States as read, as found, and their JSON.
+    let room = app.budget.take(&stream.tenant_id, 3 * PAGE_BYTES_MAX).await?;
     let projected_sequence = read_models.projected(&app.sequencer, &stream).await?;
     let wanted = EntitiesWanted {
         entity_type,

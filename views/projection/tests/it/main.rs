@@ -1,5 +1,6 @@
 //! The public behaviour of the crate.
 
+mod bounds;
 mod page;
 mod runner;
 mod table;

@@ -14,7 +14,8 @@ use ves::{SequenceNumber, StreamKey};
 
 use super::feed::{LogEvent, Own};
 use super::stored::{
-    checkpoint_document, generation_key, name_of, read, read_resolution, resolution_key, stream_key,
+    checkpoint_document, generation_key, name_of, read, read_record, read_resolution, resolution_key,
+    stream_key,
 };
 
 /// Bytes of events, and documents, read at once.
@@ -88,7 +89,7 @@ fn check_at(
         let page = page.map_err(unread)?;
         for document in &page {
             let name = name_of(&document.key).ok_or_else(|| PortError::lasting("a key names no entity"))?;
-            let stored: Record = read(document)?;
+            let stored = read_record(document)?;
             checked.entities += 1;
             let folded = left.remove(&name);
             if folded.as_ref() != Some(&stored) {

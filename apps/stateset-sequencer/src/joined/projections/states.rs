@@ -1,7 +1,8 @@
 //! States as the doors read them: present ones from the store, earlier ones folded from the entity's own events.
 
 use stateset_projection::{
-    Checkpoint, EntityName, Fact, Fold, HISTORY_SNAPSHOT_EVENTS, Machine, PortError, Record, machine,
+    Checkpoint, EntityName, Fact, Fold, HISTORY_SNAPSHOT_EVENTS, Machine, PortError, Record, STATE_BYTES_MAX,
+    machine,
 };
 use stateset_sequencer::{Document, Sequencer, ServiceError, StoredEvent, Table};
 use stateset_sequencer_api::{EntitiesFound, EntitiesWanted, EntityState, ReadModels, Reading};
@@ -9,11 +10,14 @@ use ves::{SequenceNumber, StreamKey};
 
 use super::feed::{Own, fact};
 use super::store::checkpoint;
-use super::stored::{generation_key, name_of, read, retries_key, retry_place, snapshot_key, state_key};
+use super::stored::{self, generation_key, name_of, retries_key, retry_place, snapshot_key, state_key};
 
 /// Documents looked at for one page, those of other states included.
 const LOOKED_AT_MAX: usize = 2_000;
-const READ_AT_ONCE: usize = 200;
+/// Few: what is read before a page is seen to be full is at most as much again.
+const READ_AT_ONCE: usize = PAGE_BYTES_MAX / STATE_BYTES_MAX;
+/// A page ends with the state that reaches this many bytes.
+const PAGE_BYTES_MAX: usize = 4 << 20;
 /// Retries of one entity that one read goes through.
 const RETRIES_MAX: usize = 1_000;
 
@@ -78,26 +82,29 @@ async fn entities(
     prefix.extend(wanted.entity_type.as_bytes());
     prefix.push(0);
     let mut after = wanted.after.map(|after| [&prefix, after.as_bytes()].concat());
-    let (mut found, mut looked_at) = (EntitiesFound::default(), 0);
+    let (mut found, mut looked_at, mut bytes) = (EntitiesFound::default(), 0, 0);
     loop {
         let page =
             sequencer.documents(Table::ProjectionStates, &prefix, after.as_deref(), READ_AT_ONCE).await?;
         let is_last = page.len() < READ_AT_ONCE;
-        for document in page {
+        let mut page = page.into_iter();
+        while let Some(document) = page.next() {
             let name =
                 name_of(&document.key).ok_or_else(|| unread(PortError::lasting("a key names no entity")))?;
-            let record: Record = read_record(&document)?;
+            let record = read_record(&document)?;
             looked_at += 1;
             let fits = record
                 .state
                 .as_ref()
                 .is_some_and(|state| wanted.status.is_none_or(|status| status == state.status()));
-            let last = name.entity_id().to_owned();
             if fits {
+                bytes += document.text.len();
                 found.entities.push(state_of(&name, record));
             }
-            if found.entities.len() == wanted.limit || looked_at == LOOKED_AT_MAX {
-                found.next_after = Some(last);
+            let is_full = found.entities.len() >= wanted.limit || bytes >= PAGE_BYTES_MAX;
+            if is_full || looked_at >= LOOKED_AT_MAX {
+                let is_followed = !is_last || !page.as_slice().is_empty();
+                found.next_after = is_followed.then(|| name.entity_id().to_owned());
                 return Ok(found);
             }
             after = Some(document.key);
@@ -231,7 +238,7 @@ fn state_of(name: &EntityName, record: Record) -> EntityState {
 
 fn read_record(document: &Document) -> Result<Record, ServiceError> {
     let is_sealed = !document.content.is_empty();
-    read(document).map_err(|error| match is_sealed {
+    stored::read_record(document).map_err(|error| match is_sealed {
         true => ServiceError::Sealed(error.problem),
         false => unread(error),
     })

@@ -13,8 +13,8 @@ use ves::{SequenceNumber, StreamKey};
 
 use super::port;
 use super::stored::{
-    checkpoint_document, read, read_resolution, record_change, resolution_changes, resolution_key,
-    snapshot_key, state_key, stream_key, unchanged,
+    checkpoint_document, read, read_record, read_resolution, record_change, resolution_changes,
+    resolution_key, snapshot_key, state_key, stream_key, unchanged,
 };
 
 /// Retries that succeeded, read at once.
@@ -151,8 +151,8 @@ impl DocumentStore {
 }
 
 impl DocumentStore {
-    /// A state that can't be read back is derived: it is made again from the events, with all of its stream. What is to be
-    /// told to whoever wanted it.
+    /// A record that can't be read back, since no key opens it or it is damaged, is derived: it is made again from the events,
+    /// with all of its stream. What is to be told to whoever wanted it.
     async fn derived_anew(
         &self,
         stream: &StreamKey,
@@ -181,7 +181,7 @@ impl ProjectionStore for DocumentStore {
         let keys = names.iter().map(|name| state_key(stream, generation, name)).collect();
         let found = self.sequencer.documents_at(Table::ProjectionStates, keys).await.map_err(port)?;
         let records: Result<Vec<_>, PortError> =
-            found.iter().map(|document| document.as_ref().map(read).transpose()).collect();
+            found.iter().map(|document| document.as_ref().map(read_record).transpose()).collect();
         match records {
             Err(error) if error.is_lasting => Err(self.derived_anew(stream, generation, &error).await?),
             records => records,

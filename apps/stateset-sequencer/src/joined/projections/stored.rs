@@ -12,7 +12,7 @@
 //! hold no NUL. Building from nothing begins a new generation with one write of the checkpoint; what lies in an older one
 //! is removed afterwards, by whoever comes by.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use stateset_projection::{Checkpoint, EntityName, PortError, Record, Resolution};
 use stateset_sequencer::{Document, DocumentChange, Table, Unchanged};
@@ -149,6 +149,35 @@ pub(super) fn read<T: DeserializeOwned>(document: &Document) -> Result<T, PortEr
     }
     serde_json::from_str(&document.text)
         .map_err(|error| PortError::lasting(format!("a document of projections can't be read back: {error}")))
+}
+
+/// Counts of a record, whatever its state is: what is skipped is not built, and may be of any depth.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Counts {
+    version: u64,
+    applied: u64,
+    #[serde(default)]
+    unreadable: u64,
+    sequence: u64,
+    #[serde(default, rename = "state")]
+    _state: Option<IgnoredAny>,
+}
+
+/// The record of an entity. One whose state alone can't be read back is partial, as if an event of it could not be read:
+/// the same events would make the same state again, so building it anew is no cure, and one entity must not stop a stream.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_record(document: &Document) -> Result<Record, PortError> {
+    read(document).or_else(|error| {
+        let is_clear = document.content.is_empty();
+        let counts = is_clear.then(|| serde_json::from_str::<Counts>(&document.text));
+        let Some(Ok(Counts { version, applied, unreadable, sequence, .. })) = counts else {
+            return Err(error);
+        };
+        Ok(Record { version, applied, unreadable: unreadable.saturating_add(1), sequence, state: None })
+    })
 }
 
 /// What the checkpoint of a stream has to be for a write, as it was read.
