@@ -21,6 +21,8 @@ struct Inner {
     failures: AtomicU64,
     rewritten: AtomicU64,
     is_rotating: AtomicBool,
+    /// Records that the last look through everything left as they were.
+    unopened: AtomicU64,
 }
 
 impl std::fmt::Debug for Inner {
@@ -59,7 +61,7 @@ impl AtRest {
         if !changes.is_empty() {
             log.put_documents(&changes)?;
         }
-        self.0.is_rotating.store(!state.is_done(), Relaxed);
+        self.rotating(!state.is_done(), state.unopened);
         *self.0.raw.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader.clone());
         let reader = Arc::new(SealedReader { reader, at_rest: self.clone() });
         Ok(Box::new(SealedLog { log, reader }))
@@ -97,8 +99,14 @@ impl AtRest {
         self.0.rewritten.fetch_add(records, Relaxed);
     }
 
-    pub(crate) fn rotating(&self, is_rotating: bool) {
+    pub(crate) fn rotating(&self, is_rotating: bool, unopened: u64) {
+        self.0.unopened.store(unopened, Relaxed);
         self.0.is_rotating.store(is_rotating, Relaxed);
+    }
+
+    /// Once nothing is rotating any more: how many records no key opened. They still need the keys that sealed them.
+    pub fn unopened(&self) -> u64 {
+        self.0.unopened.load(Relaxed)
     }
 
     /// What puts the present counts of seals on record, where they have grown.

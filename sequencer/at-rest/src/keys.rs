@@ -206,6 +206,15 @@ impl Keys {
         self.lost.contains(&name)
     }
 
+    /// Every key of every ring, in an order of its own.
+    pub(crate) fn given(&self) -> BTreeSet<String> {
+        let of_ring = |(tenant, ring): (Option<TenantId>, &Ring)| {
+            let whose = tenant.map_or_else(String::new, |tenant| format!("{tenant}="));
+            ring.names.iter().map(move |name| format!("{whose}{name}")).collect::<Vec<_>>()
+        };
+        self.rings().flat_map(of_ring).collect()
+    }
+
     /// Which keys what is written from now on is sealed with: another text asks for another rotation.
     pub(crate) fn target(&self) -> String {
         if self.mode == Mode::Disabled {

@@ -340,7 +340,7 @@ impl Run {
                     }
                 }
             }
-            self.at_rest.rotating(false);
+            self.at_rest.rotating(false, state.unopened);
         }
         documents.push(state.change());
         Ok(Step { bodies: None, documents, rewritten: 0 })

@@ -9,6 +9,8 @@
 //! A key is on record before it seals anything, and leaves it when nothing is sealed with it any more: so a start knows
 //! which keys it must have, and a wrong one is noticed before anything is read with it.
 
+use std::collections::BTreeSet;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use stateset_event_log::{Document, DocumentChange, LogError, LogReader, Table};
@@ -72,7 +74,7 @@ impl Kind {
 pub(crate) struct State {
     /// What everything is to be sealed with: see [`Keys::target`].
     pub target: String,
-    /// Rises with every other target.
+    /// Rises with every other target, and with a key that was given back.
     pub generation: u64,
     /// Nothing lies in clear.
     pub sealed_only: bool,
@@ -80,6 +82,9 @@ pub(crate) struct State {
     pub done: Vec<Kind>,
     /// Records that no key opened when they were looked through.
     pub unopened: u64,
+    /// The keys of the last start: see [`Keys::given`]. Another one may open what these did not.
+    #[serde(default)]
+    pub given: BTreeSet<String>,
     /// Whether all of this speaks of derived documents too. Before they were sealed it did not.
     #[serde(default)]
     pub derived: bool,
@@ -99,8 +104,15 @@ impl State {
         Ok(self)
     }
 
+    /// Whether everything was looked through, and what could be opened has the form of the target.
     pub fn is_done(&self) -> bool {
         Kind::ALL.iter().all(|kind| self.done.contains(kind))
+    }
+
+    /// Whether there may be records that were passed over for want of a key that is given now.
+    fn may_open_more(&self, given: &BTreeSet<String>) -> bool {
+        let is_whole = self.is_done() && self.unopened == 0;
+        !is_whole && !given.is_subset(&self.given)
     }
 
     pub fn read(reader: &dyn LogReader) -> Result<Option<Self>, LogError> {
@@ -215,10 +227,12 @@ pub(crate) fn prepare(reader: &dyn LogReader, keys: &Keys) -> Result<(State, Vec
     }
     let recorded_state = State::read(reader)?;
     let before = recorded_state.clone().map(|state| state.with_derived(reader)).transpose()?;
-    let target = keys.target();
+    let (target, given) = (keys.target(), keys.given());
     let mut changes = Vec::new();
     let state = match before {
-        Some(state) if state.target == target => {
+        Some(mut state) if state.target == target && !state.may_open_more(&given) => {
+            // Also when one is gone: given back later, it is a new one.
+            state.given = given;
             changes.extend((Some(&state) != recorded_state.as_ref()).then(|| state.change()));
             state
         }
@@ -233,6 +247,7 @@ pub(crate) fn prepare(reader: &dyn LogReader, keys: &Keys) -> Result<(State, Vec
                 sealed_only: was_sealed && keys.seal_everything(),
                 done,
                 unopened: 0,
+                given,
                 derived: true,
             };
             changes.push(state.change());

@@ -44,13 +44,21 @@ async fn work(at_rest: AtRest, sequencer: Sequencer, mut stop: Stop) {
             match rotate(&at_rest, &sequencer, &raw, &mut stop).await {
                 Ok(Some(tally)) => {
                     failures = 0;
-                    tracing::info!(
-                        seen = tally.seen,
-                        rewritten = tally.rewritten,
-                        unopened = tally.unopened,
-                        "everything at rest was looked through; keys that are older than the newest are needed no more \
-                     unless something was not opened"
-                    );
+                    let (seen, rewritten) = (tally.seen, tally.rewritten);
+                    match at_rest.unopened() {
+                        0 => tracing::info!(
+                            seen,
+                            rewritten,
+                            "everything at rest was looked through; keys that are older than the newest are needed no more"
+                        ),
+                        unopened => tracing::warn!(
+                            seen,
+                            rewritten,
+                            unopened,
+                            "everything at rest was looked through, but some records were opened by no key and are as they \
+                             were: the keys that sealed them are still needed"
+                        ),
+                    }
                 }
                 Ok(None) => return,
                 Err(error) => {

@@ -67,6 +67,17 @@ struct Done {
     all_done: Option<bool>,
 }
 
+/// How far the whole database is after a run.
+enum Rest {
+    /// Nobody asked.
+    Unknown,
+    /// Some kinds were not looked through yet.
+    Rotating,
+    /// Everything was, and so many records were opened by no key, in this run or in one before.
+    Unopened(u64),
+    Nothing,
+}
+
 pub fn events(context: &Context, args: &EventsArgs) -> Result<(), Failure> {
     let kinds = [&[Kind::Events, Kind::LegacyEvents], &Kind::DERIVED[..]].concat();
     run(context, &args.what, args.batch_size, &kinds, "records")
@@ -97,28 +108,40 @@ fn run(context: &Context, what: &What, batch: u32, kinds: &[Kind], unit: &str) -
         bar.set_length(tally.seen);
         bar.set_position(tally.seen);
     };
-    let (tally, all_done) = match what.dry_run {
-        true => (count(&target, at_rest, plan, &mut progress)?, None),
+    let (tally, rest) = match what.dry_run {
+        true => (count(&target, at_rest, plan, &mut progress)?, Rest::Unknown),
         false => write(&target, at_rest, plan, &mut progress)?,
     };
     bar.finish_and_clear();
     let Tally { seen, rewritten, unopened } = tally;
     let mode = at_rest.keys().mode().text();
+    let all_done = match rest {
+        Rest::Unknown => None,
+        Rest::Rotating | Rest::Unopened(_) => Some(false),
+        Rest::Nothing => Some(true),
+    };
     let done =
         Done { kinds: kinds.to_vec(), mode, dry_run: what.dry_run, seen, rewritten, unopened, all_done };
     let would = if what.dry_run { "would be" } else { "were" };
     let mut text = format!("{seen} {unit} were looked at, {rewritten} {would} written (mode {mode}).\n");
-    text.push_str(match all_done {
-        Some(true) => "Everything in the database has this form: keys before the newest are needed no more.",
-        Some(false) => "Older keys are still needed, until all three reencrypt commands came to their end.",
-        None => "",
+    text.push_str(match rest {
+        Rest::Unknown => "",
+        Rest::Rotating => {
+            "Older keys are still needed, until all three reencrypt commands came to their end."
+        }
+        Rest::Unopened(_) => "Older keys are still needed: they sealed records that no key opened.",
+        Rest::Nothing => {
+            "Everything in the database has this form: keys before the newest are needed no more."
+        }
     });
     context.out.result(&done, &text);
-    match unopened {
-        0 => Ok(()),
-        n => Err(Failure::failed("SEALED", format!("{n} {unit} were opened by no key and are as they were"))
-            .hint("put the key that sealed them behind the newest one in PAYLOAD_ENCRYPTION_KEYS")),
-    }
+    let left = match (unopened, rest) {
+        (0, Rest::Unopened(n)) => format!("{n} records in the database"),
+        (0, _) => return Ok(()),
+        (n, _) => format!("{n} {unit}"),
+    };
+    Err(Failure::failed("SEALED", format!("{left} were opened by no key and are as they were"))
+        .hint("put the key that sealed them behind the newest one in PAYLOAD_ENCRYPTION_KEYS, and run the commands again"))
 }
 
 /// What would be written, read beside whoever writes.
@@ -141,13 +164,13 @@ fn write(
     at_rest: &AtRest,
     plan: Plan,
     progress: &mut dyn FnMut(Tally),
-) -> Result<(Tally, Option<bool>), Failure> {
+) -> Result<(Tally, Rest), Failure> {
     let mut log = open(target)?;
     let Some(raw) = at_rest.raw() else {
         // Nothing is sealed, nothing ever was, and no key was given.
         debug_assert_eq!(at_rest.keys().mode(), Mode::Disabled);
         log.close()?;
-        return Ok((Tally::default(), Some(true)));
+        return Ok((Tally::default(), Rest::Nothing));
     };
     // Before, since it is many writes.
     let act = Act::new(Action::PayloadsReencrypted).with(serde_json::json!({
@@ -159,7 +182,12 @@ fn write(
     let mut run = Run::new(at_rest.clone(), raw.as_ref(), plan)?;
     let tally = run_on(&mut run, log.as_mut(), raw.as_ref(), progress)?;
     log.close()?;
-    Ok((tally, Some(!at_rest.status().is_rotating)))
+    let rest = match (at_rest.status().is_rotating, at_rest.unopened()) {
+        (true, _) => Rest::Rotating,
+        (false, 0) => Rest::Nothing,
+        (false, n) => Rest::Unopened(n),
+    };
+    Ok((tally, rest))
 }
 
 fn open(target: &Target) -> Result<Box<dyn EventLog>, Failure> {

@@ -2,14 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use stateset_at_rest::{AtRest, Key, Keys, Mode};
+use stateset_at_rest::{AtRest, Key, KeyName, Keys, Mode};
 use stateset_client::audit::{Report, audit_since};
-use stateset_fixtures::stream;
+use stateset_event_log::{Opening, SqliteReader, SqliteStore};
+use stateset_fixtures::{Agent, resign, sequencer_key, sign_payload, stream};
+use stateset_sequencer::{Config, Sequencer, SystemClock, Workers};
 use stateset_sequencer_admin::database::{DbCommand, Target, run};
 use stateset_sequencer_admin::store_source::StoreSource;
+use stateset_sequencer_app::joined::{WorkerSettings, projections, store, workers};
 use stateset_sequencer_app::terminal::Output;
+use ves::SequencerId;
 
 use crate::{admin, world};
 
@@ -86,6 +92,39 @@ fn a_database_is_sealed_rotated_and_opened_again_by_commands() {
     assert_eq!((&nothing["rewritten"], &nothing["all_done"]), (&0.into(), &true.into()));
 }
 
+/// Runs with the first key given up as lost.
+fn with_first_lost(folder: &Path, args: &[&str]) -> (i32, String, String) {
+    let mut command = admin(folder);
+    command.env("PAYLOAD_ENCRYPTION_MODE", "optional");
+    command.env("PAYLOAD_ENCRYPTION_KEYS", ves::hex::encode(&[2; 32]));
+    command.env("PAYLOAD_ENCRYPTION_LOST_KEYS", KeyName::of(&[1; 32]).to_string());
+    let ended = command.args(args).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (ended.status.code().unwrap_or(-1), text(ended.stdout), text(ended.stderr))
+}
+
+#[test]
+fn no_command_calls_older_keys_needless_while_a_record_was_opened_by_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    world::make(at, 12);
+    for command in ALL {
+        done(at, "optional", &[1], &[command]);
+    }
+    for round in 0..2 {
+        let ended = ALL.map(|command| with_first_lost(at, &[command, "--json"]));
+        let [.., (status, out, error)] = &ended;
+        assert!(*status == 1 && error.contains("12 records") && error.contains("SEALED"), "{round}: {error}");
+        assert_eq!(serde_json::from_str::<Value>(out).unwrap()["all_done"], false, "{round}");
+    }
+    let (_, out, error) = with_first_lost(at, &[ALL[0]]);
+    assert!(!format!("{out}{error}").contains("needed no more"), "{out}{error}");
+
+    let found = ALL.map(|command| done(at, "optional", &[2, 1], &[command]));
+    assert_eq!((&found[0]["rewritten"], &found[2]["all_done"]), (&12.into(), &true.into()));
+    assert_eq!(done(at, "required", &[2], &[ALL[0]])["all_done"], true);
+}
+
 #[test]
 fn a_rotation_needs_the_writers_place() {
     let folder = tempfile::tempdir().unwrap();
@@ -106,10 +145,8 @@ fn a_rotation_needs_the_writers_place() {
 
 /// What an audit of `folder`/FILE finds with these keys.
 fn audit(folder: &Path, file: &str, keys: &[u8]) -> Report {
-    let keys: Vec<Key> = keys.iter().map(|n| Key::new([*n; 32])).collect();
-    let keys = Keys::new(Mode::Optional, &keys, &BTreeMap::new(), BTreeSet::new()).unwrap();
     let mut target = Target::file(&folder.join(file)).unwrap();
-    target.workers.at_rest = AtRest::new(keys);
+    target.workers.at_rest = at_rest(Mode::Optional, keys);
     let source = StoreSource::open(&target).unwrap();
     let (identity, stream) = (source.published_identity().unwrap(), stream(1));
     let agents = source.signing_keys(&stream).unwrap();
@@ -138,4 +175,60 @@ fn a_sealed_log_is_checked_without_keys_but_for_its_payloads_and_its_backup_is_a
         assert_eq!(blind.log_root, seeing.log_root);
         assert_eq!(audit(at, file, &[2]).payloads_sealed, 40, "another key opens nothing");
     }
+}
+
+fn at_rest(mode: Mode, keys: &[u8]) -> AtRest {
+    let keys: Vec<Key> = keys.iter().map(|n| Key::new([*n; 32])).collect();
+    AtRest::new(Keys::new(mode, &keys, &BTreeMap::new(), BTreeSet::new()).unwrap())
+}
+
+/// An order whose event and state are sealed, made by a whole service on `folder`/log.db.
+async fn sealed_state(folder: &Path) {
+    let settings = WorkerSettings { at_rest: at_rest(Mode::Required, &[1]), ..WorkerSettings::default() };
+    let Ok(Opening::Writer(log)) = store(Arc::new(SqliteStore::new(folder.join("log.db"))), &settings).open()
+    else {
+        panic!("the database does not open")
+    };
+    let config = Config::new(SequencerId::from_bytes([9; 16]), Arc::new(sequencer_key(1)), 1);
+    let sequencer = Sequencer::start(log, config, Arc::new(SystemClock)).unwrap();
+    let (stream, agent) = (stream(1), Agent::new(&stream(1), 1));
+    sequencer.register_agent_key(agent.registered_key()).await.unwrap();
+    let workers = Workers::start(&workers(&settings), &sequencer);
+    let mut event = sign_payload(&agent, &stream, 1, "order.created", r#"{"customer_id":"C"}"#.to_owned());
+    (event.entity_type, event.entity_id) = ("order".into(), "O-1".into());
+    sequencer.ingest(stream, vec![Ok(resign(event, &agent))]).await.unwrap();
+    let reader = SqliteReader::open(folder.join("log.db")).unwrap();
+    let since = Instant::now();
+    while projections::status(&reader, &stream).unwrap().applied < 1 {
+        assert!(since.elapsed() < Duration::from_secs(30), "no state was made");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    workers.stop(Duration::from_secs(10)).await;
+    sequencer.shutdown().await;
+}
+
+#[test]
+fn sealed_states_are_checked_with_the_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(sealed_state(at));
+    let found = done(at, "required", &[1], &["projections", "check"]);
+    assert_eq!((&found["entities"], &found["differences_count"]), (&1.into(), &0.into()));
+    let (status, _, error) = with_keys(at, "disabled", &[], &["projections", "check"]);
+    assert!(status == 1 && error.contains("sealed at rest"), "{error}");
+}
+
+#[test]
+fn states_are_built_from_nothing_while_the_service_is_stopped_and_no_other_way_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    world::make(at, 4);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let service = runtime.block_on(async { world::open(at) });
+    let (status, _, error) = crate::run(at, &["projections", "rebuild"]);
+    assert_eq!(status, 1, "{error}");
+    assert!(error.contains("stop it") && !error.contains("--server"), "{error}");
+    runtime.block_on(service.shutdown());
+    assert_eq!(crate::run(at, &["projections", "rebuild"]).0, 0);
 }

@@ -1,13 +1,14 @@
 //! New keys: what was sealed before is sealed again, beside a running service or without one.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use stateset_at_rest::{Kind, Mode, Plan, Reencryption, Run, run_on};
+use stateset_at_rest::{AtRest, KeyName, Keys, Kind, Mode, Plan, Reencryption, Run, run_on};
 use stateset_event_log::EventStore;
 use stateset_sequencer::{EventResult, Workers};
 
-use crate::world::{MemoryStore, World, open, ring, rotate, stored, stores};
+use crate::world::{MemoryStore, World, key, open, ring, rotate, stored, stores};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_rotation_the_old_key_may_go_and_a_replay_still_gets_its_first_answer() {
@@ -32,6 +33,60 @@ async fn after_a_rotation_the_old_key_may_go_and_a_replay_still_gets_its_first_a
         }
         world.stop().await;
     }
+}
+
+/// These keys, where the first one of all is given up as lost.
+fn without_first(keys: &[u8]) -> AtRest {
+    let keys: Vec<_> = keys.iter().map(|n| key(*n)).collect();
+    let lost = BTreeSet::from([KeyName::of(&[1; 32])]);
+    AtRest::new(Keys::new(Mode::Optional, &keys, &BTreeMap::new(), lost).expect("sound keys"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_key_sealed_is_looked_at_again_when_the_key_is_given_back() {
+    let stores = stores();
+    for store in &stores.all {
+        let world = World::start(store, &ring(Mode::Optional, &[1])).await;
+        world.ingest(0, 20).await;
+        world.stop().await;
+        let lost = without_first(&[2]);
+        assert_eq!(rotate(store, &lost).unopened, 20);
+        assert_eq!((lost.status().is_rotating, lost.unopened()), (false, 20), "{}", store.name());
+        let again = without_first(&[2]);
+        assert_eq!(rotate(store, &again).seen, 0, "no other key: nothing else to find");
+        assert_eq!(again.unopened(), 20, "and still not whole");
+
+        let found = ring(Mode::Optional, &[2, 1]);
+        let tally = rotate(store, &found);
+        assert_eq!((tally.seen, tally.rewritten, tally.unopened), (20, 20, 0), "{}", store.name());
+        assert_eq!((found.status().is_rotating, found.unopened()), (false, 0));
+        let world = World::start(store, &ring(Mode::Required, &[2])).await;
+        assert_eq!(world.envelopes().await.len(), 20, "the first key is needed no more");
+        world.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_away_for_a_part_of_a_rotation_makes_it_begin_again() {
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::default());
+    let world = World::start(&store, &ring(Mode::Optional, &[1])).await;
+    world.ingest(0, 20).await;
+    world.stop().await;
+    let part = |at_rest: &AtRest, plan: Plan| {
+        let mut log = open(&store, at_rest).expect("the keys are those of the log");
+        let raw = at_rest.raw().expect("a sealed log");
+        let mut run = Run::new(at_rest.clone(), raw.as_ref(), plan).expect("a run");
+        let tally = run_on(&mut run, log.as_mut(), raw.as_ref(), &mut |_| ()).expect("it ends");
+        log.close().expect("close");
+        (tally.rewritten, tally.unopened)
+    };
+    let some = Plan { kinds: vec![Kind::Events], batch: 4, limit: Some(8), ..Plan::everything() };
+    assert_eq!(part(&ring(Mode::Optional, &[2, 1]), some), (8, 0));
+    let events = Plan { kinds: vec![Kind::Events], ..Plan::everything() };
+    assert_eq!(part(&without_first(&[2]), events), (0, 12));
+    let both = ring(Mode::Optional, &[2, 1]);
+    assert_eq!(part(&both, Plan::everything()), (12, 0));
+    assert_eq!((both.status().is_rotating, both.unopened()), (false, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
