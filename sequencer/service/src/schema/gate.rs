@@ -1,7 +1,7 @@
 //! The check of payloads on the way in, the same for every door and both forms of events.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
 use stateset_event_log::Table;
@@ -272,18 +272,33 @@ impl Gate<'_> {
         let schemas = &self.service.inner.schemas;
         let slot = schemas.slot().await?;
         let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + schemas.settings.check_time_max);
-        let late: Vec<(usize, Rejection)> =
-            heavy.iter().map(|one| (one.place, too_heavy(&one.compiled))).collect();
+        // What no verdict came of in time is refused.
+        let mut late: BTreeMap<usize, Rejection> =
+            heavy.iter().map(|one| (one.place, too_late(&one.compiled))).collect();
+        let (verdicts, told) = mpsc::channel();
         let work = blocking::<_, ServiceError>(move || {
             // Held until the work is done, also where nobody waits for it any more: threads stay few.
             let _slot = slot;
-            let check = |one: &Heavy| match Instant::now() < deadline {
-                true => rejection(&one.compiled, &one.compiled.check_text(&one.payload)),
-                false => Some(too_heavy(&one.compiled)),
-            };
-            Ok(heavy.iter().filter_map(|one| Some((one.place, check(one)?))).collect())
+            for one in heavy {
+                if Instant::now() >= deadline {
+                    break;
+                }
+                let verdict = rejection(&one.compiled, &one.compiled.check_text(&one.payload));
+                // Nobody may wait any more.
+                let _ = verdicts.send((one.place, verdict));
+            }
+            Ok(())
         });
-        tokio::time::timeout_at(deadline.into(), work).await.unwrap_or(Ok(late))
+        if let Ok(ended) = tokio::time::timeout_at(deadline.into(), work).await {
+            ended?;
+        }
+        let mut refusals = Vec::new();
+        for (place, verdict) in told.try_iter() {
+            late.remove(&place);
+            refusals.extend(verdict.map(|rejection| (place, rejection)));
+        }
+        refusals.extend(late);
+        Ok(refusals)
     }
 }
 
@@ -297,9 +312,20 @@ fn rejection(compiled: &Compiled, violations: &[Violation]) -> Option<Rejection>
     Some(Rejection::schema(&first.path, problem))
 }
 
+/// The refusal of what is not checked, whatever else is sent with it.
 fn too_heavy(compiled: &Compiled) -> Rejection {
     let Violation { path, message } = compiled.too_much();
     Rejection::schema(path, message)
+}
+
+/// The refusal of what the time of its request did not suffice for: alone it may, so it says what to do.
+fn too_late(compiled: &Compiled) -> Rejection {
+    let problem = format!(
+        "checking this request's payloads took too long before this one was done (version {} of its schema); send this \
+         event again unchanged, alone; if that takes too long too, send a smaller payload, or register a simpler schema",
+        compiled.version
+    );
+    Rejection::schema("payload", problem)
 }
 
 pub(super) fn no_schema(event_type: &str) -> Rejection {

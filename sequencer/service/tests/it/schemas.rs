@@ -82,6 +82,32 @@ async fn one_bad_schema_stalls_nobody_else() {
     world.close().await;
 }
 
+/// A verdict that was reached in time stands, and what no time was left for is told to come again alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn payloads_that_were_checked_in_time_are_accepted_beside_those_that_were_not() {
+    let world = in_memory(|config| config.schemas.check_time_max = Duration::from_millis(200)).await;
+    // Each element is looked at by every branch, since it is of the last one.
+    let pattern = |n| json!({"properties": {"a": {"pattern": format!("^(a|b)*{n}(a|b){{20}}$")}}});
+    let branches: Vec<Value> = (0..12).map(pattern).chain([json!({"type": "object"})]).collect();
+    register(&world.sequencer, &world.stream, "t", json!({"items": {"oneOf": branches}})).await;
+    // As heavy by its size, and checked at once: only elements of lists are looked at.
+    let light = format!("\"{}\"", "a".repeat(500_000));
+    let element = format!("{{\"a\":\"{}\"}}", "ab".repeat(500));
+    let slow = format!("[{}]", vec![element; 900].join(","));
+    let signed = |n, payload: &str| sign_payload(&world.agent, &world.stream, n, "t", payload.to_owned());
+    let mut events = vec![signed(1, &light)];
+    events.extend((2..42).map(|n| signed(n, &slow)));
+    events.push(signed(42, &light));
+    let last = events.last().cloned().expect("it was put there");
+    let outcome = world.ingest(events).await;
+    assert!(matches!(outcome.results[0], EventResult::Accepted(_)), "{:?}", outcome.results[0]);
+    let Some(EventResult::Rejected { rejection, .. }) = outcome.results.last() else { panic!("{outcome:?}") };
+    assert!(rejection.to_string().contains("again unchanged, alone"), "{rejection}");
+    let outcome = world.ingest(vec![last]).await;
+    assert!(matches!(outcome.results[0], EventResult::Accepted(_)), "as it was told to: {outcome:?}");
+    world.close().await;
+}
+
 /// A payload that asks for more work than is ever done is rejected before any is.
 #[tokio::test]
 async fn a_payload_beyond_all_bounds_is_rejected_at_once() {
