@@ -34,7 +34,8 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
 const READY_TIME_MAX: Duration = Duration::from_secs(1);
 /// A silent HTTP/2 peer is given up after this and as much again.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// A peer is near, and another takes its place within seconds: it is soon asked again.
+/// A peer is near, and another takes its place within seconds: it is soon asked again. No call is too slow: how long one takes is
+/// for its caller to choose, who must not be able to close the way to the writer for all others.
 const BREAKER: BreakerConfig = BreakerConfig {
     failures_max: 5,
     window_ms: 60_000,

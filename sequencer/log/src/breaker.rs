@@ -27,12 +27,13 @@ pub struct BreakerConfig {
     pub trials_max: u32,
     /// Successes in a row that close it then.
     pub successes_to_close: u32,
-    /// A call that takes longer counts as a failure, whatever it answers; `None` looks at answers alone.
+    /// A call that takes longer counts as a failure, whatever it answers; `None` looks at answers alone. Calls are often made one
+    /// after the other: less than `window_ms` over `failures_max`, or slow ones never add up.
     pub slow_ms: Option<u64>,
 }
 
 impl Default for BreakerConfig {
-    /// The numbers of section 9.
+    /// The numbers of section 9, which leaves the slow call to whoever knows the service.
     fn default() -> Self {
         Self {
             failures_max: 5,
@@ -127,12 +128,16 @@ impl Machine {
         Ok(Leave { period: self.period })
     }
 
-    /// A call ended well or not after `took` milliseconds. `jitter` is between -1 and 1.
-    pub fn end(&mut self, leave: Leave, now: u64, took: u64, is_good: bool, jitter: f64) {
-        if leave.period != self.period {
-            return;
-        }
+    /// A call ended well or not after `took` milliseconds; says whether it counts as a success. `jitter` is between -1 and 1.
+    pub fn end(&mut self, leave: Leave, now: u64, took: u64, is_good: bool, jitter: f64) -> bool {
         let is_good = is_good && self.config.slow_ms.is_none_or(|slow| took <= slow);
+        if leave.period == self.period {
+            self.count(now, is_good, jitter);
+        }
+        is_good
+    }
+
+    fn count(&mut self, now: u64, is_good: bool, jitter: f64) {
         match (self.state, is_good) {
             (BreakerState::Closed, true) | (BreakerState::Open, _) => {}
             (BreakerState::Closed, false) => {
@@ -267,7 +272,7 @@ impl Call {
         let now = self.breaker.now();
         let mut held = self.breaker.held();
         let before = held.machine.state();
-        held.machine.end(self.leave, now, now - self.started, is_good, jitter());
+        let is_good = held.machine.end(self.leave, now, now - self.started, is_good, jitter());
         let counter = if is_good { &mut held.reading.0 } else { &mut held.reading.1 };
         *counter += 1;
         let after = held.machine.state();

@@ -11,11 +11,23 @@ pub(crate) const ANCHOR: &str = "anchor";
 /// The chain that says what became of payments.
 pub(crate) const SETTLEMENT: &str = "settlement";
 
+/// A submission waits for a block, on some chains 12 s: what takes much longer is a chain that stands still. Calls are made one
+/// after the other, so the window is wide enough for five slow ones.
+const CHAIN: BreakerConfig = BreakerConfig {
+    failures_max: 5,
+    window_ms: 120_000,
+    open_ms: 30_000,
+    open_ms_max: 300_000,
+    trials_max: 3,
+    successes_to_close: 3,
+    slow_ms: Some(20_000),
+};
+
 /// Makes the breakers of what is joined, so that health and metrics show them before the first call.
 pub(crate) fn prepare(config: &Config) {
     let joined = [(ANCHOR, config.anchor.is_some()), (SETTLEMENT, config.payments.settlement.is_some())];
     for (service, _) in joined.into_iter().filter(|(_, is_joined)| *is_joined) {
-        config.breakers.of(service, BreakerConfig::default());
+        config.breakers.of(service, CHAIN);
     }
 }
 
@@ -33,7 +45,7 @@ impl Sequencer {
         is_gone: impl FnOnce(&E) -> bool,
         left_alone: impl FnOnce(String) -> E,
     ) -> Result<Result<T, E>, ServiceError> {
-        let leave = match self.breakers().of(service, BreakerConfig::default()).ask() {
+        let leave = match self.breakers().of(service, CHAIN).ask() {
             Ok(leave) => leave,
             Err(alone) => return Ok(Err(left_alone(alone.to_string()))),
         };

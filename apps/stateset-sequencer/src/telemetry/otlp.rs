@@ -30,6 +30,8 @@ const GATHER_TIME_MAX: Duration = Duration::from_secs(1);
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
 /// Longest time for one message.
 const EXPORT_TIME_MAX: Duration = Duration::from_secs(5);
+/// A collector that takes longer for one message does not keep up: what is recorded meanwhile fills the queue.
+const EXPORT_SLOW_MS: u64 = 2_000;
 /// Longest time for what is left at the end.
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -88,7 +90,7 @@ impl Exporter {
             client: TraceServiceClient::new(channel),
             resource: form::resource(&settings.service_name, &settings.service_version),
             counts: counts.clone(),
-            breaker: breakers.of("traces", BreakerConfig::default()),
+            breaker: breakers.of("traces", breaker()),
         };
         let task = tokio::spawn(outgoing.run(stopped));
         Ok(Self { sink: Arc::new(Sink { queue, counts }), stop, task })
@@ -106,6 +108,10 @@ impl Exporter {
             tracing::warn!("the collector of traces did not take the last ones in time; they are given up");
         }
     }
+}
+
+fn breaker() -> BreakerConfig {
+    BreakerConfig { slow_ms: Some(EXPORT_SLOW_MS), ..BreakerConfig::default() }
 }
 
 struct Outgoing {

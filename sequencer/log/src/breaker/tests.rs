@@ -73,6 +73,19 @@ fn slow_calls_count_as_failures_and_jitter_moves_a_pause_by_a_tenth() {
 }
 
 #[test]
+fn a_slow_success_is_shown_as_the_failure_that_it_counts_as() {
+    let config = BreakerConfig { slow_ms: Some(1), ..BreakerConfig::default() };
+    let breaker = Arc::new(Breaker::new("test", config));
+    for _ in 0..5 {
+        let call = breaker.ask().expect("closed");
+        std::thread::sleep(Duration::from_millis(10));
+        call.end(true);
+    }
+    let reading = breaker.reading();
+    assert_eq!((reading.state, reading.successes, reading.failures), (BreakerState::Open, 0, 5));
+}
+
+#[test]
 fn an_answer_from_before_says_nothing_of_the_trial() {
     let mut machine = Machine::new(BreakerConfig::default());
     let old = machine.ask(0).expect("leave");

@@ -110,6 +110,12 @@ pub(super) struct Replica {
 }
 
 /// The primary answers as well: one failure is enough to leave a replica alone, and one answer to go back to it.
+/// An answer that took half of its time is a warning that was worth heeding.
+fn breaker(answer_timeout: Duration) -> BreakerConfig {
+    let half_ms = u64::try_from(answer_timeout.as_millis() / 2).unwrap_or(u64::MAX);
+    BreakerConfig { slow_ms: Some(half_ms), ..BREAKER }
+}
+
 const BREAKER: BreakerConfig = BreakerConfig {
     failures_max: 1,
     window_ms: 60_000,
@@ -122,7 +128,7 @@ const BREAKER: BreakerConfig = BreakerConfig {
 
 impl Replica {
     pub fn new(pool: Pool, answer_timeout: Duration, breakers: &Breakers) -> Self {
-        Self { pool, answer_timeout, breaker: breakers.of("read_replica", BREAKER) }
+        Self { pool, answer_timeout, breaker: breakers.of("read_replica", breaker(answer_timeout)) }
     }
 }
 
