@@ -32,19 +32,27 @@ impl Rest {
     }
 
     pub fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
-        let text = serde_json::to_string(body).expect("requests serialise to JSON");
-        let request = self.agent.post(format!("{}{path}", self.url)).header("x-api-key", &self.api_key);
-        self.read(request.header("content-type", "application/json").send(text))
+        self.send(self.agent.post(format!("{}{path}", self.url)), body)
     }
 
+    /// Only commands of schemas change what is there.
+    #[cfg(feature = "schema-validation")]
     pub fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
-        let text = serde_json::to_string(body).expect("requests serialise to JSON");
-        let request = self.agent.put(format!("{}{path}", self.url)).header("x-api-key", &self.api_key);
-        self.read(request.header("content-type", "application/json").send(text))
+        self.send(self.agent.put(format!("{}{path}", self.url)), body)
     }
 
     pub fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.read(self.agent.delete(format!("{}{path}", self.url)).header("x-api-key", &self.api_key).call())
+    }
+
+    fn send<T: DeserializeOwned>(
+        &self,
+        request: ureq::RequestBuilder<ureq::typestate::WithBody>,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let text = serde_json::to_string(body).expect("requests serialise to JSON");
+        let request = request.header("x-api-key", &self.api_key);
+        self.read(request.header("content-type", "application/json").send(text))
     }
 
     fn read<T: DeserializeOwned>(
