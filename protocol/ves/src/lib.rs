@@ -56,7 +56,9 @@ pub use keys::{AgentKey, EncryptionKey, KeyAlgorithm, KeyRing, KeyStatus, Securi
 pub use merkle::InclusionProof;
 pub use receipt::Receipt;
 pub use reject::{KeyProblem, Rejection};
-pub use seal::{DecryptionKey, OpenError, Recipient, SealError, SealingRandomness};
+pub use seal::{
+    DecryptionKey, OpenError, OpenedPayload, PayloadSalt, Recipient, SealError, SealingRandomness,
+};
 pub use tiles::{Tile, TileId, TileSource};
 pub use time::TimestampMs;
 pub use verify::{Verified, verify_batch, verify_batch_under, verify_one};

@@ -12,6 +12,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::event::{EncryptedPayload, Envelope, Payload, RecipientWrap};
 use crate::hash::{Digest, Domain, Hasher};
+use crate::hex::{self, HexError};
 use crate::hpke;
 use crate::ids::{AgentId, EventId, KeyId, RecipientKeyId, StreamKey};
 use crate::json;
@@ -57,9 +58,70 @@ impl SealingRandomness {
     }
 }
 
+impl SealingRandomness {
+    /// The salt alone, for whoever proves something about the payload later. All the rest is of use to nobody.
+    pub fn payload_salt(&self) -> PayloadSalt {
+        PayloadSalt(self.salt)
+    }
+}
+
 impl fmt::Debug for SealingRandomness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SealingRandomness(secret)")
+    }
+}
+
+/// The salt that is hashed in front of one sealed payload (section 6.1). Secret, like the payload: whoever has it can
+/// test guesses of the payload against the signed `payload_plain_hash`. Wiped when dropped, never printed.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct PayloadSalt([u8; SALT_BYTES]);
+
+impl PayloadSalt {
+    pub const fn from_bytes(bytes: [u8; SALT_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// From 32 hex digits, as an agent keeps it.
+    ///
+    /// # Errors
+    /// [`HexError`].
+    pub fn from_hex(text: &str) -> Result<Self, HexError> {
+        hex::decode_lenient(text).map(Self)
+    }
+
+    /// Secret.
+    pub const fn as_bytes(&self) -> &[u8; SALT_BYTES] {
+        &self.0
+    }
+
+    /// Secret: 32 hex digits.
+    pub fn to_hex(&self) -> Zeroizing<String> {
+        Zeroizing::new(hex::encode(&self.0))
+    }
+
+    /// `payload_plain_hash` of a sealed event with this salt (section 6.1); `canonical` is RFC 8785 text.
+    pub fn plain_hash(&self, canonical: &str) -> Digest {
+        Hasher::new(Domain::PayloadPlain).bytes(&self.0).bytes(canonical.as_bytes()).finish()
+    }
+}
+
+impl fmt::Debug for PayloadSalt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PayloadSalt(secret)")
+    }
+}
+
+/// A sealed payload as its recipient has it, and what was hashed in front of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OpenedPayload {
+    /// RFC 8785 text.
+    pub canonical: Zeroizing<String>,
+    pub salt: PayloadSalt,
+}
+
+impl fmt::Debug for OpenedPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OpenedPayload(secret)")
     }
 }
 
@@ -210,6 +272,19 @@ pub fn open(envelope: &Envelope<'_>, kid: RecipientKeyId, secret: &[u8; 32]) -> 
     open_signed(envelope, kid, secret, &envelope.payload_plain_hash)
 }
 
+/// [`open`], with the salt: for a recipient that proves something about the payload (specification of compliance
+/// proofs, section 4.2).
+///
+/// # Errors
+/// [`OpenError`].
+pub fn open_with_salt(
+    envelope: &Envelope<'_>,
+    kid: RecipientKeyId,
+    secret: &[u8; 32],
+) -> Result<OpenedPayload, OpenError> {
+    opened(envelope, kid, secret, &envelope.payload_plain_hash)
+}
+
 /// [`open`] against a `payload_plain_hash` known to be signed from elsewhere, such as a log of hashes.
 ///
 /// # Errors
@@ -220,6 +295,16 @@ pub fn open_signed(
     secret: &[u8; 32],
     signed_hash: &Digest,
 ) -> Result<String, OpenError> {
+    // The one copy that leaves: its owner decides how long it lives.
+    opened(envelope, kid, secret, signed_hash).map(|opened| opened.canonical.to_string())
+}
+
+fn opened(
+    envelope: &Envelope<'_>,
+    kid: RecipientKeyId,
+    secret: &[u8; 32],
+    signed_hash: &Digest,
+) -> Result<OpenedPayload, OpenError> {
     let Payload::Encrypted(sealed) = &envelope.payload else { return Err(OpenError::NotEncrypted) };
     let wrap = sealed
         .recipients
@@ -243,14 +328,16 @@ pub fn open_signed(
 }
 
 /// The canonical payload of `salt ‖ JSON`, if both readings of section 7.6 give the signed hash.
-fn check_opened(plaintext: &[u8], signed: &Digest) -> Result<String, OpenError> {
-    let (salt, rest) = plaintext.split_at_checked(SALT_BYTES).ok_or(OpenError::InvalidPayloadFormat)?;
+fn check_opened(plaintext: &[u8], signed: &Digest) -> Result<OpenedPayload, OpenError> {
+    let (salt, rest) = plaintext.split_first_chunk().ok_or(OpenError::InvalidPayloadFormat)?;
+    let salt = PayloadSalt(*salt);
     let text = std::str::from_utf8(rest).map_err(|_| OpenError::InvalidPayloadFormat)?;
     let canonical = json::canonicalize(text).map_err(|_| OpenError::InvalidPayloadFormat)?;
-    let as_canonical = Hasher::new(Domain::PayloadPlain).bytes(salt).bytes(canonical.as_bytes()).finish();
+    let canonical = Zeroizing::new(canonical.into_owned());
+    let as_canonical = salt.plain_hash(&canonical);
     let as_opened = salted_hash(plaintext);
     if (as_opened.0.ct_eq(&signed.0) & as_canonical.0.ct_eq(&signed.0)).into() {
-        Ok(canonical.into_owned())
+        Ok(OpenedPayload { canonical, salt })
     } else {
         Err(OpenError::PayloadHashMismatch)
     }
@@ -307,6 +394,18 @@ impl DecryptionKey {
         self.0.as_bytes()
     }
 
+    /// [`open_with_salt`] with this key.
+    ///
+    /// # Errors
+    /// Those of [`open_with_salt`].
+    pub fn open_with_salt(
+        &self,
+        envelope: &Envelope<'_>,
+        kid: RecipientKeyId,
+    ) -> Result<OpenedPayload, OpenError> {
+        open_with_salt(envelope, kid, self.0.as_bytes())
+    }
+
     /// [`open`] with this key.
     ///
     /// # Errors
@@ -318,7 +417,7 @@ impl DecryptionKey {
 
 impl fmt::Debug for DecryptionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DecryptionKey").field("public_key", &crate::hex::encode(&self.public_key())).finish()
+        f.debug_struct("DecryptionKey").field("public_key", &hex::encode(&self.public_key())).finish()
     }
 }
 

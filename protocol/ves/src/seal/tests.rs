@@ -95,6 +95,23 @@ fn recipients_are_sorted_and_each_opens() {
     assert_eq!(keys[0].1.open(&plain, RecipientKeyId(2)), Err(OpenError::NotEncrypted));
 }
 
+/// Proofs about a payload are about what was hashed, salt and all, so both sides of a sealed event can have it.
+#[test]
+fn whoever_seals_or_opens_has_the_salt_and_nothing_prints_it() {
+    let (recipient, key) = key(2);
+    let drawn = randomness(1, 0);
+    let kept = drawn.payload_salt();
+    let envelope = draft().seal_and_sign(r#"{ "a": 1 }"#, &[recipient], drawn, &signer()).unwrap();
+    let opened = key.open_with_salt(&envelope, recipient.kid).unwrap();
+    assert_eq!((opened.canonical.as_str(), &opened.salt), (r#"{"a":1}"#, &kept));
+    assert_eq!(kept.plain_hash(&opened.canonical), envelope.payload_plain_hash);
+    assert_ne!(PayloadSalt::from_bytes([0; 16]).plain_hash(&opened.canonical), envelope.payload_plain_hash);
+    assert_eq!(PayloadSalt::from_hex(&kept.to_hex()), Ok(kept.clone()));
+    assert!(PayloadSalt::from_hex("00").is_err());
+    let printed = format!("{kept:?} {opened:?}");
+    assert_eq!(printed, "PayloadSalt(secret) OpenedPayload(secret)");
+}
+
 #[test]
 fn unusable_recipients_are_refused() {
     let seal = |recipients: &[Recipient], drawn| match draft().seal_and_sign(
@@ -120,7 +137,7 @@ fn a_plaintext_that_two_readings_hash_differently_is_refused() {
     let salt = [8; SALT_BYTES];
     let plaintext = |json: &str| [&salt, json.as_bytes()].concat();
     let check = |json: &str| check_opened(&plaintext(json), &salted_hash(&plaintext(json)));
-    assert_eq!(check(r#"{"a":1}"#).as_deref(), Ok(r#"{"a":1}"#));
+    assert_eq!(check(r#"{"a":1}"#).unwrap().canonical.as_str(), r#"{"a":1}"#);
     assert_eq!(check(r#"{"a": 1}"#), Err(OpenError::PayloadHashMismatch));
     let canonical_hash = salted_hash(&plaintext(r#"{"a":1}"#));
     assert_eq!(check_opened(&plaintext(r#"{"a": 1}"#), &canonical_hash), Err(OpenError::PayloadHashMismatch));
