@@ -1,6 +1,7 @@
 //! Failures as a person and a program see them: exit status, code, message, hint.
 
 use ves_stark_client::{ClientError, ProposalError};
+use ves_stark_primitives::payload::PayloadError;
 use ves_stark_primitives::{
     BundleError, CommitmentError, DecimalError, InputsError, OpeningError, PolicyError, ProveError,
 };
@@ -69,10 +70,17 @@ impl From<ProveError> for Failure {
         let code = match error {
             ProveError::PolicyNotSatisfied => "POLICY_NOT_SATISFIED",
             ProveError::OtherCommitment => "OTHER_COMMITMENT",
+            ProveError::OtherPayload => "OTHER_PAYLOAD",
             ProveError::Unsupported { .. } => "UNSUPPORTED_SUITE",
             ProveError::Random(_) => "NO_RANDOMNESS",
         };
         Self::failed(code, error.to_string())
+    }
+}
+
+impl From<PayloadError> for Failure {
+    fn from(error: PayloadError) -> Self {
+        Self::input("NO_AMOUNT", error.to_string())
     }
 }
 
@@ -81,7 +89,15 @@ impl From<ProposalError> for Failure {
         match error {
             ProposalError::Inputs(error) => error.into(),
             ProposalError::Prove(error) => error.into(),
-            ProposalError::AmountBinding => Self::failed("OTHER_AMOUNT", error.to_string()),
+            ProposalError::AmountBinding | ProposalError::OtherAmount { .. } => {
+                Self::failed("OTHER_AMOUNT", error.to_string())
+            }
+            ProposalError::OtherPayload => Self::failed("OTHER_PAYLOAD", error.to_string())
+                .hint("a sealed payload is hashed with its salt: give it with --payload-salt FILE"),
+            ProposalError::Payload(error) => error.into(),
+            ProposalError::PayloadTooLong { .. } => Self::input("TOO_LARGE", error.to_string()),
+            ProposalError::UnitNotSigned => Self::input("NO_KEY", error.to_string())
+                .hint("put the seed of the agent's key into VES_AGENT_KEY"),
             ProposalError::Signing(_) => Self::failed("SIGNING_FAILED", error.to_string()),
             ProposalError::OwnProof(_) => Self::failed("INTERNAL", error.to_string()),
         }
@@ -96,6 +112,11 @@ impl From<ClientError> for Failure {
             ClientError::Unreachable { .. } => Self::failed("SERVER_UNREACHABLE", message),
             ClientError::Refused { status: 401, .. } => {
                 Self::failed("REFUSED", message).hint("the API key comes from STATESET_API_KEY")
+            }
+            ClientError::Refused { status: 409, ref code, .. } if code == "ALREADY_EXISTS" => {
+                Self::failed("REFUSED", message).hint(
+                    "it keeps one proof for an event and a policy; with the --opening of that one, this is the same statement",
+                )
             }
             ClientError::Refused { status: 404, .. } => Self::input("NOT_FOUND", message),
             ClientError::Refused { .. } => Self::failed("REFUSED", message),

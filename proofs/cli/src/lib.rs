@@ -6,6 +6,7 @@
 mod args;
 mod batch;
 mod commands;
+mod evidence;
 mod failure;
 mod files;
 mod output;

@@ -2,10 +2,27 @@
 
 use ves::compliance::{Bindings, EventFacts};
 use ves::{Digest, EventId, SequenceNumber, StoreId, StreamKey, TenantId};
+use ves_stark_client::PlainPayload;
 use ves_stark_primitives::{AmountPolicy, EventInputs};
 
 use crate::failure::Failure;
 use crate::random;
+
+/// Inputs of an event with this payload, or of one whose hashes are of nothing.
+pub fn inputs_with(
+    policy: &AmountPolicy,
+    payload: Option<&PlainPayload<'_>>,
+) -> Result<EventInputs, Failure> {
+    let mut made_up = inputs(policy, 1)?;
+    if let Some(payload) = payload {
+        made_up.facts.payload_plain_hash = payload.hash();
+        if payload.salt.is_none() {
+            made_up.facts.payload_kind = 0;
+            made_up.facts.payload_cipher_hash = Digest::ZERO;
+        }
+    }
+    Ok(made_up)
+}
 
 /// Inputs with random ids and hashes, as of a sealed event.
 pub fn inputs(policy: &AmountPolicy, sequence_number: u64) -> Result<EventInputs, Failure> {

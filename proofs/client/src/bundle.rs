@@ -4,12 +4,15 @@ use rand_core::CryptoRng;
 use ves::KeyId;
 use ves::ed25519::{Signer, SignerError};
 use ves_stark_primitives::bundle::Refusal;
+use ves_stark_primitives::payload::PayloadError;
 use ves_stark_primitives::{
     BindingLevel, Bundle, CommitmentBinding, EventInputs, FieldOpening, InputsError, ProofError, ProveError,
-    PublicInputs, SecurityReport, SuiteId,
+    PublicInputs, SecurityReport, Statement, SuiteId,
 };
-use ves_stark_prover::prove_one_event;
-use ves_stark_verifier::verify_one_event;
+use ves_stark_prover::{prove_one_event, prove_payload};
+use ves_stark_verifier::verify_statement;
+
+use crate::payload::PlainPayload;
 
 /// What is to be proved, before it is.
 pub struct Proposal<'a> {
@@ -33,6 +36,20 @@ pub enum ProposalError {
     /// The amount binding of older statements, which names the amount to whoever can guess it.
     #[error("amountBindingHash in the public inputs is of another amount")]
     AmountBinding,
+    /// Of level `circuit`: the payload, or its salt, is of another event.
+    #[error("payload and salt do not have the payloadPlainHash of the event")]
+    OtherPayload,
+    /// Of level `circuit`: the payload has no number that the circuit could read.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    /// Of level `circuit`. Neither number is repeated.
+    #[error("{path} of the payload is another number than the amount")]
+    OtherAmount { path: String },
+    #[error("the payload has {bytes} bytes in canonical form, bindingLevel circuit takes {bytes_max}")]
+    PayloadTooLong { bytes: usize, bytes_max: usize },
+    /// Of level `circuit`, which shows the number in the payload, and not what it counts.
+    #[error("the amount has a unit, for which only the agent's signature can vouch, and no key is given")]
+    UnitNotSigned,
     #[error("the key could not sign: {0}")]
     Signing(#[from] SignerError),
     /// The prover's own mistake, found before anybody relies on it.
@@ -40,7 +57,8 @@ pub enum ProposalError {
     OwnProof(ProofError),
 }
 
-/// Makes a bundle; `agent` signs the commitment where a key is given. The proof is verified before it is returned.
+/// Makes a bundle of level `signed`; `agent` signs the commitment where a key is given. The proof is verified before it is
+/// returned.
 ///
 /// # Errors
 /// [`ProposalError`].
@@ -49,22 +67,51 @@ pub fn prove(
     agent: Option<(KeyId, &dyn Signer)>,
     random: &mut dyn CryptoRng,
 ) -> Result<Bundle, ProposalError> {
+    make(proposal, None, agent, random)
+}
+
+/// Makes a bundle of level `circuit`: the proof shows besides that the amount stands in `payload`, at the top-level member
+/// that the path of the opening's field names. No agent needs to sign; where a key is given, it vouches for the unit.
+///
+/// # Errors
+/// [`ProposalError`]; what the circuit could not read is told before any time goes into a proof.
+pub fn prove_in_payload(
+    proposal: Proposal<'_>,
+    payload: &PlainPayload<'_>,
+    agent: Option<(KeyId, &dyn Signer)>,
+    random: &mut dyn CryptoRng,
+) -> Result<Bundle, ProposalError> {
+    make(proposal, Some(payload), agent, random)
+}
+
+fn make(
+    proposal: Proposal<'_>,
+    payload: Option<&PlainPayload<'_>>,
+    agent: Option<(KeyId, &dyn Signer)>,
+    random: &mut dyn CryptoRng,
+) -> Result<Bundle, ProposalError> {
     let Proposal { mut event, suite, chain_context, valid_until, opening } = proposal;
     check_amount_binding(&event, opening)?;
     // The commitments of version 2 take its place.
     event.witness_commitment = None;
-    let inputs = PublicInputs {
-        event,
-        suite,
-        commitments: vec![opening.committed()],
-        binding_level: BindingLevel::Signed,
-        chain_context,
-        valid_until,
+    let binding_level = match payload {
+        Some(payload) => BindingLevel::Circuit { table: payload.check(&event, opening)? },
+        None => BindingLevel::Signed,
     };
+    let commitments = vec![opening.committed()];
+    let inputs = PublicInputs { event, suite, commitments, binding_level, chain_context, valid_until };
     inputs.check()?;
-    let statement = inputs.event_statement()?;
-    let proof = prove_one_event(&statement, &opening.opening, random)?;
-    let security = verify_one_event(&statement, &proof).map_err(ProposalError::OwnProof)?;
+    if payload.is_some() && agent.is_none() && opening.field.has_unit() {
+        return Err(ProposalError::UnitNotSigned);
+    }
+    let statement = inputs.statement()?;
+    let proof = match (&statement, payload) {
+        (Statement::Payload(statement), Some(payload)) => {
+            prove_payload(statement, &opening.opening, &payload.hashed(), random)?
+        }
+        (statement, _) => prove_one_event(statement.amount(), &opening.opening, random)?,
+    };
+    let security = verify_statement(&statement, &proof).map_err(ProposalError::OwnProof)?;
     let signing_hash = inputs.event.facts.event_signing_hash;
     let binding = match agent {
         Some((key, signer)) => {
@@ -81,7 +128,7 @@ pub fn prove(
 /// # Errors
 /// [`Refusal`].
 pub fn check(bundle: &Bundle, expected: &EventInputs) -> Result<SecurityReport, Refusal> {
-    bundle.check(expected, verify_one_event)
+    bundle.check(expected, verify_statement)
 }
 
 fn check_amount_binding(event: &EventInputs, opening: &FieldOpening) -> Result<(), ProposalError> {

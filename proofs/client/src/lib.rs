@@ -2,16 +2,18 @@
 //!
 //! [`ComplianceClient`] fetches the statement that an event and a policy make, submits bundles, lists what is stored and
 //! asks for a verification. What the service answers about a statement is checked: the inputs must hash to the hash
-//! beside them and name the event and policy that were asked for. [`Proposal`] becomes a bundle by [`prove`]; [`check`]
+//! beside them and name the event and policy that were asked for. [`Proposal`] becomes a bundle by [`prove`] or [`prove_in_payload`]; [`check`]
 //! is the other direction. Keys and randomness come from the caller.
 
 mod bundle;
 mod client;
 mod error;
 mod http;
+mod payload;
 mod random;
 
-pub use bundle::{Proposal, ProposalError, check, prove};
-pub use client::ComplianceClient;
+pub use bundle::{Proposal, ProposalError, check, prove, prove_in_payload};
+pub use client::{ComplianceClient, Submitted};
 pub use error::ClientError;
+pub use payload::PlainPayload;
 pub use random::system_random;

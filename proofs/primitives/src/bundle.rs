@@ -14,9 +14,9 @@ use ves::{Digest, KeyId, TimestampMs};
 
 use crate::binding::{BindingError, CommitmentBinding};
 use crate::error::ProofError;
-use crate::public_inputs::{EventInputs, InputsError, PublicInputs};
+use crate::public_inputs::{BindingLevel, EventInputs, InputsError, PublicInputs};
 use crate::report::SecurityReport;
-use crate::statement::EventStatement;
+use crate::statement::Statement;
 
 /// Longest bundle that is read at all: the largest proof in base64, and its statement.
 pub const BUNDLE_BYTES_MAX: usize = 3 << 20;
@@ -58,7 +58,7 @@ pub enum BundleError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
     pub inputs: PublicInputs,
-    /// `None` where no agent has signed the commitments yet; then the proof is not tied to what an agent signed.
+    /// `None` where no agent has signed the commitments. At level `signed` the proof is then tied to no event.
     pub binding: Option<CommitmentBinding>,
     pub proof: Vec<u8>,
     /// As the prover claims it; compared, never believed.
@@ -153,12 +153,12 @@ impl Bundle {
     pub fn check(
         &self,
         expected: &EventInputs,
-        verify: impl FnOnce(&EventStatement, &[u8]) -> Result<SecurityReport, ProofError>,
+        verify: impl FnOnce(&Statement, &[u8]) -> Result<SecurityReport, ProofError>,
     ) -> Result<SecurityReport, Refusal> {
         if let Some(member) = first_difference(&self.inputs.event, expected) {
             return Err(Refusal::OtherStatement { member });
         }
-        let statement = self.inputs.event_statement()?;
+        let statement = self.inputs.statement()?;
         let report = verify(&statement, &self.proof)?;
         match report == self.security {
             true => Ok(report),
@@ -180,11 +180,30 @@ impl Bundle {
         }
     }
 
-    /// Checks that there is a binding and that `verify` accepts it.
+    /// Checks what ties the commitments to the event beside the proof. At level `signed` that is the agent's signature,
+    /// which `verify` must accept. At level `circuit` the proof reads the payload whose hash the agent signed in the event, so none
+    /// is needed; one that is there must be accepted all the same, and without one nobody vouches for a unit.
+    ///
+    /// # Errors
+    /// [`Refusal::NotBound`], [`Refusal::Binding`], [`Refusal::UnitNotSigned`].
+    pub fn check_binding(
+        &self,
+        verify: impl FnOnce(&CommitmentBinding) -> Result<(), BindingError>,
+    ) -> Result<(), Refusal> {
+        if self.binding.is_some() || self.inputs.binding_level == BindingLevel::Signed {
+            return self.check_signature(verify);
+        }
+        match self.inputs.commitments.iter().any(|committed| committed.field.has_unit()) {
+            true => Err(Refusal::UnitNotSigned),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks that an agent signed the commitments and that `verify` accepts it, at either level.
     ///
     /// # Errors
     /// [`Refusal::NotBound`], [`Refusal::Binding`].
-    pub fn check_binding(
+    pub fn check_signature(
         &self,
         verify: impl FnOnce(&CommitmentBinding) -> Result<(), BindingError>,
     ) -> Result<(), Refusal> {
@@ -210,6 +229,11 @@ pub enum Refusal {
     Ended,
     #[error("no agent has signed its commitments")]
     NotBound,
+    /// Level `circuit` shows the number in the payload, not what it counts.
+    #[error(
+        "its commitment names a unit, for which only an agent's signature can vouch, and no agent has signed it"
+    )]
+    UnitNotSigned,
     #[error(transparent)]
     Binding(#[from] BindingError),
 }

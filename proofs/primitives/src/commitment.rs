@@ -95,6 +95,11 @@ impl FieldDescription {
         self.exponent
     }
 
+    /// Whether the number counts something: a currency is named, or digits after a point.
+    pub fn has_unit(&self) -> bool {
+        !self.unit.is_empty() || self.exponent != 0
+    }
+
     /// The capacity part of the first sponge state: eight elements from a hash of the description, by rejection.
     pub fn capacity(&self) -> [u32; WIDTH - RATE] {
         let mut capacity = [0; WIDTH - RATE];

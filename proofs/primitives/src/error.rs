@@ -28,6 +28,11 @@ pub enum ProveError {
     PolicyNotSatisfied,
     #[error("the opening does not open the commitment of the statement")]
     OtherCommitment,
+    /// At binding level `circuit`: another payload than the event hashes, or one that does not hold the amount at the key.
+    #[error(
+        "payload or opening are not the statement's, or the payload does not hold the amount at its key in digits alone"
+    )]
+    OtherPayload,
     #[error("proofs of {suite} are not made here")]
     Unsupported { suite: &'static str },
     #[error("the random source failed: {0}")]

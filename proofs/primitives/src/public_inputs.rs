@@ -14,7 +14,9 @@ use ves::{Digest, TimestampMs};
 
 use crate::commitment::{CommitmentError, CommittedField};
 use crate::policy::{AmountPolicy, PolicyError};
-use crate::statement::EventStatement;
+use crate::statement::{
+    EventStatement, PAYLOAD_KEY_BYTES_MAX, PayloadStatement, PayloadTable, Statement, is_payload_path,
+};
 use crate::suite::SuiteId;
 
 pub use text::INPUTS_BYTES_MAX;
@@ -54,11 +56,15 @@ pub enum InputsError {
     Commitment { place: usize, problem: CommitmentError },
     #[error("chainContext must be 1 to {CHAIN_CONTEXT_BYTES_MAX} bytes without control characters")]
     ChainContext,
-    /// A proof about a committed amount shows nothing about a payload.
+    /// It stands at level `circuit` and nowhere else.
     #[error(
-        "bindingLevel circuit asks for a proof about the payload, which proofs about one commitment are not"
+        "payloadBlocksMax must be 2, 6, 14, 30 or 62 at bindingLevel circuit, and is no member at signed"
     )]
-    CircuitLevel,
+    PayloadBlocks,
+    #[error(
+        "path {path:?} of a commitment: bindingLevel circuit finds a top-level member of the payload, by 1 to {PAYLOAD_KEY_BYTES_MAX} printable ASCII characters without quote, backslash and point"
+    )]
+    CircuitPath { path: String },
     #[error("this policy is about one amount, so one commitment is expected, found {found}")]
     OneCommitment { found: usize },
 }
@@ -112,18 +118,37 @@ pub enum BindingLevel {
     #[default]
     Signed,
     /// The proof itself shows that the payload of `payloadPlainHash` holds the value.
-    Circuit,
+    Circuit {
+        /// `payloadBlocksMax`: all that is told of the payload's length.
+        table: PayloadTable,
+    },
 }
 
 impl BindingLevel {
     pub const fn text(self) -> &'static str {
         match self {
             Self::Signed => "signed",
-            Self::Circuit => "circuit",
+            Self::Circuit { .. } => "circuit",
         }
     }
-    pub fn from_text(text: &str) -> Option<Self> {
-        [Self::Signed, Self::Circuit].into_iter().find(|level| level.text() == text)
+
+    /// What the statement names of the payload's length.
+    const fn payload_blocks_max(self) -> Option<u64> {
+        match self {
+            Self::Signed => None,
+            Self::Circuit { table } => Some(table.blocks_max()),
+        }
+    }
+
+    fn read(level: &str, payload_blocks_max: Option<u64>) -> Result<Self, InputsError> {
+        let table = payload_blocks_max
+            .map(|blocks| PayloadTable::of_blocks(blocks).ok_or(InputsError::PayloadBlocks));
+        match (level, table.transpose()?) {
+            ("signed", None) => Ok(Self::Signed),
+            ("circuit", Some(table)) => Ok(Self::Circuit { table }),
+            ("signed" | "circuit", _) => Err(InputsError::PayloadBlocks),
+            _ => Err(InputsError::BindingLevel),
+        }
     }
 }
 
@@ -163,7 +188,18 @@ impl PublicInputs {
         if !(1..=CHAIN_CONTEXT_BYTES_MAX).contains(&context.len()) || context.chars().any(char::is_control) {
             return Err(InputsError::ChainContext);
         }
-        Ok(())
+        match self.binding_level {
+            BindingLevel::Signed => Ok(()),
+            BindingLevel::Circuit { .. } => self.check_circuit_paths(),
+        }
+    }
+
+    fn check_circuit_paths(&self) -> Result<(), InputsError> {
+        let paths = self.commitments.iter().map(|committed| committed.field.path());
+        match paths.into_iter().find(|path| !is_payload_path(path)) {
+            Some(path) => Err(InputsError::CircuitPath { path: path.to_owned() }),
+            None => Ok(()),
+        }
     }
 
     /// Canonical JSON.
@@ -185,25 +221,33 @@ impl PublicInputs {
         Ok(AmountPolicy::of(&self.event.policy)?)
     }
 
-    /// What a proof about one amount has to show.
+    /// What a proof has to show.
     ///
     /// # Errors
-    /// [`InputsError::Policy`], [`InputsError::OneCommitment`], [`InputsError::CircuitLevel`].
-    pub fn event_statement(&self) -> Result<EventStatement, InputsError> {
-        if self.binding_level == BindingLevel::Circuit {
-            return Err(InputsError::CircuitLevel);
-        }
+    /// [`InputsError::Policy`], [`InputsError::OneCommitment`], [`InputsError::CircuitPath`].
+    pub fn statement(&self) -> Result<Statement, InputsError> {
         let limit = self.amount_policy()?.effective_limit();
         let [committed] = &self.commitments[..] else {
             return Err(InputsError::OneCommitment { found: self.commitments.len() });
         };
-        Ok(EventStatement {
+        let event = EventStatement {
             suite: self.suite,
             digest: self.statement_digest(),
             limit,
             capacity: committed.field.capacity(),
             commitment: committed.commitment,
-        })
+        };
+        let BindingLevel::Circuit { table } = self.binding_level else {
+            return Ok(Statement::Amount(event));
+        };
+        self.check_circuit_paths()?;
+        Ok(Statement::Payload(PayloadStatement {
+            event,
+            payload_hash: self.event.facts.payload_plain_hash,
+            is_salted: self.event.facts.payload_kind != 0,
+            key: committed.field.path().to_owned(),
+            log_slots: table.log_slots(),
+        }))
     }
 
     /// Whether the statement still stands at `now`.

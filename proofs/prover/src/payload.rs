@@ -24,8 +24,9 @@ pub struct Hashed<'a> {
 /// - `random`: masks are derived from 32 bytes of it; a fresh draw for every proof.
 ///
 /// # Errors
-/// [`ProveError::PolicyNotSatisfied`] when the amount is above the limit; [`ProveError::OtherCommitment`] when opening or
-/// payload are not the statement's, or the payload does not hold the amount at the key.
+/// [`ProveError::PolicyNotSatisfied`] when the amount is above the limit; [`ProveError::OtherPayload`] when payload or
+/// opening are not the statement's, or the payload does not hold the amount at the key; [`ProveError::OtherCommitment`]
+/// for a statement that no circuit is of.
 /// [`ProveError::Unsupported`]: proofs of the suite are not made.
 pub fn prove_payload(
     statement: &PayloadStatement,
@@ -57,7 +58,7 @@ pub fn prove_payload_with(
     let smallest = PayloadStatement::log_slots_for(hashed.payload.len(), statement.is_salted);
     let salt_bytes = if statement.is_salted { 16 } else { 0 };
     if smallest.is_none_or(|slots| slots > statement.log_slots) || hashed.salt.len() != salt_bytes {
-        return Err(ProveError::OtherCommitment);
+        return Err(ProveError::OtherPayload);
     }
     let randomness = opening
         .blinding()
@@ -65,5 +66,5 @@ pub fn prove_payload_with(
     let trace = circuit.trace(opening.value(), randomness, hashed.salt, hashed.payload);
     let claim = Claim { circuit: &circuit, statement_digest: &statement.event.digest.0 };
     let shape = backend::payload_shape(profile, statement.log_slots, statement.key.len());
-    engine::prove(&claim, &shape, trace, masks).map_err(|engine::Unsatisfied| ProveError::OtherCommitment)
+    engine::prove(&claim, &shape, trace, masks).map_err(|engine::Unsatisfied| ProveError::OtherPayload)
 }

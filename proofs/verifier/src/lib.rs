@@ -16,8 +16,11 @@ mod one_event;
 mod outline;
 mod payload;
 mod security;
+mod statement;
 
 pub use batch::{BATCH_EVENTS_MAX, BatchStatement, batch_security, verify_batch};
 pub use one_event::{one_event_security, verify_one_event};
 pub use outline::{Kind, Outline, decode};
-pub use payload::{PayloadStatement, verify_payload};
+pub use payload::verify_payload;
+pub use statement::verify_statement;
+pub use ves_stark_primitives::PayloadStatement;

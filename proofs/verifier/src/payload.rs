@@ -2,9 +2,8 @@
 
 use std::sync::LazyLock;
 
-use ves::Digest;
 use ves_stark_air::{Circuit, Payload};
-use ves_stark_primitives::{EventStatement, ProofError, SecurityReport};
+use ves_stark_primitives::{PayloadStatement, ProofError, SecurityReport};
 
 use crate::backend::parameters::{PAYLOAD_LOG_SLOTS, Parameters, Profile};
 use crate::backend::shape::Shape;
@@ -14,33 +13,6 @@ use crate::security::{levels, report};
 
 /// Number of the circuit in a proof's header.
 pub(crate) const CIRCUIT: u8 = 3;
-
-/// A statement about one event, with the payload in it (section 4.2, level `circuit`).
-///
-/// The payload is canonical JSON. Its top-level member `key` stands there exactly once, with an integer in minor units
-/// from 0 to 2^64 - 1 that is the committed amount.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PayloadStatement {
-    pub event: EventStatement,
-    /// `payload_plain_hash` of the event (VES section 6.1).
-    pub payload_hash: Digest,
-    /// Whether the payload is encrypted, so that a salt was hashed with it.
-    pub is_salted: bool,
-    /// 1 to 32 bytes of printable ASCII without quote and backslash.
-    pub key: String,
-    /// Which table holds the payload: [`PayloadStatement::log_slots_for`].
-    pub log_slots: usize,
-}
-
-impl PayloadStatement {
-    /// The smallest table for a payload of that many bytes: all that a proof tells of the length. `None` when no table
-    /// is large enough.
-    pub fn log_slots_for(payload_bytes: usize, is_salted: bool) -> Option<usize> {
-        PAYLOAD_LOG_SLOTS
-            .into_iter()
-            .find(|&slots| payload_bytes <= Payload::payload_bytes_max(slots, is_salted))
-    }
-}
 
 /// The statement's circuit with its public elements.
 ///
@@ -104,6 +76,9 @@ pub(crate) fn security(profile: Profile, log_slots: usize) -> SecurityReport {
 
 #[cfg(test)]
 mod tests {
+    use ves_stark_primitives::PayloadTable;
+    use ves_stark_primitives::statement::{PAYLOAD_KEY_BYTES_MAX, is_payload_key};
+
     use super::*;
 
     #[test]
@@ -115,6 +90,22 @@ mod tests {
                 let proven = levels(&payload_shape(Profile::Proven, log_slots, key_bytes));
                 assert!(proven.proven_bits >= 100, "{log_slots}: {proven:?}");
             }
+        }
+    }
+
+    /// Statements are made without the circuit; what they allow is what the circuit takes.
+    #[test]
+    fn statements_know_the_tables_and_keys_of_the_circuit() {
+        let tables: Vec<usize> = PayloadTable::all().map(PayloadTable::log_slots).collect();
+        assert_eq!(tables, PAYLOAD_LOG_SLOTS.collect::<Vec<_>>());
+        for (table, is_salted) in PayloadTable::all().flat_map(|table| [(table, true), (table, false)]) {
+            let found = table.payload_bytes_max(is_salted);
+            assert_eq!(found, Payload::payload_bytes_max(table.log_slots(), is_salted));
+        }
+        assert_eq!(PAYLOAD_KEY_BYTES_MAX, Payload::KEY_BYTES_MAX);
+        let names = (0..=u8::MAX).map(|byte| char::from(byte).to_string());
+        for key in names.chain(["".to_owned(), "k".repeat(32), "k".repeat(33), "a b".to_owned()]) {
+            assert_eq!(is_payload_key(&key), Payload::can_find(&key), "{key:?}");
         }
     }
 

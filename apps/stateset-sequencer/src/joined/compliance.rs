@@ -4,7 +4,7 @@ use stateset_sequencer::{ComplianceVerifier, ProofClaim, ProofSubject, Verdict, 
 use ves_stark_primitives::binding::BindingTimes;
 use ves_stark_primitives::bundle::{PROOF_TYPE, PROOF_VERSION};
 use ves_stark_primitives::{BindingError, Bundle, CommitmentBinding, EventInputs};
-use ves_stark_verifier::verify_one_event;
+use ves_stark_verifier::verify_statement;
 
 /// Verifies bundles of version 2 about events: the agent's signature over the commitment, and the proof.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +39,7 @@ fn judge(claim: &ProofClaim<'_>) -> Result<(), String> {
     let setting = claim.setting;
     bundle.check_context(&setting.sequencer_id.to_string(), setting.now).map_err(|error| text(&error))?;
     bundle.check_binding(|binding| bound(binding, &bundle, claim)).map_err(|error| text(&error))?;
-    bundle.check(&own, verify_one_event).map(|_| ()).map_err(|error| text(&error))
+    bundle.check(&own, verify_statement).map(|_| ()).map_err(|error| text(&error))
 }
 
 /// The signature is of a key that the event's author had when the event was taken in.

@@ -1,5 +1,6 @@
 //! `stateset prove` and `stateset verify`: compliance proofs about events of a running service.
 
+pub mod payload;
 pub mod prove;
 pub mod verify;
 
@@ -27,7 +28,12 @@ impl From<ProposalError> for CliError {
     fn from(error: ProposalError) -> Self {
         let code = match error {
             ProposalError::Prove(_) => "NOT_PROVED",
-            ProposalError::Inputs(_) | ProposalError::AmountBinding => "BAD_INPUTS",
+            ProposalError::Inputs(_) | ProposalError::AmountBinding | ProposalError::UnitNotSigned => {
+                "BAD_INPUTS"
+            }
+            ProposalError::OtherPayload | ProposalError::OtherAmount { .. } => "OTHER_PAYLOAD",
+            ProposalError::Payload(_) => "NO_AMOUNT",
+            ProposalError::PayloadTooLong { .. } => "TOO_LARGE",
             ProposalError::Signing(_) => "SIGNING_FAILED",
             ProposalError::OwnProof(_) => "INTERNAL",
         };

@@ -10,8 +10,10 @@ use clap::{Args, Subcommand};
 use stateset_client::{Client, Page, PulledEvent, SigningKeys};
 use stateset_keystore::{KeyName, Keystore as _};
 use ves::envelope::encode;
+use ves::seal::OpenedPayload;
 use ves::{EventId, Payload, RecipientKeyId, SequenceNumber, StreamKey};
 
+use crate::commands::compliance::payload::keep_salt;
 use crate::context::Context;
 use crate::error::{CliError, printable, printable_lines};
 use crate::installation::agent_of;
@@ -58,6 +60,9 @@ pub struct ShowArgs {
     /// Open a sealed payload with this x25519 key
     #[arg(long, value_name = "KEY")]
     pub open: Option<KeyName>,
+    /// Keep the salt of the opened payload here, for proofs about it; the file is secret
+    #[arg(long, value_name = "FILE", requires = "open")]
+    pub keep_salt: Option<PathBuf>,
 }
 
 /// An event as a person names it.
@@ -115,12 +120,15 @@ fn show(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
         Some(name) => Some(open(context, name, &event)?),
         None => None,
     };
+    if let (Some(file), Some(opened)) = (&args.keep_salt, &opened) {
+        keep_salt(file, &opened.salt)?;
+    }
     let mut envelope = String::new();
     encode(&event.envelope, Some((event.sequence_number, event.sequenced_at)), &mut envelope);
     let envelope: serde_json::Value =
         serde_json::from_str(&envelope).map_err(|error| CliError::failure("INTERNAL", error.to_string()))?;
     let payload: Option<serde_json::Value> =
-        opened.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        opened.as_ref().and_then(|opened| serde_json::from_str(&opened.canonical).ok());
     let text = describe(&event, payload.as_ref());
     let value = serde_json::json!({
         "envelope": envelope,
@@ -132,11 +140,12 @@ fn show(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-fn open(context: &Context, name: &KeyName, event: &PulledEvent) -> Result<String, CliError> {
+/// The payload and its salt, opened with the x25519 key `name`.
+pub fn open(context: &Context, name: &KeyName, event: &PulledEvent) -> Result<OpenedPayload, CliError> {
     let keys = context.keystore()?;
     let (_, number) = agent_of(&keys.info(name)?)?;
     let key = keys.agreement_key(name)?;
-    ves::seal::open(&event.envelope, RecipientKeyId(number.0), key.secret())
+    ves::seal::open_with_salt(&event.envelope, RecipientKeyId(number.0), key.secret())
         .map_err(|error| CliError::failure("CANNOT_OPEN_EVENT", format!("{error}")))
 }
 

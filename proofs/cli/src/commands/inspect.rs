@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ves_stark_primitives::bundle::{BUNDLE_BYTES_MAX, version1};
-use ves_stark_primitives::{Bundle, SuiteId};
+use ves_stark_primitives::{BindingLevel, Bundle, SuiteId};
 
 use crate::failure::Failure;
 use crate::files;
@@ -52,15 +52,12 @@ fn show(out: &Output, bundle: &Bundle) {
             format!("{} ({unit}) {}", field.name(), ves::hex::encode(committed.commitment.as_bytes())),
         );
     }
-    line(
-        "binding",
-        match &bundle.binding {
-            Some(binding) => {
-                format!("{}, by key {} of the agent", inputs.binding_level.text(), binding.agent_key_id)
-            }
-            None => "none: no agent has signed the commitment".to_owned(),
-        },
-    );
+    line("binding", binding(bundle));
+    if let BindingLevel::Circuit { table } = inputs.binding_level {
+        let bytes = table.payload_bytes_max(facts.payload_kind != 0);
+        let paths: Vec<&str> = inputs.commitments.iter().map(|committed| committed.field.path()).collect();
+        line("payload", format!("{bytes} bytes at most, the amount at {}", paths.join(", ")));
+    }
     line("deployment", inputs.chain_context.clone());
     line(
         "valid until",
@@ -93,6 +90,16 @@ fn show(out: &Output, bundle: &Bundle) {
         "claimedSecurity": security,
     });
     out.result(&value, &text);
+}
+
+/// Level, and who signed.
+fn binding(bundle: &Bundle) -> String {
+    let level = bundle.inputs.binding_level;
+    match (&bundle.binding, level) {
+        (Some(binding), _) => format!("{}, by key {} of the agent", level.text(), binding.agent_key_id),
+        (None, BindingLevel::Circuit { .. }) => format!("{}, no agent has signed", level.text()),
+        (None, BindingLevel::Signed) => "none: no agent has signed the commitment".to_owned(),
+    }
 }
 
 fn show_older(out: &Output, bundle: &version1::Bundle) {

@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use ves::{Digest, json};
-use ves_stark_client::{Proposal, prove, system_random};
+use ves_stark_client::{Proposal, prove, prove_in_payload, system_random};
 use ves_stark_primitives::public_inputs::INPUTS_BYTES_MAX;
-use ves_stark_primitives::{Bundle, EventInputs, FieldDescription, FieldOpening, Opening, SuiteId, openings};
+use ves_stark_primitives::{
+    BindingLevel, Bundle, EventInputs, FieldDescription, FieldOpening, Opening, SuiteId, openings,
+};
 use zeroize::Zeroizing;
 
+use crate::evidence::{BindingArgs, Evidence};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::policy::PolicyArgs;
@@ -20,9 +23,10 @@ const AMOUNT_BYTES_MAX: usize = 64;
 /// Longest authorization receipt.
 const RECEIPT_BYTES_MAX: usize = 1 << 20;
 
-/// The private amount.
+/// The private amount; at binding level circuit it may be left to the payload.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
+#[command(group(ArgGroup::new("known").args(["amount", "amount_file", "opening", "payload"]).required(true).multiple(true)))]
 pub struct AmountArgs {
     /// The amount in minor units; `-` reads stdin. Other users of this machine can see an amount given here
     #[arg(long, value_name = "N")]
@@ -65,27 +69,35 @@ pub fn amount(text: &str) -> Option<u64> {
 
 impl AmountArgs {
     /// The amount in its field, with the randomness of its commitment.
-    pub fn read(&self) -> Result<FieldOpening, Failure> {
+    pub fn read(&self, evidence: Option<&Evidence>) -> Result<FieldOpening, Failure> {
         if let Some(file) = &self.opening {
-            return Ok(FieldOpening::parse(files::read(file, openings::OPENING_BYTES_MAX)?.trim_end())?);
+            let text = files::read(file, openings::OPENING_BYTES_MAX)?;
+            let kept = FieldOpening::parse(text.trim_end())?;
+            return match evidence.is_some_and(|evidence| evidence.names_another(&kept.field)) {
+                true => Err(Failure::input("USAGE", "--field names another member than --opening")),
+                false => Ok(kept),
+            };
         }
-        let from = |path: &PathBuf| {
-            let text: Zeroizing<String> = files::read(path, AMOUNT_BYTES_MAX)?;
-            amount(text.trim()).filter(|_| !text.trim().is_empty()).ok_or_else(|| {
-                Failure::input(
-                    "BAD_AMOUNT",
-                    format!("{} holds no whole number of minor units", path.display()),
-                )
-            })
+        let field = evidence.map_or_else(|| Ok(unnamed_field()), Evidence::field)?;
+        let amount = match (&self.amount, &self.amount_file, evidence) {
+            (Some(AmountSource::Given(amount)), ..) => *amount,
+            (Some(AmountSource::Stdin), ..) => amount_in(&PathBuf::from("-"))?,
+            (None, Some(file), _) => amount_in(file)?,
+            (None, None, Some(evidence)) => evidence.amount(&field)?,
+            (None, None, None) => {
+                return Err(Failure::input("USAGE", "give --amount, --amount-file or --opening"));
+            }
         };
-        let amount = match (&self.amount, &self.amount_file) {
-            (Some(AmountSource::Given(amount)), _) => *amount,
-            (Some(AmountSource::Stdin), _) => from(&PathBuf::from("-"))?,
-            (None, Some(file)) => from(file)?,
-            (None, None) => return Err(Failure::input("USAGE", "give --amount, --amount-file or --opening")),
-        };
-        Ok(FieldOpening { field: unnamed_field(), opening: Opening::draw(amount, random::fill)? })
+        Ok(FieldOpening { field, opening: Opening::draw(amount, random::fill)? })
     }
+}
+
+/// The amount in a file; `-` is stdin.
+fn amount_in(path: &PathBuf) -> Result<u64, Failure> {
+    let text: Zeroizing<String> = files::read(path, AMOUNT_BYTES_MAX)?;
+    amount(text.trim()).filter(|_| !text.trim().is_empty()).ok_or_else(|| {
+        Failure::input("BAD_AMOUNT", format!("{} holds no whole number of minor units", path.display()))
+    })
 }
 
 /// The field of an amount that no payload and no unit is known of.
@@ -111,13 +123,6 @@ impl From<SuiteName> for SuiteId {
     }
 }
 
-/// How a commitment is tied to its event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Binding {
-    /// The agent signs its commitment
-    Signed,
-}
-
 #[derive(Debug, Args)]
 pub struct ProveArgs {
     #[command(flatten)]
@@ -136,9 +141,8 @@ pub struct ProveArgs {
     /// Parameters of the proof
     #[arg(long, value_enum, default_value = "standard")]
     suite: SuiteName,
-    /// How the commitment is tied to the event
-    #[arg(long, value_enum, default_value = "signed")]
-    binding: Binding,
+    #[command(flatten)]
+    binding: BindingArgs,
     /// Deployment that the proof is for
     #[arg(long, value_name = "TEXT", default_value = "local")]
     chain_context: String,
@@ -156,19 +160,23 @@ pub struct ProveArgs {
 }
 
 pub fn run(out: &Output, args: &ProveArgs) -> Result<(), Failure> {
-    let Binding::Signed = args.binding;
-    let opening = args.amount.read()?;
+    let evidence = args.binding.read()?;
+    let opening = args.amount.read(evidence.as_ref())?;
     let mut random = system_random().map_err(random::no_randomness)?;
     let key = args.signing.read()?;
     let proposal = Proposal {
-        event: event(args)?,
+        event: event(args, evidence.as_ref())?,
         suite: args.suite.into(),
         chain_context: args.chain_context.clone(),
         valid_until: args.valid_until,
         opening: &opening,
     };
     let started = std::time::Instant::now();
-    let bundle = prove(proposal, key.as_ref().map(|(id, key)| (*id, key as _)), &mut random)?;
+    let agent = key.as_ref().map(|(id, key)| (*id, key as _));
+    let bundle = match &evidence {
+        Some(evidence) => prove_in_payload(proposal, &evidence.payload(), agent, &mut random)?,
+        None => prove(proposal, agent, &mut random)?,
+    };
     let took = started.elapsed();
     if let Some(file) = &args.keep_opening {
         files::write(file, &format!("{}\n", *opening.to_json()))?;
@@ -188,9 +196,11 @@ pub fn run(out: &Output, args: &ProveArgs) -> Result<(), Failure> {
 
 /// Said wherever a proof is not tied to an agent.
 pub fn unbound(bundle: &Bundle) -> &'static str {
-    match bundle.binding {
-        Some(_) => "",
-        None => "\nNo agent has signed its commitment, so no service takes it: name a key in VES_AGENT_KEY.",
+    match (&bundle.binding, bundle.inputs.binding_level) {
+        (Some(_), _) | (None, BindingLevel::Circuit { .. }) => "",
+        (None, BindingLevel::Signed) => {
+            "\nNo agent has signed its commitment, so no service takes it: name a key in VES_AGENT_KEY."
+        }
     }
 }
 
@@ -203,17 +213,18 @@ pub fn summary(bundle: &Bundle, took: std::time::Duration, file: &std::path::Pat
         "proofHash": bundle.proof_hash(),
         "statementDigest": bundle.inputs.statement_digest(),
         "provingTimeMs": took.as_secs_f64() * 1000.0,
+        "bindingLevel": bundle.inputs.binding_level.text(),
         "signed": bundle.binding.is_some(),
         "security": bundle.security,
     })
 }
 
 /// Event and policy: those of the file, which must be of the policy that the options name.
-fn event(args: &ProveArgs) -> Result<EventInputs, Failure> {
+fn event(args: &ProveArgs, evidence: Option<&Evidence>) -> Result<EventInputs, Failure> {
     let named = args.policy.read(args.intent_hash)?;
     let mut event = match &args.inputs {
         Some(file) => EventInputs::parse(files::read(file, INPUTS_BYTES_MAX)?.trim_end())?,
-        None => sample::inputs(&named, 1)?,
+        None => sample::inputs_with(&named, evidence.map(Evidence::payload).as_ref())?,
     };
     if event.policy != named.policy() {
         let message = format!(

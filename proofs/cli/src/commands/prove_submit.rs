@@ -1,15 +1,21 @@
 //! `ves-stark prove-submit`
 
+use std::path::PathBuf;
+
 use clap::Args;
+use ves::ed25519::Signer;
 use ves::{Digest, EventId, StoreId, StreamKey, TenantId};
-use ves_stark_client::{ComplianceClient, Proposal, prove, system_random};
+use ves_stark_client::{ComplianceClient, Proposal, Submitted, prove, prove_in_payload, system_random};
+use ves_stark_primitives::Bundle;
+use ves_wire::compliance::ComplianceVerification;
 
 use crate::commands::prove::{AmountArgs, SuiteName};
+use crate::evidence::BindingArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::policy::PolicyArgs;
-use crate::random;
 use crate::signing_key::SigningArgs;
+use crate::{files, random};
 
 #[derive(Debug, Args)]
 pub struct ProveSubmitArgs {
@@ -35,11 +41,16 @@ pub struct ProveSubmitArgs {
     /// Parameters of the proof
     #[arg(long, value_enum, default_value = "standard")]
     suite: SuiteName,
+    #[command(flatten)]
+    binding: BindingArgs,
     /// Unix time in seconds after which the proof says nothing [default: it does not end]
     #[arg(long, value_name = "SECONDS")]
     valid_until: Option<u64>,
     #[command(flatten)]
     signing: SigningArgs,
+    /// Keep the amount and the randomness of its commitment here; the file is secret
+    #[arg(long, value_name = "FILE")]
+    keep_opening: Option<PathBuf>,
     /// Have the service verify what it stored
     #[arg(long)]
     verify: bool,
@@ -47,11 +58,16 @@ pub struct ProveSubmitArgs {
 
 pub fn run(out: &Output, args: &ProveSubmitArgs) -> Result<(), Failure> {
     let policy = args.policy.read(args.intent_hash)?.policy();
-    let (key_id, key) = args.signing.read()?.ok_or_else(|| {
-        Failure::input("NO_KEY", "a service takes only proofs whose commitment the agent signed")
-            .hint("put the seed of the agent's key into VES_AGENT_KEY, 64 hex digits")
-    })?;
-    let opening = args.amount.read()?;
+    let evidence = args.binding.read()?;
+    let key = args.signing.read()?;
+    if key.is_none() && evidence.is_none() {
+        return Err(Failure::input(
+            "NO_KEY",
+            "a service takes only proofs whose commitment the agent signed",
+        )
+        .hint("put the seed of the agent's key into VES_AGENT_KEY, 64 hex digits"));
+    }
+    let opening = args.amount.read(evidence.as_ref())?;
     let api_key = std::env::var("STATESET_API_KEY").ok();
     let stream = args.tenant.zip(args.store).map(|(tenant_id, store_id)| StreamKey { tenant_id, store_id });
     let client = ComplianceClient::new(&args.sequencer_url, api_key, stream)?;
@@ -63,21 +79,54 @@ pub fn run(out: &Output, args: &ProveSubmitArgs) -> Result<(), Failure> {
         opening: &opening,
     };
     let mut random = system_random().map_err(random::no_randomness)?;
-    let bundle = prove(proposal, Some((key_id, &key)), &mut random)?;
-    let record = client.submit(&bundle)?;
-    let mut text = format!(
-        "Stored as {}: {} of event {}, {} bytes of proof, verified on submission: {}.",
-        record.proof_id,
-        record.policy_id,
-        record.event_id,
-        bundle.proof.len(),
-        record.verified
-    );
+    let agent = key.as_ref().map(|(id, key)| (*id, key as &dyn Signer));
+    let bundle = match &evidence {
+        Some(evidence) => prove_in_payload(proposal, &evidence.payload(), agent, &mut random)?,
+        None => prove(proposal, agent, &mut random)?,
+    };
+    if let Some(file) = &args.keep_opening {
+        files::write(file, &format!("{}\n", *opening.to_json()))?;
+    }
+    let submitted = client.submit(&bundle)?;
     let verification = match args.verify {
-        true => Some(client.verify(&record.proof_id)?),
+        true => Some(client.verify(&submitted.record.proof_id)?),
         false => None,
     };
-    if let Some(found) = &verification {
+    let text = told(&submitted, &bundle, verification.as_ref());
+    let value = serde_json::json!({
+        "proof": submitted.record,
+        "earlierProof": submitted.is_earlier_proof,
+        "bindingLevel": bundle.inputs.binding_level.text(),
+        "verification": verification,
+    });
+    out.result(&value, &text);
+    match verification {
+        Some(found) if !found.outcome.valid => {
+            Err(Failure::failed("PROOF_INVALID", "the service does not find the stored proof valid"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What happened, for a person.
+fn told(submitted: &Submitted, bundle: &Bundle, verification: Option<&ComplianceVerification>) -> String {
+    let record = &submitted.record;
+    let mut text = match submitted.is_earlier_proof {
+        true => format!(
+            "The service already holds another proof of this statement and keeps that one: {}, {} of event {}.",
+            record.proof_id, record.policy_id, record.event_id
+        ),
+        false => format!(
+            "Stored as {}: {} of event {}, binding {}, {} bytes of proof, verified on submission: {}.",
+            record.proof_id,
+            record.policy_id,
+            record.event_id,
+            bundle.inputs.binding_level.text(),
+            bundle.proof.len(),
+            record.verified
+        ),
+    };
+    if let Some(found) = verification {
         let outcome = &found.outcome;
         let time = outcome.stark_verification_time_ms.unwrap_or_default();
         text += &match (outcome.valid, &outcome.reason) {
@@ -85,11 +134,5 @@ pub fn run(out: &Output, args: &ProveSubmitArgs) -> Result<(), Failure> {
             (false, reason) => format!("\nProof INVALID: {}", reason.as_deref().unwrap_or("no reason given")),
         };
     }
-    out.result(&serde_json::json!({"proof": record, "verification": verification}), &text);
-    match verification {
-        Some(found) if !found.outcome.valid => {
-            Err(Failure::failed("PROOF_INVALID", "the service does not find the stored proof valid"))
-        }
-        _ => Ok(()),
-    }
+    text
 }

@@ -13,10 +13,11 @@ use ves::{Digest, TimestampMs, hex, json};
 use ves_stark_primitives::bundle::{BUNDLE_BYTES_MAX, Refusal, version1};
 use ves_stark_primitives::public_inputs::INPUTS_BYTES_MAX;
 use ves_stark_primitives::{
-    AmountPolicy, Bundle, EventInputs, ProofError, PublicInputs, SecurityReport, SuiteId,
+    AmountPolicy, BindingLevel, Bundle, EventInputs, ProofError, PublicInputs, SecurityReport, SuiteId,
 };
 
 use crate::commands::prove::receipt_hash;
+use crate::evidence::Binding;
 use crate::failure::Failure;
 use crate::files;
 use crate::output::Output;
@@ -47,6 +48,9 @@ pub struct VerifyArgs {
     /// Least proven bits of security
     #[arg(long, value_name = "BITS")]
     min_proven_bits: Option<u32>,
+    /// Binding level that the proof must have [default: either]
+    #[arg(long, value_enum)]
+    binding: Option<Binding>,
     /// Public key of the agent that must have signed the commitment, 64 hex digits
     #[arg(long, value_name = "HEX")]
     agent_key: Option<AgentKey>,
@@ -67,6 +71,7 @@ impl std::str::FromStr for AgentKey {
 /// What a proof that holds is worth.
 struct Held {
     security: SecurityReport,
+    level: BindingLevel,
     agent: Agent,
 }
 
@@ -165,18 +170,23 @@ fn verify(text: &str, args: &VerifyArgs, asked: &Asked) -> Result<Held, String> 
     check_options(&bundle, args, asked, &security)?;
     let context = bundle.inputs.chain_context.clone();
     bundle.check_context(&context, now()).map_err(|error| reason(&error))?;
-    let agent = match (&args.agent_key, &bundle.binding) {
-        (Some(AgentKey(key)), _) => {
-            let signing_hash = own.facts.event_signing_hash;
-            bundle
-                .check_binding(|binding| binding.verify(&signing_hash, &bundle.inputs.commitments, key))
-                .map_err(|error| reason(&error))?;
-            Agent::Signed
-        }
-        (None, Some(_)) => Agent::NotChecked,
-        (None, None) => Agent::Absent,
-    };
-    Ok(Held { security, agent })
+    let level = bundle.inputs.binding_level;
+    Ok(Held { security, level, agent: agent(&bundle, args).map_err(|error| reason(&error))? })
+}
+
+/// What is known of the agent's signature, which must be there where a key is named. Without one, level `signed` ties a
+/// proof to nothing, and is told so; level `circuit` needs none, but for a unit.
+fn agent(bundle: &Bundle, args: &VerifyArgs) -> Result<Agent, Refusal> {
+    if let Some(AgentKey(key)) = &args.agent_key {
+        let signing_hash = bundle.inputs.event.facts.event_signing_hash;
+        bundle.check_signature(|binding| binding.verify(&signing_hash, &bundle.inputs.commitments, key))?;
+        return Ok(Agent::Signed);
+    }
+    match (&bundle.binding, bundle.inputs.binding_level) {
+        (Some(_), _) => Ok(Agent::NotChecked),
+        (None, BindingLevel::Signed) => Ok(Agent::Absent),
+        (None, BindingLevel::Circuit { .. }) => bundle.check_binding(|_| Ok(())).map(|()| Agent::Absent),
+    }
 }
 
 /// A bundle of version 2. One of version 1 is told from other bytes, and not verified.
@@ -206,6 +216,10 @@ fn check_options(
     if asked.receipt.is_some_and(|hash| bindings.authorization_receipt_hash != Some(hash)) {
         return Err("its statement does not name this authorization receipt".to_owned());
     }
+    let level = bundle.inputs.binding_level;
+    if args.binding.is_some_and(|asked| !asked.is_of(level)) {
+        return Err(format!("its binding level is {}", level.text()));
+    }
     match args.min_proven_bits {
         Some(least) if security.proven_bits < least => {
             Err(format!("{} bits are proven, fewer than {least}", security.proven_bits))
@@ -227,19 +241,22 @@ fn print(out: &Output, verdict: &Result<Held, String>, took: Duration) {
     let time_ms = took.as_secs_f64() * 1000.0;
     match verdict {
         Ok(held) => {
-            let agent = match held.agent {
-                Agent::Signed => "signed by the agent",
-                Agent::NotChecked => "agent's signature not checked: give --agent-key",
-                Agent::Absent => "NOT signed by an agent",
+            let agent = match (held.agent, held.level) {
+                (Agent::Signed, _) => "signed by the agent",
+                (Agent::NotChecked, _) => "agent's signature not checked: give --agent-key",
+                (Agent::Absent, BindingLevel::Signed) => "NOT signed by an agent",
+                (Agent::Absent, BindingLevel::Circuit { .. }) => "no agent's signature, and none needed",
             };
             let SecurityReport { conjectured_bits, proven_bits, .. } = held.security;
             let text = format!(
-                "Proof VALID (verified in {took:?}): {conjectured_bits} bits conjectured, {proven_bits} proven; {agent}"
+                "Proof VALID (verified in {took:?}): {conjectured_bits} bits conjectured, {proven_bits} proven; binding {}; {agent}",
+                held.level.text()
             );
             let value = serde_json::json!({
                 "valid": true,
                 "verificationTimeMs": time_ms,
                 "security": held.security,
+                "bindingLevel": held.level.text(),
                 "agentSignature": match held.agent {
                     Agent::Signed => "verified",
                     Agent::NotChecked => "not_checked",

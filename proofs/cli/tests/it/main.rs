@@ -1,6 +1,7 @@
 //! The program as a user meets it: the real binary, its output, its exit status.
 
 mod batches;
+mod circuit;
 mod help;
 mod proofs;
 mod refusals;

@@ -42,7 +42,8 @@ fn the_commands_of_the_overview_end_in_a_valid_proof() {
     assert!(line.contains("NOT signed by an agent"), "{line}");
     let (status, shown, _) = run(at, &["inspect", "--proof", "proof.json"]);
     assert!(status == 0 && shown.contains("aml.threshold") && shown.contains("Nothing here was verified"));
-    assert!(!shown.contains("5000"), "{shown}");
+    // As a word: the digits may well stand in a hash.
+    assert!(shown.split_whitespace().all(|word| word != "5000"), "{shown}");
 }
 
 #[test]

@@ -2,7 +2,9 @@ use serde_json::{Value, json};
 use ves::ed25519::{PublicKey, SigningKey};
 
 use super::*;
+use crate::commitment::{CommittedField, FieldDescription, Opening};
 use crate::public_inputs::tests::{event_json, inputs};
+use crate::statement::PayloadTable;
 
 fn report() -> SecurityReport {
     SecurityReport { proven_bits: 59, conjectured_bits: 108, zk: true, assumptions: vec!["one".into()] }
@@ -66,7 +68,7 @@ fn members_that_are_unknown_doubled_or_at_odds_are_refused() {
 /// Section 11, items 2 and 14: the verifier's own facts decide, member by member.
 #[test]
 fn a_bundle_about_another_event_or_policy_is_refused_by_name() {
-    let accepts = |_: &EventStatement, _: &[u8]| Ok(report());
+    let accepts = |_: &Statement, _: &[u8]| Ok(report());
     let expected = |member: &str, value: Value| {
         let mut object = event_json();
         object[member] = value;
@@ -103,8 +105,8 @@ fn the_proof_and_its_claimed_security_are_the_verifiers_to_judge() {
     assert_eq!(bundle().check(&own, |_, _| Ok(weaker)), Err(Refusal::SecurityClaim));
     bundle()
         .check(&own, |statement, proof| {
-            assert_eq!((statement.limit, proof), (9_999, &[1, 2, 3, 0xff][..]));
-            assert_eq!(statement.digest, bundle().inputs.statement_digest());
+            assert_eq!((statement.amount().limit, proof), (9_999, &[1, 2, 3, 0xff][..]));
+            assert_eq!(statement.amount().digest, bundle().inputs.statement_digest());
             Ok(report())
         })
         .unwrap();
@@ -122,6 +124,38 @@ fn an_unbound_bundle_is_not_taken_for_a_bound_one() {
     let mut forged = bundle();
     forged.binding.as_mut().unwrap().signature[0] ^= 1;
     assert_eq!(check(&forged), Err(Refusal::Binding(BindingError::Signature)));
+}
+
+/// Section 4.2: level `circuit` takes the agent's word for nothing but the unit.
+#[test]
+fn level_circuit_needs_no_signature_but_for_a_unit_and_believes_no_wrong_one() {
+    let key = PublicKey::from_bytes(&SigningKey::from_seed([7; 32]).public_key()).unwrap();
+    let check = |bundle: &Bundle| {
+        let signing_hash = bundle.inputs.event.facts.event_signing_hash;
+        bundle.check_binding(|binding| binding.verify(&signing_hash, &bundle.inputs.commitments, &key))
+    };
+    let mut signed = bundle();
+    let table = PayloadTable::for_payload(300, true).unwrap();
+    signed.inputs.binding_level = BindingLevel::Circuit { table };
+    assert_eq!(Bundle::parse(&signed.to_json()), Ok(signed.clone()));
+    assert_eq!(check(&signed), Ok(()));
+    let mut forged = signed.clone();
+    forged.binding.as_mut().unwrap().signature[0] ^= 1;
+    assert_eq!(check(&forged), Err(Refusal::Binding(BindingError::Signature)));
+
+    let mut unsigned = Bundle { binding: None, ..signed };
+    assert_eq!(check(&unsigned), Err(Refusal::UnitNotSigned), "two digits of USD");
+    let without = |exponent| {
+        let field = FieldDescription::new("amount", "total", "amount", "", exponent).unwrap();
+        let commitment = Opening::new(5000, [1, 2, 3, 4]).unwrap().commit(&field);
+        vec![CommittedField { field, commitment }]
+    };
+    unsigned.inputs.commitments = without(2);
+    assert_eq!(check(&unsigned), Err(Refusal::UnitNotSigned));
+    unsigned.inputs.commitments = without(0);
+    assert_eq!(check(&unsigned), Ok(()));
+    let strict = unsigned.check_signature(|_| Ok(()));
+    assert_eq!(strict, Err(Refusal::NotBound), "whoever asks for a signature gets one or a refusal");
 }
 
 /// Section 11, item 14.

@@ -92,7 +92,8 @@ fn every_member_is_in_the_statement_digest() {
         Box::new(|inputs| inputs.event.bindings.amount_binding_hash = Some(Digest([1; 32]))),
         Box::new(|inputs| inputs.event.bindings.authorization_receipt_hash = Some(Digest([1; 32]))),
         Box::new(|inputs| inputs.suite = SuiteId::Proven),
-        Box::new(|inputs| inputs.binding_level = BindingLevel::Circuit),
+        Box::new(|inputs| inputs.binding_level = circuit(300)),
+        Box::new(|inputs| inputs.binding_level = circuit(400)),
         Box::new(|inputs| inputs.chain_context = "other".to_owned()),
         Box::new(|inputs| inputs.valid_until = None),
         Box::new(|inputs| inputs.valid_until = Some(1_800_000_001)),
@@ -124,16 +125,69 @@ fn the_same_effective_limit_under_another_policy_is_another_statement() {
     threshold.event.policy = AmountPolicy::with_limit("aml.threshold", 10_001, None).unwrap().policy();
     let mut cap = inputs();
     cap.event.policy = AmountPolicy::with_limit("order_total.cap", 10_000, None).unwrap().policy();
-    let (threshold, cap) = (threshold.event_statement().unwrap(), cap.event_statement().unwrap());
-    assert_eq!(threshold.limit, cap.limit);
-    assert_ne!(threshold.digest, cap.digest);
+    let (threshold, cap) = (threshold.statement().unwrap(), cap.statement().unwrap());
+    assert_eq!(threshold.amount().limit, cap.amount().limit);
+    assert_ne!(threshold.amount().digest, cap.amount().digest);
 }
 
-/// A prover must not claim the stronger level with a proof of the weaker one.
+/// The level for a sealed payload of that many bytes.
+fn circuit(payload_bytes: usize) -> BindingLevel {
+    BindingLevel::Circuit { table: PayloadTable::for_payload(payload_bytes, true).unwrap() }
+}
+
+/// A prover must not claim the stronger level with a proof of the weaker one, nor the reverse.
 #[test]
-fn a_proof_about_a_commitment_does_not_pass_for_one_about_the_payload() {
-    let claimed = PublicInputs { binding_level: BindingLevel::Circuit, ..inputs() };
-    assert_eq!(claimed.event_statement(), Err(InputsError::CircuitLevel));
+fn each_binding_level_is_another_statement() {
+    let signed = inputs().statement().unwrap();
+    assert!(matches!(signed, Statement::Amount(_)));
+    let claimed = PublicInputs { binding_level: circuit(300), ..inputs() };
+    let Statement::Payload(payload) = claimed.statement().unwrap() else { panic!("of the amount alone") };
+    assert_ne!(payload.event.digest, signed.amount().digest);
+    assert_eq!(payload.event, EventStatement { digest: payload.event.digest, ..signed.amount().clone() });
+    assert_eq!((payload.key.as_str(), payload.is_salted, payload.log_slots), ("total", true, 3));
+    assert_eq!(payload.payload_hash, claimed.event.facts.payload_plain_hash);
+    let mut clear = claimed;
+    clear.event.facts.payload_kind = 0;
+    assert!(matches!(clear.statement(), Ok(Statement::Payload(payload)) if !payload.is_salted));
+}
+
+/// Section 4.2: only the bucket is revealed, and it stands in the hashed statement.
+#[test]
+fn level_circuit_names_how_long_the_payload_may_be() {
+    let mut object: Value = complete_json();
+    object["bindingLevel"] = json!("circuit");
+    assert_eq!(PublicInputs::parse(&object.to_string()), Err(InputsError::PayloadBlocks));
+    for (blocks, bytes) in [(2u64, 83), (6, 339), (14, 851), (30, 1_875), (62, 3_923)] {
+        let inputs = PublicInputs::parse(&with(object.clone(), "payloadBlocksMax", json!(blocks))).unwrap();
+        assert_eq!(inputs.binding_level, circuit(bytes));
+        assert_eq!(PublicInputs::parse(&inputs.canonical()), Ok(inputs));
+        assert_ne!(PayloadTable::for_payload(bytes + 1, true), PayloadTable::of_blocks(blocks));
+    }
+    for blocks in [0u64, 1, 3, 4, 126, u64::MAX] {
+        let text = with(object.clone(), "payloadBlocksMax", json!(blocks));
+        assert_eq!(PublicInputs::parse(&text), Err(InputsError::PayloadBlocks), "{blocks}");
+    }
+    let signed = with(complete_json(), "payloadBlocksMax", json!(6));
+    assert_eq!(PublicInputs::parse(&signed), Err(InputsError::PayloadBlocks));
+    let first = with(event_json(), "payloadBlocksMax", json!(6));
+    assert!(matches!(EventInputs::parse(&first), Err(InputsError::Shape(_))));
+}
+
+#[test]
+fn level_circuit_takes_only_paths_that_the_circuit_finds() {
+    let at = |path: &str| {
+        let mut object = complete_json();
+        object["bindingLevel"] = json!("circuit");
+        object["payloadBlocksMax"] = json!(6);
+        object["commitments"][0]["path"] = json!(path);
+        PublicInputs::parse(&object.to_string())
+    };
+    for path in ["total", "t", "net total", "/total", &"k".repeat(32)] {
+        assert!(at(path).is_ok(), "{path}");
+    }
+    for path in ["", "total.amount", "a\"b", "a\\b", "größe", &"k".repeat(33)] {
+        assert_eq!(at(path), Err(InputsError::CircuitPath { path: path.to_owned() }));
+    }
 }
 
 /// Section 11, items 4, 7 and 15.
@@ -145,7 +199,7 @@ fn inputs_of_another_shape_are_refused() {
     assert_eq!(repeated, Err(InputsError::CommitmentCount));
     second["name"] = json!("tax");
     let tax = PublicInputs::parse(&with(complete_json(), "commitments", json!(two(second)))).unwrap();
-    assert_eq!(tax.event_statement(), Err(InputsError::OneCommitment { found: 2 }));
+    assert_eq!(tax.statement(), Err(InputsError::OneCommitment { found: 2 }));
 
     let cases = [
         (with(complete_json(), "proofVersion", json!(1)), InputsError::ProofVersion),

@@ -40,6 +40,8 @@ pub(super) struct Members {
     #[serde(default)]
     binding_level: Option<String>,
     #[serde(default)]
+    payload_blocks_max: Option<u64>,
+    #[serde(default)]
     chain_context: Option<String>,
     /// The outer `None` is a missing member, the inner one is `null`.
     #[serde(default, deserialize_with = "present")]
@@ -80,6 +82,7 @@ impl Members {
             ("suite", self.suite.is_some()),
             ("commitments", self.commitments.is_some()),
             ("bindingLevel", self.binding_level.is_some()),
+            ("payloadBlocksMax", self.payload_blocks_max.is_some()),
             ("chainContext", self.chain_context.is_some()),
             ("validUntil", self.valid_until.is_some()),
         ];
@@ -103,7 +106,7 @@ impl Members {
         let commitments = self.commitments.take().ok_or_else(|| missing("commitments"))?;
         let inputs = PublicInputs {
             suite: SuiteId::from_text(&suite).ok_or(InputsError::Suite(suite))?,
-            binding_level: BindingLevel::from_text(&level).ok_or(InputsError::BindingLevel)?,
+            binding_level: BindingLevel::read(&level, self.payload_blocks_max)?,
             commitments: commitments.into_iter().enumerate().map(committed).collect::<Result<_, _>>()?,
             chain_context: self.chain_context.take().ok_or_else(|| missing("chainContext"))?,
             valid_until: self.valid_until.ok_or_else(|| missing("validUntil"))?,
@@ -172,6 +175,8 @@ struct Version2<'a> {
     suite: &'a str,
     commitments: Vec<CommitmentMembers>,
     binding_level: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_blocks_max: Option<u64>,
     chain_context: &'a str,
     valid_until: Option<u64>,
 }
@@ -192,6 +197,7 @@ pub(super) fn canonical(inputs: &PublicInputs) -> String {
         suite: inputs.suite.text(),
         commitments: commitments.collect(),
         binding_level: inputs.binding_level.text(),
+        payload_blocks_max: inputs.binding_level.payload_blocks_max(),
         chain_context: &inputs.chain_context,
         valid_until: inputs.valid_until,
     };

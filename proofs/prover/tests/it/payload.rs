@@ -1,11 +1,11 @@
 //! Proofs about payloads (section 11, item 17), each refusal beside an accepted twin.
 
-use ves_stark_primitives::{Opening, ProofError, ProveError, SuiteId};
+use ves_stark_primitives::{Opening, ProofError, ProveError, Statement, SuiteId};
 use ves_stark_prover::hiding::Drawn;
-use ves_stark_prover::{Hashed, engine, prove_payload};
+use ves_stark_prover::{Hashed, engine, prove_one_event, prove_payload};
 use ves_stark_verifier::backend::parameters::Profile;
 use ves_stark_verifier::backend::{Claim, payload_circuit, payload_shape};
-use ves_stark_verifier::{Kind, PayloadStatement, decode, verify_payload};
+use ves_stark_verifier::{Kind, PayloadStatement, decode, verify_payload, verify_statement};
 
 use crate::support::{Seeded, opening, statement};
 
@@ -122,7 +122,7 @@ fn another_number_is_not_proved() {
         (r#"{"total": 5000}"#, 5_000),
     ] {
         let (statement, opening) = of(SuiteId::Standard, payload, amount);
-        assert_eq!(prove(&statement, &opening, payload), Err(ProveError::OtherCommitment), "{payload}");
+        assert_eq!(prove(&statement, &opening, payload), Err(ProveError::OtherPayload), "{payload}");
         let circuit = payload_circuit(&statement).unwrap();
         let randomness = opening.blinding().map(|word| ves_stark_air::felt_from_canonical(word).unwrap());
         let table = circuit.trace(amount, randomness, &SALT, payload.as_bytes());
@@ -135,4 +135,59 @@ fn another_number_is_not_proved() {
     let (statement, opening) = of(SuiteId::Standard, r#"{"total":5000}"#, 5_000);
     let proof = prove(&statement, &opening, r#"{"total":5000}"#).unwrap();
     assert!(verify_payload(&statement, &proof).is_ok());
+}
+
+/// Section 11, item 17: a payload of another bucket is another statement, whichever way it is claimed.
+#[test]
+fn a_payload_of_another_bucket_is_not_proved() {
+    let long = format!(r#"{{"note":"{}","total":5000}}"#, "x".repeat(100));
+    let (statement, opening) = of(SuiteId::Standard, &long, 5_000);
+    assert_eq!(statement.log_slots, 3);
+    let proof = prove(&statement, &opening, &long).unwrap();
+    assert!(verify_payload(&statement, &proof).is_ok());
+
+    let smaller = PayloadStatement { log_slots: 2, ..statement.clone() };
+    assert_eq!(prove(&smaller, &opening, &long), Err(ProveError::OtherPayload));
+    let found = verify_payload(&smaller, &proof);
+    assert!(matches!(found, Err(ProofError::Parameters { .. } | ProofError::TooLarge { .. })), "{found:?}");
+
+    // A cheating prover fills the smaller table with a payload that fits it, under the hash of the longer one.
+    let (short, _) = of(SuiteId::Standard, r#"{"total":5000}"#, 5_000);
+    assert_eq!(short.log_slots, 2);
+    let honest = payload_circuit(&short).unwrap();
+    let randomness = opening.blinding().map(|word| ves_stark_air::felt_from_canonical(word).unwrap());
+    let table = honest.trace(5_000, randomness, &SALT, br#"{"total":5000}"#);
+    let circuit = payload_circuit(&smaller).unwrap();
+    let claim = Claim { circuit: &circuit, statement_digest: &smaller.event.digest.0 };
+    let shape = payload_shape(Profile::Standard, 2, smaller.key.len());
+    let forged = engine::forge(&claim, &shape, table, &mut Drawn::new(&mut Seeded::new(9), b"forged"));
+    assert!(matches!(verify_payload(&smaller, &forged), Err(ProofError::Invalid { .. })));
+
+    // A larger bucket than needed only hides more.
+    let roomy = PayloadStatement { log_slots: 4, ..statement };
+    let proof = prove(&roomy, &opening, &long).unwrap();
+    assert!(verify_payload(&roomy, &proof).is_ok());
+}
+
+/// Whatever a proof is of, the two circuits are told apart (section 4.2).
+#[test]
+fn a_proof_of_one_binding_level_is_none_of_the_other() {
+    let (payload, opening) = of(SuiteId::Standard, PAYLOAD, 5_000);
+    let about_payload = prove(&payload, &opening, PAYLOAD).unwrap();
+    let about_amount = prove_one_event(&payload.event, &opening, &mut Seeded::new(2)).unwrap();
+    let (amount, payload) = (Statement::Amount(payload.event.clone()), Statement::Payload(payload));
+    assert!(verify_statement(&amount, &about_amount).is_ok());
+    assert!(verify_statement(&payload, &about_payload).is_ok());
+    for (statement, proof) in [(&amount, &about_payload), (&payload, &about_amount)] {
+        let found = verify_statement(statement, proof);
+        assert!(
+            matches!(
+                found,
+                Err(ProofError::Parameters { .. }
+                    | ProofError::TooLarge { .. }
+                    | ProofError::Malformed { .. })
+            ),
+            "{found:?}"
+        );
+    }
 }

@@ -1,18 +1,21 @@
 //! `stateset prove`: the amount stays here, the proof goes to the server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use stateset_client::PulledEvent;
 use stateset_keystore::{KeyName, Keystore as _};
 use ves::compliance::EventFacts;
-use ves::{Digest, Payload, RecipientKeyId};
-use ves_stark_client::{Proposal, prove, system_random};
+use ves::ed25519::Signer;
+use ves::{Digest, KeyId};
+use ves_stark_client::{Proposal, Submitted, prove, prove_in_payload, system_random};
 use ves_stark_primitives::{
-    AmountPolicy, EventInputs, FieldDescription, FieldOpening, Opening, SuiteId, decimal, payload,
+    AmountPolicy, Bundle, EventInputs, FieldDescription, FieldOpening, Opening, SuiteId, decimal, payload,
 };
 use zeroize::Zeroizing;
 
+use super::payload::{ClearPayload, clear_payload};
 use crate::commands::event::{EventName, fetch};
 use crate::context::Context;
 use crate::error::CliError;
@@ -21,7 +24,7 @@ use crate::installation::agent_of;
 
 #[derive(Debug, Args)]
 pub struct ProveArgs {
-    /// Sequence number or id of the event, which the key below signed
+    /// Sequence number or id of the event; at binding level signed, of the agent whose key signs
     event: EventName,
     /// The policy's number, in minor units: a threshold is not reached, a cap may be
     #[arg(long, value_name = "N")]
@@ -44,14 +47,20 @@ pub struct ProveArgs {
     /// The payload holds a decimal amount, such as 59.98, and not minor units
     #[arg(long)]
     decimal: bool,
+    /// How the commitment is tied to the event
+    #[arg(long, value_enum, default_value = "signed")]
+    binding: Binding,
     /// Open a sealed payload with this x25519 key
     #[arg(long, value_name = "KEY")]
-    open: Option<KeyName>,
-    /// File that holds the payload in clear, where no key of yours opens it; that of an open event is compared
+    pub(super) open: Option<KeyName>,
+    /// File that holds the payload in clear, where no key of yours opens it; compared where its hash can be made
     #[arg(long, value_name = "FILE", conflicts_with = "open")]
-    payload: Option<PathBuf>,
+    pub(super) payload: Option<PathBuf>,
+    /// File with the salt of a sealed payload, 32 hex digits
+    #[arg(long, value_name = "FILE", requires = "payload")]
+    pub(super) payload_salt: Option<PathBuf>,
     /// File with amount and randomness, as they were kept or sealed into the payload
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["field", "open", "payload", "decimal"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["field", "decimal"])]
     opening: Option<PathBuf>,
     /// Keep amount and randomness here, for those who may check the commitment; the file is secret
     #[arg(long, value_name = "FILE")]
@@ -70,6 +79,14 @@ pub struct ProveArgs {
     out: Option<PathBuf>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Binding {
+    /// The agent of the event signs it
+    Signed,
+    /// The proof reads the payload that the event hashes, at a top-level member; nobody's word is needed but for a unit
+    Circuit,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Suite {
     /// At least 100 bits under a conjecture, smaller and faster
@@ -80,17 +97,19 @@ enum Suite {
 
 pub fn run(context: &Context, args: &ProveArgs) -> Result<(), CliError> {
     let policy = AmountPolicy::with_limit(&args.policy, args.limit, args.intent_hash)?;
+    check_options(args)?;
     let (client, stream) = (context.client()?, context.stream()?);
     let event = fetch(&client, &stream, &args.event, &client.signing_keys(&stream)?)?;
-    let keys = context.keystore()?;
-    let (agent, key_id) = agent_of(&keys.info(&args.key)?)?;
-    if agent != event.envelope.source_agent_id {
-        let message =
-            format!("key {} is of agent {agent}, the event of {}", args.key, event.envelope.source_agent_id);
-        return Err(CliError::input("OTHER_AGENT", message)
-            .hint("only the agent that signed an event can prove about it"));
-    }
-    let opening = opening(context, args, &event)?;
+    let agent = signer(context, args, &event)?;
+    let (clear, opening) = match (&args.opening, args.binding) {
+        (Some(file), Binding::Signed) => (None, kept(file)?),
+        (Some(file), Binding::Circuit) => (Some(clear_payload(context, args, &event)?), kept(file)?),
+        (None, _) => {
+            let clear = clear_payload(context, args, &event)?;
+            let opening = drawn(args, &clear)?;
+            (Some(clear), opening)
+        }
+    };
     let proposal = Proposal {
         event: inputs(&event, &policy),
         suite: match args.suite {
@@ -102,8 +121,13 @@ pub fn run(context: &Context, args: &ProveArgs) -> Result<(), CliError> {
         opening: &opening,
     };
     let mut random = system_random().map_err(no_randomness)?;
-    let signer = keys.signer(&args.key)?;
-    let bundle = prove(proposal, Some((key_id, signer.as_ref())), &mut random)?;
+    let agent = agent.as_ref().map(|(key_id, signer)| (*key_id, signer.as_ref()));
+    let bundle = match (args.binding, &clear) {
+        (Binding::Circuit, Some(clear)) => {
+            prove_in_payload(proposal, &clear.hashed(&event)?, agent, &mut random)?
+        }
+        _ => prove(proposal, agent, &mut random)?,
+    };
     if let Some(file) = &args.keep_opening {
         let written = files::replace(file, opening.to_json().as_bytes());
         written.map_err(|error| CliError::io("write", file, &error))?;
@@ -111,20 +135,68 @@ pub fn run(context: &Context, args: &ProveArgs) -> Result<(), CliError> {
     if args.out.is_some() {
         return files::write_text(&context.out, args.out.as_deref(), &format!("{}\n", bundle.to_json()));
     }
-    let record = context.compliance()?.submit(&bundle)?;
-    let text = format!(
-        "Proved {} {} of event {} with {} bytes; stored as {}, {}.\n\
+    let submitted = context.compliance()?.submit(&bundle)?;
+    context.out.result(&submitted.record, &told(&submitted, &bundle, &event));
+    Ok(())
+}
+
+/// What clap cannot say: which options belong to which binding level.
+fn check_options(args: &ProveArgs) -> Result<(), CliError> {
+    let wrong = |message: &str| Err(CliError::input("USAGE", message));
+    match args.binding {
+        Binding::Circuit if args.decimal => {
+            wrong("--binding circuit reads whole numbers of minor units: --decimal is for --binding signed")
+        }
+        Binding::Signed if args.opening.is_some() && (args.open.is_some() || args.payload.is_some()) => {
+            wrong("--opening holds the amount: --open and --payload go with it only at --binding circuit")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The key of the event's agent. At level circuit whoever knows the payload can prove about it, without a signature.
+fn signer(
+    context: &Context,
+    args: &ProveArgs,
+    event: &PulledEvent,
+) -> Result<Option<(KeyId, Arc<dyn Signer>)>, CliError> {
+    let keys = context.keystore()?;
+    let (agent, key_id) = agent_of(&keys.info(&args.key)?)?;
+    let author = event.envelope.source_agent_id;
+    match (agent == author, args.binding) {
+        (true, _) => Ok(Some((key_id, keys.signer(&args.key)?))),
+        (false, Binding::Circuit) => Ok(None),
+        (false, Binding::Signed) => {
+            let message = format!("key {} is of agent {agent}, the event of {author}", args.key);
+            Err(CliError::input("OTHER_AGENT", message).hint(
+                "only the agent that signed an event can vouch for a commitment; --binding circuit needs nobody's word",
+            ))
+        }
+    }
+}
+
+/// What was submitted, for a person.
+fn told(submitted: &Submitted, bundle: &Bundle, event: &PulledEvent) -> String {
+    let record = &submitted.record;
+    if submitted.is_earlier_proof {
+        return format!(
+            "The server already holds another proof of this statement and keeps that one: {}.\n\
+             Check it with `stateset verify {}`.",
+            record.proof_id, event.sequence_number,
+        );
+    }
+    format!(
+        "Proved {} {} of event {} with {} bytes, binding {}; stored as {}, {}.\n\
          The server knows the commitment and the policy, not the amount. Check it with `stateset verify {}`.",
-        policy.id(),
-        policy.policy().params(),
+        bundle.inputs.event.policy.id(),
+        bundle.inputs.event.policy.params(),
         record.event_id,
         bundle.proof.len(),
+        bundle.inputs.binding_level.text(),
         record.proof_id,
         if record.verified { "verified by the server" } else { "NOT verified by the server" },
         event.sequence_number,
-    );
-    context.out.result(&record, &text);
-    Ok(())
+    )
 }
 
 /// The statement's first half, from the event as it was verified here.
@@ -141,55 +213,26 @@ pub fn no_randomness(error: getrandom::Error) -> CliError {
     CliError::failure("NO_RANDOMNESS", error.to_string())
 }
 
-/// The amount in its field, and the randomness of its commitment.
-fn opening(context: &Context, args: &ProveArgs, event: &PulledEvent) -> Result<FieldOpening, CliError> {
-    let bad = |problem: String| CliError::input("BAD_OPENING", problem);
-    if let Some(file) = &args.opening {
-        let text = Zeroizing::new(files::read_text(file)?);
-        return FieldOpening::parse(text.trim_end()).map_err(|error| bad(error.to_string()));
-    }
+fn bad_opening(error: &dyn std::fmt::Display) -> CliError {
+    CliError::input("BAD_OPENING", error.to_string())
+}
+
+/// Amount and randomness as they were kept.
+fn kept(file: &Path) -> Result<FieldOpening, CliError> {
+    let text = Zeroizing::new(files::read_text(file)?);
+    FieldOpening::parse(text.trim_end()).map_err(|error| bad_opening(&error))
+}
+
+/// The amount as the payload holds it, with fresh randomness.
+fn drawn(args: &ProveArgs, clear: &ClearPayload) -> Result<FieldOpening, CliError> {
     let path = args.field.as_deref().unwrap_or_default();
     let field = FieldDescription::new("amount", path, "amount", &args.unit, args.exponent)
-        .map_err(|error| bad(error.to_string()))?;
-    let text = payload_of(context, args, event)?;
-    let amount =
-        payload::amount_text(&text, path).map_err(|error| CliError::input("NO_AMOUNT", error.to_string()))?;
+        .map_err(|error| bad_opening(&error))?;
+    let amount = payload::amount_text(&clear.text, path)
+        .map_err(|error| CliError::input("NO_AMOUNT", error.to_string()))?;
     let digits = if args.decimal { args.exponent } else { 0 };
     let value = decimal::minor_units(&amount, digits)
         .map_err(|error| CliError::input("BAD_AMOUNT", format!("{path} of the payload: {error}")))?;
     let opening = Opening::draw(value, getrandom::fill).map_err(no_randomness)?;
     Ok(FieldOpening { field, opening })
-}
-
-/// The payload in clear, of which the event holds the hash.
-fn payload_of(
-    context: &Context,
-    args: &ProveArgs,
-    event: &PulledEvent,
-) -> Result<Zeroizing<String>, CliError> {
-    if let Some(file) = &args.payload {
-        let text = Zeroizing::new(files::read_text(file)?);
-        let canonical = ves::json::canonicalize(&text)
-            .map_err(|error| CliError::input("BAD_PAYLOAD", error.to_string()))?;
-        // The hash of a sealed payload is salted, and the salt is inside: only a payload in clear can be compared.
-        if matches!(event.envelope.payload, Payload::Plain(_))
-            && ves::event::plain_hash(&canonical) != event.envelope.payload_plain_hash
-        {
-            return Err(CliError::input("OTHER_PAYLOAD", "the file is not the payload of this event"));
-        }
-        return Ok(text);
-    }
-    match (&event.envelope.payload, &args.open) {
-        (Payload::Plain(text), _) => Ok(Zeroizing::new(text.to_string())),
-        (Payload::Encrypted(_), Some(name)) => {
-            let keys = context.keystore()?;
-            let (_, number) = agent_of(&keys.info(name)?)?;
-            let key = keys.agreement_key(name)?;
-            ves::seal::open(&event.envelope, RecipientKeyId(number.0), key.secret())
-                .map(Zeroizing::new)
-                .map_err(|error| CliError::failure("CANNOT_OPEN_EVENT", error.to_string()))
-        }
-        (Payload::Encrypted(_), None) => Err(CliError::input("SEALED", "the payload is sealed")
-            .hint("open it with --open KEY, or give --opening FILE or --payload FILE")),
-    }
 }

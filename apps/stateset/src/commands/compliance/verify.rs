@@ -36,7 +36,18 @@ struct Verdict {
     reason: Option<String>,
     verification_time_ms: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    binding_level: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_signed: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     security: Option<SecurityReport>,
+}
+
+/// What a proof that holds is worth.
+struct Held {
+    security: SecurityReport,
+    binding_level: &'static str,
+    agent_signed: bool,
 }
 
 pub fn run(context: &Context, args: &VerifyArgs) -> Result<(), CliError> {
@@ -79,7 +90,7 @@ fn check(
     event: &PulledEvent,
     keys: &SigningKeys,
     deployment: &str,
-) -> Result<SecurityReport, String> {
+) -> Result<Held, String> {
     let problem = |error: &dyn std::fmt::Display| error.to_string();
     let policy =
         AmountPolicy::parse(&record.policy_id, record.policy_params.get()).map_err(|e| problem(&e))?;
@@ -95,12 +106,14 @@ fn check(
         binding.verify(&signing_hash, &bundle.inputs.commitments, key)
     });
     bound.map_err(|e| problem(&e))?;
-    ves_stark_client::check(&bundle, &inputs(event, &policy)).map_err(|e| problem(&e))
+    let security = ves_stark_client::check(&bundle, &inputs(event, &policy)).map_err(|e| problem(&e))?;
+    let binding_level = bundle.inputs.binding_level.text();
+    Ok(Held { security, binding_level, agent_signed: bundle.binding.is_some() })
 }
 
-fn verdict(record: ComplianceProofBody, outcome: Result<SecurityReport, String>, time_ms: f64) -> Verdict {
-    let (security, reason) = match outcome {
-        Ok(security) => (Some(security), None),
+fn verdict(record: ComplianceProofBody, outcome: Result<Held, String>, time_ms: f64) -> Verdict {
+    let (held, reason) = match outcome {
+        Ok(held) => (Some(held), None),
         Err(reason) => (None, Some(printable(&reason))),
     };
     Verdict {
@@ -110,7 +123,9 @@ fn verdict(record: ComplianceProofBody, outcome: Result<SecurityReport, String>,
         valid: reason.is_none(),
         reason,
         verification_time_ms: time_ms,
-        security,
+        binding_level: held.as_ref().map(|held| held.binding_level),
+        agent_signed: held.as_ref().map(|held| held.agent_signed),
+        security: held.map(|held| held.security),
     }
 }
 
@@ -118,10 +133,16 @@ fn text(event: &PulledEvent, verdicts: &[Verdict]) -> String {
     let mut text = format!("event {}, number {}\n", event.envelope.event_id, event.sequence_number);
     for verdict in verdicts {
         let Verdict { policy_id, policy_params, verification_time_ms, .. } = verdict;
+        let signed = match verdict.agent_signed {
+            Some(true) => "signed by the agent",
+            _ => "no agent's signature, and none needed",
+        };
         let outcome = match (&verdict.security, &verdict.reason) {
             (Some(security), None) => format!(
-                "Proof VALID (verified in {verification_time_ms:.3}ms): {} bits conjectured, {} proven; signed by the agent",
-                security.conjectured_bits, security.proven_bits
+                "Proof VALID (verified in {verification_time_ms:.3}ms): {} bits conjectured, {} proven; binding {}; {signed}",
+                security.conjectured_bits,
+                security.proven_bits,
+                verdict.binding_level.unwrap_or("unknown"),
             ),
             (_, reason) => format!("Proof INVALID: {}", reason.as_deref().unwrap_or("no reason")),
         };

@@ -12,6 +12,7 @@ use ves::envelope::encode;
 use ves::seal::{Recipient, SealingRandomness};
 use ves::{CommandId, Envelope, EventId, RecipientKeyId};
 
+use crate::commands::compliance::payload::keep_salt;
 use crate::commands::proof::public_key;
 use crate::context::Context;
 use crate::error::CliError;
@@ -41,6 +42,9 @@ pub struct SignArgs {
     /// Seal the payload for this x25519 key, as KID:HEX, or a key of the keystore by name; may be repeated
     #[arg(long, value_name = "RECIPIENT")]
     pub seal_to: Vec<String>,
+    /// Keep the salt of the one sealed payload here, for proofs about it; the file is secret
+    #[arg(long, value_name = "FILE", requires = "seal_to")]
+    pub keep_salt: Option<PathBuf>,
     /// Where to write the envelopes; `-` is stdout. To a file, `--json` prints a summary
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     pub out: PathBuf,
@@ -62,6 +66,12 @@ struct DraftBody {
 
 pub fn run(context: &Context, args: &SignArgs) -> Result<(), CliError> {
     let drafts = read_drafts(args)?;
+    if args.keep_salt.is_some() && drafts.len() != 1 {
+        return Err(CliError::input(
+            "USAGE",
+            format!("--keep-salt is for one draft, {} are given", drafts.len()),
+        ));
+    }
     let (stream, keys) = (context.stream()?, context.keystore()?);
     let (agent, key_id) = agent_of(&keys.info(&args.key)?)?;
     let signer = keys.signer(&args.key)?;
@@ -89,6 +99,9 @@ pub fn run(context: &Context, args: &SignArgs) -> Result<(), CliError> {
         } else {
             let drawn = SealingRandomness::draw(recipients.len(), getrandom::fill);
             let drawn = drawn.map_err(|error| CliError::failure("NO_RANDOMNESS", error.to_string()))?;
+            if let Some(file) = &args.keep_salt {
+                keep_salt(file, &drawn.payload_salt())?;
+            }
             draft.seal_and_sign(body.payload.get(), &recipients, drawn, signer.as_ref())
         }
         .map_err(|error| CliError::input("BAD_DRAFT", format!("draft {}: {error}", index + 1)))?;

@@ -31,11 +31,14 @@ pub fn hidden_amount(
         security.conjectured_bits,
         security.proven_bits
     ));
-    let record = server.submit(&bundle)?;
+    let record = server.submit(&bundle)?.record;
     story.check("the sequencer verified it before it stored it", record.verified);
     let found = server.verify(&record.proof_id)?;
     story.check("asked again, it finds it valid against its own log", found.outcome.valid);
-    story.check("submitted twice, it is one proof", server.submit(&bundle)?.proof_id == record.proof_id);
+    story.check(
+        "submitted twice, it is one proof",
+        server.submit(&bundle)?.record.proof_id == record.proof_id,
+    );
     story.check("nothing that was sent holds the total or the randomness", hides(&bundle, &sealed.amount));
     story.check(
         "the seller opens the commitment with what lies in the sealed payload",
