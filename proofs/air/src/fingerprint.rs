@@ -1,5 +1,7 @@
 //! A digest that changes when a circuit changes.
 
+use std::ops::Range;
+
 use p3_field::integers::QuotientMap;
 
 use crate::circuit::{Circuit, Constraints, Felt, Frame, felt_bytes};
@@ -10,16 +12,17 @@ const SAMPLES: usize = 4;
 
 /// Digest of a circuit: its shape, its fixed columns, and its equations evaluated at points drawn from the shape.
 ///
-/// `template` holds fixed public elements, so that the digest does not depend on a statement; the number of fixed
-/// columns that enter by value is `constant_columns`, counted from the first (the rest carry statement data).
-pub fn fingerprint<C: Circuit>(template: &C, constant_columns: usize) -> [u8; 32] {
+/// `template` holds fixed public elements, so that the digest does not depend on a statement; fixed columns enter by
+/// value, but for those of `statement_columns`, which carry statement data.
+pub fn fingerprint<C: Circuit>(template: &C, statement_columns: Range<usize>) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("stateset ves-stark circuit fingerprint v1");
     let fixed = template.fixed_columns();
     hasher.update(template.name().as_bytes());
     for size in [template.log_rows(), template.columns(), template.next_columns(), C::DEGREE, fixed.len()] {
         hasher.update(&(size as u64).to_le_bytes());
     }
-    for value in fixed[..constant_columns].iter().flatten() {
+    let constant = fixed[..statement_columns.start].iter().chain(&fixed[statement_columns.end..]);
+    for value in constant.flatten() {
         hasher.update(&felt_bytes(*value));
     }
     let mut points = hasher.finalize_xof();

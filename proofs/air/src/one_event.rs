@@ -77,8 +77,8 @@ impl OneEvent {
         }
     }
 
-    /// How many fixed columns are the same for every statement.
-    pub const CONSTANT_COLUMNS: usize = LIMIT_BIT;
+    /// Fixed columns that carry statement data: the limit's bits.
+    pub const STATEMENT_COLUMNS: std::ops::Range<usize> = LIMIT_BIT..FIXED_COLUMNS;
 
     /// The trace of an opening, row by row. It satisfies the equations when `amount` is at most the limit and
     /// `amount`, `randomness` open the commitment; otherwise it is a table that breaks some of them.

@@ -54,6 +54,6 @@ pub fn prove_batch_with(
         (opening.value(), randomness)
     }));
     let claim = Claim { circuit: &circuit, statement_digest: &statement.digest.0 };
-    engine::prove(&claim, &backend::batch_shape(profile, circuit.log_rows), trace, masks)
+    engine::prove(&claim, &backend::batch_shape(profile, &circuit), trace, masks)
         .map_err(|engine::Unsatisfied| ProveError::OtherCommitment)
 }

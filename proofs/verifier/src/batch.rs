@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use ves::Digest;
-use ves_stark_air::Batch;
+use ves_stark_air::{Batch, Circuit as _};
 use ves_stark_primitives::{FieldCommitment, ProofError, SecurityReport, SuiteId};
 
 use crate::backend::parameters::{BATCH_LOG_ROWS, Parameters, Profile};
@@ -61,10 +61,17 @@ fn log_rows(events: usize) -> Option<usize> {
     Some((rows.ilog2() as usize).max(*BATCH_LOG_ROWS.start()))
 }
 
-/// Lengths of a proof about a batch with that many rows.
+/// Lengths of a proof about such a batch.
 #[doc(hidden)]
-pub fn batch_shape(profile: Profile, log_rows: usize) -> Shape {
-    Shape::new(CIRCUIT, &Batch::of_rows(log_rows), Parameters::batch(profile, log_rows))
+pub fn batch_shape(profile: Profile, circuit: &Batch) -> Shape {
+    Shape::new(CIRCUIT, circuit, Parameters::batch(profile, circuit.log_rows))
+}
+
+/// Lengths of a proof whose header claims these, where a batch has them.
+pub(crate) fn claimed_shape(profile: Profile, log_rows: usize, columns: usize) -> Option<Shape> {
+    let mut tables = Batch::LIMIT_LIMBS.map(|limbs| Batch::of_shape(log_rows, limbs));
+    let table = tables.find(|table| table.columns() == columns)?;
+    BATCH_LOG_ROWS.contains(&log_rows).then(|| batch_shape(profile, &table))
 }
 
 /// Checks a proof about a batch; the answer is what its parameters are worth.
@@ -75,7 +82,7 @@ pub fn verify_batch(statement: &BatchStatement, proof: &[u8]) -> Result<Security
     let profile = profile(statement.suite)?;
     let circuit = batch_circuit(statement)?;
     let claim = Claim { circuit: &circuit, statement_digest: &statement.digest.0 };
-    verify(&claim, &batch_shape(profile, circuit.log_rows), proof)?;
+    verify(&claim, &batch_shape(profile, &circuit), proof)?;
     Ok(security(profile, circuit.log_rows))
 }
 
@@ -89,12 +96,15 @@ pub fn batch_security(suite: SuiteId, events: usize) -> Result<SecurityReport, P
     Ok(security(profile(suite)?, log_rows))
 }
 
-/// The reports of every size, computed once.
+/// The reports of every size, computed once: those of the widest table, which are the lowest.
 pub(crate) fn security(profile: Profile, log_rows: usize) -> SecurityReport {
     static REPORTS: LazyLock<Vec<(Profile, usize, SecurityReport)>> = LazyLock::new(|| {
         let sizes =
             Profile::ALL.into_iter().flat_map(|profile| BATCH_LOG_ROWS.map(move |rows| (profile, rows)));
-        sizes.map(|(profile, rows)| (profile, rows, report(levels(&batch_shape(profile, rows))))).collect()
+        let widest = |rows| Batch::of_shape(rows, *Batch::LIMIT_LIMBS.end());
+        sizes
+            .map(|(profile, rows)| (profile, rows, report(levels(&batch_shape(profile, &widest(rows))))))
+            .collect()
     });
     let found = REPORTS.iter().find(|(p, rows, _)| (*p, *rows) == (profile, log_rows));
     found.map(|(_, _, report)| report.clone()).expect("every size has a report")

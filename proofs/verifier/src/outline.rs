@@ -3,7 +3,7 @@
 use ves_stark_primitives::{ProofError, SecurityReport, SuiteId};
 
 use crate::backend::codec;
-use crate::backend::parameters::{BATCH_LOG_ROWS, Profile};
+use crate::backend::parameters::Profile;
 use crate::{batch, one_event, payload};
 
 /// Which kind of statement a proof is about.
@@ -43,8 +43,10 @@ pub fn decode(bytes: &[u8]) -> Result<Outline, ProofError> {
     let log_rows = usize::from(claimed.log_rows);
     let (kind, shape, security) = match claimed.circuit {
         one_event::CIRCUIT => (Kind::OneEvent, one_event::shape(profile), one_event::security(profile)),
-        batch::CIRCUIT if BATCH_LOG_ROWS.contains(&log_rows) => {
-            (Kind::Batch, batch::batch_shape(profile, log_rows), batch::security(profile, log_rows))
+        batch::CIRCUIT => {
+            let shape = batch::claimed_shape(profile, log_rows, usize::from(claimed.columns))
+                .ok_or(ProofError::Parameters { what: "the table is none of the known ones" })?;
+            (Kind::Batch, shape, batch::security(profile, log_rows))
         }
         payload::CIRCUIT => {
             let (log_slots, shape) = payload::claimed_shape(profile, log_rows, usize::from(claimed.columns))

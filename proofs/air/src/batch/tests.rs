@@ -25,7 +25,7 @@ impl Constraints<Felt> for Broken {
 fn broken(circuit: &Batch, trace: &[Felt]) -> usize {
     let fixed = circuit.fixed_columns();
     let mut broken = Broken::default();
-    for (i, row) in trace.chunks_exact(COLUMNS).enumerate() {
+    for (i, row) in trace.chunks_exact(circuit.columns()).enumerate() {
         let fixed: Vec<Felt> = fixed.iter().map(|column| column[i]).collect();
         circuit.evaluate(&Frame { local: row, next: &[], fixed: &fixed }, &mut broken);
     }
@@ -37,7 +37,7 @@ fn randomness(i: usize) -> [Felt; 4] {
 }
 
 fn batch(limit: u64, amounts: &[u64]) -> (Batch, Vec<Felt>) {
-    let mut circuit = Batch { limit, ..Batch::template() };
+    let mut circuit = Batch { limit, ..Batch::template(LIMBS) };
     for (i, &amount) in amounts.iter().enumerate() {
         let state = poseidon::permute(circuit.input(&limbs(amount), &randomness(i)));
         circuit.commitments.push(std::array::from_fn(|k| state[k]));
@@ -63,9 +63,16 @@ fn amounts_up_to_the_limit_satisfy_every_equation() {
 
 #[test]
 fn one_amount_above_the_limit_breaks_an_equation() {
-    for (limit, amount) in
-        [(0, 1), (9_999, 10_000), (10_000, u64::MAX), (u64::MAX - 1, u64::MAX), (2, 3), (0b100, 0b110)]
-    {
+    for (limit, amount) in [
+        (0, 1),
+        (9_999, 10_000),
+        (10_000, 1 << 16 | 5),
+        (10_000, u64::MAX),
+        (0xffff, 0x1_0000),
+        (u64::MAX - 1, u64::MAX),
+        (2, 3),
+        (0b100, 0b110),
+    ] {
         let (circuit, trace) = batch(limit, &[0, amount, 0]);
         assert!(broken(&circuit, &trace) > 0, "{amount} > {limit}");
     }
@@ -73,14 +80,25 @@ fn one_amount_above_the_limit_breaks_an_equation() {
 
 #[test]
 fn every_cell_is_bound() {
-    let (circuit, honest) = batch(0x0102_0304_0506_0708, &[0x0102_0304_0506_0707]);
-    for column in 0..COLUMNS {
-        for change in [Felt::ONE, Felt::TWO, Felt::NEG_ONE] {
-            let mut trace = honest.clone();
-            trace[column] += change;
-            assert!(broken(&circuit, &trace) > 0, "column {column}");
+    for (limit, amount) in
+        [(0x0102_0304_0506_0708, 0x0102_0304_0506_0707), (0x0506_0708, 0x0506_0707), (9, 8)]
+    {
+        let (circuit, honest) = batch(limit, &[amount]);
+        for column in 0..circuit.columns() {
+            for change in [Felt::ONE, Felt::TWO, Felt::NEG_ONE] {
+                let mut trace = honest.clone();
+                trace[column] += change;
+                assert!(broken(&circuit, &trace) > 0, "limit {limit:#x}, column {column}");
+            }
         }
     }
+}
+
+#[test]
+fn a_table_has_columns_for_as_many_bits_as_the_limit_has() {
+    let columns = |limit| Batch { limit, ..Batch::template(LIMBS) }.columns();
+    let widths = [0, 0xffff, 0x1_0000, u64::from(u32::MAX), 1 << 32, 1 << 48, u64::MAX].map(columns);
+    assert_eq!(widths, [159, 159, 183, 183, 207, 231, 231]);
 }
 
 /// Section 11, item 9.
@@ -93,6 +111,10 @@ fn rows_cannot_be_exchanged() {
 }
 
 #[test]
-fn the_digest_is_that_of_the_equations() {
-    assert_eq!(fingerprint(&Batch::template(), 0), Batch::DIGEST);
+fn the_digests_are_those_of_the_equations() {
+    for limbs in Batch::LIMIT_LIMBS {
+        let template = Batch::template(limbs);
+        assert_eq!(template.limit_limbs(), limbs);
+        assert_eq!(fingerprint(&template, 0..RATE), template.digest(), "{limbs} limbs");
+    }
 }

@@ -124,11 +124,11 @@ fn bits_of_another_amount_break_an_equation() {
 
 #[test]
 fn the_digest_is_that_of_the_equations() {
-    assert_eq!(fingerprint(&OneEvent::template(), OneEvent::CONSTANT_COLUMNS), OneEvent::DIGEST);
+    assert_eq!(fingerprint(&OneEvent::template(), OneEvent::STATEMENT_COLUMNS), OneEvent::DIGEST);
 }
 
 #[test]
 fn the_digest_does_not_depend_on_the_limit() {
     let other = OneEvent { limit: 12345, ..OneEvent::template() };
-    assert_eq!(fingerprint(&other, OneEvent::CONSTANT_COLUMNS), OneEvent::DIGEST);
+    assert_eq!(fingerprint(&other, OneEvent::STATEMENT_COLUMNS), OneEvent::DIGEST);
 }

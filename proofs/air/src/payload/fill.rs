@@ -33,7 +33,7 @@ impl Payload {
             let cells = &mut table[row * layout.columns..][..layout.columns];
             let mut cells = Cells { cells, layout: &layout };
             cells.byte(bytes[row]);
-            reading.fill(row, &bytes[row..], row == message.len(), &self.key, &mut cells);
+            reading.fill(row, &bytes[row..], message.len(), &self.key, &mut cells);
             hashing.fill(row, bytes[row], &message, &mut cells);
         }
         table
@@ -131,8 +131,9 @@ struct Reading {
 }
 
 impl Reading {
-    /// `ahead`: the bytes from this row on.
-    fn fill(&mut self, row: usize, ahead: &[u8], is_mark: bool, key: &str, cells: &mut Cells<'_>) {
+    /// - `ahead`: the bytes from this row on.
+    /// - `mark`: the row after the payload.
+    fn fill(&mut self, row: usize, ahead: &[u8], mark: usize, key: &str, cells: &mut Cells<'_>) {
         let l = cells.layout;
         let byte = ahead[0];
         let started = row >= self.start;
@@ -157,13 +158,14 @@ impl Reading {
             (l.in_key, self.in_key),
             (l.in_number, self.in_number),
             (l.after_zero, self.after_zero),
-            (l.mark, is_mark),
+            (l.mark, row == mark),
             (l.quote, quote),
             (l.backslash, backslash),
             (l.open, open),
             (l.close, close),
             (l.comma, comma),
             (l.colon, colon),
+            (l.blank, row <= mark && matches!(byte, b' ' | b'\t' | b'\n' | b'\r')),
             (l.digit, digit),
             (l.string_end, string_end),
             (l.escape, escape),

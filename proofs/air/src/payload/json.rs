@@ -1,8 +1,9 @@
 //! The number at a top-level key, read from canonical JSON a byte a row.
 //!
 //! State before a byte: in a string, after a backslash, depth, whether a string at depth 1 would be a key, how much of
-//! `"key":` the last bytes were, in the number. The key must be met exactly once; no key at depth 1 has a backslash, so
-//! that no other spelling of it can hide.
+//! `"key":` the last bytes were, in the number. The key must be met exactly once; no key at depth 1 has a backslash, no
+//! blank stands outside a string, and nothing follows the object, so that no other spelling of it can hide: in bytes
+//! that are JSON, every top-level member of that name is met.
 
 use p3_field::{Algebra, PrimeCharacteristicRing};
 
@@ -37,6 +38,11 @@ fn characters<R: Algebra<Felt> + Copy, C: Constraints<R>>(view: &View<'_, R>, ou
     out.everywhere(row[l.close] - is(view, b'}') - is(view, b']'));
     out.everywhere(row[l.comma] - is(view, b','));
     out.everywhere(row[l.colon] - is(view, b':'));
+    let low = |character: u8| row[l.low + usize::from(character & 15)];
+    let of_lines = row[l.high] * (low(b'\t') + low(b'\n') + low(b'\r'));
+    let is_blank = of_lines + is(view, b' ');
+    // After the mark stands the message's length, which may look like a blank.
+    out.everywhere(row[l.blank] - (R::ONE - row[l.padding]) * is_blank);
     let up_to_nine = (0..10).fold(R::ZERO, |sum, k| sum + row[l.low + k]);
     out.everywhere(row[l.digit] - row[l.high + 3] * up_to_nine);
 }
@@ -54,6 +60,7 @@ fn structure<R: Algebra<Felt> + Copy, C: Constraints<R>>(view: &View<'_, R>, out
     out.everywhere(start * (R::ONE - is(view, b'{')));
     out.everywhere(row[l.mark] * depth);
     out.everywhere(row[l.mark] * in_string);
+    out.everywhere(started * (R::ONE - in_string) * row[l.blank]);
 
     out.everywhere(row[l.string_end] - row[l.quote] * (R::ONE - escaped));
     out.everywhere(row[l.escape] - row[l.backslash] * (R::ONE - escaped));
@@ -72,6 +79,9 @@ fn structure<R: Algebra<Felt> + Copy, C: Constraints<R>>(view: &View<'_, R>, out
     out.everywhere(row[l.key_end] - row[l.at_top] * row[l.colon]);
     let changed = row[l.key_start] * (R::ONE - in_key) - row[l.key_end] * in_key + start;
     out.transition(started * (next[l.in_key] - in_key - changed));
+
+    // The object is closed once, at the end.
+    out.transition(row[l.at_top] * row[l.close] * (R::ONE - next[l.mark]));
 
     out.everywhere(row[l.top_key] - row[l.is_top] * in_key);
     out.everywhere(row[l.key_place] - row[l.at_top] * in_key);

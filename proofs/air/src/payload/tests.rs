@@ -100,6 +100,7 @@ fn the_number_at_the_key_is_the_amount() {
         (r#"{"items":[{"total":7},{"total":8}],"note":"\"total\":9, {","total":12345}"#, 12_345),
         (r#"{"subtotal":3,"total":10,"totals":4}"#, 10),
         (r#"{"a":"ü\\","total":1000000007}"#, 1_000_000_007),
+        ("{\"a b\":\" \\t \",\"total\":7,\"z\":\" : \"}", 7),
     ] {
         let (circuit, trace) = table(payload, amount, &SALT);
         assert_eq!(broken(&circuit, &trace), [], "{payload}");
@@ -149,6 +150,19 @@ fn other_numbers_and_other_spellings_are_refused() {
         (r#"{"total":5"#, 5),
         (r#"{"total":18446744073709551616}"#, 0),
         (r#"{"total":018446744073709551621}"#, 5),
+        (r#"{"total":5,"total" :9}"#, 5),
+        (r#"{"total" :9,"total":5}"#, 5),
+        (r#"{ "total" :9,"total":5}"#, 5),
+        ("{\"total\"\t:9,\"total\":5}", 5),
+        ("{\"total\"\n:9,\"total\":5}", 5),
+        ("{\"total\":5,\"total\"\r:9}", 5),
+        (r#"{"a":1, "total":5}"#, 5),
+        (r#"{"total":5} "#, 5),
+        (r#"{"total":5]garbage"#, 5),
+        (r#"{"total":5}garbage"#, 5),
+        (r#"{"total":5}{"total":9}"#, 5),
+        (r#"{}{"total":5}"#, 5),
+        (r#"{"a":1}{,"total":5}"#, 5),
     ] {
         assert!(!holds(payload, amount), "{payload}");
     }
@@ -187,6 +201,5 @@ fn cells_are_bound() {
 
 #[test]
 fn the_digest_is_that_of_the_equations() {
-    let constant = 0;
-    assert_eq!(fingerprint(&Payload::template(), constant), Payload::DIGEST);
+    assert_eq!(fingerprint(&Payload::template(), Payload::STATEMENT_COLUMNS), Payload::DIGEST);
 }

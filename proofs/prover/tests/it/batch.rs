@@ -38,6 +38,22 @@ fn batches_of_every_table_size_are_proved() {
     }
 }
 
+/// A limit of more bits makes a wider table, and another one for each 16 of them.
+#[test]
+fn limits_of_every_width_are_proved() {
+    let mut widths = Vec::new();
+    for limit in [9, u64::from(u16::MAX), 1 << 20, 1 << 40, u64::MAX] {
+        let (statement, openings) = batch(SuiteId::Standard, &[0, limit / 3, limit], limit);
+        let proof = prove_batch(&statement, &openings, &mut Seeded::new(limit)).unwrap();
+        verify_batch(&statement, &proof).unwrap();
+        widths.push(decode(&proof).unwrap().columns);
+        if let Some(limit) = limit.checked_add(1) {
+            assert!(verify_batch(&BatchStatement { limit, ..statement }, &proof).is_err(), "{limit}");
+        }
+    }
+    assert_eq!(widths, [159, 159, 183, 207, 231]);
+}
+
 /// Item 1, one bit of every 13th byte; `rejection` changes every byte of a proof of the same format.
 #[test]
 fn no_byte_can_be_changed() {
@@ -170,5 +186,5 @@ fn forge(statement: &BatchStatement, table: Vec<ves_stark_air::Felt>) -> Vec<u8>
     let circuit = batch_circuit(statement).unwrap();
     let claim = Claim { circuit: &circuit, statement_digest: &statement.digest.0 };
     let mut masks = Drawn::new(&mut Seeded::new(9), b"forged");
-    engine::forge(&claim, &batch_shape(Profile::Standard, circuit.log_rows), table, &mut masks)
+    engine::forge(&claim, &batch_shape(Profile::Standard, &circuit), table, &mut masks)
 }

@@ -26,8 +26,8 @@ fn proofs_of_a_known_generator_keep_their_bytes() {
 
 /// Suite, bytes and BLAKE3 hash of a proof about ten events.
 const GOLDEN_BATCHES: [(SuiteId, usize, &str); 2] = [
-    (SuiteId::Standard, 43_152, "4b3f93fe744597c57aad5a715b4431309c9ac42443d3a2d9436df370ae47e366"),
-    (SuiteId::Proven, 75_852, "e9278a20c8aecec2e896fe73f23f4a0419072e9c7679ba37d9bf5d76659374db"),
+    (SuiteId::Standard, 32_880, "e6711d2c4baa04da6a406f47f4154152ad40e290a0ec8f963a502017dacf9aed"),
+    (SuiteId::Proven, 58_572, "114f487150a587036db74babcb66a04d05307e6d997d03f591bc288268a55ba3"),
 ];
 
 #[test]

@@ -102,8 +102,8 @@ impl Parameters {
         let rows = 1 << log_rows;
         let (queries, grinding_bits, masks, room, log_domain) = match profile {
             Profile::Standard if log_rows <= 8 => (24, 12, 58, 64, log_rows + 5),
-            Profile::Standard if log_rows == 9 => (24, 12, 58, 64, log_rows + 4),
-            Profile::Standard => (32, 12, 74, 80, log_rows + 3),
+            Profile::Standard if log_rows == 9 => (25, 12, 60, 64, log_rows + 4),
+            Profile::Standard => (33, 12, 76, 80, log_rows + 3),
             Profile::Proven if log_rows <= 10 => (45, 16, 100, 128, log_rows + 5),
             Profile::Proven => (45, 16, 100, 128, log_rows + 4),
         };
@@ -134,7 +134,7 @@ impl Parameters {
         let rows = 1 << log_rows;
         let (queries, grinding_bits, trace_masks, quotient_masks, room, log_domain) = match profile {
             Profile::Standard if log_rows <= 8 => (24, 12, 68, 58, 80, log_rows + 5),
-            Profile::Standard => (24, 12, 68, 58, 80, log_rows + 4),
+            Profile::Standard => (25, 12, 70, 60, 80, log_rows + 4),
             Profile::Proven if log_rows <= 10 => (45, 16, 110, 100, 128, log_rows + 5),
             Profile::Proven => (45, 16, 110, 100, 128, log_rows + 4),
         };
