@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use ves::hash::{Domain, Hasher};
 use ves::json::{self, JsonError};
-use ves::{Digest, SequenceNumber, StoreId, StreamKey, TenantId};
+use ves::{Digest, SequenceNumber, StoreId, StreamKey, TenantId, TimestampMs};
 use ves_stark_primitives::policy::{AmountPolicy, PolicyError};
 use ves_stark_primitives::{CommitmentError, FieldCommitment, FieldDescription, SuiteId};
 use ves_stark_verifier::BATCH_EVENTS_MAX;
@@ -46,6 +46,8 @@ pub enum InputsError {
     CommitmentCount { expected: usize, found: usize },
     #[error("commitmentsDigest is not that of the commitments")]
     CommitmentsDigest,
+    #[error("a batch bundle is about a policy: name its policyId and policyParams")]
+    NoPolicy,
     #[error("chainContext must be 1 to {CHAIN_CONTEXT_BYTES_MAX} bytes without control characters")]
     ChainContext,
 }
@@ -134,6 +136,19 @@ impl BatchInputs {
             Some(count) if count > 0 && ascends && in_range => Ok(count),
             _ => Err(InputsError::Excluded),
         }
+    }
+
+    /// The events that the proof speaks of, in their order.
+    pub fn proved_events(&self) -> impl Iterator<Item = SequenceNumber> {
+        let range = self.sequence_start.get()..=self.sequence_end.get();
+        let mut excluded = self.excluded.iter().peekable();
+        range.map(SequenceNumber).filter(move |number| excluded.next_if_eq(&number).is_none())
+    }
+
+    /// Whether the statement still stands at `now`.
+    pub fn is_valid_at(&self, now: TimestampMs) -> bool {
+        self.valid_until
+            .is_none_or(|until| now.0.div_euclid(1000) <= i64::try_from(until).unwrap_or(i64::MAX))
     }
 
     /// Checks what [`Self::parse`] would check, and that `commitments` are the statement's.

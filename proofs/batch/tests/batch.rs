@@ -3,13 +3,15 @@
 use std::convert::Infallible;
 
 use rand_core::{TryCryptoRng, TryRng};
-use ves::{Digest, SequenceNumber, StreamKey};
+use ves::{Digest, KeyId, SequenceNumber, StreamKey, TimestampMs};
 use ves_stark_batch::{
-    BatchBundle, BatchError, BatchInputs, BundleError, ChainError, EVENTS_MAX, InputsError, check_chain,
-    prove, verify,
+    BatchBundle, BatchError, BatchFacts, BatchInputs, BatchTerms, BundleError, ChainError, EVENTS_MAX,
+    InputsError, check_chain, prove, verify,
 };
 use ves_stark_primitives::policy::AmountPolicy;
-use ves_stark_primitives::{FieldCommitment, FieldDescription, Opening, SuiteId};
+use ves_stark_primitives::{
+    BindingError, CommitmentBinding, FieldCommitment, FieldDescription, Opening, SuiteId,
+};
 
 /// A generator that repeats itself.
 struct Seeded(blake3::OutputReader);
@@ -69,7 +71,7 @@ fn proved(start: u64, amounts: &[u64]) -> BatchBundle {
     let (inputs, commitments, openings) = batch(start, amounts);
     let proofs = prove(&inputs, &commitments, &openings, &mut Seeded::new(7), &mut |_| ()).unwrap();
     let security = verify(&inputs, &commitments, &proofs).unwrap();
-    BatchBundle { inputs, commitments, proofs, security }
+    BatchBundle { inputs, commitments, bindings: None, proofs, security }
 }
 
 #[test]
@@ -236,4 +238,144 @@ fn bundles_are_read_strictly() {
     boasting.security.proven_bits += 1;
     assert_eq!(boasting.check(), Err(BundleError::SecurityClaim));
     assert!(bundle.check().is_ok());
+}
+
+/// Made-up signatures: what they are worth is for whoever knows the keys.
+fn signed(bundle: BatchBundle) -> BatchBundle {
+    let binding =
+        |n: usize| CommitmentBinding { agent_key_id: KeyId(n as u32 + 1), signature: [n as u8; 64] };
+    let bindings = Some((0..bundle.commitments.len()).map(binding).collect());
+    BatchBundle { bindings, ..bundle }
+}
+
+/// Items 7 and 13: each commitment has its own event and its own signature.
+#[test]
+fn every_commitment_is_asked_about_with_its_event() {
+    let bundle = signed(proved(5, &[1, 9_999, 3]));
+    let mut inputs = bundle.inputs.clone();
+    inputs.sequence_end = SequenceNumber(9);
+    inputs.excluded = vec![SequenceNumber(5), SequenceNumber(8)];
+    let bundle = BatchBundle { inputs, ..bundle };
+    let mut seen = Vec::new();
+    let checked = bundle.check_bindings(|event, binding, list| {
+        assert_eq!((list.len(), &list[0].field), (1, &bundle.inputs.field));
+        seen.push((event.get(), binding.agent_key_id.0, list[0].commitment));
+        Ok(())
+    });
+    assert_eq!(checked, Ok(()));
+    let expected: Vec<_> = [(6, 1), (7, 2), (9, 3)]
+        .into_iter()
+        .zip(&bundle.commitments)
+        .map(|((n, key), c)| (n, key, *c))
+        .collect();
+    assert_eq!(seen, expected);
+
+    let one_wrong = bundle.check_bindings(|event, _, _| match event.get() {
+        7 => Err(BindingError::Signature),
+        _ => Ok(()),
+    });
+    let problem = BindingError::Signature;
+    assert_eq!(one_wrong, Err(BundleError::Binding { event: SequenceNumber(7), problem }));
+    let unsigned = BatchBundle { bindings: None, ..bundle.clone() };
+    assert_eq!(unsigned.check_bindings(|_, _, _| Ok(())), Err(BundleError::NotBound));
+    let mut short = bundle;
+    short.bindings.as_mut().unwrap().pop();
+    let missing = BundleError::BindingCount { expected: 3, found: 2 };
+    assert_eq!(short.check_bindings(|_, _, _| Ok(())), Err(missing));
+}
+
+#[test]
+fn signatures_are_carried_whole_or_not_at_all() {
+    let unsigned = proved(5, &[1, 9_999, 3]);
+    assert!(!unsigned.to_json().contains("commitmentBindings"));
+    let bundle = signed(unsigned);
+    let text = bundle.to_json();
+    assert_eq!(BatchBundle::parse(&text), Ok(bundle.clone()));
+    let member = text.split(r#""commitmentBindings":""#).nth(1).unwrap().split('"').next().unwrap();
+    let with = |other: &str| BatchBundle::parse(&text.replacen(member, other, 1)).unwrap_err();
+    let two = BundleError::BindingCount { expected: 3, found: 2 };
+    let mut short = bundle;
+    short.bindings.as_mut().unwrap().pop();
+    assert_eq!(BatchBundle::parse(&short.to_json()), Err(two));
+    assert!(matches!(with("AAAA"), BundleError::Encoding { member: "commitmentBindings", .. }));
+    assert!(matches!(with("*"), BundleError::Encoding { member: "commitmentBindings", .. }));
+}
+
+/// The sequencer's own statement of the batch that `batch` makes.
+fn facts_text(inputs: &BatchInputs) -> String {
+    let policy = inputs.policy.policy();
+    format!(
+        r#"{{"batchId":"44444444-0000-4000-8000-000000000000","tenantId":"{}","storeId":"{}","merkleRoot":"{}","prevStateRoot":"{}","newStateRoot":"{}","sequenceStart":{},"sequenceEnd":{},"leafCount":3,"policyId":"{}","policyParams":{},"policyHash":"{}"}}"#,
+        inputs.stream.tenant_id,
+        inputs.stream.store_id,
+        inputs.batch_root,
+        inputs.prev_state_root,
+        inputs.new_state_root,
+        inputs.sequence_start,
+        inputs.sequence_end,
+        policy.id(),
+        policy.params(),
+        policy.hash()
+    )
+}
+
+/// Item 10: a bundle is about the batch that the verifier knows.
+#[test]
+fn a_bundle_is_held_against_the_sequencers_own_statement() {
+    let bundle = proved(5, &[1, 9_999, 3]);
+    let text = facts_text(&bundle.inputs);
+    let facts = BatchFacts::parse(&text).unwrap();
+    assert_eq!(bundle.check_facts(&facts), Ok(()));
+    let terms = BatchTerms {
+        suite: SuiteId::Standard,
+        field: bundle.inputs.field.clone(),
+        excluded: Vec::new(),
+        chain_context: "test".to_owned(),
+        valid_until: None,
+    };
+    assert_eq!(facts.statement(terms.clone(), &bundle.commitments), Ok(bundle.inputs.clone()));
+    let cut = facts.statement(terms.clone(), &bundle.commitments[..2]);
+    assert_eq!(cut, Err(InputsError::CommitmentCount { expected: 3, found: 2 }));
+
+    type Change = fn(&mut BatchFacts);
+    let changes: [(&str, Change); 8] = [
+        ("tenantId", |f| f.stream.tenant_id = "33333333-0000-4000-8000-000000000000".parse().unwrap()),
+        ("storeId", |f| f.stream.store_id = "33333333-0000-4000-8000-000000000000".parse().unwrap()),
+        ("sequenceStart", |f| f.sequence_start.0 -= 1),
+        ("sequenceEnd", |f| f.sequence_end.0 += 1),
+        ("batchRoot", |f| f.batch_root.0[0] ^= 1),
+        ("prevStateRoot", |f| f.prev_state_root.0[0] ^= 1),
+        ("newStateRoot", |f| f.new_state_root.0[0] ^= 1),
+        ("policyParams", |f| f.policy = Some(AmountPolicy::AmlThreshold { threshold: 10_001 })),
+    ];
+    for (member, change) in changes {
+        let mut other = facts.clone();
+        change(&mut other);
+        assert_eq!(bundle.check_facts(&other), Err(BundleError::OtherStatement { member }));
+    }
+    let none = BatchFacts { policy: None, ..facts.clone() };
+    assert_eq!(bundle.check_facts(&none), Err(BundleError::Inputs(InputsError::NoPolicy)));
+    assert_eq!(none.statement(terms, &bundle.commitments), Err(InputsError::NoPolicy));
+
+    let with = |from: &str, to: &str| {
+        let changed = text.replacen(from, to, 1);
+        assert_ne!(changed, text);
+        BatchFacts::parse(&changed).unwrap_err()
+    };
+    assert_eq!(with("10000", "10001"), InputsError::PolicyHash);
+    assert!(matches!(with(r#""policyId":"aml.threshold","#, ""), InputsError::Shape(_)));
+    assert!(matches!(
+        with(r#""sequenceStart":5,"#, r#""sequenceStart":5,"sequenceStart":5,"#),
+        InputsError::Json(_)
+    ));
+    assert!(matches!(with(r#""merkleRoot""#, r#""root""#), InputsError::Shape(_)));
+}
+
+#[test]
+fn a_batch_statement_is_for_one_deployment_and_ends_with_its_second() {
+    let mut bundle = proved(5, &[1]);
+    bundle.inputs.valid_until = Some(10);
+    assert_eq!(bundle.check_context("test", TimestampMs(10_999)), Ok(()));
+    assert_eq!(bundle.check_context("test", TimestampMs(11_000)), Err(BundleError::Ended));
+    assert_eq!(bundle.check_context("other", TimestampMs(0)), Err(BundleError::OtherDeployment));
 }

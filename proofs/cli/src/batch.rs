@@ -93,7 +93,7 @@ impl Batch {
         let proofs = ves_stark_batch::prove(&inputs, &commitments, &openings, &mut random, progress)?;
         let security = ves_stark_batch::verify(&inputs, &commitments, &proofs)
             .map_err(|error| Failure::failed("INTERNAL", error.to_string()))?;
-        Ok(BatchBundle { inputs, commitments, proofs, security })
+        Ok(BatchBundle { inputs, commitments, bindings: None, proofs, security })
     }
 }
 

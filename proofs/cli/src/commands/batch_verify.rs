@@ -45,8 +45,13 @@ pub fn run(out: &Output, args: &BatchVerifyArgs) -> Result<ExitCode, Failure> {
     match &verdict {
         Ok(Held { bundle, security }) => {
             let (proved, left_out) = (bundle.commitments.len(), bundle.inputs.excluded.len());
+            // Whose keys they are made with, only a service knows that holds the events.
+            let signed = match bundle.bindings {
+                Some(_) => "signatures of agents NOT checked",
+                None => "NOT signed by agents",
+            };
             let text = format!(
-                "Proof VALID (verified in {took:?}): {proved} events, {left_out} left out; {} bits conjectured, {} proven; NOT signed by agents",
+                "Proof VALID (verified in {took:?}): {proved} events, {left_out} left out; {} bits conjectured, {} proven; {signed}",
                 security.conjectured_bits, security.proven_bits
             );
             let value = serde_json::json!({
