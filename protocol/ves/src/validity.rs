@@ -1,11 +1,16 @@
 //! Validity proofs of a batch (section 18): their public inputs and hash.
 //!
-//! The inputs always claim `allCompliant` with a zero policy, as the reference does; they say nothing about
-//! compliance (section 22).
+//! Without a policy the inputs claim `allCompliant` with a zero policy, as the reference does; they say nothing about
+//! compliance (section 22). With one they name it, and `allCompliant` is false: a proof may leave events out, which its
+//! own statement lists.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::commitment::Commitment;
+use crate::compliance::Policy;
 use crate::hash::{Digest, Domain, Hasher};
 use crate::ids::{BatchId, SequenceNumber, StoreId, TenantId};
 use crate::json;
@@ -20,7 +25,7 @@ pub struct LeafCountMismatch {
 }
 
 /// Public inputs of a proof about one batch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PublicInputs {
     batch_id: BatchId,
@@ -36,6 +41,10 @@ pub struct PublicInputs {
     sequence_start: SequenceNumber,
     sequence_end: SequenceNumber,
     all_compliant: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_params: Option<Box<RawValue>>,
     policy_hash: Digest,
     policy_limit: u64,
 }
@@ -65,9 +74,24 @@ impl PublicInputs {
             sequence_start: start,
             sequence_end: end,
             all_compliant: true,
+            policy_id: None,
+            policy_params: None,
             policy_hash: Digest::ZERO,
             policy_limit: 0,
         })
+    }
+
+    /// The same of a proof that events of the batch obey `policy`.
+    pub fn under(self, policy: &Policy) -> Self {
+        let params = RawValue::from_string(policy.params().to_owned());
+        Self {
+            all_compliant: false,
+            policy_id: Some(policy.id().to_owned()),
+            policy_params: Some(params.expect("canonical JSON is JSON")),
+            policy_hash: policy.hash(),
+            policy_limit: limit_of(policy).unwrap_or(0),
+            ..self
+        }
     }
 
     /// Canonical JSON.
@@ -78,6 +102,19 @@ impl PublicInputs {
     /// `public_inputs_hash`: SHA-256 of the canonical JSON, no domain.
     pub fn hash(&self) -> Digest {
         Hasher::bare().bytes(self.canonical().as_bytes()).finish()
+    }
+}
+
+/// The largest amount that a policy about one amount allows; `None` for other policies, and where the number is missing.
+fn limit_of(policy: &Policy) -> Option<u64> {
+    let params: BTreeMap<String, serde_json::Value> = serde_json::from_str(policy.params()).ok()?;
+    let number = |name: &str| params.get(name)?.as_u64();
+    match policy.id() {
+        "aml.threshold" => number("threshold")?.checked_sub(1),
+        "order_total.cap" => number("cap"),
+        "agent.authorization.v1" => number("maxTotal"),
+        "agent.budget.v1" => number("budgetLimit"),
+        _ => None,
     }
 }
 

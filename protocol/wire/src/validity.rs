@@ -26,6 +26,13 @@ pub struct SubmitValidityProof {
     /// From 1 on.
     #[serde(default = "one")]
     pub proof_version: u32,
+    /// 1 to 64 characters; absent where the proof claims no compliance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_id: Option<String>,
+    /// A JSON object; absent is `{}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub policy_params: Option<Box<RawValue>>,
     /// Base64, standard or url-safe, padded or not; at most 2 MiB decoded.
     #[serde(rename = "proofB64")]
     pub proof_b64: String,
@@ -44,6 +51,15 @@ pub struct ValidityProofBody {
     pub store_id: StoreId,
     pub proof_type: String,
     pub proof_version: u32,
+    /// Of a proof that claims compliance, as the two after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_id: Option<String>,
+    /// Canonical JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub policy_params: Option<Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_hash: Option<Digest>,
     pub proof_hash: Digest,
     #[schema(value_type = Object)]
     pub public_inputs: Box<RawValue>,
@@ -51,6 +67,9 @@ pub struct ValidityProofBody {
     /// Ours: a verifier accepted the proof before it was stored.
     #[serde(default)]
     pub verified: bool,
+    /// Of a verified proof that claims compliance: events of the batch that it says nothing about, and lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_left_out: Option<u32>,
     /// Standard base64; only where one proof is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof_b64: Option<String>,
@@ -73,7 +92,14 @@ pub struct ValidityVerification {
     pub store_id: StoreId,
     pub proof_type: String,
     pub proof_version: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_hash: Option<Digest>,
     pub proof_hash: Digest,
+    /// Events of the batch that the proof says nothing about, as its own statement lists them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_left_out: Option<u32>,
     #[serde(flatten)]
     pub outcome: VerificationOutcome,
 }

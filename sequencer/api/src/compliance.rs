@@ -12,7 +12,6 @@ use ves_wire::compliance::{
     ComplianceInputs, ComplianceInputsRequest, ComplianceProofBody, ComplianceProofList,
     ComplianceVerification, SubmitComplianceProof, WitnessBody,
 };
-use ves_wire::error::ErrorCode;
 
 use crate::body::{JsonText, LargeJsonText};
 use crate::caller::{Caller, Permission};
@@ -21,7 +20,7 @@ use crate::events::{self, EventParams};
 use crate::frame::{json, json_body};
 use crate::params::{Params, Segments};
 use crate::proof_registry::{
-    PROOF_ANSWER_BYTES, outcome, proof_base64, proof_bytes, proof_id, raw, unknown_proof,
+    PROOF_ANSWER_BYTES, outcome, policy, proof_base64, proof_bytes, proof_id, raw, unknown_proof,
 };
 use crate::router::App;
 
@@ -159,12 +158,6 @@ async fn find(app: &App, caller: &Caller, id: Uuid) -> Result<(ProofRecord, Vec<
         .filter(|(record, _)| matches!(record.subject, ProofSubject::Event(_)))
         .filter(|(record, _)| caller.require(Permission::Read, &record.stream).is_ok())
         .ok_or_else(|| unknown_proof(id))
-}
-
-/// The problem names `policyId` or `policyParams`.
-fn policy(id: &str, params: Option<&str>) -> Result<Policy, ApiError> {
-    Policy::new(id, params)
-        .map_err(|problem| ApiError::new(ErrorCode::InvalidFieldValue, problem.to_string()))
 }
 
 fn statement(event: &StoredEvent, policy: Policy) -> Result<Statement, ApiError> {

@@ -4,7 +4,7 @@ use base64ct::{Base64, Base64Unpadded, Encoding as _};
 use serde_json::value::RawValue;
 use stateset_sequencer::{ProofReport, SubmitProofError, Verdict, Verification};
 use uuid::Uuid;
-use ves::compliance::PROOF_BYTES_MAX;
+use ves::compliance::{PROOF_BYTES_MAX, Policy};
 use ves_wire::error::ErrorCode;
 use ves_wire::validity::VerificationOutcome;
 
@@ -31,6 +31,9 @@ impl From<SubmitProofError> for ApiError {
             }
             SubmitProofError::Invalid { .. } | SubmitProofError::Late => ErrorCode::InvalidFieldValue,
             SubmitProofError::Conflict => ErrorCode::AlreadyExists,
+            SubmitProofError::TotalContinued { by } => {
+                return Self::new(ErrorCode::AlreadyExists, error.to_string()).about(by);
+            }
             SubmitProofError::TooMany => ErrorCode::QuotaExceeded,
         };
         Self::new(code, error.to_string())
@@ -77,6 +80,12 @@ pub(crate) fn proof_base64(bytes: &[u8]) -> String {
     Base64::encode_string(bytes)
 }
 
+/// The problem names `policyId` or `policyParams`.
+pub(crate) fn policy(id: &str, params: Option<&str>) -> Result<Policy, ApiError> {
+    Policy::new(id, params)
+        .map_err(|problem| ApiError::new(ErrorCode::InvalidFieldValue, problem.to_string()))
+}
+
 /// Canonical JSON that the sequencer made, as it stands.
 pub(crate) fn raw(canonical: &str) -> Result<Box<RawValue>, ApiError> {
     RawValue::from_string(canonical.to_owned()).map_err(ApiError::internal)
@@ -85,7 +94,7 @@ pub(crate) fn raw(canonical: &str) -> Result<Box<RawValue>, ApiError> {
 /// A report as the verify routes show it.
 pub(crate) fn outcome(report: &ProofReport) -> VerificationOutcome {
     let (stark_valid, stark_error, stark_verification_time_ms) = match &report.verification {
-        Verification::Done { verdict: Verdict::Valid, time_ms } => (Some(true), None, Some(*time_ms)),
+        Verification::Done { verdict: Verdict::Valid(_), time_ms } => (Some(true), None, Some(*time_ms)),
         Verification::Done { verdict: Verdict::Invalid(why), time_ms } => {
             (Some(false), Some(why.clone()), Some(*time_ms))
         }

@@ -2,10 +2,11 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use serde::Deserialize;
 use stateset_sequencer::{NewProof, ProofRecord, ProofSubject, Statement};
 use uuid::Uuid;
 use ves::BatchId;
-use ves::compliance::PROOF_BYTES_MAX;
+use ves::compliance::{PROOF_BYTES_MAX, Policy};
 use ves_wire::Rfc3339;
 use ves_wire::validity::{
     SubmitValidityProof, ValidityInputs, ValidityProofBody, ValidityProofList, ValidityVerification,
@@ -16,21 +17,33 @@ use crate::caller::{Caller, Permission};
 use crate::commitments;
 use crate::error::ApiError;
 use crate::frame::{json, json_body};
-use crate::params::Segments;
+use crate::params::{Params, Segments};
 use crate::proof_registry::{
-    PROOF_ANSWER_BYTES, outcome, proof_base64, proof_bytes, proof_id, raw, unknown_proof,
+    PROOF_ANSWER_BYTES, outcome, policy, proof_base64, proof_bytes, proof_id, raw, unknown_proof,
 };
 use crate::router::App;
+
+/// The policy that events of the batch are to obey, where compliance is to be claimed.
+#[derive(Deserialize)]
+pub(crate) struct InputsParams {
+    #[serde(rename = "policyId")]
+    policy_id: Option<String>,
+    /// JSON.
+    #[serde(rename = "policyParams")]
+    policy_params: Option<String>,
+}
 
 /// `GET /api/v1/ves/validity/{batch_id}/inputs`
 pub(crate) async fn inputs(
     State(app): State<App>,
     caller: Caller,
     segments: Segments,
+    Params(params): Params<InputsParams>,
 ) -> Result<Response, ApiError> {
     let batch_id: BatchId = segments.get("batch_id", "a UUID")?;
     let batch = commitments::find(&app, &caller, Permission::Read, &batch_id).await?;
-    let statement = Statement::of_batch(&batch)?;
+    let policy = policy_of(params.policy_id.as_deref(), params.policy_params.as_deref())?;
+    let statement = Statement::of_batch(&batch, policy)?;
     json(&ValidityInputs {
         batch_id,
         public_inputs: raw(&statement.public_inputs)?,
@@ -61,6 +74,8 @@ pub(crate) async fn submit(
     let batch_id: BatchId = segments.get("batch_id", "a UUID")?;
     let batch = commitments::find(&app, &caller, Permission::Admin, &batch_id).await?;
     let request: SubmitValidityProof = text.read()?;
+    let params = request.policy_params.as_ref().map(|params| params.get());
+    let policy = policy_of(request.policy_id.as_deref(), params)?;
     let proof = NewProof {
         proof_type: request.proof_type,
         proof_version: request.proof_version,
@@ -68,7 +83,7 @@ pub(crate) async fn submit(
         witness_commitment: None,
         public_inputs: request.public_inputs.map(|inputs| inputs.get().to_owned()),
     };
-    let record = app.acting(&caller).submit_proof(Statement::of_batch(&batch)?, proof).await?;
+    let record = app.acting(&caller).submit_proof(Statement::of_batch(&batch, policy)?, proof).await?;
     json(&body(&record)?)
 }
 
@@ -103,9 +118,23 @@ pub(crate) async fn verify(
         store_id: body.store_id,
         proof_type: body.proof_type,
         proof_version: body.proof_version,
+        policy_id: body.policy_id,
+        policy_hash: body.policy_hash,
         proof_hash: body.proof_hash,
+        events_left_out: body.events_left_out,
         outcome,
     })
+}
+
+/// No policy unless it is named: then no compliance is claimed.
+fn policy_of(id: Option<&str>, params: Option<&str>) -> Result<Option<Policy>, ApiError> {
+    match (id, params) {
+        (Some(id), params) => policy(id, params).map(Some),
+        (None, None) => Ok(None),
+        (None, Some(_)) => {
+            Err(ApiError::invalid("policyParams", "they belong to a policy; name it in policyId"))
+        }
+    }
 }
 
 async fn find(app: &App, caller: &Caller, id: Uuid) -> Result<(ProofRecord, Vec<u8>), ApiError> {
@@ -128,10 +157,14 @@ fn body(record: &ProofRecord) -> Result<ValidityProofBody, ApiError> {
         store_id: record.stream.store_id,
         proof_type: record.proof_type.clone(),
         proof_version: record.proof_version,
+        policy_id: record.policy.as_ref().map(|policy| policy.id().to_owned()),
+        policy_params: record.policy.as_ref().map(|policy| raw(policy.params())).transpose()?,
+        policy_hash: record.policy_hash,
         proof_hash: record.proof_hash,
         public_inputs: raw(&record.public_inputs)?,
         submitted_at: Rfc3339(record.submitted_at),
         verified: record.verified,
+        events_left_out: record.events_left_out,
         proof_b64: None,
     })
 }

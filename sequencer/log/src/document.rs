@@ -69,10 +69,12 @@ pub enum Table {
     AuditLog = 32,
     /// How far a rotation of keys at rest has come.
     Reencryption = 33,
+    /// Which event continued a running total, by stream and total.
+    RunningTotals = 34,
 }
 
 impl Table {
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::ValidityProofs,
         Self::ComplianceProofs,
         Self::ProofIds,
@@ -105,6 +107,7 @@ impl Table {
         Self::PaymentBatches,
         Self::AuditLog,
         Self::Reencryption,
+        Self::RunningTotals,
     ];
 
     /// The table's name in a database.
@@ -142,6 +145,7 @@ impl Table {
             Self::PaymentBatches => "x402_payment_batches",
             Self::AuditLog => "audit_log",
             Self::Reencryption => "reencryption_progress",
+            Self::RunningTotals => "ves_running_totals",
         }
     }
 

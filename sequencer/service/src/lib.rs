@@ -85,8 +85,8 @@ pub use payment::{
 };
 pub use pool::{PoolMonitor, PoolReading, PoolState};
 pub use proof_registry::{
-    Author, ComplianceVerifier, NewProof, ProofClaim, ProofRecord, ProofReport, ProofSubject, Setting,
-    Statement, SubmitProofError, Verdict, Verification, VerifierError,
+    Author, BatchEvent, ComplianceVerifier, NewProof, ProofClaim, ProofRecord, ProofReport, ProofSubject,
+    Proved, Setting, Statement, SubmitProofError, TotalStep, Verdict, Verification, VerifierError,
 };
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
 pub use retry::RetryPreset;

@@ -6,8 +6,10 @@
 
 mod check;
 mod record;
+mod setting;
 mod statement;
 mod submit;
+mod totals;
 mod verifier;
 
 pub use check::{ProofReport, Verification};
@@ -15,4 +17,6 @@ pub use record::ProofRecord;
 pub use statement::{Author, ProofSubject, Statement};
 pub use submit::{NewProof, SubmitProofError};
 pub(crate) use verifier::Verifying;
-pub use verifier::{ComplianceVerifier, ProofClaim, Setting, Verdict, VerifierError};
+pub use verifier::{
+    BatchEvent, ComplianceVerifier, ProofClaim, Proved, Setting, TotalStep, Verdict, VerifierError,
+};

@@ -1,34 +1,44 @@
 //! The verifier of compliance proofs behind the service's port (decisions 19 to 22).
 
-use stateset_sequencer::{ComplianceVerifier, ProofClaim, ProofSubject, Verdict, VerifierError};
+mod batch;
+#[cfg(test)]
+mod tests;
+mod totals;
+
+use stateset_sequencer::{ComplianceVerifier, ProofClaim, ProofSubject, Proved, Verdict, VerifierError};
 use ves_stark_primitives::binding::BindingTimes;
 use ves_stark_primitives::bundle::{PROOF_TYPE, PROOF_VERSION};
 use ves_stark_primitives::{BindingError, Bundle, CommitmentBinding, EventInputs};
 use ves_stark_verifier::verify_statement;
 
-/// Verifies bundles of version 2 about events: the agent's signature over the commitment, and the proof.
+/// Verifies bundles of version 2, about events and about committed batches: the agents' signatures over the commitments, and
+/// the proofs.
 #[derive(Debug, Clone, Copy)]
 pub struct StarkVerifier;
 
 impl ComplianceVerifier for StarkVerifier {
     fn proof_types(&self) -> Vec<String> {
-        vec![format!("{PROOF_TYPE} (version {PROOF_VERSION}, about events)")]
+        vec![format!("{PROOF_TYPE} (version {PROOF_VERSION}, about events and about batches)")]
     }
 
-    fn version_of(&self, subject: &ProofSubject, proof_type: &str) -> Option<u32> {
-        (matches!(subject, ProofSubject::Event(_)) && proof_type == PROOF_TYPE).then_some(PROOF_VERSION)
+    fn version_of(&self, _: &ProofSubject, proof_type: &str) -> Option<u32> {
+        (proof_type == PROOF_TYPE).then_some(PROOF_VERSION)
     }
 
     fn verify(&self, claim: &ProofClaim<'_>) -> Result<Verdict, VerifierError> {
-        Ok(match judge(claim) {
-            Ok(()) => Verdict::Valid,
+        let judged = match claim.statement.subject {
+            ProofSubject::Event(_) => judge(claim),
+            ProofSubject::Batch(_) => batch::judge(claim),
+        };
+        Ok(match judged {
+            Ok(proved) => Verdict::Valid(proved),
             Err(reason) => Verdict::Invalid(reason),
         })
     }
 }
 
 /// Everything in order of its price; the reason is for the sender.
-fn judge(claim: &ProofClaim<'_>) -> Result<(), String> {
+fn judge(claim: &ProofClaim<'_>) -> Result<Proved, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let bundle = std::str::from_utf8(claim.proof).map_err(|_| "the bundle is not UTF-8".to_owned())?;
     let bundle = Bundle::parse(bundle).map_err(|error| text(&error))?;
@@ -39,7 +49,12 @@ fn judge(claim: &ProofClaim<'_>) -> Result<(), String> {
     let setting = claim.setting;
     bundle.check_context(&setting.sequencer_id.to_string(), setting.now).map_err(|error| text(&error))?;
     bundle.check_binding(|binding| bound(binding, &bundle, claim)).map_err(|error| text(&error))?;
-    bundle.check(&own, verify_statement).map(|_| ()).map_err(|error| text(&error))
+    bundle.check(&own, verify_statement).map_err(|error| text(&error))?;
+    Ok(Proved {
+        statement_digest: Some(bundle.inputs.statement_digest()),
+        totals: totals::steps(&bundle.inputs).map_err(|error| text(&error))?,
+        ..Proved::default()
+    })
 }
 
 /// The signature is of a key that the event's author had when the event was taken in.

@@ -24,6 +24,8 @@ fn of_batches() -> Routes {
         .add(
             batch(get(inputs, "getValidityInputs", "What a proof about a batch has to be about"))
                 .reads()
+                .query("policyId", text(1, 64), "The policy, where compliance is to be claimed")
+                .query("policyParams", text(0, 4096), "Its parameters, as JSON")
                 .answers::<ValidityInputs>(),
             validity::inputs,
         )

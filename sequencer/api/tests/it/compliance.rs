@@ -11,7 +11,7 @@ use ves::compliance::{EventFacts, Policy, WitnessCommitment, proof_hash};
 use ves::{Envelope, SequenceNumber, StreamKey};
 use ves_wire::compliance::ComplianceInputs;
 
-use crate::verifier::{HashVerifier, VERSION, base64, prove};
+use crate::verifier::{HashVerifier, VERSION, base64, prove, prove_again};
 use crate::world::{Answer, World, query};
 
 const WITNESS: WitnessCommitment = WitnessCommitment([1, 2, u64::MAX, 4]);
@@ -147,6 +147,108 @@ async fn a_verified_proof_is_stored_once_for_each_policy_and_found_valid() {
     for field in ["policy_id", "policy_hash", "witness_commitment", "witness_commitment_hex", "proof_hash"] {
         assert_eq!(found[field], stored[field], "{field}");
     }
+}
+
+/// Section 11 of the proof specification, item 14: proofs are randomised, and the statement counts.
+#[tokio::test]
+async fn another_proof_of_the_same_statement_gives_the_stored_record() {
+    let (scene, verifier) = Scene::with_verifier().await;
+    let inputs = scene.inputs(10).await;
+    let salted = |salt: &[u8]| {
+        let proof = prove_again(inputs.public_inputs.get(), Some(WITNESS), salt);
+        json!({
+            "proofType": "stark", "proofVersion": VERSION,
+            "policyId": "aml.threshold", "policyParams": {"threshold": 10},
+            "witnessCommitment": WITNESS.to_hex(), "proofB64": base64(&proof),
+        })
+    };
+    let sends = (0..6u8).map(|salt| {
+        let (scene, body) = (&scene, salted(&[salt]));
+        async move { scene.post("proofs", &body).await.ok() }
+    });
+    let answers = crate::world::join_all(sends.collect()).await;
+    assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "one record: {answers:?}");
+    let stored = &answers[0];
+    let calls = verifier.calls();
+    assert_eq!(&scene.post("proofs", &salted(b"later")).await.ok(), stored);
+    assert_eq!(verifier.calls(), calls + 1, "also a proof that is not kept is verified");
+    assert_eq!(scene.count().await, 1);
+    assert_eq!(scene.verification(stored).await["valid"], true);
+
+    // The right statement with bytes that prove nothing is refused all the same.
+    let mut invalid = salted(b"");
+    invalid["proofB64"] = json!(base64(&[7; 40]));
+    scene.post("proofs", &invalid).await.refused(400, "INVALID_FIELD_VALUE");
+    assert_eq!(scene.count().await, 1);
+}
+
+#[tokio::test]
+async fn a_proof_of_another_statement_in_the_same_place_is_a_conflict() {
+    let (scene, _) = Scene::with_verifier().await;
+    let first = scene.good("stark", 10).await;
+    let stored = scene.post("proofs", &first).await.ok();
+    // The same event and policy, but another commitment: both proofs are good, and they say different things.
+    let other = WitnessCommitment([9, 9, 9, 9]);
+    let mut second = first.clone();
+    second["witnessCommitment"] = json!(other.to_hex());
+    second["proofB64"] = json!(base64(&prove(scene.inputs(10).await.public_inputs.get(), Some(other))));
+    scene.post("proofs", &second).await.refused(409, "ALREADY_EXISTS");
+    // A verifier that names no statement has only the bytes to go by.
+    let digest = scene.good("digest", 10).await;
+    let kept = scene.post("proofs", &digest).await.ok();
+    assert_eq!(scene.post("proofs", &digest).await.ok(), kept);
+    let mut again = digest.clone();
+    again["proofB64"] = json!("AAAA");
+    scene.post("proofs", &again).await.refused(409, "ALREADY_EXISTS");
+    assert_eq!(scene.count().await, 2);
+    assert_eq!(scene.post("proofs", &first).await.ok(), stored);
+}
+
+/// Section 11, item 14: a proof is of one event at one place in one store.
+#[tokio::test]
+async fn a_proof_says_nothing_about_the_same_id_at_another_number_or_in_another_store() {
+    let (scene, _) = Scene::with_verifier().await;
+    let good = scene.good("stark", 10).await;
+    // The same id in the other store stands at another number.
+    let other = StreamKey { store_id: stream(2).store_id, ..scene.stream };
+    let mut twin = plain_event(&scene.agent, &other, 9);
+    twin.event_id = scene.event.event_id;
+    scene.world.ingest(&scene.agent, &[resign(twin, &scene.agent)]).await;
+    let there = format!("proofs?store_id={}", other.store_id);
+    let message = scene.post(&there, &good).await.refused(400, "INVALID_FIELD_VALUE");
+    assert!(message.starts_with("proofB64: the proof is not valid"), "{message}");
+    scene.post(&format!("proofs?store_id={}", scene.stream.store_id), &good).await.ok();
+    let listed = scene.get(&scene.path(&there)).await.ok();
+    assert_eq!(listed["count"], 0);
+}
+
+/// Section 11, item 15, as far as a request goes.
+#[tokio::test]
+async fn a_request_with_a_member_twice_or_in_two_forms_is_refused() {
+    let (scene, verifier) = Scene::with_verifier().await;
+    let good = scene.good("stark", 10).await;
+    let text = good.to_string();
+    let proof = &good["proofB64"];
+    for (from, to) in [
+        ("\"proofType\":\"stark\"".to_owned(), "\"proofType\":\"stark\",\"proofType\":\"stark\"".to_owned()),
+        (format!("\"proofB64\":{proof}"), format!("\"proofB64\":{proof},\"proofB64\":{proof}")),
+        ("\"threshold\":10".to_owned(), "\"threshold\":10,\"threshold\":10".to_owned()),
+    ] {
+        let twice = text.replacen(&from, &to, 1);
+        assert_ne!(twice, text, "{from}");
+        let answer = scene.world.call(Some(&scene.key), "POST", &scene.path("proofs"), twice).await;
+        assert_eq!(answer.status, 400, "{}", answer.text());
+    }
+    // The older name of a bundle's member is none of a request's: it does not stand in for the right one.
+    let older = text.replace("\"proofB64\"", "\"proof_b64\"");
+    let answer = scene.world.call(Some(&scene.key), "POST", &scene.path("proofs"), older).await;
+    answer.refused(400, "MISSING_REQUIRED_FIELD");
+    // The witness in numbers and in hex are one value; a value that is not the proof's is refused.
+    let mut differs = good.clone();
+    differs["witnessCommitment"] = json!([1, 2, u64::MAX, 5]);
+    scene.post("proofs", &differs).await.refused(400, "INVALID_FIELD_VALUE");
+    assert_eq!((scene.count().await, verifier.calls()), (0, 1));
+    scene.post("proofs", &good).await.ok();
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ mod shared_store;
 mod standby;
 mod telemetry;
 mod tokens;
+mod totals;
 mod unread;
 mod validity;
 mod verifier;

@@ -8,12 +8,13 @@ use stateset_event_log::MemoryDisk;
 use stateset_fixtures::{Agent, plain_event, stream};
 use stateset_sequencer::Config;
 use stateset_sequencer_api::ApiConfig;
+use ves::compliance::Policy;
 use ves::hash::Hasher;
 use ves::{Digest, StreamKey};
 use ves_wire::validity::ValidityInputs;
 
 use crate::verifier::{HashVerifier, VERSION, base64, prove};
-use crate::world::World;
+use crate::world::{World, join_all};
 
 struct Scene {
     world: World,
@@ -99,6 +100,79 @@ async fn inputs_are_canonical_and_hash_to_what_is_said() {
     assert_eq!(value["policyHash"], Digest::ZERO.to_string());
     assert_eq!(value["policyLimit"], 0);
     assert_eq!(value.as_object().map(|members| members.len()), Some(15));
+}
+
+/// VES section 18: a policy is named, or no compliance is claimed.
+#[tokio::test]
+async fn inputs_under_a_policy_name_it_and_claim_nothing_of_the_whole_batch() {
+    let (scene, _) = Scene::with_verifier().await;
+    let path = format!("/api/v1/ves/validity/{}/inputs", scene.batch);
+    let query = "policyId=order_total.cap&policyParams=%7B%22cap%22%3A1e3%7D";
+    let answer = scene.world.get(&format!("{path}?{query}")).await;
+    let inputs: ValidityInputs = serde_json::from_str(answer.text()).expect("inputs");
+    let text = inputs.public_inputs.get();
+    assert_eq!(ves::json::canonicalize(text).expect("JSON"), text);
+    assert_eq!(inputs.public_inputs_hash, Hasher::bare().bytes(text.as_bytes()).finish());
+    let mut value: Value = serde_json::from_str(text).expect("JSON");
+    let policy = Policy::new("order_total.cap", Some("{\"cap\":1000}")).expect("a policy");
+    assert_eq!(value["policyId"], "order_total.cap");
+    assert_eq!(value["policyParams"], json!({"cap": 1000}));
+    assert_eq!(value["policyHash"], json!(policy.hash()));
+    assert_eq!((&value["policyLimit"], &value["allCompliant"]), (&json!(1000), &json!(false)));
+    // All else is as without a policy.
+    let bare: Value = serde_json::from_str(scene.inputs().await.public_inputs.get()).expect("JSON");
+    let members = value.as_object_mut().expect("an object");
+    assert!(members.remove("policyId").is_some() && members.remove("policyParams").is_some());
+    for name in ["policyHash", "policyLimit", "allCompliant"] {
+        members[name] = bare[name].clone();
+    }
+    assert_eq!(value, bare);
+    for (query, field) in [
+        ("policyParams=%7B%7D", "policyParams"),
+        ("policyId=", "policyId"),
+        ("policyId=p&policyParams=x", "policyParams"),
+    ] {
+        let message = scene.world.get(&format!("{path}?{query}")).await.refused(400, "INVALID_FIELD_VALUE");
+        assert!(message.starts_with(field), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_takes_one_proof_of_each_policy_and_says_how_many_events_it_leaves_out() {
+    let (scene, _) = Scene::with_verifier().await;
+    let under = |left_out: u64| {
+        let scene = &scene;
+        async move {
+            let params = json!({"leftOut": left_out});
+            let query = format!("policyId=p&policyParams=%7B%22leftOut%22%3A{left_out}%7D");
+            let path = format!("/api/v1/ves/validity/{}/inputs?{query}", scene.batch);
+            let inputs: ValidityInputs =
+                serde_json::from_str(scene.world.get(&path).await.text()).expect("inputs");
+            json!({
+                "proofType": "stark", "proofVersion": VERSION, "policyId": "p", "policyParams": params,
+                "proofB64": base64(&prove(inputs.public_inputs.get(), None)),
+            })
+        }
+    };
+    let bare = scene.world.post(&scene.proofs(), scene.good("stark").await).await.ok();
+    assert!(bare.get("policy_id").is_none() && bare.get("events_left_out").is_none(), "{bare}");
+    let stored = scene.world.post(&scene.proofs(), under(2).await).await.ok();
+    assert_eq!((&stored["policy_id"], &stored["policy_params"]), (&json!("p"), &json!({"leftOut": 2})));
+    assert_eq!(stored["events_left_out"], 2);
+    assert_eq!(scene.world.post(&scene.proofs(), under(0).await).await.ok()["events_left_out"], 0);
+    assert_eq!(scene.count().await, 3);
+    let found = scene.verification(&stored).await;
+    assert_eq!((&found["valid"], &found["events_left_out"]), (&json!(true), &json!(2)));
+    assert_eq!(found["policy_hash"], stored["policy_hash"]);
+    // A proof of one policy is none of another, and none of a statement without a policy.
+    let mut other = under(1).await;
+    other["policyParams"] = json!({"leftOut": 3});
+    scene.world.post(&scene.proofs(), &other).await.refused(400, "INVALID_FIELD_VALUE");
+    let mut nameless = under(1).await;
+    nameless["policyId"] = Value::Null;
+    let message = scene.world.post(&scene.proofs(), &nameless).await.refused(400, "INVALID_FIELD_VALUE");
+    assert!(message.starts_with("policyParams: "), "{message}");
+    assert_eq!(scene.count().await, 3);
 }
 
 #[tokio::test]
@@ -227,26 +301,6 @@ async fn of_many_different_proofs_sent_at_once_one_is_stored() {
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
     assert!(statuses.iter().all(|status| [200, 409].contains(status)), "{statuses:?}");
     assert_eq!(scene.count().await, 1);
-}
-
-/// Polls all futures of one task side by side.
-async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
-    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).map(Some).collect();
-    let mut outputs = Vec::new();
-    std::future::poll_fn(move |cx| {
-        for slot in &mut futures {
-            let Some(future) = slot else { continue };
-            if let std::task::Poll::Ready(output) = future.as_mut().poll(cx) {
-                outputs.push(output);
-                *slot = None;
-            }
-        }
-        match futures.iter().all(Option::is_none) {
-            true => std::task::Poll::Ready(std::mem::take(&mut outputs)),
-            false => std::task::Poll::Pending,
-        }
-    })
-    .await
 }
 
 #[tokio::test]

@@ -224,3 +224,23 @@ pub fn event_json(event: &Envelope<'_>) -> String {
 pub fn body(agent: &Agent, events: &[String]) -> String {
     format!(r#"{{"agentId":"{}","events":[{}]}}"#, agent.agent_id, events.join(","))
 }
+
+/// Polls all futures of one task side by side.
+pub async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).map(Some).collect();
+    let mut outputs = Vec::new();
+    std::future::poll_fn(move |cx| {
+        for slot in &mut futures {
+            let Some(future) = slot else { continue };
+            if let std::task::Poll::Ready(output) = future.as_mut().poll(cx) {
+                outputs.push(output);
+                *slot = None;
+            }
+        }
+        match futures.iter().all(Option::is_none) {
+            true => std::task::Poll::Ready(std::mem::take(&mut outputs)),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await
+}

@@ -20,6 +20,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("peer_secret", include_str!("../../migrations/postgres/0006_peer_secret.sql")),
     ("log_id", include_str!("../../migrations/postgres/0007_log_id.sql")),
     ("knowledge", include_str!("../../migrations/postgres/0008_knowledge.sql")),
+    ("running_totals", include_str!("../../migrations/postgres/0009_running_totals.sql")),
 ];
 
 /// A number of our own among the advisory locks of a database.

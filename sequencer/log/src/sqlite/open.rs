@@ -18,6 +18,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("entity_events", include_str!("../../migrations/0004_entity_events.sql")),
     ("key_bundles", include_str!("../../migrations/0005_key_bundles.sql")),
     ("knowledge", include_str!("../../migrations/0006_knowledge.sql")),
+    ("running_totals", include_str!("../../migrations/0007_running_totals.sql")),
 ];
 
 pub(super) const PAGE_BYTES: u32 = 8192;

@@ -1,7 +1,5 @@
 //! Asking about a stored proof: everything that can be checked is checked again, now.
 
-use std::sync::Arc;
-
 use stateset_event_log::Table;
 use ves::compliance::EventFacts;
 use ves::{Digest, compliance};
@@ -9,7 +7,7 @@ use ves::{Digest, compliance};
 use super::record::{self, ProofRecord};
 use super::statement::{ProofSubject, Statement};
 use super::submit::SubmitProofError;
-use super::verifier::{NoVerdict, Task, Verdict};
+use super::verifier::{Claimed, NoVerdict, Verdict};
 use crate::error::ServiceError;
 use crate::sequencer::Sequencer;
 
@@ -40,7 +38,7 @@ pub struct ProofReport {
     /// Hash of the inputs made again from the batch or event.
     pub canonical_public_inputs_hash: Digest,
     pub public_inputs_match: bool,
-    /// Of a proof about an event.
+    /// Of a proof under a policy.
     pub policy_hash_match: Option<bool>,
     pub verification: Verification,
 }
@@ -63,7 +61,7 @@ impl ProofReport {
             return Some("policy_hash_mismatch");
         }
         match &self.verification {
-            Verification::Done { verdict: Verdict::Valid, .. } => None,
+            Verification::Done { verdict: Verdict::Valid(_), .. } => None,
             Verification::Done { verdict: Verdict::Invalid(_), .. } => Some("stark_invalid"),
             Verification::NotAsked | Verification::NoVerifier => Some("verifier_not_available"),
             Verification::UnknownType => Some("proof_type_not_verifiable"),
@@ -105,10 +103,7 @@ impl Sequencer {
         let statement = self.statement_again(&record).await?;
         let stored_inputs_hash = compliance::public_inputs_hash(&record.public_inputs)
             .map_err(|error| ServiceError::Read(error.to_string()))?;
-        let policy_hash_match = match record.subject {
-            ProofSubject::Event(_) => Some(record.policy_hash == statement.policy_hash()),
-            ProofSubject::Batch(_) => None,
-        };
+        let policy_hash_match = statement.policy_hash().map(|hash| record.policy_hash == Some(hash));
         let mut report = ProofReport {
             proof_hash_match: record.subject.proof_hash(&bytes) == record.proof_hash,
             public_inputs_hash: stored_inputs_hash,
@@ -130,6 +125,7 @@ impl Sequencer {
         match record.subject {
             ProofSubject::Batch(batch) => Statement::of_batch(
                 &self.commitment(Some(&record.stream.tenant_id), &batch).await?.ok_or_else(gone)?,
+                record.policy.clone(),
             ),
             ProofSubject::Event(event) => {
                 let stored = self.event(&record.stream, &event).await?.ok_or_else(gone)?;
@@ -152,15 +148,15 @@ impl Sequencer {
         if verifier.version_of(&record.subject, &record.proof_type) != Some(record.proof_version) {
             return Ok(Verification::UnknownType);
         }
-        let task = Arc::new(Task {
+        let claimed = Claimed {
             proof_type: record.proof_type.clone(),
             proof_version: record.proof_version,
             proof: bytes,
-            setting: self.setting_of(&statement, record.submitted_at),
             statement,
             witness_commitment: record.witness_commitment,
-        });
-        match self.inner.verifying.run(verifier.clone(), task).await {
+            submitted_at: record.submitted_at,
+        };
+        match self.ask_verifier(verifier.clone(), claimed).await {
             Ok(done) => {
                 let time_ms = u64::try_from(done.time.as_millis()).unwrap_or(u64::MAX);
                 Ok(Verification::Done { verdict: done.verdict, time_ms })
@@ -168,6 +164,7 @@ impl Sequencer {
             Err(NoVerdict::Busy) => Err(SubmitProofError::Busy),
             Err(NoVerdict::Late) => Err(SubmitProofError::Late),
             Err(NoVerdict::Failed(why)) => Ok(Verification::Failed(why)),
+            Err(NoVerdict::Service(error)) => Err(error.into()),
         }
     }
 }

@@ -8,6 +8,7 @@ use ves::{BatchId, Digest, EventId, StoreId, StreamKey, TenantId, TimestampMs};
 
 use super::statement::{ProofSubject, Statement};
 use super::submit::NewProof;
+use super::verifier::Proved;
 use crate::error::ServiceError;
 
 /// A proof that was submitted, without its bytes.
@@ -18,7 +19,7 @@ pub struct ProofRecord {
     pub stream: StreamKey,
     pub proof_type: String,
     pub proof_version: u32,
-    /// Of a proof about an event.
+    /// Of a proof about an event, and of one about a batch that claims compliance.
     pub policy: Option<Policy>,
     /// As it was computed when the proof came in.
     pub policy_hash: Option<Digest>,
@@ -29,6 +30,10 @@ pub struct ProofRecord {
     pub submitted_at: TimestampMs,
     /// Whether a verifier accepted the proof before it was stored.
     pub verified: bool,
+    /// Names the statement of a verified proof, where the verifier names it.
+    pub statement_digest: Option<Digest>,
+    /// Of a verified proof about a batch: how many of its events the proof says nothing about.
+    pub events_left_out: Option<u32>,
 }
 
 impl ProofRecord {
@@ -37,7 +42,7 @@ impl ProofRecord {
         statement: &Statement,
         proof: &NewProof,
         submitted_at: TimestampMs,
-        verified: bool,
+        proved: Option<&Proved>,
     ) -> Self {
         Self {
             proof_id,
@@ -51,7 +56,9 @@ impl ProofRecord {
             witness_commitment: proof.witness_commitment,
             public_inputs: statement.public_inputs.clone(),
             submitted_at,
-            verified,
+            verified: proved.is_some(),
+            statement_digest: proved.and_then(|proved| proved.statement_digest),
+            events_left_out: proved.and_then(|proved| proved.events_left_out),
         }
     }
 
@@ -92,7 +99,7 @@ pub(super) fn prefix_of(subject: &ProofSubject, stream: &StreamKey) -> Vec<u8> {
     }
 }
 
-/// One proof of a type, a version and, for an event, a policy (decision 18).
+/// One proof of a type, a version and a policy, where there is one (decision 18).
 pub(super) fn key_of(statement: &Statement, proof: &NewProof) -> Vec<u8> {
     let mut key = prefix_of(&statement.subject, &statement.stream);
     // At most 32 characters, so at most 128 bytes.
@@ -150,6 +157,10 @@ struct Stored {
     /// Milliseconds since 1970 (UTC).
     submitted_at_ms: i64,
     verified: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    statement_digest: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    events_left_out: Option<u32>,
 }
 
 impl From<&ProofRecord> for Stored {
@@ -174,6 +185,8 @@ impl From<&ProofRecord> for Stored {
             public_inputs: raw(&record.public_inputs),
             submitted_at_ms: record.submitted_at.0,
             verified: record.verified,
+            statement_digest: record.statement_digest,
+            events_left_out: record.events_left_out,
         }
     }
 }
@@ -206,11 +219,13 @@ impl Stored {
             public_inputs: self.public_inputs.get().to_owned(),
             submitted_at: TimestampMs(self.submitted_at_ms),
             verified: self.verified,
+            statement_digest: self.statement_digest,
+            events_left_out: self.events_left_out,
         })
     }
 }
 
-fn json<T: Serialize>(value: &T) -> Result<String, ServiceError> {
+pub(super) fn json<T: Serialize>(value: &T) -> Result<String, ServiceError> {
     serde_json::to_string(value).map_err(|error| ServiceError::Internal(error.to_string()))
 }
 

@@ -4,7 +4,7 @@ use ves::commitment::Commitment;
 use ves::compliance::{EventFacts, Policy};
 use ves::hash::Hasher;
 use ves::validity::{self, PublicInputs};
-use ves::{AgentId, BatchId, Digest, EventId, StreamKey, TimestampMs, compliance};
+use ves::{AgentId, BatchId, Digest, EventId, SequenceNumber, StreamKey, TimestampMs, compliance};
 
 use crate::error::ServiceError;
 
@@ -32,12 +32,14 @@ impl ProofSubject {
 pub struct Statement {
     pub subject: ProofSubject,
     pub stream: StreamKey,
-    /// Of an event's statement.
+    /// Of every statement about an event, and of one about a batch that claims compliance.
     pub policy: Option<Policy>,
     /// Canonical JSON.
     pub public_inputs: String,
     /// Of an event's statement. Not part of what is proved: it says whose keys may vouch for what a proof commits to.
     pub author: Option<Author>,
+    /// Of a batch's statement: its first and its last event.
+    pub range: Option<(SequenceNumber, SequenceNumber)>,
 }
 
 /// Who wrote an event, and when it was taken in.
@@ -48,15 +50,21 @@ pub struct Author {
 }
 
 impl Statement {
-    /// That a batch is what it says (VES section 18).
-    pub fn of_batch(batch: &Commitment) -> Result<Self, ServiceError> {
+    /// That a batch is what it says (VES section 18) and, with a policy, that those of its events obey it which the
+    /// proof does not list as left out.
+    pub fn of_batch(batch: &Commitment, policy: Option<Policy>) -> Result<Self, ServiceError> {
         let inputs = PublicInputs::of(batch).map_err(|error| ServiceError::Read(error.to_string()))?;
+        let inputs = match &policy {
+            Some(policy) => inputs.under(policy),
+            None => inputs,
+        };
         Ok(Self {
             subject: ProofSubject::Batch(batch.batch_id),
             stream: batch.stream,
-            policy: None,
+            policy,
             public_inputs: inputs.canonical(),
             author: None,
+            range: Some((batch.sequence_start, batch.sequence_end)),
         })
     }
 
@@ -68,6 +76,7 @@ impl Statement {
             public_inputs: event.public_inputs(&policy, &compliance::Bindings::default()),
             policy: Some(policy),
             author: None,
+            range: None,
         }
     }
 

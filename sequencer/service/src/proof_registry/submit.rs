@@ -1,13 +1,12 @@
 //! Taking in a proof: its description, its verification, its one place.
 
-use std::sync::Arc;
-
-use ves::TimestampMs;
+use ves::EventId;
 use ves::compliance::{self, PROOF_BYTES_MAX, PROOF_TYPE_CHARS_MAX, WitnessCommitment, check_public_inputs};
 
 use super::record::{self, ProofRecord};
+use super::setting::{BATCH_EVENTS_MAX, count_of};
 use super::statement::{ProofSubject, Statement};
-use super::verifier::{NoVerdict, Setting, Task, Verdict};
+use super::verifier::{Claimed, NoVerdict, Proved, Verdict};
 use crate::audit::{Act, Action};
 use crate::error::{ErrorKind, ServiceError};
 use crate::ingest::random_bytes;
@@ -38,6 +37,11 @@ pub enum SubmitProofError {
         "another proof of this type, version and policy is stored; a proof is not replaced, use the next proofVersion"
     )]
     Conflict,
+    /// A running total goes on to one new total, in one event (section 2.3 of the proof specification).
+    #[error(
+        "event {by} has already continued the running total that this proof continues; start from the newest total"
+    )]
+    TotalContinued { by: EventId },
     #[error("there are {PROOFS_MAX} proofs of this already, no more are taken")]
     TooMany,
     #[error(
@@ -59,22 +63,26 @@ impl SubmitProofError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Invalid { .. } | Self::Late => ErrorKind::Invalid,
-            Self::Conflict | Self::TooMany => ErrorKind::Conflict,
+            Self::Conflict | Self::TotalContinued { .. } | Self::TooMany => ErrorKind::Conflict,
             Self::NoVerifier | Self::Busy | Self::VerifierFailed(_) => ErrorKind::Unavailable,
             Self::Service(error) => error.kind(),
         }
     }
 }
 
-fn invalid(field: &'static str, problem: impl ToString) -> SubmitProofError {
+pub(super) fn invalid(field: &'static str, problem: impl ToString) -> SubmitProofError {
     SubmitProofError::Invalid { field, problem: problem.to_string() }
 }
 
 impl Sequencer {
     /// Stores a proof of `statement`, verified first where [`crate::Config::verify_on_submit`] asks for it and a
-    /// verifier knows its type. The same proof again gives the stored record.
+    /// verifier knows its type. The same proof again gives the stored record; so does another proof of what a verifier
+    /// calls the same statement, since proofs are randomised.
     ///
     /// A type that begins with `stark`, in any case, must be known to a verifier while submissions are verified.
+    ///
+    /// # Errors
+    /// [`SubmitProofError`].
     pub async fn submit_proof(
         &self,
         statement: Statement,
@@ -83,21 +91,27 @@ impl Sequencer {
         check_description(&statement, &proof)?;
         let key = record::key_of(&statement, &proof);
         if let Some(stored) = self.stored_proof(&statement.subject, &key).await? {
-            return same_or_conflict(stored, &statement, &proof);
+            // What names no statement can only be the same by its bytes, so nothing needs to be verified.
+            if is_same_proof(&stored, &statement, &proof) || stored.statement_digest.is_none() {
+                return same_or_conflict(stored, &statement, &proof, None);
+            }
         }
-        let (proof, verified) = self.verify_new(&statement, proof).await?;
+        let (proof, proved) = self.verify_new(&statement, proof).await?;
         let service = self.clone();
         uncancelled(async move {
             let _one_at_a_time = service.inner.verifying.writing.lock().await;
             if let Some(stored) = service.stored_proof(&statement.subject, &key).await? {
-                return same_or_conflict(stored, &statement, &proof);
+                return same_or_conflict(stored, &statement, &proof, proved.as_ref());
             }
             if service.proofs_of(&statement).await?.len() >= PROOFS_MAX {
                 return Err(SubmitProofError::TooMany);
             }
             let id = ves::BatchId::random(random_bytes()?);
-            let record = ProofRecord::new(*id.as_bytes(), &statement, &proof, service.now(), verified);
-            let changes = record.documents(key, proof.bytes)?.into();
+            let record = ProofRecord::new(*id.as_bytes(), &statement, &proof, service.now(), proved.as_ref());
+            let mut changes: Vec<_> = record.documents(key, proof.bytes)?.into();
+            if let Some(proved) = &proved {
+                changes.extend(service.continue_totals(&record, &proved.totals).await?);
+            }
             match record.subject {
                 ProofSubject::Batch(batch_id) => {
                     let act = Act::new(Action::ValidityProofStored)
@@ -133,19 +147,6 @@ impl Sequencer {
         found.iter().map(ProofRecord::read).collect()
     }
 
-    /// What a verifier may ask about besides the statement.
-    pub(super) fn setting_of(&self, statement: &Statement, submitted_at: TimestampMs) -> Setting {
-        let author = statement.author.as_ref();
-        Setting {
-            sequencer_id: self.inner.config.sequencer_id,
-            author_keys: author.map_or_else(Vec::new, |author| {
-                self.keys().keys(&statement.stream.tenant_id, Some(&author.agent_id))
-            }),
-            submitted_at,
-            now: self.now(),
-        }
-    }
-
     async fn stored_proof(
         &self,
         subject: &ProofSubject,
@@ -155,18 +156,18 @@ impl Sequencer {
         stored.as_ref().map(ProofRecord::read).transpose()
     }
 
-    /// Whether the proof may be stored, and whether as verified.
+    /// Whether the proof may be stored; with what it proved where it was verified.
     async fn verify_new(
         &self,
         statement: &Statement,
         proof: NewProof,
-    ) -> Result<(NewProof, bool), SubmitProofError> {
+    ) -> Result<(NewProof, Option<Proved>), SubmitProofError> {
         let config = &self.inner.config;
         let is_stark = is_stark(&proof.proof_type);
         let Some(verifier) = &config.verifier else {
             return match is_stark && config.verify_on_submit {
                 true => Err(SubmitProofError::NoVerifier),
-                false => Ok((proof, false)),
+                false => Ok((proof, None)),
             };
         };
         match verifier.version_of(&statement.subject, &proof.proof_type) {
@@ -181,19 +182,24 @@ impl Sequencer {
                 let known = verifier.proof_types().join(", ");
                 return Err(invalid("proofType", format_args!("no verifier knows it; known are: {known}")));
             }
-            _ => return Ok((proof, false)),
+            _ => return Ok((proof, None)),
         }
-        let task = Arc::new(Task {
+        if let Some(count) = statement.range.map(count_of).filter(|&count| count > BATCH_EVENTS_MAX) {
+            let problem =
+                format!("the batch has {count} events, proofs are about at most {BATCH_EVENTS_MAX}");
+            return Err(invalid("batch_id", problem));
+        }
+        let claimed = Claimed {
             proof_type: proof.proof_type.clone(),
             proof_version: proof.proof_version,
             proof: proof.bytes.clone(),
-            setting: self.setting_of(statement, self.now()),
             statement: statement.clone(),
             witness_commitment: proof.witness_commitment,
-        });
-        match self.inner.verifying.run(verifier.clone(), task).await {
+            submitted_at: self.now(),
+        };
+        match self.ask_verifier(verifier.clone(), claimed).await {
             Ok(verified) => match verified.verdict {
-                Verdict::Valid => Ok((proof, true)),
+                Verdict::Valid(proved) => Ok((proof, Some(proved))),
                 Verdict::Invalid(why) => {
                     Err(invalid("proofB64", format_args!("the proof is not valid: {why}")))
                 }
@@ -201,6 +207,7 @@ impl Sequencer {
             Err(NoVerdict::Busy) => Err(SubmitProofError::Busy),
             Err(NoVerdict::Late) => Err(SubmitProofError::Late),
             Err(NoVerdict::Failed(why)) => Err(SubmitProofError::VerifierFailed(why)),
+            Err(NoVerdict::Service(error)) => Err(error.into()),
         }
     }
 }
@@ -232,9 +239,10 @@ fn check_description(statement: &Statement, proof: &NewProof) -> Result<(), Subm
         if policy.params().len() > POLICY_PARAMS_BYTES_MAX {
             return Err(invalid("policyParams", format_args!("larger than {POLICY_PARAMS_BYTES_MAX} bytes")));
         }
-        if is_stark(&proof.proof_type) && proof.witness_commitment.is_none() {
-            return Err(invalid("witnessCommitment", "a STARK proof needs it"));
-        }
+    }
+    let is_about_event = matches!(statement.subject, ProofSubject::Event(_));
+    if is_about_event && is_stark(&proof.proof_type) && proof.witness_commitment.is_none() {
+        return Err(invalid("witnessCommitment", "a STARK proof about an event needs it"));
     }
     check_inputs(statement, proof)
 }
@@ -261,12 +269,22 @@ fn check_inputs(statement: &Statement, proof: &NewProof) -> Result<(), SubmitPro
     }
 }
 
+/// The stored record where it is of the same proof, or of another proof of the same statement.
 fn same_or_conflict(
     stored: ProofRecord,
     statement: &Statement,
     proof: &NewProof,
+    proved: Option<&Proved>,
 ) -> Result<ProofRecord, SubmitProofError> {
-    let is_same = stored.proof_hash == statement.subject.proof_hash(&proof.bytes)
-        && stored.witness_commitment == proof.witness_commitment;
-    if is_same { Ok(stored) } else { Err(SubmitProofError::Conflict) }
+    let digest = proved.and_then(|proved| proved.statement_digest);
+    let is_same_statement = digest.is_some() && digest == stored.statement_digest;
+    match is_same_statement || is_same_proof(&stored, statement, proof) {
+        true => Ok(stored),
+        false => Err(SubmitProofError::Conflict),
+    }
+}
+
+fn is_same_proof(stored: &ProofRecord, statement: &Statement, proof: &NewProof) -> bool {
+    stored.proof_hash == statement.subject.proof_hash(&proof.bytes)
+        && stored.witness_commitment == proof.witness_commitment
 }

@@ -4,12 +4,13 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use ves::compliance::WitnessCommitment;
-use ves::{AgentKey, SequencerId, TimestampMs};
+use ves::{AgentKey, Digest, SequenceNumber, SequencerId, TimestampMs};
 
-use super::statement::{ProofSubject, Statement};
+use super::statement::{Author, ProofSubject, Statement};
 use crate::config::Config;
+use crate::error::ServiceError;
 
 /// Checks proofs. Joined by [`Config::verifier`]; called on threads that may block.
 pub trait ComplianceVerifier: Send + Sync + 'static {
@@ -44,19 +45,47 @@ pub struct ProofClaim<'a> {
 pub struct Setting {
     /// A proof made for another sequencer says nothing here.
     pub sequencer_id: SequencerId,
-    /// Every signing key of the event's author, whatever its state; empty for a batch.
+    /// Every signing key of the event's author, or of the authors of a batch's events, whatever its state.
     pub author_keys: Vec<AgentKey>,
+    /// Of a proof about a batch: its events in their order, none missing. Empty for an event.
+    pub batch_events: Vec<BatchEvent>,
     /// When the proof came in.
     pub submitted_at: TimestampMs,
     pub now: TimestampMs,
 }
 
+/// What the log holds of one event of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchEvent {
+    pub sequence_number: SequenceNumber,
+    pub event_signing_hash: Digest,
+    pub author: Author,
+}
+
 /// A verifier's word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    Valid,
+    Valid(Proved),
     /// With the reason.
     Invalid(String),
+}
+
+/// What the registry has to know of a proof that a verifier accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Proved {
+    /// Names what was proved: proofs with one digest prove the same, whatever their bytes. Without it only equal bytes do.
+    pub statement_digest: Option<Digest>,
+    /// The running totals that the statement continues. Each total is continued once.
+    pub totals: Vec<TotalStep>,
+    /// Of a proof about a batch: how many of its events the proof says nothing about.
+    pub events_left_out: Option<u32>,
+}
+
+/// A statement's step from one committed running total to the next. Both are SHA-256 of the commitment's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TotalStep {
+    pub previous: Digest,
+    pub new: Digest,
 }
 
 /// The verifier could not tell.
@@ -65,13 +94,15 @@ pub enum Verdict {
 pub struct VerifierError(pub String);
 
 /// Why no verdict came.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum NoVerdict {
     /// No slot became free in time.
     Busy,
     /// The verifier is still at it.
     Late,
     Failed(String),
+    /// What the verifier needs could not be read.
+    Service(ServiceError),
 }
 
 /// A verifier's answer with the time it took.
@@ -81,14 +112,14 @@ pub(super) struct Verified {
     pub time: Duration,
 }
 
-/// Everything a verifier needs, owned, since its thread may outlive the request.
-pub(super) struct Task {
+/// A proof and what it is to prove, owned, since the verifier's thread may outlive the request.
+pub(super) struct Claimed {
     pub proof_type: String,
     pub proof_version: u32,
     pub proof: Vec<u8>,
     pub statement: Statement,
     pub witness_commitment: Option<WitnessCommitment>,
-    pub setting: Setting,
+    pub submitted_at: TimestampMs,
 }
 
 /// Slots of the verifier, and the guard of the registry's writes.
@@ -110,25 +141,31 @@ impl Verifying {
         }
     }
 
-    /// Runs the verifier in a slot and gives the task back. A verification that is late keeps its slot until it
-    /// ends, so that no caller gets more threads than there are slots by being impatient.
+    /// The right to run the verifier once, and to read what it needs.
+    pub(super) async fn slot(&self) -> Result<OwnedSemaphorePermit, NoVerdict> {
+        let slot = tokio::time::timeout(self.slot_wait_max, self.slots.clone().acquire_owned()).await;
+        slot.ok().and_then(Result::ok).ok_or(NoVerdict::Busy)
+    }
+
+    /// Runs the verifier in a slot. A verification that is late keeps its slot until it ends, so that no caller gets
+    /// more threads than there are slots by being impatient.
     pub(super) async fn run(
         &self,
+        slot: OwnedSemaphorePermit,
         verifier: Arc<dyn ComplianceVerifier>,
-        task: Arc<Task>,
+        claimed: Claimed,
+        setting: Setting,
     ) -> Result<Verified, NoVerdict> {
-        let slot = tokio::time::timeout(self.slot_wait_max, self.slots.clone().acquire_owned()).await;
-        let slot = slot.ok().and_then(Result::ok).ok_or(NoVerdict::Busy)?;
         let work = tokio::task::spawn_blocking(move || {
             let _slot = slot;
             let started = Instant::now();
             let claim = ProofClaim {
-                proof_type: &task.proof_type,
-                proof_version: task.proof_version,
-                proof: &task.proof,
-                statement: &task.statement,
-                witness_commitment: task.witness_commitment,
-                setting: &task.setting,
+                proof_type: &claimed.proof_type,
+                proof_version: claimed.proof_version,
+                proof: &claimed.proof,
+                statement: &claimed.statement,
+                witness_commitment: claimed.witness_commitment,
+                setting: &setting,
             };
             // Proofs come from outside: whatever they make of a verifier ends here.
             let verdict = std::panic::catch_unwind(AssertUnwindSafe(|| verifier.verify(&claim)));
