@@ -19,15 +19,13 @@ use p3_field::{Algebra, PrimeCharacteristicRing};
 
 use crate::circuit::{Circuit, Constraints, Felt, Frame};
 use crate::one_event::limbs;
-use crate::poseidon::{self, HALF_FULL_ROUNDS, PARTIAL_ROUNDS, Step, WIDTH};
+use crate::poseidon::{self, WIDTH};
 
 const BITS: usize = 64;
 const EQUALS: usize = BITS / 2 - 1;
 const RANDOMNESS: usize = BITS + EQUALS;
-const FIRST_ROUNDS: usize = RANDOMNESS + 4;
-const PARTIAL: usize = FIRST_ROUNDS + HALF_FULL_ROUNDS * WIDTH;
-const LAST_ROUNDS: usize = PARTIAL + PARTIAL_ROUNDS;
-const COLUMNS: usize = LAST_ROUNDS + HALF_FULL_ROUNDS * WIDTH;
+const CUBES: usize = RANDOMNESS + 4;
+const COLUMNS: usize = CUBES + poseidon::CUBES;
 const RATE: usize = 8;
 
 /// Statement of the circuit: every commitment opens to an amount of at most `limit` under the domain `capacity`.
@@ -98,17 +96,7 @@ impl Batch {
         trace.extend((0..BITS).map(|i| bit(amount, i)));
         trace.extend((1..=EQUALS).map(|k| Felt::from_bool((amount ^ self.limit) >> (BITS - 2 * k) == 0)));
         trace.extend(randomness);
-        let mut state = self.input(&limbs(amount), &randomness);
-        for step in poseidon::steps() {
-            match step {
-                Step::Linear => {}
-                Step::Full(constants) => {
-                    trace.extend(state.iter().zip(constants).map(|(&x, &c)| poseidon::cube(x + c)));
-                }
-                Step::Partial(constant) => trace.push(poseidon::cube(state[0] + constant)),
-            }
-            state = poseidon::apply(step, state);
-        }
+        let _: [Felt; WIDTH] = poseidon::push_cubes(self.input(&limbs(amount), &randomness), trace);
     }
 }
 
@@ -167,7 +155,7 @@ impl Circuit for Batch {
             bits[16 * k..16 * (k + 1)].iter().fold(R::ZERO, |limb, &bit| limb.double() + bit)
         });
         let randomness: [R; 4] = std::array::from_fn(|k| row[RANDOMNESS + k]);
-        let output = permutation(self.input(&limbs, &randomness), row, out);
+        let output = poseidon::constrained(self.input(&limbs, &randomness), &row[CUBES..], out);
         for (&element, &of_statement) in output[..RATE].iter().zip(frame.fixed) {
             out.everywhere(element - of_statement);
         }
@@ -192,36 +180,6 @@ impl Batch {
             }
         }
     }
-}
-
-/// The permutation of `state`, each S-box's output being a column.
-fn permutation<R: Algebra<Felt> + Copy, C: Constraints<R>>(
-    mut state: [R; WIDTH],
-    row: &[R],
-    out: &mut C,
-) -> [R; WIDTH] {
-    let mut cubes = row[FIRST_ROUNDS..].iter();
-    let mut cubed = |x: R, out: &mut C| {
-        let cube = *cubes.next().expect("a column for every S-box");
-        out.everywhere(poseidon::cube(x) - cube);
-        cube
-    };
-    for step in poseidon::steps() {
-        state = match step {
-            Step::Linear => poseidon::outer(state),
-            Step::Full(constants) => {
-                for (element, &constant) in state.iter_mut().zip(constants) {
-                    *element = cubed(*element + constant, out);
-                }
-                poseidon::outer(state)
-            }
-            Step::Partial(constant) => {
-                state[0] = cubed(state[0] + constant, out);
-                poseidon::inner(state)
-            }
-        };
-    }
-    state
 }
 
 #[cfg(test)]
