@@ -42,8 +42,8 @@ pub(super) fn evaluate<R: Algebra<Felt> + Copy, C: Constraints<R>>(
     let hash = poseidon::constrained(state, &row[layout.cubes..], out);
     let view = View { layout, row, next, fixed, number, hash };
     held(circuit, &view, out);
-    operands(circuit, &view, out);
-    sum(&view, out);
+    let y = operands(circuit, &view, out);
+    sum(&view, &y, out);
     registers(&view, out);
     hashes(&view, out);
     nodes(&view, out);
@@ -70,8 +70,12 @@ fn held<R: Algebra<Felt> + Copy, C: Constraints<R>>(circuit: &Clauses, view: &Vi
     }
 }
 
-/// (2) `on` is 1 or the flag of the row's branch; operands are the selected inputs times `on`.
-fn operands<R: Algebra<Felt> + Copy, C: Constraints<R>>(circuit: &Clauses, view: &View<'_, R>, out: &mut C) {
+/// (2) `on` is 1 or the flag of the row's branch; X and Y, which has no columns, are the selected inputs times `on`.
+fn operands<R: Algebra<Felt> + Copy, C: Constraints<R>>(
+    circuit: &Clauses,
+    view: &View<'_, R>,
+    out: &mut C,
+) -> [R; LIMBS] {
     let inputs = circuit.inputs.len();
     let (of_x, rest) = view.fixed[Fixed::SELECTORS..].split_at(inputs);
     let (of_y, of_flag) = rest.split_at(inputs);
@@ -86,12 +90,12 @@ fn operands<R: Algebra<Felt> + Copy, C: Constraints<R>>(circuit: &Clauses, view:
     for k in 0..LIMBS {
         let constant = view.fixed[Fixed::X_CONSTANT + k];
         out.everywhere(view.row[view.layout.x + k] - on * (selected(of_x, k) + constant));
-        out.everywhere(view.row[view.layout.y + k] - on * selected(of_y, k));
     }
+    std::array::from_fn(|k| on * selected(of_y, k))
 }
 
 /// (3) Limb by limb, with carries from the less significant: what was kept, X, a scratch and the number make Y.
-fn sum<R: Algebra<Felt> + Copy, C: Constraints<R>>(view: &View<'_, R>, out: &mut C) {
+fn sum<R: Algebra<Felt> + Copy, C: Constraints<R>>(view: &View<'_, R>, y: &[R; LIMBS], out: &mut C) {
     let (row, next, fixed, layout) = (view.row, view.next, view.fixed, &view.layout);
     let step = fixed[Fixed::STEP];
     let factor = fixed[Fixed::TAKES_X] + step * row[layout.registers];
@@ -107,7 +111,7 @@ fn sum<R: Algebra<Felt> + Copy, C: Constraints<R>>(view: &View<'_, R>, out: &mut
         let scratch = if k + 1 == LIMBS { added } else { R::ZERO };
         let carried = fixed[Fixed::CARRIES] * (carry(k + 1) - carry(k) * Felt::from_u32(LIMB));
         let number = fixed[Fixed::SIGN] * view.number[k];
-        out.everywhere(kept + factor * row[layout.x + k] + scratch + number + carried - row[layout.y + k]);
+        out.everywhere(kept + factor * row[layout.x + k] + scratch + number + carried - y[k]);
         out.first(row[layout.sum + k]);
         out.transition(next[layout.sum + k] - fixed[Fixed::KEEPS] * view.number[k]);
     }

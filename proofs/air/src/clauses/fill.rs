@@ -28,7 +28,7 @@ pub struct ClausesWitness<'a> {
 pub struct Choices {
     /// 64 bits.
     pub number: u64,
-    /// 30 bits: three carries of ten, `None` for those of the sum.
+    /// 27 bits: three carries of nine, `None` for those of the sum.
     pub carries: Option<u32>,
     /// The other node of a turn; in a division what finds ties.
     pub sibling: [Felt; RATE],
@@ -118,7 +118,6 @@ impl Filler<'_> {
         trace.extend(state);
         trace.push(Felt::from_bool(operands.on));
         trace.extend(operands.x.map(from_signed));
-        trace.extend(operands.y.map(from_signed));
         trace.extend((0..BITS).rev().map(|i| Felt::from_bool(choices.number >> i & 1 == 1)));
         trace.extend((0..CARRIES).rev().map(|i| Felt::from_bool(carries >> i & 1 == 1)));
         trace.extend(choices.sibling);

@@ -6,8 +6,8 @@ use crate::poseidon::{self, WIDTH};
 pub(super) const LIMBS: usize = 4;
 /// Bits of a number.
 pub(super) const BITS: usize = 64;
-/// Three carries of ten bits.
-pub(super) const CARRY_BITS: usize = 10;
+/// Three carries of nine bits.
+pub(super) const CARRY_BITS: usize = 9;
 pub(super) const CARRIES: usize = 3 * CARRY_BITS;
 /// Elements of a hash, and bytes of a number.
 pub(super) const RATE: usize = 8;
@@ -29,9 +29,8 @@ pub(super) struct Layout {
     pub next_columns: usize,
     /// Whether the row's clause counts: 1, 0, or the flag of its branch.
     pub on: usize,
-    /// Operands, in limbs.
+    /// Limbs of what is added or multiplied.
     pub x: usize,
-    pub y: usize,
     /// Bits of the row's number, most significant first.
     pub bits: usize,
     pub carries: usize,
@@ -51,8 +50,7 @@ impl Layout {
         let state = scratch + SCRATCH;
         let on = state + WIDTH;
         let x = on + 1;
-        let y = x + LIMBS;
-        let bits = y + LIMBS;
+        let bits = x + LIMBS;
         let carries = bits + BITS;
         let sibling = carries + CARRIES;
         let cubes = sibling + RATE;
@@ -66,7 +64,6 @@ impl Layout {
             next_columns: on,
             on,
             x,
-            y,
             bits,
             carries,
             sibling,
