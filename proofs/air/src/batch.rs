@@ -21,13 +21,13 @@ use p3_field::{Algebra, PrimeCharacteristicRing};
 
 use crate::circuit::{Circuit, Constraints, Felt, Frame};
 use crate::one_event::limbs;
-use crate::poseidon::{self, HALF_FULL_ROUNDS, PARTIAL_ROUNDS, STEPS, Step, WIDTH};
+use crate::poseidon::{self, WIDTH};
 
 const LIMBS: usize = 4;
 const LIMB_BITS: usize = 16;
 const RANDOMNESS: usize = 4;
 /// Cubes that have columns: those of every round but the last.
-const CUBES: usize = (2 * HALF_FULL_ROUNDS - 1) * WIDTH + PARTIAL_ROUNDS;
+const CUBES: usize = poseidon::CUBES - WIDTH;
 const RATE: usize = 8;
 
 /// Statement of the circuit: every commitment opens to an amount of at most `limit` under the domain `capacity`.
@@ -132,17 +132,8 @@ impl Batch {
         trace.extend((0..bits).map(|i| bit(amount, bits, i)));
         trace.extend((1..bits / 2).map(|k| Felt::from_bool((amount ^ self.limit) >> (bits - 2 * k) == 0)));
         trace.extend(randomness);
-        let mut state = self.input(&limbs(amount), &randomness);
-        for step in poseidon::steps().take(STEPS - 1) {
-            match step {
-                Step::Linear => {}
-                Step::Full(constants) => {
-                    trace.extend(state.iter().zip(constants).map(|(&x, &c)| poseidon::cube(x + c)));
-                }
-                Step::Partial(constant) => trace.push(poseidon::cube(state[0] + constant)),
-            }
-            state = poseidon::apply(step, state);
-        }
+        let _: [Felt; WIDTH] = poseidon::push_cubes(self.input(&limbs(amount), &randomness), trace);
+        trace.truncate(trace.len() - WIDTH);
     }
 }
 
@@ -206,7 +197,7 @@ impl Circuit for Batch {
             None => R::ZERO,
         });
         let randomness: [R; RANDOMNESS] = std::array::from_fn(|k| randomness[k]);
-        let output = permutation(self.input(&limbs, &randomness), cubes, out);
+        let output = poseidon::constrained(self.input(&limbs, &randomness), cubes, out);
         for (&element, &of_statement) in output[..RATE].iter().zip(frame.fixed) {
             out.everywhere(element - of_statement);
         }
@@ -231,37 +222,6 @@ impl Batch {
             }
         }
     }
-}
-
-/// The permutation of `state`. Each S-box's output is a column, but those of the last round, which are computed.
-fn permutation<R: Algebra<Felt> + Copy, C: Constraints<R>>(
-    mut state: [R; WIDTH],
-    cubes: &[R],
-    out: &mut C,
-) -> [R; WIDTH] {
-    let mut cubes = cubes.iter();
-    let mut cubed = |x: R, out: &mut C| {
-        let cube = poseidon::cube(x);
-        let Some(&column) = cubes.next() else { return cube };
-        out.everywhere(cube - column);
-        column
-    };
-    for step in poseidon::steps() {
-        state = match step {
-            Step::Linear => poseidon::outer(state),
-            Step::Full(constants) => {
-                for (element, &constant) in state.iter_mut().zip(constants) {
-                    *element = cubed(*element + constant, out);
-                }
-                poseidon::outer(state)
-            }
-            Step::Partial(constant) => {
-                state[0] = cubed(state[0] + constant, out);
-                poseidon::inner(state)
-            }
-        };
-    }
-    state
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+#[cfg(test)]
+mod broken;
 mod circuit;
+mod clauses;
 mod fingerprint;
 mod one_event;
 mod payload;
@@ -16,6 +19,7 @@ pub mod poseidon;
 
 pub use batch::Batch;
 pub use circuit::{Circuit, Constraints, Felt, Frame, felt_bytes, felt_from_canonical};
+pub use clauses::{Choices, Clauses, ClausesWitness, CommittedInput, ROWS_MAX, TooManyRows};
 pub use fingerprint::fingerprint;
 pub use one_event::OneEvent;
 pub use payload::Payload;

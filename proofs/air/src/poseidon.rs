@@ -10,7 +10,7 @@ use p3_koala_bear::{
 };
 use p3_poseidon2::GenericPoseidon2LinearLayers;
 
-use crate::circuit::Felt;
+use crate::circuit::{Constraints, Felt};
 
 /// Elements of a state.
 pub const WIDTH: usize = 16;
@@ -78,4 +78,53 @@ pub fn apply<R: Algebra<Felt> + Copy>(step: Step, mut state: [R; WIDTH]) -> [R; 
 /// The whole permutation.
 pub fn permute<R: Algebra<Felt> + Copy>(state: [R; WIDTH]) -> [R; WIDTH] {
     steps().fold(state, |state, step| apply(step, state))
+}
+
+/// S-boxes of one permutation: what [`constrained`] reads and [`push_cubes`] writes.
+pub(crate) const CUBES: usize = 2 * HALF_FULL_ROUNDS * WIDTH + PARTIAL_ROUNDS;
+
+/// The permutation of `state` where the output of every S-box is a cell of its own, in the order of the steps; so every
+/// value is linear in `state` and cells. Where the cells of the last round are left out its cubes are computed, and the
+/// answer is of degree 3.
+pub(crate) fn constrained<R: Algebra<Felt> + Copy, C: Constraints<R>>(
+    mut state: [R; WIDTH],
+    cubes: &[R],
+    out: &mut C,
+) -> [R; WIDTH] {
+    let mut cubes = cubes.iter();
+    let mut cubed = |x: R, out: &mut C| {
+        let cube = cube(x);
+        let Some(&cell) = cubes.next() else { return cube };
+        out.everywhere(cube - cell);
+        cell
+    };
+    for step in steps() {
+        state = match step {
+            Step::Linear => outer(state),
+            Step::Full(constants) => {
+                for (element, &constant) in state.iter_mut().zip(constants) {
+                    *element = cubed(*element + constant, out);
+                }
+                outer(state)
+            }
+            Step::Partial(constant) => {
+                state[0] = cubed(state[0] + constant, out);
+                inner(state)
+            }
+        };
+    }
+    state
+}
+
+/// Appends the cells of [`constrained`] for `state`; the permuted state is returned.
+pub(crate) fn push_cubes(mut state: [Felt; WIDTH], cells: &mut Vec<Felt>) -> [Felt; WIDTH] {
+    for step in steps() {
+        match step {
+            Step::Linear => {}
+            Step::Full(constants) => cells.extend(state.iter().zip(constants).map(|(&x, &c)| cube(x + c))),
+            Step::Partial(constant) => cells.push(cube(state[0] + constant)),
+        }
+        state = apply(step, state);
+    }
+    state
 }

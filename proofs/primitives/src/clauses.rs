@@ -1,10 +1,11 @@
 //! The policy language `ves.policy.v2` (section 2.3): clauses over committed inputs, all of which must hold.
 //!
-//! Here are the language, its one spelling, its bounds, and what it means for numbers in clear ([`evaluate`]). Proofs are
-//! made for the amount policies of [`crate::policy`] alone; a statement under this policy is refused by the provers.
+//! Here are the language, its one spelling, its bounds, and what it means for numbers in clear ([`evaluate`]). The circuit
+//! that means the same is `Clauses` in `ves-stark-air`.
 
 pub mod evaluate;
 pub mod tree;
+mod unproved;
 
 use std::fmt;
 
@@ -15,6 +16,8 @@ use ves::json::{self, JsonError};
 
 use crate::policy::LIMIT_MAX;
 use tree::Root;
+
+pub use unproved::Unproved;
 
 /// The language's `policyId`.
 pub const POLICY_ID: &str = "ves.policy.v2";
@@ -210,8 +213,15 @@ impl ClausePolicy {
         self.flat().map(|(clause, _)| clause.cost(&self.roots)).sum()
     }
 
-    /// Clauses in reading order, those of `one_of` after it, with whether they stand inside one.
-    fn flat(&self) -> impl Iterator<Item = (&Clause, bool)> {
+    /// The first root that is not valid at `now` (Unix seconds), if there is one. A proof is refused then, whichever
+    /// clause names the root.
+    pub fn root_not_valid_at(&self, now: u64) -> Option<usize> {
+        self.roots.iter().position(|root| !root.is_valid_at(now))
+    }
+
+    /// Clauses in reading order, those of `one_of` after it, with whether they stand inside one. Their place here is the
+    /// number by which evidence and errors name them.
+    pub fn flat(&self) -> impl Iterator<Item = (&Clause, bool)> {
         self.clauses.iter().flat_map(|clause| {
             let inner: &[Clause] = if let Clause::OneOf { clauses } = clause { clauses } else { &[] };
             std::iter::once((clause, false)).chain(inner.iter().map(|clause| (clause, true)))

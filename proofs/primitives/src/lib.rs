@@ -4,7 +4,7 @@
 //! value v, and that v satisfies Q. This crate holds everything in that sentence but the proof itself:
 //!
 //! - Q: [`policy`], and amounts in minor units in [`decimal`], found in a payload by [`payload`];
-//! - the language of composed policies, without a circuit yet: [`clauses`];
+//! - the language of composed policies: [`clauses`];
 //! - "committed to v": [`commitment`] over [`poseidon2`], opened by an [`Opening`], kept as [`openings`];
 //! - "the agent that signed E": [`binding`];
 //! - E and the rest of the statement: [`public_inputs`], brought down to field elements in [`statement`];

@@ -9,10 +9,16 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use rand_core::{TryCryptoRng, TryRng};
+use ves_stark_primitives::clauses::evaluate::Evidence;
+use ves_stark_primitives::clauses::tree::{Root, build, leaf};
+use ves_stark_primitives::clauses::{Clause, Number, Relation, Rounding};
 use ves_stark_primitives::commitment::FieldDescription;
-use ves_stark_primitives::{EventStatement, Opening, SuiteId};
-use ves_stark_prover::{Hashed, prove_batch, prove_one_event, prove_payload};
-use ves_stark_verifier::{BatchStatement, PayloadStatement, verify_batch, verify_one_event, verify_payload};
+use ves_stark_primitives::{ClausePolicy, EventStatement, Opening, SuiteId};
+use ves_stark_prover::{Hashed, prove_batch, prove_clauses, prove_one_event, prove_payload};
+use ves_stark_verifier::{
+    BatchStatement, ClausesStatement, PayloadStatement, verify_batch, verify_clauses, verify_one_event,
+    verify_payload,
+};
 
 /// A generator for figures only.
 struct Seeded(blake3::OutputReader);
@@ -43,6 +49,11 @@ fn main() {
     for suite in [SuiteId::Standard, SuiteId::Proven] {
         one_event(suite, &mut random);
         payload(suite, &mut random);
+        for (what, policy) in
+            [("range", range()), ("invoice of 10", invoice()), ("non_member of 20", absent())]
+        {
+            clauses(suite, what, policy, &mut random);
+        }
         for events in [8, 64, 512, 4_096] {
             batch(suite, events, &mut random);
         }
@@ -122,6 +133,73 @@ fn payload(suite: SuiteId, random: &mut Seeded) {
     report(suite, &format!("{} B payload", payload.len()), checks.collect(), &proofs);
 }
 
+/// A policy, inputs that satisfy it, and evidence for its first clause.
+type Composed = (ClausePolicy, Vec<u64>, Option<Evidence>);
+
+fn composed(
+    inputs: Vec<u64>,
+    clauses: Vec<Clause>,
+    roots: Vec<Root>,
+    evidence: Option<Evidence>,
+) -> Composed {
+    (ClausePolicy::new(inputs.len() as u8, clauses, roots).expect("a policy"), inputs, evidence)
+}
+
+fn range() -> Composed {
+    let range = Clause::Range { x: 0, lo: Some(Number(1)), hi: Some(Number(10_000)) };
+    composed(vec![5_000], vec![range], Vec::new(), None)
+}
+
+/// Ten lines of quantity, price and amount; their sum, the tax on it, and a bound.
+fn invoice() -> Composed {
+    let mut inputs: Vec<u64> = (1..=10).flat_map(|quantity| [quantity, 1_999, quantity * 1_999]).collect();
+    let sum: u64 = (1..=10).map(|quantity| quantity * 1_999).sum();
+    inputs.extend([sum, (sum * 1_900 + 5_000) / 10_000]);
+    let mut clauses: Vec<Clause> =
+        (0..10).map(|line| Clause::MulLe { q: 3 * line, p: 3 * line + 1, y: 3 * line + 2 }).collect();
+    let xs = (0..10).map(|line| 3 * line + 2).collect();
+    clauses.push(Clause::Sum { xs, relation: Relation::Equal, y: 30 });
+    clauses.push(Clause::Rate {
+        base: 30,
+        bps: Some(1_900),
+        bps_input: None,
+        tax: 31,
+        mode: Rounding::HalfUp,
+    });
+    clauses.push(Clause::Range { x: 30, lo: None, hi: Some(Number(1_000_000)) });
+    composed(inputs, clauses, Vec::new(), None)
+}
+
+/// Absence from a list of 2^20 places.
+fn absent() -> Composed {
+    let (top, paths) = build(&[leaf(30, 0), leaf(40, 0)], 20).expect("a tree");
+    let root = Root::new(&top, 20, "figures", 0, 1);
+    let between = Evidence::Between { left: (30, paths[0].clone()), right: (40, paths[1].clone()) };
+    composed(vec![35], vec![Clause::NonMember { x: 0, root: 0 }], vec![root], Some(between))
+}
+
+fn clauses(suite: SuiteId, what: &str, (policy, inputs, evidence): Composed, random: &mut Seeded) {
+    let field = field();
+    let openings: Vec<Opening> = inputs.iter().map(|&input| opening(input, random)).collect();
+    let statement = ClausesStatement {
+        suite,
+        digest: digest(),
+        policy,
+        capacities: vec![field.capacity(); openings.len()],
+        commitments: openings.iter().map(|opening| opening.commit(&field)).collect(),
+    };
+    let of_clause = |clause: usize| evidence.clone().filter(|_| clause == 0);
+    let proofs: Vec<(Times, Vec<u8>)> = (0..20)
+        .map(|_| timed(|| prove_clauses(&statement, &openings, &of_clause, 1, random).expect("proved")))
+        .collect();
+    let checks = proofs
+        .iter()
+        .cycle()
+        .take(60)
+        .map(|(_, proof)| timed(|| verify_clauses(&statement, 1, proof).expect("verified")).0);
+    report(suite, what, checks.collect(), &proofs);
+}
+
 /// Time on the clock and on a processor.
 type Times = (Duration, Duration);
 
@@ -146,7 +224,7 @@ fn median<T: Ord + Copy>(values: impl Iterator<Item = T>) -> T {
 
 fn report(suite: SuiteId, what: &str, checks: Vec<Times>, proofs: &[(Times, Vec<u8>)]) {
     println!(
-        "{:<26} {what:<14} prove {:>9.2?} ({:>9.2?} on a processor) verify {:>9.2?} ({:>9.2?}) {:>7} bytes",
+        "{:<26} {what:<16} prove {:>9.2?} ({:>9.2?} on a processor) verify {:>9.2?} ({:>9.2?}) {:>7} bytes",
         suite.text(),
         median(proofs.iter().map(|((clock, _), _)| *clock)),
         median(proofs.iter().map(|((_, processor), _)| *processor)),

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod clauses;
 #[doc(hidden)]
 pub mod engine;
 #[doc(hidden)]
@@ -17,6 +18,9 @@ mod tree;
 pub use batch::prove_batch;
 #[doc(hidden)]
 pub use batch::prove_batch_with;
+pub use clauses::prove_clauses;
+#[doc(hidden)]
+pub use clauses::prove_clauses_with;
 pub use one_event::prove_one_event;
 #[doc(hidden)]
 pub use one_event::prove_with;

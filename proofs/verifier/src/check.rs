@@ -129,9 +129,10 @@ impl Rows {
         Self { vanishing, last: elements[elements.len() - 1], weights }
     }
 
-    /// Value at the point of the polynomial with these values on the rows.
+    /// Value at the point of the polynomial with these values on the rows. Most columns are zero on most rows.
     fn interpolate(&self, column: &[Felt]) -> Ext {
-        self.weights.iter().zip(column).map(|(&weight, &value)| weight * value).sum()
+        let cells = self.weights.iter().zip(column).filter(|(_, value)| **value != Felt::ZERO);
+        cells.map(|(&weight, &value)| weight * value).sum()
     }
 }
 

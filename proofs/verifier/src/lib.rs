@@ -12,6 +12,7 @@
 pub mod backend;
 mod batch;
 mod check;
+mod clauses;
 mod one_event;
 mod outline;
 mod payload;
@@ -19,6 +20,7 @@ mod security;
 mod statement;
 
 pub use batch::{BATCH_EVENTS_MAX, BatchStatement, batch_security, verify_batch};
+pub use clauses::{ClausesStatement, clauses_security, verify_clauses};
 pub use one_event::{one_event_security, verify_one_event};
 pub use outline::{Kind, Outline, decode};
 pub use payload::verify_payload;

@@ -4,7 +4,7 @@ use ves_stark_primitives::{ProofError, SecurityReport, SuiteId};
 
 use crate::backend::codec;
 use crate::backend::parameters::Profile;
-use crate::{batch, one_event, payload};
+use crate::{batch, clauses, one_event, payload};
 
 /// Which kind of statement a proof is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,7 @@ pub enum Kind {
     OneEvent,
     Batch,
     Payload,
+    Clauses,
 }
 
 /// What a proof says of itself. It is compared with a statement, never obeyed.
@@ -52,6 +53,11 @@ pub fn decode(bytes: &[u8]) -> Result<Outline, ProofError> {
             let (log_slots, shape) = payload::claimed_shape(profile, log_rows, usize::from(claimed.columns))
                 .ok_or(ProofError::Parameters { what: "the table is none of the known ones" })?;
             (Kind::Payload, shape, payload::security(profile, log_slots))
+        }
+        clauses::CIRCUIT => {
+            let shape = clauses::claimed_shape(profile, log_rows, usize::from(claimed.columns))
+                .ok_or(ProofError::Parameters { what: "the table is none of the known ones" })?;
+            (Kind::Clauses, shape, clauses::security(profile, log_rows))
         }
         _ => return Err(ProofError::Parameters { what: "the circuit is none of the known ones" }),
     };

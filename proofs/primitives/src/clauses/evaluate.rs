@@ -35,10 +35,24 @@ impl ClausePolicy {
         evidence: &dyn Fn(usize) -> Option<Evidence>,
         now: u64,
     ) -> Result<(), Unsatisfied> {
+        self.branches(inputs, evidence, now).map(drop)
+    }
+
+    /// The same, telling for each `one_of` in reading order which of its clauses holds first. That is secret: a proof
+    /// hides it.
+    ///
+    /// # Errors
+    /// As [`Self::evaluate`].
+    pub fn branches(
+        &self,
+        inputs: &[u64],
+        evidence: &dyn Fn(usize) -> Option<Evidence>,
+        now: u64,
+    ) -> Result<Vec<usize>, Unsatisfied> {
         if inputs.len() != self.inputs() {
             return Err(Unsatisfied::InputCount { expected: self.inputs() });
         }
-        let mut number = 0;
+        let (mut number, mut branches) = (0, Vec::new());
         for clause in self.clauses() {
             let own = number;
             number += 1;
@@ -46,10 +60,10 @@ impl ClausePolicy {
                 Clause::OneOf { clauses } => {
                     let first = number;
                     number += clauses.len();
-                    clauses
-                        .iter()
-                        .enumerate()
-                        .any(|(n, clause)| self.holds(clause, inputs, evidence(first + n), now))
+                    let holds = |n: usize| self.holds(&clauses[n], inputs, evidence(first + n), now);
+                    let branch = (0..clauses.len()).find(|&n| holds(n));
+                    branches.extend(branch);
+                    branch.is_some()
                 }
                 clause => self.holds(clause, inputs, evidence(own), now),
             };
@@ -57,7 +71,7 @@ impl ClausePolicy {
                 return Err(Unsatisfied::Clause { clause: own });
             }
         }
-        Ok(())
+        Ok(branches)
     }
 
     fn holds(&self, clause: &Clause, inputs: &[u64], evidence: Option<Evidence>, now: u64) -> bool {

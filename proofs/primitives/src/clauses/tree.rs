@@ -100,7 +100,7 @@ impl Path {
 pub fn leaf(key: u64, value: u64) -> Node {
     let (key, value) = (limbs(key), limbs(value));
     let input = std::array::from_fn(|place| if place < 4 { key[place] } else { value[place - 4] });
-    squeeze(&absorb(&input, capacity("leaf")))
+    squeeze(&absorb(&input, leaf_capacity()))
 }
 
 /// Fills unused places.
@@ -110,7 +110,7 @@ pub fn padding() -> Node {
 
 /// Hash of two nodes: a sponge that absorbs one after the other.
 pub fn node(left: &Node, right: &Node) -> Node {
-    let mut state = absorb(left, capacity("node"));
+    let mut state = absorb(left, node_capacity());
     for (element, right) in state.iter_mut().zip(right) {
         *element = ((u64::from(*element) + u64::from(*right)) % u64::from(poseidon2::P)) as u32;
     }
@@ -146,6 +146,16 @@ fn absorb(input: &[u32; RATE], capacity: [u32; WIDTH - RATE]) -> [u32; WIDTH] {
 
 fn squeeze(state: &[u32; WIDTH]) -> Node {
     std::array::from_fn(|place| state[place])
+}
+
+/// The last eight elements of a leaf's first state.
+pub fn leaf_capacity() -> [u32; WIDTH - RATE] {
+    capacity("leaf")
+}
+
+/// The last eight elements of a node's first state.
+pub fn node_capacity() -> [u32; WIDTH - RATE] {
+    capacity("node")
 }
 
 /// Domain of a kind of hash, made like that of a field's commitment and apart from all of them by its type.

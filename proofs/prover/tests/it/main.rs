@@ -1,6 +1,7 @@
 //! Prover and verifier together: specification section 11.
 
 mod batch;
+mod clauses;
 mod golden;
 mod payload;
 mod rejection;

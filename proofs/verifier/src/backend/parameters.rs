@@ -43,6 +43,9 @@ pub const BATCH_LOG_ROWS: std::ops::RangeInclusive<usize> = 3..=12;
 /// `log2` of the slots of the smallest and the largest table of a payload.
 pub const PAYLOAD_LOG_SLOTS: std::ops::RangeInclusive<usize> = 2..=6;
 
+/// `log2` of the rows of the smallest and the largest table of clauses.
+pub const CLAUSES_LOG_ROWS: std::ops::RangeInclusive<usize> = 6..=12;
+
 /// One parameter set.
 ///
 /// The rate of the code is `degree_bound / 2^log_domain`: a polynomial has at most `degree_bound` coefficients and
@@ -147,6 +150,37 @@ impl Parameters {
             queries,
             grinding_bits,
             folds: if log_rows <= 8 { &[] } else { &[3] },
+        }
+    }
+
+    /// Parameters of a proof about clauses whose table has `2^log_rows` rows, [`CLAUSES_LOG_ROWS`] bounding them.
+    ///
+    /// Every query opens 300 columns and more, so small tables have a low rate and few queries: a proof of 64 rows would be
+    /// a fourth longer with the parameters of a batch.
+    pub const fn clauses(profile: Profile, log_rows: usize) -> Self {
+        let (queries, grinding_bits, log_blowup, room) = match (profile, log_rows) {
+            (Profile::Standard, ..=7) => (16, 14, 7, 64),
+            (Profile::Standard, 8 | 9) => (18, 12, 6, 80),
+            (Profile::Standard, 10 | 11) => (20, 12, 5, 80),
+            (Profile::Standard, _) => (24, 12, 4, 80),
+            (Profile::Proven, ..=8) => (35, 16, 7, 128),
+            (Profile::Proven, 9 | 10) => (40, 16, 6, 128),
+            (Profile::Proven, 11) => (45, 16, 5, 128),
+            (Profile::Proven, _) => (45, 16, 4, 128),
+        };
+        Self {
+            profile,
+            log_domain: log_rows + log_blowup,
+            degree_bound: (1 << log_rows) + room,
+            trace_masks: 2 * (queries + 10),
+            quotient_masks: 2 * (queries + 5),
+            queries,
+            grinding_bits,
+            folds: match log_rows {
+                ..=8 => &[],
+                9..=11 => &[3],
+                _ => &[4],
+            },
         }
     }
 
