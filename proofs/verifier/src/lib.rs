@@ -2,7 +2,8 @@
 //!
 //! Invariants. Everything a proof is checked against (circuit, parameters, statement) is built here; a proof's own
 //! parameters are compared, never obeyed. Every length is known from the compiled-in parameters before a byte is read.
-//! This crate reads no clock and no random source, starts no thread, and answers any bytes with a verdict.
+//! This crate reads no clock and no random source, starts threads only where [`verify_many`] is asked for them, and
+//! answers any bytes with a verdict.
 //!
 //! [`backend`] is what the prover shares: it is not part of the interface.
 
@@ -12,12 +13,14 @@
 pub mod backend;
 mod batch;
 mod check;
+mod many;
 mod one_event;
 mod outline;
 mod payload;
 mod security;
 
 pub use batch::{BATCH_EVENTS_MAX, BatchStatement, batch_security, verify_batch};
+pub use many::{StatedProof, Statement, verify_many};
 pub use one_event::{one_event_security, verify_one_event};
 pub use outline::{Kind, Outline, decode};
 pub use payload::{PayloadStatement, verify_payload};

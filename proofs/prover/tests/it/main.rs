@@ -2,6 +2,7 @@
 
 mod batch;
 mod golden;
+mod many;
 mod payload;
 mod rejection;
 mod support;
