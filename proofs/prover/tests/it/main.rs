@@ -6,4 +6,6 @@ mod many;
 mod payload;
 mod rejection;
 mod support;
+#[cfg(target_os = "linux")]
+mod wiping;
 mod zero_knowledge;
