@@ -9,3 +9,4 @@ mod support;
 #[cfg(target_os = "linux")]
 mod wiping;
 mod zero_knowledge;
+mod zero_knowledge_tables;
