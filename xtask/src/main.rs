@@ -34,6 +34,7 @@ Commands:
   check [NAME]...             Format, lints, edges, licences, tidiness, links, WebAssembly; or only the checks named
   test [--fast]               All tests, simulator seeds and fuzz targets, then check; --fast leaves out the long ones
   schemathesis                Bad and good requests from the OpenAPI document against a running server; part of test
+  javascript                  The verifier of proofs as WebAssembly, its size, and its tests under Node; part of test
   install                     Install what check and test need and Rust does not bring (apt-get or rustup); test does so
   bench [ARGS]...             Measure the service against its floors (release); arguments go to stateset-bench
   sim NAME SEED [--trace]     Replay one simulated world; `sim list` names them
@@ -62,6 +63,11 @@ fn main() -> ExitCode {
         "bench" => hand_over(&["run", "--release", "--package", "stateset-bench", "--"], rest),
         "demo" => hand_over(&["run", "--release", "--package", "stateset", "--", "demo"], rest),
         "schemathesis" if rest.is_empty() => schemathesis::main(),
+        "javascript" if rest.is_empty() => {
+            let tally = wasm::test_javascript();
+            say(&format!("javascript: {} passed, {} failed", tally.passed, tally.failed));
+            if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
         "proto" if rest.is_empty() => proto::main(),
         "install" if rest.is_empty() => {
             suite::install();

@@ -29,6 +29,7 @@ pub fn main(args: &[String]) -> ExitCode {
     if !fast {
         runners.push(("schemathesis", schemathesis::run()));
         runners.push(("grpc client", grpc_client::test(count_line)));
+        runners.push(("javascript", wasm::test_javascript()));
     }
     runners.push(("checks", check::run(|name| !fast || name != "wasm")));
     summarise(&runners)

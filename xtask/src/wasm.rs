@@ -1,17 +1,23 @@
-//! The protocol crate and the verifier of compliance proofs built for WebAssembly: the proof that they need no operating system.
+//! The protocol crate and the verifier of compliance proofs built for WebAssembly: the proof that they need no operating system;
+//! and the verifier for JavaScript, built as it is shipped and run under Node.
 //!
 //! Two ways lead there: the target that rustup installs, or, where rustup cannot fetch it, Debian's compiler for the web,
 //! which builds the standard library from source (docs/decisions/README.md, decision 2).
 
 use std::path::Path;
 
-use crate::check::Findings;
+use crate::check::{Findings, Tally};
 use crate::debian;
-use crate::process::{Step, capture, on_path, quietly, run};
-use crate::report::progress;
+use crate::process::{Step, capture, in_ci, on_path, quietly, run, run_and_keep};
+use crate::report::{fail, progress, say};
 
 const TARGET: &str = "wasm32-unknown-unknown";
-const CRATES: [&str; 2] = ["ves", "ves-stark-verifier"];
+const CRATES: [&str; 3] = ["ves", "ves-stark-verifier", "ves-stark-wasm"];
+/// What JavaScript loads, with the profile that it is shipped in.
+const FOR_JAVASCRIPT: &str = "ves-stark-wasm";
+const PROFILE: &str = "wasm";
+const MODULE: &str = "target/wasm/wasm32-unknown-unknown/wasm/ves_stark_wasm.wasm";
+const JAVASCRIPT_TEST: &str = "proofs/wasm/js/ves-stark.test.mjs";
 const DEBIAN_PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "lld-19"];
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
@@ -29,25 +35,63 @@ enum Toolchain {
 pub fn check() -> Findings {
     let mut found = Findings::default();
     let Some(toolchain) = toolchain() else {
-        found.skipped = Some(format!(
-            "neither the target {TARGET} (rustup target add {TARGET}) nor Debian's {} are installed; `cargo xtask install` installs them",
-            DEBIAN_PACKAGES.join(", ")
-        ));
+        found.skipped = Some(no_toolchain());
         return found;
     };
     for name in CRATES {
-        if let Err(problem) = quietly(&step(toolchain, name)) {
+        if let Err(problem) = quietly(&step(toolchain, name, &[])) {
             found.problem(problem);
         }
     }
     found
 }
 
-fn step(toolchain: Toolchain, name: &str) -> Step {
+/// Builds the module for JavaScript as it is shipped, and verifies golden bundles with it under Node. Its size is printed.
+pub fn test_javascript() -> Tally {
+    let one_failed = Tally { passed: 0, failed: 1 };
+    let missing = match toolchain() {
+        None => Err(no_toolchain()),
+        Some(_) if !on_path("node") => Err("node is not installed".to_owned()),
+        Some(toolchain) => Ok(toolchain),
+    };
+    let toolchain = match missing {
+        Ok(toolchain) => toolchain,
+        Err(why) if in_ci() => {
+            fail(&why);
+            return one_failed;
+        }
+        Err(why) => {
+            say(&format!("javascript: not run here: {why}"));
+            return Tally::default();
+        }
+    };
+    if !run(&step(toolchain, FOR_JAVASCRIPT, &["--profile", PROFILE])).ok() {
+        return one_failed;
+    }
+    let node = Step::new("node", ["--test", "--test-reporter", "tap", JAVASCRIPT_TEST])
+        .env("VES_STARK_WASM", MODULE);
+    let outcome = run_and_keep(&node);
+    let number = |word: &str| {
+        let line = outcome.output.lines().rev().find_map(|line| line.strip_prefix(word));
+        line.and_then(|text| text.trim().parse().ok()).unwrap_or_default()
+    };
+    let counted = Tally { passed: number("# pass "), failed: number("# fail ") };
+    if outcome.ok() == (counted.failed == 0 && counted.passed > 0) { counted } else { one_failed }
+}
+
+fn no_toolchain() -> String {
+    format!(
+        "neither the target {TARGET} (rustup target add {TARGET}) nor Debian's {} are installed; `cargo xtask install` installs them",
+        DEBIAN_PACKAGES.join(", ")
+    )
+}
+
+fn step(toolchain: Toolchain, name: &str, more: &[&str]) -> Step {
     match toolchain {
-        Toolchain::Own => build(Step::cargo(arguments(name, &[]))),
+        Toolchain::Own => build(Step::cargo(arguments(name, more))),
         Toolchain::Debian => {
-            build(Step::new(DEBIAN_CARGO, arguments(name, &["-Z", "build-std=std,panic_abort"])))
+            let more = [&["-Z", "build-std=std,panic_abort"], more].concat();
+            build(Step::new(DEBIAN_CARGO, arguments(name, &more)))
                 .env("RUSTC", DEBIAN_RUSTC)
                 .env("RUSTC_BOOTSTRAP", "1")
                 .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", DEBIAN_LINKER)
@@ -86,6 +130,10 @@ fn debian_is_complete() -> bool {
 
 /// Installs what [`check`] needs, where that is possible without asking anyone; the check itself says what is missing.
 pub fn install() {
+    if !on_path("node") && debian::is_here() {
+        progress("install Node, which runs the verifier for JavaScript");
+        debian::install(&["nodejs"]);
+    }
     if toolchain().is_some() {
         return;
     }

@@ -16,6 +16,7 @@ mod fingerprint;
 mod one_event;
 mod payload;
 pub mod poseidon;
+mod wipe;
 
 pub use batch::Batch;
 pub use circuit::{Circuit, Constraints, Felt, Frame, felt_bytes, felt_from_canonical};
@@ -23,3 +24,4 @@ pub use clauses::{Choices, Clauses, ClausesWitness, CommittedInput, ROWS_MAX, To
 pub use fingerprint::fingerprint;
 pub use one_event::OneEvent;
 pub use payload::Payload;
+pub use wipe::{Wiped, wipe};

@@ -1,9 +1,10 @@
 //! From an event, a policy and an opening to a bundle, and back to a verdict.
 
 use rand_core::CryptoRng;
-use ves::KeyId;
 use ves::ed25519::{Signer, SignerError};
+use ves::{KeyId, TimestampMs};
 use ves_stark_primitives::bundle::Refusal;
+use ves_stark_primitives::clauses::Unproved;
 use ves_stark_primitives::payload::PayloadError;
 use ves_stark_primitives::{
     BindingLevel, Bundle, CommitmentBinding, EventInputs, FieldOpening, InputsError, ProofError, ProveError,
@@ -50,6 +51,14 @@ pub enum ProposalError {
     /// Of level `circuit`, which shows the number in the payload, and not what it counts.
     #[error("the amount has a unit, for which only the agent's signature can vouch, and no key is given")]
     UnitNotSigned,
+    /// [`crate::prove_composed`] proves it.
+    #[error("a composed policy is about several numbers, and one opening is given")]
+    Composed,
+    /// [`crate::prove`] proves it.
+    #[error("the policy is about one amount, and no composed one")]
+    OneAmount,
+    #[error(transparent)]
+    Unproved(#[from] Unproved),
     #[error("the key could not sign: {0}")]
     Signing(#[from] SignerError),
     /// The prover's own mistake, found before anybody relies on it.
@@ -109,9 +118,21 @@ fn make(
         (Statement::Payload(statement), Some(payload)) => {
             prove_payload(statement, &opening.opening, &payload.hashed(), random)?
         }
-        (statement, _) => prove_one_event(statement.amount(), &opening.opening, random)?,
+        (Statement::Amount(statement), _) => prove_one_event(statement, &opening.opening, random)?,
+        (Statement::Clauses(_) | Statement::Payload(_), _) => return Err(ProposalError::Composed),
     };
-    let security = verify_statement(&statement, &proof).map_err(ProposalError::OwnProof)?;
+    bundle(inputs, &statement, proof, TimestampMs(0), agent)
+}
+
+/// Verifies a proof that was just made, and signs its commitments.
+pub(crate) fn bundle(
+    inputs: PublicInputs,
+    statement: &Statement,
+    proof: Vec<u8>,
+    now: TimestampMs,
+    agent: Option<(KeyId, &dyn Signer)>,
+) -> Result<Bundle, ProposalError> {
+    let security = verify_statement(statement, now, &proof).map_err(ProposalError::OwnProof)?;
     let signing_hash = inputs.event.facts.event_signing_hash;
     let binding = match agent {
         Some((key, signer)) => {
@@ -125,10 +146,12 @@ fn make(
 /// Checks a bundle against the event and policy that the caller knows. The agent's signature is left to
 /// [`Bundle::check_binding`], the deployment to [`Bundle::check_context`].
 ///
+/// - `now`: for the validity of the published lists that a composed policy names.
+///
 /// # Errors
 /// [`Refusal`].
-pub fn check(bundle: &Bundle, expected: &EventInputs) -> Result<SecurityReport, Refusal> {
-    bundle.check(expected, verify_statement)
+pub fn check(bundle: &Bundle, expected: &EventInputs, now: TimestampMs) -> Result<SecurityReport, Refusal> {
+    bundle.check(expected, |statement, proof| verify_statement(statement, now, proof))
 }
 
 fn check_amount_binding(event: &EventInputs, opening: &FieldOpening) -> Result<(), ProposalError> {

@@ -8,6 +8,7 @@
 
 mod bundle;
 mod client;
+mod composed;
 mod error;
 mod http;
 mod payload;
@@ -16,6 +17,7 @@ mod validity;
 
 pub use bundle::{Proposal, ProposalError, check, prove, prove_in_payload};
 pub use client::{ComplianceClient, Submitted};
+pub use composed::{ComposedProposal, prove_composed};
 pub use error::ClientError;
 pub use payload::PlainPayload;
 pub use random::system_random;

@@ -39,5 +39,5 @@ pub use openings::{FieldOpening, OpeningError};
 pub use policy::{AmountPolicy, PolicyError};
 pub use public_inputs::{BindingLevel, EventInputs, InputsError, PublicInputs};
 pub use report::SecurityReport;
-pub use statement::{EventStatement, PayloadStatement, PayloadTable, Statement};
+pub use statement::{ClausesStatement, EventStatement, PayloadStatement, PayloadTable, Statement};
 pub use suite::SuiteId;

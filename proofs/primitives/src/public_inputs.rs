@@ -12,10 +12,12 @@ use ves::hash::{Domain, Hasher};
 use ves::json::{self, JsonError};
 use ves::{Digest, TimestampMs};
 
+use crate::clauses::{self, ClauseError, ClausePolicy};
 use crate::commitment::{CommitmentError, CommittedField};
 use crate::policy::{AmountPolicy, PolicyError};
 use crate::statement::{
-    EventStatement, PAYLOAD_KEY_BYTES_MAX, PayloadStatement, PayloadTable, Statement, is_payload_path,
+    ClausesStatement, EventStatement, PAYLOAD_KEY_BYTES_MAX, PayloadStatement, PayloadTable, Statement,
+    is_payload_path,
 };
 use crate::suite::SuiteId;
 
@@ -67,6 +69,12 @@ pub enum InputsError {
     CircuitPath { path: String },
     #[error("this policy is about one amount, so one commitment is expected, found {found}")]
     OneCommitment { found: usize },
+    #[error(transparent)]
+    Clauses(#[from] ClauseError),
+    #[error("the policy has {inputs} inputs, so as many commitments are expected, found {found}")]
+    CommitmentOfEach { inputs: usize, found: usize },
+    #[error("bindingLevel circuit is for policies about one amount: a composed policy needs signed")]
+    CircuitClauses,
 }
 
 /// Version 1: an event and a policy (section 3.1).
@@ -224,8 +232,12 @@ impl PublicInputs {
     /// What a proof has to show.
     ///
     /// # Errors
-    /// [`InputsError::Policy`], [`InputsError::OneCommitment`], [`InputsError::CircuitPath`].
+    /// [`InputsError::Policy`], [`InputsError::OneCommitment`], [`InputsError::CircuitPath`]; under a composed policy
+    /// [`InputsError::Clauses`], [`InputsError::CommitmentOfEach`], [`InputsError::CircuitClauses`].
     pub fn statement(&self) -> Result<Statement, InputsError> {
+        if self.event.policy.id() == clauses::POLICY_ID {
+            return self.clauses_statement().map(Statement::Clauses);
+        }
         let limit = self.amount_policy()?.effective_limit();
         let [committed] = &self.commitments[..] else {
             return Err(InputsError::OneCommitment { found: self.commitments.len() });
@@ -248,6 +260,26 @@ impl PublicInputs {
             key: committed.field.path().to_owned(),
             log_slots: table.log_slots(),
         }))
+    }
+
+    fn clauses_statement(&self) -> Result<ClausesStatement, InputsError> {
+        let policy = ClausePolicy::parse(self.event.policy.params())?;
+        if self.commitments.len() != policy.inputs() {
+            return Err(InputsError::CommitmentOfEach {
+                inputs: policy.inputs(),
+                found: self.commitments.len(),
+            });
+        }
+        if self.binding_level != BindingLevel::Signed {
+            return Err(InputsError::CircuitClauses);
+        }
+        Ok(ClausesStatement {
+            suite: self.suite,
+            digest: self.statement_digest(),
+            policy,
+            capacities: self.commitments.iter().map(|committed| committed.field.capacity()).collect(),
+            commitments: self.commitments.iter().map(|committed| committed.commitment).collect(),
+        })
     }
 
     /// Whether the statement still stands at `now`.

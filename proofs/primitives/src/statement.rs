@@ -3,24 +3,28 @@
 use ves::Digest;
 use ves::seal::SALT_BYTES;
 
+use crate::clauses::ClausePolicy;
 use crate::commitment::FieldCommitment;
 use crate::suite::SuiteId;
 
-/// What a proof about one event has to show, by its binding level. [`crate::PublicInputs::statement`] makes it.
+/// What a proof about one event has to show, by its policy and binding level. [`crate::PublicInputs::statement`] makes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Statement {
     /// Level `signed`: of the committed amount alone.
     Amount(EventStatement),
     /// Level `circuit`: of the amount in the payload that the event hashes.
     Payload(PayloadStatement),
+    /// Level `signed`, under a composed policy: of several committed numbers.
+    Clauses(ClausesStatement),
 }
 
 impl Statement {
-    /// What is said of the committed amount, at either level.
-    pub const fn amount(&self) -> &EventStatement {
+    /// What is said of the committed amount, at either level; a composed policy is not about one amount.
+    pub const fn amount(&self) -> Option<&EventStatement> {
         match self {
-            Self::Amount(event) => event,
-            Self::Payload(payload) => &payload.event,
+            Self::Amount(event) => Some(event),
+            Self::Payload(payload) => Some(&payload.event),
+            Self::Clauses(_) => None,
         }
     }
 }
@@ -64,6 +68,19 @@ impl PayloadStatement {
     pub fn log_slots_for(payload_bytes: usize, is_salted: bool) -> Option<usize> {
         PayloadTable::for_payload(payload_bytes, is_salted).map(PayloadTable::log_slots)
     }
+}
+
+/// "The values behind `commitments` satisfy `policy`", tied by `digest` to everything else that is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClausesStatement {
+    pub suite: SuiteId,
+    /// `statementDigest` of section 3.2.
+    pub digest: Digest,
+    pub policy: ClausePolicy,
+    /// For each input the capacity part of the first sponge state (section 4.1).
+    pub capacities: Vec<[u32; 8]>,
+    /// For each input its commitment.
+    pub commitments: Vec<FieldCommitment>,
 }
 
 /// Longest key that the circuit of a payload finds.

@@ -2,6 +2,9 @@
 //!
 //! Polynomials are kept as coefficients, lowest first: masks are added, combined and folded there, and values are
 //! computed only where something is committed to or an equation is divided.
+//!
+//! What would tell the witness is wiped when it is dropped: the table, columns with and without masks, masks, salts, the
+//! quotient, the random polynomial. `F` and its folds are not: what they hide is hidden by the random polynomial.
 
 mod commitment;
 mod linear;
@@ -10,7 +13,7 @@ mod quotient;
 use std::collections::BTreeMap;
 
 use p3_field::{Field, PrimeCharacteristicRing};
-use ves_stark_air::{Circuit, Felt};
+use ves_stark_air::{Circuit, Felt, Wiped};
 use ves_stark_verifier::backend::codec::{self, Opening};
 use ves_stark_verifier::backend::extension::{self, Ext, root_of_unity, square_times};
 use ves_stark_verifier::backend::shape::Shape;
@@ -98,9 +101,9 @@ fn run<C: Circuit + Sync>(
 
 /// Trace columns as coefficients, each plus a random multiple of the polynomial that is zero on every row.
 fn mask_trace(transform: &Transform, trace: Vec<Felt>, shape: &Shape, masks: &mut dyn Masks) -> Columns {
-    let mut columns = interpolate(transform, Columns { width: shape.columns, values: trace });
+    let table = Columns { width: shape.columns, values: trace };
+    let mut columns = interpolate(transform, table).resized(shape.trace_coefficients());
     let width = columns.width;
-    columns.resize(shape.trace_coefficients());
     for i in 0..shape.parameters.trace_masks {
         for column in 0..width {
             let mask = masks.felt();
@@ -165,11 +168,12 @@ fn combine(trace: &Committed, second: &Committed, shape: &Shape, factors: &[Ext]
     let of_second: Vec<Ext> =
         of_chunks.iter().flat_map(|&factor| (0..extension::DEGREE).map(move |k| factor * basis(k))).collect();
 
-    let mut local = second.coefficients.weighted(&of_second);
-    for (sum, value) in local.iter_mut().zip(trace.coefficients.weighted(of_trace)) {
+    let mut local = Wiped::new(second.coefficients.weighted(&of_second));
+    let of_rows = Wiped::new(trace.coefficients.weighted(of_trace));
+    for (sum, &value) in local.iter_mut().zip(&*of_rows) {
         *sum += value;
     }
-    let next = trace.coefficients.weighted(of_next);
+    let next = Wiped::new(trace.coefficients.weighted(of_next));
     let random: Vec<Ext> = (chunks * extension::DEGREE..shape.second_columns()).enumerate().fold(
         vec![Ext::ZERO; shape.parameters.degree_bound],
         |mut sums, (k, column)| {
@@ -181,7 +185,7 @@ fn combine(trace: &Committed, second: &Committed, shape: &Shape, factors: &[Ext]
     );
     let mut combined = random;
     for (polynomial, point) in [(local, zeta), (next, zeta * root_of_unity(shape.log_rows))] {
-        for (sum, value) in combined.iter_mut().zip(divide(&polynomial, point)) {
+        for (sum, &value) in combined.iter_mut().zip(&*divide(&polynomial, point)) {
             *sum += value;
         }
     }
@@ -189,8 +193,8 @@ fn combine(trace: &Committed, second: &Committed, shape: &Shape, factors: &[Ext]
 }
 
 /// Coefficients of `(f(X) - f(point)) / (X - point)`.
-fn divide(coefficients: &[Ext], point: Ext) -> Vec<Ext> {
-    let mut quotient = vec![Ext::ZERO; coefficients.len()];
+fn divide(coefficients: &[Ext], point: Ext) -> Wiped<Ext> {
+    let mut quotient = Wiped::new(vec![Ext::ZERO; coefficients.len()]);
     let mut carry = Ext::ZERO;
     for (value, &coefficient) in quotient.iter_mut().zip(coefficients).rev() {
         *value = carry;

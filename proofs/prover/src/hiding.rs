@@ -14,7 +14,7 @@ pub trait Masks {
     fn salt(&mut self, salt: &mut [u8]);
 }
 
-/// Masks drawn from BLAKE3 under a key that the caller's generator gave.
+/// Masks drawn from BLAKE3 under a key that the caller's generator gave. Wiped when dropped.
 pub struct Drawn(Words);
 
 impl Drawn {
@@ -26,6 +26,12 @@ impl Drawn {
         let words = Words::keyed(&key, context);
         key.zeroize();
         Self(words)
+    }
+}
+
+impl Drop for Drawn {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::sync::LazyLock;
 
-use ves::Digest;
 use ves_stark_air::{Circuit, Clauses, CommittedInput};
 use ves_stark_primitives::clauses::{CLAUSES_MAX, INPUTS_MAX};
-use ves_stark_primitives::{ClausePolicy, FieldCommitment, ProofError, SecurityReport, SuiteId};
+use ves_stark_primitives::{ClausePolicy, ClausesStatement, ProofError, SecurityReport, SuiteId};
 
 use crate::backend::parameters::{CLAUSES_LOG_ROWS, Parameters, Profile};
 use crate::backend::shape::Shape;
@@ -18,19 +17,6 @@ pub(crate) const CIRCUIT: u8 = 4;
 
 /// Most cells that every row of a table repeats: four for each input, one for each branch.
 const HELD_MAX: usize = 4 * INPUTS_MAX + CLAUSES_MAX - 1;
-
-/// "The values behind `commitments` satisfy `policy`", tied by `digest` to everything else that is said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClausesStatement {
-    pub suite: SuiteId,
-    /// Digest of the statement in which events and fields are named.
-    pub digest: Digest,
-    pub policy: ClausePolicy,
-    /// For each input the capacity part of the first sponge state (section 4.1).
-    pub capacities: Vec<[u32; 8]>,
-    /// For each input its commitment.
-    pub commitments: Vec<FieldCommitment>,
-}
 
 /// The statement's circuit with its public elements.
 ///

@@ -6,7 +6,7 @@ use crate::metadata::{Member, Use, workspace};
 /// The crates of each room; inside a room a crate may use those listed before it.
 const ROOMS: &[(&str, &[&str])] = &[
     ("protocol", &["ves", "wire"]),
-    ("proofs", &["primitives", "air", "verifier", "prover", "batch", "client", "cli"]),
+    ("proofs", &["primitives", "air", "verifier", "prover", "batch", "client", "cli", "wasm"]),
     ("ledger", &["types", "contracts", "global-state", "ibc", "vm", "app"]),
     ("custody", &["keystore", "documents", "privacy", "attestation"]),
     ("sequencer", &["engine", "log", "service", "at-rest", "api"]),

@@ -49,7 +49,8 @@ fn judge(claim: &ProofClaim<'_>) -> Result<Proved, String> {
     let setting = claim.setting;
     bundle.check_context(&setting.sequencer_id.to_string(), setting.now).map_err(|error| text(&error))?;
     bundle.check_binding(|binding| bound(binding, &bundle, claim)).map_err(|error| text(&error))?;
-    bundle.check(&own, verify_statement).map_err(|error| text(&error))?;
+    let held = bundle.check(&own, |statement, proof| verify_statement(statement, setting.now, proof));
+    held.map_err(|error| text(&error))?;
     Ok(Proved {
         statement_digest: Some(bundle.inputs.statement_digest()),
         totals: totals::steps(&bundle.inputs).map_err(|error| text(&error))?,

@@ -1,6 +1,7 @@
 //! An honest table.
 
 use p3_field::{Field, PrimeCharacteristicRing};
+use zeroize::Zeroizing;
 
 use super::hash::{CARRY_MOVE, CARRY_ROUND, CARRY_WORD};
 use super::json::{CARRY_BITS, power_limb};
@@ -8,6 +9,7 @@ use super::layout::{DIGITS, GROUPS, HALVES, INITIAL, Layout, ROUNDS, SLOT_ROWS};
 use super::{PREFIX, Payload};
 use crate::circuit::{Circuit, Felt};
 use crate::one_event::{self, OneEvent};
+use crate::wipe::Wiped;
 
 impl Payload {
     /// The table of an opening and a payload, row by row. It satisfies the equations when the opening opens the
@@ -19,7 +21,7 @@ impl Payload {
     /// # Panics
     /// When the message does not fit the table.
     pub fn trace(&self, amount: u64, randomness: [Felt; 4], salt: &[u8], payload: &[u8]) -> Vec<Felt> {
-        let message = [PREFIX, salt, payload].concat();
+        let message = Zeroizing::new([PREFIX, salt, payload].concat());
         assert_eq!(PREFIX.len() + salt.len(), self.start(), "a salt where the statement has one");
         let longest = ((1 << self.log_slots) - 2) * SLOT_ROWS - 9;
         assert!(message.len() <= longest, "the message fits the table");
@@ -41,13 +43,13 @@ impl Payload {
 
     /// The first columns: those of one event, standing still after their 64 rows.
     fn amount_rows(&self, amount: u64, randomness: [Felt; 4], rows: usize, width: usize) -> Vec<Felt> {
-        let trace = self.amount.trace(amount, randomness);
+        let trace = Wiped::new(self.amount.trace(amount, randomness));
         let mut table = vec![Felt::ZERO; rows * width];
         let of_event = one_event::COLUMNS;
         for (row, from) in table.chunks_exact_mut(width).zip(trace.chunks_exact(of_event)) {
             row[..of_event].copy_from_slice(from);
         }
-        let after = self.amount.row_after(&trace);
+        let after = Wiped::new(self.amount.row_after(&trace));
         for (i, row) in table.chunks_exact_mut(width).enumerate().skip(trace.len() / of_event) {
             row[..of_event].copy_from_slice(&after);
             if i > trace.len() / of_event {
@@ -59,11 +61,11 @@ impl Payload {
 }
 
 /// The message, its terminator, zeros and its length in the first block with room; zeros after that.
-fn padded(message: &[u8], rows: usize) -> Vec<u8> {
-    let mut bytes = message.to_vec();
-    bytes.push(128);
+fn padded(message: &[u8], rows: usize) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(vec![0; rows]);
+    bytes[..message.len()].copy_from_slice(message);
+    bytes[message.len()] = 128;
     let length_end = blocks(message) * SLOT_ROWS;
-    bytes.resize(rows, 0);
     bytes[length_end - 8..length_end].copy_from_slice(&(8 * message.len() as u64).to_be_bytes());
     bytes
 }

@@ -166,7 +166,7 @@ fn verify(text: &str, args: &VerifyArgs, asked: &Asked) -> Result<Held, String> 
     let named = args.policy.read(named).map_err(|failure| failure.message)?;
     let event = asked.event.as_ref().unwrap_or(own);
     let expected = EventInputs { policy: named.policy(), ..event.clone() };
-    let security = ves_stark_client::check(&bundle, &expected).map_err(|error| reason(&error))?;
+    let security = ves_stark_client::check(&bundle, &expected, now()).map_err(|error| reason(&error))?;
     check_options(&bundle, args, asked, &security)?;
     let context = bundle.inputs.chain_context.clone();
     bundle.check_context(&context, now()).map_err(|error| reason(&error))?;

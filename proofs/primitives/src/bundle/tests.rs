@@ -105,8 +105,8 @@ fn the_proof_and_its_claimed_security_are_the_verifiers_to_judge() {
     assert_eq!(bundle().check(&own, |_, _| Ok(weaker)), Err(Refusal::SecurityClaim));
     bundle()
         .check(&own, |statement, proof| {
-            assert_eq!((statement.amount().limit, proof), (9_999, &[1, 2, 3, 0xff][..]));
-            assert_eq!(statement.amount().digest, bundle().inputs.statement_digest());
+            assert_eq!((statement.amount().unwrap().limit, proof), (9_999, &[1, 2, 3, 0xff][..]));
+            assert_eq!(statement.amount().unwrap().digest, bundle().inputs.statement_digest());
             Ok(report())
         })
         .unwrap();

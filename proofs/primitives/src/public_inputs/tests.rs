@@ -126,8 +126,8 @@ fn the_same_effective_limit_under_another_policy_is_another_statement() {
     let mut cap = inputs();
     cap.event.policy = AmountPolicy::with_limit("order_total.cap", 10_000, None).unwrap().policy();
     let (threshold, cap) = (threshold.statement().unwrap(), cap.statement().unwrap());
-    assert_eq!(threshold.amount().limit, cap.amount().limit);
-    assert_ne!(threshold.amount().digest, cap.amount().digest);
+    assert_eq!(threshold.amount().unwrap().limit, cap.amount().unwrap().limit);
+    assert_ne!(threshold.amount().unwrap().digest, cap.amount().unwrap().digest);
 }
 
 /// The level for a sealed payload of that many bytes.
@@ -142,8 +142,11 @@ fn each_binding_level_is_another_statement() {
     assert!(matches!(signed, Statement::Amount(_)));
     let claimed = PublicInputs { binding_level: circuit(300), ..inputs() };
     let Statement::Payload(payload) = claimed.statement().unwrap() else { panic!("of the amount alone") };
-    assert_ne!(payload.event.digest, signed.amount().digest);
-    assert_eq!(payload.event, EventStatement { digest: payload.event.digest, ..signed.amount().clone() });
+    assert_ne!(payload.event.digest, signed.amount().unwrap().digest);
+    assert_eq!(
+        payload.event,
+        EventStatement { digest: payload.event.digest, ..signed.amount().unwrap().clone() }
+    );
     assert_eq!((payload.key.as_str(), payload.is_salted, payload.log_slots), ("total", true, 3));
     assert_eq!(payload.payload_hash, claimed.event.facts.payload_plain_hash);
     let mut clear = claimed;

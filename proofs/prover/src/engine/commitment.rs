@@ -5,10 +5,11 @@ use p3_field::{Field, PrimeCharacteristicRing};
 use p3_matrix::Matrix;
 use p3_matrix::bitrev::BitReversibleMatrix;
 use p3_matrix::dense::{RowMajorMatrix, RowMajorMatrixView};
-use ves_stark_air::{Felt, felt_bytes};
+use ves_stark_air::{Felt, felt_bytes, wipe};
 use ves_stark_verifier::backend::extension::{self, Ext, powers, root_of_unity};
 use ves_stark_verifier::backend::merkle;
 use ves_stark_verifier::backend::shape::{SALT_BYTES, Shape};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::linear::Factors;
 use crate::hiding::Masks;
@@ -17,10 +18,16 @@ use crate::tree::Tree;
 /// The transform and its tables of roots, kept for one proof.
 pub type Transform = Radix2DitParallel<Felt>;
 
-/// A table of `width` columns, row by row.
+/// A table of `width` columns, row by row. Wiped when dropped.
 pub struct Columns {
     pub width: usize,
     pub values: Vec<Felt>,
+}
+
+impl Drop for Columns {
+    fn drop(&mut self) {
+        wipe(&mut self.values);
+    }
 }
 
 impl Columns {
@@ -29,9 +36,16 @@ impl Columns {
         self.values.len() / self.width
     }
 
-    /// Appends rows of zeros up to `height` rows.
-    pub fn resize(&mut self, height: usize) {
-        self.values.resize(height * self.width, Felt::ZERO);
+    /// The same rows with zeros after them up to `height` rows. Not in place: what a vector grows out of stays behind.
+    pub fn resized(self, height: usize) -> Self {
+        let mut values = vec![Felt::ZERO; height * self.width];
+        values[..self.values.len()].copy_from_slice(&self.values);
+        Self { width: self.width, values }
+    }
+
+    /// The table as the field library has it, which transforms it in place.
+    fn into_matrix(mut self) -> RowMajorMatrix<Felt> {
+        RowMajorMatrix::new(std::mem::take(&mut self.values), self.width)
     }
 
     /// Value at `point` of each column's polynomial; rows are coefficients.
@@ -52,14 +66,13 @@ impl Columns {
 /// Coefficients of the polynomials with these values on the subgroup of that size.
 pub fn interpolate(transform: &Transform, columns: Columns) -> Columns {
     let width = columns.width;
-    Columns { width, values: transform.idft_batch(RowMajorMatrix::new(columns.values, width)).values }
+    Columns { width, values: transform.idft_batch(columns.into_matrix()).values }
 }
 
 /// Coefficients of the polynomials with these values on the coset of the generator.
 pub fn interpolate_coset(transform: &Transform, columns: Columns) -> Columns {
     let width = columns.width;
-    let matrix = RowMajorMatrix::new(columns.values, width);
-    Columns { width, values: transform.coset_idft_batch(matrix, Felt::GENERATOR).values }
+    Columns { width, values: transform.coset_idft_batch(columns.into_matrix(), Felt::GENERATOR).values }
 }
 
 /// Values of each column's polynomial on the generator's coset of `2^log_size` points.
@@ -73,9 +86,9 @@ pub fn evaluate_coset(transform: &Transform, columns: &Columns, log_size: usize)
     let mut values = vec![Felt::ZERO; width << log_size];
     for (part, shift) in powers(root_of_unity(log_size), parts).into_iter().enumerate() {
         let scaled = scale_and_wrap(columns, Felt::GENERATOR * shift, 1 << log_part);
-        let reversed = transform.dft_batch(RowMajorMatrix::new(scaled, width)).bit_reverse_rows();
-        let reversed = reversed.to_row_major_matrix().values;
-        for (i, row) in reversed.chunks_exact(width).enumerate() {
+        let reversed = transform.dft_batch(scaled.into_matrix()).bit_reverse_rows();
+        let reversed = Columns { width, values: reversed.values };
+        for (i, row) in reversed.values.chunks_exact(width).enumerate() {
             let position = part + parts * reverse_bits(i, log_part);
             values[position * width..][..width].copy_from_slice(row);
         }
@@ -84,7 +97,7 @@ pub fn evaluate_coset(transform: &Transform, columns: &Columns, log_size: usize)
 }
 
 /// Coefficient `i` times `shift^i`, added to row `i` modulo `height`.
-fn scale_and_wrap(columns: &Columns, shift: Felt, height: usize) -> Vec<Felt> {
+fn scale_and_wrap(columns: &Columns, shift: Felt, height: usize) -> Columns {
     let width = columns.width;
     let mut scaled = vec![Felt::ZERO; width * height];
     let mut power = Felt::ONE;
@@ -95,7 +108,7 @@ fn scale_and_wrap(columns: &Columns, shift: Felt, height: usize) -> Vec<Felt> {
         }
         power *= shift;
     }
-    scaled
+    Columns { width, values: scaled }
 }
 
 /// The lowest `bits` bits of `i` in the opposite order.
@@ -124,13 +137,19 @@ pub struct Committed {
     pub tree: Tree,
 }
 
+impl Drop for Committed {
+    fn drop(&mut self) {
+        self.salts.zeroize();
+    }
+}
+
 impl Committed {
     /// Commits to polynomials given by coefficients.
     pub fn new(transform: &Transform, coefficients: Columns, shape: &Shape, masks: &mut dyn Masks) -> Self {
         let values = evaluate_coset(transform, &coefficients, shape.parameters.log_domain);
         let mut salts = vec![[0; SALT_BYTES]; values.height()];
         salts.iter_mut().for_each(|salt| masks.salt(salt));
-        let mut leaf = Vec::new();
+        let mut leaf = Zeroizing::new(Vec::new());
         let leaves = (0..values.height())
             .map(|i| {
                 leaf_bytes(&values, &salts, i, &mut leaf);

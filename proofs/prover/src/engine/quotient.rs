@@ -1,7 +1,7 @@
 //! The quotient: equations divided by what vanishes on their rows, cut into hidden parts.
 
 use p3_field::{Field, PackedValue, PrimeCharacteristicRing, batch_multiplicative_inverse};
-use ves_stark_air::{Circuit, Constraints, Felt, Frame};
+use ves_stark_air::{Circuit, Constraints, Felt, Frame, Wiped, wipe};
 use ves_stark_verifier::backend::extension::{self, Ext, powers, root_of_unity, square_times};
 use ves_stark_verifier::backend::shape::Shape;
 
@@ -65,10 +65,11 @@ fn coefficients<C: Circuit + Sync>(
     shape: &Shape,
     trace: &Committed,
     alpha: Ext,
-) -> (Vec<Ext>, Vec<Ext>) {
+) -> (Wiped<Ext>, Vec<Ext>) {
     let log_size = shape.quotient_coefficients().next_power_of_two().ilog2() as usize;
-    let values = values(transform, circuit, shape, trace, alpha, log_size);
-    let flat: Vec<Felt> = values.into_iter().flat_map(extension::coordinates).collect();
+    let values = Wiped::new(values(transform, circuit, shape, trace, alpha, log_size));
+    let mut flat = Vec::with_capacity(values.len() * extension::DEGREE);
+    values.iter().for_each(|&value| flat.extend(extension::coordinates(value)));
     let interpolated = interpolate_coset(transform, Columns { width: extension::DEGREE, values: flat });
     let mut coefficients: Vec<Ext> = interpolated
         .values
@@ -78,7 +79,7 @@ fn coefficients<C: Circuit + Sync>(
         .map(|&c| extension::from_coordinates(c))
         .collect();
     let above = coefficients.split_off(shape.quotient_coefficients().min(coefficients.len()));
-    (coefficients, above)
+    (Wiped::new(coefficients), above)
 }
 
 /// Values of the quotient on the coset of `2^log_size` points, a pack of points at a time.
@@ -113,6 +114,8 @@ fn values<C: Circuit + Sync>(
             divisors.divide(start + lane, sums)
         }));
     }
+    wipe(&mut local);
+    wipe(&mut next);
     quotient
 }
 

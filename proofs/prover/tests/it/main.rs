@@ -3,7 +3,11 @@
 mod batch;
 mod clauses;
 mod golden;
+mod many;
 mod payload;
 mod rejection;
 mod support;
+#[cfg(target_os = "linux")]
+mod wiping;
 mod zero_knowledge;
+mod zero_knowledge_tables;

@@ -176,10 +176,10 @@ fn a_proof_of_one_binding_level_is_none_of_the_other() {
     let about_payload = prove(&payload, &opening, PAYLOAD).unwrap();
     let about_amount = prove_one_event(&payload.event, &opening, &mut Seeded::new(2)).unwrap();
     let (amount, payload) = (Statement::Amount(payload.event.clone()), Statement::Payload(payload));
-    assert!(verify_statement(&amount, &about_amount).is_ok());
-    assert!(verify_statement(&payload, &about_payload).is_ok());
+    assert!(verify_statement(&amount, ves::TimestampMs(0), &about_amount).is_ok());
+    assert!(verify_statement(&payload, ves::TimestampMs(0), &about_payload).is_ok());
     for (statement, proof) in [(&amount, &about_payload), (&payload, &about_amount)] {
-        let found = verify_statement(statement, proof);
+        let found = verify_statement(statement, ves::TimestampMs(0), proof);
         assert!(
             matches!(
                 found,

@@ -77,9 +77,13 @@ pub fn proved(suite: SuiteId, amount: u64, limit: u64, seed: u64) -> (EventState
 
 /// Openings of these amounts with the statement that every one is at most `limit`.
 pub fn batch(suite: SuiteId, amounts: &[u64], limit: u64) -> (BatchStatement, Vec<Opening>) {
+    let openings = amounts.iter().enumerate().map(|(i, &amount)| opening(amount, i as u64)).collect();
+    batch_of(suite, openings, limit)
+}
+
+/// The same of openings that are there.
+pub fn batch_of(suite: SuiteId, openings: Vec<Opening>, limit: u64) -> (BatchStatement, Vec<Opening>) {
     let field = amount_field();
-    let openings: Vec<Opening> =
-        amounts.iter().enumerate().map(|(i, &amount)| opening(amount, i as u64)).collect();
     let statement = BatchStatement {
         suite,
         digest: digest(b"a batch"),

@@ -1,4 +1,4 @@
-//! Zero knowledge (section 11, tests a to e).
+//! Zero knowledge of proofs about one event (section 11, tests a to e); `zero_knowledge_tables` has the other kinds.
 
 use std::collections::HashSet;
 
@@ -19,9 +19,8 @@ fn shape() -> Shape {
 }
 
 /// Opened values of a proof: those outside the domain by coordinate, then the cells of the first opened rows.
-fn opened(proof: &[u8]) -> Vec<u32> {
-    let shape = shape();
-    let (opening, mut reader) = codec::read(&shape, proof).unwrap();
+pub fn opened(shape: &Shape, proof: &[u8]) -> Vec<u32> {
+    let (opening, mut reader) = codec::read(shape, proof).unwrap();
     let mut values: Vec<u32> = [&opening.local, &opening.next, &opening.chunks]
         .into_iter()
         .flatten()
@@ -46,27 +45,33 @@ fn two_proofs_of_one_statement_share_no_value() {
     let opening = opening(5_000, 1);
     let statement = statement(SuiteId::Standard, 10_000, &opening);
     let [one, other] =
-        [1, 2].map(|seed| opened(&prove_one_event(&statement, &opening, &mut Seeded::new(seed)).unwrap()));
-    let of_one: HashSet<u32> = one.into_iter().collect();
-    let shared = other.iter().filter(|value| of_one.contains(value)).count();
+        [1, 2].map(|seed| prove_one_event(&statement, &opening, &mut Seeded::new(seed)).unwrap());
+    let of_one: HashSet<u32> = opened(&shape(), &one).into_iter().collect();
+    let shared = opened(&shape(), &other).iter().filter(|value| of_one.contains(value)).count();
     assert_eq!(shared, 0);
 }
 
 const PROOFS_PER_VALUE: u64 = 500;
 const BUCKETS: usize = 16;
-/// Chi-squared with 15 degrees of freedom exceeds this with probability 10^-11; there are about 1,600 features.
-const CHI_SQUARED_MAX: f64 = 85.0;
+/// Chi-squared with 15 degrees of freedom exceeds this with probability 10^-11; there are 1,600 features, of the largest
+/// table 11,000.
+pub const CHI_SQUARED_MAX: f64 = 85.0;
 
 /// How well the best of all features tells proofs of two values apart: the largest chi-squared statistic.
-fn separation(masks: impl Fn(u64) -> Box<dyn Masks>) -> f64 {
+///
+/// - `masks`: those of a proof, by its number;
+/// - `values`: what a proof about an amount opens, by its number.
+pub fn separation(
+    proofs_per_value: u64,
+    masks: fn(u64) -> Box<dyn Masks>,
+    values: fn(u64, u64, &mut dyn Masks) -> Vec<u32>,
+) -> f64 {
     let mut counts: Vec<[[f64; BUCKETS]; 2]> = Vec::new();
     for (group, amount) in [5u64, 60_000].into_iter().enumerate() {
-        for i in 0..PROOFS_PER_VALUE {
+        for i in 0..proofs_per_value {
             let seed = i * 2 + group as u64;
-            let opening = opening(amount, seed);
-            let statement = statement(SuiteId::Standard, 65_535, &opening);
-            let proof = prove_with(&statement, &opening, &mut *masks(seed)).unwrap();
-            for (feature, bucket) in features(&opened(&proof)).into_iter().enumerate() {
+            let opened = values(amount, seed, &mut *masks(seed));
+            for (feature, bucket) in features(&opened).into_iter().enumerate() {
                 if counts.len() == feature {
                     counts.push([[0.0; BUCKETS]; 2]);
                 }
@@ -75,6 +80,23 @@ fn separation(masks: impl Fn(u64) -> Box<dyn Masks>) -> f64 {
         }
     }
     counts.iter().map(chi_squared).fold(0.0, f64::max)
+}
+
+/// Opened values of a proof about one event.
+fn values(amount: u64, seed: u64, masks: &mut dyn Masks) -> Vec<u32> {
+    let opening = opening(amount, seed);
+    let statement = statement(SuiteId::Standard, 65_535, &opening);
+    opened(&shape(), &prove_with(&statement, &opening, masks).unwrap())
+}
+
+/// Masks as a prover draws them.
+pub fn drawn(seed: u64) -> Box<dyn Masks> {
+    Box::new(Drawn::new(&mut Seeded::new(seed), b""))
+}
+
+/// Masks that are all zero.
+pub fn absent(_: u64) -> Box<dyn Masks> {
+    Box::new(Absent)
 }
 
 /// Buckets of each opened value by size and by hash, and of the ratio of neighbours by hash.
@@ -116,14 +138,14 @@ fn chi_squared(counts: &[[f64; BUCKETS]; 2]) -> f64 {
 /// (b)
 #[test]
 fn no_opened_value_tells_two_amounts_apart() {
-    let found = separation(|seed| Box::new(Drawn::new(&mut Seeded::new(seed), b"")));
+    let found = separation(PROOFS_PER_VALUE, drawn, values);
     assert!(found < CHI_SQUARED_MAX, "chi-squared {found}");
 }
 
 /// (c)
 #[test]
 fn the_test_sees_a_leak_when_there_are_no_masks() {
-    let found = separation(|_| Box::new(Absent));
+    let found = separation(PROOFS_PER_VALUE, absent, values);
     assert!(found > 3.0 * CHI_SQUARED_MAX, "chi-squared {found}");
 }
 

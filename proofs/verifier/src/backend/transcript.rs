@@ -4,6 +4,7 @@
 //! messages give the same state.
 
 use ves_stark_air::{Felt, felt_bytes, felt_from_canonical};
+use zeroize::Zeroize;
 
 use super::extension::{self, Ext};
 
@@ -114,7 +115,9 @@ impl Words {
     pub fn keyed(key: &[u8; 32], context: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new_keyed(key);
         hasher.update(context);
-        Self::read(hasher.finalize_xof(), BUFFER_BYTES)
+        let words = Self::read(hasher.finalize_xof(), BUFFER_BYTES);
+        hasher.zeroize();
+        words
     }
 
     /// The reader's stream, of which `first_bytes` are computed at once.
@@ -145,6 +148,14 @@ impl Words {
             self.given += count;
             bytes = later;
         }
+    }
+}
+
+impl Zeroize for Words {
+    /// Forgets key and position; the stream is another one afterwards.
+    fn zeroize(&mut self) {
+        self.reader.zeroize();
+        self.buffer.zeroize();
     }
 }
 
