@@ -119,7 +119,8 @@ impl Sequencer {
                         .on("commitment", batch_id)
                         .with(serde_json::json!({
                             "proof_type": record.proof_type, "proof_version": record.proof_version,
-                            "proof_hash": record.proof_hash, "verified": record.verified,
+                            "policy_hash": record.policy_hash, "proof_hash": record.proof_hash,
+                            "verified": record.verified,
                         }));
                     service.put_documents_by_actor(act, changes).await?;
                 }
