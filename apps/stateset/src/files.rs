@@ -62,6 +62,8 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&draft, path)?;
     match path.parent() {
+        // A bare name has the empty path as its parent, which nobody can open.
+        Some(folder) if cfg!(unix) && folder == Path::new("") => File::open(".")?.sync_all(),
         Some(folder) if cfg!(unix) => File::open(folder)?.sync_all(),
         _ => Ok(()),
     }

@@ -7,6 +7,8 @@ use serde_json::Value;
 use ves::draft::Draft;
 use ves::seal::{Recipient, SealingRandomness};
 use ves::{AgentId, EventId, KeyId, RecipientKeyId, SigningKey, StreamKey};
+use ves_stark_client::ComplianceClient;
+use ves_stark_primitives::{BindingLevel, Bundle};
 
 use crate::service::Up;
 use crate::{json, run};
@@ -18,29 +20,19 @@ fn sealed(at: &Path) -> Up {
     let generate = ["key", "generate", "inbox", "--algorithm", "x25519"];
     let (status, _, error) = run(at, &generate);
     assert_eq!(status, 0, "{error}\n{agent}");
-    let payload = r#"{"total":59.98,"currency":"USD"}"#;
-    let sign = [
-        "event",
-        "sign",
-        "--entity-type",
-        "order",
-        "--entity-id",
-        "ORD-1",
-        "--type",
-        "order.created",
-        "--payload",
-        payload,
-        "--seal-to",
-        "inbox",
-        "-o",
-        "event.json",
-    ];
-    let (status, _, error) = run(at, &sign);
-    assert_eq!(status, 0, "{error}");
+    push(at, r#"{"total":59.98,"currency":"USD"}"#, &["--seal-to", "inbox"]);
     let event = fs::read_to_string(at.join("event.json")).unwrap();
     assert!(!event.contains("59.98"), "the payload is sealed");
-    assert_eq!(json(at, &["event", "push", "event.json"]).1["accepted"], 1);
     up
+}
+
+/// Signs an order of the service's own agent, and pushes it.
+fn push(at: &Path, payload: &str, more: &[&str]) {
+    let sign = ["event", "sign", "--entity-type", "order", "--entity-id", "ORD-1"];
+    let rest = ["--type", "order.created", "--payload", payload, "-o", "event.json"];
+    let (status, _, error) = run(at, &[&sign[..], &rest, more].concat());
+    assert_eq!(status, 0, "{error}");
+    assert_eq!(json(at, &["event", "push", "event.json"]).1["accepted"], 1);
 }
 
 const AMOUNT: [&str; 9] =
@@ -72,7 +64,7 @@ fn a_sealed_amount_is_proved_verified_on_submission_and_checked_again() {
     assert!(status == 1 && error.contains("does not satisfy the policy"), "{error}");
     assert_eq!(prove(at, &["--limit", "5999"]).0, 0);
     assert_eq!(prove(at, &["--limit", "5998", "--policy", "order_total.cap", "--suite", "proven"]).0, 0);
-    // One proof for each event, type, version and policy: another commitment is another proof.
+    // One proof for each event, type, version and policy: another commitment is another statement.
     let (status, _, error) = prove(at, &["--limit", "10000"]);
     assert!(status == 2 && error.contains("ALREADY_EXISTS"), "{error}");
     assert_eq!(json(at, &["verify", "1"]).1.as_array().unwrap().len(), 3);
@@ -95,6 +87,178 @@ fn the_service_refuses_proofs_that_another_key_signed() {
     assert!(status == 1 && error.contains("signature"), "{error}");
     let (status, _, error) = run(at, &["verify", "1"]);
     assert!(status == 1 && error.contains("no proof"), "{error}");
+    drop(up);
+}
+
+const CIRCUIT: [&str; 4] = ["--binding", "circuit", "--field", "total"];
+
+/// Section 4.2, level `circuit`: from the event to the verdict, for a payload in clear, one that is opened, and one whose
+/// salt was kept by the agent that sealed it.
+#[test]
+fn an_amount_is_proved_inside_the_payload_of_a_clear_and_of_a_sealed_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let up = sealed(at);
+    let payload = r#"{ "total": 5998, "currency": "USD", "lines": [{"total": 1}] }"#;
+    push(at, payload, &[]);
+    push(at, payload, &["--seal-to", "inbox", "--keep-salt", "salt"]);
+    fs::write(at.join("payload.json"), payload).unwrap();
+    let prove = |event: &str, more: &[&str]| {
+        let (status, told, error) = run(at, &[&["prove", event], &CIRCUIT[..], more].concat());
+        assert!(!error.contains("5998") && told.split_whitespace().all(|word| word != "5998"));
+        (status, told, error)
+    };
+    for (event, more) in [
+        ("2", &["--limit", "5999"][..]),
+        ("3", &["--limit", "5999", "--open", "inbox", "--unit", "USD", "--exponent", "2"]),
+        ("3", &["--limit", "7000", "--payload", "payload.json", "--payload-salt", "salt"]),
+    ] {
+        let (status, told, error) = prove(event, more);
+        assert!(status == 0 && told.contains("binding circuit; stored as"), "{told}{error}");
+        assert!(told.contains("verified by the server"), "{told}");
+    }
+    let (status, verdicts) = json(at, &["verify", "3"]);
+    assert_eq!((status, verdicts.as_array().unwrap().len()), (0, 2), "{verdicts}");
+    for verdict in verdicts.as_array().unwrap() {
+        let found = (&verdict["valid"], &verdict["binding_level"], &verdict["agent_signed"]);
+        assert_eq!(found, (&true.into(), &"circuit".into(), &true.into()), "{verdict}");
+    }
+    let (_, told, _) = run(at, &["verify", "2"]);
+    assert!(told.contains("Proof VALID (verified in ") && told.contains("binding circuit"), "{told}");
+
+    // The reader's copy of the salt is the agent's.
+    let shown = run(at, &["event", "show", "3", "--open", "inbox", "--keep-salt", "salt.again"]);
+    assert_eq!(shown.0, 0, "{}", shown.2);
+    let read = |file: &str| fs::read_to_string(at.join(file)).unwrap();
+    assert_eq!(read("salt"), read("salt.again"));
+    assert!(!shown.1.contains(read("salt").trim()), "a salt is never printed");
+
+    let refused = |event: &str, more: &[&str], named: &str| {
+        let (status, _, error) = prove(event, more);
+        assert!(status != 0 && error.contains(named), "{event} {more:?}: {error}");
+    };
+    refused("2", &["--limit", "5998"], "does not satisfy the policy");
+    refused("3", &["--limit", "8000"], "sealed");
+    refused("3", &["--limit", "8000", "--payload", "payload.json"], "--payload-salt");
+    fs::write(at.join("other.json"), r#"{"total":5997,"currency":"USD"}"#).unwrap();
+    refused("2", &["--limit", "8000", "--payload", "other.json"], "not the payload of this event");
+    let salted = ["--limit", "8000", "--payload", "other.json", "--payload-salt", "salt"];
+    refused("3", &salted, "not the payload of this event");
+    refused("2", &["--limit", "8000", "--decimal"], "--decimal");
+    // Decimals are no minor units: the first event holds 59.98.
+    refused("1", &["--limit", "8000", "--open", "inbox"], "digits after the point");
+    drop(up);
+}
+
+/// Section 4.2: a signature that is there is checked at either level, and only one can vouch for a unit.
+#[test]
+fn the_service_refuses_circuit_bundles_whose_words_nobody_gave() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let up = Up::start(at);
+    push(at, r#"{"total":5998}"#, &[]);
+    let unit = ["--limit", "9000", "--unit", "USD", "--exponent", "2", "--out", "-"];
+    let (status, text, error) = run(at, &[&["prove", "1"], &CIRCUIT[..], &unit].concat());
+    assert_eq!(status, 0, "{error}");
+    let bundle = Bundle::parse(text.trim_end()).unwrap();
+    let id = |name: &str| up.started["profile"][name].as_str().unwrap();
+    let stream =
+        StreamKey { tenant_id: id("tenant_id").parse().unwrap(), store_id: id("store_id").parse().unwrap() };
+    let server = ComplianceClient::new(id("url"), Some(api_key(at, &up)), Some(stream)).unwrap();
+    let refusal = |change: fn(&mut Bundle)| {
+        let mut other = bundle.clone();
+        change(&mut other);
+        server.submit(&other).map(|_| ()).unwrap_err().to_string()
+    };
+    let unsigned = refusal(|bundle| bundle.binding = None);
+    assert!(unsigned.contains("unit"), "{unsigned}");
+    let forged = refusal(|bundle| bundle.binding.as_mut().unwrap().signature[3] ^= 1);
+    assert!(forged.contains("signature"), "{forged}");
+    let other_key = refusal(|bundle| bundle.binding.as_mut().unwrap().agent_key_id = KeyId(7));
+    assert!(other_key.contains("signature"), "{other_key}");
+    let damaged = refusal(|bundle| *bundle.proof.last_mut().unwrap() ^= 1);
+    assert!(damaged.contains("proof"), "{damaged}");
+    // The weaker level must not borrow the proof of the stronger one: digests made to fit, and only they.
+    let weaker = refusal(|bundle| bundle.inputs.binding_level = BindingLevel::Signed);
+    assert!(weaker.contains("proof"), "{weaker}");
+    assert!(server.submit(&bundle).unwrap().record.verified);
+    assert!(!server.submit(&bundle).unwrap().is_earlier_proof, "the same bytes are ours");
+    drop(up);
+}
+
+/// At level `circuit` whoever knows payload and salt can prove, and takes nobody's word: but then nothing names a unit.
+#[test]
+fn a_recipient_proves_inside_the_payload_without_the_agents_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let up = Up::start(at);
+    let key = SigningKey::from_seed([7; 32]);
+    let event = sealed_with(&key, &up, &api_key(at, &up), [4; 16]).to_string();
+    fs::write(at.join("payload.json"), r#"{"total":5998}"#).unwrap();
+    fs::write(at.join("salt"), "04".repeat(16)).unwrap();
+    let evidence = ["--payload", "payload.json", "--payload-salt", "salt", "--limit", "10000"];
+    let (status, _, error) =
+        run(at, &[&["prove", &event], &CIRCUIT[..], &evidence, &["--unit", "USD"]].concat());
+    assert!(status != 0 && error.contains("unit"), "{error}");
+    let (status, told, error) = run(at, &[&["prove", &event], &CIRCUIT[..], &evidence].concat());
+    assert!(status == 0 && told.contains("verified by the server"), "{told}{error}");
+    let verdict = json(at, &["verify", &event]).1[0].clone();
+    let found = (&verdict["valid"], &verdict["binding_level"], &verdict["agent_signed"]);
+    assert_eq!(found, (&true.into(), &"circuit".into(), &false.into()), "{verdict}");
+
+    // The same by the standalone program, about another policy.
+    let submit = |more: &[&str]| {
+        let told = |name: &str| up.started["profile"][name].as_str().unwrap();
+        let output = crate::stateset(at)
+            .args(["stark", "prove-submit", "--sequencer-url", told("url"), "--event-id", &event])
+            .args(["--tenant", told("tenant_id"), "--store", told("store_id"), "--verify"])
+            .args(["--policy", "order_total.cap", "--limit", "5998"])
+            .args(CIRCUIT)
+            .args(["--payload", "payload.json"])
+            .args(more)
+            .env_remove("VES_AGENT_KEY")
+            .env("STATESET_API_KEY", api_key(at, &up))
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+    };
+    let (status, _, error) = submit(&[]);
+    assert!(status == 1 && error.contains("--payload-salt"), "{error}");
+    let (status, told, error) = submit(&["--payload-salt", "salt", "--keep-opening", "opening.json"]);
+    assert!(status == 0 && told.contains("binding circuit"), "{told}{error}");
+    assert!(told.contains("Proof VALID (verified by the service in "), "{told}");
+    drop(up);
+}
+
+/// A bare name has the empty path as its folder, which cannot be opened: the file was written, and called a failure.
+#[test]
+fn a_kept_opening_may_have_a_bare_file_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let up = sealed(at);
+    let (status, _, error) =
+        prove(at, &["--limit", "10000", "--keep-opening", "kept.json", "-o", "proof.json"]);
+    assert_eq!(status, 0, "{error}");
+    let kept = fs::read_to_string(at.join("kept.json")).unwrap();
+    assert!(kept.contains(r#""value":"5998""#), "{kept}");
+    drop(up);
+}
+
+/// Section 11, item 14: proofs are randomised, so the same statement again is another proof and no second record.
+#[test]
+fn another_proof_of_a_stored_statement_is_answered_with_the_stored_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let up = sealed(at);
+    let (status, first, error) = prove(at, &["--limit", "10000", "--keep-opening", "opening.json"]);
+    assert_eq!(status, 0, "{error}");
+    let first: Value = serde_json::from_str(&first).unwrap();
+    let again = ["prove", "1", "--limit", "10000", "--opening", "opening.json"];
+    let (status, told, error) = run(at, &again);
+    assert!(status == 0 && told.contains("already holds another proof of this statement"), "{told}{error}");
+    assert!(told.contains(first["proof_id"].as_str().unwrap()), "{told}");
+    assert_eq!(json(at, &["verify", "1"]).1.as_array().unwrap().len(), 1);
     drop(up);
 }
 
@@ -137,6 +301,13 @@ fn the_standalone_program_proves_about_a_sealed_event_of_its_agent() {
 
 /// An event whose agent registers `key` and seals the payload to somebody.
 fn sealed_by(key: &SigningKey, up: &Up, api_key: &str) -> EventId {
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).unwrap();
+    sealed_with(key, up, api_key, salt)
+}
+
+/// The same with a salt that the test knows.
+fn sealed_with(key: &SigningKey, up: &Up, api_key: &str, salt: [u8; 16]) -> EventId {
     let profile = &up.started["profile"];
     let id = |name: &str| profile[name].as_str().unwrap();
     let stream =
@@ -163,7 +334,8 @@ fn sealed_by(key: &SigningKey, up: &Up, api_key: &str) -> EventId {
     let mut public_key = [0; 32];
     public_key[0] = 9;
     let to = [Recipient { kid: RecipientKeyId(1), public_key }];
-    let drawn = SealingRandomness::draw(1, getrandom::fill).unwrap();
+    let mut drawn = SealingRandomness::draw(1, getrandom::fill).unwrap();
+    drawn.salt = salt;
     let event = draft.seal_and_sign(r#"{"total":5998}"#, &to, drawn, key).unwrap();
     assert_eq!(client.push(std::slice::from_ref(&event), |_| ()).unwrap().accepted, 1);
     event.event_id

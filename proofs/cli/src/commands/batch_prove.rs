@@ -28,7 +28,7 @@ pub struct BatchProveArgs {
     /// aml.threshold, order_total.cap or agent.budget.v1
     #[arg(long, value_name = "POLICY", default_value = "aml.threshold")]
     policy: String,
-    /// File of amounts in minor units, one a line; those above the limit are left out and listed
+    /// File of amounts in minor units, one a line, `-` is stdin; those above the limit are left out and listed
     #[arg(long, value_name = "FILE", conflicts_with = "count")]
     events: Option<PathBuf>,
     /// Parameters of the proof

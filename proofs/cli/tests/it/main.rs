@@ -2,6 +2,7 @@
 
 mod batches;
 mod circuit;
+mod flags;
 mod help;
 mod proofs;
 mod refusals;

@@ -119,7 +119,8 @@ impl Sequencer {
                         .on("commitment", batch_id)
                         .with(serde_json::json!({
                             "proof_type": record.proof_type, "proof_version": record.proof_version,
-                            "proof_hash": record.proof_hash, "verified": record.verified,
+                            "policy_hash": record.policy_hash, "proof_hash": record.proof_hash,
+                            "verified": record.verified,
                         }));
                     service.put_documents_by_actor(act, changes).await?;
                 }
@@ -235,10 +236,8 @@ fn check_description(statement: &Statement, proof: &NewProof) -> Result<(), Subm
             format_args!("expected 1 to {PROOF_BYTES_MAX} bytes, found {found}"),
         ));
     }
-    if let Some(policy) = &statement.policy {
-        if policy.params().len() > POLICY_PARAMS_BYTES_MAX {
-            return Err(invalid("policyParams", format_args!("larger than {POLICY_PARAMS_BYTES_MAX} bytes")));
-        }
+    if statement.policy.as_ref().is_some_and(|policy| policy.params().len() > POLICY_PARAMS_BYTES_MAX) {
+        return Err(invalid("policyParams", format_args!("larger than {POLICY_PARAMS_BYTES_MAX} bytes")));
     }
     let is_about_event = matches!(statement.subject, ProofSubject::Event(_));
     if is_about_event && is_stark(&proof.proof_type) && proof.witness_commitment.is_none() {

@@ -1,5 +1,6 @@
 //! Whole-process scenarios, named after what a user does or suffers.
 
+mod batch_proof;
 mod crash;
 mod database;
 mod demo;
