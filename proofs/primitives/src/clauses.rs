@@ -57,13 +57,31 @@ pub enum ClauseError {
 
 /// A policy: every clause must hold for the committed inputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Unchecked")]
 pub struct ClausePolicy {
     /// How many committed inputs there are; clauses name them by index from 0.
     inputs: u8,
     clauses: Vec<Clause>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     roots: Vec<Root>,
+}
+
+/// A policy as it is spelt; [`ClausePolicy`] is what is left when it was checked.
+#[derive(Deserialize)]
+#[serde(rename = "ClausePolicy", deny_unknown_fields)]
+struct Unchecked {
+    inputs: u8,
+    clauses: Vec<Clause>,
+    #[serde(default)]
+    roots: Vec<Root>,
+}
+
+impl TryFrom<Unchecked> for ClausePolicy {
+    type Error = ClauseError;
+
+    fn try_from(Unchecked { inputs, clauses, roots }: Unchecked) -> Result<Self, ClauseError> {
+        Self::new(inputs, clauses, roots)
+    }
 }
 
 /// Index of a committed input.
@@ -178,10 +196,9 @@ impl ClausePolicy {
             return Err(ClauseError::TooLarge);
         }
         json::canonicalize(params_json).map_err(ClauseError::Json)?;
-        let policy: Self =
+        let policy: Unchecked =
             serde_json::from_str(params_json).map_err(|error| ClauseError::Shape(error.to_string()))?;
-        policy.check()?;
-        Ok(policy)
+        policy.try_into()
     }
 
     /// # Errors

@@ -22,8 +22,8 @@ pub struct ClausesWitness<'a> {
     pub branches: &'a [usize],
 }
 
-/// The cells of a row that the equations leave open; all others follow from them, from the openings and from the rows
-/// before.
+/// The cells of a row that the equations leave open, and some that a forger would like to choose; all others follow from
+/// them, from the openings and from the rows before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Choices {
     /// 64 bits.
@@ -32,6 +32,10 @@ pub struct Choices {
     pub carries: Option<u32>,
     /// The other node of a turn; in a division what finds ties.
     pub sibling: [Felt; RATE],
+    /// What the row before kept: `None` for what it did keep.
+    pub kept: Option<u64>,
+    /// The permutation's first state: `None` for the one that the row asks for.
+    pub state: Option<[Felt; WIDTH]>,
 }
 
 impl Clauses {
@@ -108,8 +112,10 @@ impl Filler<'_> {
         let operands = self.operands(row);
         let mut choices = self.choices(row, &operands);
         change(&mut choices);
+        self.before.sum = choices.kept.unwrap_or(self.before.sum);
         let carries = choices.carries.unwrap_or_else(|| self.carries(row, &operands, choices.number));
-        let state = self.state(row, &operands, &choices);
+        let asked = self.state(row, &operands, &choices);
+        let state = choices.state.unwrap_or(asked);
         let start = trace.len();
         trace.extend(&self.held);
         trace.extend(self.before.registers);
@@ -156,7 +162,8 @@ impl Filler<'_> {
 
     fn choices(&self, row: &Row, operands: &Operands) -> Choices {
         let gated = |value: u64| if operands.on { value } else { 0 };
-        let mut choices = Choices { number: 0, carries: None, sibling: [Felt::ZERO; RATE] };
+        let mut choices =
+            Choices { number: 0, carries: None, sibling: [Felt::ZERO; RATE], kept: None, state: None };
         let factor = if row.is_step { 256u64 } else { 1 };
         let total = (self.before.sum.wrapping_mul(factor))
             .wrapping_add(self.factor(row).wrapping_mul(joined(operands.x)))

@@ -12,6 +12,7 @@ use crate::poseidon;
 mod agreement;
 mod arithmetic;
 mod branches;
+mod forged;
 mod lists;
 
 const NOW: u64 = 1_000;

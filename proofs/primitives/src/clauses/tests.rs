@@ -201,3 +201,14 @@ fn bounds_and_references_are_checked_before_anything_is_proved() {
     }
     assert!(member(Root::new(&node, 1, "v", 0, 1)).is_ok());
 }
+
+/// A policy that lies inside another text is checked as well: who holds one need not ask again.
+#[test]
+fn no_policy_is_read_unchecked() {
+    let read = |text: &str| serde_json::from_str::<ClausePolicy>(text).map_err(|error| error.to_string());
+    let text = r#"{"clauses":[{"clause":"range","hi":9,"lo":1,"x":0}],"inputs":1}"#;
+    assert_eq!(read(text), Ok(ClausePolicy::parse(text).unwrap()));
+    assert!(read(&text.replace(r#""x":0"#, r#""x":1"#)).unwrap_err().contains("input that does not exist"));
+    assert!(read(&text.replace(r#""inputs":1"#, r#""inputs":0"#)).unwrap_err().contains("inputs"));
+    assert!(ClausePolicy::parse(&text.replace(r#""hi":9"#, r#""hi":0"#)).is_err());
+}

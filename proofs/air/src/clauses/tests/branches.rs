@@ -49,6 +49,47 @@ fn exactly_one_flag_is_one() {
     }
 }
 
+/// Without any flag no row of a branch counts, and nothing else is missing.
+#[test]
+fn no_flag_at_all_is_refused_for_that_alone() {
+    let (circuit, trace) = either([50, 50]).table(&[2], &mut |_, _| ());
+    let found = broken(&circuit, &trace);
+    assert!(found.len() == 1 && found[0].0 == 0, "{found:?}");
+}
+
+/// Flags of which neither is a bit, chosen so that everything else fits two false branches: x - 10 is u and v, and
+/// f u = -d and (1 - f) v = -e for numbers d and e of 16 bits. Only that flags are bits stands against it.
+#[test]
+fn flags_that_are_no_bits_are_refused_for_that_alone() {
+    const P: u64 = 0x7f00_0001;
+    let [u, v] = [50_001u64, 50_000];
+    let target = 2 * P - u * v;
+    let e = (0..1 << 16).find(|e| target.checked_sub(u * e).is_some_and(|rest| rest % v == 0)).unwrap();
+    let d = (target - u * e) / v;
+    assert!(d < 1 << 16);
+    let case = either([10 + u, 10 + v]);
+    assert!(!case.holds());
+    let (circuit, mut trace) = case.table(&[0], &mut |row, choices| match row {
+        2 => (choices.number, choices.carries) = (d, Some(0)),
+        3 => (choices.number, choices.carries) = (e, Some(0)),
+        _ => (),
+    });
+    let layout = circuit.layout();
+    let flags = [(d, u), (e, v)].map(|(number, above)| -Felt::from_u64(number) / Felt::from_u64(above));
+    assert_eq!(flags[0] + flags[1], Felt::ONE);
+    for row in trace.chunks_exact_mut(layout.columns) {
+        row[8..10].copy_from_slice(&flags);
+    }
+    for (place, (flag, number)) in flags.into_iter().zip([d, e]).enumerate() {
+        let row = &mut trace[(2 + place) * layout.columns..][..layout.columns];
+        row[layout.on] = flag;
+        row[layout.x + 3] = -Felt::from_u64(number);
+        row[layout.x..layout.x + 3].fill(Felt::ZERO);
+    }
+    let found = broken(&circuit, &trace);
+    assert!(found.len() == 2 && found.iter().all(|(row, _)| *row == 0), "{found:?}");
+}
+
 /// A branch of any kind is empty where it is not shown, whatever its inputs are.
 #[test]
 fn a_branch_that_is_not_shown_says_nothing() {

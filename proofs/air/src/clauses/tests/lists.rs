@@ -124,6 +124,9 @@ fn neighbours_are_found_across_the_middle_of_the_deepest_tree() {
         (0, 0xffff_ffff),
         (0xffff_ffff, 0),
         (0, 0x1_0000),
+        // 2 + 65536 * 32512 - 1 is the field's order.
+        (0, 0x7f00_0002),
+        (1 << 16, 0x7f01_0002),
         (0x8000_0000, 0x8001_0001),
     ] {
         let (root, left, right) = deep(left_place, right_place);
