@@ -11,3 +11,4 @@ pub use crate::batch::{batch_circuit, batch_shape};
 pub use crate::check::{Claim, batch_powers, begin, verify};
 pub use crate::one_event::{circuit, profile, shape};
 pub use crate::payload::{payload_circuit, payload_shape};
+pub use crate::security::levels;
