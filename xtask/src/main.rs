@@ -38,7 +38,8 @@ Commands:
   install                     Install what check and test need and Rust does not bring (apt-get or rustup); test does so
   bench [ARGS]...             Measure the service against its floors (release); arguments go to stateset-bench
   sim NAME SEED [--trace]     Replay one simulated world; `sim list` names them
-  fuzz [TARGET] [--seconds N] Run the fuzz targets, or one; --list names them, --input FILE replays one input,
+  fuzz [TARGET] [--seconds N] Run the fuzz targets, or one; --inputs N counts instead (10^6 of compliance_proof is what the
+                              specification of proofs asks for), --list names them, --input FILE replays one input,
                               --guided searches by coverage where cargo-fuzz is installed
   proto                       Write the Rust code of the .proto files anew
   demo [ARGS]...              The whole story in one process (release)

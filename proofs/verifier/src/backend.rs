@@ -12,3 +12,4 @@ pub use crate::check::{Claim, batch_powers, begin, verify};
 pub use crate::clauses::{clauses_circuit, clauses_shape};
 pub use crate::one_event::{circuit, profile, shape};
 pub use crate::payload::{payload_circuit, payload_shape};
+pub use crate::security::levels;

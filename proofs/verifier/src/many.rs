@@ -1,8 +1,8 @@
 //! Many proofs at once.
 //!
 //! Proofs of one circuit have nothing worth sharing but the reports of their parameters, which are computed once anyway:
-//! each has its own challenges, so every interpolation and every hash is its own (docs/protocol/proof-system.md,
-//! "Many proofs at once", has the measurement). What helps is more than one core.
+//! each has its own challenges, so every interpolation and every hash is its own. What helps is more than one core;
+//! `cargo xtask bench proofs` measures both.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -6,6 +6,7 @@ pub mod long;
 pub mod payments;
 pub mod postgres;
 pub mod projection;
+pub mod proofs;
 pub mod schema;
 pub mod single;
 pub mod telemetry;

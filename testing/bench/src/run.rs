@@ -39,6 +39,8 @@ pub enum Figure {
     Telemetry,
     /// Checking a payload against its schema.
     Schema,
+    /// Compliance proofs: time and size of each kind, beside Bulletproofs.
+    Proofs,
 }
 
 /// What a run carries from figure to figure.
@@ -100,6 +102,7 @@ fn measure(bench: &mut Bench, wanted: &[Figure]) -> Result<()> {
             Figure::Verify => figures::verify::measure(bench)?,
             Figure::Telemetry => figures::telemetry::measure(bench)?,
             Figure::Schema => figures::schema::measure(bench)?,
+            Figure::Proofs => figures::proofs::measure(bench)?,
         }
         // A run that is stopped later has said at least this much.
         for row in &bench.rows[told..] {

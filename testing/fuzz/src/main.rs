@@ -1,19 +1,22 @@
-//! `stateset-fuzz [TARGET] [--seconds N] [--round N]`, `--input FILE` to replay, `--list` to see the targets,
+//! `stateset-fuzz [TARGET] [--seconds N] [--inputs N] [--round N]`, `--input FILE` to replay, `--list` to see the targets,
 //! `--seeds-to DIR` to write a target's seeds as files.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stateset_fuzz::{Bounds, Failure, TARGETS, Target, run_bounded, target};
 
 const FOLDER: &str = "testing/fuzz";
+/// Where neither a time nor a number of inputs is asked for.
+const SECONDS: u64 = 10;
 
 /// What the command line asks for.
 struct Wanted {
     targets: Vec<&'static Target>,
-    seconds: u64,
+    seconds: Option<u64>,
+    inputs: Option<u64>,
     round: u64,
     input: Option<PathBuf>,
     seeds_to: Option<PathBuf>,
@@ -29,7 +32,7 @@ fn main() -> ExitCode {
         }
     };
     if wanted.list {
-        TARGETS.iter().for_each(|target| println!("{:<14}{}", target.name, target.holds));
+        TARGETS.iter().for_each(|target| println!("{:<18}{}", target.name, target.holds));
         return ExitCode::SUCCESS;
     }
     if let Some(file) = &wanted.input {
@@ -46,13 +49,21 @@ fn main() -> ExitCode {
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Wanted, String> {
     // Each longer run looks elsewhere; the round is printed, so that it can be had again.
     let today = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let mut wanted =
-        Wanted { targets: Vec::new(), seconds: 10, round: today, input: None, seeds_to: None, list: false };
+    let mut wanted = Wanted {
+        targets: Vec::new(),
+        seconds: None,
+        inputs: None,
+        round: today,
+        input: None,
+        seeds_to: None,
+        list: false,
+    };
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
         let number = |text: String| text.parse().map_err(|_| format!("{text} is not a number"));
         match arg.as_str() {
-            "--seconds" => wanted.seconds = number(value()?)?,
+            "--seconds" => wanted.seconds = Some(number(value()?)?),
+            "--inputs" => wanted.inputs = Some(number(value()?)?),
             "--round" => wanted.round = number(value()?)?,
             "--input" => wanted.input = Some(value()?.into()),
             "--seeds-to" => wanted.seeds_to = Some(value()?.into()),
@@ -73,18 +84,28 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Wanted, String> {
 }
 
 fn fuzz(target: &Target, wanted: &Wanted) -> bool {
-    let bounds =
-        Bounds { inputs_max: u64::MAX, time_max: Duration::from_secs(wanted.seconds), round: wanted.round };
+    // A number of inputs alone has no bound in time.
+    let seconds = wanted.seconds.or(wanted.inputs.is_none().then_some(SECONDS));
+    let bounds = Bounds {
+        inputs_max: wanted.inputs.unwrap_or(u64::MAX),
+        time_max: seconds.map_or(Duration::MAX, Duration::from_secs),
+        round: wanted.round,
+    };
+    let started = Instant::now();
     match run_bounded(target, &Path::new(FOLDER).join("corpus").join(target.name), bounds) {
         Ok(summary) => {
             println!(
-                "{:<14}ok      {:>9} inputs, {:>9} accepted, round {}",
-                target.name, summary.inputs, summary.accepted, wanted.round
+                "{:<18}ok      {:>9} inputs, {:>9} accepted, {:>7.0} inputs/s, round {}",
+                target.name,
+                summary.inputs,
+                summary.accepted,
+                summary.inputs as f64 / started.elapsed().as_secs_f64(),
+                wanted.round
             );
             true
         }
         Err(failure) => {
-            println!("{:<14}FAILED  {}", target.name, failure.problem);
+            println!("{:<18}FAILED  {}", target.name, failure.problem);
             println!("    {}", kept(target, &failure));
             false
         }

@@ -222,10 +222,15 @@ fn oversize_bytes_are_refused_before_they_are_read() {
     let (statement, proof) = proved(SuiteId::Standard, 5_000, 10_000, 1);
     let mut long = proof.clone();
     long.resize(64 << 20, 0xff);
-    let start = Instant::now();
-    assert!(matches!(verify_one_event(&statement, &long), Err(ProofError::TooLarge { .. })));
-    assert!(matches!(decode(&long), Err(ProofError::TooLarge { .. })));
-    assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
+    let refused = || {
+        let start = Instant::now();
+        assert!(matches!(verify_one_event(&statement, &long), Err(ProofError::TooLarge { .. })));
+        assert!(matches!(decode(&long), Err(ProofError::TooLarge { .. })));
+        start.elapsed()
+    };
+    // The quickest of a few: the machine may be busy with other tests.
+    let quickest = (0..20).map(|_| refused()).min().unwrap();
+    assert!(quickest < Duration::from_millis(1), "{quickest:?}");
     assert!(accepts(&statement, &proof));
 }
 
