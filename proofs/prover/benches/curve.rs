@@ -18,19 +18,18 @@ use ves_stark_verifier::backend::{Claim, batch_circuit, levels, verify};
 const CIRCUIT: u8 = 2;
 
 /// `log2` of rows, logarithm of the rate's inverse, queries, grinding, folds.
-const SETS: [(usize, usize, usize, u32, &[usize]); 12] = [
+const SETS: [(usize, usize, usize, u32, &[usize]); 11] = [
     (6, 5, 24, 12, &[]),
-    (6, 5, 23, 12, &[]),
-    (12, 3, 32, 12, &[4]),
-    (12, 3, 29, 16, &[4]),
-    (12, 3, 32, 12, &[3, 2]),
+    (12, 3, 33, 12, &[4]),
+    (12, 3, 31, 16, &[4]),
+    (12, 3, 33, 12, &[3, 2]),
     (12, 4, 24, 12, &[4]),
     (12, 4, 24, 12, &[3, 2]),
-    (12, 4, 23, 12, &[4]),
-    (12, 4, 22, 16, &[4]),
-    (12, 4, 21, 20, &[4]),
+    (12, 4, 23, 16, &[4]),
+    (12, 4, 22, 20, &[4]),
     (12, 5, 20, 12, &[4]),
-    (12, 5, 18, 16, &[4]),
+    (12, 5, 19, 16, &[4]),
+    (12, 6, 16, 14, &[4]),
 ];
 
 /// Masks for figures: the cost of BLAKE3, not its strength.

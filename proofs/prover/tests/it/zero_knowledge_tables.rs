@@ -5,7 +5,7 @@ use ves_stark_prover::hiding::Masks;
 use ves_stark_prover::{Hashed, prove_batch_with, prove_payload_with};
 use ves_stark_verifier::PayloadStatement;
 use ves_stark_verifier::backend::parameters::Profile;
-use ves_stark_verifier::backend::{batch_shape, payload_shape};
+use ves_stark_verifier::backend::{batch_circuit, batch_shape, payload_shape};
 
 use crate::support::{batch_of, opening, statement};
 use crate::zero_knowledge::{CHI_SQUARED_MAX, absent, drawn, opened, separation};
@@ -20,7 +20,7 @@ fn batch_values(amount: u64, seed: u64, masks: &mut dyn Masks) -> Vec<u32> {
     let openings = (0..8).map(|i| opening(amount, 8 * seed + i)).collect();
     let (statement, openings) = batch_of(SuiteId::Standard, openings, 65_535);
     let proof = prove_batch_with(&statement, &openings, masks).unwrap();
-    opened(&batch_shape(Profile::Standard, 3), &proof)
+    opened(&batch_shape(Profile::Standard, &batch_circuit(&statement).unwrap()), &proof)
 }
 
 /// Opened values of a proof about a payload with `amount` in it.
