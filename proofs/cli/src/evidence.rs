@@ -1,6 +1,6 @@
 //! Binding levels on the command line, and the payload that level `circuit` proves about.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use ves::{PayloadSalt, json};
@@ -76,13 +76,13 @@ impl BindingArgs {
             .map_err(|error| Failure::input("BAD_PAYLOAD", format!("{}: {error}", file.display())))?;
         Ok(Some(Evidence {
             canonical: Zeroizing::new(canonical.into_owned()),
-            salt: self.payload_salt.as_ref().map(salt).transpose()?,
+            salt: self.payload_salt.as_deref().map(salt).transpose()?,
             field: self.field.clone(),
         }))
     }
 }
 
-fn salt(file: &PathBuf) -> Result<PayloadSalt, Failure> {
+fn salt(file: &Path) -> Result<PayloadSalt, Failure> {
     let text = files::read(file, SALT_TEXT_BYTES_MAX)?;
     PayloadSalt::from_hex(text.trim()).map_err(|error| {
         Failure::input("BAD_SALT", format!("{}: {error}", file.display())).hint(

@@ -228,6 +228,11 @@ fn a_recipient_proves_inside_the_payload_without_the_agents_key() {
     let (status, told, error) = submit(&["--payload-salt", "salt", "--keep-opening", "opening.json"]);
     assert!(status == 0 && told.contains("binding circuit"), "{told}{error}");
     assert!(told.contains("Proof VALID (verified by the service in "), "{told}");
+    // The same statement again is another proof, and the service keeps the first.
+    let (status, told, error) = submit(&["--payload-salt", "salt", "--opening", "opening.json"]);
+    assert!(status == 0 && told.contains("already holds another proof of this statement"), "{told}{error}");
+    assert!(told.contains("Proof VALID (verified by the service in "), "{told}");
+    assert_eq!(json(at, &["verify", &event]).1.as_array().unwrap().len(), 2);
     drop(up);
 }
 

@@ -1,6 +1,6 @@
 //! `ves-stark prove`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, ValueEnum};
 use ves::{Digest, json};
@@ -81,7 +81,7 @@ impl AmountArgs {
         let field = evidence.map_or_else(|| Ok(unnamed_field()), Evidence::field)?;
         let amount = match (&self.amount, &self.amount_file, evidence) {
             (Some(AmountSource::Given(amount)), ..) => *amount,
-            (Some(AmountSource::Stdin), ..) => amount_in(&PathBuf::from("-"))?,
+            (Some(AmountSource::Stdin), ..) => amount_in(Path::new("-"))?,
             (None, Some(file), _) => amount_in(file)?,
             (None, None, Some(evidence)) => evidence.amount(&field)?,
             (None, None, None) => {
@@ -93,7 +93,7 @@ impl AmountArgs {
 }
 
 /// The amount in a file; `-` is stdin.
-fn amount_in(path: &PathBuf) -> Result<u64, Failure> {
+fn amount_in(path: &Path) -> Result<u64, Failure> {
     let text: Zeroizing<String> = files::read(path, AMOUNT_BYTES_MAX)?;
     amount(text.trim()).filter(|_| !text.trim().is_empty()).ok_or_else(|| {
         Failure::input("BAD_AMOUNT", format!("{} holds no whole number of minor units", path.display()))
@@ -205,7 +205,7 @@ pub fn unbound(bundle: &Bundle) -> &'static str {
 }
 
 /// What was made, for programs.
-pub fn summary(bundle: &Bundle, took: std::time::Duration, file: &std::path::Path) -> serde_json::Value {
+pub fn summary(bundle: &Bundle, took: std::time::Duration, file: &Path) -> serde_json::Value {
     serde_json::json!({
         "file": file,
         "suite": bundle.inputs.suite.text(),
@@ -246,7 +246,7 @@ fn event(args: &ProveArgs, evidence: Option<&Evidence>) -> Result<EventInputs, F
 }
 
 /// SHA-256 of the receipt's canonical JSON.
-pub fn receipt_hash(file: &std::path::Path) -> Result<Digest, Failure> {
+pub fn receipt_hash(file: &Path) -> Result<Digest, Failure> {
     let text = files::read(file, RECEIPT_BYTES_MAX)?;
     let canonical = json::canonicalize(&text)
         .map_err(|error| Failure::input("BAD_RECEIPT", format!("{}: {error}", file.display())))?;

@@ -112,19 +112,17 @@ fn a_changed_statement_of_level_circuit_is_refused() {
     let at = folder.path();
     proved(at, &["--payload-salt", "salt"], None);
     let good = bundle(at);
-    let mut changes: Vec<(&str, Box<dyn Fn(&mut Value)>)> = vec![
-        ("bucket", Box::new(|inputs| inputs["payloadBlocksMax"] = 6.into())),
-        ("member", Box::new(|inputs| inputs["commitments"][0]["path"] = "notal".into())),
-        ("payload", Box::new(|inputs| inputs["payloadPlainHash"] = "11".repeat(32).into())),
-        ("salt", Box::new(|inputs| inputs["payloadKind"] = 0.into())),
-    ];
-    changes.push((
-        "level",
-        Box::new(|inputs| {
+    type Change = fn(&mut Value);
+    let changes: [(&str, Change); 5] = [
+        ("bucket", |inputs| inputs["payloadBlocksMax"] = 6.into()),
+        ("member", |inputs| inputs["commitments"][0]["path"] = "notal".into()),
+        ("payload", |inputs| inputs["payloadPlainHash"] = "11".repeat(32).into()),
+        ("salt", |inputs| inputs["payloadKind"] = 0.into()),
+        ("level", |inputs| {
             inputs["bindingLevel"] = "signed".into();
             inputs.as_object_mut().unwrap().remove("payloadBlocksMax");
         }),
-    ));
+    ];
     for (what, change) in changes {
         let mut bundle = good.clone();
         change(&mut bundle["publicInputs"]);
