@@ -98,6 +98,10 @@ impl From<ProposalError> for Failure {
             ProposalError::PayloadTooLong { .. } => Self::input("TOO_LARGE", error.to_string()),
             ProposalError::UnitNotSigned => Self::input("NO_KEY", error.to_string())
                 .hint("put the seed of the agent's key into VES_AGENT_KEY"),
+            ProposalError::Composed | ProposalError::OneAmount => {
+                Self::input("OTHER_POLICY", error.to_string())
+            }
+            ProposalError::Unproved(_) => Self::failed("NOT_PROVED", error.to_string()),
             ProposalError::Signing(_) => Self::failed("SIGNING_FAILED", error.to_string()),
             ProposalError::OwnProof(_) => Self::failed("INTERNAL", error.to_string()),
         }

@@ -5,6 +5,7 @@
 
 mod args;
 mod batch;
+mod clock;
 mod commands;
 mod evidence;
 mod failure;

@@ -27,10 +27,12 @@ impl From<InputsError> for CliError {
 impl From<ProposalError> for CliError {
     fn from(error: ProposalError) -> Self {
         let code = match error {
-            ProposalError::Prove(_) => "NOT_PROVED",
-            ProposalError::Inputs(_) | ProposalError::AmountBinding | ProposalError::UnitNotSigned => {
-                "BAD_INPUTS"
-            }
+            ProposalError::Prove(_) | ProposalError::Unproved(_) => "NOT_PROVED",
+            ProposalError::Composed
+            | ProposalError::OneAmount
+            | ProposalError::Inputs(_)
+            | ProposalError::AmountBinding
+            | ProposalError::UnitNotSigned => "BAD_INPUTS",
             ProposalError::OtherPayload | ProposalError::OtherAmount { .. } => "OTHER_PAYLOAD",
             ProposalError::Payload(_) => "NO_AMOUNT",
             ProposalError::PayloadTooLong { .. } => "TOO_LARGE",

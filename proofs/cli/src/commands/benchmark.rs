@@ -6,6 +6,7 @@ use clap::Args;
 use ves_stark_client::{Proposal, check, prove, system_random};
 use ves_stark_primitives::{FieldOpening, Opening};
 
+use crate::clock::now;
 use crate::commands::prove::{SuiteName, unnamed_field};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -62,7 +63,7 @@ pub fn run(out: &Output, args: &BenchmarkArgs) -> Result<(), Failure> {
         let started = Instant::now();
         let bundle = prove(proposal, None, &mut random)?;
         let proved = Instant::now();
-        check(&bundle, &event).map_err(|refusal| Failure::failed("INTERNAL", refusal.to_string()))?;
+        check(&bundle, &event, now()).map_err(|refusal| Failure::failed("INTERNAL", refusal.to_string()))?;
         let verified = proved.elapsed();
         // Making a bundle verifies it once: that is no part of proving.
         proving.push((proved - started).saturating_sub(verified));

@@ -3,19 +3,20 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use ves::compliance::WitnessCommitment;
 use ves::ed25519::PublicKey;
 use ves::hash::{Domain, Hasher};
-use ves::{Digest, TimestampMs, hex, json};
+use ves::{Digest, hex, json};
 use ves_stark_primitives::bundle::{BUNDLE_BYTES_MAX, Refusal, version1};
 use ves_stark_primitives::public_inputs::INPUTS_BYTES_MAX;
 use ves_stark_primitives::{
     AmountPolicy, BindingLevel, Bundle, EventInputs, ProofError, PublicInputs, SecurityReport, SuiteId,
 };
 
+use crate::clock::now;
 use crate::commands::prove::receipt_hash;
 use crate::evidence::Binding;
 use crate::failure::Failure;
@@ -226,11 +227,6 @@ fn check_options(
         }
         _ => Ok(()),
     }
-}
-
-fn now() -> TimestampMs {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    TimestampMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn reason(error: &Refusal) -> String {

@@ -106,7 +106,8 @@ fn check(
         binding.verify(&signing_hash, &bundle.inputs.commitments, key)
     });
     bound.map_err(|e| problem(&e))?;
-    let security = ves_stark_client::check(&bundle, &inputs(event, &policy), SystemClock.now()).map_err(|e| problem(&e))?;
+    let security = ves_stark_client::check(&bundle, &inputs(event, &policy), SystemClock.now())
+        .map_err(|e| problem(&e))?;
     let binding_level = bundle.inputs.binding_level.text();
     Ok(Held { security, binding_level, agent_signed: bundle.binding.is_some() })
 }
