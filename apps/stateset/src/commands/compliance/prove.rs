@@ -154,12 +154,11 @@ fn check_options(args: &ProveArgs) -> Result<(), CliError> {
     }
 }
 
+/// A key of the event's agent and its number.
+type AgentKey = (KeyId, Arc<dyn Signer>);
+
 /// The key of the event's agent. At level circuit whoever knows the payload can prove about it, without a signature.
-fn signer(
-    context: &Context,
-    args: &ProveArgs,
-    event: &PulledEvent,
-) -> Result<Option<(KeyId, Arc<dyn Signer>)>, CliError> {
+fn signer(context: &Context, args: &ProveArgs, event: &PulledEvent) -> Result<Option<AgentKey>, CliError> {
     let keys = context.keystore()?;
     let (agent, key_id) = agent_of(&keys.info(&args.key)?)?;
     let author = event.envelope.source_agent_id;
