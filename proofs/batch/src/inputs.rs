@@ -36,8 +36,10 @@ pub enum InputsError {
     Policy(#[from] PolicyError),
     #[error("field: {0}")]
     Field(CommitmentError),
-    #[error("sequenceStart to sequenceEnd must be 1 to {EVENTS_MAX} events from 1 to 2^63 - 1")]
+    #[error("sequenceStart to sequenceEnd must be 1 to {EVENTS_MAX} events from 1 to 2^53 - 1")]
     Range,
+    #[error("validUntil must be null or Unix seconds up to 2^53 - 1")]
+    ValidUntil,
     #[error("excluded must be ascending numbers from sequenceStart to sequenceEnd, and leave an event")]
     Excluded,
     #[error("eventCount must be {expected}: the range without the excluded events")]
@@ -128,7 +130,7 @@ impl BatchInputs {
     pub fn event_count(&self) -> Result<usize, InputsError> {
         let (start, end) = (self.sequence_start, self.sequence_end);
         let span = end.get().checked_sub(start.get()).and_then(|span| span.checked_add(1));
-        let in_stream = start > SequenceNumber::ZERO && end <= SequenceNumber::MAX;
+        let in_stream = start > SequenceNumber::ZERO && end.get() < 1 << 53;
         let span = span.filter(|&span| in_stream && span <= EVENTS_MAX as u64).ok_or(InputsError::Range)?;
         let ascends = self.excluded.windows(2).all(|pair| pair[0] < pair[1]);
         let in_range = self.excluded.iter().all(|number| (start..=end).contains(number));
@@ -173,7 +175,10 @@ impl BatchInputs {
         if !(1..=CHAIN_CONTEXT_BYTES_MAX).contains(&context.len()) || context.chars().any(char::is_control) {
             return Err(InputsError::ChainContext);
         }
-        Ok(())
+        match self.valid_until {
+            Some(until) if until >= 1 << 53 => Err(InputsError::ValidUntil),
+            _ => Ok(()),
+        }
     }
 
     /// Reads the object: every member there, none besides, none twice.

@@ -36,6 +36,12 @@ pub enum CommitmentError {
     DoesNotOpen,
 }
 
+/// `type` of a field whose text in the payload is a whole number of minor units. Level `circuit` reads no other.
+pub const MINOR_UNITS: &str = "amount";
+/// `type` of a field whose text in the payload is a decimal amount: the value is that times 10^exponent. Without it
+/// 59 could be 59.00 or 0.59, and no dispute could be decided.
+pub const DECIMAL: &str = "decimal";
+
 /// Which field of a payload is committed, and in which unit. All of it but the path enters the commitment, so
 /// 100 JPY and 100.00 USD never share one; the path enters the statement and the agent's signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +56,8 @@ pub struct FieldDescription {
 impl FieldDescription {
     /// - `name`: what policies call the value, such as `amount`;
     /// - `path`: where it stands in the payload, such as `total`; may be empty;
-    /// - `kind`: the member `type`, such as `amount`;
+    /// - `kind`: the member `type`, which says how the payload's text is read: [`MINOR_UNITS`], [`DECIMAL`], or another
+    ///   that agent and readers know;
     /// - `unit`: a currency code such as `USD`; may be empty;
     /// - `exponent`: digits after the point in that unit.
     ///

@@ -13,7 +13,7 @@ use ves::json::{self, JsonError};
 use ves::{Digest, TimestampMs};
 
 use crate::clauses::{self, ClauseError, ClausePolicy};
-use crate::commitment::{CommitmentError, CommittedField};
+use crate::commitment::{CommitmentError, CommittedField, DECIMAL};
 use crate::policy::{AmountPolicy, PolicyError};
 use crate::statement::{
     ClausesStatement, EventStatement, PAYLOAD_KEY_BYTES_MAX, PayloadStatement, PayloadTable, Statement,
@@ -25,6 +25,8 @@ pub use text::INPUTS_BYTES_MAX;
 
 /// Most commitments of one statement (section 2.3).
 pub const COMMITMENTS_MAX: usize = 64;
+/// Largest integer that every reader of JSON takes for itself (RFC 8785, appendix D).
+pub(crate) const JSON_INTEGER_MAX: u64 = (1 << 53) - 1;
 /// Longest `chainContext`, in bytes.
 pub const CHAIN_CONTEXT_BYTES_MAX: usize = 128;
 
@@ -44,8 +46,11 @@ pub enum InputsError {
     Policy(#[from] PolicyError),
     #[error("payloadKind must be 0 (plaintext) or 1 (encrypted)")]
     PayloadKind,
-    #[error("sequenceNumber must be from 1 to 2^63 - 1")]
+    /// A larger number has no exact form in canonical JSON: two events would share a statement.
+    #[error("sequenceNumber must be from 1 to 2^53 - 1")]
     SequenceNumber,
+    #[error("validUntil must be null or Unix seconds up to 2^53 - 1")]
+    ValidUntil,
     #[error("proofVersion must be 2")]
     ProofVersion,
     #[error("suite {0:?} is not known")]
@@ -67,6 +72,8 @@ pub enum InputsError {
         "path {path:?} of a commitment: bindingLevel circuit finds a top-level member of the payload, by 1 to {PAYLOAD_KEY_BYTES_MAX} printable ASCII characters without quote, backslash and point"
     )]
     CircuitPath { path: String },
+    #[error("type decimal of a commitment: bindingLevel circuit reads whole numbers of minor units")]
+    CircuitDecimal,
     #[error("this policy is about one amount, so one commitment is expected, found {found}")]
     OneCommitment { found: usize },
     #[error(transparent)]
@@ -196,6 +203,12 @@ impl PublicInputs {
         if !(1..=CHAIN_CONTEXT_BYTES_MAX).contains(&context.len()) || context.chars().any(char::is_control) {
             return Err(InputsError::ChainContext);
         }
+        if !(1..=JSON_INTEGER_MAX).contains(&self.event.facts.sequence_number.get()) {
+            return Err(InputsError::SequenceNumber);
+        }
+        if self.valid_until.is_some_and(|until| until > JSON_INTEGER_MAX) {
+            return Err(InputsError::ValidUntil);
+        }
         match self.binding_level {
             BindingLevel::Signed => Ok(()),
             BindingLevel::Circuit { .. } => self.check_circuit_paths(),
@@ -203,6 +216,9 @@ impl PublicInputs {
     }
 
     fn check_circuit_paths(&self) -> Result<(), InputsError> {
+        if self.commitments.iter().any(|committed| committed.field.kind() == DECIMAL) {
+            return Err(InputsError::CircuitDecimal);
+        }
         let paths = self.commitments.iter().map(|committed| committed.field.path());
         match paths.into_iter().find(|path| !is_payload_path(path)) {
             Some(path) => Err(InputsError::CircuitPath { path: path.to_owned() }),

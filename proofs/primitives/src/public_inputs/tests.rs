@@ -149,6 +149,9 @@ fn each_binding_level_is_another_statement() {
     );
     assert_eq!((payload.key.as_str(), payload.is_salted, payload.log_slots), ("total", true, 3));
     assert_eq!(payload.payload_hash, claimed.event.facts.payload_plain_hash);
+    let mut decimal = claimed.clone();
+    decimal.commitments[0].field = FieldDescription::new("amount", "total", DECIMAL, "", 2).unwrap();
+    assert_eq!(decimal.statement(), Err(InputsError::CircuitDecimal));
     let mut clear = claimed;
     clear.event.facts.payload_kind = 0;
     assert!(matches!(clear.statement(), Ok(Statement::Payload(payload)) if !payload.is_salted));
@@ -248,6 +251,21 @@ fn inputs_of_another_shape_are_refused() {
     assert!(matches!(PublicInputs::parse(&twice), Err(InputsError::Json(JsonError::Duplicate { .. }))));
     let long = " ".repeat(INPUTS_BYTES_MAX + 1);
     assert!(matches!(PublicInputs::parse(&long), Err(InputsError::TooLarge { .. })));
+}
+
+/// Canonical JSON would round them, and two statements would share a digest.
+#[test]
+fn numbers_that_json_does_not_keep_are_refused() {
+    let mut inputs = inputs();
+    inputs.valid_until = Some(JSON_INTEGER_MAX);
+    inputs.event.facts.sequence_number = ves::SequenceNumber(JSON_INTEGER_MAX);
+    assert_eq!(inputs.check(), Ok(()));
+    assert_eq!(PublicInputs::parse(&inputs.canonical()), Ok(inputs.clone()));
+    let later = PublicInputs { valid_until: Some(1 << 53), ..inputs.clone() };
+    assert_eq!(later.check(), Err(InputsError::ValidUntil));
+    inputs.event.facts.sequence_number = ves::SequenceNumber(1 << 53);
+    assert_eq!(inputs.check(), Err(InputsError::SequenceNumber));
+    assert_eq!(PublicInputs::parse(&inputs.canonical()), Err(InputsError::SequenceNumber));
 }
 
 #[test]

@@ -120,7 +120,7 @@ impl Members {
         if self.payload_kind > 1 {
             return Err(InputsError::PayloadKind);
         }
-        if !(1..=SequenceNumber::MAX.0).contains(&self.sequence_number) {
+        if !(1..=JSON_INTEGER_MAX).contains(&self.sequence_number) {
             return Err(InputsError::SequenceNumber);
         }
         let policy = policy(&self.policy_id, self.policy_params.get())?;

@@ -14,7 +14,7 @@ use ves::Digest;
 use ves_stark_primitives::{EventStatement, FieldDescription, Opening, SuiteId};
 use ves_stark_prover::{Hashed, prove_batch, prove_one_event, prove_payload};
 use ves_stark_verifier::{
-    BATCH_EVENTS_MAX, BatchStatement, PayloadStatement, StatedProof, Statement, batch_security,
+    BATCH_EVENTS_MAX, BatchStatement, PayloadStatement, StatedProof, Subject, batch_security,
     one_event_security, verify_batch, verify_one_event, verify_payload,
 };
 

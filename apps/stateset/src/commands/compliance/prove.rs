@@ -6,10 +6,11 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use stateset_client::PulledEvent;
 use stateset_keystore::{KeyName, Keystore as _};
-use ves::compliance::EventFacts;
+use ves::compliance::{EventFacts, Policy};
 use ves::ed25519::Signer;
 use ves::{Digest, KeyId};
 use ves_stark_client::{Proposal, Submitted, prove, prove_in_payload, system_random};
+use ves_stark_primitives::commitment::{DECIMAL, MINOR_UNITS};
 use ves_stark_primitives::{
     AmountPolicy, Bundle, EventInputs, FieldDescription, FieldOpening, Opening, SuiteId, decimal, payload,
 };
@@ -111,7 +112,7 @@ pub fn run(context: &Context, args: &ProveArgs) -> Result<(), CliError> {
         }
     };
     let proposal = Proposal {
-        event: inputs(&event, &policy),
+        event: inputs(&event, policy.policy()),
         suite: match args.suite {
             Suite::Standard => SuiteId::Standard,
             Suite::Proven => SuiteId::Proven,
@@ -199,10 +200,10 @@ fn told(submitted: &Submitted, bundle: &Bundle, event: &PulledEvent) -> String {
 }
 
 /// The statement's first half, from the event as it was verified here.
-pub fn inputs(event: &PulledEvent, policy: &AmountPolicy) -> EventInputs {
+pub fn inputs(event: &PulledEvent, policy: Policy) -> EventInputs {
     EventInputs {
         facts: EventFacts::of(&event.envelope, event.sequence_number),
-        policy: policy.policy(),
+        policy,
         bindings: ves::compliance::Bindings::default(),
         witness_commitment: None,
     }
@@ -225,7 +226,8 @@ fn kept(file: &Path) -> Result<FieldOpening, CliError> {
 /// The amount as the payload holds it, with fresh randomness.
 fn drawn(args: &ProveArgs, clear: &ClearPayload) -> Result<FieldOpening, CliError> {
     let path = args.field.as_deref().unwrap_or_default();
-    let field = FieldDescription::new("amount", path, "amount", &args.unit, args.exponent)
+    let kind = if args.decimal { DECIMAL } else { MINOR_UNITS };
+    let field = FieldDescription::new("amount", path, kind, &args.unit, args.exponent)
         .map_err(|error| bad_opening(&error))?;
     let amount = payload::amount_text(&clear.text, path)
         .map_err(|error| CliError::input("NO_AMOUNT", error.to_string()))?;

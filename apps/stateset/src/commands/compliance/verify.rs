@@ -9,7 +9,8 @@ use serde::Serialize;
 use stateset_client::{PulledEvent, SigningKeys};
 use stateset_sequencer::{Clock as _, SystemClock};
 use uuid::Uuid;
-use ves_stark_primitives::{AmountPolicy, BindingError, Bundle, SecurityReport};
+use ves::compliance::Policy;
+use ves_stark_primitives::{BindingError, Bundle, SecurityReport};
 use ves_wire::compliance::ComplianceProofBody;
 
 use super::prove::inputs;
@@ -92,8 +93,7 @@ fn check(
     deployment: &str,
 ) -> Result<Held, String> {
     let problem = |error: &dyn std::fmt::Display| error.to_string();
-    let policy =
-        AmountPolicy::parse(&record.policy_id, record.policy_params.get()).map_err(|e| problem(&e))?;
+    let policy = Policy::new(&record.policy_id, Some(record.policy_params.get())).map_err(|e| problem(&e))?;
     let encoded = record.proof_b64.as_deref().ok_or("the server left the proof out")?;
     let bytes = Base64::decode_vec(encoded).map_err(|e| problem(&e))?;
     let bundle = std::str::from_utf8(&bytes).map_err(|_| "the proof is no bundle".to_owned())?;
@@ -106,7 +106,7 @@ fn check(
         binding.verify(&signing_hash, &bundle.inputs.commitments, key)
     });
     bound.map_err(|e| problem(&e))?;
-    let security = ves_stark_client::check(&bundle, &inputs(event, &policy), SystemClock.now())
+    let security = ves_stark_client::check(&bundle, &inputs(event, policy), SystemClock.now())
         .map_err(|e| problem(&e))?;
     let binding_level = bundle.inputs.binding_level.text();
     Ok(Held { security, binding_level, agent_signed: bundle.binding.is_some() })
