@@ -318,22 +318,24 @@ contract SetRegistry is StreamRoles {
         }
     }
 
+    /// Written for gas: members of `batch` are read where they lie, and what is wrong is asked only when something is.
     /// @return kept Id under which the batch is kept.
     /// @return refusal Error why it is not anchored; empty when it is.
     function _commit(Batch memory batch) private returns (bytes32 kept, bytes memory refusal) {
         bytes32 key = streamKey(batch.tenantId, batch.storeId);
-        refusal = _refusalOf(batch, key);
-        if (refusal.length != 0) return (kept, refusal);
+        if (!isWriter(key, msg.sender)) return (kept, abi.encodeWithSelector(NotAuthorizedSequencer.selector));
+        if (!_isSound(batch)) return (kept, _faultOf(batch));
         PackedHead storage head = _heads[key];
         uint256 rest = head.rest;
-        bytes32 record =
-            _record(uint32(rest >> 136), batch.eventsRoot, batch.newStateRoot, batch.sequenceStart, batch.sequenceEnd);
+        bytes32 record = _recordOf(uint32(rest >> 136), batch);
         bytes32 found;
         (kept, found) = _place(batch.batchId, key, uint32(rest >> 136));
         if (found == record) return (kept, refusal);
         if (found != 0) return (kept, abi.encodeWithSelector(BatchAlreadyCommitted.selector));
-        refusal = _breakOf(batch, head.stateRoot, uint64(rest));
-        if (refusal.length != 0) return (kept, refusal);
+        bytes32 stateRoot = head.stateRoot;
+        if (stateRoot != batch.prevStateRoot || uint64(rest) != batch.sequenceStart) {
+            return (kept, _breakOf(batch, stateRoot, uint64(rest)));
+        }
         _records[kept] = record;
         _advance(head, rest, batch);
         if (kept != batch.batchId) emit BatchIdTaken(batch.batchId, key, kept);
@@ -364,21 +366,34 @@ contract SetRegistry is StreamRoles {
         }
     }
 
+    /// {BatchCommitted}, whose last four words lie in the batch one after another; the root goes before them, over
+    /// `prevStateRoot`, which nobody asks for any more.
     function _announce(Batch memory batch, bytes32 key) private {
-        emit BatchCommitted(
-            batch.batchId,
-            key,
-            batch.eventsRoot,
-            batch.newStateRoot,
-            batch.sequenceStart,
-            batch.sequenceEnd,
-            batch.eventCount
-        );
+        bytes32 topic = BatchCommitted.selector;
+        batch.prevStateRoot = batch.eventsRoot;
+        assembly ("memory-safe") {
+            log3(add(batch, 0x80), 0xa0, topic, mload(batch), key)
+        }
     }
 
-    /// What can be said against a batch without the chain that it continues.
-    function _refusalOf(Batch memory batch, bytes32 key) private view returns (bytes memory refusal) {
-        if (!isWriter(key, msg.sender)) return abi.encodeWithSelector(NotAuthorizedSequencer.selector);
+    /// Whether {_faultOf} finds nothing.
+    function _isSound(Batch memory batch) private pure returns (bool sound) {
+        uint256 sequenceMax = Ves.SEQUENCE_MAX;
+        assembly ("memory-safe") {
+            let id := mload(batch)
+            let start := mload(add(batch, 0xc0))
+            let end := mload(add(batch, 0xe0))
+            // The count is below 2^32 and equal to that of the range, so the range is in order and not too long.
+            let wrong := xor(sub(add(end, 1), start), mload(add(batch, 0x100)))
+            wrong := or(wrong, or(gt(start, end), gt(end, sequenceMax)))
+            wrong := or(wrong, or(iszero(id), shl(128, id)))
+            wrong := or(wrong, or(iszero(mload(add(batch, 0x60))), iszero(mload(add(batch, 0xa0)))))
+            sound := iszero(wrong)
+        }
+    }
+
+    /// What can be said against a batch by itself.
+    function _faultOf(Batch memory batch) private pure returns (bytes memory refusal) {
         if (!Ves.isUuid(batch.batchId)) return abi.encodeWithSelector(InvalidUuid.selector, batch.batchId);
         if (!Ves.isRange(batch.sequenceStart, batch.sequenceEnd)) {
             return abi.encodeWithSelector(InvalidSequenceRange.selector);
@@ -546,16 +561,25 @@ contract SetRegistry is StreamRoles {
         bytes32 newStateRoot,
         uint64 sequenceStart,
         uint64 sequenceEnd
-    ) private pure returns (bytes32 record) {
+    ) private pure returns (bytes32) {
+        bytes32 hash = keccak256(abi.encode(eventsRoot, newStateRoot, sequenceStart, sequenceEnd));
+        return _numbered(hash, streamNumber);
+    }
+
+    /// {_record} of a batch, whose members lie in that order but for `prevStateRoot`, which stands in the way.
+    function _recordOf(uint32 streamNumber, Batch memory batch) private pure returns (bytes32) {
+        bytes32 prevStateRoot = batch.prevStateRoot;
+        batch.prevStateRoot = batch.eventsRoot;
+        bytes32 hash;
         assembly ("memory-safe") {
-            // Keccak-256 of the four words, in free memory that is not kept.
-            let words := mload(0x40)
-            mstore(words, eventsRoot)
-            mstore(add(words, 0x20), newStateRoot)
-            mstore(add(words, 0x40), and(sequenceStart, 0xffffffffffffffff))
-            mstore(add(words, 0x60), and(sequenceEnd, 0xffffffffffffffff))
-            record := or(shl(32, shr(32, keccak256(words, 0x80))), and(streamNumber, 0xffffffff))
+            hash := keccak256(add(batch, 0x80), 0x80)
         }
+        batch.prevStateRoot = prevStateRoot;
+        return _numbered(hash, streamNumber);
+    }
+
+    function _numbered(bytes32 hash, uint32 streamNumber) private pure returns (bytes32) {
+        return bytes32((uint256(hash) >> 32 << 32) | streamNumber);
     }
 
     /// Keccak-256 of two words.
