@@ -136,6 +136,19 @@ contract SetRegistryTest is RegistryTest {
         equal(registry.getHead(tenant, store).nextSequence, 10, "next");
     }
 
+    function test_a_stream_ends_at_the_largest_number() public {
+        (bytes32 t, bytes32 s, bytes32 root) = (uuid(10), uuid(11), keccak256("elsewhere"));
+        uint64 max = uint64(type(int64).max);
+        vm.prank(OWNER);
+        registry.openCheckpoint(t, s, max - 1, root, ADMIN, one(WRITER));
+        bytes memory outside = abi.encodeWithSelector(SetRegistry.InvalidSequenceRange.selector);
+        sendRefused(batchOf(t, s, max - 1, max + 1, root), outside);
+        SetRegistry.Batch memory last = batchOf(t, s, max - 1, max, root);
+        commit(last);
+        sendRefused(batchOf(t, s, max + 1, max + 1, last.newStateRoot), outside);
+        equal(registry.getHead(t, s).nextSequence, max + 1, "full");
+    }
+
     function test_the_same_batch_again_changes_and_emits_nothing() public {
         SetRegistry.Batch memory first = batch(1, 5, 0);
         commit(first);

@@ -254,6 +254,25 @@ contract StateSetAnchorTest is Test {
         isFalse(target.verifyChained(links, leaf, proof, sequence), "links that stop before the head");
     }
 
+    /// A made-up batch before the true last link is no history: each link has to follow from the one before.
+    function test_a_forged_batch_before_a_true_link_proves_nothing() public {
+        StateSetAnchor.Link[] memory links = new StateSetAnchor.Link[](2);
+        links[0] = link(1, 1, 0);
+        links[1] = link(2, 3, Ves.stateRoot(stream, 0, links[0].eventsRoot, 1, 1));
+        vm.prank(WRITER);
+        target.extendChains(links);
+        bytes32[] memory noPath = new bytes32[](0);
+        isTrue(target.verifyChained(links, links[0].eventsRoot, noPath, 1), "the true batch of one event");
+        bytes32 forged = keccak256("forged");
+        links[0].eventsRoot = forged;
+        isFalse(target.verifyChained(links, forged, noPath, 1), "another root");
+        links[0] = link(1, 1, 0);
+        links[0].streamId = keccak256("another stream");
+        isFalse(target.verifyChained(links, links[0].eventsRoot, noPath, 1), "another stream");
+        links[0] = link(0, 0, 0);
+        isFalse(target.verifyChained(links, links[0].eventsRoot, noPath, 0), "a gap");
+    }
+
     // Helpers
 
     function link(uint64 start, uint64 end, bytes32 prev) private view returns (StateSetAnchor.Link memory) {
