@@ -19,7 +19,7 @@ pub fn install(packages: &[&str]) -> bool {
     apt(&["update", "-qq"]).ok() && apt(&list).ok()
 }
 
-/// Installs the database server and the Python environment maker where they are missing; the tests themselves say
+/// Installs the database server, the Python environment maker and npm where they are missing; the tests themselves say
 /// what they miss.
 pub fn install_for_tests() {
     let mut missing = Vec::new();
@@ -28,6 +28,9 @@ pub fn install_for_tests() {
     }
     if capture(&Step::new("python3", ["-c", "import ensurepip, venv"])).is_err() {
         missing.extend(["python3", "python3-venv"]);
+    }
+    if !on_path("npm") {
+        missing.extend(["nodejs", "npm"]);
     }
     if !missing.is_empty() && is_here() {
         progress("install what the tests start");

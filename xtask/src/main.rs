@@ -2,12 +2,14 @@
 //!
 //! - [`check`]: format, lints, allowed edges, licences, tidiness, links, WebAssembly;
 //! - [`suite`]: everything that can fail, counted;
+//! - [`contracts`]: the Solidity contracts, by forge;
 //! - [`schemathesis`]: requests made from the OpenAPI document, against a real server;
 //! - the rest hands over to the package that does the work.
 //!
 //! Only the standard library and a JSON reader, so that it compiles in seconds.
 
 mod check;
+mod contracts;
 mod debian;
 mod doc_commands;
 mod grpc_client;
@@ -35,6 +37,7 @@ Commands:
   test [--fast]               All tests, simulator seeds and fuzz targets, then check; --fast leaves out the long ones
   schemathesis                Bad and good requests from the OpenAPI document against a running server; part of test
   javascript                  The verifier of proofs as WebAssembly, its size, and its tests under Node; part of test
+  contracts                   Build and test the Solidity contracts (npm); part of test
   install                     Install what check and test need and Rust does not bring (apt-get or rustup); test does so
   bench [ARGS]...             Measure the service against its floors (release); arguments go to stateset-bench
   sim NAME SEED [--trace]     Replay one simulated world; `sim list` names them
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
             say(&format!("javascript: {} passed, {} failed", tally.passed, tally.failed));
             if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        "contracts" if rest.is_empty() => contracts::main(),
         "proto" if rest.is_empty() => proto::main(),
         "install" if rest.is_empty() => {
             suite::install();

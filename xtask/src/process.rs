@@ -29,11 +29,17 @@ pub struct Step {
     program: OsString,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
+    folder: Option<PathBuf>,
 }
 
 impl Step {
     pub fn new<A: Into<OsString>>(program: impl Into<OsString>, args: impl IntoIterator<Item = A>) -> Self {
-        Self { program: program.into(), args: args.into_iter().map(Into::into).collect(), env: Vec::new() }
+        Self {
+            program: program.into(),
+            args: args.into_iter().map(Into::into).collect(),
+            env: Vec::new(),
+            folder: None,
+        }
     }
     pub fn cargo<A: Into<OsString>>(args: impl IntoIterator<Item = A>) -> Self {
         Self::new(cargo(), args)
@@ -42,10 +48,18 @@ impl Step {
         self.env.push((name.into(), value.into()));
         self
     }
+    /// Runs in this folder; the program is named by a whole path or found on the search path.
+    pub fn within(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
         command
     }
 

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::check::{self, Tally};
+use crate::contracts;
 use crate::debian;
 use crate::grpc_client;
 use crate::process::{Step, capture, on_path, run, run_and_keep};
@@ -30,6 +31,7 @@ pub fn main(args: &[String]) -> ExitCode {
         runners.push(("schemathesis", schemathesis::run()));
         runners.push(("grpc client", grpc_client::test(count_line)));
         runners.push(("javascript", wasm::test_javascript()));
+        runners.push(("contracts", contracts::test()));
     }
     runners.push(("checks", check::run(|name| !fast || name != "wasm")));
     summarise(&runners)

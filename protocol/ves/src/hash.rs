@@ -138,6 +138,12 @@ domains! {
     BatchCommitments = "VES_BATCH_COMMITMENTS_V1",
     /// Proofs, 9: the statement of one shard's proof
     BatchShardStatement = "VES_BATCH_SHARD_STATEMENT_V1",
+    /// Anchoring, 3: header of a batch below an aggregated root
+    AggregateLeaf = "SET_AGG_LEAF_V1",
+    /// Anchoring, 3
+    AggregateNode = "SET_AGG_NODE_V1",
+    /// Anchoring, 3
+    AggregatePad = "SET_AGG_PAD_V1",
     /// Ours: what a signed key directory says
     KeyDirectory = "VES_KEY_DIRECTORY_V1",
     /// Ours: short name of an entity inside the sequencer

@@ -8,9 +8,10 @@
 //! - hashes, each with its domain: [`hash`];
 //! - keys and signatures: [`keys`], [`ed25519`], [`verify`], [`directory`];
 //! - sealed payloads: [`seal`], [`hpke`]; the writer's side: [`draft`];
-//! - the stream: [`receipt`], [`merkle`], [`log`], [`checkpoint`], [`commitment`];
+//! - the stream: [`receipt`], [`merkle`], [`log`], [`checkpoint`], [`commitment`], [`aggregate`];
 //! - the neighbours: [`legacy`], [`x402`], [`compliance`], [`validity`], [`at_rest`], [`audit`].
 
+pub mod aggregate;
 pub mod at_rest;
 pub mod audit;
 pub mod checkpoint;

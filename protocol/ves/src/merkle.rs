@@ -115,6 +115,17 @@ pub fn verify_inclusion(
     leaf_count: Option<u64>,
     proof: &InclusionProof,
 ) -> Result<(), ProofError> {
+    verify_with(node_hash, leaf, root, leaf_count, proof)
+}
+
+/// [`verify_inclusion`] in a tree of the same shape with other nodes.
+pub(crate) fn verify_with(
+    node: fn(&Digest, &Digest) -> Digest,
+    leaf: &Digest,
+    root: &Digest,
+    leaf_count: Option<u64>,
+    proof: &InclusionProof,
+) -> Result<(), ProofError> {
     let (index, found) = (proof.leaf_index, proof.path.len());
     if found > PATH_LENGTH_MAX {
         return Err(ProofError::PathLength { expected: PATH_LENGTH_MAX, found });
@@ -132,7 +143,7 @@ pub fn verify_inclusion(
         return Err(ProofError::IndexBeyondPath { index, length: found });
     }
     let top = proof.path.iter().enumerate().fold(*leaf, |hash, (height, sibling)| {
-        if bit(index, height) == 0 { node_hash(&hash, sibling) } else { node_hash(sibling, &hash) }
+        if bit(index, height) == 0 { node(&hash, sibling) } else { node(sibling, &hash) }
     });
     if top == *root { Ok(()) } else { Err(ProofError::RootMismatch) }
 }

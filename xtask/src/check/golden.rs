@@ -16,6 +16,9 @@ const GOLDEN: &[(&str, &str)] = &[
     (SEQUENCER_HELP, "apps/stateset-sequencer"),
     (ADMIN_HELP, "apps/stateset-sequencer-admin"),
     (STARK_HELP, "proofs/cli"),
+    ("testing/vectors/chain_trees.json", "chain/contracts"),
+    ("chain/contracts/golden/abi", "chain/contracts/src"),
+    ("chain/contracts/golden/gas", "chain/contracts/src"),
 ];
 
 /// Names of what tools leave behind when a surface changed.
