@@ -2,7 +2,7 @@
 //! number is on the list, or is not.
 //!
 //! ```json
-//! {"version":"2026-11","validFrom":1793491200,"validUntil":1796083199,"entries":[756,840,978]}
+//! {"version":"2025","validFrom":1735689600,"validUntil":1767225599,"entries":[756,840,978]}
 //! ```
 //!
 //! `entries` are numbers (a list) or pairs of key and value (a table for `lookup`), in any order: they are sorted here, so
