@@ -118,13 +118,13 @@ impl Asked {
             Some(file) => inputs(&files::read(file, INPUTS_BYTES_MAX)?)?,
             None => (None, None),
         };
-        if let Some(event) = &event {
-            if event.policy != named(args, composed.as_ref(), event)? {
-                return Err(Failure::input(
-                    "OTHER_POLICY",
-                    format!("the inputs are about {} {}", event.policy.id(), event.policy.params()),
-                ));
-            }
+        if let Some(event) = &event
+            && event.policy != named(args, composed.as_ref(), event)?
+        {
+            return Err(Failure::input(
+                "OTHER_POLICY",
+                format!("the inputs are about {} {}", event.policy.id(), event.policy.params()),
+            ));
         }
         let witness = args.witness_commitment_hex.as_deref().map(|text| {
             WitnessCommitment::from_hex(text).ok_or_else(|| {
