@@ -3,8 +3,8 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    batch_prove, batch_verify, benchmark, completions, gen_inputs, inspect, prove, prove_submit, sequencer,
-    verify,
+    batch_prove, batch_verify, benchmark, completions, gen_inputs, inspect, list, prove, prove_submit,
+    sequencer, verify,
 };
 
 /// Zero-knowledge compliance proofs: show that an amount obeys a policy, and nothing else about it.
@@ -29,12 +29,14 @@ pub struct Cli {
 pub enum Command {
     /// Write public inputs of a made-up event, to try things out with
     GenInputs(gen_inputs::GenInputsArgs),
-    /// Make a proof that an amount obeys a policy
+    /// Make a proof that an amount, or several numbers, obey a policy
     Prove(prove::ProveArgs),
     /// Make a proof about an event of a running service, and submit it
     ProveSubmit(prove_submit::ProveSubmitArgs),
     /// Check a proof: exit 0 if it holds, 1 if not
     Verify(verify::VerifyArgs),
+    /// Print the root of a published list, as a composed policy names it
+    List(list::ListArgs),
     /// Show what is in a proof file, without checking the proof
     Inspect(inspect::InspectArgs),
     /// Make and check proofs of random amounts, and tell how long it took

@@ -6,6 +6,7 @@ pub mod benchmark;
 pub mod completions;
 pub mod gen_inputs;
 pub mod inspect;
+pub mod list;
 pub mod prove;
 pub mod prove_submit;
 pub mod sequencer;
@@ -27,6 +28,7 @@ pub fn run(out: &Output, command: Command) -> Result<ExitCode, Failure> {
         Command::GenInputs(args) => gen_inputs::run(out, &args),
         Command::Prove(args) => prove::run(out, &args),
         Command::ProveSubmit(args) => prove_submit::run(out, &args),
+        Command::List(args) => list::run(out, &args),
         Command::Inspect(args) => inspect::run(out, &args),
         Command::Benchmark(args) => benchmark::run(out, &args),
         Command::Completions(args) => {

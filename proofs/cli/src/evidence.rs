@@ -59,6 +59,10 @@ pub struct Evidence {
 }
 
 impl BindingArgs {
+    pub fn is_circuit(&self) -> bool {
+        self.binding == Binding::Circuit
+    }
+
     /// The payload, at level `circuit`.
     pub fn read(&self) -> Result<Option<Evidence>, Failure> {
         let file = match (self.binding, &self.payload) {

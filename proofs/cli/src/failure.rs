@@ -1,6 +1,7 @@
 //! Failures as a person and a program see them: exit status, code, message, hint.
 
 use ves_stark_client::{ClientError, ProposalError};
+use ves_stark_primitives::clauses::Unproved;
 use ves_stark_primitives::payload::PayloadError;
 use ves_stark_primitives::{
     BundleError, CommitmentError, DecimalError, InputsError, OpeningError, PolicyError, ProveError,
@@ -100,6 +101,10 @@ impl From<ProposalError> for Failure {
                 .hint("put the seed of the agent's key into VES_AGENT_KEY"),
             ProposalError::Composed | ProposalError::OneAmount => {
                 Self::input("OTHER_POLICY", error.to_string())
+            }
+            ProposalError::Unproved(Unproved::Unsatisfied(_)) => {
+                Self::failed("POLICY_NOT_SATISFIED", error.to_string())
+                    .hint("clauses are numbered from 0, those of one_of after it")
             }
             ProposalError::Unproved(_) => Self::failed("NOT_PROVED", error.to_string()),
             ProposalError::Signing(_) => Self::failed("SIGNING_FAILED", error.to_string()),

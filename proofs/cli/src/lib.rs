@@ -5,8 +5,10 @@
 
 mod args;
 mod batch;
+mod clause_text;
 mod clock;
 mod commands;
+mod composed;
 mod evidence;
 mod failure;
 mod files;
@@ -15,6 +17,7 @@ mod policy;
 mod random;
 mod sample;
 mod signing_key;
+mod subject;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

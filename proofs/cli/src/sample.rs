@@ -1,18 +1,15 @@
 //! Public inputs of an event that does not exist, to try things out with.
 
-use ves::compliance::{Bindings, EventFacts};
+use ves::compliance::{Bindings, EventFacts, Policy};
 use ves::{Digest, EventId, SequenceNumber, StoreId, StreamKey, TenantId};
 use ves_stark_client::PlainPayload;
-use ves_stark_primitives::{AmountPolicy, EventInputs};
+use ves_stark_primitives::EventInputs;
 
 use crate::failure::Failure;
 use crate::random;
 
 /// Inputs of an event with this payload, or of one whose hashes are of nothing.
-pub fn inputs_with(
-    policy: &AmountPolicy,
-    payload: Option<&PlainPayload<'_>>,
-) -> Result<EventInputs, Failure> {
+pub fn inputs_with(policy: &Policy, payload: Option<&PlainPayload<'_>>) -> Result<EventInputs, Failure> {
     let mut made_up = inputs(policy, 1)?;
     if let Some(payload) = payload {
         made_up.facts.payload_plain_hash = payload.hash();
@@ -25,7 +22,7 @@ pub fn inputs_with(
 }
 
 /// Inputs with random ids and hashes, as of a sealed event.
-pub fn inputs(policy: &AmountPolicy, sequence_number: u64) -> Result<EventInputs, Failure> {
+pub fn inputs(policy: &Policy, sequence_number: u64) -> Result<EventInputs, Failure> {
     let digest = || random::bytes().map(Digest);
     Ok(EventInputs {
         facts: EventFacts {
@@ -40,7 +37,7 @@ pub fn inputs(policy: &AmountPolicy, sequence_number: u64) -> Result<EventInputs
             payload_cipher_hash: digest()?,
             event_signing_hash: digest()?,
         },
-        policy: policy.policy(),
+        policy: policy.clone(),
         bindings: Bindings::default(),
         witness_commitment: None,
     })

@@ -55,3 +55,6 @@ pub fn prove_composed(
     let proof = prove_clauses(clauses, &opened, &of_clause, seconds, random)?;
     bundle(inputs, &statement, proof, now, agent)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! that means the same is `Clauses` in `ves-stark-air`.
 
 pub mod evaluate;
+pub mod lists;
 pub mod tree;
 mod unproved;
 

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use ves::hex;
 use ves::json::{self, JsonError};
 use zeroize::{Zeroize, Zeroizing};
@@ -38,6 +39,38 @@ pub enum OpeningError {
 pub struct FieldOpening {
     pub field: FieldDescription,
     pub opening: Opening,
+}
+
+/// Why there is no opening with randomness drawn now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Undrawn<E> {
+    #[error(transparent)]
+    Opening(#[from] OpeningError),
+    /// The source of randomness has failed.
+    #[error("no randomness")]
+    Random(E),
+}
+
+/// Members of an opening whose randomness is yet to be drawn; only name and value must be there.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Value<'a> {
+    name: String,
+    #[serde(default)]
+    path: String,
+    #[serde(default = "amount", rename = "type")]
+    kind: String,
+    #[serde(default)]
+    unit: String,
+    #[serde(default)]
+    exponent: u8,
+    /// Digits, with or without quotes. Borrowed, so that no copy of the secret is left.
+    #[serde(borrow)]
+    value: &'a RawValue,
+}
+
+fn amount() -> String {
+    "amount".to_owned()
 }
 
 /// Members of the text. The value is a string: no reader of JSON may round it.
@@ -93,6 +126,26 @@ impl FieldOpening {
         Ok(Self { field, opening: Opening::from_bytes(value.ok_or(OpeningError::Value)?, &blinding)? })
     }
 
+    /// As [`Self::parse`]; where `blinding` is missing, it is drawn from `fill` as by [`Opening::draw`]. `path` and `unit` may
+    /// then be missing too, `type` is `amount` and `exponent` 0 unless named, and the value may be a JSON integer.
+    ///
+    /// # Errors
+    /// [`Undrawn`].
+    pub fn parse_or_draw<E>(
+        text: &str,
+        fill: impl FnMut(&mut [u8]) -> Result<(), E>,
+    ) -> Result<Self, Undrawn<E>> {
+        if text.len() > OPENING_BYTES_MAX {
+            return Err(OpeningError::TooLarge.into());
+        }
+        let Ok(members) = serde_json::from_str::<Value<'_>>(text) else { return Ok(Self::parse(text)?) };
+        let Value { name, path, kind, unit, exponent, value } = members;
+        let field =
+            FieldDescription::new(&name, &path, &kind, &unit, exponent).map_err(OpeningError::from)?;
+        let value = number(value.get()).ok_or(OpeningError::Value)?;
+        Ok(Self { field, opening: Opening::draw(value, fill).map_err(Undrawn::Random)? })
+    }
+
     /// Canonical JSON. Secret.
     pub fn to_json(&self) -> Zeroizing<String> {
         let members = Members {
@@ -106,6 +159,14 @@ impl FieldOpening {
         };
         Zeroizing::new(json::to_canonical(&members).expect("fixed members have a canonical form"))
     }
+}
+
+/// Digits alone, with or without quotes, no zero before others.
+fn number(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix('"').map_or(Some(text), |rest| rest.strip_suffix('"'))?;
+    let is_canonical = digits == "0" || !digits.starts_with('0');
+    let is_number = is_canonical && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().ok()).flatten()
 }
 
 impl fmt::Debug for FieldOpening {
@@ -148,5 +209,39 @@ mod tests {
         }
         let twice = text.replacen('{', r#"{"unit":"USD","#, 1);
         assert!(matches!(FieldOpening::parse(&twice), Err(OpeningError::Json(JsonError::Duplicate { .. }))));
+    }
+
+    /// A person who types numbers has no randomness to give.
+    #[test]
+    fn an_opening_without_randomness_gets_it_and_one_with_keeps_it() {
+        let draw = |text: &str| {
+            FieldOpening::parse_or_draw(text, |bytes| {
+                bytes.fill(1);
+                Ok::<_, ()>(())
+            })
+        };
+        let kept = opening().to_json();
+        assert_eq!(draw(&kept).unwrap().committed(), opening().committed());
+        for text in [r#"{"name":"total","value":"6014"}"#, r#"{"name":"total","value":6014}"#] {
+            let drawn = draw(text).unwrap();
+            assert_eq!((drawn.opening.value(), drawn.opening.blinding()), (6014, &[0x0101_0101; 4]));
+            assert_eq!(drawn.field, FieldDescription::new("total", "", "amount", "", 0).unwrap());
+        }
+        let full = r#"{"name":"a","path":"b","type":"c","unit":"USD","exponent":2,"value":"0"}"#;
+        assert_eq!(draw(full).unwrap().field, FieldDescription::new("a", "b", "c", "USD", 2).unwrap());
+        for value in [r#""18446744073709551616""#, "-1", "1.0", r#""01""#, r#""""#, r#""+1""#, "null", "1e3"]
+        {
+            let text = format!(r#"{{"name":"total","value":{value}}}"#);
+            assert_eq!(draw(&text).unwrap_err(), Undrawn::Opening(OpeningError::Value), "{value}");
+        }
+        for text in [
+            r#"{"value":"1"}"#,
+            r#"{"name":"a","value":"1","more":1}"#,
+            r#"{"name":"a","name":"a","value":1}"#,
+        ] {
+            assert!(matches!(draw(text), Err(Undrawn::Opening(_))), "{text}");
+        }
+        let failing = FieldOpening::parse_or_draw(r#"{"name":"a","value":1}"#, |_| Err(7));
+        assert_eq!(failing.unwrap_err(), Undrawn::Random(7));
     }
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use ves_stark_batch::EVENTS_MAX;
+use ves_stark_primitives::AmountPolicy;
 use zeroize::Zeroizing;
 
 use crate::batch::{Chain, proof_bytes, random_amount};
@@ -12,7 +13,6 @@ use crate::commands::prove::SuiteName;
 use crate::failure::Failure;
 use crate::files;
 use crate::output::Output;
-use crate::policy::PolicyArgs;
 
 /// Longest file of amounts: 65,536 numbers of twenty digits.
 const AMOUNTS_BYTES_MAX: usize = 2 << 20;
@@ -40,7 +40,7 @@ pub struct BatchProveArgs {
 }
 
 pub fn run(out: &Output, args: &BatchProveArgs) -> Result<(), Failure> {
-    let policy = PolicyArgs { limit: args.limit, policy: args.policy.clone() }.read(None)?;
+    let policy = AmountPolicy::with_limit(&args.policy, args.limit, None)?;
     let amounts = match &args.events {
         Some(file) => amounts(file)?,
         None => {

@@ -4,13 +4,12 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use ves_stark_client::{Proposal, check, prove, system_random};
-use ves_stark_primitives::{FieldOpening, Opening};
+use ves_stark_primitives::{AmountPolicy, FieldOpening, Opening};
 
 use crate::clock::now;
 use crate::commands::prove::{SuiteName, unnamed_field};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::policy::PolicyArgs;
 use crate::{random, sample};
 
 #[derive(Debug, Args)]
@@ -40,13 +39,13 @@ struct Medians {
 }
 
 pub fn run(out: &Output, args: &BenchmarkArgs) -> Result<(), Failure> {
-    let policy = PolicyArgs { limit: args.limit, policy: args.policy.clone() }.read(None)?;
+    let policy = AmountPolicy::with_limit(&args.policy, args.limit, None)?;
     let largest = args.max_amount.unwrap_or(u64::MAX).min(policy.effective_limit());
     let mut random = system_random().map_err(random::no_randomness)?;
     let bar = out.progress(args.count, "proofs");
     let (mut proving, mut verifying, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
     for number in 1..=args.count {
-        let event = sample::inputs(&policy, number)?;
+        let event = sample::inputs(&policy.policy(), number)?;
         // Not uniform where the range is no power of two, which a benchmark does not mind.
         let amount = match largest.checked_add(1) {
             Some(range) => u64::from_le_bytes(random::bytes()?) % range,

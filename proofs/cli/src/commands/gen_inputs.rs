@@ -23,7 +23,7 @@ pub struct GenInputsArgs {
 }
 
 pub fn run(out: &Output, args: &GenInputsArgs) -> Result<(), Failure> {
-    let inputs = sample::inputs(&args.policy.read(args.intent_hash)?, 1)?;
+    let inputs = sample::inputs(&args.policy.read(args.intent_hash)?.policy(), 1)?;
     files::write(&args.output, &format!("{}\n", inputs.canonical()))?;
     if args.output.as_os_str() != "-" {
         let written = serde_json::json!({

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ves_stark_primitives::bundle::{BUNDLE_BYTES_MAX, version1};
-use ves_stark_primitives::{BindingLevel, Bundle, SuiteId};
+use ves_stark_primitives::{BindingLevel, Bundle, Statement, SuiteId};
 
+use crate::clause_text;
 use crate::failure::Failure;
 use crate::files;
 use crate::output::Output;
@@ -40,6 +41,9 @@ fn show(out: &Output, bundle: &Bundle) {
     line("suite", inputs.suite.to_string());
     line("event", format!("{}, number {} of {}", facts.event_id, facts.sequence_number, facts.stream));
     line("policy", format!("{} {}", inputs.event.policy.id(), inputs.event.policy.params()));
+    for clause in clauses(bundle) {
+        line("clause", clause);
+    }
     for committed in &inputs.commitments {
         let field = &committed.field;
         let unit = format!(
@@ -90,6 +94,15 @@ fn show(out: &Output, bundle: &Bundle) {
         "claimedSecurity": security,
     });
     out.result(&value, &text);
+}
+
+/// The clauses of a composed policy; none of an amount policy, or where the statement is none.
+fn clauses(bundle: &Bundle) -> Vec<String> {
+    let names: Vec<&str> = bundle.inputs.commitments.iter().map(|committed| committed.field.name()).collect();
+    match bundle.inputs.statement() {
+        Ok(Statement::Clauses(statement)) => clause_text::lines(&statement.policy, &names),
+        _ => Vec::new(),
+    }
 }
 
 /// Level, and who signed.

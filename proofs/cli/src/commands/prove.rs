@@ -3,19 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, ValueEnum};
+use ves::compliance::Policy;
 use ves::{Digest, json};
-use ves_stark_client::{Proposal, prove, prove_in_payload, system_random};
+use ves_stark_client::PlainPayload;
 use ves_stark_primitives::public_inputs::INPUTS_BYTES_MAX;
 use ves_stark_primitives::{
     BindingLevel, Bundle, EventInputs, FieldDescription, FieldOpening, Opening, SuiteId, openings,
 };
 use zeroize::Zeroizing;
 
+use crate::composed::ComposedArgs;
 use crate::evidence::{BindingArgs, Evidence};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::policy::PolicyArgs;
 use crate::signing_key::SigningArgs;
+use crate::subject::{Subject, Terms};
 use crate::{files, random, sample};
 
 /// Longest text of an amount.
@@ -26,7 +29,7 @@ const RECEIPT_BYTES_MAX: usize = 1 << 20;
 /// The private amount; at binding level circuit it may be left to the payload.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
-#[command(group(ArgGroup::new("known").args(["amount", "amount_file", "opening", "payload"]).required(true).multiple(true)))]
+#[command(group(ArgGroup::new("known").args(["amount", "amount_file", "opening", "payload", "openings"]).required(true).multiple(true)))]
 pub struct AmountArgs {
     /// The amount in minor units; `-` reads stdin. Other users of this machine can see an amount given here
     #[arg(long, value_name = "N")]
@@ -128,6 +131,8 @@ pub struct ProveArgs {
     #[command(flatten)]
     amount: AmountArgs,
     #[command(flatten)]
+    composed: ComposedArgs,
+    #[command(flatten)]
     policy: PolicyArgs,
     /// Hash of the delegated intent, for agent.authorization.v1
     #[arg(long, value_name = "HEX")]
@@ -151,7 +156,7 @@ pub struct ProveArgs {
     valid_until: Option<u64>,
     #[command(flatten)]
     signing: SigningArgs,
-    /// Keep the amount and the randomness of its commitment here; the file is secret
+    /// Keep the amount, or the openings, with the randomness of the commitments here; the file is secret
     #[arg(long, value_name = "FILE")]
     keep_opening: Option<PathBuf>,
     /// Where to write the proof; `-` is stdout
@@ -160,26 +165,20 @@ pub struct ProveArgs {
 }
 
 pub fn run(out: &Output, args: &ProveArgs) -> Result<(), Failure> {
-    let evidence = args.binding.read()?;
-    let opening = args.amount.read(evidence.as_ref())?;
-    let mut random = system_random().map_err(random::no_randomness)?;
+    let named = args.policy.read(args.intent_hash)?;
+    let subject = Subject::read(&named, &args.amount, &args.binding, &args.composed)?;
     let key = args.signing.read()?;
-    let proposal = Proposal {
-        event: event(args, evidence.as_ref())?,
+    let terms = Terms {
+        event: event(args, &named.policy(), subject.payload().as_ref())?,
         suite: args.suite.into(),
         chain_context: args.chain_context.clone(),
         valid_until: args.valid_until,
-        opening: &opening,
     };
     let started = std::time::Instant::now();
-    let agent = key.as_ref().map(|(id, key)| (*id, key as _));
-    let bundle = match &evidence {
-        Some(evidence) => prove_in_payload(proposal, &evidence.payload(), agent, &mut random)?,
-        None => prove(proposal, agent, &mut random)?,
-    };
+    let bundle = subject.prove(terms, key.as_ref())?;
     let took = started.elapsed();
     if let Some(file) = &args.keep_opening {
-        files::write(file, &format!("{}\n", *opening.to_json()))?;
+        files::write(file, &format!("{}\n", *subject.to_json()))?;
     }
     files::write(&args.output, &format!("{}\n", bundle.to_json()))?;
     if args.output.as_os_str() != "-" {
@@ -220,19 +219,22 @@ pub fn summary(bundle: &Bundle, took: std::time::Duration, file: &Path) -> serde
 }
 
 /// Event and policy: those of the file, which must be of the policy that the options name.
-fn event(args: &ProveArgs, evidence: Option<&Evidence>) -> Result<EventInputs, Failure> {
-    let named = args.policy.read(args.intent_hash)?;
+fn event(
+    args: &ProveArgs,
+    named: &Policy,
+    payload: Option<&PlainPayload<'_>>,
+) -> Result<EventInputs, Failure> {
     let mut event = match &args.inputs {
         Some(file) => EventInputs::parse(files::read(file, INPUTS_BYTES_MAX)?.trim_end())?,
-        None => sample::inputs_with(&named, evidence.map(Evidence::payload).as_ref())?,
+        None => sample::inputs_with(named, payload)?,
     };
-    if event.policy != named.policy() {
+    if event.policy != *named {
         let message = format!(
             "the inputs are about {} {}, the options about {} {}",
             event.policy.id(),
             event.policy.params(),
             named.id(),
-            named.policy().params()
+            named.params()
         );
         return Err(Failure::input("OTHER_POLICY", message));
     }

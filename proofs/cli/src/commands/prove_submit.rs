@@ -3,19 +3,20 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ves::ed25519::Signer;
 use ves::{Digest, EventId, StoreId, StreamKey, TenantId};
-use ves_stark_client::{ComplianceClient, Proposal, Submitted, prove, prove_in_payload, system_random};
+use ves_stark_client::{ComplianceClient, Submitted};
 use ves_stark_primitives::Bundle;
 use ves_wire::compliance::ComplianceVerification;
 
 use crate::commands::prove::{AmountArgs, SuiteName};
+use crate::composed::ComposedArgs;
 use crate::evidence::BindingArgs;
 use crate::failure::Failure;
+use crate::files;
 use crate::output::Output;
 use crate::policy::PolicyArgs;
 use crate::signing_key::SigningArgs;
-use crate::{files, random};
+use crate::subject::{Subject, Terms};
 
 #[derive(Debug, Args)]
 pub struct ProveSubmitArgs {
@@ -34,6 +35,8 @@ pub struct ProveSubmitArgs {
     #[command(flatten)]
     amount: AmountArgs,
     #[command(flatten)]
+    composed: ComposedArgs,
+    #[command(flatten)]
     policy: PolicyArgs,
     /// Hash of the delegated intent, for agent.authorization.v1
     #[arg(long, value_name = "HEX")]
@@ -48,7 +51,7 @@ pub struct ProveSubmitArgs {
     valid_until: Option<u64>,
     #[command(flatten)]
     signing: SigningArgs,
-    /// Keep the amount and the randomness of its commitment here; the file is secret
+    /// Keep the amount, or the openings, with the randomness of the commitments here; the file is secret
     #[arg(long, value_name = "FILE")]
     keep_opening: Option<PathBuf>,
     /// Have the service verify what it stored
@@ -57,35 +60,28 @@ pub struct ProveSubmitArgs {
 }
 
 pub fn run(out: &Output, args: &ProveSubmitArgs) -> Result<(), Failure> {
-    let policy = args.policy.read(args.intent_hash)?.policy();
-    let evidence = args.binding.read()?;
+    let named = args.policy.read(args.intent_hash)?;
     let key = args.signing.read()?;
-    if key.is_none() && evidence.is_none() {
+    if key.is_none() && !args.binding.is_circuit() {
         return Err(Failure::input(
             "NO_KEY",
             "a service takes only proofs whose commitment the agent signed",
         )
         .hint("put the seed of the agent's key into VES_AGENT_KEY, 64 hex digits"));
     }
-    let opening = args.amount.read(evidence.as_ref())?;
+    let subject = Subject::read(&named, &args.amount, &args.binding, &args.composed)?;
     let api_key = std::env::var("STATESET_API_KEY").ok();
     let stream = args.tenant.zip(args.store).map(|(tenant_id, store_id)| StreamKey { tenant_id, store_id });
     let client = ComplianceClient::new(&args.sequencer_url, api_key, stream)?;
-    let proposal = Proposal {
-        event: client.inputs(&args.event_id, &policy)?,
+    let terms = Terms {
+        event: client.inputs(&args.event_id, &named.policy())?,
         suite: args.suite.into(),
         chain_context: client.chain_context()?,
         valid_until: args.valid_until,
-        opening: &opening,
     };
-    let mut random = system_random().map_err(random::no_randomness)?;
-    let agent = key.as_ref().map(|(id, key)| (*id, key as &dyn Signer));
-    let bundle = match &evidence {
-        Some(evidence) => prove_in_payload(proposal, &evidence.payload(), agent, &mut random)?,
-        None => prove(proposal, agent, &mut random)?,
-    };
+    let bundle = subject.prove(terms, key.as_ref())?;
     if let Some(file) = &args.keep_opening {
-        files::write(file, &format!("{}\n", *opening.to_json()))?;
+        files::write(file, &format!("{}\n", *subject.to_json()))?;
     }
     let submitted = client.submit(&bundle)?;
     let verification = match args.verify {

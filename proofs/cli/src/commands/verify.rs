@@ -6,14 +6,16 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use ves::compliance::WitnessCommitment;
+use ves::compliance::{Policy, WitnessCommitment};
 use ves::ed25519::PublicKey;
 use ves::hash::{Domain, Hasher};
 use ves::{Digest, hex, json};
 use ves_stark_primitives::bundle::{BUNDLE_BYTES_MAX, Refusal, version1};
+use ves_stark_primitives::clauses::POLICY_ID;
 use ves_stark_primitives::public_inputs::INPUTS_BYTES_MAX;
 use ves_stark_primitives::{
-    AmountPolicy, BindingLevel, Bundle, EventInputs, ProofError, PublicInputs, SecurityReport, SuiteId,
+    AmountPolicy, BindingLevel, Bundle, ClausePolicy, EventInputs, ProofError, PublicInputs, SecurityReport,
+    SuiteId,
 };
 
 use crate::clock::now;
@@ -98,6 +100,8 @@ pub fn run(out: &Output, args: &VerifyArgs) -> Result<ExitCode, Failure> {
 
 /// The options that name files, read before the clock starts.
 struct Asked {
+    /// The composed policy, where the options name one.
+    composed: Option<ClausePolicy>,
     /// Of the event that the proof must be about.
     event: Option<EventInputs>,
     /// Where the file holds a complete statement, the proof must be of exactly that.
@@ -109,18 +113,18 @@ struct Asked {
 
 impl Asked {
     fn read(args: &VerifyArgs) -> Result<Self, Failure> {
+        let composed = args.policy.composed()?;
         let (event, statement) = match &args.inputs {
             Some(file) => inputs(&files::read(file, INPUTS_BYTES_MAX)?)?,
             None => (None, None),
         };
-        if let Some(event) = &event {
-            let named = args.policy.read(intent_of(event)?)?;
-            if event.policy != named.policy() {
-                return Err(Failure::input(
-                    "OTHER_POLICY",
-                    format!("the inputs are about {} {}", event.policy.id(), event.policy.params()),
-                ));
-            }
+        if let Some(event) = &event
+            && event.policy != named(args, composed.as_ref(), event)?
+        {
+            return Err(Failure::input(
+                "OTHER_POLICY",
+                format!("the inputs are about {} {}", event.policy.id(), event.policy.params()),
+            ));
         }
         let witness = args.witness_commitment_hex.as_deref().map(|text| {
             WitnessCommitment::from_hex(text).ok_or_else(|| {
@@ -128,6 +132,7 @@ impl Asked {
             })
         });
         Ok(Self {
+            composed,
             event,
             statement,
             amount_binding: args.amount_binding.as_deref().map(amount_binding).transpose()?,
@@ -145,7 +150,18 @@ fn inputs(text: &str) -> Result<(Option<EventInputs>, Option<Digest>), Failure> 
     }
 }
 
+/// The policy that the options name, under the delegated intent that the event names.
+fn named(args: &VerifyArgs, composed: Option<&ClausePolicy>, event: &EventInputs) -> Result<Policy, Failure> {
+    match composed {
+        Some(policy) => Ok(policy.policy()),
+        None => Ok(args.policy.read(intent_of(event)?)?.policy()),
+    }
+}
+
 fn intent_of(event: &EventInputs) -> Result<Option<Digest>, Failure> {
+    if event.policy.id() == POLICY_ID {
+        return Ok(None);
+    }
     Ok(match AmountPolicy::of(&event.policy)? {
         AmountPolicy::AgentAuthorization { intent_hash, .. } => Some(intent_hash),
         _ => None,
@@ -163,10 +179,9 @@ fn amount_binding(file: &std::path::Path) -> Result<Digest, Failure> {
 fn verify(text: &str, args: &VerifyArgs, asked: &Asked) -> Result<Held, String> {
     let bundle = read_bundle(text)?;
     let own = &bundle.inputs.event;
-    let named = intent_of(own).map_err(|failure| failure.message)?;
-    let named = args.policy.read(named).map_err(|failure| failure.message)?;
+    let policy = named(args, asked.composed.as_ref(), own).map_err(|failure| failure.message)?;
     let event = asked.event.as_ref().unwrap_or(own);
-    let expected = EventInputs { policy: named.policy(), ..event.clone() };
+    let expected = EventInputs { policy, ..event.clone() };
     let security = ves_stark_client::check(&bundle, &expected, now()).map_err(|error| reason(&error))?;
     check_options(&bundle, args, asked, &security)?;
     let context = bundle.inputs.chain_context.clone();

@@ -11,6 +11,7 @@ const COMMANDS: &[&str] = &[
     "prove",
     "prove-submit",
     "verify",
+    "list",
     "inspect",
     "benchmark",
     "batch-prove",

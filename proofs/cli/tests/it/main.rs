@@ -2,6 +2,7 @@
 
 mod batches;
 mod circuit;
+mod composed;
 mod flags;
 mod help;
 mod proofs;

@@ -45,6 +45,13 @@ impl Root {
     pub fn depth(&self) -> u8 {
         self.depth
     }
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+    /// First and last second (Unix) at which it may be used.
+    pub fn validity(&self) -> (u64, u64) {
+        (self.valid_from, self.valid_until)
+    }
     /// `None` where an element is not canonical, which [`Self::problem`] refuses.
     pub fn node(&self) -> Option<Node> {
         FieldCommitment::from_bytes(self.root.0).ok().map(|root| root.elements())
@@ -118,23 +125,51 @@ pub fn node(left: &Node, right: &Node) -> Node {
     squeeze(&state)
 }
 
+/// A full tree of up to 2^[`BUILT_DEPTH_MAX`] leaves, unused places padded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    /// From the leaves to the top.
+    levels: Vec<Vec<Node>>,
+}
+
+/// Deepest tree that is built here; a circuit follows deeper ones.
+pub const BUILT_DEPTH_MAX: u8 = 20;
+
+impl Tree {
+    /// The tree over `leaves`, padded to 2^depth; `None` where they do not fit.
+    pub fn new(mut leaves: Vec<Node>, depth: u8) -> Option<Self> {
+        let width = 1usize.checked_shl(depth.into())?;
+        if leaves.len() > width || depth > BUILT_DEPTH_MAX {
+            return None;
+        }
+        leaves.resize(width, padding());
+        let mut levels = vec![leaves];
+        for height in 0..usize::from(depth) {
+            levels.push(levels[height].chunks_exact(2).map(|pair| node(&pair[0], &pair[1])).collect());
+        }
+        Some(Self { levels })
+    }
+
+    pub fn top(&self) -> Node {
+        self.levels[self.levels.len() - 1][0]
+    }
+
+    /// What leads from the leaf at `place` to the top; `None` outside the tree.
+    pub fn path(&self, place: u32) -> Option<Path> {
+        let below = &self.levels[..self.levels.len() - 1];
+        let sibling =
+            |(height, level): (usize, &Vec<Node>)| level.get((place as usize >> height) ^ 1).copied();
+        let siblings: Option<Vec<Node>> = below.iter().enumerate().map(sibling).collect();
+        ((place as usize) < self.levels[0].len()).then_some(())?;
+        Some(Path { place, siblings: siblings? })
+    }
+}
+
 /// The root and the paths of a list of leaves, padded to 2^depth; `None` where they do not fit.
 pub fn build(leaves: &[Node], depth: u8) -> Option<(Node, Vec<Path>)> {
-    let width = 1usize.checked_shl(depth.into())?;
-    if leaves.len() > width || depth > 20 {
-        return None;
-    }
-    let mut level: Vec<Node> = leaves.to_vec();
-    level.resize(width, padding());
-    let mut paths: Vec<Path> =
-        (0..leaves.len()).map(|place| Path { place: place as u32, siblings: Vec::new() }).collect();
-    for height in 0..depth {
-        for path in &mut paths {
-            path.siblings.push(level[(path.place as usize >> height) ^ 1]);
-        }
-        level = level.chunks_exact(2).map(|pair| node(&pair[0], &pair[1])).collect();
-    }
-    Some((level[0], paths))
+    let tree = Tree::new(leaves.to_vec(), depth)?;
+    let paths = (0..leaves.len() as u32).map(|place| tree.path(place)).collect::<Option<_>>()?;
+    Some((tree.top(), paths))
 }
 
 fn absorb(input: &[u32; RATE], capacity: [u32; WIDTH - RATE]) -> [u32; WIDTH] {

@@ -275,3 +275,17 @@ fn a_statement_ends_with_the_second_it_names() {
     assert!(!inputs.is_valid_at(TimestampMs(1_800_000_001_000)));
     assert!(PublicInputs { valid_until: None, ..inputs }.is_valid_at(TimestampMs(i64::MAX)));
 }
+
+/// They were taken for an unknown policy about one amount.
+#[test]
+fn inputs_under_a_composed_policy_read_back() {
+    let text = r#"{"clauses":[{"clause":"range","hi":9,"x":0}],"inputs":1}"#;
+    let policy = ClausePolicy::parse(text).unwrap().policy();
+    let composed = PublicInputs { event: EventInputs { policy, ..inputs().event }, ..inputs() };
+    let read = PublicInputs::parse(&composed.canonical()).unwrap();
+    assert_eq!(read, composed);
+    assert!(matches!(read.statement(), Ok(Statement::Clauses(_))));
+    assert_eq!(EventInputs::parse(&composed.event.canonical()), Ok(composed.event.clone()));
+    let bad = composed.canonical().replace(r#""x":0"#, r#""x":1"#);
+    assert!(matches!(PublicInputs::parse(&bad), Err(InputsError::Clauses(ClauseError::Clause { .. }))));
+}

@@ -4,10 +4,11 @@ use serde::Deserialize;
 use ves::{EventId, SequenceNumber, StoreId, StreamKey, TenantId};
 
 use super::*;
+use crate::clauses::{ClausePolicy, POLICY_ID};
 use crate::commitment::{FieldCommitment, FieldDescription};
 
-/// Longest public inputs that are read at all.
-pub const INPUTS_BYTES_MAX: usize = 64 << 10;
+/// Longest public inputs that are read at all: the longest policy and 64 commitments with the longest texts.
+pub const INPUTS_BYTES_MAX: usize = 128 << 10;
 
 /// Members of both versions, as they were sent.
 #[derive(Deserialize)]
@@ -154,7 +155,10 @@ impl Members {
 
 /// Policies that are known are read by their own rules, before their text is made canonical.
 fn policy(id: &str, params: &str) -> Result<Policy, InputsError> {
-    Ok(AmountPolicy::parse(id, params)?.policy())
+    match id == POLICY_ID {
+        true => Ok(ClausePolicy::parse(params)?.policy()),
+        false => Ok(AmountPolicy::parse(id, params)?.policy()),
+    }
 }
 
 fn committed((place, members): (usize, CommitmentMembers)) -> Result<CommittedField, InputsError> {

@@ -281,7 +281,7 @@ async fn a_bad_description_is_refused_by_the_name_of_its_field() {
         ("proofVersion", json!(0)),
         ("policyId", json!(" ")),
         ("policyParams", json!("text")),
-        ("policyParams", json!({"threshold": 10, "note": "x".repeat(16 << 10)})),
+        ("policyParams", json!({"threshold": 10, "note": "x".repeat(32 << 10)})),
         ("proofB64", json!("***")),
         ("witnessCommitment", json!(WITNESS.to_hex().to_uppercase())),
         ("witnessCommitment", json!([1, 2, 3])),
@@ -297,6 +297,33 @@ async fn a_bad_description_is_refused_by_the_name_of_its_field() {
         }
     }
     assert_eq!((scene.count().await, verifier.calls()), (0, 0));
+}
+
+/// Composed policies have up to 32 KiB (section 2.3 of the proof specification).
+#[tokio::test]
+async fn a_proof_under_a_policy_as_long_as_composed_ones_is_stored() {
+    let (scene, _) = Scene::with_verifier().await;
+    let empty = json!({"clauses": ""}).to_string().len();
+    for (bytes, is_taken) in [(32 << 10, true), ((32 << 10) + 1, false)] {
+        let params = json!({"clauses": "x".repeat(bytes - empty)});
+        let policy = json!({"policyId": "long", "policyParams": params});
+        let inputs: ComplianceInputs =
+            serde_json::from_value(scene.post("inputs", &policy).await.ok()).expect("inputs");
+        let mut body = policy.clone();
+        body["proofType"] = json!("stark");
+        body["proofVersion"] = json!(VERSION);
+        body["witnessCommitment"] = json!(WITNESS.to_hex());
+        body["proofB64"] = json!(base64(&prove(inputs.public_inputs.get(), Some(WITNESS))));
+        let answer = scene.post("proofs", &body).await;
+        match is_taken {
+            true => assert_eq!(answer.ok()["policy_params"], params),
+            false => {
+                let message = answer.refused(400, "INVALID_FIELD_VALUE");
+                assert!(message.starts_with("policyParams"), "{message}");
+            }
+        }
+    }
+    assert_eq!(scene.count().await, 1);
 }
 
 #[tokio::test]

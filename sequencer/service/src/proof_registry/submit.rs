@@ -14,8 +14,9 @@ use crate::sequencer::{Sequencer, uncancelled};
 
 /// Proofs of one batch or event: they are listed whole.
 const PROOFS_MAX: usize = 100;
-/// Canonical policy parameters: they are repeated in every record and list.
-const POLICY_PARAMS_BYTES_MAX: usize = 4 << 10;
+/// Canonical policy parameters, as long as composed policies may be (section 2.3 of the proof specification). They are
+/// repeated in every record and list.
+const POLICY_PARAMS_BYTES_MAX: usize = 32 << 10;
 
 /// A proof as it was sent.
 #[derive(Debug, Clone)]
