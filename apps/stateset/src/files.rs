@@ -1,8 +1,10 @@
 //! Files of the command line: `-` is stdin or stdout, and what is replaced is replaced whole.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
+
+use tempfile::NamedTempFile;
 
 use crate::error::CliError;
 use crate::output::Output;
@@ -52,19 +54,54 @@ pub fn make_private_folder(folder: &Path) -> io::Result<()> {
 
 /// Replaces a file so that a crash leaves the old or the new one; readable by its owner only.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = path.with_extension("draft");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    draft(path, bytes)?.persist(path)?;
+    sync_folder(path)
+}
+
+/// What is to become `path`, in a new file beside it. Its name is random and the file is made, never opened: a guessed
+/// name would destroy what stands there, and lend its mode to a secret.
+fn draft(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".").suffix(".draft");
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&draft)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    match path.parent() {
-        // A bare name has the empty path as its parent, which nobody can open.
-        Some(folder) if cfg!(unix) && folder == Path::new("") => File::open(".")?.sync_all(),
-        Some(folder) if cfg!(unix) => File::open(folder)?.sync_all(),
-        _ => Ok(()),
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600));
+    let mut draft = builder.tempfile_in(folder_of(path))?;
+    draft.write_all(bytes)?;
+    draft.as_file().sync_all()?;
+    Ok(draft)
+}
+
+/// A bare name has the empty path as its parent, which nobody can open.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder_of(path))?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn a_replaced_file_destroys_no_neighbour_and_takes_no_mode_from_one() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let (path, neighbour) = (folder.path().join("opening.json"), folder.path().join("opening.draft"));
+        fs::write(&neighbour, "mine").unwrap();
+        fs::set_permissions(&neighbour, fs::Permissions::from_mode(0o644)).unwrap();
+        for text in ["old", "new"] {
+            replace(&path, text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        assert_eq!(fs::read_to_string(&neighbour).unwrap(), "mine");
+
+        // A failure leaves no draft behind.
+        fs::create_dir(folder.path().join("taken")).unwrap();
+        assert!(replace(&folder.path().join("taken"), b"new").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 }
