@@ -58,6 +58,12 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(path)
 }
 
+/// Writes a file that is not there yet, whole and readable by its owner only; one that is there stays as it is.
+pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    draft(path, bytes)?.persist_noclobber(path)?;
+    sync_folder(path)
+}
+
 /// What is to become `path`, in a new file beside it. Its name is random and the file is made, never opened: a guessed
 /// name would destroy what stands there, and lend its mode to a secret.
 fn draft(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {

@@ -116,3 +116,15 @@ fn a_setting_of_logs_or_traces_that_can_not_be_is_named_before_anything_is_made(
         assert!(!folder.path().join("stateset-data/store").exists(), "{name}");
     }
 }
+
+const PROVE: [&str; 4] = ["prove", "1", "--limit", "5"];
+
+#[test]
+fn an_opening_that_is_there_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("kept.json"), "the only copy").unwrap();
+    let keep = |file| [&PROVE[..], &["--field", "total", "--keep-opening", file]].concat();
+    assert_eq!(refused(folder.path(), &keep("kept.json")), (2, "EXISTS".to_owned()));
+    assert_eq!(fs::read_to_string(folder.path().join("kept.json")).unwrap(), "the only copy");
+    assert_eq!(refused(folder.path(), &keep("new.json")), (2, "NO_PROFILE".to_owned()));
+}

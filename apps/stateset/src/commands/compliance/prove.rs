@@ -63,7 +63,7 @@ pub struct ProveArgs {
     /// File with amount and randomness, as they were kept or sealed into the payload
     #[arg(long, value_name = "FILE", conflicts_with_all = ["field", "decimal"])]
     opening: Option<PathBuf>,
-    /// Keep amount and randomness here, for those who may check the commitment; the file is secret
+    /// Keep amount and randomness here, for those who may check the commitment; a new file, which is secret
     #[arg(long, value_name = "FILE")]
     keep_opening: Option<PathBuf>,
     /// Name of the signing key of the event's agent
@@ -130,7 +130,7 @@ pub fn run(context: &Context, args: &ProveArgs) -> Result<(), CliError> {
         _ => prove(proposal, agent, &mut random)?,
     };
     if let Some(file) = &args.keep_opening {
-        let written = files::replace(file, opening.to_json().as_bytes());
+        let written = files::create(file, opening.to_json().as_bytes());
         written.map_err(|error| CliError::io("write", file, &error))?;
     }
     if args.out.is_some() {
@@ -141,9 +141,16 @@ pub fn run(context: &Context, args: &ProveArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// What clap cannot say: which options belong to which binding level.
+/// What clap cannot say, before anything is asked or proved: which options belong to which binding level, and that no
+/// opening is overwritten.
 fn check_options(args: &ProveArgs) -> Result<(), CliError> {
     let wrong = |message: &str| Err(CliError::input("USAGE", message));
+    if let Some(file) = args.keep_opening.as_deref().filter(|file| file.symlink_metadata().is_ok()) {
+        // Randomness is kept nowhere else: without it nobody can open the commitment that it belongs to.
+        let message = format!("{} is there already, and may be the only opening of a proof", file.display());
+        return Err(CliError::input("EXISTS", message)
+            .hint("name another file with --keep-opening, or move this one away"));
+    }
     match args.binding {
         Binding::Circuit if args.decimal => {
             wrong("--binding circuit reads whole numbers of minor units: --decimal is for --binding signed")
