@@ -128,3 +128,14 @@ fn an_opening_that_is_there_is_not_overwritten() {
     assert_eq!(fs::read_to_string(folder.path().join("kept.json")).unwrap(), "the only copy");
     assert_eq!(refused(folder.path(), &keep("new.json")), (2, "NO_PROFILE".to_owned()));
 }
+
+/// The opening says field, unit and digits itself: what is given beside it would be passed over in silence.
+#[test]
+fn an_opening_goes_with_no_description_of_the_amount() {
+    let folder = tempfile::tempdir().unwrap();
+    let opening = |more: &[&'static str]| [&PROVE[..], &["--opening", "kept.json"], more].concat();
+    for more in [&["--unit", "EUR"][..], &["--exponent", "2"], &["--field", "total"], &["--decimal"]] {
+        assert_eq!(refused(folder.path(), &opening(more)), (2, "USAGE".to_owned()), "{more:?}");
+    }
+    assert_eq!(refused(folder.path(), &opening(&[])), (2, "NO_PROFILE".to_owned()));
+}

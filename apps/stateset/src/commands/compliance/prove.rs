@@ -61,7 +61,7 @@ pub struct ProveArgs {
     #[arg(long, value_name = "FILE", requires = "payload")]
     pub(super) payload_salt: Option<PathBuf>,
     /// File with amount and randomness, as they were kept or sealed into the payload
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["field", "decimal"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["field", "decimal", "unit", "exponent"])]
     opening: Option<PathBuf>,
     /// Keep amount and randomness here, for those who may check the commitment; a new file, which is secret
     #[arg(long, value_name = "FILE")]
