@@ -9,7 +9,7 @@ use stateset_keystore::{KeyName, Keystore as _};
 use ves::compliance::{EventFacts, Policy};
 use ves::ed25519::Signer;
 use ves::{Digest, KeyId};
-use ves_stark_client::{Proposal, Submitted, prove, prove_in_payload, system_random};
+use ves_stark_client::{ClientError, Proposal, Submitted, prove, prove_in_payload, system_random};
 use ves_stark_primitives::commitment::{DECIMAL, MINOR_UNITS};
 use ves_stark_primitives::{
     AmountPolicy, Bundle, EventInputs, FieldDescription, FieldOpening, Opening, SuiteId, decimal, payload,
@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::payload::{ClearPayload, clear_payload};
 use crate::commands::event::{EventName, fetch};
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::{CliError, FAILURE};
 use crate::files;
 use crate::installation::agent_of;
 
@@ -136,7 +136,7 @@ pub fn run(context: &Context, args: &ProveArgs) -> Result<(), CliError> {
     if args.out.is_some() {
         return files::write_text(&context.out, args.out.as_deref(), &format!("{}\n", bundle.to_json()));
     }
-    let submitted = context.compliance()?.submit(&bundle)?;
+    let submitted = context.compliance()?.submit(&bundle).map_err(not_taken)?;
     context.out.result(&submitted.record, &told(&submitted, &bundle, &event));
     Ok(())
 }
@@ -180,6 +180,13 @@ fn signer(context: &Context, args: &ProveArgs, event: &PulledEvent) -> Result<Op
             ))
         }
     }
+}
+
+/// Whoever has a proof to submit has used the command rightly: what the server says against it is a failure.
+fn not_taken(error: ClientError) -> CliError {
+    let is_refusal = matches!(error, ClientError::Refused { .. });
+    let error = CliError::from(error);
+    if is_refusal { CliError { exit: FAILURE, ..error } } else { error }
 }
 
 /// What was submitted, for a person.
@@ -243,4 +250,18 @@ fn drawn(args: &ProveArgs, clear: &ClearPayload) -> Result<FieldOpening, CliErro
         .map_err(|error| CliError::input("BAD_AMOUNT", format!("{path} of the payload: {error}")))?;
     let opening = Opening::draw(value, getrandom::fill).map_err(no_randomness)?;
     Ok(FieldOpening { field, opening })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_that_the_server_refuses_is_a_failure_and_no_wrong_usage() {
+        for status in [400, 403, 404, 409, 413, 422, 503] {
+            let (code, message) = ("ALREADY_EXISTS".to_owned(), "no".to_owned());
+            let error = not_taken(ClientError::Refused { status, code, message });
+            assert_eq!((error.exit, error.code.as_str()), (FAILURE, "ALREADY_EXISTS"), "{status}");
+        }
+    }
 }
