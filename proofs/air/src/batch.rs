@@ -120,7 +120,8 @@ impl Batch {
         let rows = 1 << self.log_rows;
         assert!(openings.len() <= rows, "more openings than rows");
         let fillers = std::iter::repeat((0, [Felt::ZERO; 4]));
-        let mut trace = Vec::with_capacity(rows * self.columns());
+        // Room for the last row's cubes that are taken back, so that no copy of the table is left behind.
+        let mut trace = Vec::with_capacity(rows * self.columns() + WIDTH);
         for (amount, randomness) in openings.chain(fillers).take(rows) {
             self.push_row(amount, randomness, &mut trace);
         }

@@ -14,7 +14,7 @@ use crate::inputs::{BatchInputs, EVENTS_MAX, InputsError};
 use crate::shards::{BatchError, verify};
 
 /// Longest bundle that is read at all: commitments of the largest batch and its proofs, in base64.
-pub const BUNDLE_BYTES_MAX: usize = 8 << 20;
+pub const BUNDLE_BYTES_MAX: usize = 12 << 20;
 /// Most proofs of a batch.
 const PROOFS_MAX: usize = EVENTS_MAX / ves_stark_verifier::BATCH_EVENTS_MAX;
 

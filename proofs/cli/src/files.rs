@@ -28,21 +28,47 @@ pub fn read(path: &Path, bytes_max: usize) -> Result<Zeroizing<String>, Failure>
     }
 }
 
-/// Writes `text` under its name only when all of it is written; `-` is stdout.
+/// Writes `text` under its name only when all of it is written; `-` is stdout. A link is followed; a device or a pipe takes
+/// the text as it is.
 pub fn write(path: &Path, text: &str) -> Result<(), Failure> {
     if path.as_os_str() == "-" {
         output::stdout(text);
         return Ok(());
     }
-    let failed =
-        |error: std::io::Error| Failure::failed("IO", format!("cannot write {}: {error}", path.display()));
-    // In the same folder, so that the last step is a rename.
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
+    let failed = |error: std::io::Error| cannot_write(path, &error);
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if std::fs::metadata(&target).is_ok_and(|found| !found.is_file()) {
+        let mut file = std::fs::OpenOptions::new().write(true).open(&target).map_err(failed)?;
+        return file.write_all(text.as_bytes()).map_err(failed);
+    }
+    beside(&target, text).map_err(failed)?.persist(&target).map_err(|error| failed(error.error))?;
     Ok(())
+}
+
+/// Asked before any work: a secret that is replaced is lost, and what was proved with it cannot be proved again.
+pub fn check_new(path: &Path) -> Result<(), Failure> {
+    match path.symlink_metadata() {
+        Ok(_) => Err(Failure::input("EXISTS", format!("{} exists and is not replaced", path.display()))
+            .hint("name another file; --opening takes one that was kept")),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Writes a secret for its owner alone, and never over another file.
+pub fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| cannot_write(path, &error);
+    beside(path, text).map_err(failed)?.persist_noclobber(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::failed("IO", format!("cannot write {}: {error}", path.display()))
+}
+
+/// In the same folder, so that the last step is a rename.
+fn beside(path: &Path, text: &str) -> std::io::Result<tempfile::NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    Ok(file)
 }

@@ -92,6 +92,10 @@ impl CommitmentBinding {
             return Err(BindingError::OtherKey { bound: self.agent_key_id, shown: key.key_id });
         }
         check_at(key, times.event).map_err(BindingError::KeyNotValid)?;
+        // A window may reach back before the registration, and an event is older than what could have signed it.
+        if key.created_at > times.event {
+            return Err(BindingError::KeyNotValid(KeyProblem::NotYetValid { from: key.created_at }));
+        }
         if key.revoked_at.is_some_and(|revoked| times.first_seen >= revoked) {
             return Err(BindingError::KeyNotValid(KeyProblem::Revoked));
         }

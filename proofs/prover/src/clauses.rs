@@ -1,7 +1,9 @@
 //! Proofs about composed policies.
 
 use rand_core::CryptoRng;
-use ves_stark_air::{Circuit, Clauses, ClausesWitness, Felt, ROWS_MAX, TooManyRows, felt_from_canonical};
+use ves_stark_air::{
+    Circuit, Clauses, ClausesWitness, Felt, ROWS_MAX, TooManyRows, felt_from_canonical, wipe,
+};
 use ves_stark_primitives::clauses::Unproved;
 use ves_stark_primitives::clauses::evaluate::Evidence;
 use ves_stark_primitives::clauses::tree::Path;
@@ -9,7 +11,7 @@ use ves_stark_primitives::statement::limbs;
 use ves_stark_primitives::{FieldCommitment, Opening, poseidon2};
 use ves_stark_verifier::ClausesStatement;
 use ves_stark_verifier::backend::{self, Claim};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::engine;
 use crate::hiding::{Drawn, Masks};
@@ -62,12 +64,16 @@ pub fn prove_clauses_with(
     let branches = Zeroizing::new(statement.policy.branches(&values, &of_clause, now)?);
 
     let circuit = backend::clauses_circuit(statement).expect("counts, capacities and rows were checked");
-    let openings: Vec<(u64, [Felt; 4])> =
+    let mut openings: Vec<(u64, [Felt; 4])> =
         openings.iter().map(|opening| (opening.value(), randomness(opening))).collect();
     let witness = ClausesWitness { openings: &openings, evidence, branches: &branches };
     let claim = Claim { circuit: &circuit, statement_digest: &statement.digest.0 };
     let shape = backend::clauses_shape(profile, circuit.log_rows(), circuit.held());
     let proof = engine::prove(&claim, &shape, circuit.trace(&witness), masks);
+    for (value, randomness) in &mut openings {
+        value.zeroize();
+        wipe(randomness);
+    }
     Ok(proof.expect("a table satisfies the equations where the policy holds and openings open"))
 }
 

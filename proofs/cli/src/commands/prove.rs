@@ -165,6 +165,7 @@ pub struct ProveArgs {
 }
 
 pub fn run(out: &Output, args: &ProveArgs) -> Result<(), Failure> {
+    args.keep_opening.as_deref().map_or(Ok(()), files::check_new)?;
     let named = args.policy.read(args.intent_hash)?;
     let subject = Subject::read(&named, &args.amount, &args.binding, &args.composed)?;
     let key = args.signing.read()?;
@@ -178,7 +179,7 @@ pub fn run(out: &Output, args: &ProveArgs) -> Result<(), Failure> {
     let bundle = subject.prove(terms, key.as_ref())?;
     let took = started.elapsed();
     if let Some(file) = &args.keep_opening {
-        files::write(file, &format!("{}\n", *subject.to_json()))?;
+        files::write_new(file, &format!("{}\n", *subject.to_json()))?;
     }
     files::write(&args.output, &format!("{}\n", bundle.to_json()))?;
     if args.output.as_os_str() != "-" {

@@ -60,6 +60,7 @@ pub struct ProveSubmitArgs {
 }
 
 pub fn run(out: &Output, args: &ProveSubmitArgs) -> Result<(), Failure> {
+    args.keep_opening.as_deref().map_or(Ok(()), files::check_new)?;
     let named = args.policy.read(args.intent_hash)?;
     let key = args.signing.read()?;
     if key.is_none() && !args.binding.is_circuit() {
@@ -81,7 +82,7 @@ pub fn run(out: &Output, args: &ProveSubmitArgs) -> Result<(), Failure> {
     };
     let bundle = subject.prove(terms, key.as_ref())?;
     if let Some(file) = &args.keep_opening {
-        files::write(file, &format!("{}\n", *subject.to_json()))?;
+        files::write_new(file, &format!("{}\n", *subject.to_json()))?;
     }
     let submitted = client.submit(&bundle)?;
     let verification = match args.verify {

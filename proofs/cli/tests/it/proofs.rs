@@ -133,6 +133,12 @@ fn a_kept_opening_proves_about_the_same_commitment_again() {
         bundle["publicInputs"]["commitments"][0]["value"].as_str().unwrap().to_owned()
     };
     let first = commitment("proof.json");
+    assert_eq!(
+        run_with(at, &[&args[..], &POLICY].concat(), "5000", None).0,
+        2,
+        "a kept opening is not replaced"
+    );
+    assert_eq!(commitment("proof.json"), first, "and nothing is proved");
     let again = ["prove", "--opening", "secret.json", "-o", "proof.json"];
     assert_eq!(run(at, &[&again[..], &POLICY].concat()).0, 0);
     assert_eq!(commitment("proof.json"), first);

@@ -7,7 +7,5 @@ mod many;
 mod payload;
 mod rejection;
 mod support;
-#[cfg(target_os = "linux")]
-mod wiping;
 mod zero_knowledge;
 mod zero_knowledge_tables;

@@ -1,4 +1,11 @@
-//! Nothing that tells an amount stays in memory behind a proof. The test reads its own process, free memory included.
+//! Nothing that tells an amount stays in memory behind a proof. The test reads its own process, free memory included, so it
+//! has one for itself.
+
+#![cfg(target_os = "linux")]
+
+#[path = "it/support.rs"]
+#[allow(dead_code, reason = "of the other tests")]
+mod support;
 
 use std::fs::File;
 use std::io::Read;
@@ -10,7 +17,7 @@ use ves_stark_prover::prove_batch_with;
 use ves_stark_verifier::backend::batch_circuit;
 use ves_stark_verifier::verify_batch;
 
-use crate::support::batch;
+use support::batch;
 
 /// No other test has this amount.
 const AMOUNT: u64 = 0x9d3c_55a1_7e42_b86f;
