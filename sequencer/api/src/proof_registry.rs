@@ -34,7 +34,7 @@ impl From<SubmitProofError> for ApiError {
             SubmitProofError::TotalContinued { by } => {
                 return Self::new(ErrorCode::AlreadyExists, error.to_string()).about(by);
             }
-            SubmitProofError::TooMany => ErrorCode::QuotaExceeded,
+            SubmitProofError::TooMany | SubmitProofError::TooManyUnverified => ErrorCode::QuotaExceeded,
         };
         Self::new(code, error.to_string())
     }

@@ -342,6 +342,25 @@ async fn without_a_verifier_a_stark_proof_is_refused_and_others_stay_unverified(
     scene.post("proofs", &other).await.refused(409, "ALREADY_EXISTS");
 }
 
+/// Any writer of the store can send proofs that no verifier knows; the author's own must not be locked out by them.
+#[tokio::test]
+async fn unverified_proofs_leave_the_places_of_verified_ones_free() {
+    let (scene, _) = Scene::with_verifier().await;
+    let junk = |version: u64| {
+        json!({"proofType": "junk", "proofVersion": version, "policyId": "p", "proofB64": "AAAA"})
+    };
+    for version in 1..=50 {
+        assert_eq!(scene.post("proofs", &junk(version)).await.ok()["verified"], false);
+    }
+    let message = scene.post("proofs", &junk(51)).await.refused(429, "QUOTA_EXCEEDED");
+    assert!(message.contains("50 unverified"), "{message}");
+    for limit in 1..=50 {
+        assert_eq!(scene.post("proofs", &scene.good("stark", limit).await).await.ok()["verified"], true);
+    }
+    scene.post("proofs", &scene.good("stark", 51).await).await.refused(429, "QUOTA_EXCEEDED");
+    assert_eq!(scene.count().await, 100);
+}
+
 #[tokio::test]
 async fn what_was_changed_in_the_store_is_never_valid() {
     let (scene, verifier) = Scene::with_verifier().await;

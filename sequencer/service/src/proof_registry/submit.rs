@@ -14,6 +14,10 @@ use crate::sequencer::{Sequencer, uncancelled};
 
 /// Proofs of one batch or event: they are listed whole.
 const PROOFS_MAX: usize = 100;
+/// How many of them no verifier accepted: any writer can send such proofs, and they must not take the places of the
+/// author's, which a verifier accepts.
+const UNVERIFIED_MAX: usize = 50;
+const _: () = assert!(UNVERIFIED_MAX < PROOFS_MAX);
 /// Canonical policy parameters, as long as composed policies may be (section 2.3 of the proof specification). They are
 /// repeated in every record and list.
 const POLICY_PARAMS_BYTES_MAX: usize = 32 << 10;
@@ -45,6 +49,8 @@ pub enum SubmitProofError {
     TotalContinued { by: EventId },
     #[error("there are {PROOFS_MAX} proofs of this already, no more are taken")]
     TooMany,
+    #[error("there are {UNVERIFIED_MAX} unverified proofs of this already, only verified ones are taken")]
+    TooManyUnverified,
     #[error(
         "no verifier of STARK proofs is joined to this sequencer, so the proof was not checked and not stored; \
          try again when one is, or have VES_STARK_VERIFY_ON_SUBMIT switched off to store proofs unverified"
@@ -64,7 +70,8 @@ impl SubmitProofError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Invalid { .. } | Self::Late => ErrorKind::Invalid,
-            Self::Conflict | Self::TotalContinued { .. } | Self::TooMany => ErrorKind::Conflict,
+            Self::Conflict | Self::TotalContinued { .. } => ErrorKind::Conflict,
+            Self::TooMany | Self::TooManyUnverified => ErrorKind::Conflict,
             Self::NoVerifier | Self::Busy | Self::VerifierFailed(_) => ErrorKind::Unavailable,
             Self::Service(error) => error.kind(),
         }
@@ -104,9 +111,7 @@ impl Sequencer {
             if let Some(stored) = service.stored_proof(&statement.subject, &key).await? {
                 return same_or_conflict(stored, &statement, &proof, proved.as_ref());
             }
-            if service.proofs_of(&statement).await?.len() >= PROOFS_MAX {
-                return Err(SubmitProofError::TooMany);
-            }
+            check_room(&service.proofs_of(&statement).await?, proved.is_some())?;
             let id = ves::BatchId::random(random_bytes()?);
             let record = ProofRecord::new(*id.as_bytes(), &statement, &proof, service.now(), proved.as_ref());
             let mut changes: Vec<_> = record.documents(key, proof.bytes)?.into();
@@ -266,6 +271,18 @@ fn check_inputs(statement: &Statement, proof: &NewProof) -> Result<(), SubmitPro
         false => {
             Err(invalid("publicInputs", "they are not the sequencer's own; the inputs route gives those"))
         }
+    }
+}
+
+/// Whether one more proof has a place beside those that are stored.
+fn check_room(stored: &[ProofRecord], is_verified: bool) -> Result<(), SubmitProofError> {
+    if stored.len() >= PROOFS_MAX {
+        return Err(SubmitProofError::TooMany);
+    }
+    let unverified = stored.iter().filter(|record| !record.verified).count();
+    match !is_verified && unverified >= UNVERIFIED_MAX {
+        true => Err(SubmitProofError::TooManyUnverified),
+        false => Ok(()),
     }
 }
 
