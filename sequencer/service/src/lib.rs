@@ -86,7 +86,8 @@ pub use payment::{
 pub use pool::{PoolMonitor, PoolReading, PoolState};
 pub use proof_registry::{
     Author, BatchEvent, ComplianceVerifier, NewProof, ProofClaim, ProofRecord, ProofReport, ProofSubject,
-    Proved, Setting, Statement, SubmitProofError, TotalStep, Verdict, Verification, VerifierError,
+    Proved, Setting, Statement, SubmitProofError, TotalStep, TotalsTaken, Verdict, Verification,
+    VerifierError,
 };
 pub use proofs::{ConsistencyProof, EventProof, LogProof};
 pub use retry::RetryPreset;

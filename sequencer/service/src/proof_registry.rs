@@ -16,6 +16,7 @@ pub use check::{ProofReport, Verification};
 pub use record::ProofRecord;
 pub use statement::{Author, ProofSubject, Statement};
 pub use submit::{NewProof, SubmitProofError};
+pub use totals::TotalsTaken;
 pub(crate) use verifier::Verifying;
 pub use verifier::{
     BatchEvent, ComplianceVerifier, ProofClaim, Proved, Setting, TotalStep, Verdict, VerifierError,

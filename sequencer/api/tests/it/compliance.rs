@@ -346,9 +346,7 @@ async fn without_a_verifier_a_stark_proof_is_refused_and_others_stay_unverified(
 #[tokio::test]
 async fn unverified_proofs_leave_the_places_of_verified_ones_free() {
     let (scene, _) = Scene::with_verifier().await;
-    let junk = |version: u64| {
-        json!({"proofType": "junk", "proofVersion": version, "policyId": "p", "proofB64": "AAAA"})
-    };
+    let junk = |version: u64| json!({"proofType": "junk", "proofVersion": version, "policyId": "p", "proofB64": "AAAA"});
     for version in 1..=50 {
         assert_eq!(scene.post("proofs", &junk(version)).await.ok()["verified"], false);
     }

@@ -74,6 +74,11 @@ impl Scene {
         self.world.get(&path).await.ok()["count"].clone()
     }
 
+    async fn verification(&self, proof: &Value) -> Value {
+        let id = proof["proof_id"].as_str().expect("an id");
+        self.world.get(&format!("/api/v1/ves/compliance/proofs/{id}/verify")).await.ok()
+    }
+
     async fn continued(&self) -> usize {
         let found = self.world.sequencer.documents(Table::RunningTotals, &[], None, 100).await;
         found.expect("read").len()
@@ -141,6 +146,33 @@ async fn of_events_that_continue_one_total_at_once_one_succeeds() {
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 409, 409, 409]);
     assert_eq!(scene.continued().await, 1);
+}
+
+/// A proof that was stored unverified took no total, so it is not valid beside one that did, or beside another like it.
+#[tokio::test]
+async fn a_proof_whose_totals_are_not_its_events_is_not_valid() {
+    let disk = MemoryDisk::default();
+    let scene = Scene::on(disk.clone(), |config| config.verify_on_submit = false).await;
+    let mut stored = Vec::new();
+    for n in 1..3 {
+        stored.push(scene.send(n, &[(total(1), total(n as u8 + 1))], 0).await.ok());
+    }
+    for proof in &stored {
+        let found = scene.verification(proof).await;
+        assert_eq!((&found["valid"], &found["stark_valid"]), (&json!(false), &json!(true)));
+        assert_eq!(found["reason"], "total_not_taken");
+    }
+    scene.world.stop().await;
+
+    let scene = Scene::on(disk, |_| {}).await;
+    // The first event takes the total, under another policy.
+    let verified = scene.send(1, &[(total(1), total(2))], 1).await.ok();
+    for proof in [&verified, &stored[0]] {
+        assert_eq!(scene.verification(proof).await["valid"], true);
+    }
+    let found = scene.verification(&stored[1]).await;
+    assert_eq!((&found["valid"], &found["stark_valid"]), (&json!(false), &json!(true)));
+    assert_eq!(found["reason"], "total_continued");
 }
 
 #[tokio::test]

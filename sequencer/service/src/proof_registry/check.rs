@@ -7,6 +7,7 @@ use ves::{Digest, compliance};
 use super::record::{self, ProofRecord};
 use super::statement::{ProofSubject, Statement};
 use super::submit::SubmitProofError;
+use super::totals::TotalsTaken;
 use super::verifier::{Claimed, NoVerdict, Verdict};
 use crate::error::ServiceError;
 use crate::sequencer::Sequencer;
@@ -41,10 +42,13 @@ pub struct ProofReport {
     /// Of a proof under a policy.
     pub policy_hash_match: Option<bool>,
     pub verification: Verification,
+    /// Whether the running totals that the proof continues are this event's to continue, where the proof was verified.
+    pub totals: TotalsTaken,
 }
 
 impl ProofReport {
-    /// A verifier accepted the stored bytes for the statement made again: nothing less (decision 19).
+    /// A verifier accepted the stored bytes for the statement made again, and the running totals that it continues are
+    /// on record as this event's: nothing less (decision 19).
     pub fn is_valid(&self) -> bool {
         self.reason().is_none()
     }
@@ -61,7 +65,12 @@ impl ProofReport {
             return Some("policy_hash_mismatch");
         }
         match &self.verification {
-            Verification::Done { verdict: Verdict::Valid(_), .. } => None,
+            // Otherwise two events that go on from one total would both be valid (section 2.3 of the proof specification).
+            Verification::Done { verdict: Verdict::Valid(_), .. } => match self.totals {
+                TotalsTaken::All => None,
+                TotalsTaken::NotAll => Some("total_not_taken"),
+                TotalsTaken::ByAnother => Some("total_continued"),
+            },
             Verification::Done { verdict: Verdict::Invalid(_), .. } => Some("stark_invalid"),
             Verification::NotAsked | Verification::NoVerifier => Some("verifier_not_available"),
             Verification::UnknownType => Some("proof_type_not_verifiable"),
@@ -111,10 +120,14 @@ impl Sequencer {
             public_inputs_match: stored_inputs_hash == statement.hash(),
             policy_hash_match,
             verification: Verification::NotAsked,
+            totals: TotalsTaken::All,
             record,
         };
         if report.proof_hash_match && report.public_inputs_match && policy_hash_match != Some(false) {
             report.verification = self.verify_stored(&report.record, bytes, statement).await?;
+            if let Verification::Done { verdict: Verdict::Valid(proved), .. } = &report.verification {
+                report.totals = self.totals_taken(&report.record, &proved.totals).await?;
+            }
         }
         Ok(report)
     }

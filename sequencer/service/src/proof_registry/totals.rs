@@ -24,6 +24,17 @@ struct Continued {
     proof_id: uuid::Uuid,
 }
 
+/// Whether a proof's steps are on record as those of its event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TotalsTaken {
+    /// Also where there are none.
+    All,
+    /// Such as of a proof that was stored unverified.
+    NotAll,
+    /// A total went on to another one, or in another event.
+    ByAnother,
+}
+
 impl Sequencer {
     /// The changes that mark the totals as continued, to be written together with the proof's record. The caller holds
     /// the registry's lock.
@@ -61,6 +72,24 @@ impl Sequencer {
             }
         }
         Ok(changes)
+    }
+
+    /// Whether the totals that a stored proof continues are recorded as continued by its event.
+    pub(super) async fn totals_taken(
+        &self,
+        record: &ProofRecord,
+        steps: &[TotalStep],
+    ) -> Result<TotalsTaken, ServiceError> {
+        let mut taken = TotalsTaken::All;
+        for step in steps {
+            match (self.continued(&key_of(&record.stream, &step.previous)).await?, record.subject) {
+                (Some(by), ProofSubject::Event(event))
+                    if by.event_id == event && by.new_total == step.new => {}
+                (Some(_), _) => return Ok(TotalsTaken::ByAnother),
+                (None, _) => taken = TotalsTaken::NotAll,
+            }
+        }
+        Ok(taken)
     }
 
     async fn continued(&self, key: &[u8]) -> Result<Option<Continued>, ServiceError> {
