@@ -192,7 +192,12 @@ async fn a_proof_of_another_statement_in_the_same_place_is_a_conflict() {
     let mut second = first.clone();
     second["witnessCommitment"] = json!(other.to_hex());
     second["proofB64"] = json!(base64(&prove(scene.inputs(10).await.public_inputs.get(), Some(other))));
-    scene.post("proofs", &second).await.refused(409, "ALREADY_EXISTS");
+    let message = scene.post("proofs", &second).await.refused(409, "ALREADY_EXISTS");
+    // The verifier knows one version, so the next one would be no way out; another policy is.
+    assert!(!message.contains("proofVersion") && message.contains("other policyParams"), "{message}");
+    second["proofVersion"] = json!(VERSION + 1);
+    scene.post("proofs", &second).await.refused(400, "INVALID_FIELD_VALUE");
+    scene.post("proofs", &scene.good("stark", 11).await).await.ok();
     // A verifier that names no statement has only the bytes to go by.
     let digest = scene.good("digest", 10).await;
     let kept = scene.post("proofs", &digest).await.ok();
@@ -200,7 +205,7 @@ async fn a_proof_of_another_statement_in_the_same_place_is_a_conflict() {
     let mut again = digest.clone();
     again["proofB64"] = json!("AAAA");
     scene.post("proofs", &again).await.refused(409, "ALREADY_EXISTS");
-    assert_eq!(scene.count().await, 2);
+    assert_eq!(scene.count().await, 3);
     assert_eq!(scene.post("proofs", &first).await.ok(), stored);
 }
 

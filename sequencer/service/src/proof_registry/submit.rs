@@ -39,7 +39,8 @@ pub enum SubmitProofError {
     #[error("{field}: {problem}")]
     Invalid { field: &'static str, problem: String },
     #[error(
-        "another proof of this type, version and policy is stored; a proof is not replaced, use the next proofVersion"
+        "another proof of this type, version and policy is stored, and a proof is not replaced, also not when its \
+         validUntil has passed; a proof under other policyParams has a place of its own"
     )]
     Conflict,
     /// A running total goes on to one new total, in one event (section 2.3 of the proof specification).
