@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::event::Envelope;
@@ -18,6 +19,9 @@ pub const PROOF_TYPE_CHARS_MAX: usize = 32;
 /// Largest proof.
 pub const PROOF_BYTES_MAX: usize = 2 * 1024 * 1024;
 
+/// Largest integer in the parameters of a policy: the last one that every JSON reader keeps.
+const PARAMETER_MAX: u64 = (1 << 53) - 1;
+
 /// Why a policy, a proof's description or submitted inputs are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ComplianceError {
@@ -27,6 +31,9 @@ pub enum ComplianceError {
     PolicyParamsShape,
     #[error("policyParams: {0}")]
     PolicyParams(JsonError),
+    /// `path` begins with a point or a bracket.
+    #[error("policyParams{path} {problem}")]
+    PolicyParameter { path: String, problem: &'static str },
     #[error("public inputs: {0}")]
     PublicInputs(JsonError),
     #[error("public inputs must be a JSON object")]
@@ -69,6 +76,24 @@ impl Policy {
         Ok(Self { id: id.to_owned(), params: params.into_owned() })
     }
 
+    /// As [`Policy::new`], for a policy that a new statement is made of: the parameters of a published policy are
+    /// exactly those of section 2.1 of the proof specification, and no integer is one that canonical JSON rounds.
+    /// Nobody could prove anything else, or it would be about another number than the one that was sent.
+    ///
+    /// # Errors
+    /// Those of [`Policy::new`], and [`ComplianceError::PolicyParameter`].
+    pub fn for_statement(id: &str, params_json: Option<&str>) -> Result<Self, ComplianceError> {
+        let policy = Self::new(id, params_json)?;
+        // The text as it was sent: in the canonical one `5.0` is `5`, and large integers are rounded.
+        let params: serde_json::Map<String, Value> = serde_json::from_str(params_json.unwrap_or("{}"))
+            .map_err(|_| ComplianceError::PolicyParamsShape)?;
+        for (name, value) in &params {
+            check_integers(&member_path(name), value)?;
+        }
+        check_published(&policy.id, &params)?;
+        Ok(policy)
+    }
+
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -96,7 +121,7 @@ impl Policy {
     /// Whether `amount` satisfies the policy; `None` for a policy whose rule is not about an amount alone, or
     /// whose bound is missing: `aml.threshold` asks for less than `threshold`, `order_total.cap` for at most `cap`.
     pub fn allows(&self, amount: u64) -> Option<bool> {
-        let params: BTreeMap<String, serde_json::Value> = serde_json::from_str(&self.params).ok()?;
+        let params: BTreeMap<String, Value> = serde_json::from_str(&self.params).ok()?;
         let bound = |name: &str| params.get(name)?.as_u64();
         match self.id.as_str() {
             "aml.threshold" => bound("threshold").map(|threshold| amount < threshold),
@@ -104,6 +129,66 @@ impl Policy {
             _ => None,
         }
     }
+}
+
+/// Parameters of the policies of section 2.1 of the proof specification: each there, none besides, each of its type.
+fn check_published(id: &str, params: &serde_json::Map<String, Value>) -> Result<(), ComplianceError> {
+    let (number, hash) = match id {
+        "aml.threshold" => ("threshold", None),
+        "order_total.cap" => ("cap", None),
+        "agent.authorization.v1" => ("maxTotal", Some("intentHash")),
+        "agent.budget.v1" => ("budgetLimit", None),
+        _ => return Ok(()),
+    };
+    let refused = |name: &str, problem| Err(parameter(member_path(name), problem));
+    if let Some(name) = params.keys().find(|name| *name != number && Some(name.as_str()) != hash) {
+        return refused(name, "is not a parameter of this policy");
+    }
+    match params.get(number).map(Value::as_u64) {
+        None => return refused(number, "is missing"),
+        Some(None) => {
+            return refused(
+                number,
+                "must be an integer from 0 to 2^53 - 1, written without point or exponent",
+            );
+        }
+        // No amount is below zero, so nothing could ever be proved.
+        Some(Some(0)) if number == "threshold" => return refused(number, "must be at least 1"),
+        Some(Some(_)) => {}
+    }
+    let Some(hash) = hash else { return Ok(()) };
+    match params.get(hash) {
+        None => refused(hash, "is missing"),
+        Some(Value::String(text)) if text.parse::<Digest>().is_ok() => Ok(()),
+        Some(_) => refused(hash, "must be 64 hex digits"),
+    }
+}
+
+/// Canonical JSON would round them, so two policies would have one hash. Nesting is bounded by [`json::DEPTH_MAX`].
+fn check_integers(path: &str, value: &Value) -> Result<(), ComplianceError> {
+    let limit = PARAMETER_MAX as f64;
+    match value {
+        // Integers beyond 64 bits come as doubles, and no double beyond the limit has a fraction.
+        Value::Number(number) if number.as_f64().is_some_and(|number| number.abs() > limit) => {
+            Err(parameter(path.to_owned(), "must be at most 2^53 - 1; write a larger number as a string"))
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().try_for_each(|(n, item)| check_integers(&format!("{path}[{n}]"), item))
+        }
+        Value::Object(members) => members
+            .iter()
+            .try_for_each(|(name, member)| check_integers(&format!("{path}{}", member_path(name)), member)),
+        _ => Ok(()),
+    }
+}
+
+/// Names come from outside, so long ones are cut.
+fn member_path(name: &str) -> String {
+    format!(".{}", name.chars().take(64).collect::<String>())
+}
+
+fn parameter(path: String, problem: &'static str) -> ComplianceError {
+    ComplianceError::PolicyParameter { path, problem }
 }
 
 /// What a proof says about an event, apart from the policy.
@@ -319,6 +404,52 @@ mod tests {
         assert_eq!(Policy::new(&"é".repeat(65), None), Err(ComplianceError::PolicyId));
         assert_eq!(Policy::new("p", Some("[]")), Err(ComplianceError::PolicyParamsShape));
         assert!(matches!(Policy::new("p", Some(r#"{"a":1,"a":1}"#)), Err(ComplianceError::PolicyParams(_))));
+    }
+
+    #[test]
+    fn a_new_statement_takes_the_published_parameters_and_no_others() {
+        let intent = "ab".repeat(32);
+        let both = format!(r#"{{"intentHash":"{intent}","maxTotal":7}}"#);
+        for (id, params) in [
+            ("aml.threshold", r#"{ "threshold": 1 }"#),
+            ("order_total.cap", r#"{"cap":0}"#),
+            ("order_total.cap", r#"{"cap":9007199254740991}"#),
+            ("agent.authorization.v1", &both),
+            (" agent.budget.v1", r#"{"budgetLimit":5}"#),
+            ("p", r#"{"a":[1.5,-9007199254740991,"9007199254740993"]}"#),
+        ] {
+            assert_eq!(
+                Policy::for_statement(id, Some(params)),
+                Policy::new(id, Some(params)),
+                "{id} {params}"
+            );
+        }
+        for (id, params, path) in [
+            ("aml.threshold", r#"{"threshold":0}"#, ".threshold"),
+            ("aml.threshold", r#"{"threshold":-1}"#, ".threshold"),
+            (" aml.threshold ", r#"{"threshold":"5"}"#, ".threshold"),
+            ("aml.threshold", r#"{"threshold":5.0}"#, ".threshold"),
+            ("aml.threshold", r#"{"threshold":5e0}"#, ".threshold"),
+            ("aml.threshold", "{}", ".threshold"),
+            ("aml.threshold", r#"{"threshold":5,"note":1}"#, ".note"),
+            ("order_total.cap", r#"{"cap":9007199254740993}"#, ".cap"),
+            ("order_total.cap", r#"{"cap":9007199254740992}"#, ".cap"),
+            ("order_total.cap", r#"{"threshold":5}"#, ".threshold"),
+            ("agent.authorization.v1", r#"{"maxTotal":7}"#, ".intentHash"),
+            ("agent.authorization.v1", r#"{"maxTotal":7,"intentHash":"ab"}"#, ".intentHash"),
+            ("agent.budget.v1", r#"{"budgetLimit":null}"#, ".budgetLimit"),
+            ("p", r#"{"a":{"b":[1,-9007199254740993]}}"#, ".a.b[1]"),
+            ("p", r#"{"a":99999999999999999999999}"#, ".a"),
+        ] {
+            match Policy::for_statement(id, Some(params)) {
+                Err(ComplianceError::PolicyParameter { path: found, .. }) => {
+                    assert_eq!(found, path, "{params}")
+                }
+                other => panic!("{id} {params}: {other:?}"),
+            }
+        }
+        assert_eq!(Policy::for_statement("p", Some("[]")), Err(ComplianceError::PolicyParamsShape));
+        assert!(Policy::for_statement("p", None).is_ok());
     }
 
     #[test]

@@ -80,9 +80,9 @@ pub(crate) fn proof_base64(bytes: &[u8]) -> String {
     Base64::encode_string(bytes)
 }
 
-/// The problem names `policyId` or `policyParams`.
+/// The problem names `policyId`, or `policyParams` and the member.
 pub(crate) fn policy(id: &str, params: Option<&str>) -> Result<Policy, ApiError> {
-    Policy::new(id, params)
+    Policy::for_statement(id, params)
         .map_err(|problem| ApiError::new(ErrorCode::InvalidFieldValue, problem.to_string()))
 }
 

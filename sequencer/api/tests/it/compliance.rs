@@ -87,10 +87,10 @@ async fn inputs_are_those_of_the_protocol_by_both_methods() {
     let own = EventFacts::of(&scene.event, SequenceNumber(2)).public_inputs(&policy, &Default::default());
     assert_eq!(posted.public_inputs.get(), own);
     assert_eq!(posted.public_inputs_hash, ves::compliance::public_inputs_hash(&own).expect("inputs"));
-    let query = "policyId=%20aml.threshold&policyParams=%7B%22threshold%22%3A1e1%7D";
+    let query = "policyId=%20aml.threshold&policyParams=%7B%20%22threshold%22%3A10%7D";
     let got = scene.get(&scene.path(&format!("inputs?{query}"))).await;
     let got: ComplianceInputs = serde_json::from_str(got.text()).expect("inputs");
-    assert_eq!(got.public_inputs.get(), own, "trimmed, and numbers in one form");
+    assert_eq!(got.public_inputs.get(), own, "trimmed, and in one form");
     let bare = scene.get(&scene.path("inputs?policyId=p")).await.ok();
     assert_eq!(bare["public_inputs"]["policyParams"], json!({}));
 
@@ -98,6 +98,11 @@ async fn inputs_are_those_of_the_protocol_by_both_methods() {
         (json!({"policyId": ""}), "policyId"),
         (json!({"policyId": "x".repeat(65)}), "policyId"),
         (json!({"policyId": "p", "policyParams": []}), "policyParams"),
+        (json!({"policyId": "p", "policyParams": {"a": 9_007_199_254_740_993_u64}}), "policyParams.a "),
+        (json!({"policyId": "aml.threshold"}), "policyParams.threshold "),
+        (json!({"policyId": "aml.threshold", "policyParams": {"threshold": 0}}), "policyParams.threshold "),
+        (json!({"policyId": "aml.threshold", "policyParams": {"threshold": 5.0}}), "policyParams.threshold "),
+        (json!({"policyId": "order_total.cap", "policyParams": {"cap": 1, "x": 1}}), "policyParams.x "),
     ] {
         let message = scene.post("inputs", &body).await.refused(400, "INVALID_FIELD_VALUE");
         assert!(message.starts_with(field), "{message}");

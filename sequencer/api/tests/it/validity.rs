@@ -107,7 +107,7 @@ async fn inputs_are_canonical_and_hash_to_what_is_said() {
 async fn inputs_under_a_policy_name_it_and_claim_nothing_of_the_whole_batch() {
     let (scene, _) = Scene::with_verifier().await;
     let path = format!("/api/v1/ves/validity/{}/inputs", scene.batch);
-    let query = "policyId=order_total.cap&policyParams=%7B%22cap%22%3A1e3%7D";
+    let query = "policyId=order_total.cap&policyParams=%7B%20%22cap%22%3A1000%7D";
     let answer = scene.world.get(&format!("{path}?{query}")).await;
     let inputs: ValidityInputs = serde_json::from_str(answer.text()).expect("inputs");
     let text = inputs.public_inputs.get();
@@ -131,6 +131,8 @@ async fn inputs_under_a_policy_name_it_and_claim_nothing_of_the_whole_batch() {
         ("policyParams=%7B%7D", "policyParams"),
         ("policyId=", "policyId"),
         ("policyId=p&policyParams=x", "policyParams"),
+        ("policyId=order_total.cap&policyParams=%7B%22cap%22%3A1e3%7D", "policyParams.cap "),
+        ("policyId=order_total.cap&policyParams=%7B%22cap%22%3A9007199254740993%7D", "policyParams.cap "),
     ] {
         let message = scene.world.get(&format!("{path}?{query}")).await.refused(400, "INVALID_FIELD_VALUE");
         assert!(message.starts_with(field), "{message}");
