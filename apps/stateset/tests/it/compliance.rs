@@ -1,6 +1,7 @@
 //! Compliance proofs about a sealed event of a running service.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use serde_json::Value;
@@ -68,6 +69,46 @@ fn a_sealed_amount_is_proved_verified_on_submission_and_checked_again() {
     let (status, _, error) = prove(at, &["--limit", "10000"]);
     assert!(status == 1 && error.contains("ALREADY_EXISTS"), "{error}");
     assert_eq!(json(at, &["verify", "1"]).1.as_array().unwrap().len(), 3);
+    drop(up);
+}
+
+/// Whoever may write can store a record of a kind of their own, which nothing verifies.
+#[test]
+fn records_of_other_kinds_are_shown_and_decide_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let up = Up::start(at);
+    push(at, r#"{"total":5998}"#, &[]);
+    let event = fs::read_to_string(at.join("event.json")).unwrap();
+    let event: Value = serde_json::from_str(&event).unwrap();
+    let id = |name: &str| up.started["profile"][name].as_str().unwrap();
+    let path = format!(
+        "/api/v1/ves/compliance/{}/proofs?tenant_id={}&store_id={}",
+        event["event_id"].as_str().unwrap(),
+        id("tenant_id"),
+        id("store_id"),
+    );
+    let body = r#"{"proofType":"other","proofVersion":1,"policyId":"p","proofB64":"eA=="}"#;
+    let host = id("url").strip_prefix("http://").unwrap().trim_end_matches('/');
+    let mut server = std::net::TcpStream::connect(host).unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: {host}\r\nx-api-key: {}\r\n", api_key(at, &up));
+    let rest =
+        format!("content-type: application/json\r\nconnection: close\r\ncontent-length: {}", body.len());
+    write!(server, "{head}{rest}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    server.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
+
+    let (status, told, error) = run(at, &["verify", "1"]);
+    assert!(status == 1 && error.contains("can be verified here"), "{told}{error}");
+    assert!(told.contains("not verifiable here: type other, version 1"), "{told}");
+    let (status, _, error) = run(at, &["prove", "1", "--field", "total", "--limit", "5999"]);
+    assert_eq!(status, 0, "{error}");
+    let (status, verdicts) = json(at, &["verify", "1"]);
+    let mut valid: Vec<String> =
+        verdicts.as_array().unwrap().iter().map(|verdict| verdict["valid"].to_string()).collect();
+    valid.sort();
+    assert_eq!((status, &valid[..]), (0, &["null".to_owned(), "true".to_owned()][..]), "{verdicts}");
     drop(up);
 }
 

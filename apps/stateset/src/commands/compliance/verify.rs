@@ -6,12 +6,17 @@ use std::time::Instant;
 use base64ct::{Base64, Encoding as _};
 use clap::Args;
 use serde::Serialize;
-use stateset_client::{PulledEvent, SigningKeys};
+use stateset_client::PulledEvent;
 use stateset_sequencer::{Clock as _, SystemClock};
 use uuid::Uuid;
 use ves::compliance::Policy;
+use ves::reject::KeyProblem;
+use ves::{AgentKey, KeyAlgorithm, KeyId, KeyStatus};
+use ves_stark_primitives::binding::BindingTimes;
+use ves_stark_primitives::bundle::{PROOF_TYPE, PROOF_VERSION};
 use ves_stark_primitives::{BindingError, Bundle, SecurityReport};
 use ves_wire::compliance::ComplianceProofBody;
+use ves_wire::keys::AgentKeyBody;
 
 use super::prove::inputs;
 use crate::commands::event::{EventName, fetch};
@@ -30,9 +35,12 @@ pub struct VerifyArgs {
 #[derive(Serialize)]
 struct Verdict {
     proof_id: Uuid,
+    proof_type: String,
+    proof_version: u32,
     policy_id: String,
     policy_params: serde_json::Value,
-    valid: bool,
+    /// `None`: a record of another kind, which nothing here can verify.
+    valid: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     verification_time_ms: f64,
@@ -58,6 +66,8 @@ pub fn run(context: &Context, args: &VerifyArgs) -> Result<(), CliError> {
     if !event.signer_known {
         return Err(CliError::failure("UNKNOWN_SIGNER", "no registered key of the event's agent is known"));
     }
+    let keys = client.keys(&stream.tenant_id, Some(&event.envelope.source_agent_id))?;
+    let keys: Vec<AgentKey> = keys.iter().filter_map(signing_key).collect();
     let deployment = client.identity()?.sequencer_id.to_string();
     let proofs = context.compliance()?;
     let ids: Vec<Uuid> = match args.proof {
@@ -71,25 +81,59 @@ pub fn run(context: &Context, args: &VerifyArgs) -> Result<(), CliError> {
     for id in &ids {
         let record = proofs.proof(id)?;
         let started = Instant::now();
-        let outcome = check(&record, &event, &keys, &deployment);
+        let outcome = is_verifiable(&record).then(|| check(&record, &event, &keys, &deployment));
         verdicts.push(verdict(record, outcome, started.elapsed().as_secs_f64() * 1000.0));
     }
-    let invalid = verdicts.iter().filter(|verdict| !verdict.valid).count();
     context.out.result(&verdicts, &text(&event, &verdicts));
-    match invalid {
-        0 => Ok(()),
-        _ => Err(CliError::failure(
-            "PROOF_INVALID",
-            format!("{invalid} of {} proofs do not hold", verdicts.len()),
+    let all: Vec<Option<bool>> = verdicts.iter().map(|verdict| verdict.valid).collect();
+    conclusion(&all)
+}
+
+/// Anyone who may write can store a record of a kind that no verifier knows: it must neither spoil the proofs beside it,
+/// nor pass for one.
+fn conclusion(verdicts: &[Option<bool>]) -> Result<(), CliError> {
+    let judged = verdicts.iter().flatten().count();
+    let invalid = verdicts.iter().flatten().filter(|valid| !**valid).count();
+    match (judged, invalid) {
+        (0, _) => Err(CliError::failure(
+            "NOT_VERIFIABLE",
+            format!("none of {} records is a proof that can be verified here", verdicts.len()),
         )),
+        (_, 0) => Ok(()),
+        _ => Err(CliError::failure("PROOF_INVALID", format!("{invalid} of {judged} proofs do not hold"))),
     }
 }
 
-/// Nothing but the proof's bytes and its policy is taken from the record.
+fn is_verifiable(record: &ComplianceProofBody) -> bool {
+    (record.proof_type.as_str(), record.proof_version) == (PROOF_TYPE, PROOF_VERSION)
+}
+
+/// A key as the server lists it, for the rule of registered keys; `None` for one that signs nothing. Encryption keys are
+/// in the same list, under numbers of their own.
+fn signing_key(body: &AgentKeyBody) -> Option<AgentKey> {
+    let algorithm = KeyAlgorithm::from_number(body.key_algorithm.into()).filter(|known| known.signs())?;
+    Some(AgentKey {
+        tenant_id: body.tenant_id,
+        agent_id: body.agent_id,
+        key_id: KeyId(body.key_id),
+        public_key: body.public_key.0,
+        algorithm,
+        // Commitments are signed with Ed25519 alone.
+        ml_dsa_65: None,
+        status: KeyStatus::from_text(&body.status)?,
+        valid_from: body.valid_from.map(|time| time.0),
+        valid_to: body.valid_to.map(|time| time.0),
+        revoked_at: body.revoked_at.map(|time| time.0),
+        created_at: body.created_at.0,
+        metadata: None,
+    })
+}
+
+/// Nothing but the proof's bytes, its policy and when it came in is taken from the record.
 fn check(
     record: &ComplianceProofBody,
     event: &PulledEvent,
-    keys: &SigningKeys,
+    keys: &[AgentKey],
     deployment: &str,
 ) -> Result<Held, String> {
     let problem = |error: &dyn std::fmt::Display| error.to_string();
@@ -100,10 +144,12 @@ fn check(
     let bundle = Bundle::parse(bundle).map_err(|e| problem(&e))?;
     bundle.check_context(deployment, SystemClock.now()).map_err(|e| problem(&e))?;
     let (signing_hash, agent) = (event.envelope.signing_hash(), event.envelope.source_agent_id);
+    let times = BindingTimes { event: event.sequenced_at, first_seen: record.submitted_at.0 };
     let bound = bundle.check_binding(|binding| {
-        let key = keys.get(agent, binding.agent_key_id).and_then(|key| key.ed25519_alone());
-        let key = key.ok_or(BindingError::NoEd25519Key)?;
-        binding.verify(&signing_hash, &bundle.inputs.commitments, key)
+        let mut of_agent = keys.iter().filter(|key| key.agent_id == agent);
+        let key = of_agent.find(|key| key.key_id == binding.agent_key_id);
+        let key = key.ok_or(BindingError::KeyNotValid(KeyProblem::NotFound))?;
+        binding.verify_registered(&signing_hash, &bundle.inputs.commitments, key, times)
     });
     bound.map_err(|e| problem(&e))?;
     let security = ves_stark_client::check(&bundle, &inputs(event, policy), SystemClock.now())
@@ -112,16 +158,21 @@ fn check(
     Ok(Held { security, binding_level, agent_signed: bundle.binding.is_some() })
 }
 
-fn verdict(record: ComplianceProofBody, outcome: Result<Held, String>, time_ms: f64) -> Verdict {
+/// `None` for a record of another kind.
+fn verdict(record: ComplianceProofBody, outcome: Option<Result<Held, String>>, time_ms: f64) -> Verdict {
+    let valid = outcome.as_ref().map(Result::is_ok);
     let (held, reason) = match outcome {
-        Ok(held) => (Some(held), None),
-        Err(reason) => (None, Some(printable(&reason))),
+        Some(Ok(held)) => (Some(held), None),
+        Some(Err(reason)) => (None, Some(printable(&reason))),
+        None => (None, Some("not verifiable here".to_owned())),
     };
     Verdict {
         proof_id: record.proof_id,
+        proof_type: record.proof_type,
+        proof_version: record.proof_version,
         policy_id: record.policy_id,
         policy_params: serde_json::from_str(record.policy_params.get()).unwrap_or_default(),
-        valid: reason.is_none(),
+        valid,
         reason,
         verification_time_ms: time_ms,
         binding_level: held.as_ref().map(|held| held.binding_level),
@@ -139,6 +190,10 @@ fn text(event: &PulledEvent, verdicts: &[Verdict]) -> String {
             _ => "no agent's signature, and none needed",
         };
         let outcome = match (&verdict.security, &verdict.reason) {
+            _ if verdict.valid.is_none() => {
+                let kind = printable(&verdict.proof_type);
+                format!("not verifiable here: type {kind}, version {}", verdict.proof_version)
+            }
             (Some(security), None) => format!(
                 "Proof VALID (verified in {verification_time_ms:.3}ms): {} bits conjectured, {} proven; binding {}; {signed}",
                 security.conjectured_bits,
@@ -150,4 +205,57 @@ fn text(event: &PulledEvent, verdicts: &[Verdict]) -> String {
         let _ = writeln!(text, "  {} {policy_params}\n    {outcome}", printable(policy_id));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use ves::{Digest, SigningKey, TimestampMs};
+    use ves_stark_primitives::CommitmentBinding;
+
+    #[test]
+    fn records_of_other_kinds_neither_spoil_a_verdict_nor_make_one() {
+        let code = |all: &[Option<bool>]| conclusion(all).err().map(|error| (error.exit, error.code));
+        let failure = |code: &str| Some((1, code.to_owned()));
+        assert_eq!(code(&[Some(true), None]), None);
+        assert_eq!(code(&[None, None]), failure("NOT_VERIFIABLE"));
+        assert_eq!(code(&[None, Some(true), Some(false)]), failure("PROOF_INVALID"));
+    }
+
+    /// By the list of the server: revoked before the binding came in, after it, and at a time that is not told.
+    #[test]
+    fn a_listed_key_binds_nothing_once_it_is_revoked() {
+        let signer = SigningKey::from_seed([7; 32]);
+        let hash = Digest([9; 32]);
+        let binding = CommitmentBinding::sign(&hash, KeyId(3), &[], &signer).unwrap();
+        let time = |second: i64| TimestampMs(second * 1000);
+        let mut listed = json!({
+            "tenantId": "11111111-1111-1111-1111-111111111111",
+            "agentId": "22222222-2222-2222-2222-222222222222",
+            "keyId": 3, "keyAlgorithm": 1, "status": "active", "createdAt": time(0).to_string(),
+            "publicKey": ves::hex::encode(&signer.public_key()),
+        });
+        let bound = |listed: &serde_json::Value| {
+            let body: AgentKeyBody = serde_json::from_value(listed.clone()).unwrap();
+            let times = BindingTimes { event: time(10), first_seen: time(20) };
+            binding.verify_registered(&hash, &[], &signing_key(&body).unwrap(), times)
+        };
+        assert_eq!(bound(&listed), Ok(()));
+        listed["status"] = "revoked".into();
+        let revoked = Err(BindingError::KeyNotValid(KeyProblem::Revoked));
+        assert_eq!(bound(&listed), revoked);
+        for (second, expected) in [(30, Ok(())), (20, revoked.clone()), (15, revoked)] {
+            listed["revokedAt"] = time(second).to_string().into();
+            assert_eq!(bound(&listed), expected, "{second}");
+        }
+        // An encryption key of the same number signs nothing, and a status that is not known says nothing.
+        for (name, value) in
+            [("keyAlgorithm", json!(KeyAlgorithm::X25519.number())), ("status", json!("new"))]
+        {
+            let mut other = listed.clone();
+            other[name] = value;
+            assert!(signing_key(&serde_json::from_value(other).unwrap()).is_none(), "{name}");
+        }
+    }
 }
