@@ -57,7 +57,8 @@ async fn fill(world: &World) -> Vec<[u8; 16]> {
     let facts = EventFacts::of(&event.record().expect("a record").head, event.sequence_number);
     let policy = Policy::new("a.policy", None).expect("a policy");
     let mut ids = Vec::new();
-    for statement in [Statement::of_batch(&batch, None).expect("a statement"), Statement::of_event(&facts, policy)]
+    for statement in
+        [Statement::of_batch(&batch, None).expect("a statement"), Statement::of_event(&facts, policy)]
     {
         let proof = NewProof {
             proof_type: "plain".to_owned(),

@@ -1,6 +1,7 @@
 //! Whole-process scenarios, named after what a user does or suffers.
 
 mod batch_proof;
+mod composed_proof;
 mod crash;
 mod database;
 mod demo;
