@@ -110,30 +110,70 @@ struct Rows {
     vanishing: Ext,
     /// The last element of the subgroup.
     last: Felt,
-    /// Value of each row's Lagrange polynomial at the point.
-    weights: Vec<Ext>,
+    /// Value of each row's Lagrange polynomial at the point, a list for each of its coordinates.
+    weights: [Vec<Felt>; extension::DEGREE],
 }
 
 impl Rows {
     fn at(log_rows: usize, point: Ext) -> Self {
         let generator = root_of_unity(log_rows);
-        let elements = powers(generator, 1 << log_rows);
-        let vanishing = square_times(point, log_rows) - Felt::ONE;
-        let scale = vanishing * Felt::from_usize(1 << log_rows).inverse();
-        let distances: Vec<Ext> = elements.iter().map(|&element| point - element).collect();
-        let weights = batch_multiplicative_inverse(&distances)
-            .into_iter()
-            .zip(&elements)
-            .map(|(inverse, &element)| inverse * (scale * element))
-            .collect();
-        Self { vanishing, last: elements[elements.len() - 1], weights }
+        let weights = lagrange(log_rows, point);
+        Self {
+            vanishing: square_times(point, log_rows) - Felt::ONE,
+            last: generator.inverse(),
+            weights: std::array::from_fn(|k| {
+                weights.iter().map(|weight| extension::coordinates(*weight)[k]).collect()
+            }),
+        }
     }
 
-    /// Value at the point of the polynomial with these values on the rows. Most columns are zero on most rows.
+    /// Value at the point of the polynomial with these values on the rows.
     fn interpolate(&self, column: &[Felt]) -> Ext {
-        let cells = self.weights.iter().zip(column).filter(|(_, value)| **value != Felt::ZERO);
-        cells.map(|(&weight, &value)| weight * value).sum()
+        let mut sums = [Felt::ZERO; extension::DEGREE];
+        for (i, cells) in column.chunks(STRIDE).enumerate() {
+            // Many columns are zero on most rows.
+            if cells.iter().all(|&value| value == Felt::ZERO) {
+                continue;
+            }
+            for (sum, weights) in sums.iter_mut().zip(&self.weights) {
+                *sum += dot(cells, &weights[STRIDE * i..][..cells.len()]);
+            }
+        }
+        extension::from_coordinates(sums)
     }
+}
+
+/// Products that are added up before they are reduced.
+const STRIDE: usize = 8;
+
+fn dot(left: &[Felt], right: &[Felt]) -> Felt {
+    match (left.try_into(), right.try_into()) {
+        (Ok(left), Ok(right)) => Felt::dot_product::<STRIDE>(left, right),
+        _ => left.iter().zip(right).map(|(&left, &right)| left * right).sum(),
+    }
+}
+
+/// The values at `point` of the Lagrange polynomials of the subgroup of `2^log_rows` elements, in the order of `g^i`.
+///
+/// Without an inversion: the polynomial of `x` is that of `x^2` in the subgroup of half the size, at `point^2`, times
+/// `(1 + point / x) / 2`; and `x` and `-x` share both factors but for a sign.
+fn lagrange(log_rows: usize, point: Ext) -> Vec<Ext> {
+    let half = Felt::TWO.inverse();
+    let mut squares = vec![point; log_rows];
+    (1..log_rows).for_each(|i| squares[i] = squares[i - 1].square());
+    let mut weights = vec![Ext::ONE];
+    for (log_size, &point) in (1..=log_rows).zip(squares.iter().rev()) {
+        let inverses = powers(root_of_unity(log_size).inverse(), weights.len());
+        let parts = |i: usize| {
+            let halved = weights[i] * half;
+            (halved, halved * point * inverses[i])
+        };
+        let (plus, minus) = (0..weights.len()).map(parts).map(|(even, odd)| (even + odd, even - odd)).unzip();
+        let (mut plus, minus): (Vec<Ext>, Vec<Ext>) = (plus, minus);
+        plus.extend(minus);
+        weights = plus;
+    }
+    weights
 }
 
 /// Sums of equations by the rows they hold on, each equation times its power of `alpha`.
@@ -389,6 +429,26 @@ pub fn fold(mut values: Vec<Ext>, mut x: Felt, mut root: Felt, mut beta: Ext) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `f(z) = sum f(x) * (z^n - 1) / n * x / (z - x)`, as the books have it.
+    #[test]
+    fn a_column_is_interpolated_as_by_its_lagrange_polynomials() {
+        let point = extension::from_coordinates(std::array::from_fn(|k| Felt::from_usize(77 + 1000 * k)));
+        for log_rows in [1, 3, 6] {
+            let count = 1 << log_rows;
+            let rows = Rows::at(log_rows, point);
+            assert_eq!(rows.vanishing, point.exp_u64(count as u64) - Felt::ONE);
+            let elements = powers(root_of_unity(log_rows), count);
+            assert_eq!(rows.last, elements[count - 1]);
+            let scale = rows.vanishing * Felt::from_usize(count).inverse();
+            // From element 8 on only zeros, as in the columns that are skipped.
+            let column: Vec<Felt> =
+                (0..count).map(|i| Felt::from_usize(if i < 8 { i * i + 5 } else { 0 })).collect();
+            let values = elements.iter().zip(&column);
+            let expected: Ext = values.map(|(&x, &value)| scale * x * value * (point - x).inverse()).sum();
+            assert_eq!(rows.interpolate(&column), expected, "{count} rows");
+        }
+    }
 
     #[test]
     fn folding_values_is_folding_coefficients() {
