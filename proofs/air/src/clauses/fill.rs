@@ -128,7 +128,7 @@ impl Filler<'_> {
         trace.extend((0..CARRIES).rev().map(|i| Felt::from_bool(carries >> i & 1 == 1)));
         trace.extend(choices.sibling);
         let hash = poseidon::push_cubes(state, trace);
-        debug_assert_eq!(trace.len() - start, self.layout.columns);
+        assert_eq!(trace.len() - start, self.layout.columns, "a row has all columns");
         self.before = self.handed(row, &choices, hash);
     }
 

@@ -1,6 +1,7 @@
 use super::evaluate::{Evidence, Unsatisfied};
 use super::tree::{Node, Path, build, leaf, node};
 use super::*;
+use crate::poseidon2;
 
 const NOW: u64 = 1_000;
 
@@ -96,6 +97,36 @@ fn membership_is_shown_by_a_whole_path_from_a_leaf() {
     // A node is no leaf, whatever pair one would have to claim for it.
     assert_ne!(node(&leaf(1, 0), &leaf(2, 0)), leaf(1, 2));
     assert!(policy.evaluate(&[40], &none, NOW).is_err());
+}
+
+/// Elements that are not below the modulus are another spelling of a path that may well lead to the root. They are refused
+/// like any wrong path, and nothing panics; nor does a root of a depth that no tree has.
+#[test]
+fn a_path_with_an_element_above_the_modulus_leads_nowhere() {
+    let (policy, paths) = listed(&ENTRIES, Clause::Member { x: 0, root: 0 });
+    let shown = |path: &Path| policy.evaluate(&[40], &|_| Some(Evidence::At(path.clone())), NOW);
+    assert_eq!(shown(&paths[2]), Ok(()));
+    for level in 0..3 {
+        for element in 0..8 {
+            let mut path = paths[2].clone();
+            let spelt = &mut path.siblings[level][element];
+            *spelt = spelt.checked_add(poseidon2::P).unwrap_or(u32::MAX);
+            assert_eq!(shown(&path), Err(Unsatisfied::Clause { clause: 0 }), "{level} {element}");
+        }
+    }
+    let root = &policy.roots()[0];
+    assert!(paths[2].leads_to(root, &leaf(40, 0)));
+    let mut spelt = leaf(40, 0);
+    spelt[0] = spelt[0].checked_add(poseidon2::P).unwrap_or(u32::MAX);
+    assert!(!paths[2].leads_to(root, &spelt));
+    assert!(build(&[spelt], 1).is_none() && build(&[leaf(40, 0)], 1).is_some());
+
+    let place = 1;
+    for depth in [0, 33, 64, 255] {
+        let deep = Root::new(&[0; 8], depth, "v", 0, 2_000);
+        let path = Path { place, siblings: vec![[0; 8]; usize::from(depth)] };
+        assert!(!path.leads_to(&deep, &[0; 8]), "{depth}");
+    }
 }
 
 /// Section 11, item 18.
