@@ -90,9 +90,9 @@ fn membership_is_shown_by_a_whole_path_from_a_leaf() {
     assert!(!holds(41, &paths[2], NOW) && !holds(40, &paths[1], NOW));
     assert!(holds(40, &paths[2], 500) && holds(40, &paths[2], 1_500));
     assert!(!holds(40, &paths[2], 499) && !holds(40, &paths[2], 1_501), "the list has ended");
-    let short = Path { siblings: paths[2].siblings[..2].to_vec(), ..paths[2].clone() };
+    let short = Path { siblings: paths[2].siblings[..2].to_vec(), place: paths[2].place };
     assert!(!holds(40, &short, NOW), "a leaf at another depth");
-    let beyond = Path { place: paths[2].place + 8, ..paths[2].clone() };
+    let beyond = Path { place: paths[2].place + 8, siblings: paths[2].siblings.clone() };
     assert!(!holds(40, &beyond, NOW), "a place outside the tree");
     // A node is no leaf, whatever pair one would have to claim for it.
     assert_ne!(node(&leaf(1, 0), &leaf(2, 0)), leaf(1, 2));

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use ves::Digest;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::commitment::{FieldCommitment, FieldDescription};
 use crate::poseidon2::{self, RATE, WIDTH};
@@ -80,8 +81,9 @@ impl Root {
     }
 }
 
-/// The other nodes on the way from a leaf to the root, lowest first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The other nodes on the way from a leaf to the root, lowest first. They tell which entry is meant, so they are erased when
+/// dropped, though the list is public.
+#[derive(Debug, Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Path {
     /// Place of the leaf, from 0.
     pub place: u32,
@@ -169,11 +171,13 @@ impl Tree {
     /// What leads from the leaf at `place` to the top; `None` outside the tree.
     pub fn path(&self, place: u32) -> Option<Path> {
         let below = &self.levels[..self.levels.len() - 1];
-        let sibling =
-            |(height, level): (usize, &Vec<Node>)| level.get((place as usize >> height) ^ 1).copied();
-        let siblings: Option<Vec<Node>> = below.iter().enumerate().map(sibling).collect();
         ((place as usize) < self.levels[0].len()).then_some(())?;
-        Some(Path { place, siblings: siblings? })
+        // With room for all from the start: what a vector grows out of stays behind.
+        let mut path = Path { place, siblings: Vec::with_capacity(below.len()) };
+        for (height, level) in below.iter().enumerate() {
+            path.siblings.push(*level.get((place as usize >> height) ^ 1)?);
+        }
+        Some(path)
     }
 }
 
