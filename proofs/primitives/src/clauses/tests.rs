@@ -233,6 +233,23 @@ fn bounds_and_references_are_checked_before_anything_is_proved() {
     assert!(member(Root::new(&node, 1, "v", 0, 1)).is_ok());
 }
 
+/// A total that perhaps was continued and perhaps was not keeps no budget (section 2.3: it is consumed once).
+#[test]
+fn a_running_total_does_not_stand_inside_one_of() {
+    let total = Clause::PrevTotal { prev: 0, x: 1, new: 2, limit: Some(Number(100)) };
+    let small = Clause::Range { x: 1, lo: None, hi: Some(Number(10)) };
+    let new = |clauses| ClausePolicy::new(3, clauses, Vec::new());
+    let one_of = |clauses| Clause::OneOf { clauses };
+    let refused = new(vec![small.clone(), one_of(vec![small.clone(), total.clone()])]).unwrap_err();
+    assert!(matches!(refused, ClauseError::Clause { clause: 3, .. }), "{refused}");
+    assert!(refused.to_string().contains("beside one_of"), "{refused}");
+    assert!(new(vec![total, one_of(vec![small.clone(), small])]).is_ok());
+
+    let inside = r#"{"clauses":[{"clause":"one_of","clauses":[{"clause":"prev_total","new":2,"prev":0,"x":1},{"clause":"range","hi":1,"x":1}]}],"inputs":3}"#;
+    assert!(matches!(ClausePolicy::parse(inside), Err(ClauseError::Clause { clause: 1, .. })));
+    assert!(serde_json::from_str::<ClausePolicy>(inside).is_err());
+}
+
 /// A policy that lies inside another text is checked as well: who holds one need not ask again.
 #[test]
 fn no_policy_is_read_unchecked() {
