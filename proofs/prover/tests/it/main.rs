@@ -8,4 +8,5 @@ mod payload;
 mod rejection;
 mod support;
 mod zero_knowledge;
+mod zero_knowledge_clauses;
 mod zero_knowledge_tables;
