@@ -122,6 +122,30 @@ fn bits_of_another_amount_break_an_equation() {
     assert!(broken(&circuit, &trace) > 0);
 }
 
+/// Section 11, item 6: 2^16 in the last limb would be hashed to another commitment than 1 in the one before. Nothing but the
+/// width of limbs forbids it.
+#[test]
+fn a_limb_of_more_than_sixteen_bits_breaks_an_equation() {
+    let wide = [0, 0, 0, 1 << 16].map(Felt::from_u32);
+    for (limbs, is_broken) in [(wide, true), (limbs(1 << 16), false)] {
+        let mut circuit = OneEvent { limit: u64::MAX, ..OneEvent::template() };
+        let mut trace = circuit.trace(1 << 16, randomness());
+        // The honest table of these limbs' hash, with the bits of the number that they add up to.
+        let mut state = circuit.input(&limbs, &randomness());
+        let fixed = circuit.fixed_columns();
+        for (i, row) in trace.chunks_exact_mut(COLUMNS).enumerate() {
+            row[..WIDTH].copy_from_slice(&state);
+            row[LIMB_VALUES..BIT].copy_from_slice(&limbs);
+            for k in 0..WIDTH {
+                row[CUBES + k] = poseidon::cube(state[k] + fixed[CONSTANTS + k][i]);
+            }
+            state = poseidon::steps().nth(i).map_or(state, |step| poseidon::apply(step, state));
+        }
+        circuit.commitment.copy_from_slice(&state[..8]);
+        assert_eq!(broken(&circuit, &trace) > 0, is_broken, "{limbs:?}");
+    }
+}
+
 #[test]
 fn the_digest_is_that_of_the_equations() {
     assert_eq!(fingerprint(&OneEvent::template(), OneEvent::STATEMENT_COLUMNS), OneEvent::DIGEST);

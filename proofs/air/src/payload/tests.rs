@@ -177,9 +177,9 @@ fn any_bytes_make_a_table() {
         "\u{ff}",
     ];
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    for case in 0..400 {
+    for case in 0..150 {
         let mut payload = String::new();
-        while payload.len() < case % 300 {
+        while payload.len() < case * 2 {
             state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
             payload.push_str(PIECES[(state >> 60) as usize]);
         }

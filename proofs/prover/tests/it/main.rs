@@ -6,6 +6,7 @@ mod golden;
 mod many;
 mod payload;
 mod rejection;
+mod statements;
 mod support;
 mod zero_knowledge;
 mod zero_knowledge_clauses;
