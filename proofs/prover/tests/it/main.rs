@@ -1,5 +1,6 @@
 //! Prover and verifier together: specification section 11.
 
+mod audit;
 mod batch;
 mod clauses;
 mod golden;
