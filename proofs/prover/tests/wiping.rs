@@ -82,7 +82,8 @@ fn found_in_memory(
             let words: &[[u8; 4]] = buffer[..read].as_chunks().0;
             let is_looked_at = |place: &usize| {
                 let at = at + 4 * place;
-                !own.contains(&at) && !(has_stack && stack.contains(&at))
+                let is_stack = has_stack && stack.contains(&at);
+                !own.contains(&at) && !is_stack
             };
             found += (0..words.len()).filter(is_looked_at).filter(|&place| is_there(&words[place..])).count();
             // The next piece begins where something that this one cuts off begins.
@@ -144,8 +145,11 @@ fn kept(element: u32) -> u32 {
     ((u64::from(element) << 32) % u64::from(poseidon2::P)) as u32
 }
 
+/// Whether words begin with something.
+type IsThere = fn(&[[u8; 4]]) -> bool;
+
 /// What would tell the number or its place on the list, in each form that it has on the way to a table.
-const SECRETS: [(&str, fn(&[[u8; 4]]) -> bool); 5] = [
+const SECRETS: [(&str, IsThere); 5] = [
     ("a node beside the path", |words| {
         (1..3).any(|level| words.len() >= 8 && (0..8).all(|k| word(words, k) == sibling(level)[k]))
     }),
