@@ -99,6 +99,7 @@ fn another_commitment_breaks_an_equation() {
 fn every_cell_is_bound() {
     let circuit = statement(0x0102_0304_0506_0708, 0x0102_0304_0506_0707);
     let honest = circuit.trace(0x0102_0304_0506_0707, randomness());
+    assert_eq!(broken(&circuit, &honest), 0);
     for cell in 0..honest.len() {
         for change in [Felt::ONE, Felt::TWO, Felt::NEG_ONE, Felt::from_u32(1 << 16)] {
             let mut trace = honest.clone();
@@ -114,6 +115,8 @@ fn bits_of_another_amount_break_an_equation() {
     let circuit = statement(1_000, 5_000_000);
     let mut trace = circuit.trace(5_000_000, randomness());
     let other = circuit.trace(999, randomness());
+    let higher = OneEvent { limit: 5_000_000, ..circuit.clone() };
+    assert_eq!(broken(&higher, &higher.trace(5_000_000, randomness())), 0);
     for (row, of_other) in trace.chunks_exact_mut(COLUMNS).zip(other.chunks_exact(COLUMNS)) {
         for column in [EQUAL, LIMB, BIT] {
             row[column] = of_other[column];

@@ -163,6 +163,10 @@ fn one_amount_above_the_limit_spoils_the_batch() {
         );
         assert!(invalid(&statement, &forge(&statement, table(&statement, &openings))), "{above}");
     }
+    let (statement, openings, proof) = proved_batch();
+    assert_eq!(AMOUNTS[3], statement.limit, "the accepted twin reaches the limit");
+    assert!(verify_batch(&statement, &proof).is_ok());
+    assert!(verify_batch(&statement, &forge(&statement, table(&statement, &openings))).is_ok());
 }
 
 #[test]

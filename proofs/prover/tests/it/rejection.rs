@@ -210,6 +210,7 @@ fn other_parameters_are_refused() {
 #[test]
 fn missing_work_and_the_other_suite_are_refused() {
     let (statement, proof) = proved(SuiteId::Standard, 5_000, 10_000, 1);
+    assert!(accepts(&statement, &proof));
     let own = shape(Profile::Standard);
     let nonce = HEADER_BYTES + 64 + 20 * (own.combined() + own.parameters.final_coefficients());
     let mut refused = 0;
