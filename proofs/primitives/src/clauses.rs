@@ -120,7 +120,8 @@ pub enum Clause {
     NonMember { x: Input, root: u8 },
     /// (key, y) is in the published table.
     Lookup { key: Input, root: u8, y: Input },
-    /// new = prev + x, and new <= limit where one is given. Whoever keeps the ledger sees that `prev` is consumed once.
+    /// new = prev + x, and new <= limit where one is given. Whoever keeps the ledger sees that `prev` is consumed once, so it
+    /// does not stand inside `one_of`: which branch holds is hidden, and with it whether `prev` was consumed.
     PrevTotal {
         prev: Input,
         x: Input,
@@ -259,6 +260,9 @@ impl ClausePolicy {
         for (place, (clause, is_inside)) in self.flat().enumerate() {
             let problem = match clause {
                 Clause::OneOf { .. } if is_inside => Some("one_of does not nest"),
+                Clause::PrevTotal { .. } if is_inside => Some(
+                    "prev_total does not stand inside one_of, where nobody would see whether the total was continued: put it beside one_of",
+                ),
                 clause => clause.problem(self.inputs(), self.roots.len()),
             };
             if let Some(problem) = problem {

@@ -50,8 +50,11 @@ const fn inverse_of_two_to(power: u32) -> u32 {
 }
 
 /// Applies the permutation to a state of canonical elements.
+///
+/// # Panics
+/// When one is not below [`P`]: two spellings would hash to one. Whoever takes elements from outside asks before.
 pub fn permute(state: &mut [u32; WIDTH]) {
-    debug_assert!(state.iter().all(|element| *element < P));
+    assert!(state.iter().all(|element| *element < P), "a state of canonical elements");
     let mut wide: [u64; WIDTH] = state.map(u64::from);
     external_layer(&mut wide);
     EXTERNAL_INITIAL.iter().for_each(|constants| external_round(&mut wide, constants));

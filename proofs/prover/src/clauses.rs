@@ -37,7 +37,7 @@ pub fn prove_clauses(
     let mut context = Zeroizing::new(Vec::with_capacity(32 + 24 * openings.len() + 32));
     context.extend(statement.digest.0);
     openings.iter().for_each(|opening| absorb_opening(&mut context, opening));
-    context.extend(digest(&evidence));
+    context.extend_from_slice(&*digest(&evidence));
     prove_clauses_with(statement, openings, &evidence, now, &mut Drawn::new(random, &context))
 }
 
@@ -111,8 +111,8 @@ fn opens(opening: &Opening, capacity: &[u32; 8], commitment: &FieldCommitment) -
     state[..8] == commitment.elements()
 }
 
-/// Hash of all evidence, so that masks differ where it does.
-fn digest(evidence: &[Option<Evidence>]) -> [u8; 32] {
+/// Hash of all evidence, so that masks differ where it does. Secret: whoever knows the lists could try all places.
+fn digest(evidence: &[Option<Evidence>]) -> Zeroizing<[u8; 32]> {
     let mut hasher = blake3::Hasher::new_derive_key("stateset ves-stark evidence of clauses v1");
     for (clause, evidence) in evidence.iter().enumerate() {
         let paths: &[(u64, &Path)] = match evidence {
@@ -129,5 +129,7 @@ fn digest(evidence: &[Option<Evidence>]) -> [u8; 32] {
             });
         }
     }
-    *hasher.finalize().as_bytes()
+    let digest = Zeroizing::new(*hasher.finalize().as_bytes());
+    hasher.zeroize();
+    digest
 }

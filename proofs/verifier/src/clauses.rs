@@ -16,7 +16,7 @@ use crate::security::{levels, report};
 pub(crate) const CIRCUIT: u8 = 4;
 
 /// Most cells that every row of a table repeats: four for each input, one for each branch.
-const HELD_MAX: usize = 4 * INPUTS_MAX + CLAUSES_MAX - 1;
+pub(crate) const HELD_MAX: usize = 4 * INPUTS_MAX + CLAUSES_MAX - 1;
 
 /// The statement's circuit with its public elements.
 ///

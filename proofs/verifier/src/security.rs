@@ -122,9 +122,58 @@ fn conjectured(shape: &Shape) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use ves_stark_air::{Batch, Payload};
+
     use super::*;
     use crate::backend::parameters::{Parameters, Profile};
     use crate::one_event::shape;
+    use crate::{batch, clauses, payload};
+
+    const PAGE: &str = include_str!("../../../docs/protocol/proof-system.md");
+
+    /// The page's row of a shape, from the domain on.
+    fn row(shape: &Shape) -> String {
+        let (p, levels) = (&shape.parameters, levels(shape));
+        let degree = match p.degree_bound {
+            small @ ..1000 => small.to_string(),
+            large => format!("{},{:03}", large / 1000, large % 1000),
+        };
+        format!(
+            "2^{} | {degree} | {}, {} | {} | {} | {} | {} |",
+            p.log_domain,
+            p.trace_masks,
+            p.quotient_masks,
+            p.queries,
+            p.grinding_bits,
+            levels.conjectured_bits,
+            levels.proven_bits
+        )
+    }
+
+    /// Levels are those of the widest tables, as verdicts state them.
+    #[test]
+    fn the_page_states_the_parameters_that_are_compiled_in() {
+        use Profile::{Proven, Standard};
+        let batch = |profile, rows| batch::batch_shape(profile, &Batch::of_shape(rows, 4));
+        let payload = |profile| payload::payload_shape(profile, 3, Payload::KEY_BYTES_MAX);
+        let clauses = |profile, rows| clauses::clauses_shape(profile, rows, clauses::HELD_MAX);
+        for (label, shape) in [
+            ("one event, `p3.kb5.p2.b3.zk.v1`", shape(Standard)),
+            ("one event, `…zk.proven.v1`", shape(Proven)),
+            ("batch of up to 64, `p3.kb5.p2.b3.zk.v1`", batch(Standard, 6)),
+            ("batch of 4,096, same", batch(Standard, 12)),
+            ("batch of 4,096, `…zk.proven.v1`", batch(Proven, 12)),
+            ("payload up to 339 bytes, `p3.kb5.p2.b3.zk.v1`", payload(Standard)),
+            ("payload up to 339 bytes, `…zk.proven.v1`", payload(Proven)),
+            ("clauses in 64 rows, `p3.kb5.p2.b3.zk.v1`", clauses(Standard, 6)),
+            ("clauses in 256 rows, same", clauses(Standard, 8)),
+            ("clauses in 4,096 rows, same", clauses(Standard, 12)),
+            ("clauses in 64 rows, `…zk.proven.v1`", clauses(Proven, 6)),
+        ] {
+            let row = format!("\n| {label} | {}\n", row(&shape));
+            assert!(PAGE.contains(&row), "the page lacks {row}");
+        }
+    }
 
     /// Section 7 says 108 and 128 conjectured bits: it takes committed words for words over the extension, and leaves
     /// out collisions of the commitment.

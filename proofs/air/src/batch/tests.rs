@@ -84,6 +84,7 @@ fn every_cell_is_bound() {
         [(0x0102_0304_0506_0708, 0x0102_0304_0506_0707), (0x0506_0708, 0x0506_0707), (9, 8)]
     {
         let (circuit, honest) = batch(limit, &[amount]);
+        assert_eq!(broken(&circuit, &honest), 0);
         for column in 0..circuit.columns() {
             for change in [Felt::ONE, Felt::TWO, Felt::NEG_ONE] {
                 let mut trace = honest.clone();

@@ -4,12 +4,14 @@ use p3_field::{Field, PrimeCharacteristicRing, PrimeField32};
 use ves_stark_primitives::clauses::Input;
 use ves_stark_primitives::clauses::evaluate::Evidence;
 use ves_stark_primitives::clauses::tree::Path;
+use zeroize::Zeroize as _;
 
 use super::Clauses;
 use super::layout::{BITS, CARRIES, CARRY_BITS, LIMBS, Layout, RATE, SCRATCH};
 use super::program::{Division, Gate, Registers, Row, Source, WHOLE, limbs};
 use crate::circuit::Felt;
 use crate::poseidon::{self, WIDTH};
+use crate::wipe::{Wiped, wipe};
 
 /// What opens a statement. All of it is secret.
 #[derive(Debug, Clone, Copy)]
@@ -58,11 +60,13 @@ impl Clauses {
         assert_eq!(witness.openings.len(), self.inputs.len(), "an opening for every commitment");
         assert_eq!(witness.branches.len(), self.groups.len(), "a branch for every one_of");
         let layout = self.layout();
-        let mut held: Vec<Felt> =
-            witness.openings.iter().flat_map(|(value, _)| limbs(*value).map(from_signed)).collect();
+        // With room for all from the start: what a vector grows out of stays behind.
+        let mut held = Vec::with_capacity(self.held());
+        held.extend(witness.openings.iter().flat_map(|(value, _)| limbs(*value).map(from_signed)));
         for (&count, &branch) in self.groups.iter().zip(witness.branches) {
             held.extend((0..count).map(|flag| Felt::from_bool(flag == branch)));
         }
+        let held = Wiped::new(held);
         let mut filler = Filler { layout, witness, held, before: Handed::default() };
         let mut trace = Vec::with_capacity(layout.columns << self.log_rows);
         let idle = Row::default();
@@ -74,7 +78,7 @@ impl Clauses {
     }
 }
 
-/// What a row hands to the next.
+/// What a row hands to the next; wiped when that one's takes its place.
 #[derive(Default)]
 struct Handed {
     sum: u64,
@@ -84,10 +88,20 @@ struct Handed {
     state: Option<[Felt; WIDTH]>,
 }
 
+impl Drop for Handed {
+    fn drop(&mut self) {
+        self.sum.zeroize();
+        wipe(&mut self.registers);
+        wipe(&mut self.scratch);
+        self.state.iter_mut().for_each(|state| wipe(state));
+    }
+}
+
 struct Filler<'a> {
     layout: Layout,
     witness: &'a ClausesWitness<'a>,
-    held: Vec<Felt>,
+    /// Cells that every row repeats: limbs of the inputs, flags of branches.
+    held: Wiped<Felt>,
     before: Handed,
 }
 
@@ -117,7 +131,7 @@ impl Filler<'_> {
         let asked = self.state(row, &operands, &choices);
         let state = choices.state.unwrap_or(asked);
         let start = trace.len();
-        trace.extend(&self.held);
+        trace.extend(self.held.iter());
         trace.extend(self.before.registers);
         trace.extend(limbs(self.before.sum).map(from_signed));
         trace.extend(self.before.scratch);
@@ -128,7 +142,7 @@ impl Filler<'_> {
         trace.extend((0..CARRIES).rev().map(|i| Felt::from_bool(carries >> i & 1 == 1)));
         trace.extend(choices.sibling);
         let hash = poseidon::push_cubes(state, trace);
-        debug_assert_eq!(trace.len() - start, self.layout.columns);
+        assert_eq!(trace.len() - start, self.layout.columns, "a row has all columns");
         self.before = self.handed(row, &choices, hash);
     }
 

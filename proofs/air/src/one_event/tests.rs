@@ -99,6 +99,7 @@ fn another_commitment_breaks_an_equation() {
 fn every_cell_is_bound() {
     let circuit = statement(0x0102_0304_0506_0708, 0x0102_0304_0506_0707);
     let honest = circuit.trace(0x0102_0304_0506_0707, randomness());
+    assert_eq!(broken(&circuit, &honest), 0);
     for cell in 0..honest.len() {
         for change in [Felt::ONE, Felt::TWO, Felt::NEG_ONE, Felt::from_u32(1 << 16)] {
             let mut trace = honest.clone();
@@ -114,12 +115,38 @@ fn bits_of_another_amount_break_an_equation() {
     let circuit = statement(1_000, 5_000_000);
     let mut trace = circuit.trace(5_000_000, randomness());
     let other = circuit.trace(999, randomness());
+    let higher = OneEvent { limit: 5_000_000, ..circuit.clone() };
+    assert_eq!(broken(&higher, &higher.trace(5_000_000, randomness())), 0);
     for (row, of_other) in trace.chunks_exact_mut(COLUMNS).zip(other.chunks_exact(COLUMNS)) {
         for column in [EQUAL, LIMB, BIT] {
             row[column] = of_other[column];
         }
     }
     assert!(broken(&circuit, &trace) > 0);
+}
+
+/// Section 11, item 6: 2^16 in the last limb would be hashed to another commitment than 1 in the one before. Nothing but the
+/// width of limbs forbids it.
+#[test]
+fn a_limb_of_more_than_sixteen_bits_breaks_an_equation() {
+    let wide = [0, 0, 0, 1 << 16].map(Felt::from_u32);
+    for (limbs, is_broken) in [(wide, true), (limbs(1 << 16), false)] {
+        let mut circuit = OneEvent { limit: u64::MAX, ..OneEvent::template() };
+        let mut trace = circuit.trace(1 << 16, randomness());
+        // The honest table of these limbs' hash, with the bits of the number that they add up to.
+        let mut state = circuit.input(&limbs, &randomness());
+        let fixed = circuit.fixed_columns();
+        for (i, row) in trace.chunks_exact_mut(COLUMNS).enumerate() {
+            row[..WIDTH].copy_from_slice(&state);
+            row[LIMB_VALUES..BIT].copy_from_slice(&limbs);
+            for k in 0..WIDTH {
+                row[CUBES + k] = poseidon::cube(state[k] + fixed[CONSTANTS + k][i]);
+            }
+            state = poseidon::steps().nth(i).map_or(state, |step| poseidon::apply(step, state));
+        }
+        circuit.commitment.copy_from_slice(&state[..8]);
+        assert_eq!(broken(&circuit, &trace) > 0, is_broken, "{limbs:?}");
+    }
 }
 
 #[test]

@@ -154,3 +154,38 @@ fn cells_are_bound() {
 fn the_digest_is_that_of_the_equations() {
     assert_eq!(fingerprint(&Payload::template(), Payload::STATEMENT_COLUMNS), Payload::DIGEST);
 }
+
+/// Whoever proves is given bytes by somebody else: what is no JSON makes a table that breaks equations, and no panic.
+#[test]
+fn any_bytes_make_a_table() {
+    const PIECES: [&str; 16] = [
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        "\\",
+        ",",
+        ":",
+        "\"total\":",
+        "0",
+        "99999999999999999999999",
+        "-",
+        "e",
+        " ",
+        "\n",
+        "\u{ff}",
+    ];
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for case in 0..150 {
+        let mut payload = String::new();
+        while payload.len() < case * 2 {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            payload.push_str(PIECES[(state >> 60) as usize]);
+        }
+        payload.truncate(payload.floor_char_boundary(330));
+        let (circuit, trace) = table(&payload, u64::MAX, &SALT);
+        assert!(!broken(&circuit, &trace).is_empty(), "{payload}");
+    }
+    assert!(holds(r#"{"total":18446744073709551615}"#, u64::MAX));
+}

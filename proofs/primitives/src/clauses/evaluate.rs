@@ -1,11 +1,13 @@
 //! What clauses mean for numbers in clear. A prover asks here before it works; an auditor who was given the openings
 //! asks here instead of believing a proof.
 
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
 use super::tree::{self, Path};
 use super::{Clause, ClausePolicy, Relation, Rounding};
 
-/// What shows that an input is on a list, or is not.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What shows that an input is on a list, or is not. It tells the input or what it lies between; erased when dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub enum Evidence {
     /// For `member` and `lookup`.
     At(Path),
@@ -52,7 +54,9 @@ impl ClausePolicy {
         if inputs.len() != self.inputs() {
             return Err(Unsatisfied::InputCount { expected: self.inputs() });
         }
-        let (mut number, mut branches) = (0, Vec::new());
+        // With room for all from the start, since what a vector grows out of stays behind; erased where a clause does not hold.
+        let mut branches = Zeroizing::new(Vec::with_capacity(self.clauses().len()));
+        let mut number = 0;
         for clause in self.clauses() {
             let own = number;
             number += 1;
@@ -71,7 +75,7 @@ impl ClausePolicy {
                 return Err(Unsatisfied::Clause { clause: own });
             }
         }
-        Ok(branches)
+        Ok(std::mem::take(&mut *branches))
     }
 
     fn holds(&self, clause: &Clause, inputs: &[u64], evidence: Option<Evidence>, now: u64) -> bool {
@@ -107,7 +111,7 @@ impl ClausePolicy {
 
     fn is_at(&self, root: u8, key: u64, other: u64, evidence: Option<Evidence>, now: u64) -> bool {
         let root = &self.roots()[usize::from(root)];
-        match evidence {
+        match &evidence {
             Some(Evidence::At(path)) => root.is_valid_at(now) && path.leads_to(root, &tree::leaf(key, other)),
             _ => false,
         }
@@ -115,16 +119,16 @@ impl ClausePolicy {
 
     fn is_between(&self, root: u8, x: u64, evidence: Option<Evidence>, now: u64) -> bool {
         let root = &self.roots()[usize::from(root)];
-        let Some(Evidence::Between { left: (low, left), right: (high, right) }) = evidence else {
+        let Some(Evidence::Between { left: (low, left), right: (high, right) }) = &evidence else {
             return false;
         };
         let are_neighbours = left.place.checked_add(1) == Some(right.place);
         root.is_valid_at(now)
             && are_neighbours
-            && low < x
-            && x < high
-            && left.leads_to(root, &tree::leaf(low, 0))
-            && right.leads_to(root, &tree::leaf(high, 0))
+            && *low < x
+            && x < *high
+            && left.leads_to(root, &tree::leaf(*low, 0))
+            && right.leads_to(root, &tree::leaf(*high, 0))
     }
 }
 

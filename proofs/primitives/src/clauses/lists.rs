@@ -189,10 +189,12 @@ impl ClausePolicy {
     /// # Errors
     /// [`NoEvidence`]. The lists of branches need not all be there: another branch may hold.
     pub fn evidence(&self, inputs: &[u64], lists: &[List]) -> Result<Vec<Option<Evidence>>, NoEvidence> {
-        let clauses = self.flat().enumerate();
-        clauses
-            .map(|(place, (clause, is_inside))| self.shown(place, clause, is_inside, inputs, lists))
-            .collect()
+        // Not collected: neighbours would stay behind where the vector grows.
+        let mut evidence = Vec::with_capacity(self.flat().count());
+        for (place, (clause, is_inside)) in self.flat().enumerate() {
+            evidence.push(self.shown(place, clause, is_inside, inputs, lists)?);
+        }
+        Ok(evidence)
     }
 
     fn shown(

@@ -1,6 +1,7 @@
 use super::evaluate::{Evidence, Unsatisfied};
 use super::tree::{Node, Path, build, leaf, node};
 use super::*;
+use crate::poseidon2;
 
 const NOW: u64 = 1_000;
 
@@ -89,13 +90,42 @@ fn membership_is_shown_by_a_whole_path_from_a_leaf() {
     assert!(!holds(41, &paths[2], NOW) && !holds(40, &paths[1], NOW));
     assert!(holds(40, &paths[2], 500) && holds(40, &paths[2], 1_500));
     assert!(!holds(40, &paths[2], 499) && !holds(40, &paths[2], 1_501), "the list has ended");
-    let short = Path { siblings: paths[2].siblings[..2].to_vec(), ..paths[2].clone() };
+    let short = Path { siblings: paths[2].siblings[..2].to_vec(), place: paths[2].place };
     assert!(!holds(40, &short, NOW), "a leaf at another depth");
-    let beyond = Path { place: paths[2].place + 8, ..paths[2].clone() };
+    let beyond = Path { place: paths[2].place + 8, siblings: paths[2].siblings.clone() };
     assert!(!holds(40, &beyond, NOW), "a place outside the tree");
     // A node is no leaf, whatever pair one would have to claim for it.
     assert_ne!(node(&leaf(1, 0), &leaf(2, 0)), leaf(1, 2));
     assert!(policy.evaluate(&[40], &none, NOW).is_err());
+}
+
+/// Elements that are not below the modulus are another spelling of a path that may well lead to the root. They are refused
+/// like any wrong path, and nothing panics; nor does a root of a depth that no tree has.
+#[test]
+fn a_path_with_an_element_above_the_modulus_leads_nowhere() {
+    let (policy, paths) = listed(&ENTRIES, Clause::Member { x: 0, root: 0 });
+    let shown = |path: &Path| policy.evaluate(&[40], &|_| Some(Evidence::At(path.clone())), NOW);
+    assert_eq!(shown(&paths[2]), Ok(()));
+    for level in 0..3 {
+        for element in 0..8 {
+            let mut path = paths[2].clone();
+            path.siblings[level][element] += poseidon2::P;
+            assert_eq!(shown(&path), Err(Unsatisfied::Clause { clause: 0 }), "{level} {element}");
+        }
+    }
+    let root = &policy.roots()[0];
+    assert!(paths[2].leads_to(root, &leaf(40, 0)));
+    let mut spelt = leaf(40, 0);
+    spelt[0] += poseidon2::P;
+    assert!(!paths[2].leads_to(root, &spelt));
+    assert!(build(&[spelt], 1).is_none() && build(&[leaf(40, 0)], 1).is_some());
+
+    let place = 1;
+    for depth in [0, 33, 64, 255] {
+        let deep = Root::new(&[0; 8], depth, "v", 0, 2_000);
+        let path = Path { place, siblings: vec![[0; 8]; usize::from(depth)] };
+        assert!(!path.leads_to(&deep, &[0; 8]), "{depth}");
+    }
 }
 
 /// Section 11, item 18.
@@ -200,6 +230,23 @@ fn bounds_and_references_are_checked_before_anything_is_proved() {
         assert!(matches!(member(root), Err(ClauseError::Root { root: 0, .. })));
     }
     assert!(member(Root::new(&node, 1, "v", 0, 1)).is_ok());
+}
+
+/// A total that perhaps was continued and perhaps was not keeps no budget (section 2.3: it is consumed once).
+#[test]
+fn a_running_total_does_not_stand_inside_one_of() {
+    let total = Clause::PrevTotal { prev: 0, x: 1, new: 2, limit: Some(Number(100)) };
+    let small = Clause::Range { x: 1, lo: None, hi: Some(Number(10)) };
+    let new = |clauses| ClausePolicy::new(3, clauses, Vec::new());
+    let one_of = |clauses| Clause::OneOf { clauses };
+    let refused = new(vec![small.clone(), one_of(vec![small.clone(), total.clone()])]).unwrap_err();
+    assert!(matches!(refused, ClauseError::Clause { clause: 3, .. }), "{refused}");
+    assert!(refused.to_string().contains("beside one_of"), "{refused}");
+    assert!(new(vec![total, one_of(vec![small.clone(), small])]).is_ok());
+
+    let inside = r#"{"clauses":[{"clause":"one_of","clauses":[{"clause":"prev_total","new":2,"prev":0,"x":1},{"clause":"range","hi":1,"x":1}]}],"inputs":3}"#;
+    assert!(matches!(ClausePolicy::parse(inside), Err(ClauseError::Clause { clause: 1, .. })));
+    assert!(serde_json::from_str::<ClausePolicy>(inside).is_err());
 }
 
 /// A policy that lies inside another text is checked as well: who holds one need not ask again.

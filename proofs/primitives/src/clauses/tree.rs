@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use ves::Digest;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::commitment::{FieldCommitment, FieldDescription};
 use crate::poseidon2::{self, RATE, WIDTH};
@@ -80,8 +81,9 @@ impl Root {
     }
 }
 
-/// The other nodes on the way from a leaf to the root, lowest first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The other nodes on the way from a leaf to the root, lowest first. They tell which entry is meant, so they are erased when
+/// dropped, though the list is public.
+#[derive(Debug, Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Path {
     /// Place of the leaf, from 0.
     pub place: u32,
@@ -90,10 +92,13 @@ pub struct Path {
 
 impl Path {
     /// Whether the leaf lies at this place of the tree under `root`. A path of another length than the tree's depth leads
-    /// nowhere: it could end in a node.
+    /// nowhere: it could end in a node. So does one with an element that is not below the modulus, which would be another
+    /// spelling of the same path.
     pub fn leads_to(&self, root: &Root, leaf: &Node) -> bool {
-        let is_inside = u64::from(self.place) < 1 << root.depth();
-        if self.siblings.len() != usize::from(root.depth()) || !is_inside {
+        let has_depth =
+            (1..=DEPTH_MAX).contains(&root.depth) && self.siblings.len() == usize::from(root.depth);
+        let is_inside = has_depth && u64::from(self.place) < 1 << root.depth;
+        if !is_inside || !self.siblings.iter().chain([leaf]).all(is_canonical) {
             return false;
         }
         let top = self.siblings.iter().enumerate().fold(*leaf, |below, (level, sibling)| {
@@ -115,7 +120,15 @@ pub fn padding() -> Node {
     squeeze(&absorb(&[0; RATE], capacity("padding")))
 }
 
+/// Whether every element is below the modulus.
+fn is_canonical(node: &Node) -> bool {
+    node.iter().all(|element| *element < poseidon2::P)
+}
+
 /// Hash of two nodes: a sponge that absorbs one after the other.
+///
+/// # Panics
+/// When an element is not below the modulus. [`Path`] and [`Tree`] ask before.
 pub fn node(left: &Node, right: &Node) -> Node {
     let mut state = absorb(left, node_capacity());
     for (element, right) in state.iter_mut().zip(right) {
@@ -136,10 +149,11 @@ pub struct Tree {
 pub const BUILT_DEPTH_MAX: u8 = 20;
 
 impl Tree {
-    /// The tree over `leaves`, padded to 2^depth; `None` where they do not fit.
+    /// The tree over `leaves`, padded to 2^depth; `None` where they do not fit, or where an element of one is not below
+    /// the modulus.
     pub fn new(mut leaves: Vec<Node>, depth: u8) -> Option<Self> {
         let width = 1usize.checked_shl(depth.into())?;
-        if leaves.len() > width || depth > BUILT_DEPTH_MAX {
+        if leaves.len() > width || depth > BUILT_DEPTH_MAX || !leaves.iter().all(is_canonical) {
             return None;
         }
         leaves.resize(width, padding());
@@ -157,15 +171,17 @@ impl Tree {
     /// What leads from the leaf at `place` to the top; `None` outside the tree.
     pub fn path(&self, place: u32) -> Option<Path> {
         let below = &self.levels[..self.levels.len() - 1];
-        let sibling =
-            |(height, level): (usize, &Vec<Node>)| level.get((place as usize >> height) ^ 1).copied();
-        let siblings: Option<Vec<Node>> = below.iter().enumerate().map(sibling).collect();
         ((place as usize) < self.levels[0].len()).then_some(())?;
-        Some(Path { place, siblings: siblings? })
+        // With room for all from the start: what a vector grows out of stays behind.
+        let mut path = Path { place, siblings: Vec::with_capacity(below.len()) };
+        for (height, level) in below.iter().enumerate() {
+            path.siblings.push(*level.get((place as usize >> height) ^ 1)?);
+        }
+        Some(path)
     }
 }
 
-/// The root and the paths of a list of leaves, padded to 2^depth; `None` where they do not fit.
+/// The root and the paths of a list of leaves, padded to 2^depth; `None` as from [`Tree::new`].
 pub fn build(leaves: &[Node], depth: u8) -> Option<(Node, Vec<Path>)> {
     let tree = Tree::new(leaves.to_vec(), depth)?;
     let paths = (0..leaves.len() as u32).map(|place| tree.path(place)).collect::<Option<_>>()?;

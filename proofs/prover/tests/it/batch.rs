@@ -1,4 +1,4 @@
-//! Batches (section 11, items 1, 4, 5, 8 and 9), each refusal beside an accepted twin.
+//! Batches (section 11, items 1, 4, 5, 8, 9, 12 and 16), each refusal beside an accepted twin.
 
 use ves_stark_air::{Circuit, felt_from_canonical};
 use ves_stark_primitives::{Opening, ProofError, ProveError, SuiteId};
@@ -70,6 +70,23 @@ fn no_byte_can_be_changed() {
     assert!(verify_batch(&statement, &proof[..proof.len() - 1]).is_err());
 }
 
+/// Items 12 and 16: whatever table a header claims, the bytes are read or refused. Tables of 8 and of 16 rows have all lengths in
+/// common, so a proof of one can be read as one of the other; it is none.
+#[test]
+fn a_header_of_any_table_is_read_or_refused() {
+    let (statement, _, mut proof) = proved_batch();
+    let honest = proof.clone();
+    for log_rows in [0, 2, 3, 4, 5, 12, 13, 64, 255] {
+        for columns in [0u16, 1, 158, 159, 160, 183, 207, 231, 255, u16::MAX] {
+            proof[7] = log_rows;
+            proof[12..14].copy_from_slice(&columns.to_le_bytes());
+            let is_table = matches!(log_rows, 3 | 4) && columns == 159;
+            assert_eq!(decode(&proof).is_ok(), is_table, "{log_rows} {columns}");
+            assert_eq!(verify_batch(&statement, &proof).is_ok(), proof == honest, "{log_rows} {columns}");
+        }
+    }
+}
+
 /// Item 9.
 #[test]
 fn the_list_of_commitments_is_bound() {
@@ -120,7 +137,7 @@ fn amounts_cannot_move_between_events() {
     let width = batch_circuit(&statement).unwrap().columns();
     // Bits and comparison of two rows exchanged; their hashes stay.
     let mut moved = honest.clone();
-    for column in 0..95 {
+    for column in 0..16 + 7 {
         moved.swap(2 * width + column, 6 * width + column);
     }
     assert!(invalid(&statement, &forge(&statement, moved)));
@@ -146,6 +163,10 @@ fn one_amount_above_the_limit_spoils_the_batch() {
         );
         assert!(invalid(&statement, &forge(&statement, table(&statement, &openings))), "{above}");
     }
+    let (statement, openings, proof) = proved_batch();
+    assert_eq!(AMOUNTS[3], statement.limit, "the accepted twin reaches the limit");
+    assert!(verify_batch(&statement, &proof).is_ok());
+    assert!(verify_batch(&statement, &forge(&statement, table(&statement, &openings))).is_ok());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Proofs about payloads (section 11, item 17), each refusal beside an accepted twin.
+//! Proofs about payloads (section 11, items 1, 2, 5, 12, 16 and 17), each refusal beside an accepted twin.
 
 use ves_stark_primitives::{Opening, ProofError, ProveError, Statement, SuiteId};
 use ves_stark_prover::hiding::Drawn;
@@ -106,6 +106,64 @@ fn another_statement_is_not_proved() {
     }
 }
 
+/// Item 1, one bit of every 97th byte; `rejection` changes every byte of a proof of the same format.
+#[test]
+fn no_byte_can_be_changed() {
+    let (statement, opening) = of(SuiteId::Standard, r#"{"total":5000}"#, 5_000);
+    let mut proof = prove(&statement, &opening, r#"{"total":5000}"#).unwrap();
+    assert!(verify_payload(&statement, &proof).is_ok());
+    for i in (0..proof.len()).step_by(97) {
+        proof[i] ^= 1 << (i % 8);
+        assert!(verify_payload(&statement, &proof).is_err(), "byte {i}");
+        proof[i] ^= 1 << (i % 8);
+    }
+    assert!(verify_payload(&statement, &proof[..proof.len() - 1]).is_err());
+    proof.push(0);
+    assert!(verify_payload(&statement, &proof).is_err());
+}
+
+/// Items 12 and 16: whatever table a header claims, the bytes are read or refused.
+#[test]
+fn a_header_of_any_table_is_read_or_refused() {
+    let (statement, opening) = of(SuiteId::Standard, r#"{"total":5000}"#, 5_000);
+    let mut proof = prove(&statement, &opening, r#"{"total":5000}"#).unwrap();
+    let honest = proof.clone();
+    let columns = decode(&proof).unwrap().columns as u16;
+    for log_rows in [0, 5, 6, 7, 8, 9, 12, 13, 64, 255] {
+        for columns in [0, 1, columns - 5, columns - 1, columns, columns + 1, columns + 27, u16::MAX] {
+            proof[7] = log_rows;
+            proof[12..14].copy_from_slice(&columns.to_le_bytes());
+            assert_eq!(decode(&proof).is_ok(), proof == honest, "{log_rows} {columns}");
+            assert_eq!(verify_payload(&statement, &proof).is_ok(), proof == honest, "{log_rows} {columns}");
+        }
+    }
+}
+
+/// Item 5: the payload says what the commitment says, and that is above the limit.
+#[test]
+fn an_amount_above_the_limit_is_not_proved() {
+    for above in [10_001, 1 << 32, 10_000 + 0x7f00_0001, u64::MAX] {
+        let payload = format!(r#"{{"total":{above}}}"#);
+        let (statement, opening) = of(SuiteId::Standard, &payload, above);
+        assert_eq!(prove(&statement, &opening, &payload), Err(ProveError::PolicyNotSatisfied));
+        let forged = forge(&statement, &opening, &payload);
+        assert!(matches!(verify_payload(&statement, &forged), Err(ProofError::Invalid { .. })), "{above}");
+    }
+    let payload = r#"{"total":10000}"#;
+    let (statement, opening) = of(SuiteId::Standard, payload, 10_000);
+    assert!(verify_payload(&statement, &forge(&statement, &opening, payload)).is_ok(), "the accepted twin");
+}
+
+/// What a cheating prover makes of an opening and a payload, whether they fit the statement or not.
+fn forge(statement: &PayloadStatement, opening: &Opening, payload: &str) -> Vec<u8> {
+    let circuit = payload_circuit(statement).unwrap();
+    let randomness = opening.blinding().map(|word| ves_stark_air::felt_from_canonical(word).unwrap());
+    let table = circuit.trace(opening.value(), randomness, &SALT, payload.as_bytes());
+    let claim = Claim { circuit: &circuit, statement_digest: &statement.event.digest.0 };
+    let shape = payload_shape(Profile::Standard, statement.log_slots, statement.key.len());
+    engine::forge(&claim, &shape, table, &mut Drawn::new(&mut Seeded::new(9), b"forged"))
+}
+
 /// The prover refuses, and what a cheating one makes is refused by the verifier.
 #[test]
 fn another_number_is_not_proved() {
@@ -123,13 +181,7 @@ fn another_number_is_not_proved() {
     ] {
         let (statement, opening) = of(SuiteId::Standard, payload, amount);
         assert_eq!(prove(&statement, &opening, payload), Err(ProveError::OtherPayload), "{payload}");
-        let circuit = payload_circuit(&statement).unwrap();
-        let randomness = opening.blinding().map(|word| ves_stark_air::felt_from_canonical(word).unwrap());
-        let table = circuit.trace(amount, randomness, &SALT, payload.as_bytes());
-        let claim = Claim { circuit: &circuit, statement_digest: &statement.event.digest.0 };
-        let shape = payload_shape(Profile::Standard, statement.log_slots, statement.key.len());
-        let mut masks = Drawn::new(&mut Seeded::new(9), b"forged");
-        let forged = engine::forge(&claim, &shape, table, &mut masks);
+        let forged = forge(&statement, &opening, payload);
         assert!(matches!(verify_payload(&statement, &forged), Err(ProofError::Invalid { .. })), "{payload}");
     }
     let (statement, opening) = of(SuiteId::Standard, r#"{"total":5000}"#, 5_000);

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use ves_stark_air::{Circuit, OneEvent, felt_from_canonical};
 use ves_stark_primitives::{EventStatement, Opening, ProofError, ProveError, SuiteId};
 use ves_stark_prover::hiding::Drawn;
-use ves_stark_prover::{engine, prove_one_event};
+use ves_stark_prover::{Hashed, engine, prove_batch, prove_one_event, prove_payload};
 use ves_stark_verifier::backend::codec::{HEADER_BYTES, header};
 use ves_stark_verifier::backend::parameters::{Parameters, Profile};
 use ves_stark_verifier::backend::shape::Shape;
 use ves_stark_verifier::backend::{Claim, circuit, shape};
-use ves_stark_verifier::{decode, verify_one_event};
+use ves_stark_verifier::{PayloadStatement, decode, verify_batch, verify_one_event, verify_payload};
 
-use crate::support::{Seeded, digest, opening, proved, statement};
+use crate::support::{Seeded, batch, digest, opening, proved, statement};
 
 fn accepts(statement: &EventStatement, proof: &[u8]) -> bool {
     verify_one_event(statement, proof).is_ok()
@@ -145,6 +145,37 @@ fn another_commitment_is_not_proved() {
     );
 }
 
+/// A statement whose capacity is no element of the field is an error on both sides, whatever it is about.
+#[test]
+fn a_capacity_above_the_modulus_is_refused_on_both_sides() {
+    let opening = opening(5_000, 1);
+    let honest = statement(SuiteId::Standard, 10_000, &opening);
+    assert!(prove_one_event(&honest, &opening, &mut Seeded::new(1)).is_ok());
+    let mut event = honest.clone();
+    event.capacity[7] = 0x7f00_0001;
+    let refused = |found| matches!(found, Err(ProofError::Malformed { .. }));
+    assert!(refused(verify_one_event(&event, &[])));
+    assert_eq!(prove_one_event(&event, &opening, &mut Seeded::new(1)), Err(ProveError::OtherCommitment));
+
+    let (mut batch, openings) = batch(SuiteId::Standard, &[5_000], 10_000);
+    assert!(prove_batch(&batch, &openings, &mut Seeded::new(1)).is_ok());
+    batch.capacity[0] = u32::MAX;
+    assert!(refused(verify_batch(&batch, &[])));
+    assert_eq!(prove_batch(&batch, &openings, &mut Seeded::new(1)), Err(ProveError::OtherCommitment));
+
+    let hashed = Hashed { salt: &[], payload: b"{}" };
+    let payload = PayloadStatement {
+        event,
+        payload_hash: digest(b"any"),
+        is_salted: false,
+        key: "total".to_owned(),
+        log_slots: 2,
+    };
+    assert!(refused(verify_payload(&payload, &[])));
+    let found = prove_payload(&payload, &opening, &hashed, &mut Seeded::new(1));
+    assert_eq!(found, Err(ProveError::OtherCommitment));
+}
+
 /// Items 11 and 12: a proof made with other parameters, as it is and with the header of the expected ones.
 #[test]
 fn other_parameters_are_refused() {
@@ -179,6 +210,7 @@ fn other_parameters_are_refused() {
 #[test]
 fn missing_work_and_the_other_suite_are_refused() {
     let (statement, proof) = proved(SuiteId::Standard, 5_000, 10_000, 1);
+    assert!(accepts(&statement, &proof));
     let own = shape(Profile::Standard);
     let nonce = HEADER_BYTES + 64 + 20 * (own.combined() + own.parameters.final_coefficients());
     let mut refused = 0;

@@ -6,8 +6,8 @@ use ves::hash::Hasher;
 use ves_stark_primitives::clauses::{Clause, Input, POLICY_ID};
 use ves_stark_primitives::{ClauseError, ClausePolicy, PublicInputs};
 
-/// The steps of the clauses `prev_total`, those of a hidden branch too: it may be the one that holds. Policies about one
-/// amount name no earlier total.
+/// The steps of the clauses `prev_total`. None stands inside `one_of`: such a policy is refused when it is read. Policies about
+/// one amount name no earlier total.
 ///
 /// # Errors
 /// [`ClauseError`] where the policy cannot be read.
@@ -17,11 +17,7 @@ pub fn steps(inputs: &PublicInputs) -> Result<Vec<TotalStep>, ClauseError> {
         return Ok(Vec::new());
     }
     let policy = ClausePolicy::parse(policy.params())?;
-    let branches = policy.clauses().iter().flat_map(|clause| {
-        let inner: &[Clause] = if let Clause::OneOf { clauses } = clause { clauses } else { &[] };
-        std::iter::once(clause).chain(inner)
-    });
-    Ok(branches.filter_map(|clause| step(clause, inputs)).collect())
+    Ok(policy.clauses().iter().filter_map(|clause| step(clause, inputs)).collect())
 }
 
 fn step(clause: &Clause, inputs: &PublicInputs) -> Option<TotalStep> {

@@ -60,6 +60,16 @@ impl Random {
         }
     }
 
+    /// A clause that may stand inside `one_of`.
+    fn branch(&mut self, inputs: usize) -> Clause {
+        loop {
+            match self.clause(inputs) {
+                Clause::PrevTotal { .. } => (),
+                clause => return clause,
+            }
+        }
+    }
+
     /// Inputs that make the clause true more often than chance does.
     fn mend(&mut self, clause: &Clause, values: &mut [u64]) {
         let of = |values: &[u64], x: &u8| values[usize::from(*x)];
@@ -92,7 +102,7 @@ fn drawn(seed: u64) -> Case {
     let mut values: Vec<u64> = (0..inputs).map(|_| random.number()).collect();
     let mut clauses: Vec<Clause> = (0..1 + random.below(3)).map(|_| random.clause(inputs)).collect();
     if random.below(2) == 0 {
-        clauses.push(Clause::OneOf { clauses: vec![random.clause(inputs), random.clause(inputs)] });
+        clauses.push(Clause::OneOf { clauses: vec![random.branch(inputs), random.branch(inputs)] });
     }
     for clause in clauses.iter().rev() {
         let inner: &[Clause] = if let Clause::OneOf { clauses } = clause { clauses } else { &[] };

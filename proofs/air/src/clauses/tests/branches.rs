@@ -102,7 +102,6 @@ fn a_branch_that_is_not_shown_says_nothing() {
         Clause::Rate { base: 0, bps: Some(725), bps_input: None, tax: 1, mode: Rounding::Floor },
         Clause::Rate { base: 0, bps: Some(725), bps_input: None, tax: 1, mode: Rounding::HalfUp },
         Clause::Rate { base: 0, bps: None, bps_input: Some(0), tax: 1, mode: Rounding::HalfEven },
-        Clause::PrevTotal { prev: 0, x: 0, new: 1, limit: Some(Number(1)) },
         Clause::TimeIn { t: 0, from: Number(1), until: Number(2) },
         Clause::Member { x: 0, root: 0 },
         Clause::NonMember { x: 0, root: 0 },

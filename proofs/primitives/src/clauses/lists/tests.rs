@@ -55,7 +55,7 @@ fn what_is_on_no_list_is_shown_between_its_neighbours() {
     assert!(list.between(0).is_none() && list.between(u64::MAX).is_none(), "the ends are on no list");
     let empty = self::list(ABSENCE, "[]");
     assert!(holds(absent, &[35], &empty), "nothing is on an empty list");
-    let Some(Evidence::Between { left, right }) = empty.between(35) else { panic!("no neighbours") };
+    let Some(Evidence::Between { left, right }) = &empty.between(35) else { panic!("no neighbours") };
     assert_eq!((left.0, right.0), (0, u64::MAX));
 }
 

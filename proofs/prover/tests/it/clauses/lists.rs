@@ -80,6 +80,29 @@ fn members() {
     refused(&at(member, &[40], &upper, &short), "an inner node as a leaf");
 }
 
+/// A path may come from a file: an element that is none of the field is an error that names the clause, in a debug build too.
+#[test]
+fn a_path_with_an_element_above_the_modulus_is_refused() {
+    let (root, paths) = listed(&ENTRIES, 3);
+    let member = at(Clause::Member { x: 0, root: 0 }, &[40], &root, &paths[2]);
+    accepted(&member);
+    let unsatisfied = Unproved::Unsatisfied(Unsatisfied::Clause { clause: 0 });
+    for element in [0x7f00_0001, u32::MAX] {
+        let mut path = paths[2].clone();
+        path.siblings[1][3] = element;
+        assert_eq!(at(Clause::Member { x: 0, root: 0 }, &[40], &root, &path).prove(), Err(unsatisfied));
+        let absent = between(35, &root, (30, &paths[1]), (40, &path));
+        assert_eq!(absent.prove(), Err(unsatisfied));
+        // In a branch that is not shown it is not looked at.
+        let mut hidden = member.clone();
+        let either =
+            Clause::OneOf { clauses: vec![range(0, None, Some(50)), Clause::Member { x: 0, root: 0 }] };
+        hidden.statement.policy = ClausePolicy::new(1, vec![either], vec![root.clone()]).unwrap();
+        hidden.evidence = vec![None, None, Some(Evidence::At(path))];
+        accepted(&hidden);
+    }
+}
+
 #[test]
 fn lookups() {
     let (root, paths) = table(&[(1, 725), (2, 1_900)], 1);
