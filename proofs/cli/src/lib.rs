@@ -5,6 +5,7 @@
 
 mod args;
 mod batch;
+mod bundle_file;
 mod clause_text;
 mod clock;
 mod commands;
