@@ -119,7 +119,7 @@ impl From<ClientError> for Failure {
             }
             ClientError::Refused { status: 409, ref code, .. } if code == "ALREADY_EXISTS" => {
                 Self::failed("REFUSED", message).hint(
-                    "it keeps one proof for an event and a policy; with the --opening of that one, this is the same statement",
+                    "it keeps one proof for an event or batch and a policy; with the openings of that one (--opening, --openings), this is the same statement",
                 )
             }
             ClientError::Refused { status: 404, .. } => Self::input("NOT_FOUND", message),

@@ -46,6 +46,10 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("benchmark", &["count", "max-amount", "limit", "policy", "intent-hash"]),
     ("batch-prove", &["count", "limit", "policy", "intent-hash", "events", "output"]),
     ("batch-verify", &["proof", "inputs"]),
+    (
+        "batch-submit",
+        &["sequencer-url", "batch-id", "amounts", "openings", "limit", "policy", "intent-hash", "verify"],
+    ),
     ("sequencer", &["count", "batch-size", "limit", "include-violations", "output-dir", "overwrite"]),
 ];
 
