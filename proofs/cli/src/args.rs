@@ -3,8 +3,8 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    batch_prove, batch_verify, benchmark, completions, gen_inputs, inspect, list, prove, prove_submit,
-    sequencer, verify,
+    batch_prove, batch_submit, batch_verify, benchmark, completions, gen_inputs, inspect, list, prove,
+    prove_submit, sequencer, verify,
 };
 
 /// Zero-knowledge compliance proofs: show that an amount obeys a policy, and nothing else about it.
@@ -43,6 +43,8 @@ pub enum Command {
     Benchmark(benchmark::BenchmarkArgs),
     /// Prove that the amounts of many events obey a policy
     BatchProve(batch_prove::BatchProveArgs),
+    /// Make a proof about a committed batch of a running service, and submit it
+    BatchSubmit(batch_submit::BatchSubmitArgs),
     /// Check a proof about a batch: exit 0 if it holds, 1 if not
     BatchVerify(batch_verify::BatchVerifyArgs),
     /// Play a sequencer: made-up events in chained batches, one proof for each

@@ -1,4 +1,4 @@
-//! Batches of made-up events, in a chain like a sequencer's.
+//! Batches ready to be proved, and made-up ones in a chain like a sequencer's.
 
 use ves::merkle;
 use ves::{BatchId, Commitment, Digest, SequenceNumber, StoreId, StreamKey, TenantId, TimestampMs};
@@ -18,10 +18,10 @@ pub struct Chain {
 
 /// One batch, ready to be proved.
 pub struct Batch {
-    inputs: BatchInputs,
+    pub inputs: BatchInputs,
     /// Of the events that obey the policy, in their order.
-    commitments: Vec<FieldCommitment>,
-    openings: Vec<Opening>,
+    pub commitments: Vec<FieldCommitment>,
+    pub openings: Vec<Opening>,
 }
 
 impl Chain {

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod batch_prove;
+pub mod batch_submit;
 pub mod batch_verify;
 pub mod benchmark;
 pub mod completions;
@@ -24,6 +25,7 @@ pub fn run(out: &Output, command: Command) -> Result<ExitCode, Failure> {
         Command::Verify(args) => return verify::run(out, &args),
         Command::BatchVerify(args) => return batch_verify::run(out, &args),
         Command::BatchProve(args) => batch_prove::run(out, &args),
+        Command::BatchSubmit(args) => batch_submit::run(out, &args),
         Command::Sequencer(args) => sequencer::run(out, &args),
         Command::GenInputs(args) => gen_inputs::run(out, &args),
         Command::Prove(args) => prove::run(out, &args),

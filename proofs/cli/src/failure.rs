@@ -4,7 +4,7 @@ use ves_stark_client::{ClientError, ProposalError};
 use ves_stark_primitives::clauses::Unproved;
 use ves_stark_primitives::payload::PayloadError;
 use ves_stark_primitives::{
-    BundleError, CommitmentError, DecimalError, InputsError, OpeningError, PolicyError, ProveError,
+    CommitmentError, DecimalError, InputsError, OpeningError, PolicyError, ProveError,
 };
 
 /// Why a command ends with something else than 0.
@@ -58,11 +58,6 @@ impl From<CommitmentError> for Failure {
 impl From<DecimalError> for Failure {
     fn from(error: DecimalError) -> Self {
         Self::input("BAD_AMOUNT", error.to_string())
-    }
-}
-impl From<BundleError> for Failure {
-    fn from(error: BundleError) -> Self {
-        Self::input("BAD_PROOF_FILE", error.to_string())
     }
 }
 
@@ -124,7 +119,7 @@ impl From<ClientError> for Failure {
             }
             ClientError::Refused { status: 409, ref code, .. } if code == "ALREADY_EXISTS" => {
                 Self::failed("REFUSED", message).hint(
-                    "it keeps one proof for an event and a policy; with the --opening of that one, this is the same statement",
+                    "it keeps one proof for an event or batch and a policy; with the openings of that one (--opening, --openings), this is the same statement",
                 )
             }
             ClientError::Refused { status: 404, .. } => Self::input("NOT_FOUND", message),

@@ -5,6 +5,8 @@
 
 mod args;
 mod batch;
+mod batch_subject;
+mod bundle_file;
 mod clause_text;
 mod clock;
 mod commands;

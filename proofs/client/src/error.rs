@@ -22,6 +22,10 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// An answer of `path` that is not what was promised; the query may be long, and says nothing here.
+    pub(crate) fn unreadable(path: &str, problem: String) -> Self {
+        Self::Unreadable { path: path.split('?').next().unwrap_or(path).to_owned(), problem }
+    }
     /// Whether the event or the proof is not there.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: 404, .. })

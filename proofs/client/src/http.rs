@@ -47,11 +47,16 @@ impl Http {
     }
 
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        decoded(path, &self.get_text(path)?)
+    }
+
+    /// The text of an answer, for readers that borrow from it.
+    pub fn get_text(&self, path: &str) -> Result<String, ClientError> {
         let mut request = self.agent.get(format!("{}{path}", self.base));
         if let Some(key) = &self.api_key {
             request = request.header("x-api-key", key);
         }
-        self.read(path, request.call())
+        self.text(request.call())
     }
 
     pub fn post<B: serde::Serialize, T: DeserializeOwned>(
@@ -64,14 +69,13 @@ impl Http {
             request = request.header("x-api-key", key);
         }
         let body = serde_json::to_string(body).expect("wire types serialise to JSON");
-        self.read(path, request.send(body))
+        decoded(path, &self.text(request.send(body))?)
     }
 
-    fn read<T: DeserializeOwned>(
+    fn text(
         &self,
-        path: &str,
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-    ) -> Result<T, ClientError> {
+    ) -> Result<String, ClientError> {
         let unreachable = |error: ureq::Error| ClientError::Unreachable {
             url: self.base.clone(),
             problem: error.to_string(),
@@ -80,14 +84,15 @@ impl Http {
         let text =
             answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string().map_err(unreachable)?;
         let status = answer.status().as_u16();
-        if !(200..300).contains(&status) {
-            return Err(refusal(status, &text));
+        match (200..300).contains(&status) {
+            true => Ok(text),
+            false => Err(refusal(status, &text)),
         }
-        serde_json::from_str(&text).map_err(|error| ClientError::Unreadable {
-            path: path.split('?').next().unwrap_or(path).to_owned(),
-            problem: error.to_string(),
-        })
     }
+}
+
+fn decoded<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, ClientError> {
+    serde_json::from_str(text).map_err(|error| ClientError::unreadable(path, error.to_string()))
 }
 
 fn refusal(status: u16, text: &str) -> ClientError {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 use ves::compliance::Policy;
 use ves::hash::Hasher;
-use ves::{BatchId, StreamKey};
+use ves::{BatchId, StreamKey, validity};
 use ves_stark_batch::{BatchBundle, BatchFacts};
 use ves_stark_primitives::bundle::{PROOF_TYPE, PROOF_VERSION};
 use ves_wire::validity::{
@@ -19,7 +19,7 @@ use crate::http::Http;
 
 /// A blocking client of one service, for proofs about its batches. Submitting needs an administrator's key.
 pub struct ValidityClient {
-    http: Http,
+    pub(crate) http: Http,
 }
 
 impl ValidityClient {
@@ -43,8 +43,8 @@ impl ValidityClient {
         if Hasher::bare().bytes(text.as_bytes()).finish() != answer.public_inputs_hash {
             return Err(ClientError::Untrue("the public inputs do not have the hash beside them"));
         }
-        let facts = BatchFacts::parse(text)
-            .map_err(|error| ClientError::Unreadable { path, problem: error.to_string() })?;
+        let facts =
+            BatchFacts::parse(text).map_err(|error| ClientError::unreadable(&path, error.to_string()))?;
         let is_asked = facts.policy.as_ref().is_some_and(|found| found.hash() == policy.hash());
         match facts.batch_id == *batch && is_asked {
             true => Ok(facts),
@@ -77,6 +77,29 @@ impl ValidityClient {
         match is_ours {
             true => Ok(record),
             false => Err(ClientError::Untrue("the record is of another batch or policy")),
+        }
+    }
+
+    /// Whether `record`, the answer to [`Self::submit`] of `bundle`, is of an earlier proof of the same statement: proofs
+    /// are randomised, and the service keeps the first.
+    ///
+    /// # Errors
+    /// [`ClientError::Untrue`] where the stored proof is of another statement; as for every request.
+    pub fn is_earlier_proof(
+        &self,
+        record: &ValidityProofBody,
+        bundle: &BatchBundle,
+    ) -> Result<bool, ClientError> {
+        if record.proof_hash == validity::proof_hash(bundle.to_json().as_bytes()) {
+            return Ok(false);
+        }
+        let of_another = || ClientError::Untrue("the record is of another statement");
+        let encoded = self.proof(&record.proof_id)?.proof_b64.ok_or_else(of_another)?;
+        let stored = Base64::decode_vec(&encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let stored = stored.and_then(|text| BatchBundle::parse(&text).ok()).ok_or_else(of_another)?;
+        match stored.inputs.statement_digest() == bundle.inputs.statement_digest() {
+            true => Ok(true),
+            false => Err(of_another()),
         }
     }
 

@@ -13,7 +13,7 @@ use ves::envelope::encode;
 use ves::seal::OpenedPayload;
 use ves::{EventId, Payload, RecipientKeyId, SequenceNumber, StreamKey};
 
-use crate::commands::compliance::payload::keep_salt;
+use crate::commands::compliance::payload::{check_new_salt, keep_salt};
 use crate::context::Context;
 use crate::error::{CliError, printable, printable_lines};
 use crate::installation::agent_of;
@@ -114,6 +114,7 @@ pub fn fetch(
 }
 
 fn show(context: &Context, args: &ShowArgs) -> Result<(), CliError> {
+    check_new_salt(args.keep_salt.as_deref())?;
     let (client, stream) = (context.client()?, context.stream()?);
     let event = fetch(&client, &stream, &args.event, &client.signing_keys(&stream)?)?;
     let opened = match &args.open {

@@ -191,6 +191,38 @@ fn an_amount_is_proved_inside_the_payload_of_a_clear_and_of_a_sealed_event() {
     drop(up);
 }
 
+/// The salt is kept nowhere else by an agent that cannot open what it sealed.
+#[test]
+fn a_kept_salt_is_never_replaced_and_its_owner_alone_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let up = sealed(at);
+    let payload = r#"{"total":5998}"#;
+    push(at, payload, &["--seal-to", "inbox", "--keep-salt", "salt"]);
+    let kept = fs::read_to_string(at.join("salt")).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(fs::metadata(at.join("salt")).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let sign = ["event", "sign", "--entity-type", "order", "--entity-id", "ORD-2", "--type", "order.created"];
+    let sealing = ["--seal-to", "inbox", "--keep-salt", "salt", "-o", "second.json"];
+    let signing = [&sign[..], &["--payload", payload], &sealing].concat();
+    for again in [&signing[..], &["event", "show", "2", "--open", "inbox", "--keep-salt", "salt"]] {
+        let (status, told, error) = run(at, again);
+        assert!(status == 2 && told.is_empty(), "{again:?}: {told}{error}");
+        assert!(error.contains("salt is there already") && error.contains("move this one away"), "{error}");
+        assert_eq!(fs::read_to_string(at.join("salt")).unwrap(), kept);
+    }
+    assert!(!at.join("second.json").exists(), "nothing was sealed");
+
+    // A draft that cannot be signed leaves no salt behind, so that its name is free for the next attempt.
+    let wrong = ["--payload", "{", "--seal-to", "inbox", "--keep-salt", "free", "-o", "second.json"];
+    assert_ne!(run(at, &[&sign[..], &wrong].concat()).0, 0);
+    assert!(!at.join("free").exists());
+    drop(up);
+}
+
 /// Section 4.2: a signature that is there is checked at either level, and only one can vouch for a unit.
 #[test]
 fn the_service_refuses_circuit_bundles_whose_words_nobody_gave() {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use ves::Digest;
 use ves_stark_batch::EVENTS_MAX;
 use ves_stark_primitives::AmountPolicy;
 use zeroize::Zeroizing;
@@ -25,9 +26,12 @@ pub struct BatchProveArgs {
     /// The policy's number, in minor units
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     limit: u64,
-    /// aml.threshold, order_total.cap or agent.budget.v1
+    /// aml.threshold, order_total.cap, agent.authorization.v1 or agent.budget.v1
     #[arg(long, value_name = "POLICY", default_value = "aml.threshold")]
     policy: String,
+    /// Hash of the delegated intent, for agent.authorization.v1
+    #[arg(long, value_name = "HEX")]
+    intent_hash: Option<Digest>,
     /// File of amounts in minor units, one a line, `-` is stdin; those above the limit are left out and listed
     #[arg(long, value_name = "FILE", conflicts_with = "count")]
     events: Option<PathBuf>,
@@ -40,7 +44,7 @@ pub struct BatchProveArgs {
 }
 
 pub fn run(out: &Output, args: &BatchProveArgs) -> Result<(), Failure> {
-    let policy = AmountPolicy::with_limit(&args.policy, args.limit, None)?;
+    let policy = AmountPolicy::with_limit(&args.policy, args.limit, args.intent_hash)?;
     let amounts = match &args.events {
         Some(file) => amounts(file)?,
         None => {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use ves::Digest;
 use ves_stark_client::{Proposal, check, prove, system_random};
 use ves_stark_primitives::{AmountPolicy, FieldOpening, Opening};
 
@@ -23,9 +24,12 @@ pub struct BenchmarkArgs {
     /// The policy's number, in minor units
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     limit: u64,
-    /// aml.threshold, order_total.cap or agent.budget.v1
+    /// aml.threshold, order_total.cap, agent.authorization.v1 or agent.budget.v1
     #[arg(long, value_name = "POLICY", default_value = "aml.threshold")]
     policy: String,
+    /// Hash of the delegated intent, for agent.authorization.v1
+    #[arg(long, value_name = "HEX")]
+    intent_hash: Option<Digest>,
     /// Parameters of the proofs
     #[arg(long, value_enum, default_value = "standard")]
     suite: SuiteName,
@@ -39,7 +43,7 @@ struct Medians {
 }
 
 pub fn run(out: &Output, args: &BenchmarkArgs) -> Result<(), Failure> {
-    let policy = AmountPolicy::with_limit(&args.policy, args.limit, None)?;
+    let policy = AmountPolicy::with_limit(&args.policy, args.limit, args.intent_hash)?;
     let largest = args.max_amount.unwrap_or(u64::MAX).min(policy.effective_limit());
     let mut random = system_random().map_err(random::no_randomness)?;
     let bar = out.progress(args.count, "proofs");

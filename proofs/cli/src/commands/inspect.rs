@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ves_stark_primitives::bundle::{BUNDLE_BYTES_MAX, version1};
-use ves_stark_primitives::{BindingLevel, Bundle, Statement, SuiteId};
+use ves_stark_primitives::{BindingLevel, Bundle, EventInputs, Statement, SuiteId};
 
+use crate::bundle_file::{self, BundleFile};
 use crate::clause_text;
 use crate::failure::Failure;
 use crate::files;
@@ -21,10 +22,9 @@ pub struct InspectArgs {
 
 pub fn run(out: &Output, args: &InspectArgs) -> Result<(), Failure> {
     let text = files::read(&args.proof, BUNDLE_BYTES_MAX)?;
-    match (Bundle::parse(text.trim_end()), version1::Bundle::parse(text.trim_end())) {
-        (Ok(bundle), _) => show(out, &bundle),
-        (Err(_), Ok(bundle)) => show_older(out, &bundle),
-        (Err(error), Err(_)) => return Err(error.into()),
+    match bundle_file::parse(text.trim_end())? {
+        BundleFile::Current(bundle) => show(out, &bundle),
+        BundleFile::Older(bundle) => show_older(out, &bundle),
     }
     Ok(())
 }
@@ -116,19 +116,43 @@ fn binding(bundle: &Bundle) -> String {
 }
 
 fn show_older(out: &Output, bundle: &version1::Bundle) {
-    let policy = bundle.policy.as_ref().map(|policy| format!("{} limit {}", policy.kind, policy.limit));
-    let text = format!(
-        "suite             {}: no zero-knowledge, not verified here\nproof             {} bytes\npolicy            {}",
-        SuiteId::Legacy,
-        bundle.proof.len(),
-        policy.as_deref().unwrap_or("not named").escape_debug()
-    );
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let value: String = value.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        writeln!(text, "{name:<18}{value}").expect("a string takes every text");
+    };
+    line("bundle", "version 1, of an older client".to_owned());
+    line("suite", format!("{}: no zero-knowledge, not verified here", SuiteId::Legacy));
+    if let Some(EventInputs { facts, policy, .. }) = &bundle.inputs {
+        line("event", format!("{}, number {} of {}", facts.event_id, facts.sequence_number, facts.stream));
+        line("policy", format!("{} {}", policy.id(), policy.params()));
+    }
+    let claimed = bundle.policy.as_ref().map(|policy| format!("{} limit {}", policy.kind, policy.limit));
+    match (&claimed, &bundle.inputs) {
+        (Some(claimed), _) => line("prover's policy", claimed.clone()),
+        (None, None) => line("policy", "not named".to_owned()),
+        (None, Some(_)) => (),
+    }
+    let witness = bundle.witness_commitment.map(ves::compliance::WitnessCommitment::to_hex);
+    if let Some(witness) = &witness {
+        line("commitment", witness.clone());
+    }
+    let hash = ves::compliance::proof_hash(&bundle.proof);
+    line("proof", format!("{} bytes", bundle.proof.len()));
+    line("proof hash", hash.to_string());
+    if let Some(metadata) = &bundle.metadata {
+        line("made by", format!("{} in {} ms", metadata.prover_version, metadata.proving_time_ms));
+    }
+    text += "Nothing here was verified: proofs of this suite are not.";
+    let inputs = bundle.inputs.as_ref().map(EventInputs::canonical_bound);
     let value = serde_json::json!({
         "bundleVersion": 1,
         "suite": SuiteId::Legacy.text(),
+        "publicInputs": inputs.and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok()),
         "proofBytes": bundle.proof.len(),
-        "witnessCommitment": bundle.witness_commitment.map(ves::compliance::WitnessCommitment::to_hex),
-        "policy": policy,
+        "proofHash": hash,
+        "witnessCommitment": witness,
+        "policy": claimed,
     });
     out.result(&value, &text);
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ves::{Digest, EventId, StoreId, StreamKey, TenantId};
-use ves_stark_client::{ComplianceClient, Submitted};
+use ves_stark_client::{ClientError, ComplianceClient, Submitted};
 use ves_stark_primitives::Bundle;
 use ves_wire::compliance::ComplianceVerification;
+use ves_wire::validity::VerificationOutcome;
 
 use crate::commands::prove::{AmountArgs, SuiteName};
 use crate::composed::ComposedArgs;
@@ -75,7 +76,7 @@ pub fn run(out: &Output, args: &ProveSubmitArgs) -> Result<(), Failure> {
     let stream = args.tenant.zip(args.store).map(|(tenant_id, store_id)| StreamKey { tenant_id, store_id });
     let client = ComplianceClient::new(&args.sequencer_url, api_key, stream)?;
     let terms = Terms {
-        event: client.inputs(&args.event_id, &named.policy())?,
+        event: client.inputs(&args.event_id, &named.policy()).map_err(no_inputs)?,
         suite: args.suite.into(),
         chain_context: client.chain_context()?,
         valid_until: args.valid_until,
@@ -105,18 +106,30 @@ pub fn run(out: &Output, args: &ProveSubmitArgs) -> Result<(), Failure> {
     }
 }
 
+/// A key that is of no tenant, such as the first administrator's, leaves it to the caller to name the event's.
+fn no_inputs(error: ClientError) -> Failure {
+    match error {
+        ClientError::Refused { status: 400, ref code, .. } if code == "MISSING_REQUIRED_FIELD" => {
+            Failure { exit: 2, code: "NO_TENANT", ..error.into() }
+                .hint("the API key is of no tenant: name the event's with --tenant and --store")
+        }
+        error => error.into(),
+    }
+}
+
 /// What happened, for a person.
 fn told(submitted: &Submitted, bundle: &Bundle, verification: Option<&ComplianceVerification>) -> String {
-    let record = &submitted.record;
+    // Not the server's words: they must not steer the terminal.
+    let (record, policy) = (&submitted.record, bundle.inputs.event.policy.id());
     let mut text = match submitted.is_earlier_proof {
         true => format!(
             "The service already holds another proof of this statement and keeps that one: {}, {} of event {}.",
-            record.proof_id, record.policy_id, record.event_id
+            record.proof_id, policy, record.event_id
         ),
         false => format!(
             "Stored as {}: {} of event {}, binding {}, {} bytes of proof, verified on submission: {}.",
             record.proof_id,
-            record.policy_id,
+            policy,
             record.event_id,
             bundle.inputs.binding_level.text(),
             bundle.proof.len(),
@@ -124,12 +137,35 @@ fn told(submitted: &Submitted, bundle: &Bundle, verification: Option<&Compliance
         ),
     };
     if let Some(found) = verification {
-        let outcome = &found.outcome;
-        let time = outcome.stark_verification_time_ms.unwrap_or_default();
-        text += &match (outcome.valid, &outcome.reason) {
-            (true, _) => format!("\nProof VALID (verified by the service in {time}ms)"),
-            (false, reason) => format!("\nProof INVALID: {}", reason.as_deref().unwrap_or("no reason given")),
-        };
+        text += &verified(&found.outcome);
     }
     text
+}
+
+/// What the service found of a stored proof, as a line after others.
+pub fn verified(outcome: &VerificationOutcome) -> String {
+    let time = outcome.stark_verification_time_ms.unwrap_or_default();
+    match (outcome.valid, &outcome.reason) {
+        (true, _) => format!("\nProof VALID (verified by the service in {time}ms)"),
+        (false, reason) => {
+            format!("\nProof INVALID: {}", reason.as_deref().unwrap_or("no reason given").escape_debug())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The admin key of `stateset up` is of no tenant; the service's own words name no option.
+    #[test]
+    fn a_key_without_a_tenant_is_told_which_options_name_one() {
+        let refused = |code: &str| {
+            no_inputs(ClientError::Refused { status: 400, code: code.to_owned(), message: "no".to_owned() })
+        };
+        let missing = refused("MISSING_REQUIRED_FIELD");
+        assert_eq!((missing.exit, missing.code), (2, "NO_TENANT"));
+        assert!(missing.hint.is_some_and(|hint| hint.contains("--tenant and --store")));
+        assert_eq!(refused("INVALID_FIELD_VALUE").code, "REFUSED");
+    }
 }

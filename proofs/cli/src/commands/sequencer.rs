@@ -1,6 +1,7 @@
 //! `ves-stark sequencer`: a rehearsal of proofs about a chain of batches. It opens no port and no log.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
@@ -30,16 +31,18 @@ pub struct SequencerArgs {
     /// Parameters of the proofs
     #[arg(long, value_enum, default_value = "standard")]
     suite: SuiteName,
-    /// Folder for one proof file of each batch; made where it is missing
+    /// Folder for one proof file of each batch; made where it is missing. One that holds batches already is refused
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
+    /// Remove the batch files of an earlier run from the folder
+    #[arg(long, requires = "output_dir")]
+    overwrite: bool,
 }
 
 pub fn run(out: &Output, args: &SequencerArgs) -> Result<(), Failure> {
     let policy = AmountPolicy::with_limit("aml.threshold", args.limit, None)?;
     if let Some(folder) = &args.output_dir {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Failure::failed("IO", format!("cannot make {}: {error}", folder.display())))?;
+        make_room(folder, args.overwrite)?;
     }
     let (mut chain, mut inputs): (Chain, Vec<BatchInputs>) = (Chain::new()?, Vec::new());
     let (mut batches, mut proved, mut left_out, mut bytes) = (0u32, 0, 0, 0);
@@ -52,10 +55,7 @@ pub fn run(out: &Output, args: &SequencerArgs) -> Result<(), Failure> {
         let bundle = batch.prove(&mut |_| ())?;
         batches += 1;
         if let Some(folder) = &args.output_dir {
-            files::write(
-                &folder.join(format!("batch_{batches:05}.json")),
-                &format!("{}\n", bundle.to_json()),
-            )?;
+            files::write(&folder.join(file_name(batches)), &format!("{}\n", bundle.to_json()))?;
         }
         proved += bundle.commitments.len();
         left_out += bundle.inputs.excluded.len();
@@ -75,6 +75,45 @@ pub fn run(out: &Output, args: &SequencerArgs) -> Result<(), Failure> {
         "timeMs": took.as_secs_f64() * 1000.0, "outputDir": args.output_dir,
     });
     out.result(&value, &text);
+    Ok(())
+}
+
+fn file_name(batch: u32) -> String {
+    format!("batch_{batch:05}.json")
+}
+
+/// Whether a file is named as [`file_name`] names them.
+fn is_batch_file(name: &OsStr) -> bool {
+    let number = name
+        .to_str()
+        .and_then(|name| name.strip_prefix("batch_"))
+        .and_then(|name| name.strip_suffix(".json"))
+        .and_then(|digits| digits.parse().ok());
+    number.is_some_and(|number| OsStr::new(&file_name(number)) == name)
+}
+
+/// A folder without batches. Streams, events and openings are drawn anew in every run, so batches of two runs are no
+/// chain, and those of an earlier, longer run would pass for the end of this one.
+fn make_room(folder: &Path, overwrite: bool) -> Result<(), Failure> {
+    let failed = |doing: &str, path: &Path, error: std::io::Error| {
+        Failure::failed("IO", format!("cannot {doing} {}: {error}", path.display()))
+    };
+    std::fs::create_dir_all(folder).map_err(|error| failed("make", folder, error))?;
+    let mut earlier = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| failed("read", folder, error))? {
+        let entry = entry.map_err(|error| failed("read", folder, error))?;
+        if is_batch_file(&entry.file_name()) {
+            earlier.push(entry.path());
+        }
+    }
+    if !earlier.is_empty() && !overwrite {
+        let message = format!("{} holds {} batch files of an earlier run", folder.display(), earlier.len());
+        return Err(Failure::input("EXISTS", message)
+            .hint("name another folder with --output-dir, or have them removed with --overwrite"));
+    }
+    for file in earlier {
+        std::fs::remove_file(&file).map_err(|error| failed("remove", &file, error))?;
+    }
     Ok(())
 }
 

@@ -6,18 +6,20 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use ves::compliance::{Policy, WitnessCommitment};
 use ves::ed25519::PublicKey;
 use ves::hash::{Domain, Hasher};
 use ves::{Digest, hex, json};
-use ves_stark_primitives::bundle::{BUNDLE_BYTES_MAX, Refusal, version1};
+use ves_stark_primitives::bundle::{BUNDLE_BYTES_MAX, Refusal};
 use ves_stark_primitives::clauses::POLICY_ID;
 use ves_stark_primitives::public_inputs::INPUTS_BYTES_MAX;
 use ves_stark_primitives::{
-    AmountPolicy, BindingLevel, Bundle, ClausePolicy, EventInputs, ProofError, PublicInputs, SecurityReport,
-    SuiteId,
+    AmountPolicy, BindingLevel, Bundle, ClausePolicy, EventInputs, InputsError, PublicInputs, SecurityReport,
 };
 
+use crate::bundle_file::{self, BundleFile, older_is_not_verified};
 use crate::clock::now;
 use crate::commands::prove::receipt_hash;
 use crate::evidence::Binding;
@@ -115,7 +117,10 @@ impl Asked {
     fn read(args: &VerifyArgs) -> Result<Self, Failure> {
         let composed = args.policy.composed()?;
         let (event, statement) = match &args.inputs {
-            Some(file) => inputs(&files::read(file, INPUTS_BYTES_MAX)?)?,
+            Some(file) => {
+                let (event, statement) = inputs(&files::read(file, INPUTS_BYTES_MAX)?)?;
+                (Some(event), statement)
+            }
             None => (None, None),
         };
         if let Some(event) = &event
@@ -142,11 +147,21 @@ impl Asked {
     }
 }
 
-/// Inputs of either version.
-fn inputs(text: &str) -> Result<(Option<EventInputs>, Option<Digest>), Failure> {
-    match PublicInputs::parse(text.trim_end()) {
-        Ok(inputs) => Ok((Some(inputs.event.clone()), Some(inputs.statement_digest()))),
-        Err(_) => Ok((Some(EventInputs::parse(text.trim_end())?), None)),
+/// Inputs of either version, told apart by `proofVersion`, which version 1 has not.
+fn inputs(text: &str) -> Result<(EventInputs, Option<Digest>), InputsError> {
+    #[derive(Deserialize)]
+    struct Version {
+        #[serde(rename = "proofVersion")]
+        proof_version: Option<IgnoredAny>,
+    }
+    let text = text.trim_end();
+    match serde_json::from_str(text) {
+        Ok(Version { proof_version: Some(_) }) => {
+            let inputs = PublicInputs::parse(text)?;
+            let digest = inputs.statement_digest();
+            Ok((inputs.event, Some(digest)))
+        }
+        _ => Ok((EventInputs::parse(text)?, None)),
     }
 }
 
@@ -177,7 +192,10 @@ fn amount_binding(file: &std::path::Path) -> Result<Digest, Failure> {
 }
 
 fn verify(text: &str, args: &VerifyArgs, asked: &Asked) -> Result<Held, String> {
-    let bundle = read_bundle(text)?;
+    let bundle = match bundle_file::parse(text).map_err(|unread| unread.to_string())? {
+        BundleFile::Current(bundle) => bundle,
+        BundleFile::Older(_) => return Err(older_is_not_verified()),
+    };
     let own = &bundle.inputs.event;
     let policy = named(args, asked.composed.as_ref(), own).map_err(|failure| failure.message)?;
     let event = asked.event.as_ref().unwrap_or(own);
@@ -203,14 +221,6 @@ fn agent(bundle: &Bundle, args: &VerifyArgs) -> Result<Agent, Refusal> {
         (None, BindingLevel::Signed) => Ok(Agent::Absent),
         (None, BindingLevel::Circuit { .. }) => bundle.check_binding(|_| Ok(())).map(|()| Agent::Absent),
     }
-}
-
-/// A bundle of version 2. One of version 1 is told from other bytes, and not verified.
-fn read_bundle(text: &str) -> Result<Bundle, String> {
-    Bundle::parse(text).map_err(|error| match version1::Bundle::parse(text) {
-        Ok(_) => ProofError::Unsupported { suite: SuiteId::Legacy.text() }.to_string(),
-        Err(_) => error.to_string(),
-    })
 }
 
 fn check_options(

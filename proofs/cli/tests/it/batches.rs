@@ -79,3 +79,43 @@ fn a_played_sequencer_leaves_one_proof_for_each_chained_batch() {
         assert_eq!(run(at, &["batch-verify", "--proof", &file]).0, 0, "{file}");
     }
 }
+
+/// A shorter run after a longer one: what is left over would pass for the end of the new chain.
+#[test]
+fn batches_of_two_runs_never_lie_in_one_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let play = |count: &str, more: &[&str]| {
+        let args = ["sequencer", "-n", count, "--batch-size", "1", "--output-dir", "proofs"];
+        run(at, &[&args[..], more].concat())
+    };
+    let names = || {
+        let entries = fs::read_dir(at.join("proofs")).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(play("3", &[]).0, 0);
+    // Others' files are none of ours, and may stay.
+    for other in ["batch_1.json", "batch_000001.json", "batch_00001.json.bak", "notes.txt"] {
+        fs::write(at.join("proofs").join(other), "mine").unwrap();
+    }
+    let first = fs::read_to_string(at.join("proofs/batch_00001.json")).unwrap();
+    let (status, told, error) = play("2", &[]);
+    assert!(status == 2 && told.is_empty(), "{told}");
+    assert!(error.contains("proofs holds 3 batch files") && error.contains("--overwrite"), "{error}");
+    assert_eq!(fs::read_to_string(at.join("proofs/batch_00001.json")).unwrap(), first, "nothing changed");
+
+    assert_eq!(play("2", &["--overwrite"]).0, 0);
+    let left = ["batch_000001.json", "batch_00001.json", "batch_00001.json.bak", "batch_00002.json"];
+    assert_eq!(names(), [&left[..], &["batch_1.json", "notes.txt"]].concat());
+    assert_ne!(fs::read_to_string(at.join("proofs/batch_00001.json")).unwrap(), first);
+    let inputs = ["batch_00001.json", "batch_00002.json"].map(|name| {
+        let text = fs::read_to_string(at.join("proofs").join(name)).unwrap();
+        ves_stark_batch::BatchBundle::parse(text.trim_end()).unwrap().inputs
+    });
+    assert_eq!(ves_stark_batch::check_chain(&inputs), Ok(()));
+    let (status, _, error) = run(at, &["sequencer", "-n", "1", "--overwrite"]);
+    assert!(status == 2 && error.contains("--output-dir"), "{error}");
+}

@@ -43,10 +43,14 @@ const FLAGS: &[(&str, &[&str])] = &[
         ],
     ),
     ("inspect", &["proof"]),
-    ("benchmark", &["count", "max-amount", "limit", "policy"]),
-    ("batch-prove", &["count", "limit", "policy", "events", "output"]),
+    ("benchmark", &["count", "max-amount", "limit", "policy", "intent-hash"]),
+    ("batch-prove", &["count", "limit", "policy", "intent-hash", "events", "output"]),
     ("batch-verify", &["proof", "inputs"]),
-    ("sequencer", &["count", "batch-size", "limit", "include-violations", "output-dir"]),
+    (
+        "batch-submit",
+        &["sequencer-url", "batch-id", "amounts", "openings", "limit", "policy", "intent-hash", "verify"],
+    ),
+    ("sequencer", &["count", "batch-size", "limit", "include-violations", "output-dir", "overwrite"]),
 ];
 
 #[test]
@@ -176,4 +180,28 @@ fn stdin_stands_in_for_files_and_json_for_text() {
     assert!(status == 0 && line.starts_with("Proof VALID (verified in "), "{line}");
     // Progress is for people at a terminal: a program's stderr stays empty.
     assert_eq!(error, "");
+}
+
+/// A hint at an option that a command lacks sends people in a circle.
+#[test]
+fn every_command_that_asks_for_an_intent_hash_takes_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let authorization = ["--limit", "10000", "--policy", "agent.authorization.v1"];
+    let intent = "ab".repeat(32);
+    for command in [
+        &["gen-inputs", "-o", "inputs.json"][..],
+        &["prove", "--amount", "5", "-o", "proof.json"],
+        &["benchmark", "-n", "1"],
+        &["batch-prove", "-n", "2", "-o", "batch.json"],
+    ] {
+        let (status, _, error) = run(at, &[command, &authorization].concat());
+        assert!(status == 2 && error.contains("--intent-hash"), "{command:?}: {error}");
+        let (status, _, error) = run(at, &[command, &authorization, &["--intent-hash", &intent]].concat());
+        assert_eq!(status, 0, "{command:?}: {error}");
+    }
+    let text = fs::read_to_string(at.join("batch.json")).unwrap();
+    let bundle: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(bundle["publicInputs"]["policyParams"]["intentHash"], intent);
+    assert_eq!(run(at, &["batch-verify", "--proof", "batch.json"]).0, 0);
 }

@@ -15,6 +15,7 @@ const COMMANDS: &[&str] = &[
     "inspect",
     "benchmark",
     "batch-prove",
+    "batch-submit",
     "batch-verify",
     "sequencer",
     "completions",

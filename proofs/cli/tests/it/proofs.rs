@@ -159,3 +159,92 @@ fn a_benchmark_tells_its_medians() {
     let told: Value = serde_json::from_str(&told).unwrap();
     assert!(told["count"] == 3 && told["proofBytes"].as_u64().unwrap() > 0, "{told}");
 }
+
+/// Section 5: what older clients wrote is read in either spelling, and a slip in it is told as one in version 1.
+#[test]
+fn a_bundle_of_version_1_is_told_from_version_2_and_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    proved(at, None);
+    let inputs: Value = serde_json::from_str(&fs::read_to_string(at.join("inputs.json")).unwrap()).unwrap();
+    let hash = ves::compliance::proof_hash(&[1, 2, 3]).to_string();
+    let mut bound = inputs.clone();
+    // Receivers take hex of the other form too (section 3.1).
+    bound["witnessCommitment"] = format!("0x{}", "AB".repeat(32)).into();
+    let older = serde_json::json!({
+        "proof_b64": "AQID",
+        "proof_hash": hash,
+        "metadata": {"proving_time_ms": 21, "num_constraints": 100, "trace_length": 128, "proof_size": 3, "prover_version": "0.3"},
+        "witness_commitment": [u64::MAX, 2, 3, 4],
+        "witness_commitment_hex": format!("{}{:016x}{:016x}{:016x}", "f".repeat(16), 2, 3, 4),
+        "policy": {"type": "aml.threshold", "limit": 10_000},
+        "publicInputs": bound,
+    });
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut object = older.clone();
+        change(&mut object);
+        fs::write(at.join("older.json"), object.to_string()).unwrap();
+        (run(at, &["inspect", "--proof", "older.json"]), verify_file(at, "older.json"))
+    };
+    let camel: &dyn Fn(&mut Value) = &|object| {
+        let members = object.as_object_mut().unwrap();
+        for (from, to) in [("proof_b64", "proofB64"), ("proof_hash", "proofHash")] {
+            let value = members.remove(from).unwrap();
+            members.insert(to.to_owned(), value);
+        }
+    };
+    for change in [&|_: &mut Value| (), camel, &|object: &mut Value| object["bundleVersion"] = 1.into()] {
+        let ((status, shown, error), (verdict, line)) = with(change);
+        assert_eq!(status, 0, "{error}");
+        for told in ["version 1", "wf.gl.rp.b3.v0", inputs["eventId"].as_str().unwrap(), &hash, "limit 10000"]
+        {
+            assert!(shown.contains(told), "{told}: {shown}");
+        }
+        assert!(verdict == 1 && line.starts_with("Proof INVALID (verified in "), "{line}");
+        assert!(line.contains("a bundle of version 1") && line.contains("wf.gl.rp.b3.v0"), "{line}");
+    }
+    type Change = fn(&mut Value);
+    let slips: [(&str, Change); 4] = [
+        ("proofHash is not the hash", |object| object["proof_hash"] = "00".repeat(32).into()),
+        ("standard base64", |object| object["proof_b64"] = "AQID-_".into()),
+        ("proofB64 contradict", |object| object["proofB64"] = "AQID".into()),
+        ("floating point", |object| object["metadata"]["proving_time_ms"] = 21.5.into()),
+    ];
+    for (told, change) in slips {
+        let ((status, _, error), (verdict, line)) = with(&change);
+        for said in [&error, &line] {
+            assert!(
+                said.contains("a bundle of version 1 that cannot be read") && said.contains(told),
+                "{said}"
+            );
+            assert!(!said.contains("unknown field `proof_b64`"), "{said}");
+        }
+        assert_eq!((status, verdict), (2, 1));
+    }
+    // Version 1 public inputs are what a service answers: with a witness commitment too they name the event.
+    fs::write(at.join("bound.json"), bound.to_string()).unwrap();
+    assert_eq!(verify(at, &[&["--inputs", "bound.json"], &POLICY[..]].concat()).0, 0);
+    let mut newer = inputs;
+    newer["proofVersion"] = 2.into();
+    fs::write(at.join("newer.json"), newer.to_string()).unwrap();
+    let args = [&["verify", "--proof", "proof.json", "--inputs", "newer.json"], &POLICY[..]].concat();
+    let (status, _, error) = run(at, &args);
+    assert!(status == 2 && error.contains("missing field `suite`"), "{error}");
+}
+
+fn verify_file(at: &Path, file: &str) -> (i32, String) {
+    let (status, line, error) = run(at, &[&["verify", "--proof", file], &POLICY[..]].concat());
+    assert_eq!(error, "", "{line}");
+    (status, line)
+}
+
+#[test]
+fn a_bundle_about_a_batch_is_sent_to_its_own_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    assert_eq!(run(at, &["batch-prove", "-n", "2", "-o", "batch.json"]).0, 0);
+    let (status, line) = verify_file(at, "batch.json");
+    assert!(status == 1 && line.contains("batch-verify"), "{line}");
+    let (status, _, error) = run(at, &["inspect", "--proof", "batch.json"]);
+    assert!(status == 2 && error.contains("batch-verify"), "{error}");
+}

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::{run, run_with};
+use crate::{SEED, run, run_with};
 
 #[test]
 fn an_amount_that_breaks_the_policy_is_not_proved_and_not_repeated() {
@@ -59,6 +59,24 @@ fn wrong_usage_and_input_exit_with_2_and_name_what_is_wrong() {
             "VES_AGENT_KEY",
         ),
     ];
+    fs::write(at.join("amounts.txt"), "1 5\n2 x\n").unwrap();
+    let batch = ["batch-submit", "--sequencer-url", "http://127.0.0.1:1", "--limit", "5"];
+    let batch = [&batch[..], &["--batch-id", "861910c9-7a1d-4b6f-83d6-51bbf4ae2849"]].concat();
+    let amounts = ["--amounts", "amounts.txt"];
+    for (more, named) in [
+        (&amounts[..], "line 2"),
+        (&["--amounts", "missing.txt"], "missing.txt"),
+        (&[], "--amounts"),
+        (&["--amounts", "amounts.txt", "--openings", "-"], "cannot be used with"),
+        (&["--amounts", "amounts.txt", "--policy", "agent.authorization.v1"], "--intent-hash"),
+        (&["--amounts", "amounts.txt", "--keep-opening", "amounts.txt"], "is not replaced"),
+    ] {
+        let (status, out, error) = run_with(at, &[&batch[..], more].concat(), "", Some(SEED));
+        assert_eq!((status, out.as_str()), (2, ""), "{more:?}: {error}");
+        assert!(error.contains(named), "{more:?}: {error}");
+    }
+    let (status, _, error) = run(at, &[&batch[..], &amounts].concat());
+    assert!(status == 2 && error.contains("VES_AGENT_KEY"), "{error}");
     for (args, named) in cases {
         let (status, out, error) = run(at, args);
         assert_eq!((status, out.as_str()), (2, ""), "{args:?}: {error}");

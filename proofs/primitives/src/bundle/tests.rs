@@ -206,6 +206,13 @@ mod of_version_1 {
         assert!(Bundle::parse(r#"{"proof_b64":"AQID"}"#).is_ok());
     }
 
+    #[test]
+    fn a_bundle_that_names_its_version_names_1() {
+        assert_eq!(parse(|object| object["bundleVersion"] = json!(1)), parse(|_| {}));
+        let newer = parse(|object| object["bundleVersion"] = json!(2));
+        assert_eq!(newer, Err(BundleError::Version { found: 2 }));
+    }
+
     /// Section 11, item 15.
     #[test]
     fn mixed_spellings_unknown_members_and_disagreement_are_refused() {

@@ -43,6 +43,9 @@ pub struct Metadata {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Members {
+    /// Older clients leave it out; where it stands, it must be 1.
+    #[serde(rename = "bundleVersion")]
+    bundle_version: Option<u64>,
     proof_b64: Option<String>,
     #[serde(rename = "proofB64")]
     proof_b64_camel: Option<String>,
@@ -63,6 +66,9 @@ impl Bundle {
     /// alone could be shown another proof.
     pub fn parse(text: &str) -> Result<Self, BundleError> {
         let members: Members = read(text)?;
+        if let Some(found) = members.bundle_version.filter(|version| *version != 1) {
+            return Err(BundleError::Version { found });
+        }
         let proof = one_of(("proof_b64", members.proof_b64), ("proofB64", members.proof_b64_camel))?;
         let hash = one_of(("proof_hash", members.proof_hash), ("proofHash", members.proof_hash_camel))?;
         let proof = proof.ok_or_else(|| BundleError::Shape("missing field `proof_b64`".to_owned()))?;

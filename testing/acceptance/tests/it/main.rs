@@ -12,6 +12,7 @@ mod metrics;
 mod older;
 mod projections;
 mod proof;
+mod proof_commands;
 mod replica;
 mod rotation;
 mod schemas;

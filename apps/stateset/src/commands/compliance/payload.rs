@@ -92,8 +92,29 @@ fn read_salt(file: &Path) -> Result<PayloadSalt, CliError> {
     })
 }
 
-/// Keeps a salt in a file that its owner alone can read.
+/// Keeps a salt in a new file that its owner alone can read.
+///
+/// # Errors
+/// Where a file of that name is there, which stays as it is.
 pub fn keep_salt(file: &Path, salt: &PayloadSalt) -> Result<(), CliError> {
     let text = Zeroizing::new(format!("{}\n", *salt.to_hex()));
-    files::replace(file, text.as_bytes()).map_err(|error| CliError::io("write", file, &error))
+    files::create(file, text.as_bytes()).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => salt_exists(file),
+        _ => CliError::io("write", file, &error),
+    })
+}
+
+/// Asked before any work: a sealed event whose salt is replaced cannot be proved about at level `circuit` by whoever
+/// has no key to open it.
+pub fn check_new_salt(file: Option<&Path>) -> Result<(), CliError> {
+    match file {
+        Some(file) if file.symlink_metadata().is_ok() => Err(salt_exists(file)),
+        _ => Ok(()),
+    }
+}
+
+fn salt_exists(file: &Path) -> CliError {
+    let message =
+        format!("{} is there already, and may be the only salt of a sealed payload", file.display());
+    CliError::input("EXISTS", message).hint("name another file with --keep-salt, or move this one away")
 }

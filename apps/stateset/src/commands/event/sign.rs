@@ -12,7 +12,7 @@ use ves::envelope::encode;
 use ves::seal::{Recipient, SealingRandomness};
 use ves::{CommandId, Envelope, EventId, RecipientKeyId};
 
-use crate::commands::compliance::payload::keep_salt;
+use crate::commands::compliance::payload::{check_new_salt, keep_salt};
 use crate::commands::proof::public_key;
 use crate::context::Context;
 use crate::error::CliError;
@@ -65,6 +65,7 @@ struct DraftBody {
 }
 
 pub fn run(context: &Context, args: &SignArgs) -> Result<(), CliError> {
+    check_new_salt(args.keep_salt.as_deref())?;
     let drafts = read_drafts(args)?;
     if args.keep_salt.is_some() && drafts.len() != 1 {
         return Err(CliError::input(
@@ -77,7 +78,7 @@ pub fn run(context: &Context, args: &SignArgs) -> Result<(), CliError> {
     let signer = keys.signer(&args.key)?;
     let recipients: Vec<Recipient> =
         args.seal_to.iter().map(|text| recipient(&keys, text)).collect::<Result<_, _>>()?;
-    let (mut text, count) = (String::new(), drafts.len());
+    let (mut text, count, mut salt) = (String::new(), drafts.len(), None);
     for (index, body) in drafts.into_iter().enumerate() {
         let draft = Draft {
             stream,
@@ -99,14 +100,16 @@ pub fn run(context: &Context, args: &SignArgs) -> Result<(), CliError> {
         } else {
             let drawn = SealingRandomness::draw(recipients.len(), getrandom::fill);
             let drawn = drawn.map_err(|error| CliError::failure("NO_RANDOMNESS", error.to_string()))?;
-            if let Some(file) = &args.keep_salt {
-                keep_salt(file, &drawn.payload_salt())?;
-            }
+            salt = Some(drawn.payload_salt());
             draft.seal_and_sign(body.payload.get(), &recipients, drawn, signer.as_ref())
         }
         .map_err(|error| CliError::input("BAD_DRAFT", format!("draft {}: {error}", index + 1)))?;
         encode(&signed, None, &mut text);
         text.push('\n');
+    }
+    // Only of what was sealed: a salt of nothing would stand in the way of the next run.
+    if let (Some(file), Some(salt)) = (&args.keep_salt, &salt) {
+        keep_salt(file, salt)?;
     }
     files::write_text(&context.out, Some(&args.out), &text)?;
     if context.out.is_json() && args.out.as_os_str() != "-" {
