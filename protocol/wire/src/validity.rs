@@ -67,6 +67,14 @@ pub struct ValidityProofBody {
     /// Ours: a verifier accepted the proof before it was stored.
     #[serde(default)]
     pub verified: bool,
+    /// Ours, of a verified proof whose statement has an end: its last second, since 1970, as in the bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<u64>,
+    /// Ours: the proof that took the place of this one, which no list shows any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_at: Option<Rfc3339>,
     /// Of a verified proof that claims compliance: events of the batch that it says nothing about, and lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events_left_out: Option<u32>,
