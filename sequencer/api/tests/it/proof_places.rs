@@ -1,4 +1,4 @@
-//! Places of proofs: which leave theirs to a verified one.
+//! Places of proofs: which are listed and in which order, and which leave theirs to a verified one.
 
 use std::sync::Arc;
 
@@ -114,6 +114,37 @@ impl Scene {
     fn wait(&self, ms: i64) {
         let now = self.world.sequencer.now();
         self.world.clock.set(TimestampMs(now.0 + ms));
+    }
+}
+
+/// By time, then by id: their keys begin with their types.
+#[tokio::test]
+async fn proofs_are_listed_in_the_order_in_which_they_came_in() {
+    for n in [0, 1] {
+        let scene = Scene::new().await;
+        let mut sent = Vec::new();
+        for kind in ["zeta", "a", "mu", "Beta", "digest", "b"] {
+            let mut body = scene.good(n, None, &json!({})).await;
+            body["proofType"] = json!(kind);
+            sent.push(scene.world.post(&scene.path(n, "proofs"), &body).await.ok());
+            // Some come in within one millisecond.
+            scene.wait(i64::from(kind.len() > 2));
+        }
+        let order = |proof: &Value| (proof["submitted_at"].to_string(), proof["proof_id"].to_string());
+        sent.sort_by_key(order);
+        assert_eq!(sent[0]["proof_type"], "zeta");
+        assert_eq!(sent[5]["proof_type"], "b");
+        assert_eq!(scene.listed(n).await, json!(sent));
+        // One that takes the place of another comes in now.
+        let scene = Scene::new().await;
+        scene.send(n, Some(SECOND)).await.ok();
+        scene.wait(1000);
+        let mut other = scene.good(n, None, &json!({})).await;
+        other["proofType"] = json!("zeta");
+        let other = scene.world.post(&scene.path(n, "proofs"), &other).await.ok();
+        scene.wait(1);
+        let newest = scene.send(n, None).await.ok();
+        assert_eq!(scene.listed(n).await, json!([other, newest]));
     }
 }
 

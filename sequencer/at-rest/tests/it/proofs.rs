@@ -276,3 +276,30 @@ async fn a_rotation_rewrites_proofs_between_two_writes_of_others() {
         assert_eq!(run.expect("a run").is_next_changing(), is_changing, "{kind:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proofs_are_listed_in_the_order_in_which_they_came_in_on_every_store() {
+    let stores = stores();
+    for store in &stores.all {
+        let world = World::start(store, &ring(Mode::Required, &[1])).await;
+        world.ingest(0, 4).await;
+        let batch = world.service.commit(&STREAM(), SequenceNumber(1), SequenceNumber(4)).await;
+        let statement = Statement::of_batch(&batch.expect("a batch"), None).expect("a statement");
+        for (kind, version) in [("c", 2), ("a", 1), ("c", 1), ("b", 1)] {
+            let proof = NewProof {
+                proof_type: kind.to_owned(),
+                proof_version: version,
+                bytes: PROOF.to_vec(),
+                witness_commitment: None,
+                public_inputs: None,
+            };
+            world.service.submit_proof(statement.clone(), proof).await.expect("stored");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let listed = world.service.proofs_of(&statement).await.expect("read");
+        let listed: Vec<_> =
+            listed.iter().map(|proof| (proof.proof_type.as_str(), proof.proof_version)).collect();
+        assert_eq!(listed, [("c", 2), ("a", 1), ("c", 1), ("b", 1)], "{}", store.name());
+        world.stop().await;
+    }
+}

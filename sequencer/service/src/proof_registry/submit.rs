@@ -167,7 +167,8 @@ impl Sequencer {
         self.proofs_about(&statement.subject, &statement.stream).await
     }
 
-    /// Records of all proofs about a batch or an event of a stream that stand in their places; at most 100.
+    /// Records of all proofs about a batch or an event of a stream that stand in their places, in the order in which they
+    /// came in; those of one millisecond by their ids. At most 100.
     pub async fn proofs_about(
         &self,
         subject: &ProofSubject,
@@ -176,7 +177,10 @@ impl Sequencer {
         let prefix = record::prefix_of(subject, stream);
         let after = replace::after_replaced(subject, stream);
         let found = self.documents(record::table_of(subject), &prefix, Some(&after), PROOFS_MAX).await?;
-        found.iter().map(ProofRecord::read).collect()
+        let mut records: Vec<_> = found.iter().map(ProofRecord::read).collect::<Result<_, _>>()?;
+        // Their keys begin with their types, which say nothing to who looks for the newest.
+        records.sort_by_key(|record| (record.submitted_at, record.proof_id));
+        Ok(records)
     }
 
     async fn stored_proof(
