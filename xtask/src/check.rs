@@ -8,6 +8,7 @@ mod links;
 mod tidy;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use crate::doc_commands;
 use crate::metadata::tracked_files;
@@ -82,7 +83,9 @@ pub fn run(wanted: impl Fn(&str) -> bool) -> Tally {
     let mut tally = Tally::default();
     for (name, what, check) in CHECKS.iter().filter(|check| wanted(check.0)) {
         progress(&format!("check {name}: {what}"));
+        let started = Instant::now();
         let mut found = check();
+        progress(&format!("took {} s", started.elapsed().as_secs()));
         if let (Some(why), true) = (&found.skipped, in_ci()) {
             found.problems.push(format!("could not be checked: {why}"));
         }

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::check::Tally;
-use crate::process::{Step, in_ci, on_path, run, run_and_keep};
+use crate::process::{Step, in_ci, on_path, run, run_and_keep, target};
+use crate::programs::Built;
 use crate::report::{fail, say};
 
 const REQUIREMENTS: &str = "testing/grpc/requirements.txt";
@@ -12,7 +13,7 @@ const CLIENT: &str = "testing/grpc/client.py";
 const FOLDER: &str = "target/grpc";
 
 /// Runs it; without Python it is left out, but for continuous integration.
-pub fn test(count: impl Fn(&str) -> Option<Tally>) -> Tally {
+pub fn test(count: impl Fn(&str) -> Option<Tally>, built: &Built) -> Tally {
     let one_failed = Tally { passed: 0, failed: 1 };
     let python = match environment() {
         Ok(python) => python,
@@ -25,30 +26,18 @@ pub fn test(count: impl Fn(&str) -> Option<Tally>) -> Tally {
             return Tally::default();
         }
     };
-    if !run(&Step::cargo([
-        "build",
-        "--quiet",
-        "--locked",
-        "-p",
-        "stateset-sequencer-api",
-        "--example",
-        "doors",
-    ]))
-    .ok()
-    {
-        return one_failed;
-    }
-    let outcome = run_and_keep(&Step::new(
-        python,
-        [PathBuf::from(CLIENT), target().join("debug/examples/doors"), Path::new(FOLDER).join("stubs")],
-    ));
+    let Some(doors) = built.program("example", "doors").or_else(build) else { return one_failed };
+    let outcome =
+        run_and_keep(&Step::new(python, [PathBuf::from(CLIENT), doors, Path::new(FOLDER).join("stubs")]));
     let counted = outcome.output.lines().rev().find_map(count).unwrap_or_default();
     if outcome.ok() || counted.failed > 0 { counted } else { one_failed }
 }
 
-/// Where cargo builds.
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from)
+/// The server by itself, where it has not been built with all else.
+fn build() -> Option<PathBuf> {
+    let package = ["-p", "stateset-sequencer-api", "--example", "doors"];
+    let step = Step::cargo(["build", "--quiet", "--locked"].into_iter().chain(package));
+    run(&step).ok().then(|| target().join("debug/examples/doors"))
 }
 
 /// The interpreter that has what the client needs; made once for each list of requirements.

@@ -15,6 +15,7 @@ mod doc_commands;
 mod grpc_client;
 mod metadata;
 mod process;
+mod programs;
 mod proto;
 mod report;
 mod rust_text;

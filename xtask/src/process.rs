@@ -14,6 +14,11 @@ pub fn root() -> PathBuf {
     own.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
+/// Where cargo builds.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from)
+}
+
 /// The cargo that started us, so that a chosen toolchain stays chosen.
 pub fn cargo() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
@@ -130,6 +135,24 @@ pub fn run_and_keep(step: &Step) -> Outcome {
     let code = child.wait().ok().and_then(|status| status.code());
     progress(&format!("took {} s", started.elapsed().as_secs()));
     Outcome { code, output }
+}
+
+/// Runs the step and keeps its standard output, which is for a program; what it says to people is seen.
+pub fn run_for_output(step: &Step) -> Outcome {
+    progress(&step.line());
+    let started = Instant::now();
+    let ended = step.command().stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    progress(&format!("took {} s", started.elapsed().as_secs()));
+    match ended {
+        Ok(output) => Outcome {
+            code: output.status.code(),
+            output: String::from_utf8_lossy(&output.stdout).into_owned(),
+        },
+        Err(problem) => {
+            fail(&format!("{}: {problem}", step.line()));
+            Outcome { code: None, output: String::new() }
+        }
+    }
 }
 
 /// Runs the step and keeps what it printed to standard output, however it ended.

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use crate::check::Tally;
-use crate::process::{Step, capture, in_ci, quietly, run_and_keep};
+use crate::process::{Step, capture, in_ci, quietly, run_and_keep, target};
+use crate::programs::Built;
 use crate::report::{fail, progress, say};
 
 const REQUIREMENTS: &str = "testing/openapi/requirements.txt";
@@ -23,13 +24,13 @@ const WITHOUT_CHAIN: &str = "commitAndAnchor";
 const EVENTS: usize = 40;
 
 pub fn main() -> ExitCode {
-    let tally = run();
+    let tally = run(&Built::default());
     say(&format!("schemathesis: {} passed, {} failed", tally.passed, tally.failed));
     if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// One count for each operation. What can't be run here is a failure in continuous integration, and is said elsewhere.
-pub fn run() -> Tally {
+pub fn run(built: &Built) -> Tally {
     let program = match install() {
         Ok(program) => program,
         Err(problem) if in_ci() => {
@@ -41,7 +42,7 @@ pub fn run() -> Tally {
             return Tally::default();
         }
     };
-    match against_a_server(&program) {
+    match against_a_server(&program, built) {
         Ok(tally) => tally,
         Err(problem) => {
             fail(&problem);
@@ -67,10 +68,14 @@ fn install() -> Result<PathBuf, String> {
     Ok(program)
 }
 
-fn against_a_server(program: &Path) -> Result<Tally, String> {
-    quietly(&Step::cargo(["build", "--quiet", "--locked", "--package", "stateset"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    let stateset = target.join("debug/stateset");
+fn against_a_server(program: &Path, built: &Built) -> Result<Tally, String> {
+    let stateset = match built.program("bin", "stateset") {
+        Some(stateset) => stateset,
+        None => {
+            quietly(&Step::cargo(["build", "--quiet", "--locked", "--package", "stateset"]))?;
+            target().join("debug/stateset")
+        }
+    };
     let folder = Path::new("target/schemathesis/run");
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(|problem| format!("{}: {problem}", folder.display()))?;

@@ -6,7 +6,8 @@ use crate::check::{self, Tally};
 use crate::contracts;
 use crate::debian;
 use crate::grpc_client;
-use crate::process::{Step, capture, on_path, run, run_and_keep};
+use crate::process::{Step, capture, on_path, run, run_and_keep, run_for_output};
+use crate::programs::Built;
 use crate::report::{fail, progress, say};
 use crate::schemathesis;
 use crate::wasm;
@@ -26,10 +27,11 @@ pub fn main(args: &[String]) -> ExitCode {
     if !fast {
         install();
     }
-    let mut runners = vec![("cargo test", cargo_tests(fast))];
+    let built = build();
+    let mut runners = vec![("cargo test", cargo_tests(fast, &built))];
     if !fast {
-        runners.push(("schemathesis", schemathesis::run()));
-        runners.push(("grpc client", grpc_client::test(count_line)));
+        runners.push(("schemathesis", schemathesis::run(&built)));
+        runners.push(("grpc client", grpc_client::test(count_line, &built)));
         runners.push(("javascript", wasm::test_javascript()));
         runners.push(("contracts", contracts::test()));
     }
@@ -49,12 +51,23 @@ pub fn install() {
     wasm::install();
 }
 
+const CARGO_TEST: [&str; 5] = ["test", "--workspace", "--all-features", "--no-fail-fast", "--locked"];
+
+/// Builds all tests, and with them the programs that other runners need.
+fn build() -> Built {
+    let build = CARGO_TEST.into_iter().chain(["--no-run", "--message-format", "json-render-diagnostics"]);
+    Built::by(run_for_output(&Step::cargo(build)))
+}
+
 /// All tests of all packages: unit tests, vectors, properties, a thousand simulated seeds and more, bounded fuzzing,
 /// whole processes, examples.
-fn cargo_tests(fast: bool) -> Tally {
-    let mut step = Step::cargo(["test", "--workspace", "--all-features", "--no-fail-fast", "--locked"]);
+fn cargo_tests(fast: bool, built: &Built) -> Tally {
+    let mut step = Step::cargo(CARGO_TEST);
     if !fast {
         step = step.env("STATESET_FUZZ_SECONDS", FUZZ_SECONDS);
+    }
+    if let Some(program) = built.program("bin", "stateset") {
+        step = step.env("STATESET_BINARY", program);
     }
     let outcome = run_and_keep(&step);
     let mut tally = count_cargo(&outcome.output);

@@ -25,6 +25,10 @@ pub enum CommitmentError {
     FieldText { member: &'static str },
     #[error("name must not be empty")]
     FieldName,
+    #[error(
+        "type {0} begins with {RESERVED}, which is kept for the proof system's own hashes; name it otherwise"
+    )]
+    ReservedType(String),
     #[error("exponent must be at most {EXPONENT_MAX}")]
     Exponent,
     /// Two byte strings must not stand for one commitment.
@@ -42,6 +46,9 @@ pub const MINOR_UNITS: &str = "amount";
 /// 59 could be 59.00 or 0.59, and no dispute could be decided.
 pub const DECIMAL: &str = "decimal";
 
+/// How types begin that no field has: hashes of the proof system that are no commitments are told apart from these by them.
+pub const RESERVED: &str = "ves.";
+
 /// Which field of a payload is committed, and in which unit. All of it but the path enters the commitment, so
 /// 100 JPY and 100.00 USD never share one; the path enters the statement and the agent's signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,12 +64,13 @@ impl FieldDescription {
     /// - `name`: what policies call the value, such as `amount`;
     /// - `path`: where it stands in the payload, such as `total`; may be empty;
     /// - `kind`: the member `type`, which says how the payload's text is read: [`MINOR_UNITS`], [`DECIMAL`], or another
-    ///   that agent and readers know;
+    ///   that agent and readers know, which does not begin with [`RESERVED`];
     /// - `unit`: a currency code such as `USD`; may be empty;
     /// - `exponent`: digits after the point in that unit.
     ///
     /// # Errors
-    /// [`CommitmentError::FieldText`], [`CommitmentError::FieldName`], [`CommitmentError::Exponent`].
+    /// [`CommitmentError::FieldText`], [`CommitmentError::FieldName`], [`CommitmentError::ReservedType`],
+    /// [`CommitmentError::Exponent`].
     pub fn new(
         name: &str,
         path: &str,
@@ -78,11 +86,26 @@ impl FieldDescription {
         if name.is_empty() {
             return Err(CommitmentError::FieldName);
         }
+        if kind.starts_with(RESERVED) {
+            return Err(CommitmentError::ReservedType(kind.to_owned()));
+        }
         if exponent > EXPONENT_MAX {
             return Err(CommitmentError::Exponent);
         }
         let [name, path, kind, unit] = [name, path, kind, unit].map(str::to_owned);
         Ok(Self { name, path, kind, unit, exponent })
+    }
+
+    /// What stands in a hash of the proof system where a field's description stands in a commitment.
+    pub(crate) fn of_the_system(name: &str, kind: &str) -> Self {
+        assert!(kind.starts_with(RESERVED), "{kind} could be the type of a field");
+        Self {
+            name: name.to_owned(),
+            path: String::new(),
+            kind: kind.to_owned(),
+            unit: String::new(),
+            exponent: 0,
+        }
     }
 
     pub fn name(&self) -> &str {

@@ -138,6 +138,14 @@ pub struct ComplianceProofBody {
     /// Ours: a verifier accepted the proof before it was stored.
     #[serde(default)]
     pub verified: bool,
+    /// Ours, of a verified proof whose statement has an end: its last second, since 1970, as in the bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<u64>,
+    /// Ours: the proof that took the place of this one, which no list shows any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_at: Option<Rfc3339>,
     /// Standard base64; only where one proof is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof_b64: Option<String>,

@@ -7,7 +7,20 @@ use ves::{BatchId, Digest, StoreId, TenantId};
 
 use crate::text::Rfc3339;
 
-/// Answer of `GET /api/v1/ves/validity/{batch_id}/inputs`.
+/// Body of `POST /api/v1/ves/validity/{batch_id}/inputs`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ValidityInputsRequest {
+    /// 1 to 64 characters; absent where no compliance is to be claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_id: Option<String>,
+    /// A JSON object; absent is `{}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub policy_params: Option<Box<RawValue>>,
+}
+
+/// Answer of both forms of `/api/v1/ves/validity/{batch_id}/inputs`.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ValidityInputs {
     pub batch_id: BatchId,
@@ -67,6 +80,14 @@ pub struct ValidityProofBody {
     /// Ours: a verifier accepted the proof before it was stored.
     #[serde(default)]
     pub verified: bool,
+    /// Ours, of a verified proof whose statement has an end: its last second, since 1970, as in the bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<u64>,
+    /// Ours: the proof that took the place of this one, which no list shows any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_at: Option<Rfc3339>,
     /// Of a verified proof that claims compliance: events of the batch that it says nothing about, and lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events_left_out: Option<u32>,

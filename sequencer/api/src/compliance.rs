@@ -189,6 +189,9 @@ fn body(record: &ProofRecord) -> Result<ComplianceProofBody, ApiError> {
         public_inputs: raw(&record.public_inputs)?,
         submitted_at: Rfc3339(record.submitted_at),
         verified: record.verified,
+        valid_until: record.valid_until,
+        superseded_by: record.superseded.map(|superseded| Uuid::from_bytes(superseded.by)),
+        superseded_at: record.superseded.map(|superseded| Rfc3339(superseded.at)),
         proof_b64: None,
     })
 }

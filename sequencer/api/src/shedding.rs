@@ -57,7 +57,7 @@ impl Weight {
             // An operator must see what is going on.
             return Self::Never;
         }
-        let computes = ["/verify", "/proofs", "/compliance"];
+        let computes = ["/verify", "/proofs", "/compliance", "/validity"];
         if method != Method::GET {
             return match computes.iter().any(|part| path.contains(part)) && method == Method::POST {
                 true => Self::Heavy,
@@ -198,5 +198,8 @@ mod tests {
         assert_eq!(of(Method::GET, "/api/v1/head"), Weight::Light);
         assert_eq!(of(Method::GET, "/api/v1/ves/events"), Weight::Heavy);
         assert_eq!(of(Method::POST, "/api/v1/ves/proofs/verify"), Weight::Heavy);
+        for kind in ["compliance", "validity"] {
+            assert_eq!(of(Method::POST, &format!("/api/v1/ves/{kind}/x/inputs")), Weight::Heavy, "{kind}");
+        }
     }
 }

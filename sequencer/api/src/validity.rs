@@ -6,13 +6,15 @@ use serde::Deserialize;
 use stateset_sequencer::{NewProof, ProofRecord, ProofSubject, Statement};
 use uuid::Uuid;
 use ves::BatchId;
+use ves::commitment::Commitment;
 use ves::compliance::{PROOF_BYTES_MAX, Policy};
 use ves_wire::Rfc3339;
 use ves_wire::validity::{
-    SubmitValidityProof, ValidityInputs, ValidityProofBody, ValidityProofList, ValidityVerification,
+    SubmitValidityProof, ValidityInputs, ValidityInputsRequest, ValidityProofBody, ValidityProofList,
+    ValidityVerification,
 };
 
-use crate::body::LargeJsonText;
+use crate::body::{JsonText, LargeJsonText};
 use crate::caller::{Caller, Permission};
 use crate::commitments;
 use crate::error::ApiError;
@@ -34,7 +36,7 @@ pub(crate) struct InputsParams {
 }
 
 /// `GET /api/v1/ves/validity/{batch_id}/inputs`
-pub(crate) async fn inputs(
+pub(crate) async fn inputs_of_query(
     State(app): State<App>,
     caller: Caller,
     segments: Segments,
@@ -43,9 +45,27 @@ pub(crate) async fn inputs(
     let batch_id: BatchId = segments.get("batch_id", "a UUID")?;
     let batch = commitments::find(&app, &caller, Permission::Read, &batch_id).await?;
     let policy = policy_of(params.policy_id.as_deref(), params.policy_params.as_deref())?;
-    let statement = Statement::of_batch(&batch, policy)?;
+    answer_inputs(&batch, policy)
+}
+
+/// `POST /api/v1/ves/validity/{batch_id}/inputs`: composed policies are longer than a query may be.
+pub(crate) async fn inputs(
+    State(app): State<App>,
+    caller: Caller,
+    segments: Segments,
+    body: JsonText,
+) -> Result<Response, ApiError> {
+    let batch_id: BatchId = segments.get("batch_id", "a UUID")?;
+    let batch = commitments::find(&app, &caller, Permission::Read, &batch_id).await?;
+    let request: ValidityInputsRequest = body.read()?;
+    let params = request.policy_params.as_ref().map(|params| params.get());
+    answer_inputs(&batch, policy_of(request.policy_id.as_deref(), params)?)
+}
+
+fn answer_inputs(batch: &Commitment, policy: Option<Policy>) -> Result<Response, ApiError> {
+    let statement = Statement::of_batch(batch, policy)?;
     json(&ValidityInputs {
-        batch_id,
+        batch_id: batch.batch_id,
         public_inputs: raw(&statement.public_inputs)?,
         public_inputs_hash: statement.hash(),
     })
@@ -164,6 +184,9 @@ fn body(record: &ProofRecord) -> Result<ValidityProofBody, ApiError> {
         public_inputs: raw(&record.public_inputs)?,
         submitted_at: Rfc3339(record.submitted_at),
         verified: record.verified,
+        valid_until: record.valid_until,
+        superseded_by: record.superseded.map(|superseded| Uuid::from_bytes(superseded.by)),
+        superseded_at: record.superseded.map(|superseded| Rfc3339(superseded.at)),
         events_left_out: record.events_left_out,
         proof_b64: None,
     })

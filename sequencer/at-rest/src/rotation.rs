@@ -22,6 +22,8 @@ use crate::state::{Kind, Progress, State, forget, recorded};
 const STEP_BYTES_MAX: usize = 1 << 20;
 /// Documents read in one step: their sizes are not known before.
 const STEP_DOCUMENTS: usize = 64;
+/// Proofs rewritten in one step, between two other writes: each has up to 2 MiB.
+const STEP_PROOFS: usize = 8;
 
 /// What a run is about.
 #[derive(Debug, Clone)]
@@ -144,7 +146,7 @@ impl Run {
     /// Whether the next step is about records that others change: it holds only while nothing is written between its reads
     /// and its writes.
     pub fn is_next_changing(&self) -> bool {
-        matches!(self.parts.front(), Some(Part::Documents(kind)) if kind.is_derived())
+        matches!(self.parts.front(), Some(Part::Documents(kind)) if kind.is_changing())
     }
 
     /// The next step; `None` when there is none, or the limit is reached. Reads only. Blocks.
@@ -258,7 +260,7 @@ impl Run {
 
     fn documents(&mut self, raw: &dyn LogReader, kind: Kind) -> Result<Step, LogError> {
         self.begin(raw, kind, None)?;
-        let limit = self.room().min(STEP_DOCUMENTS);
+        let limit = self.room().min(if kind.is_proofs() { STEP_PROOFS } else { STEP_DOCUMENTS });
         let table = match kind {
             Kind::ValidityProofs => Table::ValidityProofs,
             Kind::ComplianceProofs => Table::ComplianceProofs,

@@ -64,8 +64,13 @@ impl Kind {
     pub const DERIVED: [Self; 4] =
         [Self::DeadLetters, Self::RejectedEvents, Self::ProjectionStates, Self::ProjectionSnapshots];
 
-    pub(crate) fn is_derived(self) -> bool {
-        Self::DERIVED.contains(&self)
+    pub(crate) fn is_proofs(self) -> bool {
+        matches!(self, Self::ValidityProofs | Self::ComplianceProofs)
+    }
+
+    /// Whether others write it again: what is derived, and a proof that leaves its place to another one.
+    pub(crate) fn is_changing(self) -> bool {
+        self.is_proofs() || Self::DERIVED.contains(&self)
     }
 }
 

@@ -86,7 +86,7 @@ pub use payment::{
 pub use pool::{PoolMonitor, PoolReading, PoolState};
 pub use proof_registry::{
     Author, BatchEvent, ComplianceVerifier, NewProof, ProofClaim, ProofRecord, ProofReport, ProofSubject,
-    Proved, Setting, Statement, SubmitProofError, TotalStep, TotalsTaken, Verdict, Verification,
+    Proved, Setting, Statement, SubmitProofError, Superseded, TotalStep, TotalsTaken, Verdict, Verification,
     VerifierError,
 };
 pub use proofs::{ConsistencyProof, EventProof, LogProof};

@@ -6,6 +6,7 @@
 
 mod check;
 mod record;
+mod replace;
 mod setting;
 mod statement;
 mod submit;
@@ -14,6 +15,7 @@ mod verifier;
 
 pub use check::{ProofReport, Verification};
 pub use record::ProofRecord;
+pub use replace::Superseded;
 pub use statement::{Author, ProofSubject, Statement};
 pub use submit::{NewProof, SubmitProofError};
 pub use totals::TotalsTaken;

@@ -54,6 +54,7 @@ fn judge(claim: &ProofClaim<'_>) -> Result<Proved, String> {
     Ok(Proved {
         statement_digest: Some(bundle.inputs.statement_digest()),
         totals: totals::steps(&bundle.inputs).map_err(|error| text(&error))?,
+        valid_until: bundle.inputs.valid_until,
         ..Proved::default()
     })
 }

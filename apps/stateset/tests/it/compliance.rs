@@ -68,7 +68,16 @@ fn a_sealed_amount_is_proved_verified_on_submission_and_checked_again() {
     // One proof for each event, type, version and policy: another commitment is another statement.
     let (status, _, error) = prove(at, &["--limit", "10000"]);
     assert!(status == 1 && error.contains("ALREADY_EXISTS"), "{error}");
-    assert_eq!(json(at, &["verify", "1"]).1.as_array().unwrap().len(), 3);
+    let verdicts = json(at, &["verify", "1"]).1;
+    let ids: Vec<&str> =
+        verdicts.as_array().unwrap().iter().map(|proof| proof["proof_id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), 3);
+    assert_eq!(Some(ids[0]), record["proof_id"].as_str(), "the oldest first");
+    // What is told can be asked about.
+    let (_, told, _) = run(at, &["verify", "1"]);
+    assert!(ids.iter().all(|id| told.contains(&format!("  proof {id}: "))), "{told}");
+    let (status, told, error) = run(at, &["verify", "1", "--proof", ids[1]]);
+    assert!(status == 0 && told.contains(ids[1]) && !told.contains(ids[0]), "{told}{error}");
     drop(up);
 }
 

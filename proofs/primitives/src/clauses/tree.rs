@@ -211,5 +211,5 @@ pub fn node_capacity() -> [u32; WIDTH - RATE] {
 
 /// Domain of a kind of hash, made like that of a field's commitment and apart from all of them by its type.
 fn capacity(kind: &str) -> [u32; WIDTH - RATE] {
-    FieldDescription::new(kind, "", "ves.tree.v1", "", 0).expect("a constant description").capacity()
+    FieldDescription::of_the_system(kind, "ves.tree.v1").capacity()
 }

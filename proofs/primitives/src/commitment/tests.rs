@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::FieldOpening;
 
 fn usd() -> FieldDescription {
     FieldDescription::new("amount", "total", "amount", "USD", 2).unwrap()
@@ -36,6 +37,26 @@ fn a_commitment_opens_in_its_own_unit_and_in_no_other() {
     // The path is no part of the commitment, but of the statement and of the agent's signature.
     let moved = FieldDescription::new("amount", "elsewhere", "amount", "USD", 2).unwrap();
     assert_eq!(moved.capacity(), usd().capacity());
+}
+
+/// A leaf or node of a published list must never be a commitment to some number as well.
+#[test]
+fn a_type_that_is_kept_for_the_proof_systems_own_hashes_is_refused() {
+    for kind in ["ves.tree.v1", "ves.", "ves.amount"] {
+        let refused = FieldDescription::new("leaf", "", kind, "", 0).unwrap_err();
+        assert_eq!(refused, CommitmentError::ReservedType(kind.to_owned()));
+        assert!(refused.to_string().contains(kind) && refused.to_string().contains("type"), "{refused}");
+    }
+    for kind in ["ves", "vest", "a.ves.", ""] {
+        assert!(FieldDescription::new("leaf", "", kind, "", 0).is_ok(), "{kind}");
+    }
+    let tree = FieldDescription::of_the_system("leaf", "ves.tree.v1");
+    assert_eq!(tree.capacity(), crate::clauses::tree::leaf_capacity());
+    // Neither do openings and statements that others write.
+    let text = FieldOpening { field: usd(), opening: opening(5) }.to_json();
+    let named = text.replace(r#""type":"amount""#, r#""type":"ves.tree.v1""#);
+    assert_ne!(named, *text);
+    assert!(FieldOpening::parse(&named).unwrap_err().to_string().contains("ves.tree.v1"));
 }
 
 /// Section 11, item 7.

@@ -6,7 +6,8 @@ use ves_wire::compliance::{
     ComplianceVerification, SubmitComplianceProof,
 };
 use ves_wire::validity::{
-    SubmitValidityProof, ValidityInputs, ValidityProofBody, ValidityProofList, ValidityVerification,
+    SubmitValidityProof, ValidityInputs, ValidityInputsRequest, ValidityProofBody, ValidityProofList,
+    ValidityVerification,
 };
 
 use super::Routes;
@@ -25,7 +26,15 @@ fn of_batches() -> Routes {
             batch(get(inputs, "getValidityInputs", "What a proof about a batch has to be about"))
                 .reads()
                 .query("policyId", text(1, 64), "The policy, where compliance is to be claimed")
-                .query("policyParams", text(0, 4096), "Its parameters, as JSON")
+                .query("policyParams", text(0, 4096), "Its parameters, as JSON; longer ones are posted")
+                .answers::<ValidityInputs>(),
+            validity::inputs_of_query,
+        )
+        .add(
+            batch(post(inputs, "makeValidityInputs", "What a proof about a batch has to be about"))
+                .reads()
+                .body::<ValidityInputsRequest>()
+                .records_nothing()
                 .answers::<ValidityInputs>(),
             validity::inputs,
         )
@@ -76,7 +85,7 @@ fn of_events() -> Routes {
             event(get(inputs, "getComplianceInputs", "What a proof about an event has to be about"))
                 .reads()
                 .needs("policyId", text(1, 64), "The policy")
-                .query("policyParams", text(0, 4096), "Its parameters, as JSON")
+                .query("policyParams", text(0, 4096), "Its parameters, as JSON; longer ones are posted")
                 .answers::<ComplianceInputs>(),
             compliance::inputs_of_query,
         )

@@ -188,7 +188,7 @@ impl Walk {
             "commitAndAnchor" => json!({"tenant_id": tenant, "store_id": store}),
             "reportAnchored" => json!({"chain_tx_hash": zero, "chain_id": 1}),
             "submitValidityProof" => json!({"proofType": "other", "proofB64": "AAEC"}),
-            "makeComplianceInputs" => {
+            "makeComplianceInputs" | "makeValidityInputs" => {
                 json!({"policyId": "aml.threshold", "policyParams": {"threshold": 10000}})
             }
             "submitComplianceProof" => json!({

@@ -21,6 +21,7 @@ mod openapi;
 mod operations;
 mod payments;
 mod policies;
+mod proof_places;
 mod published_clients;
 mod reads;
 mod registration;

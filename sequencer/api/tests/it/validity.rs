@@ -139,6 +139,49 @@ async fn inputs_under_a_policy_name_it_and_claim_nothing_of_the_whole_batch() {
     }
 }
 
+/// A query is no place for a composed policy; a body takes what a proof may be about, and more is refused where it is sent.
+#[tokio::test]
+async fn inputs_are_the_same_by_both_methods_and_a_body_takes_long_policies() {
+    let (scene, _) = Scene::with_verifier().await;
+    let path = format!("/api/v1/ves/validity/{}/inputs", scene.batch);
+    let bare = scene.world.get(&path).await.ok();
+    assert_eq!(scene.world.post(&path, "{}").await.ok(), bare);
+    let query = "policyId=order_total.cap&policyParams=%7B%20%22cap%22%3A1000%7D";
+    let got = scene.world.get(&format!("{path}?{query}")).await.ok();
+    let body = json!({"policyId": "order_total.cap", "policyParams": {"cap": 1000}});
+    assert_eq!(scene.world.post(&path, &body).await.ok(), got);
+    assert_ne!(got, bare);
+
+    let params = json!({"clauses": "x".repeat((32 << 10) - json!({"clauses": ""}).to_string().len())});
+    let long = json!({"policyId": "long", "policyParams": params});
+    let inputs = scene.world.post(&path, &long).await;
+    let inputs: ValidityInputs = serde_json::from_str(inputs.text()).expect("inputs");
+    let mut proof = long;
+    proof["proofType"] = json!("stark");
+    proof["proofVersion"] = json!(VERSION);
+    proof["proofB64"] = json!(base64(&prove(inputs.public_inputs.get(), None)));
+    assert_eq!(scene.world.post(&scene.proofs(), &proof).await.ok()["policy_params"], params);
+
+    for (body, field) in [
+        (json!({"policyParams": {}}), "policyParams"),
+        (json!({"policyId": ""}), "policyId"),
+        (json!({"policyId": "p", "policyParams": []}), "policyParams"),
+        (json!({"policyId": "order_total.cap", "policyParams": {"cap": 0.5}}), "policyParams.cap "),
+    ] {
+        let message = scene.world.post(&path, &body).await.refused(400, "INVALID_FIELD_VALUE");
+        assert!(message.starts_with(field), "{message}");
+    }
+    let too_long = json!({"policyId": "p", "policyParams": {"a": "x".repeat(64 << 10)}});
+    let refused = scene.world.post(&path, &too_long).await;
+    assert_eq!(refused.status, 413, "{}", refused.text());
+    // It is a question: who reads may ask it.
+    let reader = scene.world.mint(&scene.agent, json!({"readOnly": true})).await;
+    scene.world.call(Some(&reader), "POST", &path, body.to_string()).await.ok();
+    let stranger = scene.world.mint(&Agent::new(&stream(2), 9), json!({"admin": true})).await;
+    let answer = scene.world.call(Some(&stranger), "POST", &path, body.to_string()).await;
+    answer.refused(404, "BATCH_NOT_FOUND");
+}
+
 #[tokio::test]
 async fn a_batch_takes_one_proof_of_each_policy_and_says_how_many_events_it_leaves_out() {
     let (scene, _) = Scene::with_verifier().await;

@@ -18,6 +18,9 @@ use ves::hash::Hasher;
 /// The version of every type that it knows.
 pub const VERSION: u32 = 2;
 
+/// Salt that begins so tells when the statement ends.
+const UNTIL: &str = "until ";
+
 /// Knows `stark`, `digest`, and four types that go wrong.
 #[derive(Default)]
 pub struct HashVerifier {
@@ -49,6 +52,11 @@ pub fn prove(public_inputs: &str, witness: Option<WitnessCommitment>) -> Vec<u8>
 /// Another proof of the same.
 pub fn prove_again(public_inputs: &str, witness: Option<WitnessCommitment>, salt: &[u8]) -> Vec<u8> {
     [&prove(public_inputs, witness), salt].concat()
+}
+
+/// The same until the end of a second since 1970: a statement of its own.
+pub fn prove_until(public_inputs: &str, witness: Option<WitnessCommitment>, until: u64) -> Vec<u8> {
+    prove_again(public_inputs, witness, format!("{UNTIL}{until}").as_bytes())
 }
 
 pub fn base64(bytes: &[u8]) -> String {
@@ -96,9 +104,16 @@ impl ComplianceVerifier for HashVerifier {
         }
         let said = claim.statement.policy.as_ref().map_or("{}", |policy| policy.params());
         let said: Params = serde_json::from_str(said).unwrap_or_default();
-        let statement_digest = is_stark.then(|| Digest(expected.try_into().expect("a SHA-256")));
+        let salt = claim.proof.get(expected.len()..).and_then(|salt| std::str::from_utf8(salt).ok());
+        let valid_until: Option<u64> =
+            salt.and_then(|salt| salt.strip_prefix(UNTIL)).map(|second| second.parse().expect("a number"));
+        if valid_until.is_some_and(|until| claim.setting.now.0 / 1000 > until as i64) {
+            return Ok(Verdict::Invalid("the statement has ended".into()));
+        }
+        let end: &[u8] = &valid_until.map_or_else(Vec::new, |until| until.to_be_bytes().to_vec());
+        let statement_digest = is_stark.then(|| Hasher::bare().bytes(&expected).bytes(end).finish());
         let totals = said.steps.iter().map(|&(previous, new)| TotalStep { previous, new }).collect();
-        Ok(Verdict::Valid(Proved { statement_digest, totals, events_left_out: said.left_out }))
+        Ok(Verdict::Valid(Proved { statement_digest, totals, events_left_out: said.left_out, valid_until }))
     }
 }
 

@@ -1,14 +1,20 @@
 //! What lies in documents: events of older streams, and the bytes of proofs.
 
-use stateset_at_rest::Mode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stateset_at_rest::{Kind, Mode, Plan, Run};
 use stateset_event_log::{Document, DocumentChange, LogErrorKind, LogReader, Table};
 use stateset_fixtures::stream;
-use stateset_sequencer::{LegacyResult, NewProof, Statement};
+use stateset_sequencer::{
+    ComplianceVerifier, LegacyResult, NewProof, ProofClaim, ProofSubject, Proved, Statement, Verdict,
+    VerifierError,
+};
 use ves::compliance::{EventFacts, Policy};
 use ves::legacy::{LegacyEvent, payload_hash};
 use ves::{AgentId, EventId, SequenceNumber};
 
-use crate::world::{STREAM, World, raw, ring, rotate, stores};
+use crate::world::{STREAM, World, open, raw, ring, rotate, stores};
 
 const PAYLOAD: &str = "{\"name\":\"a payload that is long enough to be looked for\"}";
 const PROOF: &[u8] = b"the bytes of a proof, which nobody has to understand here";
@@ -158,5 +164,142 @@ async fn a_proof_or_an_older_event_that_was_moved_or_has_no_key_is_an_error() {
     let reader = at_rest.opening(log.reader());
     for (table, key) in [(Table::ProofIds, &proofs[0][..]), (Table::LegacyEvents, &swapped.key[..])] {
         assert_eq!(reader.document(table, key).expect_err("moved").kind(), LogErrorKind::Sealed);
+    }
+}
+
+const ENDING: &[u8] = b"accepted! and soon over";
+const LASTING: &[u8] = b"accepted for good";
+
+/// Accepts what begins so. With `!` after it the statement ends with the next second.
+struct Accepting;
+
+impl ComplianceVerifier for Accepting {
+    fn proof_types(&self) -> Vec<String> {
+        vec!["plain".to_owned()]
+    }
+    fn version_of(&self, _: &ProofSubject, proof_type: &str) -> Option<u32> {
+        (proof_type == "plain").then_some(1)
+    }
+    fn verify(&self, claim: &ProofClaim<'_>) -> Result<Verdict, VerifierError> {
+        let Some(rest) = claim.proof.strip_prefix(b"accepted") else {
+            return Ok(Verdict::Invalid("it does not begin well".to_owned()));
+        };
+        let now = u64::try_from(claim.setting.now.0 / 1000).expect("after 1970");
+        let valid_until = rest.starts_with(b"!").then_some(now + 1);
+        Ok(Verdict::Valid(Proved { valid_until, ..Proved::default() }))
+    }
+}
+
+/// The record moves within one table and its bytes stay at its id, so that a rotation of keys finds both.
+#[tokio::test(flavor = "multi_thread")]
+async fn proofs_that_left_their_places_lie_sealed_on_every_store_and_come_back_after_a_rotation() {
+    let stores = stores();
+    for store in &stores.all {
+        let world = World::start(store, &ring(Mode::Required, &[1])).await;
+        let unverified = fill(&world).await;
+        world.stop().await;
+
+        let log = open(store, &ring(Mode::Required, &[1])).expect("the key is right");
+        let world = World::configured(log, |config| {
+            config.verify_on_submit = true;
+            config.verifier = Some(Arc::new(Accepting));
+        })
+        .await;
+        let submit = async |id: &[u8; 16], bytes: &[u8]| {
+            let (record, _) = world.service.proof(None, id).await.expect("read").expect("stored");
+            let statement = match record.subject {
+                ProofSubject::Batch(batch) => {
+                    let batch = world.service.commitment(None, &batch).await.expect("read").expect("a batch");
+                    Statement::of_batch(&batch, None).expect("a statement")
+                }
+                ProofSubject::Event(_) => {
+                    let event = world.service.events(&STREAM(), SequenceNumber(2), 1).await.expect("read");
+                    let facts = EventFacts::of(&event[0].record().expect("a record").head, SequenceNumber(2));
+                    Statement::of_event(&facts, record.policy.clone().expect("a policy"))
+                }
+            };
+            let proof = NewProof {
+                proof_type: "plain".to_owned(),
+                proof_version: 1,
+                bytes: bytes.to_vec(),
+                witness_commitment: None,
+                public_inputs: None,
+            };
+            (world.service.submit_proof(statement.clone(), proof).await, statement)
+        };
+        let mut ending = Vec::new();
+        for id in &unverified {
+            ending.push(submit(id, ENDING).await.0.expect("takes the place").proof_id);
+        }
+        tokio::time::sleep(Duration::from_millis(2_010)).await;
+        let mut replaced = Vec::new();
+        for (id, ending) in unverified.iter().zip(ending) {
+            let (last, statement) = submit(id, LASTING).await;
+            let last = last.expect("takes the place");
+            assert_eq!(world.service.proofs_of(&statement).await.expect("read"), [last.clone()]);
+            assert!(submit(id, b"accepted as another").await.0.is_err(), "{}", store.name());
+            replaced.push([*id, ending, last.proof_id]);
+        }
+        world.stop().await;
+
+        let both = ring(Mode::Required, &[2, 1]);
+        let tally = rotate(store, &both);
+        assert_eq!((tally.seen, tally.rewritten, tally.unopened), (4 + 3 + 6, 4 + 3 + 6, 0));
+        let world = World::start(store, &ring(Mode::Required, &[2])).await;
+        for [unverified, ending, last] in replaced {
+            for (id, by, bytes) in
+                [(unverified, Some(ending), PROOF), (ending, Some(last), ENDING), (last, None, LASTING)]
+            {
+                let (record, found) = world.service.proof(None, &id).await.expect("read").expect("stored");
+                assert_eq!((record.proof_id, &found[..]), (id, bytes), "{}", store.name());
+                assert_eq!(record.superseded.map(|superseded| superseded.by), by);
+            }
+        }
+        world.stop().await;
+    }
+}
+
+/// A proof may leave its place while keys rotate: its record must not be put back by a step that read it before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_rewrites_proofs_between_two_writes_of_others() {
+    let store = &stores().all[0];
+    let world = World::start(store, &ring(Mode::Required, &[1])).await;
+    fill(&world).await;
+    world.stop().await;
+    let both = ring(Mode::Required, &[2, 1]);
+    let _log = open(store, &both).expect("the keys are right");
+    let raw = both.raw().expect("a sealed log");
+    for (kind, is_changing) in
+        [(Kind::ValidityProofs, true), (Kind::ComplianceProofs, true), (Kind::LegacyEvents, false)]
+    {
+        let run = Run::new(both.clone(), raw.as_ref(), Plan { kinds: vec![kind], ..Plan::everything() });
+        assert_eq!(run.expect("a run").is_next_changing(), is_changing, "{kind:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proofs_are_listed_in_the_order_in_which_they_came_in_on_every_store() {
+    let stores = stores();
+    for store in &stores.all {
+        let world = World::start(store, &ring(Mode::Required, &[1])).await;
+        world.ingest(0, 4).await;
+        let batch = world.service.commit(&STREAM(), SequenceNumber(1), SequenceNumber(4)).await;
+        let statement = Statement::of_batch(&batch.expect("a batch"), None).expect("a statement");
+        for (kind, version) in [("c", 2), ("a", 1), ("c", 1), ("b", 1)] {
+            let proof = NewProof {
+                proof_type: kind.to_owned(),
+                proof_version: version,
+                bytes: PROOF.to_vec(),
+                witness_commitment: None,
+                public_inputs: None,
+            };
+            world.service.submit_proof(statement.clone(), proof).await.expect("stored");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let listed = world.service.proofs_of(&statement).await.expect("read");
+        let listed: Vec<_> =
+            listed.iter().map(|proof| (proof.proof_type.as_str(), proof.proof_version)).collect();
+        assert_eq!(listed, [("c", 2), ("a", 1), ("c", 1), ("b", 1)], "{}", store.name());
+        world.stop().await;
     }
 }

@@ -90,10 +90,15 @@ impl World {
     }
 
     pub async fn on(log: Box<dyn EventLog>) -> Self {
+        Self::configured(log, |_| {}).await
+    }
+
+    pub async fn configured(log: Box<dyn EventLog>, change: impl FnOnce(&mut Config)) -> Self {
         let signer = Arc::new(sequencer_key(1));
         let mut config = Config::new(SequencerId::from_bytes([7; 16]), signer, Config::VERSION_OF_LOG);
         config.auto_commit = false;
         config.verify_on_submit = false;
+        change(&mut config);
         let service = Sequencer::start(log, config, Arc::new(SystemClock)).expect("the log opens");
         let agent = Agent::new(&stream(1), 1);
         let key = agent.registered_key();

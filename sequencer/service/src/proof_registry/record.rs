@@ -6,6 +6,7 @@ use stateset_event_log::{Document, DocumentChange, Table};
 use ves::compliance::{Policy, WitnessCommitment};
 use ves::{BatchId, Digest, EventId, StoreId, StreamKey, TenantId, TimestampMs};
 
+use super::replace::Superseded;
 use super::statement::{ProofSubject, Statement};
 use super::submit::NewProof;
 use super::verifier::Proved;
@@ -34,6 +35,10 @@ pub struct ProofRecord {
     pub statement_digest: Option<Digest>,
     /// Of a verified proof about a batch: how many of its events the proof says nothing about.
     pub events_left_out: Option<u32>,
+    /// Of a verified proof whose statement has an end: the last second that it says something about, since 1970.
+    pub valid_until: Option<u64>,
+    /// Of a record that has left its place to another one.
+    pub superseded: Option<Superseded>,
 }
 
 impl ProofRecord {
@@ -59,6 +64,8 @@ impl ProofRecord {
             verified: proved.is_some(),
             statement_digest: proved.and_then(|proved| proved.statement_digest),
             events_left_out: proved.and_then(|proved| proved.events_left_out),
+            valid_until: proved.and_then(|proved| proved.valid_until),
+            superseded: None,
         }
     }
 
@@ -161,6 +168,13 @@ struct Stored {
     statement_digest: Option<Digest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     events_left_out: Option<u32>,
+    /// Seconds since 1970 (UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    valid_until: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    superseded_by: Option<uuid::Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    superseded_at_ms: Option<i64>,
 }
 
 impl From<&ProofRecord> for Stored {
@@ -187,6 +201,9 @@ impl From<&ProofRecord> for Stored {
             verified: record.verified,
             statement_digest: record.statement_digest,
             events_left_out: record.events_left_out,
+            valid_until: record.valid_until,
+            superseded_by: record.superseded.map(|superseded| uuid::Uuid::from_bytes(superseded.by)),
+            superseded_at_ms: record.superseded.map(|superseded| superseded.at.0),
         }
     }
 }
@@ -206,6 +223,11 @@ impl Stored {
             Some(text) => Some(WitnessCommitment::from_hex(text)?),
             None => None,
         };
+        let superseded = match (self.superseded_by, self.superseded_at_ms) {
+            (Some(by), Some(at)) => Some(Superseded { by: by.into_bytes(), at: TimestampMs(at) }),
+            (None, None) => None,
+            _ => return None,
+        };
         Some(ProofRecord {
             proof_id: self.proof_id.into_bytes(),
             subject,
@@ -221,6 +243,8 @@ impl Stored {
             verified: self.verified,
             statement_digest: self.statement_digest,
             events_left_out: self.events_left_out,
+            valid_until: self.valid_until,
+            superseded,
         })
     }
 }

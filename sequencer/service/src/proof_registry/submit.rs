@@ -4,6 +4,7 @@ use ves::EventId;
 use ves::compliance::{self, PROOF_BYTES_MAX, PROOF_TYPE_CHARS_MAX, WitnessCommitment, check_public_inputs};
 
 use super::record::{self, ProofRecord};
+use super::replace;
 use super::setting::{BATCH_EVENTS_MAX, count_of};
 use super::statement::{ProofSubject, Statement};
 use super::verifier::{Claimed, NoVerdict, Proved, Verdict};
@@ -39,8 +40,9 @@ pub enum SubmitProofError {
     #[error("{field}: {problem}")]
     Invalid { field: &'static str, problem: String },
     #[error(
-        "another proof of this type, version and policy is stored, and a proof is not replaced, also not when its \
-         validUntil has passed; a proof under other policyParams has a place of its own"
+        "another proof of this type, version and policy is stored, and gives its place only to a verified one: at once \
+         where it was never verified itself, else when its validUntil has passed; a proof under other policyParams has a \
+         place of its own"
     )]
     Conflict,
     /// A running total goes on to one new total, in one event (section 2.3 of the proof specification).
@@ -86,7 +88,8 @@ pub(super) fn invalid(field: &'static str, problem: impl ToString) -> SubmitProo
 impl Sequencer {
     /// Stores a proof of `statement`, verified first where [`crate::Config::verify_on_submit`] asks for it and a
     /// verifier knows its type. The same proof again gives the stored record; so does another proof of what a verifier
-    /// calls the same statement, since proofs are randomised.
+    /// calls the same statement, since proofs are randomised. A verified proof takes the place of an unverified one and
+    /// of one that has ended.
     ///
     /// A type that begins with `stark`, in any case, must be known to a verifier while submissions are verified.
     ///
@@ -99,7 +102,9 @@ impl Sequencer {
     ) -> Result<ProofRecord, SubmitProofError> {
         check_description(&statement, &proof)?;
         let key = record::key_of(&statement, &proof);
-        if let Some(stored) = self.stored_proof(&statement.subject, &key).await? {
+        if let Some(stored) = self.stored_proof(&statement.subject, &key).await?
+            && !self.may_replace(&stored, &statement, &proof)
+        {
             // What names no statement can only be the same by its bytes, so nothing needs to be verified.
             if is_same_proof(&stored, &statement, &proof) || stored.statement_digest.is_none() {
                 return same_or_conflict(stored, &statement, &proof, None);
@@ -107,36 +112,54 @@ impl Sequencer {
         }
         let (proof, proved) = self.verify_new(&statement, proof).await?;
         let service = self.clone();
-        uncancelled(async move {
-            let _one_at_a_time = service.inner.verifying.writing.lock().await;
-            if let Some(stored) = service.stored_proof(&statement.subject, &key).await? {
-                return same_or_conflict(stored, &statement, &proof, proved.as_ref());
+        uncancelled(async move { service.keep(statement, proof, proved, key).await }).await
+    }
+
+    /// Stores what was verified as far as it could be, if it has a place by now.
+    async fn keep(
+        &self,
+        statement: Statement,
+        proof: NewProof,
+        proved: Option<Proved>,
+        key: Vec<u8>,
+    ) -> Result<ProofRecord, SubmitProofError> {
+        let _one_at_a_time = self.inner.verifying.writing.lock().await;
+        let now = self.now();
+        let stands = proved.as_ref().is_some_and(|new| new.stands(now));
+        let replaced = match self.stored_proof(&statement.subject, &key).await? {
+            Some(stored) if stands && stored.gives_way(now) => Some(stored),
+            Some(stored) => return same_or_conflict(stored, &statement, &proof, proved.as_ref()),
+            None => {
+                check_room(&self.proofs_of(&statement).await?, proved.is_some())?;
+                None
             }
-            check_room(&service.proofs_of(&statement).await?, proved.is_some())?;
-            let id = ves::BatchId::random(random_bytes()?);
-            let record = ProofRecord::new(*id.as_bytes(), &statement, &proof, service.now(), proved.as_ref());
-            let mut changes: Vec<_> = record.documents(key, proof.bytes)?.into();
-            if let Some(proved) = &proved {
-                changes.extend(service.continue_totals(&record, &proved.totals).await?);
+        };
+        let id = ves::BatchId::random(random_bytes()?);
+        let record = ProofRecord::new(*id.as_bytes(), &statement, &proof, now, proved.as_ref());
+        let mut changes: Vec<_> = record.documents(key, proof.bytes)?.into();
+        let supersedes = replaced.as_ref().map(|old| uuid::Uuid::from_bytes(old.proof_id));
+        if let Some(old) = replaced {
+            changes.extend(self.supersede(old, &record).await?);
+        }
+        if let Some(proved) = &proved {
+            changes.extend(self.continue_totals(&record, &proved.totals).await?);
+        }
+        match record.subject {
+            ProofSubject::Batch(batch_id) => {
+                let act = Act::new(Action::ValidityProofStored)
+                    .in_tenant(record.stream.tenant_id)
+                    .on("commitment", batch_id)
+                    .with(serde_json::json!({
+                        "proof_type": record.proof_type, "proof_version": record.proof_version,
+                        "policy_hash": record.policy_hash, "proof_hash": record.proof_hash,
+                        "verified": record.verified, "supersedes": supersedes,
+                    }));
+                self.put_documents_by_actor(act, changes).await?;
             }
-            match record.subject {
-                ProofSubject::Batch(batch_id) => {
-                    let act = Act::new(Action::ValidityProofStored)
-                        .in_tenant(record.stream.tenant_id)
-                        .on("commitment", batch_id)
-                        .with(serde_json::json!({
-                            "proof_type": record.proof_type, "proof_version": record.proof_version,
-                            "policy_hash": record.policy_hash, "proof_hash": record.proof_hash,
-                            "verified": record.verified,
-                        }));
-                    service.put_documents_by_actor(act, changes).await?;
-                }
-                // Writers send these; they are no acts of an administrator.
-                ProofSubject::Event(_) => service.put_documents(changes).await?,
-            }
-            Ok(record)
-        })
-        .await
+            // Writers send these; they are no acts of an administrator.
+            ProofSubject::Event(_) => self.put_documents(changes).await?,
+        }
+        Ok(record)
     }
 
     /// Records of all proofs of the statement's batch or event, whatever their policy; at most 100.
@@ -144,15 +167,20 @@ impl Sequencer {
         self.proofs_about(&statement.subject, &statement.stream).await
     }
 
-    /// Records of all proofs about a batch or an event of a stream; at most 100.
+    /// Records of all proofs about a batch or an event of a stream that stand in their places, in the order in which they
+    /// came in; those of one millisecond by their ids. At most 100.
     pub async fn proofs_about(
         &self,
         subject: &ProofSubject,
         stream: &ves::StreamKey,
     ) -> Result<Vec<ProofRecord>, ServiceError> {
         let prefix = record::prefix_of(subject, stream);
-        let found = self.documents(record::table_of(subject), &prefix, None, PROOFS_MAX).await?;
-        found.iter().map(ProofRecord::read).collect()
+        let after = replace::after_replaced(subject, stream);
+        let found = self.documents(record::table_of(subject), &prefix, Some(&after), PROOFS_MAX).await?;
+        let mut records: Vec<_> = found.iter().map(ProofRecord::read).collect::<Result<_, _>>()?;
+        // Their keys begin with their types, which say nothing to who looks for the newest.
+        records.sort_by_key(|record| (record.submitted_at, record.proof_id));
+        Ok(records)
     }
 
     async fn stored_proof(
@@ -162,6 +190,13 @@ impl Sequencer {
     ) -> Result<Option<ProofRecord>, ServiceError> {
         let stored = self.document(record::table_of(subject), key).await?;
         stored.as_ref().map(ProofRecord::read).transpose()
+    }
+
+    /// Whether such a proof would be verified before it is stored.
+    pub(super) fn verifies(&self, subject: &ProofSubject, proof: &NewProof) -> bool {
+        let config = &self.inner.config;
+        let version = config.verifier.as_ref().and_then(|known| known.version_of(subject, &proof.proof_type));
+        config.verify_on_submit && version == Some(proof.proof_version)
     }
 
     /// Whether the proof may be stored; with what it proved where it was verified.
@@ -302,7 +337,7 @@ fn same_or_conflict(
     }
 }
 
-fn is_same_proof(stored: &ProofRecord, statement: &Statement, proof: &NewProof) -> bool {
+pub(super) fn is_same_proof(stored: &ProofRecord, statement: &Statement, proof: &NewProof) -> bool {
     stored.proof_hash == statement.subject.proof_hash(&proof.bytes)
         && stored.witness_commitment == proof.witness_commitment
 }

@@ -79,6 +79,8 @@ pub struct Proved {
     pub totals: Vec<TotalStep>,
     /// Of a proof about a batch: how many of its events the proof says nothing about.
     pub events_left_out: Option<u32>,
+    /// The last second, since 1970, at which the statement stands; `None` where it has no end.
+    pub valid_until: Option<u64>,
 }
 
 /// A statement's step from one committed running total to the next. Both are SHA-256 of the commitment's bytes.

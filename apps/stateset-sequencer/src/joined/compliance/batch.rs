@@ -29,6 +29,7 @@ pub fn judge(claim: &ProofClaim<'_>) -> Result<Proved, String> {
     Ok(Proved {
         statement_digest: Some(bundle.inputs.statement_digest()),
         events_left_out: u32::try_from(bundle.inputs.excluded.len()).ok(),
+        valid_until: bundle.inputs.valid_until,
         ..Proved::default()
     })
 }

@@ -184,7 +184,7 @@ fn verdict(record: ComplianceProofBody, outcome: Option<Result<Held, String>>, t
 fn text(event: &PulledEvent, verdicts: &[Verdict]) -> String {
     let mut text = format!("event {}, number {}\n", event.envelope.event_id, event.sequence_number);
     for verdict in verdicts {
-        let Verdict { policy_id, policy_params, verification_time_ms, .. } = verdict;
+        let Verdict { proof_id, policy_id, policy_params, verification_time_ms, .. } = verdict;
         let signed = match verdict.agent_signed {
             Some(true) => "signed by the agent",
             _ => "no agent's signature, and none needed",
@@ -202,7 +202,7 @@ fn text(event: &PulledEvent, verdicts: &[Verdict]) -> String {
             ),
             (_, reason) => format!("Proof INVALID: {}", reason.as_deref().unwrap_or("no reason")),
         };
-        let _ = writeln!(text, "  {} {policy_params}\n    {outcome}", printable(policy_id));
+        let _ = writeln!(text, "  proof {proof_id}: {} {policy_params}\n    {outcome}", printable(policy_id));
     }
     text
 }

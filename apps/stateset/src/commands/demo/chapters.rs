@@ -33,7 +33,8 @@ pub fn live(story: &mut Story, world: &World) -> Result<(), CliError> {
     tampering(story, world, &people)?;
     let checkpoint = commitment_and_proof(story, world, &first[1])?;
     growth(story, world, &people, &checkpoint)?;
-    compliance::hidden_amount(story, world, &people, &sealed)
+    compliance::hidden_amount(story, world, &people, &sealed)?;
+    compliance::hidden_product(story, world, &people, &sealed)
 }
 
 fn open_events(
@@ -70,8 +71,9 @@ fn open_events(
 
 fn sealed_order(story: &mut Story, world: &World, people: &People) -> Result<SealedOrder, CliError> {
     story.chapter("A sealed order: only the seller can read it, the sequencer cannot");
-    let SealedOrder { order, amount } = people.seal_order(SECRET)?;
-    let pushed = world.client.push(std::slice::from_ref(&order), |_| ())?;
+    let sealed = people.seal_order(SECRET)?;
+    let order = &sealed.order;
+    let pushed = world.client.push(std::slice::from_ref(order), |_| ())?;
     story.check("the sequencer takes it without seeing inside", pushed.accepted == 1);
     let keys = world.client.signing_keys(&order.stream)?;
     let pulled = world.client.event(&order.stream, &order.event_id, &keys)?;
@@ -82,7 +84,7 @@ fn sealed_order(story: &mut Story, world: &World, people: &People) -> Result<Sea
     story.check("another key opens nothing", stranger.is_err());
     let other_kid = ves::seal::open(&pulled.envelope, RecipientKeyId(99), people.inbox.secret());
     story.check("nor does a key it was not sealed to", other_kid.is_err());
-    Ok(SealedOrder { order, amount })
+    Ok(sealed)
 }
 
 fn replay(story: &mut Story, world: &World, events: &[Envelope<'static>]) -> Result<(), CliError> {

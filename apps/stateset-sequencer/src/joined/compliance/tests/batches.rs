@@ -92,6 +92,25 @@ async fn a_batch_is_proved_stored_once_and_found_valid() {
     assert!(matches!(world.submit_batch(&statement, &other).await, Err(SubmitProofError::Conflict)));
 }
 
+/// Also of batches: an end leaves the place to a proof that stands.
+#[tokio::test]
+async fn a_proof_about_a_batch_takes_the_place_of_one_that_has_ended() {
+    let world = World::new(2).await;
+    let own = statement(&world.commit(1, 2).await, Some(cap()));
+    let ending = world.batch_bundle(&own, &[5, 6], |inputs| {
+        inputs.valid_until = Some(NOW.0 as u64 / 1000);
+    });
+    let stored = world.submit_batch(&own, &ending.await).await.unwrap();
+    let fresh = world.batch_bundle(&own, &[5, 6], |_| ()).await;
+    assert!(matches!(world.submit_batch(&own, &fresh).await, Err(SubmitProofError::Conflict)));
+    world.clock.advance_ms(1_000);
+    let next = world.submit_batch(&own, &fresh).await.unwrap();
+    assert_eq!((stored.valid_until, next.valid_until), (Some(NOW.0 as u64 / 1000), None));
+    assert_eq!(world.sequencer.proofs_about(&next.subject, &world.stream).await.unwrap(), [next.clone()]);
+    let (old, _) = world.sequencer.proof(None, &stored.proof_id).await.unwrap().unwrap();
+    assert_eq!(old.superseded.map(|superseded| superseded.by), Some(next.proof_id));
+}
+
 /// Section 11, items 10 and 14: the statement is the service's own.
 #[tokio::test]
 async fn a_proof_about_another_batch_policy_or_deployment_is_refused() {

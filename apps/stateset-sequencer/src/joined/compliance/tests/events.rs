@@ -204,6 +204,21 @@ async fn a_stored_proof_ends_with_the_second_it_names() {
     assert_eq!(world.is_valid(&stored).await, Ok(()));
     world.clock.advance_ms(12_000);
     assert!(world.is_valid(&stored).await.unwrap_err().contains("validUntil"));
+    // What has ended leaves its place to a proof of the same opening that has not.
+    let fresh = world.bundle(&statement, &opening(5, 1), &world.agent, |_| ());
+    let next = world.submit(&statement, &fresh).await.unwrap();
+    assert_eq!((stored.valid_until, next.valid_until), (Some(NOW.0 as u64 / 1000 + 10), None));
+    let standing = world.sequencer.proofs_about(&next.subject, &world.stream).await.unwrap();
+    assert_eq!(standing, [next.clone()]);
+    assert_eq!(world.is_valid(&next).await, Ok(()));
+    let (old, bytes) = world.sequencer.proof(None, &stored.proof_id).await.unwrap().unwrap();
+    assert_eq!(old.superseded.map(|superseded| superseded.by), Some(next.proof_id));
+    assert_eq!(bytes, ending.to_json().into_bytes());
+    assert!(world.is_valid(&stored).await.unwrap_err().contains("validUntil"));
+    // One without an end keeps its place.
+    assert!(matches!(world.submit(&statement, &ending).await, Err(SubmitProofError::Invalid { .. })));
+    let other = world.bundle(&statement, &opening(5, 2), &world.agent, |_| ());
+    assert!(matches!(world.submit(&statement, &other).await, Err(SubmitProofError::Conflict)));
 }
 
 /// Item 15: the bundle is read in one way.

@@ -1,11 +1,15 @@
-//! A policy holds, and nobody but the seller learns the amount.
+//! Policies hold, and nobody but the seller learns the numbers.
 
 use serde_json::Value;
+use stateset_sequencer::{Clock as _, SystemClock};
 use ves::KeyId;
-use ves_stark_client::{ComplianceClient, Proposal, prove, system_random};
-use ves_stark_primitives::{AmountPolicy, Bundle, FieldOpening, SuiteId};
+use ves_stark_client::{
+    ComplianceClient, ComposedProposal, Proposal, ProposalError, prove, prove_composed, system_random,
+};
+use ves_stark_primitives::clauses::{Clause, Number, Unproved};
+use ves_stark_primitives::{AmountPolicy, Bundle, ClausePolicy, FieldOpening, SuiteId};
 
-use super::people::{People, SealedOrder};
+use super::people::{People, SealedOrder, hidden};
 use crate::commands::compliance::prove::no_randomness;
 use crate::commands::demo::World;
 use crate::commands::demo::story::Story;
@@ -21,8 +25,7 @@ pub fn hidden_amount(
     story.chapter(
         "A proof about the sealed order: its total is at most 1,000.00 EUR, and that is all anyone learns",
     );
-    let (url, key) = (world.client.url(), world.installation.api_key.clone());
-    let server = ComplianceClient::new(url, Some(key), Some(sealed.order.stream))?;
+    let server = server(world, sealed)?;
     let bundle = propose(&server, people, sealed, 100_000)?;
     let security = &bundle.security;
     story.tell(&format!(
@@ -39,7 +42,7 @@ pub fn hidden_amount(
         "submitted twice, it is one proof",
         server.submit(&bundle)?.record.proof_id == record.proof_id,
     );
-    story.check("nothing that was sent holds the total or the randomness", hides(&bundle, &sealed.amount));
+    story.check("nothing that was sent holds the total or the randomness", hides(&bundle, &[&sealed.amount]));
     story.check(
         "the seller opens the commitment with what lies in the sealed payload",
         opened(people, sealed, &bundle),
@@ -55,6 +58,72 @@ pub fn hidden_amount(
     unsigned.binding = None;
     story.check("without the buyer's signature it is refused, too", server.submit(&unsigned).is_err());
     Ok(())
+}
+
+/// Three numbers of the order in one proof, none of them told.
+pub fn hidden_product(
+    story: &mut Story,
+    world: &World,
+    people: &People,
+    sealed: &SealedOrder,
+) -> Result<(), CliError> {
+    story.chapter(
+        "A composed policy: quantity times unit price is the total, and the total is at most 1,000.00 EUR",
+    );
+    let server = server(world, sealed)?;
+    let clauses =
+        vec![Clause::MulLe { q: 0, p: 1, y: 2 }, Clause::Range { x: 2, lo: None, hi: Some(Number(100_000)) }];
+    let policy = ClausePolicy::new(3, clauses, Vec::new())
+        .map_err(|error| CliError::failure("INTERNAL", error.to_string()))?;
+    let numbers = [&sealed.quantity, &sealed.unit_price, &sealed.amount];
+    let bundle = compose(&server, people, sealed, &policy, numbers)??;
+    story.tell(&format!("{} bytes of proof about three commitments", bundle.proof.len()));
+    let record = server.submit(&bundle)?.record;
+    story.check("the sequencer verified it before it stored it", record.verified);
+    story.check("asked again, it finds it valid", server.verify(&record.proof_id)?.outcome.valid);
+    story.check("nothing that was sent holds one of the three numbers", hides(&bundle, &numbers));
+    story.check(
+        "the total is the commitment of the proof before, so both are about one number",
+        bundle.inputs.commitments.get(2) == Some(&sealed.amount.committed()),
+    );
+    let listed = server.list(&sealed.order.event_id)?.proofs;
+    story.check(
+        "both proofs stand beside the order, the newest last",
+        listed.len() == 2 && listed.last().is_some_and(|last| last.proof_id == record.proof_id),
+    );
+    let dearer = hidden("unit_price", "unit_price", ("amount", "EUR", 2), 1_451)?;
+    let refused = compose(&server, people, sealed, &policy, [&sealed.quantity, &dearer, &sealed.amount])?;
+    story.check(
+        "a price with another product cannot be proved",
+        matches!(refused, Err(ProposalError::Unproved(Unproved::Unsatisfied(_)))),
+    );
+    Ok(())
+}
+
+fn server(world: &World, sealed: &SealedOrder) -> Result<ComplianceClient, CliError> {
+    let (url, key) = (world.client.url(), world.installation.api_key.clone());
+    Ok(ComplianceClient::new(url, Some(key), Some(sealed.order.stream))?)
+}
+
+/// The inner error: what cannot be proved.
+fn compose(
+    server: &ComplianceClient,
+    people: &People,
+    sealed: &SealedOrder,
+    policy: &ClausePolicy,
+    openings: [&FieldOpening; 3],
+) -> Result<Result<Bundle, ProposalError>, CliError> {
+    let proposal = ComposedProposal {
+        event: server.inputs(&sealed.order.event_id, &policy.policy())?,
+        suite: SuiteId::Standard,
+        chain_context: server.chain_context()?,
+        valid_until: None,
+        openings: &openings.map(FieldOpening::clone),
+        evidence: &[],
+        now: SystemClock.now(),
+    };
+    let mut random = system_random().map_err(no_randomness)?;
+    Ok(prove_composed(proposal, Some((KeyId(1), people.buyer.signer())), &mut random))
 }
 
 fn propose(
@@ -76,11 +145,13 @@ fn propose(
 }
 
 /// A look for the secrets as texts. That a proof hides them is shown by the tests of the proof system, not here.
-fn hides(bundle: &Bundle, amount: &FieldOpening) -> bool {
+fn hides(bundle: &Bundle, numbers: &[&FieldOpening]) -> bool {
     let sent = bundle.to_json();
-    let (value, blinding) =
-        (amount.opening.value().to_string(), ves::hex::encode(&*amount.opening.blinding_bytes()));
-    !sent.contains(&format!("\"{value}\"")) && !sent.contains(&blinding)
+    numbers.iter().all(|number| {
+        let value = number.opening.value().to_string();
+        let blinding = ves::hex::encode(&*number.opening.blinding_bytes());
+        !sent.contains(&format!("\"{value}\"")) && !sent.contains(&blinding)
+    })
 }
 
 /// What a recipient does who does not take the buyer's word for the commitment (specification 4.2).

@@ -37,9 +37,12 @@ pub struct People {
     pub stranger: AgreementKey,
 }
 
-/// A sealed order, and the secret that its buyer proves things about.
+/// A sealed order, and the secrets that its buyer proves things about.
 pub struct SealedOrder {
     pub order: Envelope<'static>,
+    pub quantity: FieldOpening,
+    pub unit_price: FieldOpening,
+    /// The order's total.
     pub amount: FieldOpening,
 }
 
@@ -93,31 +96,32 @@ impl People {
         Ok(Self { buyer, seller, inbox, inbox_kid, stranger })
     }
 
-    /// An order of the buyer that only the seller can read, with what opens a commitment to its total.
+    /// An order of the buyer that only the seller can read, with what opens commitments to its numbers.
     pub fn seal_order(&self, note: &str) -> Result<SealedOrder, CliError> {
-        let amount = FieldOpening {
-            field: FieldDescription::new("amount", "total.amount", "amount", "EUR", 2)
-                .map_err(|error| CliError::failure("INTERNAL", error.to_string()))?,
-            opening: Opening::draw(58_000, getrandom::fill).map_err(no_randomness)?,
-        };
-        let opening = amount.to_json();
-        let opening: &serde_json::value::RawValue = serde_json::from_str(&opening)
-            .map_err(|error| CliError::failure("INTERNAL", error.to_string()))?;
+        let quantity = hidden("quantity", "quantity", ("count", "", 0), 40)?;
+        let unit_price = hidden("unit_price", "unit_price", ("amount", "EUR", 2), 1_450)?;
+        let amount = hidden("amount", "total.amount", ("amount", "EUR", 2), 58_000)?;
+        let openings: Result<Vec<Box<serde_json::value::RawValue>>, _> = [&amount, &quantity, &unit_price]
+            .into_iter()
+            .map(|opening| serde_json::from_str(&opening.to_json()))
+            .collect();
+        let internal = |error: serde_json::Error| CliError::failure("INTERNAL", error.to_string());
         let payload = serde_json::to_string(&serde_json::json!({
             "product": "TEA-1",
             "quantity": 40,
+            "unit_price": 1_450,
             "total": {"amount": 58_000, "currency": "EUR", "exponent": 2},
             "note": note,
-            "_ves": {"openings": [opening]},
+            "_ves": {"openings": openings.map_err(internal)?},
         }))
-        .map_err(|error| CliError::failure("INTERNAL", error.to_string()))?;
+        .map_err(internal)?;
         let to = [Recipient { kid: self.inbox_kid, public_key: self.inbox.public_key() }];
         let drawn = SealingRandomness::draw(to.len(), getrandom::fill);
         let drawn = drawn.map_err(|error| CliError::failure("NO_RANDOMNESS", error.to_string()))?;
         let draft = self.buyer.draft("order", "ORD-2", "order.created")?;
         let order =
             draft.seal_and_sign(&payload, &to, drawn, self.buyer.signer.as_ref()).map_err(bad_draft)?;
-        Ok(SealedOrder { order, amount })
+        Ok(SealedOrder { order, quantity, unit_price, amount })
     }
 
     pub fn fresh_event_id(&self) -> Result<EventId, CliError> {
@@ -163,6 +167,19 @@ impl Agent {
     ) -> Result<Envelope<'static>, CliError> {
         self.draft(entity_type, entity_id, event_type)?.sign(payload, self.signer.as_ref()).map_err(bad_draft)
     }
+}
+
+/// A number with the randomness of its one commitment; the field's type, unit and exponent.
+pub fn hidden(
+    name: &str,
+    path: &str,
+    (kind, unit, exponent): (&str, &str, u8),
+    value: u64,
+) -> Result<FieldOpening, CliError> {
+    let field = FieldDescription::new(name, path, kind, unit, exponent)
+        .map_err(|error| CliError::failure("INTERNAL", error.to_string()))?;
+    let opening = Opening::draw(value, getrandom::fill).map_err(no_randomness)?;
+    Ok(FieldOpening { field, opening })
 }
 
 fn bad_draft(error: ves::draft::DraftError) -> CliError {
