@@ -236,7 +236,8 @@ async fn proofs_that_left_their_places_lie_sealed_on_every_store_and_come_back_a
         for (id, ending) in unverified.iter().zip(ending) {
             let (last, statement) = submit(id, LASTING).await;
             let last = last.expect("takes the place");
-            assert_eq!(world.service.proofs_of(&statement).await.expect("read"), [last.clone()]);
+            let standing = world.service.proofs_of(&statement).await.expect("read");
+            assert_eq!(standing, std::slice::from_ref(&last));
             assert!(submit(id, b"accepted as another").await.0.is_err(), "{}", store.name());
             replaced.push([*id, ending, last.proof_id]);
         }

@@ -106,7 +106,8 @@ async fn a_proof_about_a_batch_takes_the_place_of_one_that_has_ended() {
     world.clock.advance_ms(1_000);
     let next = world.submit_batch(&own, &fresh).await.unwrap();
     assert_eq!((stored.valid_until, next.valid_until), (Some(NOW.0 as u64 / 1000), None));
-    assert_eq!(world.sequencer.proofs_about(&next.subject, &world.stream).await.unwrap(), [next.clone()]);
+    let standing = world.sequencer.proofs_about(&next.subject, &world.stream).await.unwrap();
+    assert_eq!(standing, std::slice::from_ref(&next));
     let (old, _) = world.sequencer.proof(None, &stored.proof_id).await.unwrap().unwrap();
     assert_eq!(old.superseded.map(|superseded| superseded.by), Some(next.proof_id));
 }

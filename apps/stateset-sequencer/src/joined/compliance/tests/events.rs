@@ -209,7 +209,7 @@ async fn a_stored_proof_ends_with_the_second_it_names() {
     let next = world.submit(&statement, &fresh).await.unwrap();
     assert_eq!((stored.valid_until, next.valid_until), (Some(NOW.0 as u64 / 1000 + 10), None));
     let standing = world.sequencer.proofs_about(&next.subject, &world.stream).await.unwrap();
-    assert_eq!(standing, [next.clone()]);
+    assert_eq!(standing, std::slice::from_ref(&next));
     assert_eq!(world.is_valid(&next).await, Ok(()));
     let (old, bytes) = world.sequencer.proof(None, &stored.proof_id).await.unwrap().unwrap();
     assert_eq!(old.superseded.map(|superseded| superseded.by), Some(next.proof_id));
