@@ -48,7 +48,7 @@ actions! {
         "an administrator asks for a batch of events; written before the batch is made";
     AnchorRecorded = "custom:anchor_recorded",
         "an anchor is recorded by an administrator or an outside anchor service, not by the service's own rounds";
-    ValidityProofStored = "custom:validity_proof_stored", "an administrator submits a proof about a batch";
+    ValidityProofStored = "custom:validity_proof_stored", "an administrator submits a proof about a batch; `supersedes` names the proof that left its place to it";
     PaymentBatchCommitted = "custom:payment_batch_committed",
         "an administrator puts payment intents under one root, not the service's own worker";
     PaymentBatchSettled = "custom:payment_batch_settled",
