@@ -31,6 +31,13 @@ impl Failure {
     }
 }
 
+impl From<clap::Error> for Failure {
+    fn from(error: clap::Error) -> Self {
+        let text = error.render().to_string();
+        Self::input("USAGE", text.trim().trim_start_matches("error: "))
+    }
+}
+
 impl From<PolicyError> for Failure {
     fn from(error: PolicyError) -> Self {
         let failure = Self::input("BAD_POLICY", error.to_string());

@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::args::Cli;
+use crate::failure::Failure;
 use crate::output::Output;
 
 pub use args::command;
@@ -34,12 +35,16 @@ pub use args::command;
 /// Runs one command; the first of `args` is the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
-    let cli = match Cli::try_parse_from(args) {
-        Ok(cli) => cli,
-        Err(error) => return output::usage(&error),
+    // What clap refuses has no parsed flags.
+    let json = args.iter().any(|arg| arg == "--json");
+    let out = Output::new(json);
+    let done = match Cli::try_parse_from(args) {
+        Ok(cli) => commands::run(&out, cli.command)
+            .and_then(|code| output::delivered().map(|()| code)),
+        Err(error) if error.use_stderr() && json => Err(Failure::from(error)),
+        Err(error) => output::usage(&error),
     };
-    let out = Output::new(cli.json);
-    match commands::run(&out, cli.command) {
+    match done {
         Ok(code) => code,
         Err(failure) => {
             out.failure(&failure);

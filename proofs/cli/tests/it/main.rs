@@ -5,6 +5,7 @@ mod circuit;
 mod composed;
 mod flags;
 mod help;
+mod outputs;
 mod proofs;
 mod refusals;
 
