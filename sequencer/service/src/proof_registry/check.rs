@@ -1,6 +1,6 @@
 //! Asking about a stored proof: everything that can be checked is checked again, now.
 
-use stateset_event_log::Table;
+use stateset_event_log::{Document, Table};
 use ves::compliance::EventFacts;
 use ves::{Digest, compliance};
 
@@ -87,16 +87,36 @@ impl Sequencer {
         proof_id: &[u8; 16],
     ) -> Result<Option<(ProofRecord, Vec<u8>)>, ServiceError> {
         let Some(by_id) = self.document(Table::ProofIds, proof_id).await? else { return Ok(None) };
-        let (table, key) = record::place_of(&by_id)?;
-        let record = self.document(table, &key).await?;
-        let record = record.ok_or_else(|| ServiceError::Read("a proof's record is missing".into()))?;
-        let record = ProofRecord::read(&record)?;
-        if tenant.is_some_and(|tenant| record.stream.tenant_id != *tenant) {
-            return Ok(None);
+        let (record, bytes) = self.follow(by_id, proof_id).await?;
+        match tenant.is_some_and(|tenant| record.stream.tenant_id != *tenant) {
+            true => Ok(None),
+            false => Ok(Some((record, bytes))),
         }
-        match record.proof_id == *proof_id {
-            true => Ok(Some((record, by_id.content))),
-            false => Err(ServiceError::Read("a proof's id leads to the record of another".into())),
+    }
+
+    /// The record that the document of a proof's id leads to, and the proof's bytes.
+    ///
+    /// The two are read one after the other, and in between the record may have left its place to another one. Then the
+    /// id leads elsewhere by now; only an id that still leads to the wrong record is damaged.
+    async fn follow(
+        &self,
+        mut by_id: Document,
+        proof_id: &[u8; 16],
+    ) -> Result<(ProofRecord, Vec<u8>), ServiceError> {
+        loop {
+            let place = record::place_of(&by_id)?;
+            let found = self.document(place.0, &place.1).await?;
+            let found = found.as_ref().map(ProofRecord::read).transpose()?;
+            let damage = match found {
+                Some(record) if record.proof_id == *proof_id => return Ok((record, by_id.content)),
+                Some(_) => "a proof's id leads to the record of another",
+                None => "a proof's record is missing",
+            };
+            let damaged = || ServiceError::Read(damage.into());
+            by_id = self.document(Table::ProofIds, proof_id).await?.ok_or_else(damaged)?;
+            if record::place_of(&by_id)? == place {
+                return Err(damaged());
+            }
         }
     }
 
@@ -181,3 +201,6 @@ impl Sequencer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
