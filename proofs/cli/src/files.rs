@@ -47,11 +47,28 @@ pub fn write(path: &Path, text: &str) -> Result<(), Failure> {
 
 /// Asked before any work: a secret that is replaced is lost, and what was proved with it cannot be proved again.
 pub fn check_new(path: &Path) -> Result<(), Failure> {
+    if path.as_os_str() == "-" {
+        let message =
+            "--keep-opening takes a file and not -: what it keeps is secret, and stdout is for the result";
+        return Err(Failure::input("USAGE", message).hint("name a file that is not there yet"));
+    }
     match path.symlink_metadata() {
         Ok(_) => Err(Failure::input("EXISTS", format!("{} exists and is not replaced", path.display()))
             .hint("name another file; --opening takes one that was kept")),
         Err(_) => Ok(()),
     }
+}
+
+/// Asked before any work: the proof would be written over the opening that it was made with.
+pub fn check_apart(kept: &Path, output: &Path) -> Result<(), Failure> {
+    // Neither needs to be there, but its folder does.
+    let place = |path: &Path| Some((folder_of(path).canonicalize().ok()?, path.file_name()?.to_owned()));
+    if kept == output || place(kept).is_some_and(|kept| Some(kept) == place(output)) {
+        let message = format!("--keep-opening and --output both name {}", output.display());
+        return Err(Failure::input("USAGE", message)
+            .hint("the proof is to be passed on and the opening is secret: name two files"));
+    }
+    Ok(())
 }
 
 /// Writes a secret for its owner alone, and never over another file.
@@ -67,8 +84,12 @@ fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
 
 /// In the same folder, so that the last step is a rename.
 fn beside(path: &Path, text: &str) -> std::io::Result<tempfile::NamedTempFile> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder_of(path))?;
     file.write_all(text.as_bytes())?;
     Ok(file)
+}
+
+/// A bare name has the empty path as its parent, which nobody can open.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

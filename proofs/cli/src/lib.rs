@@ -14,8 +14,10 @@ mod composed;
 mod evidence;
 mod failure;
 mod files;
+mod inputs_file;
 mod output;
 mod policy;
+pub mod proved;
 mod random;
 mod sample;
 mod signing_key;
@@ -39,8 +41,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let json = args.iter().any(|arg| arg == "--json");
     let out = Output::new(json);
     let done = match Cli::try_parse_from(args) {
-        Ok(cli) => commands::run(&out, cli.command)
-            .and_then(|code| output::delivered().map(|()| code)),
+        Ok(cli) => commands::run(&out, cli.command).and_then(|code| output::delivered().map(|()| code)),
         Err(error) if error.use_stderr() && json => Err(Failure::from(error)),
         Err(error) => output::usage(&error),
     };

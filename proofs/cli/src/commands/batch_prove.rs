@@ -38,6 +38,12 @@ pub struct BatchProveArgs {
     /// Parameters of the proof
     #[arg(long, value_enum, default_value = "standard")]
     suite: SuiteName,
+    /// Deployment that the proof is for
+    #[arg(long, value_name = "TEXT", default_value = "local")]
+    chain_context: String,
+    /// Unix time in seconds after which the proof says nothing [default: it does not end]
+    #[arg(long, value_name = "SECONDS")]
+    valid_until: Option<u64>,
     /// Where to write the proof; `-` is stdout
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     output: PathBuf,
@@ -56,7 +62,9 @@ pub fn run(out: &Output, args: &BatchProveArgs) -> Result<(), Failure> {
     if !amounts.iter().any(|amount| policy.allows(*amount)) {
         return Err(Failure::failed("POLICY_NOT_SATISFIED", "no amount satisfies the policy"));
     }
-    let batch = Chain::new()?.next(&policy, args.suite.into(), &amounts)?;
+    let mut batch = Chain::new()?.next(&policy, args.suite.into(), &amounts)?;
+    batch.inputs.chain_context.clone_from(&args.chain_context);
+    batch.inputs.valid_until = args.valid_until;
     let bar = out.progress(amounts.len() as u64, "events");
     let started = Instant::now();
     let bundle = batch.prove(&mut |done| bar.set_position(done as u64))?;

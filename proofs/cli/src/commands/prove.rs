@@ -19,7 +19,7 @@ use crate::output::Output;
 use crate::policy::PolicyArgs;
 use crate::signing_key::SigningArgs;
 use crate::subject::{Subject, Terms};
-use crate::{files, random, sample};
+use crate::{files, inputs_file, random, sample};
 
 /// Longest text of an amount.
 const AMOUNT_BYTES_MAX: usize = 64;
@@ -32,7 +32,7 @@ const RECEIPT_BYTES_MAX: usize = 1 << 20;
 #[command(group(ArgGroup::new("known").args(["amount", "amount_file", "opening", "payload", "openings"]).required(true).multiple(true)))]
 pub struct AmountArgs {
     /// The amount in minor units; `-` reads stdin. Other users of this machine can see an amount given here
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     amount: Option<AmountSource>,
     /// File that holds the amount in minor units
     #[arg(long, value_name = "FILE")]
@@ -47,6 +47,8 @@ pub struct AmountArgs {
 enum AmountSource {
     Stdin,
     Given(u64),
+    /// Refused where amounts are read: clap's own refusal would repeat what was typed, into logs and over shoulders.
+    Unreadable,
 }
 
 impl std::fmt::Debug for AmountSource {
@@ -56,12 +58,12 @@ impl std::fmt::Debug for AmountSource {
 }
 
 impl std::str::FromStr for AmountSource {
-    type Err = &'static str;
+    type Err = std::convert::Infallible;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "-" => Ok(Self::Stdin),
-            text => amount(text).map(Self::Given).ok_or("expected a whole number of minor units, or -"),
-        }
+        Ok(match text {
+            "-" => Self::Stdin,
+            text => amount(text).map_or(Self::Unreadable, Self::Given),
+        })
     }
 }
 
@@ -85,6 +87,10 @@ impl AmountArgs {
         let amount = match (&self.amount, &self.amount_file, evidence) {
             (Some(AmountSource::Given(amount)), ..) => *amount,
             (Some(AmountSource::Stdin), ..) => amount_in(Path::new("-"))?,
+            (Some(AmountSource::Unreadable), ..) => {
+                return Err(Failure::input("BAD_AMOUNT", "--amount is no whole number of minor units")
+                    .hint("give 12.34 USD as 1234: digits alone, or - to read them from stdin"));
+            }
             (None, Some(file), _) => amount_in(file)?,
             (None, None, Some(evidence)) => evidence.amount(&field)?,
             (None, None, None) => {
@@ -137,7 +143,7 @@ pub struct ProveArgs {
     /// Hash of the delegated intent, for agent.authorization.v1
     #[arg(long, value_name = "HEX")]
     intent_hash: Option<Digest>,
-    /// Public inputs of the event, from gen-inputs or from a service [default: of a made-up event]
+    /// Public inputs of the event, from gen-inputs or as a service answers them [default: of a made-up event]
     #[arg(long, value_name = "FILE")]
     inputs: Option<PathBuf>,
     /// Receipt of an authorization whose hash the statement shall name
@@ -165,7 +171,10 @@ pub struct ProveArgs {
 }
 
 pub fn run(out: &Output, args: &ProveArgs) -> Result<(), Failure> {
-    args.keep_opening.as_deref().map_or(Ok(()), files::check_new)?;
+    if let Some(file) = &args.keep_opening {
+        files::check_new(file)?;
+        files::check_apart(file, &args.output)?;
+    }
     let named = args.policy.read(args.intent_hash)?;
     let subject = Subject::read(&named, &args.amount, &args.binding, &args.composed)?;
     let key = args.signing.read()?;
@@ -226,7 +235,7 @@ fn event(
     payload: Option<&PlainPayload<'_>>,
 ) -> Result<EventInputs, Failure> {
     let mut event = match &args.inputs {
-        Some(file) => EventInputs::parse(files::read(file, INPUTS_BYTES_MAX)?.trim_end())?,
+        Some(file) => EventInputs::parse(&inputs_file::read(file, INPUTS_BYTES_MAX)?)?,
         None => sample::inputs_with(named, payload)?,
     };
     if event.policy != *named {

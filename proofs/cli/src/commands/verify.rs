@@ -1,6 +1,5 @@
 //! `ves-stark verify`
 
-use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -24,9 +23,10 @@ use crate::clock::now;
 use crate::commands::prove::receipt_hash;
 use crate::evidence::Binding;
 use crate::failure::Failure;
-use crate::files;
 use crate::output::Output;
 use crate::policy::PolicyArgs;
+use crate::proved::{self, printable};
+use crate::{files, inputs_file};
 
 /// Longest file that names an amount.
 const AMOUNT_BINDING_BYTES_MAX: usize = 4096;
@@ -36,7 +36,7 @@ pub struct VerifyArgs {
     /// Proof file; `-` is stdin
     #[arg(long, value_name = "FILE")]
     proof: PathBuf,
-    /// Public inputs of the event that the proof must be about [default: those in the proof file]
+    /// Public inputs of the event that the proof must be about, also as a service answers them [default: those in the proof file]
     #[arg(long, value_name = "FILE")]
     inputs: Option<PathBuf>,
     #[command(flatten)]
@@ -50,6 +50,12 @@ pub struct VerifyArgs {
     /// Receipt of an authorization whose hash the statement must name
     #[arg(long, value_name = "FILE")]
     authorization_receipt: Option<PathBuf>,
+    /// Path where the proved number must stand in the payload; for a composed policy once for each input, in their order
+    #[arg(long, value_name = "PATH")]
+    field: Vec<String>,
+    /// Deployment that the proof must be for, such as the sequencer's id [default: any, and it is told]
+    #[arg(long, value_name = "TEXT")]
+    chain_context: Option<String>,
     /// Least proven bits of security
     #[arg(long, value_name = "BITS")]
     min_proven_bits: Option<u32>,
@@ -75,8 +81,8 @@ impl std::str::FromStr for AgentKey {
 
 /// What a proof that holds is worth.
 struct Held {
+    inputs: PublicInputs,
     security: SecurityReport,
-    level: BindingLevel,
     agent: Agent,
 }
 
@@ -88,7 +94,7 @@ enum Agent {
     Absent,
 }
 
-/// Checks and prints one line. What is asked for comes from the options; a proof file that says something else, or
+/// Checks and prints the verdict. What is asked for comes from the options; a proof file that says something else, or
 /// nothing readable, does not hold.
 pub fn run(out: &Output, args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let asked = Asked::read(args)?;
@@ -118,7 +124,7 @@ impl Asked {
         let composed = args.policy.composed()?;
         let (event, statement) = match &args.inputs {
             Some(file) => {
-                let (event, statement) = inputs(&files::read(file, INPUTS_BYTES_MAX)?)?;
+                let (event, statement) = inputs(&inputs_file::read(file, INPUTS_BYTES_MAX)?)?;
                 (Some(event), statement)
             }
             None => (None, None),
@@ -202,10 +208,10 @@ fn verify(text: &str, args: &VerifyArgs, asked: &Asked) -> Result<Held, String> 
     let expected = EventInputs { policy, ..event.clone() };
     let security = ves_stark_client::check(&bundle, &expected, now()).map_err(|error| reason(&error))?;
     check_options(&bundle, args, asked, &security)?;
-    let context = bundle.inputs.chain_context.clone();
-    bundle.check_context(&context, now()).map_err(|error| reason(&error))?;
-    let level = bundle.inputs.binding_level;
-    Ok(Held { security, level, agent: agent(&bundle, args).map_err(|error| reason(&error))? })
+    let deployment = args.chain_context.as_deref().unwrap_or(&bundle.inputs.chain_context);
+    bundle.check_context(deployment, now()).map_err(|error| reason(&error))?;
+    let agent = agent(&bundle, args).map_err(|error| reason(&error))?;
+    Ok(Held { inputs: bundle.inputs, security, agent })
 }
 
 /// What is known of the agent's signature, which must be there where a key is named. Without one, level `signed` ties a
@@ -242,6 +248,14 @@ fn check_options(
     if asked.receipt.is_some_and(|hash| bindings.authorization_receipt_hash != Some(hash)) {
         return Err("its statement does not name this authorization receipt".to_owned());
     }
+    let paths: Vec<&str> = bundle.inputs.commitments.iter().map(|committed| committed.field.path()).collect();
+    if !args.field.is_empty() && args.field != paths {
+        let (found, asked) = (paths.join(", "), args.field.join(", "));
+        return Err(match found.is_empty() {
+            true => format!("it is about a number at no path, not at {asked}"),
+            false => format!("it is about the number at {found}, not at {asked}"),
+        });
+    }
     let level = bundle.inputs.binding_level;
     if args.binding.is_some_and(|asked| !asked.is_of(level)) {
         return Err(format!("its binding level is {}", level.text()));
@@ -262,7 +276,11 @@ fn print(out: &Output, verdict: &Result<Held, String>, took: Duration) {
     let time_ms = took.as_secs_f64() * 1000.0;
     match verdict {
         Ok(held) => {
-            let agent = match (held.agent, held.level) {
+            let inputs = &held.inputs;
+            let policy = &inputs.event.policy;
+            let fields: Vec<_> = inputs.commitments.iter().map(|committed| &committed.field).collect();
+            let level = inputs.binding_level;
+            let agent = match (held.agent, level) {
                 (Agent::Signed, _) => "signed by the agent",
                 (Agent::NotChecked, _) => "agent's signature not checked: give --agent-key",
                 (Agent::Absent, BindingLevel::Signed) => "NOT signed by an agent",
@@ -270,14 +288,22 @@ fn print(out: &Output, verdict: &Result<Held, String>, took: Duration) {
             };
             let SecurityReport { conjectured_bits, proven_bits, .. } = held.security;
             let text = format!(
-                "Proof VALID (verified in {took:?}): {conjectured_bits} bits conjectured, {proven_bits} proven; binding {}; {agent}",
-                held.level.text()
+                "Proof VALID (verified in {took:?}): {conjectured_bits} bits conjectured, {proven_bits} proven; binding {}; {agent}{}",
+                level.text(),
+                proved::lines(&proved::policy(policy), &fields, &inputs.chain_context, inputs.valid_until),
             );
             let value = serde_json::json!({
                 "valid": true,
                 "verificationTimeMs": time_ms,
                 "security": held.security,
-                "bindingLevel": held.level.text(),
+                "eventId": inputs.event.facts.event_id,
+                "policyId": policy.id(),
+                "policyParams": serde_json::from_str::<serde_json::Value>(policy.params()).ok(),
+                "policyHash": policy.hash(),
+                "numbers": fields.iter().map(|field| proved::number_json(field)).collect::<Vec<_>>(),
+                "chainContext": inputs.chain_context,
+                "validUntil": inputs.valid_until,
+                "bindingLevel": level.text(),
                 "agentSignature": match held.agent {
                     Agent::Signed => "verified",
                     Agent::NotChecked => "not_checked",
@@ -291,10 +317,4 @@ fn print(out: &Output, verdict: &Result<Held, String>, took: Duration) {
             out.result(&value, &format!("Proof INVALID (verified in {took:?}): {}", printable(reason)));
         }
     }
-}
-
-/// One line, whatever a proof file says.
-fn printable(text: &(impl Display + ?Sized)) -> String {
-    let shown = text.to_string();
-    shown.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

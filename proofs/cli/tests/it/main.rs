@@ -1,5 +1,6 @@
 //! The program as a user meets it: the real binary, its output, its exit status.
 
+mod asked;
 mod batches;
 mod circuit;
 mod composed;
@@ -8,6 +9,7 @@ mod help;
 mod outputs;
 mod proofs;
 mod refusals;
+mod secrets;
 
 use std::io::Write as _;
 use std::path::Path;
