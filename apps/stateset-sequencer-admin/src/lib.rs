@@ -41,7 +41,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return terminal::usage(&error),
     };
     let json = cli.global.json;
-    match commands::run(cli) {
+    match commands::run(cli).and_then(|()| terminal::delivered()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             terminal::failure(&failure, json);

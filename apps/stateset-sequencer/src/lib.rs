@@ -37,7 +37,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return terminal::usage(&error),
     };
     let json = matches!(&cli.command, Some(Command::Config { json: true }));
-    match dispatch(&cli) {
+    match dispatch(&cli).and_then(|()| terminal::delivered()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             terminal::failure(&failure, json);

@@ -1,14 +1,19 @@
 //! Where programs write: results to stdout, errors, remarks and progress to stderr.
 #![allow(clippy::print_stderr)]
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::failure::Failure;
+
+/// The first write to stdout that failed. One of the process, as stdout is: whichever command lost a result, and wherever,
+/// its exit status has to tell.
+static LOST: OnceLock<io::Error> = OnceLock::new();
 
 /// How results are written.
 #[derive(Debug, Clone, Copy)]
@@ -60,10 +65,30 @@ impl Output {
     }
 }
 
-/// Writes to stdout. A reader that went away (`| head`) is no failure of ours.
+/// Writes to stdout. A reader that went away (`| head`) is no failure of ours; of any other [`delivered`] tells.
 pub fn stdout(text: &str) {
     let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    note_loss(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+}
+
+fn note_loss(written: io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        // A second one says nothing more.
+        let _ = LOST.set(error);
+    }
+}
+
+/// Whether everything that went to stdout arrived, asked when a command is done.
+///
+/// # Errors
+/// The first write that failed, but for a reader that went away.
+pub fn delivered() -> Result<(), Failure> {
+    match LOST.get() {
+        Some(error) => Err(Failure::failed("IO", format!("cannot write to stdout: {error}"))),
+        None => Ok(()),
+    }
 }
 
 /// Something an operator should know, though nothing failed.
@@ -86,6 +111,16 @@ pub fn failure(failure: &Failure, json: bool) {
 
 /// What clap has to say: help and version to stdout with 0, wrong usage to stderr with 2.
 pub fn usage(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
-    if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+    let printed = error.print();
+    if error.use_stderr() {
+        return ExitCode::from(2);
+    }
+    note_loss(printed);
+    match delivered() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(lost) => {
+            failure(&lost, false);
+            ExitCode::from(lost.exit)
+        }
+    }
 }

@@ -36,12 +36,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let json = args.iter().any(|arg| arg == "--json");
     let result = match Cli::try_parse_from(&args) {
-        Ok(cli) => commands::run(&Context::new(cli.global), cli.command),
+        Ok(cli) => commands::run(&Context::new(cli.global), cli.command)
+            .and_then(|()| output::delivered().map_err(CliError::from)),
         // Help and version: clap knows whether the terminal takes colours.
-        Err(error) if !error.use_stderr() => {
-            let _ = error.print();
-            Ok(())
-        }
+        Err(error) if !error.use_stderr() => return output::usage(&error),
         Err(error) => Err(CliError::from(error)),
     };
     match result {

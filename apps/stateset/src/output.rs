@@ -3,7 +3,7 @@
 
 use crate::error::CliError;
 
-pub use stateset_sequencer_app::terminal::Output;
+pub use stateset_sequencer_app::terminal::{Output, delivered, usage};
 
 /// Writes an error to stderr in the form asked for.
 pub fn error(error: &CliError, json: bool) {

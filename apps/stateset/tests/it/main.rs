@@ -4,6 +4,7 @@ mod compliance;
 mod demo;
 mod help;
 mod log;
+mod outputs;
 mod passphrases;
 mod proof;
 mod refusals;
