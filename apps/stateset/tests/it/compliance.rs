@@ -81,6 +81,43 @@ fn a_sealed_amount_is_proved_verified_on_submission_and_checked_again() {
     drop(up);
 }
 
+/// One ended proof made the exit status of a verdict 1, beside a valid one.
+#[test]
+fn an_ended_proof_is_told_apart_and_does_not_spoil_the_one_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let up = Up::start(at);
+    push(at, r#"{"subtotal":5998}"#, &[]);
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let until = (since.as_secs() + 5).to_string();
+    let prove = ["prove", "1", "--field", "subtotal", "--limit"];
+    let (status, _, error) = run(at, &[&prove[..], &["9000", "--valid-until", &until]].concat());
+    assert_eq!(status, 0, "{error}");
+    let verdicts = loop {
+        let (status, verdicts) = json(at, &["verify", "1"]);
+        match (status, &verdicts[0]["valid"]) {
+            (0, Value::Bool(true)) => std::thread::sleep(std::time::Duration::from_millis(500)),
+            (status, _) => break (status, verdicts),
+        }
+    };
+    let (status, verdicts) = verdicts;
+    assert_eq!((status, verdicts[0]["ended"].as_bool()), (1, Some(true)), "{verdicts}");
+    let (_, _, error) = run(at, &["verify", "1"]);
+    assert!(error.contains("validUntil"), "{error}");
+    let (status, _, error) = run(at, &[&prove[..], &["8000"]].concat());
+    assert_eq!(status, 0, "{error}");
+    let (status, told, error) = run(at, &["verify", "1"]);
+    assert!(status == 0 && told.contains("Proof ENDED: ") && told.contains("Proof VALID "), "{told}{error}");
+    // And which number was proved is told, by its place in the payload.
+    assert!(told.contains("    number: amount at subtotal, no unit, 0 digits after the point"), "{told}");
+    let (_, verdicts) = json(at, &["verify", "1"]);
+    let valid: Vec<&Value> =
+        verdicts.as_array().unwrap().iter().filter(|verdict| verdict["valid"] == true).collect();
+    assert_eq!(valid.len(), 1, "{verdicts}");
+    assert_eq!(valid[0]["numbers"][0]["path"], "subtotal", "{verdicts}");
+    drop(up);
+}
+
 /// Whoever may write can store a record of a kind of their own, which nothing verifies.
 #[test]
 fn records_of_other_kinds_are_shown_and_decide_nothing() {

@@ -139,3 +139,21 @@ fn an_opening_goes_with_no_description_of_the_amount() {
     }
     assert_eq!(refused(folder.path(), &opening(&[])), (2, "NO_PROFILE".to_owned()));
 }
+
+/// The result would be written over the secret that it was made with, or beside it on stdout.
+#[test]
+fn a_secret_is_kept_in_a_file_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let prove = [&PROVE[..], &["--field", "total"]].concat();
+    let sign = ["event", "sign", "--entity-type", "order", "--entity-id", "1", "--type", "order.created"];
+    let sign = [&sign[..], &["--payload", "{}", "--seal-to", "inbox"]].concat();
+    for (command, option) in [(&prove, "--keep-opening"), (&sign, "--keep-salt")] {
+        for (kept, out) in [("f", "f"), ("f", "./f"), ("-", "f"), ("-", "-")] {
+            let args = [&command[..], &[option, kept, "-o", out]].concat();
+            assert_eq!(refused(folder.path(), &args), (2, "USAGE".to_owned()), "{args:?}");
+            let (_, _, error) = run(folder.path(), &args);
+            assert!(error.contains(option), "{error}");
+        }
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written");
+}

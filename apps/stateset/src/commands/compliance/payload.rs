@@ -108,7 +108,26 @@ pub fn keep_salt(file: &Path, salt: &PayloadSalt) -> Result<(), CliError> {
 /// has no key to open it.
 pub fn check_new_salt(file: Option<&Path>) -> Result<(), CliError> {
     match file {
+        Some(file) if file == Path::new("-") => Err(no_stdout("--keep-salt")),
         Some(file) if file.symlink_metadata().is_ok() => Err(salt_exists(file)),
+        _ => Ok(()),
+    }
+}
+
+/// Of a secret that `option` keeps.
+pub fn no_stdout(option: &str) -> CliError {
+    let message =
+        format!("{option} takes a file and not -: what it keeps is secret, and stdout is for the result");
+    CliError::input("USAGE", message).hint("name a file that is not there yet")
+}
+
+/// Asked before any work: the result would be written over the secret that it was made with.
+pub fn check_apart(option: &str, kept: Option<&Path>, out: Option<&Path>) -> Result<(), CliError> {
+    match (kept, out) {
+        (Some(kept), Some(out)) if files::is_same(kept, out) => {
+            let message = format!("{option} and --out both name {}", out.display());
+            Err(CliError::input("USAGE", message).hint("what is kept is secret: name two files"))
+        }
         _ => Ok(()),
     }
 }

@@ -16,7 +16,7 @@ use ves_stark_primitives::{
 };
 use zeroize::Zeroizing;
 
-use super::payload::{ClearPayload, clear_payload};
+use super::payload::{ClearPayload, check_apart, clear_payload, no_stdout};
 use crate::commands::event::{EventName, fetch};
 use crate::context::Context;
 use crate::error::{CliError, FAILURE};
@@ -145,6 +145,10 @@ pub fn run(context: &Context, args: &ProveArgs) -> Result<(), CliError> {
 /// opening is overwritten.
 fn check_options(args: &ProveArgs) -> Result<(), CliError> {
     let wrong = |message: &str| Err(CliError::input("USAGE", message));
+    if args.keep_opening.as_deref() == Some(Path::new("-")) {
+        return Err(no_stdout("--keep-opening"));
+    }
+    check_apart("--keep-opening", args.keep_opening.as_deref(), args.out.as_deref())?;
     if let Some(file) = args.keep_opening.as_deref().filter(|file| file.symlink_metadata().is_ok()) {
         // Randomness is kept nowhere else: without it nobody can open the commitment that it belongs to.
         let message = format!("{} is there already, and may be the only opening of a proof", file.display());

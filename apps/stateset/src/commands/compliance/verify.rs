@@ -12,9 +12,10 @@ use uuid::Uuid;
 use ves::compliance::Policy;
 use ves::reject::KeyProblem;
 use ves::{AgentKey, KeyAlgorithm, KeyId, KeyStatus};
+use ves_stark_cli::proved;
 use ves_stark_primitives::binding::BindingTimes;
-use ves_stark_primitives::bundle::{PROOF_TYPE, PROOF_VERSION};
-use ves_stark_primitives::{BindingError, Bundle, SecurityReport};
+use ves_stark_primitives::bundle::{PROOF_TYPE, PROOF_VERSION, Refusal};
+use ves_stark_primitives::{BindingError, Bundle, FieldDescription, SecurityReport};
 use ves_wire::compliance::ComplianceProofBody;
 use ves_wire::keys::AgentKeyBody;
 
@@ -41,6 +42,8 @@ struct Verdict {
     policy_params: serde_json::Value,
     /// `None`: a record of another kind, which nothing here can verify.
     valid: Option<bool>,
+    /// It would hold, had its `validUntil` not passed.
+    ended: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     verification_time_ms: f64,
@@ -48,8 +51,14 @@ struct Verdict {
     binding_level: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_signed: Option<bool>,
+    /// What was proved about: name, path, type, unit and exponent of each number.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    numbers: Vec<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     security: Option<SecurityReport>,
+    /// The numbers for a person.
+    #[serde(skip)]
+    shown: Vec<String>,
 }
 
 /// What a proof that holds is worth.
@@ -57,6 +66,42 @@ struct Held {
     security: SecurityReport,
     binding_level: &'static str,
     agent_signed: bool,
+    fields: Vec<FieldDescription>,
+}
+
+/// Why a proof does not hold now.
+#[derive(Debug)]
+enum NotHeld {
+    /// Its `validUntil` has passed, and nothing else is wrong with it.
+    Ended,
+    Invalid(String),
+}
+
+impl From<String> for NotHeld {
+    fn from(reason: String) -> Self {
+        Self::Invalid(reason)
+    }
+}
+
+/// What decides about the exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Valid,
+    Ended,
+    Invalid,
+    /// A record of another kind.
+    NotVerifiable,
+}
+
+impl Verdict {
+    fn outcome(&self) -> Outcome {
+        match (self.valid, self.ended) {
+            (None, _) => Outcome::NotVerifiable,
+            (Some(true), _) => Outcome::Valid,
+            (Some(false), true) => Outcome::Ended,
+            (Some(false), false) => Outcome::Invalid,
+        }
+    }
 }
 
 pub fn run(context: &Context, args: &VerifyArgs) -> Result<(), CliError> {
@@ -85,22 +130,29 @@ pub fn run(context: &Context, args: &VerifyArgs) -> Result<(), CliError> {
         verdicts.push(verdict(record, outcome, started.elapsed().as_secs_f64() * 1000.0));
     }
     context.out.result(&verdicts, &text(&event, &verdicts));
-    let all: Vec<Option<bool>> = verdicts.iter().map(|verdict| verdict.valid).collect();
+    let all: Vec<Outcome> = verdicts.iter().map(Verdict::outcome).collect();
     conclusion(&all)
 }
 
-/// Anyone who may write can store a record of a kind that no verifier knows: it must neither spoil the proofs beside it,
-/// nor pass for one.
-fn conclusion(verdicts: &[Option<bool>]) -> Result<(), CliError> {
-    let judged = verdicts.iter().flatten().count();
-    let invalid = verdicts.iter().flatten().filter(|valid| !**valid).count();
-    match (judged, invalid) {
-        (0, _) => Err(CliError::failure(
+/// Anyone who may write can store a record of a kind that no verifier knows, and every proof with an end comes to it:
+/// neither must spoil the proofs beside it, nor pass for one that holds.
+fn conclusion(outcomes: &[Outcome]) -> Result<(), CliError> {
+    let count = |asked| outcomes.iter().filter(|outcome| **outcome == asked).count();
+    let (valid, ended, invalid) = (count(Outcome::Valid), count(Outcome::Ended), count(Outcome::Invalid));
+    match (valid, ended, invalid) {
+        (0, 0, 0) => Err(CliError::failure(
             "NOT_VERIFIABLE",
-            format!("none of {} records is a proof that can be verified here", verdicts.len()),
+            format!("none of {} records is a proof that can be verified here", outcomes.len()),
         )),
-        (_, 0) => Ok(()),
-        _ => Err(CliError::failure("PROOF_INVALID", format!("{invalid} of {judged} proofs do not hold"))),
+        (0, ended, 0) => Err(CliError::failure(
+            "PROOF_ENDED",
+            format!("the validUntil of every proof has passed ({ended} of {ended})"),
+        )),
+        (_, _, 0) => Ok(()),
+        (valid, ended, invalid) => Err(CliError::failure(
+            "PROOF_INVALID",
+            format!("{invalid} of {} proofs do not hold", valid + ended + invalid),
+        )),
     }
 }
 
@@ -135,14 +187,19 @@ fn check(
     event: &PulledEvent,
     keys: &[AgentKey],
     deployment: &str,
-) -> Result<Held, String> {
+) -> Result<Held, NotHeld> {
     let problem = |error: &dyn std::fmt::Display| error.to_string();
     let policy = Policy::new(&record.policy_id, Some(record.policy_params.get())).map_err(|e| problem(&e))?;
-    let encoded = record.proof_b64.as_deref().ok_or("the server left the proof out")?;
+    let encoded = record.proof_b64.as_deref().ok_or_else(|| "the server left the proof out".to_owned())?;
     let bytes = Base64::decode_vec(encoded).map_err(|e| problem(&e))?;
     let bundle = std::str::from_utf8(&bytes).map_err(|_| "the proof is no bundle".to_owned())?;
     let bundle = Bundle::parse(bundle).map_err(|e| problem(&e))?;
-    bundle.check_context(deployment, SystemClock.now()).map_err(|e| problem(&e))?;
+    let now = SystemClock.now();
+    let has_ended = match bundle.check_context(deployment, now) {
+        // Told only of a proof that all else is right with.
+        Err(Refusal::Ended) => true,
+        checked => checked.map(|()| false).map_err(|e| problem(&e))?,
+    };
     let (signing_hash, agent) = (event.envelope.signing_hash(), event.envelope.source_agent_id);
     let times = BindingTimes { event: event.sequenced_at, first_seen: record.submitted_at.0 };
     let bound = bundle.check_binding(|binding| {
@@ -152,20 +209,27 @@ fn check(
         binding.verify_registered(&signing_hash, &bundle.inputs.commitments, key, times)
     });
     bound.map_err(|e| problem(&e))?;
-    let security = ves_stark_client::check(&bundle, &inputs(event, policy), SystemClock.now())
-        .map_err(|e| problem(&e))?;
+    let security = ves_stark_client::check(&bundle, &inputs(event, policy), now).map_err(|e| problem(&e))?;
+    if has_ended {
+        return Err(NotHeld::Ended);
+    }
     let binding_level = bundle.inputs.binding_level.text();
-    Ok(Held { security, binding_level, agent_signed: bundle.binding.is_some() })
+    let agent_signed = bundle.binding.is_some();
+    let fields = bundle.inputs.commitments.into_iter().map(|committed| committed.field).collect();
+    Ok(Held { security, binding_level, agent_signed, fields })
 }
 
 /// `None` for a record of another kind.
-fn verdict(record: ComplianceProofBody, outcome: Option<Result<Held, String>>, time_ms: f64) -> Verdict {
+fn verdict(record: ComplianceProofBody, outcome: Option<Result<Held, NotHeld>>, time_ms: f64) -> Verdict {
     let valid = outcome.as_ref().map(Result::is_ok);
+    let ended = matches!(outcome, Some(Err(NotHeld::Ended)));
     let (held, reason) = match outcome {
         Some(Ok(held)) => (Some(held), None),
-        Some(Err(reason)) => (None, Some(printable(&reason))),
+        Some(Err(NotHeld::Ended)) => (None, Some(Refusal::Ended.to_string())),
+        Some(Err(NotHeld::Invalid(reason))) => (None, Some(printable(&reason))),
         None => (None, Some("not verifiable here".to_owned())),
     };
+    let fields: &[FieldDescription] = held.as_ref().map_or(&[], |held| &held.fields);
     Verdict {
         proof_id: record.proof_id,
         proof_type: record.proof_type,
@@ -173,10 +237,13 @@ fn verdict(record: ComplianceProofBody, outcome: Option<Result<Held, String>>, t
         policy_id: record.policy_id,
         policy_params: serde_json::from_str(record.policy_params.get()).unwrap_or_default(),
         valid,
+        ended,
         reason,
         verification_time_ms: time_ms,
         binding_level: held.as_ref().map(|held| held.binding_level),
         agent_signed: held.as_ref().map(|held| held.agent_signed),
+        numbers: fields.iter().map(proved::number_json).collect(),
+        shown: fields.iter().map(|field| printable(&proved::number(field))).collect(),
         security: held.map(|held| held.security),
     }
 }
@@ -200,9 +267,15 @@ fn text(event: &PulledEvent, verdicts: &[Verdict]) -> String {
                 security.proven_bits,
                 verdict.binding_level.unwrap_or("unknown"),
             ),
+            _ if verdict.ended => {
+                "Proof ENDED: its validUntil has passed, and all else in it holds".to_owned()
+            }
             (_, reason) => format!("Proof INVALID: {}", reason.as_deref().unwrap_or("no reason")),
         };
         let _ = writeln!(text, "  proof {proof_id}: {} {policy_params}\n    {outcome}", printable(policy_id));
+        for number in &verdict.shown {
+            let _ = writeln!(text, "    number: {number}");
+        }
     }
     text
 }
@@ -216,11 +289,26 @@ mod tests {
 
     #[test]
     fn records_of_other_kinds_neither_spoil_a_verdict_nor_make_one() {
-        let code = |all: &[Option<bool>]| conclusion(all).err().map(|error| (error.exit, error.code));
-        let failure = |code: &str| Some((1, code.to_owned()));
-        assert_eq!(code(&[Some(true), None]), None);
-        assert_eq!(code(&[None, None]), failure("NOT_VERIFIABLE"));
-        assert_eq!(code(&[None, Some(true), Some(false)]), failure("PROOF_INVALID"));
+        use Outcome::{Invalid, NotVerifiable, Valid};
+        assert_eq!(code(&[Valid, NotVerifiable]), None);
+        assert_eq!(code(&[NotVerifiable, NotVerifiable]), failure("NOT_VERIFIABLE"));
+        assert_eq!(code(&[NotVerifiable, Valid, Invalid]), failure("PROOF_INVALID"));
+    }
+
+    #[test]
+    fn a_proof_that_has_ended_neither_spoils_a_verdict_nor_makes_one() {
+        use Outcome::{Ended, Invalid, NotVerifiable, Valid};
+        assert_eq!(code(&[Ended, Valid]), None);
+        assert_eq!(code(&[Ended, NotVerifiable, Ended]), failure("PROOF_ENDED"));
+        assert_eq!(code(&[Ended, Valid, Invalid]), failure("PROOF_INVALID"));
+    }
+
+    fn code(all: &[Outcome]) -> Option<(u8, String)> {
+        conclusion(all).err().map(|error| (error.exit, error.code))
+    }
+
+    fn failure(code: &str) -> Option<(u8, String)> {
+        Some((1, code.to_owned()))
     }
 
     /// By the list of the server: revoked before the binding came in, after it, and at a time that is not told.

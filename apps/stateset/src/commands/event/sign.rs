@@ -12,7 +12,7 @@ use ves::envelope::encode;
 use ves::seal::{Recipient, SealingRandomness};
 use ves::{CommandId, Envelope, EventId, RecipientKeyId};
 
-use crate::commands::compliance::payload::{check_new_salt, keep_salt};
+use crate::commands::compliance::payload::{check_apart, check_new_salt, keep_salt};
 use crate::commands::proof::public_key;
 use crate::context::Context;
 use crate::error::CliError;
@@ -66,6 +66,7 @@ struct DraftBody {
 
 pub fn run(context: &Context, args: &SignArgs) -> Result<(), CliError> {
     check_new_salt(args.keep_salt.as_deref())?;
+    check_apart("--keep-salt", args.keep_salt.as_deref(), Some(&args.out))?;
     let drafts = read_drafts(args)?;
     if args.keep_salt.is_some() && drafts.len() != 1 {
         return Err(CliError::input(
