@@ -34,7 +34,9 @@ impl From<SubmitProofError> for ApiError {
             SubmitProofError::TotalContinued { by } => {
                 return Self::new(ErrorCode::AlreadyExists, error.to_string()).about(by);
             }
-            SubmitProofError::TooMany | SubmitProofError::TooManyUnverified => ErrorCode::QuotaExceeded,
+            SubmitProofError::TooMany
+            | SubmitProofError::TooManyUnverified
+            | SubmitProofError::TooManySuperseded => ErrorCode::QuotaExceeded,
         };
         Self::new(code, error.to_string())
     }

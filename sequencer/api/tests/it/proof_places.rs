@@ -312,3 +312,39 @@ async fn the_audit_log_tells_which_proof_about_a_batch_left_its_place() {
     assert_eq!(supersedes.len(), 2, "{acts}");
     assert!(supersedes.contains(&&Value::Null) && supersedes.contains(&&first["proof_id"]), "{acts}");
 }
+
+/// What left its place is kept and stands in no list, so nothing else bounds it.
+#[tokio::test]
+async fn superseded_proofs_of_one_subject_are_bounded() {
+    for n in [0, 1] {
+        let disk = MemoryDisk::default();
+        let scene = Scene::on(disk.clone(), |config| config.verify_on_submit = false).await;
+        let other = json!({"other": "place"});
+        let body = scene.good(n, None, &other).await;
+        let unverified = scene.world.post(&scene.path(n, "proofs"), body).await.ok();
+        scene.world.stop().await;
+
+        let scene = Scene::on(disk, |_| {}).await;
+        let first = scene.send(n, Some(SECOND)).await.ok();
+        let mut last = first.clone();
+        for k in 1..=100 {
+            scene.wait(1000);
+            let next = scene.send(n, Some(SECOND + k)).await.ok();
+            assert_ne!(next["proof_id"], last["proof_id"]);
+            last = next;
+        }
+        scene.wait(1000);
+        let said = scene.send(n, None).await.refused(429, "QUOTA_EXCEEDED");
+        assert!(said.contains("100") && said.contains("policyParams"), "{said}");
+        assert_eq!(scene.listed(n).await, json!([unverified, last]), "a refused proof moves nothing");
+        assert!(scene.one(n, &first, "").await["superseded_by"].is_string());
+        // Those that nobody verified give way all the same, and another policy has a place of its own.
+        for params in [other, json!({"a": "third"})] {
+            let body = scene.good(n, None, &params).await;
+            let stored = scene.world.post(&scene.path(n, "proofs"), body).await.ok();
+            assert_eq!(stored["verified"], true);
+        }
+        assert_eq!(scene.one(n, &unverified, "").await["verified"], false);
+        assert!(scene.one(n, &unverified, "").await["superseded_by"].is_string());
+    }
+}

@@ -4,7 +4,7 @@ use ves::EventId;
 use ves::compliance::{self, PROOF_BYTES_MAX, PROOF_TYPE_CHARS_MAX, WitnessCommitment, check_public_inputs};
 
 use super::record::{self, ProofRecord};
-use super::replace;
+use super::replace::{self, SUPERSEDED_MAX};
 use super::setting::{BATCH_EVENTS_MAX, count_of};
 use super::statement::{ProofSubject, Statement};
 use super::verifier::{Claimed, NoVerdict, Proved, Verdict};
@@ -14,7 +14,7 @@ use crate::ingest::random_bytes;
 use crate::sequencer::{Sequencer, uncancelled};
 
 /// Proofs of one batch or event: they are listed whole.
-const PROOFS_MAX: usize = 100;
+pub(super) const PROOFS_MAX: usize = 100;
 /// How many of them no verifier accepted: any writer can send such proofs, and they must not take the places of the
 /// author's, which a verifier accepts.
 const UNVERIFIED_MAX: usize = 50;
@@ -55,6 +55,11 @@ pub enum SubmitProofError {
     #[error("there are {UNVERIFIED_MAX} unverified proofs of this already, only verified ones are taken")]
     TooManyUnverified,
     #[error(
+        "{SUPERSEDED_MAX} verified proofs of this have given way to others already, and no more do; a proof under other \
+         policyParams has a place of its own"
+    )]
+    TooManySuperseded,
+    #[error(
         "no verifier of STARK proofs is joined to this sequencer, so the proof was not checked and not stored; \
          try again when one is, or have VES_STARK_VERIFY_ON_SUBMIT switched off to store proofs unverified"
     )]
@@ -74,7 +79,7 @@ impl SubmitProofError {
         match self {
             Self::Invalid { .. } | Self::Late => ErrorKind::Invalid,
             Self::Conflict | Self::TotalContinued { .. } => ErrorKind::Conflict,
-            Self::TooMany | Self::TooManyUnverified => ErrorKind::Conflict,
+            Self::TooMany | Self::TooManyUnverified | Self::TooManySuperseded => ErrorKind::Conflict,
             Self::NoVerifier | Self::Busy | Self::VerifierFailed(_) => ErrorKind::Unavailable,
             Self::Service(error) => error.kind(),
         }
@@ -103,12 +108,11 @@ impl Sequencer {
         check_description(&statement, &proof)?;
         let key = record::key_of(&statement, &proof);
         if let Some(stored) = self.stored_proof(&statement.subject, &key).await?
-            && !self.may_replace(&stored, &statement, &proof)
-        {
             // What names no statement can only be the same by its bytes, so nothing needs to be verified.
-            if is_same_proof(&stored, &statement, &proof) || stored.statement_digest.is_none() {
-                return same_or_conflict(stored, &statement, &proof, None);
-            }
+            && (is_same_proof(&stored, &statement, &proof) || stored.statement_digest.is_none())
+            && !self.may_replace(&stored, &statement, &proof).await?
+        {
+            return same_or_conflict(stored, &statement, &proof, None);
         }
         let (proof, proved) = self.verify_new(&statement, proof).await?;
         let service = self.clone();
@@ -127,7 +131,10 @@ impl Sequencer {
         let now = self.now();
         let stands = proved.as_ref().is_some_and(|new| new.stands(now));
         let replaced = match self.stored_proof(&statement.subject, &key).await? {
-            Some(stored) if stands && stored.gives_way(now) => Some(stored),
+            Some(stored) if stands && self.gives_way(&stored, now).await? => {
+                self.check_superseded(&stored).await?;
+                Some(stored)
+            }
             Some(stored) => return same_or_conflict(stored, &statement, &proof, proved.as_ref()),
             None => {
                 check_room(&self.proofs_of(&statement).await?, proved.is_some())?;

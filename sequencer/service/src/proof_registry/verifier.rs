@@ -25,6 +25,12 @@ pub trait ComplianceVerifier: Send + Sync + 'static {
     /// # Errors
     /// [`VerifierError`] where it can't tell. A malformed proof is [`Verdict::Invalid`].
     fn verify(&self, claim: &ProofClaim<'_>) -> Result<Verdict, VerifierError>;
+
+    /// The last second, since 1970, at which the statement of a proof stands that it accepted once. Asked of proofs whose
+    /// records do not say it; `None`, also where it can't be told, leaves such a proof in its place for good.
+    fn valid_until(&self, _subject: &ProofSubject, _proof: &[u8]) -> Option<u64> {
+        None
+    }
 }
 
 /// What a verifier is asked.
