@@ -6,6 +6,7 @@ mod tests;
 mod totals;
 
 use stateset_sequencer::{ComplianceVerifier, ProofClaim, ProofSubject, Proved, Verdict, VerifierError};
+use ves_stark_batch::BatchBundle;
 use ves_stark_primitives::binding::BindingTimes;
 use ves_stark_primitives::bundle::{PROOF_TYPE, PROOF_VERSION};
 use ves_stark_primitives::{BindingError, Bundle, CommitmentBinding, EventInputs};
@@ -34,6 +35,14 @@ impl ComplianceVerifier for StarkVerifier {
             Ok(proved) => Verdict::Valid(proved),
             Err(reason) => Verdict::Invalid(reason),
         })
+    }
+
+    fn valid_until(&self, subject: &ProofSubject, proof: &[u8]) -> Option<u64> {
+        let bundle = std::str::from_utf8(proof).ok()?;
+        match subject {
+            ProofSubject::Event(_) => Bundle::parse(bundle).ok()?.inputs.valid_until,
+            ProofSubject::Batch(_) => BatchBundle::parse(bundle).ok()?.inputs.valid_until,
+        }
     }
 }
 

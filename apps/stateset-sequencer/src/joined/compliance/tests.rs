@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use stateset_event_log::{MemoryDisk, MemoryLog};
+use stateset_event_log::{DocumentChange, MemoryDisk, MemoryLog, Table};
 use stateset_fixtures::{Agent, NOW, plain_event, sequencer_key, stream};
 use stateset_sequencer::{
     Clock, Config, EventResult, NewProof, ProofRecord, Sequencer, Statement, SubmitProofError,
@@ -152,6 +152,17 @@ impl World {
             true => Ok(()),
             false => Err(format!("{:?}", report.verification)),
         }
+    }
+
+    /// Makes the one record of `table` as it was before records named the end of their proofs.
+    async fn forget_end(&self, table: Table, until: u64) {
+        let mut records = self.sequencer.documents(table, &[], None, 2).await.unwrap();
+        assert_eq!(records.len(), 1);
+        let member = format!(r#","valid_until":{until}"#);
+        let older = records[0].text.replacen(&member, "", 1);
+        assert_ne!(older, records[0].text);
+        records[0].text = older;
+        self.sequencer.put_documents(vec![DocumentChange::Put(table, records.remove(0))]).await.unwrap();
     }
 
     async fn revoke(&self) {

@@ -112,6 +112,23 @@ async fn a_proof_about_a_batch_takes_the_place_of_one_that_has_ended() {
     assert_eq!(old.superseded.map(|superseded| superseded.by), Some(next.proof_id));
 }
 
+/// As of events.
+#[tokio::test]
+async fn a_proof_about_a_batch_recorded_without_its_end_gives_way_when_its_bundle_has_ended() {
+    let world = World::new(2).await;
+    let own = statement(&world.commit(1, 2).await, Some(cap()));
+    let until = NOW.0 as u64 / 1000;
+    let ending = world.batch_bundle(&own, &[5, 6], |inputs| inputs.valid_until = Some(until)).await;
+    let fresh = world.batch_bundle(&own, &[5, 6], |_| ()).await;
+    let stored = world.submit_batch(&own, &ending).await.unwrap();
+    world.forget_end(Table::ValidityProofs, until).await;
+    assert!(matches!(world.submit_batch(&own, &fresh).await, Err(SubmitProofError::Conflict)));
+    world.clock.advance_ms(1_000);
+    let next = world.submit_batch(&own, &fresh).await.unwrap();
+    let (old, _) = world.sequencer.proof(None, &stored.proof_id).await.unwrap().unwrap();
+    assert_eq!(old.superseded.map(|superseded| superseded.by), Some(next.proof_id));
+}
+
 /// Section 11, items 10 and 14: the statement is the service's own.
 #[tokio::test]
 async fn a_proof_about_another_batch_policy_or_deployment_is_refused() {

@@ -221,6 +221,30 @@ async fn a_stored_proof_ends_with_the_second_it_names() {
     assert!(matches!(world.submit(&statement, &other).await, Err(SubmitProofError::Conflict)));
 }
 
+/// Records did not always name the end; the stored bundle does.
+#[tokio::test]
+async fn a_proof_recorded_without_its_end_gives_way_when_its_bundle_has_ended() {
+    let world = World::new(1).await;
+    let statement = world.statement(&world.stream, 1, &cap()).await;
+    let until = NOW.0 as u64 / 1000 + 10;
+    let ending = world.bundle(&statement, &opening(5, 1), &world.agent, |inputs| {
+        inputs.valid_until = Some(until);
+    });
+    let fresh = world.bundle(&statement, &opening(5, 1), &world.agent, |_| ());
+    let stored = world.submit(&statement, &ending).await.unwrap();
+    world.forget_end(Table::ComplianceProofs, until).await;
+    assert!(matches!(world.submit(&statement, &fresh).await, Err(SubmitProofError::Conflict)));
+    world.clock.advance_ms(12_000);
+    let next = world.submit(&statement, &fresh).await.unwrap();
+    assert_ne!(next.proof_id, stored.proof_id);
+    let (old, bytes) = world.sequencer.proof(None, &stored.proof_id).await.unwrap().unwrap();
+    assert_eq!(old.superseded.map(|superseded| superseded.by), Some(next.proof_id));
+    assert_eq!(bytes, ending.to_json().into_bytes());
+    // Without an end in either, the place stays taken.
+    let other = world.bundle(&statement, &opening(5, 2), &world.agent, |_| ());
+    assert!(matches!(world.submit(&statement, &other).await, Err(SubmitProofError::Conflict)));
+}
+
 /// Item 15: the bundle is read in one way.
 #[tokio::test]
 async fn a_bundle_of_another_spelling_is_refused() {
