@@ -47,6 +47,10 @@ pub fn install() {
     }
     debian::install_for_tests();
     wasm::install();
+    // Tests of crates start anvil. Where it can't be installed they say so, and fail in continuous integration.
+    if let Err(why) = contracts::install() {
+        say(&format!("forge and anvil: {why}"));
+    }
 }
 
 /// All tests of all packages: unit tests, vectors, properties, a thousand simulated seeds and more, bounded fuzzing,
