@@ -33,6 +33,7 @@ pub const DEVNET_CHAIN_ID: u64 = 84_532_001;
 /// Where npm puts anvil for `cargo xtask contracts`.
 const NPM_FOLDER: &str = "chain/contracts/node_modules/@foundry-rs";
 const START_TIMEOUT: Duration = Duration::from_secs(20);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 /// Above what an estimate says, since the state may change before the transaction runs.
@@ -155,6 +156,17 @@ impl Anvil {
     /// Ends it as a power failure would.
     pub fn kill(self) {
         drop(self);
+    }
+
+    /// Lets it write its state, then ends it.
+    pub fn stop(mut self) {
+        let Some(id) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) else { return };
+        // It may have ended by itself.
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+        let started = Instant::now();
+        while started.elapsed() < STOP_TIMEOUT && matches!(self.child.try_wait(), Ok(None)) {
+            thread::sleep(POLL);
+        }
     }
 }
 

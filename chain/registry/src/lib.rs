@@ -25,6 +25,6 @@ pub use alloy_primitives::{Address, B256, Bytes, U256};
 pub use key::{ChainKey, KeyError};
 pub use node::{Block, BlockAt, Call, FeeHistory, Log, LogFilter, Node, Receipt, ViewError};
 pub use refusal::Refusal;
-pub use registry::{BatchFate, BatchRecord, CommitPlace, Head, Registry};
+pub use registry::{BatchFate, BatchRecord, CommitPlace, Committed, Head, Registry};
 pub use rpc::{RpcError, RpcSettings, tls_config};
 pub use transaction::{Eip1559, SignedTransaction};

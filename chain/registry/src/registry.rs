@@ -9,7 +9,7 @@ use crate::abi::SetRegistry;
 use crate::node::{BlockAt, Log, LogFilter, Node, Receipt, ViewError};
 use crate::refusal::Refusal;
 use crate::rpc::RpcError;
-use crate::words::{of_batch, of_digest, of_stream, scoped_batch_id, stream_key, to_digest};
+use crate::words::{of_batch, of_digest, of_stream, scoped_id, stream_key, to_digest};
 
 /// Blocks asked for at once when an event is looked for: public endpoints allow no more.
 const LOG_BLOCKS: u64 = 10_000;
@@ -89,6 +89,30 @@ pub struct CommitPlace {
     pub block_hash: B256,
 }
 
+/// A batch as the chain alone tells it: by its event, and by the slot that the registry keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    pub batch_id: BatchId,
+    /// Keccak-256 of both ids; see [`crate::words::stream_key`].
+    pub stream_key: B256,
+    pub events_root: Digest,
+    pub new_state_root: Digest,
+    pub sequence_start: SequenceNumber,
+    /// Inclusive.
+    pub sequence_end: SequenceNumber,
+    pub place: CommitPlace,
+}
+
+impl Committed {
+    fn facts(&self) -> SetRegistry::BatchFacts {
+        SetRegistry::BatchFacts {
+            newStateRoot: of_digest(&self.new_state_root),
+            sequenceStart: self.sequence_start.get(),
+            sequenceEnd: self.sequence_end.get(),
+        }
+    }
+}
+
 /// `SetRegistry` at an address.
 #[derive(Clone)]
 pub struct Registry {
@@ -117,7 +141,7 @@ impl Registry {
         if self.node.code(self.address, BlockAt::Latest)?.is_empty() {
             return Err(ViewError::Interface { address: self.address, function: "anything" });
         }
-        self.view(&SetRegistry::streamCountCall {}, BlockAt::Latest)?;
+        self.stream_count()?;
         let no_stream = SetRegistry::getHeadCall { tenantId: B256::ZERO, storeId: B256::ZERO };
         self.view(&no_stream, BlockAt::Latest)?;
         self.is_paused().map(drop)
@@ -129,6 +153,11 @@ impl Registry {
 
     pub fn is_paused(&self) -> Result<bool, ViewError> {
         self.view(&SetRegistry::pausedCall {}, BlockAt::Latest)
+    }
+
+    /// How many streams were ever opened.
+    pub fn stream_count(&self) -> Result<u32, ViewError> {
+        self.view(&SetRegistry::streamCountCall {}, BlockAt::Latest)
     }
 
     pub fn is_writer(&self, stream: &StreamKey, account: Address) -> Result<bool, ViewError> {
@@ -151,16 +180,28 @@ impl Registry {
 
     /// The id under which exactly this batch is kept; `None` where it is not anchored.
     pub fn kept_as(&self, batch: &BatchRecord, at: BlockAt) -> Result<Option<B256>, ViewError> {
-        for id in [of_batch(&batch.batch_id), scoped_batch_id(&batch.stream, &batch.batch_id)] {
-            let stream = self.view(&SetRegistry::streamOfBatchCall { batchId: id }, at)?;
-            if stream != stream_key(&batch.stream) {
+        self.kept(&batch.batch_id, stream_key(&batch.stream), &batch.events_root, &batch.facts(), at)
+    }
+
+    /// The same of a batch as its event told it: whether the registry's slot agrees.
+    pub fn holds(&self, batch: &Committed, at: BlockAt) -> Result<Option<B256>, ViewError> {
+        self.kept(&batch.batch_id, batch.stream_key, &batch.events_root, &batch.facts(), at)
+    }
+
+    fn kept(
+        &self,
+        batch: &BatchId,
+        stream: B256,
+        events_root: &Digest,
+        facts: &SetRegistry::BatchFacts,
+        at: BlockAt,
+    ) -> Result<Option<B256>, ViewError> {
+        for id in [of_batch(batch), scoped_id(stream, batch)] {
+            if self.view(&SetRegistry::streamOfBatchCall { batchId: id }, at)? != stream {
                 continue;
             }
-            let asked = SetRegistry::verifyBatchCall {
-                batchId: id,
-                eventsRoot: of_digest(&batch.events_root),
-                facts: batch.facts(),
-            };
+            let (events_root, facts) = (of_digest(events_root), facts.clone());
+            let asked = SetRegistry::verifyBatchCall { batchId: id, eventsRoot: events_root, facts };
             return Ok(self.view(&asked, at)?.then_some(id));
         }
         Ok(None)
@@ -177,34 +218,57 @@ impl Registry {
         path: &[Digest],
         index: u64,
     ) -> Result<bool, ViewError> {
-        let Some(id) = self.kept_as(batch, BlockAt::Latest)? else { return Ok(false) };
+        match self.kept_as(batch, BlockAt::Latest)? {
+            Some(id) => self.includes_in(id, batch.facts(), leaf, path, index),
+            None => Ok(false),
+        }
+    }
+
+    /// The same for a batch as its event told it.
+    pub fn holds_leaf(
+        &self,
+        batch: &Committed,
+        leaf: &Digest,
+        path: &[Digest],
+        index: u64,
+    ) -> Result<bool, ViewError> {
+        match self.holds(batch, BlockAt::Latest)? {
+            Some(id) => self.includes_in(id, batch.facts(), leaf, path, index),
+            None => Ok(false),
+        }
+    }
+
+    fn includes_in(
+        &self,
+        id: B256,
+        facts: SetRegistry::BatchFacts,
+        leaf: &Digest,
+        path: &[Digest],
+        index: u64,
+    ) -> Result<bool, ViewError> {
         let asked = SetRegistry::verifyInclusionCall {
             batchId: id,
             leaf: of_digest(leaf),
             proof: path.iter().map(of_digest).collect(),
             index: alloy_primitives::U256::from(index),
-            facts: batch.facts(),
+            facts,
         };
         self.view(&asked, BlockAt::Latest)
     }
 
     /// Where the batch was anchored, found by its event, newest blocks first.
     pub fn find_commit(&self, batch: &BatchRecord, newest: u64) -> Result<Option<CommitPlace>, RpcError> {
-        let found = self.commit_events(&batch.batch_id, Some(&batch.stream), newest)?;
-        Ok(found.map(|(log, _)| CommitPlace {
-            transaction: log.transaction_hash,
-            block_number: log.block_number,
-            block_hash: log.block_hash,
-        }))
+        let found = self.find_committed(&batch.batch_id, Some(&batch.stream), newest)?;
+        Ok(found.map(|committed| committed.place))
     }
 
-    /// The event by which a batch was anchored, with its log; of any stream where none is named.
-    pub fn commit_events(
+    /// The batch as its event tells it; of any stream where none is named. Looks from block `newest` backwards.
+    pub fn find_committed(
         &self,
         batch: &BatchId,
         stream: Option<&StreamKey>,
         newest: u64,
-    ) -> Result<Option<(Log, SetRegistry::BatchCommitted)>, RpcError> {
+    ) -> Result<Option<Committed>, RpcError> {
         let topics = vec![
             Some(SetRegistry::BatchCommitted::SIGNATURE_HASH),
             Some(of_batch(batch)),
@@ -215,7 +279,7 @@ impl Registry {
             let from_block = to_block.saturating_sub(LOG_BLOCKS - 1);
             let filter = LogFilter { address: self.address, topics: topics.clone(), from_block, to_block };
             let logs = self.node.logs(&filter)?;
-            if let Some(found) = logs.into_iter().rev().find_map(committed) {
+            if let Some(found) = logs.iter().rev().find_map(|log| committed(*batch, log)) {
                 return Ok(Some(found));
             }
             match from_block.checked_sub(1) {
@@ -252,16 +316,9 @@ impl Registry {
     /// Input of the owner's transaction that opens a stream with its first number, 0 or 1.
     pub fn open_input(stream: &StreamKey, first: u64, admin: Address, writers: Vec<Address>) -> Bytes {
         let (tenant, store) = of_stream(stream);
-        let (tenant_id, store_id) = (tenant, store);
-        SetRegistry::openStreamCall {
-            tenantId: tenant_id,
-            storeId: store_id,
-            firstSequence: first,
-            admin,
-            writers,
-        }
-        .abi_encode()
-        .into()
+        SetRegistry::openStreamCall { tenantId: tenant, storeId: store, firstSequence: first, admin, writers }
+            .abi_encode()
+            .into()
     }
 
     /// What a transaction of [`Registry::commit_input`] did to each of its batches. The status of the transaction does not
@@ -295,9 +352,21 @@ impl Registry {
     }
 }
 
-fn committed(log: Log) -> Option<(Log, SetRegistry::BatchCommitted)> {
+fn committed(batch_id: BatchId, log: &Log) -> Option<Committed> {
     let event = SetRegistry::BatchCommitted::decode_raw_log(log.topics.iter().copied(), &log.data).ok()?;
-    Some((log, event))
+    Some(Committed {
+        batch_id,
+        stream_key: event.tenantStoreKey,
+        events_root: to_digest(&event.eventsRoot),
+        new_state_root: to_digest(&event.newStateRoot),
+        sequence_start: SequenceNumber(event.sequenceStart),
+        sequence_end: SequenceNumber(event.sequenceEnd),
+        place: CommitPlace {
+            transaction: log.transaction_hash,
+            block_number: log.block_number,
+            block_hash: log.block_hash,
+        },
+    })
 }
 
 #[cfg(test)]

@@ -34,7 +34,12 @@ pub fn stream_key(stream: &StreamKey) -> B256 {
 
 /// Id under which `SetRegistry` keeps a stream's batch where another stream had used its id before.
 pub fn scoped_batch_id(stream: &StreamKey, batch: &BatchId) -> B256 {
-    keccak256([stream_key(stream), of_batch(batch)].concat())
+    scoped_id(stream_key(stream), batch)
+}
+
+/// The same, where only the stream's name in the contract is known.
+pub(crate) fn scoped_id(stream_key: B256, batch: &BatchId) -> B256 {
+    keccak256([stream_key, of_batch(batch)].concat())
 }
 
 /// A hash of the protocol as a word.

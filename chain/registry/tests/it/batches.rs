@@ -94,6 +94,9 @@ fn a_proof_of_the_protocol_verifies_in_the_contract() {
     let leaves = leaves(batch.sequence_start, 5);
     for (index, leaf) in leaves.iter().enumerate() {
         let path = path(&leaves, index);
+        let newest = registry.node().block(BlockAt::Latest).unwrap().unwrap().number;
+        let committed = registry.find_committed(&batch.batch_id, None, newest).unwrap().unwrap();
+        assert!(registry.holds_leaf(&committed, leaf, &path, index as u64).unwrap(), "from the chain alone");
         let includes =
             |leaf: &Digest, index: usize| registry.includes(&batch, leaf, &path, index as u64).unwrap();
         assert!(includes(leaf, index), "leaf {index}");
