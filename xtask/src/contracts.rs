@@ -12,7 +12,7 @@ use crate::process::{Step, in_ci, on_path, quietly, root, run, run_and_keep};
 use crate::report::{fail, progress, say};
 
 const FOLDER: &str = "chain/contracts";
-/// Contracts whose interface is a golden file.
+/// Contracts whose interface and bytecode are golden files.
 const SURFACES: &[&str] = &["SetRegistry", "StateSetAnchor", "SetPaymentBatch", "TestDollar"];
 
 pub fn main() -> ExitCode {
@@ -21,8 +21,8 @@ pub fn main() -> ExitCode {
     if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Builds, compares the interfaces, and runs the tests: units, fuzz and invariants; whole transactions against the golden
-/// gas; the same cases as the Rust crate. Without npm it is left out, but for continuous integration.
+/// Builds, compares interfaces and bytecode, and runs the tests: units, fuzz and invariants; whole transactions against the
+/// golden gas; the same cases as the Rust crate. Without npm it is left out, but for continuous integration.
 pub fn test() -> Tally {
     if let Err(why) = install() {
         if in_ci() {
@@ -35,7 +35,7 @@ pub fn test() -> Tally {
     let prepared = forge().and_then(|forge| {
         quietly(&call(&forge, &["fmt", "--check"]).env("FOUNDRY_PROFILE", "test"))?;
         quietly(&call(&forge, &["build"]))?;
-        interfaces()?;
+        golden_files()?;
         Ok((forge, oracle()?))
     });
     let (forge, oracle) = match prepared {
@@ -56,12 +56,12 @@ pub fn test() -> Tally {
         run_tests(tests(&of_both_sides)),
     ];
     let sum = |count: fn(&Tally) -> u64| runs.iter().map(count).sum();
-    // The comparison of the interfaces is one more.
+    // The comparison with the golden files is one more.
     Tally { passed: sum(|run| run.passed) + 1, failed: sum(|run| run.failed) }
 }
 
 /// The packages of the lock file, without running scripts of theirs; again when the lock file changes.
-fn install() -> Result<(), String> {
+pub fn install() -> Result<(), String> {
     let (lock, held) = (place("package-lock.json"), place("node_modules/.installed"));
     let wanted = fs::read(&lock).map_err(|problem| format!("{}: {problem}", lock.display()))?;
     if fs::read(&held).is_ok_and(|held| held == wanted) {
@@ -70,7 +70,7 @@ fn install() -> Result<(), String> {
     if !on_path("npm") {
         return Err("npm is not installed (Debian: nodejs, npm)".to_owned());
     }
-    progress("installing forge and the Solidity compiler");
+    progress("installing forge, anvil and the Solidity compiler");
     // Not `ci`: it refuses a lock file without forge for every system, and a registry may lack some of them.
     let install = ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", FOLDER];
     quietly(&Step::new("npm", install))?;
@@ -112,28 +112,31 @@ fn count(line: &str) -> Option<Tally> {
     Some(Tally { passed: numbers.next()??, failed: numbers.next()?? })
 }
 
-/// Compares what the contracts offer with the golden files. `UPDATE_GOLDEN=1` writes them anew.
-fn interfaces() -> Result<(), String> {
+/// Compares what the contracts offer, and what is deployed, with the golden files. `UPDATE_GOLDEN=1` writes them anew.
+fn golden_files() -> Result<(), String> {
     for name in SURFACES {
         let artifact = place(&format!("out/{name}.sol/{name}.json"));
         let text =
             fs::read_to_string(&artifact).map_err(|problem| format!("{}: {problem}", artifact.display()))?;
         let artifact: Value = serde_json::from_str(&text).map_err(|problem| format!("{name}: {problem}"))?;
-        let now = serde_json::to_string_pretty(&artifact["abi"])
-            .map_err(|problem| format!("{name}: {problem}"))?
-            + "\n";
-        let golden = place(&format!("golden/abi/{name}.json"));
-        if updates_golden() {
-            fs::write(&golden, &now).map_err(|problem| format!("{}: {problem}", golden.display()))?;
-        }
-        if fs::read_to_string(&golden).unwrap_or_default() != now {
-            return Err(format!(
-                "{} is not the interface of {name}; UPDATE_GOLDEN=1 cargo xtask contracts takes it over",
-                golden.display()
-            ));
-        }
+        let interface =
+            serde_json::to_string_pretty(&artifact["abi"]).map_err(|problem| format!("{name}: {problem}"))?;
+        golden(&format!("golden/abi/{name}.json"), &interface, &format!("the interface of {name}"))?;
+        let bytecode = artifact["bytecode"]["object"].as_str().ok_or(format!("{name} has no bytecode"))?;
+        golden(&format!("golden/bytecode/{name}.hex"), bytecode, &format!("the bytecode of {name}"))?;
     }
     Ok(())
+}
+
+fn golden(file: &str, now: &str, what: &str) -> Result<(), String> {
+    let (file, now) = (place(file), format!("{now}\n"));
+    if updates_golden() {
+        fs::write(&file, &now).map_err(|problem| format!("{}: {problem}", file.display()))?;
+    }
+    if fs::read_to_string(&file).unwrap_or_default() == now {
+        return Ok(());
+    }
+    Err(format!("{} is not {what}; UPDATE_GOLDEN=1 cargo xtask contracts takes it over", file.display()))
 }
 
 fn updates_golden() -> bool {

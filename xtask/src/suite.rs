@@ -49,6 +49,10 @@ pub fn install() {
     }
     debian::install_for_tests();
     wasm::install();
+    // Tests of crates start anvil. Where it can't be installed they say so, and fail in continuous integration.
+    if let Err(why) = contracts::install() {
+        say(&format!("forge and anvil: {why}"));
+    }
 }
 
 const CARGO_TEST: [&str; 5] = ["test", "--workspace", "--all-features", "--no-fail-fast", "--locked"];

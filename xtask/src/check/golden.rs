@@ -18,6 +18,7 @@ const GOLDEN: &[(&str, &str)] = &[
     (STARK_HELP, "proofs/cli"),
     ("testing/vectors/chain_trees.json", "chain/contracts"),
     ("chain/contracts/golden/abi", "chain/contracts/src"),
+    ("chain/contracts/golden/bytecode", "chain/contracts/src"),
     ("chain/contracts/golden/gas", "chain/contracts/src"),
 ];
 

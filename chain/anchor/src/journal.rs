@@ -1,0 +1,231 @@
+//! What must outlive the process: each transaction of ours, written before it is sent.
+//!
+//! A folder with one file for each nonce, written whole under another name, synced and renamed; and a file that says whose
+//! transactions they are. One process at a time holds the folder.
+
+use std::fs::{self, File, TryLockError};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use set_registry::Address;
+
+use crate::flight::Flight;
+
+const OWNER: &str = "owner.json";
+const LOCK: &str = "lock";
+/// Of a file that is not whole yet.
+const UNFINISHED: &str = "new";
+
+/// Whose transactions a journal holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    pub chain_id: u64,
+    pub registry: Address,
+    pub account: Address,
+}
+
+/// Why the journal can't be used. Nothing may be sent then.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    #[error("the journal {path} can't be used: {problem}")]
+    Io { path: PathBuf, problem: std::io::Error },
+    #[error(
+        "another process holds the journal {0}: only one may send from an account; stop it, or give this one a folder \
+         and a key of its own"
+    )]
+    Held(PathBuf),
+    #[error(
+        "the journal {path} is of chain {}, registry {}, account {}, and the settings name chain {}, registry {}, account \
+         {}: set ANCHOR_DATA_DIR to a new folder, or put the settings back",
+        .found.chain_id, .found.registry, .found.account, .expected.chain_id, .expected.registry, .expected.account
+    )]
+    OfAnother { path: PathBuf, found: Box<Owner>, expected: Box<Owner> },
+    #[error(
+        "{path} of the journal can't be read: {problem}; a disk fault? restore it, or wait until transaction count of the account shows that nothing of ours is waiting, and use a new folder"
+    )]
+    Damaged { path: PathBuf, problem: String },
+}
+
+/// The folder, held.
+#[derive(Debug)]
+pub struct Journal {
+    folder: PathBuf,
+    /// Locked while it is open, and by nobody after a crash.
+    _lock: File,
+}
+
+impl Journal {
+    /// Opens or makes the journal, and reads the transactions in it.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn open(folder: &Path, owner: &Owner) -> Result<(Self, Vec<Flight>), JournalError> {
+        let io = |problem| JournalError::Io { path: folder.to_path_buf(), problem };
+        fs::create_dir_all(folder).map_err(io)?;
+        let lock =
+            File::options().create(true).truncate(false).write(true).open(folder.join(LOCK)).map_err(io)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(JournalError::Held(folder.to_path_buf())),
+            Err(TryLockError::Error(problem)) => return Err(io(problem)),
+        }
+        let journal = Self { folder: folder.to_path_buf(), _lock: lock };
+        journal.check_owner(owner)?;
+        let flights = journal.read()?;
+        Ok((journal, flights))
+    }
+
+    fn check_owner(&self, expected: &Owner) -> Result<(), JournalError> {
+        let path = self.folder.join(OWNER);
+        if !path.exists() {
+            return self.write(OWNER, expected);
+        }
+        let found: Owner = self.load(&path)?;
+        if found == *expected {
+            return Ok(());
+        }
+        Err(JournalError::OfAnother { path, found: Box::new(found), expected: Box::new(*expected) })
+    }
+
+    fn read(&self) -> Result<Vec<Flight>, JournalError> {
+        let mut flights = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(|problem| self.io(problem))? {
+            let path = entry.map_err(|problem| self.io(problem))?.path();
+            let nonce = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+            match path.extension().and_then(|extension| extension.to_str()) {
+                // Never renamed, so it was never sent.
+                Some(UNFINISHED) => fs::remove_file(&path).map_err(|problem| self.io(problem))?,
+                Some("json") if nonce.is_some() => flights.push(self.load(&path)?),
+                _ => {}
+            }
+        }
+        flights.sort_by_key(|flight: &Flight| flight.nonce);
+        Ok(flights)
+    }
+
+    /// Writes a transaction down, or anew. On disk when it returns.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]: it must not be sent.
+    pub fn put(&self, flight: &Flight) -> Result<(), JournalError> {
+        self.write(&file_of(flight.nonce), flight)
+    }
+
+    /// Strikes a transaction out.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub fn remove(&self, nonce: u64) -> Result<(), JournalError> {
+        match fs::remove_file(self.folder.join(file_of(nonce))) {
+            Err(problem) if problem.kind() != std::io::ErrorKind::NotFound => Err(self.io(problem)),
+            _ => Ok(()),
+        }
+    }
+
+    fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), JournalError> {
+        let (path, unfinished) = (self.folder.join(name), self.folder.join(format!("{name}.{UNFINISHED}")));
+        let text = serde_json::to_vec(value).expect("what the journal holds is JSON");
+        let write = || {
+            let mut file = File::create(&unfinished)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&unfinished, &path)?;
+            // The name is on disk only when its folder is.
+            File::open(&self.folder)?.sync_all()
+        };
+        write().map_err(|problem| JournalError::Io { path: path.clone(), problem })
+    }
+
+    fn load<T: serde::de::DeserializeOwned>(&self, path: &Path) -> Result<T, JournalError> {
+        let bytes =
+            fs::read(path).map_err(|problem| JournalError::Io { path: path.to_path_buf(), problem })?;
+        serde_json::from_slice(&bytes).map_err(|problem| JournalError::Damaged {
+            path: path.to_path_buf(),
+            problem: problem.to_string(),
+        })
+    }
+
+    fn io(&self, problem: std::io::Error) -> JournalError {
+        JournalError::Io { path: self.folder.clone(), problem }
+    }
+}
+
+/// With all digits, so that files lie in the order of their nonces.
+fn file_of(nonce: u64) -> String {
+    format!("{nonce:020}.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use set_registry::B256;
+
+    use super::*;
+    use crate::flight::{Attempt, Fees, Inclusion, Stage};
+
+    fn owner() -> Owner {
+        Owner { chain_id: 1, registry: Address::repeat_byte(1), account: Address::repeat_byte(2) }
+    }
+
+    fn flight(nonce: u64) -> Flight {
+        let fees = Fees { max_fee: u128::MAX, priority_fee: 1 };
+        let (hash, raw) = (B256::repeat_byte(3), vec![1, 2, 3].into());
+        let attempt = Attempt { hash, raw, fees, gas_limit: 1, signed_at_ms: 5, signed_at_block: 6 };
+        Flight::new(nonce, Vec::new(), attempt)
+    }
+
+    #[test]
+    fn what_was_put_is_there_after_a_crash() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, found) = Journal::open(folder.path(), &owner()).unwrap();
+        assert_eq!(found, []);
+        let mut second = flight(12);
+        journal.put(&second).unwrap();
+        journal.put(&flight(7)).unwrap();
+        journal.put(&flight(8)).unwrap();
+        journal.remove(8).unwrap();
+        journal.remove(8).unwrap();
+        second.stage = Stage::Included(Inclusion {
+            transaction: B256::ZERO,
+            block_number: 1,
+            block_hash: B256::ZERO,
+            gas_used: 1,
+            fee_wei: u128::MAX,
+            anchored: Vec::new(),
+        });
+        journal.put(&second).unwrap();
+        drop(journal);
+        let (_held, found) = Journal::open(folder.path(), &owner()).unwrap();
+        assert_eq!(found, [flight(7), second]);
+    }
+
+    /// A file without its name was not on disk when the process died, so its transaction was not sent.
+    #[test]
+    fn an_unfinished_file_is_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Journal::open(folder.path(), &owner()).unwrap());
+        fs::write(folder.path().join("00000000000000000003.json.new"), "{").unwrap();
+        let (_held, found) = Journal::open(folder.path(), &owner()).unwrap();
+        assert_eq!(found, []);
+        fs::write(folder.path().join("00000000000000000003.json"), "{").unwrap();
+        drop(_held);
+        assert!(matches!(Journal::open(folder.path(), &owner()), Err(JournalError::Damaged { .. })));
+    }
+
+    #[test]
+    fn two_processes_do_not_share_a_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = Journal::open(folder.path(), &owner()).unwrap();
+        assert!(matches!(Journal::open(folder.path(), &owner()), Err(JournalError::Held(_))));
+        drop(held);
+        assert!(Journal::open(folder.path(), &owner()).is_ok());
+    }
+
+    #[test]
+    fn a_journal_of_another_chain_or_account_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Journal::open(folder.path(), &owner()).unwrap());
+        let problem = Journal::open(folder.path(), &Owner { chain_id: 2, ..owner() }).unwrap_err();
+        assert!(problem.to_string().contains("set ANCHOR_DATA_DIR to a new folder"), "{problem}");
+    }
+}

@@ -1,0 +1,252 @@
+//! Taking what waits at the sequencer, and sending what may go.
+
+use set_registry::{BatchRecord, BlockAt, Call, Refusal, Registry, RpcError, U256, ViewError};
+use ves::StreamKey;
+
+use super::{Service, StepError, not_ready};
+use crate::fees::{HISTORY_BLOCKS, quote};
+use crate::flight::{Flight, PendingBatch, key_of};
+use crate::machine::Sight;
+use crate::plan::{Hindrance, Plan, StreamView, plan};
+use crate::source::{Source, Standing};
+use crate::trouble::Trouble;
+
+/// What one transaction may take, below the cap of EIP-7825.
+const GAS_MAX: u64 = 16_000_000;
+
+impl<S: Source> Service<S> {
+    /// Points 2 and 3 of section 4. Where something of ours waits for a block, nothing new is sent.
+    pub(super) fn cycle(&mut self, sight: &Sight) -> Result<(), StepError> {
+        let interval_ms = i64::try_from(self.settings.interval.as_millis()).unwrap_or(i64::MAX);
+        self.next_cycle_ms = sight.now_ms.saturating_add(interval_ms);
+        let pending = match self.source.pending() {
+            Ok(pending) => pending,
+            Err(error) => {
+                let trouble = Trouble::Source(error.to_string());
+                let mut status = self.status.lock();
+                status.note(sight.now_ms, &trouble);
+                status.source = Some(trouble);
+                return Ok(());
+            }
+        };
+        let carried = self.machine.carried();
+        let open: Vec<PendingBatch> =
+            pending.into_iter().filter(|batch| !carried.contains(&key_of(&batch.record))).collect();
+        self.view_streams_of(&open)?;
+        self.count_pending(&open);
+        if !self.machine.is_clear() {
+            return Ok(());
+        }
+        let plan = plan(&open, &self.views, &self.settings.worth, sight.now_ms);
+        self.name_hindrances(sight, &plan);
+        for batch in &plan.passed {
+            self.recover(sight, batch)?;
+        }
+        match self.registry.is_paused() {
+            Ok(false) if plan.send.is_empty() => {
+                self.status.lock().sending = None;
+                Ok(())
+            }
+            Ok(false) => self.send(sight, plan.send),
+            Ok(true) => {
+                self.hinder(sight.now_ms, Trouble::Paused(self.settings.registry));
+                Ok(())
+            }
+            Err(error) => Err(self.not_a_registry(error)),
+        }
+    }
+
+    /// Asks the chain for streams that are not known, or may have changed.
+    fn view_streams_of(&mut self, pending: &[PendingBatch]) -> Result<(), StepError> {
+        for batch in pending {
+            let stream = batch.record.stream;
+            if self.views.get(&stream).is_some_and(|view| view.head.is_open && view.is_writer) {
+                continue;
+            }
+            let view = self.view(&stream).map_err(|error| self.not_a_registry(error))?;
+            self.views.insert(stream, view);
+        }
+        Ok(())
+    }
+
+    fn view(&self, stream: &StreamKey) -> Result<StreamView, ViewError> {
+        let head = self.registry.head(stream, BlockAt::Latest)?;
+        let is_writer = head.is_open && self.registry.is_writer(stream, self.settings.key.address())?;
+        Ok(StreamView { head, is_writer })
+    }
+
+    /// A view that fails for another reason than the endpoint is not a view of the registry.
+    fn not_a_registry(&self, error: ViewError) -> StepError {
+        match error {
+            ViewError::Rpc(error) => error.into(),
+            other => {
+                not_ready(Trouble::NoRegistry { address: self.settings.registry, problem: other.to_string() })
+            }
+        }
+    }
+
+    fn count_pending(&self, open: &[PendingBatch]) {
+        let mut status = self.status.lock();
+        status.source = None;
+        status.figures.pending = open.len();
+        status.figures.oldest_pending_ms = open.iter().map(|batch| batch.closed_at_ms).min();
+        status.figures.head_lag.clear();
+        for batch in open {
+            let Some(view) = self.views.get(&batch.record.stream) else { continue };
+            let lag = (batch.record.sequence_end.get() + 1).saturating_sub(view.head.next_sequence);
+            let known = status.figures.head_lag.entry(batch.record.stream).or_default();
+            *known = lag.max(*known);
+        }
+    }
+
+    fn name_hindrances(&mut self, sight: &Sight, plan: &Plan) {
+        let account = self.settings.key.address();
+        let mut troubles = Vec::new();
+        for hindrance in &plan.hindrances {
+            let trouble = match hindrance {
+                Hindrance::NotOpen(stream) if self.open(stream) => {
+                    // Its batches go with the next look.
+                    self.next_cycle_ms = sight.now_ms;
+                    continue;
+                }
+                Hindrance::NotOpen(stream) => Trouble::NotOpen { stream: *stream, account },
+                Hindrance::NotWriter(stream) => Trouble::NotWriter { stream: *stream, account },
+                Hindrance::Conflict(batch, why) => Trouble::conflict(batch, why.clone()),
+            };
+            troubles.push(trouble);
+        }
+        let mut status = self.status.lock();
+        for trouble in &troubles {
+            if !status.streams.contains(trouble) {
+                status.note(sight.now_ms, trouble);
+            }
+        }
+        status.streams = troubles;
+    }
+
+    /// Whether an owner was given who opens streams, and it did.
+    fn open(&mut self, stream: &StreamKey) -> bool {
+        let Some(owner) = &self.opener else { return false };
+        let opened = owner.open_stream(self.settings.registry, stream, vec![self.settings.key.address()]);
+        self.views.remove(stream);
+        match opened {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(%stream, %error, "the stream can't be opened");
+                false
+            }
+        }
+    }
+
+    /// A batch that the chain is past: where it is the same, the sequencer is told; where not, a person has to look.
+    fn recover(&mut self, sight: &Sight, batch: &BatchRecord) -> Result<(), StepError> {
+        let kept =
+            self.registry.kept_as(batch, BlockAt::Latest).map_err(|error| self.not_a_registry(error))?;
+        if kept.is_none() {
+            let trouble = Trouble::conflict(batch, Refusal::AnotherBatch);
+            let mut status = self.status.lock();
+            status.note(sight.now_ms, &trouble);
+            status.streams.push(trouble);
+            return Ok(());
+        }
+        let Some(place) = self.registry.find_commit(batch, sight.newest)? else { return Ok(()) };
+        if place.block_number + self.settings.patience.confirmations > sight.newest + 1 {
+            self.next_cycle_ms = sight.now_ms;
+            return Ok(());
+        }
+        let standing = Standing {
+            transaction: place.transaction,
+            chain_id: self.settings.expected_chain_id,
+            block_number: place.block_number,
+            gas_used: None,
+        };
+        if self.tell_one(sight.now_ms, batch, &standing) {
+            self.status.lock().counters.recovered += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes a transaction down, then sends it.
+    fn send(&mut self, sight: &Sight, mut batches: Vec<BatchRecord>) -> Result<(), StepError> {
+        let Some(gas_limit) = self.gas_for(sight, &mut batches)? else { return Ok(()) };
+        let node = self.registry.node().clone();
+        let ceiling = self.settings.fee_ceiling;
+        let fees = match quote(&node.fee_history(HISTORY_BLOCKS)?, ceiling) {
+            Ok(fees) => fees,
+            Err(above) => {
+                let ceiling = ceiling.unwrap_or(u128::MAX);
+                self.hinder(sight.now_ms, Trouble::FeesAboveCeiling { needed: above.needed, ceiling });
+                return Ok(());
+            }
+        };
+        let account = self.settings.key.address();
+        let (balance, needed) =
+            (node.balance(account, BlockAt::Latest)?, U256::from(fees.max_fee) * U256::from(gas_limit));
+        if balance < needed {
+            self.hinder(sight.now_ms, Trouble::NoFunds { account, balance, needed });
+            return Ok(());
+        }
+        let nonce = self.machine.free_nonce(node.nonce(account, BlockAt::Pending)?);
+        let attempt = self.sign(sight, nonce, Registry::commit_input(&batches), gas_limit, fees);
+        let count = batches.len() as u64;
+        let flight = Flight::new(nonce, batches, attempt);
+        self.journal.put(&flight)?;
+        self.machine.submit(flight);
+        let mut status = self.status.lock();
+        status.counters.submitted += count;
+        status.counters.transactions += 1;
+        status.sending = None;
+        drop(status);
+        self.broadcast(sight.now_ms, nonce)
+    }
+
+    /// Gas for the transaction, by the node's own run of it; fewer batches where it would take too much. `None` where the
+    /// registry refuses it.
+    fn gas_for(&mut self, sight: &Sight, batches: &mut Vec<BatchRecord>) -> Result<Option<u64>, StepError> {
+        loop {
+            let input = Registry::commit_input(batches);
+            let call = Call { from: self.settings.key.address(), to: self.settings.registry, input };
+            match self.registry.node().estimate_gas(&call) {
+                // A block may come in between, in which a slot costs more.
+                Ok(gas) if gas + gas / 5 + 30_000 <= GAS_MAX => return Ok(Some(gas + gas / 5 + 30_000)),
+                Ok(_) if batches.len() > 1 => batches.truncate(batches.len().div_ceil(2)),
+                Ok(gas) => {
+                    let message = format!("one batch would take {gas} gas");
+                    let trouble = Trouble::conflict(&batches[0], Refusal::Words(message));
+                    self.hinder(sight.now_ms, trouble);
+                    return Ok(None);
+                }
+                Err(ViewError::Rpc(error)) => return self.not_estimated(sight, error),
+                Err(ViewError::Refused(refusal)) => {
+                    self.refused(sight, &batches[0], refusal);
+                    return Ok(None);
+                }
+                Err(other) => return Err(self.not_a_registry(other)),
+            }
+        }
+    }
+
+    /// An account without funds is refused by some nodes before they run anything.
+    fn not_estimated(&mut self, sight: &Sight, error: RpcError) -> Result<Option<u64>, StepError> {
+        let answer = Err::<(), _>(error.clone());
+        if crate::sending::read(&answer) == crate::sending::Sent::NoFunds {
+            let trouble = self.no_funds(1, GAS_MAX)?;
+            self.hinder(sight.now_ms, trouble);
+            return Ok(None);
+        }
+        Err(error.into())
+    }
+
+    /// What was read of the streams no longer holds.
+    fn refused(&mut self, sight: &Sight, batch: &BatchRecord, refusal: Refusal) {
+        self.views.clear();
+        let trouble = match refusal {
+            Refusal::WritingPaused => Trouble::Paused(self.settings.registry),
+            Refusal::NotAuthorized => {
+                Trouble::NotWriter { stream: batch.stream, account: self.settings.key.address() }
+            }
+            refusal => Trouble::conflict(batch, refusal),
+        };
+        self.hinder(sight.now_ms, trouble);
+    }
+}

@@ -1,0 +1,146 @@
+//! What the chain shows of our transactions.
+
+use std::collections::BTreeMap;
+
+use set_registry::{B256, BatchFate, Block, BlockAt, Receipt, RpcError};
+
+use super::{Service, StepError};
+use crate::flight::{Flight, Inclusion, Stage, key_of};
+use crate::machine::{Place, Sight};
+use crate::source::Source;
+
+/// Blocks after which nothing is undone, where the chain does not name its final block.
+const FINAL_DEPTH: u64 = 64;
+/// How long a transaction that waits is not looked for again while no block comes.
+const QUIET_MS: i64 = 3_000;
+
+/// The look before.
+pub(super) struct LastLook {
+    newest: Block,
+    at_ms: i64,
+}
+
+impl<S: Source> Service<S> {
+    /// The nonce is asked first: where it is used, one of our transactions is in a block by now, or never will be.
+    pub(super) fn look(&mut self, now_ms: i64) -> Result<Sight, StepError> {
+        let node = self.registry.node();
+        let newest = node.block(BlockAt::Latest)?.ok_or_else(|| no_block("latest"))?;
+        let next_nonce = node.nonce(self.settings.key.address(), BlockAt::Latest)?;
+        self.notice_a_step_back(&newest);
+        let is_same = self
+            .last_look
+            .as_ref()
+            .is_some_and(|last| last.newest.hash == newest.hash && now_ms - last.at_ms < QUIET_MS);
+        let places = if is_same { self.places_as_before() } else { self.places()? };
+        let (finalized, safe) = self.named_blocks(newest.number)?;
+        if !is_same {
+            self.last_look = Some(LastLook { newest: newest.clone(), at_ms: now_ms });
+        }
+        Ok(Sight { now_ms, newest: newest.number, safe, finalized, next_nonce, places })
+    }
+
+    /// A chain that went back may be another one: it is checked again, and nothing that was read of it holds.
+    fn notice_a_step_back(&mut self, newest: &Block) {
+        if self.last_look.as_ref().is_some_and(|last| newest.number < last.newest.number) {
+            self.is_checked = false;
+            self.views.clear();
+        }
+    }
+
+    /// Final and safe, where there is something that waits for them.
+    fn named_blocks(&self, newest: u64) -> Result<(u64, Option<u64>), RpcError> {
+        let node = self.registry.node();
+        if self.machine.flights().next().is_none() {
+            return Ok((newest.saturating_sub(FINAL_DEPTH), None));
+        }
+        // Some nodes refuse names they do not know, and some have no such block yet.
+        let named = |at| match node.block(at) {
+            Ok(block) => Ok(block.map(|block| block.number)),
+            Err(RpcError::Refused { .. }) => Ok(None),
+            Err(other) => Err(other),
+        };
+        let by_depth = newest.saturating_sub(FINAL_DEPTH);
+        let finalized = named(BlockAt::Finalized)?.unwrap_or(by_depth);
+        let safe = match self.settings.waits_for_safe {
+            true => Some(named(BlockAt::Safe)?.unwrap_or(by_depth)),
+            false => None,
+        };
+        Ok((finalized, safe))
+    }
+
+    /// No block came: what was in one still is, and what waited still does.
+    fn places_as_before(&self) -> BTreeMap<u64, Place> {
+        let place = |flight: &Flight| match flight.stage.inclusion() {
+            Some(inclusion) => Place::InBlock(inclusion.clone()),
+            None => Place::Waiting,
+        };
+        self.machine.flights().map(|flight| (flight.nonce, place(flight))).collect()
+    }
+
+    fn places(&self) -> Result<BTreeMap<u64, Place>, RpcError> {
+        let sound_up_to = self.sound_up_to()?;
+        let mut places = BTreeMap::new();
+        for flight in self.machine.flights() {
+            let place = match &flight.stage {
+                Stage::Final(inclusion) => Place::InBlock(inclusion.clone()),
+                stage => match stage.inclusion().filter(|at| Some(at.block_number) <= sound_up_to) {
+                    Some(inclusion) => Place::InBlock(inclusion.clone()),
+                    None => self.find(flight)?,
+                },
+            };
+            places.insert(flight.nonce, place);
+        }
+        Ok(places)
+    }
+
+    /// The highest of our blocks that is still in the chain: all below it are too, since it names them.
+    fn sound_up_to(&self) -> Result<Option<u64>, RpcError> {
+        let mut blocks: Vec<(u64, B256)> = self
+            .machine
+            .flights()
+            .filter_map(|flight| flight.stage.inclusion())
+            .map(|inclusion| (inclusion.block_number, inclusion.block_hash))
+            .collect();
+        blocks.sort_unstable();
+        blocks.dedup();
+        for (number, hash) in blocks.into_iter().rev() {
+            let found = self.registry.node().block(BlockAt::Number(number))?;
+            if found.is_some_and(|block| block.hash == hash) {
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Any attempt may be the one that was taken.
+    fn find(&self, flight: &Flight) -> Result<Place, RpcError> {
+        let node = self.registry.node();
+        for attempt in flight.attempts.iter().rev() {
+            if let Some(receipt) = node.receipt(&attempt.hash)? {
+                return Ok(Place::InBlock(self.inclusion(flight, &receipt)));
+            }
+        }
+        Ok(if node.knows(&flight.latest().hash)? { Place::Waiting } else { Place::Missing })
+    }
+
+    fn inclusion(&self, flight: &Flight, receipt: &Receipt) -> Inclusion {
+        let fates = self.registry.fates(receipt, self.settings.key.address(), &flight.batches);
+        let committed = flight.batches.iter().zip(fates).filter(|(_, fate)| *fate == BatchFate::Committed);
+        Inclusion {
+            transaction: receipt.transaction_hash,
+            block_number: receipt.block_number,
+            block_hash: receipt.block_hash,
+            gas_used: receipt.gas_used,
+            fee_wei: u128::from(receipt.gas_used) * receipt.gas_price + receipt.l1_fee,
+            anchored: committed.map(|(batch, _)| key_of(batch)).collect(),
+        }
+    }
+}
+
+fn no_block(which: &str) -> StepError {
+    StepError::Rpc(RpcError::Unreadable {
+        endpoint: "the node".to_owned(),
+        method: "eth_getBlockByNumber".to_owned(),
+        problem: format!("it has no {which} block"),
+    })
+}

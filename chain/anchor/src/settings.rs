@@ -1,0 +1,255 @@
+//! Settings, by the names in use (anchoring, section 4). Read once, checked before anything starts.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use set_registry::{Address, ChainKey};
+use zeroize::Zeroizing;
+
+use crate::breaker::BreakerSettings;
+use crate::machine::Patience;
+use crate::plan::{BATCHES_MAX, Worth};
+
+/// Chains that are made for development: one block is confirmation enough.
+const DEVNETS: [u64; 3] = [31_337, 1_337, 84_532_001];
+const CONFIRMATIONS: u64 = 6;
+/// Ports, intervals and bounds where nothing is set.
+const INTERVAL_S: u64 = 60;
+const POLL_MS: u64 = 1_000;
+const EVENTS_MIN: u64 = 100;
+const AGE_MAX_S: u64 = 300;
+const HEALTH_PORT: u16 = 9090;
+const STUCK_S: u64 = 60;
+const STUCK_BLOCKS: u64 = 30;
+const RETRY_S: u64 = 5;
+
+/// What the service needs, besides where batches come from.
+#[derive(Debug)]
+pub struct Settings {
+    pub registry: Address,
+    pub expected_chain_id: u64,
+    pub key: ChainKey,
+    /// Folder of the journal.
+    pub data_dir: PathBuf,
+    /// Between two looks for new batches.
+    pub interval: Duration,
+    /// Between two looks at the chain while a transaction is on its way.
+    pub poll: Duration,
+    pub worth: Worth,
+    pub patience: Patience,
+    /// Whether "confirmed" also asks for the chain's `safe` block, as on chains of the OP Stack.
+    pub waits_for_safe: bool,
+    /// Wei for a unit of gas; `None` for no ceiling.
+    pub fee_ceiling: Option<u128>,
+    pub retry_first: Duration,
+    pub breaker: BreakerSettings,
+}
+
+/// Settings of the program around the service.
+#[derive(Debug)]
+pub struct ProgramSettings {
+    pub rpc_url: Zeroizing<String>,
+    pub sequencer_url: String,
+    pub sequencer_api_key: Option<Zeroizing<String>>,
+    /// On 127.0.0.1, unless `HEALTH_HOST` says otherwise; 0 takes a free one.
+    pub health_host: std::net::IpAddr,
+    pub health_port: u16,
+    pub service: Settings,
+}
+
+/// A setting that is missing or wrong. The value is named only where it is no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {problem}")]
+pub struct SettingError {
+    pub name: &'static str,
+    pub problem: String,
+}
+
+/// Every setting with its default and what it does, for `--help` and the operator's page.
+pub const TABLE: &[(&str, &str, &str)] = &[
+    ("L2_RPC_URL", "required", "JSON-RPC endpoint of the chain, http or https"),
+    ("SET_REGISTRY_ADDRESS", "required", "address of SetRegistry, with its checksum or in lower case"),
+    (
+        "SEQUENCER_PRIVATE_KEY",
+        "required",
+        "key of the writer's account, 64 hex digits; or SEQUENCER_PRIVATE_KEY_FILE",
+    ),
+    ("EXPECTED_L2_CHAIN_ID", "required", "id of the chain; L2_CHAIN_ID is read where it is not set"),
+    ("SEQUENCER_API_URL", "http://127.0.0.1:8080", "the sequencer"),
+    ("SEQUENCER_API_KEY", "none", "its bootstrap key"),
+    (
+        "ANCHOR_DATA_DIR",
+        "set-anchor-data",
+        "folder of the journal; one for each account, on a disk that stays",
+    ),
+    ("ANCHOR_INTERVAL_SECS", "60", "seconds between two looks for new batches"),
+    ("ANCHOR_POLL_MS", "1000", "milliseconds between two looks at the chain while something is on its way"),
+    ("MIN_EVENTS_FOR_ANCHOR", "100", "fewer events of a stream wait for more"),
+    ("ANCHOR_MAX_AGE_SECS", "300", "but no longer than this"),
+    ("MAX_COMMITMENTS_PER_CYCLE", "0", "batches in one transaction, at most 200; 0 for 200"),
+    ("ANCHOR_FINALITY_CONFIRMATIONS", "6, on devnets 1", "blocks that make a transaction confirmed"),
+    ("ANCHOR_WAIT_FOR_SAFE", "false", "confirmed only when the chain's safe block is past it too (OP Stack)"),
+    ("MAX_GAS_PRICE_GWEI", "0", "ceiling of fees; 0 for none"),
+    ("TX_CONFIRMATION_TIMEOUT_SECS", "60", "seconds without a block before fees are raised"),
+    ("ANCHOR_STUCK_BLOCKS", "30", "or blocks without the transaction"),
+    ("RETRY_DELAY_SECS", "5", "first pause after a failure; it doubles up to five minutes, with jitter"),
+    (
+        "CIRCUIT_BREAKER_FAILURE_THRESHOLD",
+        "5",
+        "failures in two minutes after which the endpoint is left alone",
+    ),
+    ("CIRCUIT_BREAKER_RESET_TIMEOUT_SECS", "60", "for how long; it doubles up to five minutes"),
+    ("CIRCUIT_BREAKER_HALF_OPEN_SUCCESS_THRESHOLD", "3", "good answers after which all is well"),
+    ("HEALTH_PORT", "9090", "port of /health, /ready, /metrics, /stats and /errors"),
+    ("HEALTH_HOST", "127.0.0.1", "address that they listen on"),
+];
+
+/// Reads settings through `get`, which tells a variable's value.
+///
+/// # Errors
+/// The first [`SettingError`].
+pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<ProgramSettings, SettingError> {
+    let reader = Reader { get };
+    let chain_id: u64 = match reader.optional("EXPECTED_L2_CHAIN_ID")? {
+        Some(id) => id,
+        None => reader.optional("L2_CHAIN_ID")?.ok_or_else(|| missing("EXPECTED_L2_CHAIN_ID"))?,
+    };
+    let confirmations = if DEVNETS.contains(&chain_id) { 1 } else { CONFIRMATIONS };
+    let ceiling_gwei: u64 = reader.or("MAX_GAS_PRICE_GWEI", 0)?;
+    let batches: usize = reader.or("MAX_COMMITMENTS_PER_CYCLE", 0)?;
+    let seconds = |name, default| reader.or(name, default).map(Duration::from_secs);
+    let defaults = BreakerSettings::default();
+    let service = Settings {
+        registry: reader.optional("SET_REGISTRY_ADDRESS")?.ok_or_else(|| missing("SET_REGISTRY_ADDRESS"))?,
+        expected_chain_id: chain_id,
+        key: reader.key()?,
+        data_dir: reader.or("ANCHOR_DATA_DIR", PathBuf::from("set-anchor-data"))?,
+        interval: seconds("ANCHOR_INTERVAL_SECS", INTERVAL_S)?,
+        poll: Duration::from_millis(reader.or("ANCHOR_POLL_MS", POLL_MS)?.max(1)),
+        worth: Worth {
+            events_min: reader.or("MIN_EVENTS_FOR_ANCHOR", EVENTS_MIN)?,
+            age_ms_max: milliseconds(seconds("ANCHOR_MAX_AGE_SECS", AGE_MAX_S)?),
+            batches_max: if batches == 0 { BATCHES_MAX } else { batches.min(BATCHES_MAX) },
+        },
+        patience: Patience {
+            confirmations: reader.or("ANCHOR_FINALITY_CONFIRMATIONS", confirmations)?.max(1),
+            stuck_after_blocks: reader.or("ANCHOR_STUCK_BLOCKS", STUCK_BLOCKS)?.max(1),
+            stuck_after_ms: milliseconds(seconds("TX_CONFIRMATION_TIMEOUT_SECS", STUCK_S)?),
+        },
+        waits_for_safe: reader.or("ANCHOR_WAIT_FOR_SAFE", false)?,
+        fee_ceiling: (ceiling_gwei > 0).then(|| u128::from(ceiling_gwei) * 1_000_000_000),
+        retry_first: seconds("RETRY_DELAY_SECS", RETRY_S)?,
+        breaker: BreakerSettings {
+            failures: reader.or("CIRCUIT_BREAKER_FAILURE_THRESHOLD", defaults.failures)?.max(1),
+            open_ms: milliseconds(seconds("CIRCUIT_BREAKER_RESET_TIMEOUT_SECS", 60)?),
+            probes: reader.or("CIRCUIT_BREAKER_HALF_OPEN_SUCCESS_THRESHOLD", defaults.probes)?,
+            ..defaults
+        },
+    };
+    Ok(ProgramSettings {
+        rpc_url: (get)("L2_RPC_URL").map(Zeroizing::new).ok_or_else(|| missing("L2_RPC_URL"))?,
+        sequencer_url: reader.or("SEQUENCER_API_URL", "http://127.0.0.1:8080".to_owned())?,
+        sequencer_api_key: (get)("SEQUENCER_API_KEY").filter(|key| !key.is_empty()).map(Zeroizing::new),
+        health_host: reader.or("HEALTH_HOST", std::net::Ipv4Addr::LOCALHOST.into())?,
+        health_port: reader.or("HEALTH_PORT", HEALTH_PORT)?,
+        service,
+    })
+}
+
+fn missing(name: &'static str) -> SettingError {
+    let what = TABLE.iter().find(|(known, ..)| *known == name).map_or("", |(.., what)| what);
+    SettingError { name, problem: format!("it is not set; it is the {what}") }
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+struct Reader<'a> {
+    get: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Reader<'_> {
+    fn optional<T: std::str::FromStr>(&self, name: &'static str) -> Result<Option<T>, SettingError>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let Some(text) = (self.get)(name).filter(|text| !text.trim().is_empty()) else { return Ok(None) };
+        let wrong = |problem: T::Err| SettingError { name, problem: format!("{text:?} is wrong: {problem}") };
+        text.trim().parse().map(Some).map_err(wrong)
+    }
+
+    fn or<T: std::str::FromStr>(&self, name: &'static str, default: T) -> Result<T, SettingError>
+    where
+        T::Err: std::fmt::Display,
+    {
+        Ok(self.optional(name)?.unwrap_or(default))
+    }
+
+    fn key(&self) -> Result<ChainKey, SettingError> {
+        let wrong =
+            |name| move |problem: set_registry::KeyError| SettingError { name, problem: problem.to_string() };
+        if let Some(text) = (self.get)("SEQUENCER_PRIVATE_KEY").map(Zeroizing::new) {
+            return ChainKey::from_hex(&text).map_err(wrong("SEQUENCER_PRIVATE_KEY"));
+        }
+        match (self.get)("SEQUENCER_PRIVATE_KEY_FILE") {
+            Some(path) => ChainKey::from_file(path.as_ref()).map_err(wrong("SEQUENCER_PRIVATE_KEY_FILE")),
+            None => Err(missing("SEQUENCER_PRIVATE_KEY")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use set_registry::devnet::ACCOUNT_KEYS;
+
+    use super::*;
+
+    fn with(more: &[(&str, &str)]) -> Result<ProgramSettings, SettingError> {
+        let mut values: std::collections::BTreeMap<String, String> = [
+            ("L2_RPC_URL", "http://127.0.0.1:8545"),
+            ("SET_REGISTRY_ADDRESS", "0x5FbDB2315678afecb367f032d93F642f64180aa3"),
+            ("SEQUENCER_PRIVATE_KEY", ACCOUNT_KEYS[1]),
+            ("EXPECTED_L2_CHAIN_ID", "8453"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        for (name, value) in more {
+            match *value {
+                "unset" => values.remove(*name),
+                _ => values.insert((*name).to_owned(), (*value).to_owned()),
+            };
+        }
+        read(&|name| values.get(name).cloned())
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_table() {
+        let settings = with(&[]).unwrap();
+        assert_eq!(settings.service.patience.confirmations, 6);
+        assert_eq!(settings.service.worth.events_min, 100);
+        assert_eq!(settings.service.worth.batches_max, 200);
+        assert_eq!(settings.service.fee_ceiling, None);
+        assert_eq!(settings.health_port, 9090);
+        let devnet = with(&[("EXPECTED_L2_CHAIN_ID", "unset"), ("L2_CHAIN_ID", "84532001")]).unwrap();
+        assert_eq!(devnet.service.patience.confirmations, 1);
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named_and_a_secret_is_not_shown() {
+        for (name, value) in [
+            ("SET_REGISTRY_ADDRESS", "0x5FbDB2315678afecb367f032d93F642f64180a"),
+            ("EXPECTED_L2_CHAIN_ID", "base"),
+            ("MAX_GAS_PRICE_GWEI", "-1"),
+            ("ANCHOR_INTERVAL_SECS", "1m"),
+            ("ANCHOR_WAIT_FOR_SAFE", "maybe"),
+            ("L2_RPC_URL", "unset"),
+        ] {
+            let problem = with(&[(name, value)]).unwrap_err();
+            assert_eq!(problem.name, name);
+        }
+        let problem = with(&[("SEQUENCER_PRIVATE_KEY", "0xsecret")]).unwrap_err().to_string();
+        assert!(!problem.contains("secret"), "{problem}");
+        assert!(!format!("{:?}", with(&[]).unwrap().service.key).contains("59c6995e"));
+    }
+}

@@ -1,0 +1,100 @@
+//! The process ends between any two steps. A service that is dropped has written nothing more than one that was killed: what
+//! it knows beyond its journal is gone.
+
+use std::sync::atomic::Ordering;
+
+use set_registry::devnet::{Anvil, AnvilSettings};
+use set_registry::{B256, BatchRecord};
+
+use crate::proxy::Proxy;
+use crate::world::{World, batches, finish, said, until, world};
+
+fn anchored_after_crash(lose: impl Fn(&Proxy, bool)) -> Option<(World, Vec<BatchRecord>, B256)> {
+    let mut world = world(AnvilSettings::default())?;
+    world.open(&[1]);
+    let all = batches(1, 3);
+    world.sequencer.close(&all);
+    let proxy = Proxy::before(world.port);
+    world.url.clone_from(&proxy.url);
+    lose(&proxy, true);
+    let mut service = world.service();
+    until(&mut service, "written down", |service| service.machine().flights().count() == 1);
+    let written = service.machine().flights().next().unwrap().latest().hash;
+    // Dies here: the transaction was written down and handed over, and nothing after that.
+    drop(service);
+    assert!(!world.sequencer.knows_all());
+    lose(&proxy, false);
+    let mut service = world.service();
+    finish(&mut service, &world.sequencer);
+    Some((world, all, written))
+}
+
+#[test]
+fn a_crash_after_the_node_accepted_anchors_nothing_twice() {
+    let lost = anchored_after_crash(|proxy, on| proxy.faults.loses_answers.store(on, Ordering::SeqCst));
+    let Some((world, all, written)) = lost else { return };
+    world.assert_anchored_once(&all);
+    assert_eq!(world.commits(&all[0]), [written], "by the transaction that was written down");
+}
+
+#[test]
+fn a_crash_before_the_node_got_it_loses_nothing() {
+    let lost = anchored_after_crash(|proxy, on| proxy.faults.loses_requests.store(on, Ordering::SeqCst));
+    let Some((world, all, written)) = lost else { return };
+    world.assert_anchored_once(&all);
+    assert_eq!(world.commits(&all[0]), [written], "the same bytes were sent again");
+}
+
+#[test]
+fn an_endpoint_that_times_out_after_it_accepted_is_no_failure() {
+    let Some(mut world) = world(AnvilSettings::default()) else { return };
+    world.open(&[1]);
+    let all = batches(1, 3);
+    world.sequencer.close(&all);
+    let proxy = Proxy::before(world.port);
+    world.url.clone_from(&proxy.url);
+    proxy.faults.loses_answers.store(true, Ordering::SeqCst);
+    let mut service = world.service();
+    finish(&mut service, &world.sequencer);
+    world.assert_anchored_once(&all);
+    assert!(said(&service, "what was sent is looked for when it answers again"));
+    assert_eq!(service.status().lock().counters.transactions, 1);
+}
+
+#[test]
+fn a_node_that_is_killed_and_comes_back_is_waited_for() {
+    let state = tempfile::tempdir().unwrap();
+    let file = Some(state.path().join("chain.json"));
+    let Some(mut world) = world(AnvilSettings { state: file.clone(), ..AnvilSettings::default() }) else {
+        return;
+    };
+    world.open(&[1]);
+    let all = batches(1, 4);
+    world.sequencer.close(&all[..2]);
+    let mut service = world.service();
+    finish(&mut service, &world.sequencer);
+    // The chain is written to its file each second.
+    std::thread::sleep(std::time::Duration::from_millis(2_500));
+    world.anvil.take().unwrap().kill();
+    world.sequencer.close(&all[2..]);
+    until(&mut service, "told", |service| said(service, "the chain can't be asked"));
+    assert!(!service.status().lock().troubles().is_empty(), "not ready");
+    let again = AnvilSettings { port: Some(world.port), state: file, ..AnvilSettings::default() };
+    world.anvil = Some(Anvil::start(&again).unwrap());
+    finish(&mut service, &world.sequencer);
+    world.assert_anchored_once(&all);
+    assert_eq!(service.status().lock().troubles(), [""; 0]);
+}
+
+#[test]
+fn a_node_that_lost_its_state_is_not_written_to() {
+    let Some(mut world) = world(AnvilSettings::default()) else { return };
+    world.open(&[1]);
+    world.sequencer.close(&batches(1, 2));
+    world.anvil.take().unwrap().kill();
+    let again = AnvilSettings { port: Some(world.port), ..AnvilSettings::default() };
+    world.anvil = Some(Anvil::start(&again).unwrap());
+    let mut service = world.service();
+    until(&mut service, "told", |service| said(service, "where the node has lost its state, bring it back"));
+    assert_eq!(service.machine().flights().count(), 0);
+}

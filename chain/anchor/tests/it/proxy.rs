@@ -1,0 +1,83 @@
+//! An endpoint between service and node that can fail the way networks do.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// Fails `eth_sendRawTransaction`, each in its own way, as long as it is told to.
+#[derive(Clone, Default)]
+pub struct Faults {
+    /// The node gets it, and the answer is lost.
+    pub loses_answers: Arc<AtomicBool>,
+    /// The node never gets it.
+    pub loses_requests: Arc<AtomicBool>,
+}
+
+pub struct Proxy {
+    pub url: String,
+    pub faults: Faults,
+}
+
+impl Proxy {
+    /// Before the node at `port`; ends with the process.
+    pub fn before(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let faults = Faults::default();
+        let own = faults.clone();
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let faults = own.clone();
+                thread::spawn(move || serve(client, port, &faults));
+            }
+        });
+        Self { url, faults }
+    }
+}
+
+/// One request after another, until either side ends.
+fn serve(mut client: TcpStream, port: u16, faults: &Faults) -> Option<()> {
+    let mut reader = BufReader::new(client.try_clone().ok()?);
+    loop {
+        let (head, body) = message(&mut reader)?;
+        let is_sent = String::from_utf8_lossy(&body).contains("eth_sendRawTransaction");
+        if is_sent && faults.loses_requests.load(Ordering::SeqCst) {
+            return None;
+        }
+        let mut node = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        node.write_all(head.as_bytes()).ok()?;
+        node.write_all(&body).ok()?;
+        let (head, body) = message(&mut BufReader::new(node))?;
+        if is_sent && faults.loses_answers.load(Ordering::SeqCst) {
+            // Longer than the service waits.
+            thread::sleep(Duration::from_secs(2));
+            return None;
+        }
+        client.write_all(head.as_bytes()).ok()?;
+        client.write_all(&body).ok()?;
+    }
+}
+
+/// Head and body of a message with a length.
+fn message(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let start = head.len();
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+        let line = head[start..].trim().to_ascii_lowercase();
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        if line.is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some((head, body))
+}
