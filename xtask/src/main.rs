@@ -2,7 +2,7 @@
 //!
 //! - [`check`]: format, lints, allowed edges, licences, tidiness, links, WebAssembly;
 //! - [`suite`]: everything that can fail, counted;
-//! - [`contracts`]: the Solidity contracts, by forge;
+//! - [`contracts`]: the Solidity contracts, by forge; [`x402`]: public clients that judge our payments;
 //! - [`schemathesis`]: requests made from the OpenAPI document, against a real server;
 //! - the rest hands over to the package that does the work.
 //!
@@ -22,6 +22,7 @@ mod rust_text;
 mod schemathesis;
 mod suite;
 mod wasm;
+mod x402;
 
 use std::process::ExitCode;
 

@@ -11,6 +11,7 @@ use crate::programs::Built;
 use crate::report::{fail, progress, say};
 use crate::schemathesis;
 use crate::wasm;
+use crate::x402;
 
 /// Time for each fuzz target when there is time; its test reads this from `STATESET_FUZZ_SECONDS`.
 const FUZZ_SECONDS: &str = "5";
@@ -49,6 +50,7 @@ pub fn install() {
     }
     debian::install_for_tests();
     wasm::install();
+    x402::install();
     // Tests of crates start anvil. Where it can't be installed they say so, and fail in continuous integration.
     if let Err(why) = contracts::install() {
         say(&format!("forge and anvil: {why}"));

@@ -80,8 +80,8 @@ pub use metrics::{Snapshot, Timings};
 pub use payment::{
     BatchChoice, BatchPolicy, BatchSettlement, BatchStatus, ItemOutcome, LIST_LIMIT_MAX, LIST_OFFSET_MAX,
     OwnKeys, Payment, PaymentBatch, PaymentConfig, PaymentContent, PaymentError, PaymentFilter,
-    PaymentReceipt, PaymentStatus, PaymentWorker, PaymentWorkerSettings, Payments, Settled, Settlement,
-    SettlementError, SettlementReport, SettlementState,
+    PaymentReceipt, PaymentStatus, PaymentWorker, PaymentWorkerSettings, Payments, PublicAuthorization,
+    PublicPayment, Settled, Settlement, SettlementError, SettlementReport, SettlementState,
 };
 pub use pool::{PoolMonitor, PoolReading, PoolState};
 pub use proof_registry::{

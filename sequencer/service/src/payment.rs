@@ -19,6 +19,7 @@ mod journal;
 mod list;
 mod own;
 mod own_words;
+mod public;
 mod read;
 mod record;
 mod settle;
@@ -44,6 +45,7 @@ pub use error::PaymentError;
 pub use list::{LIST_LIMIT_MAX, LIST_OFFSET_MAX, PaymentFilter};
 pub use own::OwnKeys;
 pub(crate) use own_words::{refuse_foreign, refuse_older};
+pub use public::{PublicAuthorization, PublicPayment};
 pub use read::PaymentReceipt;
 pub use record::{BatchStatus, Payment, PaymentBatch, PaymentContent, PaymentStatus};
 pub use settle::{

@@ -83,8 +83,8 @@ pub(super) fn receipt(receipt: PaymentReceipt) -> PaymentReceiptBody {
         valid_until: Exact(content.valid_until),
         signing_hash: Hex0x(content.signing_hash),
         payer_signature: Signature0x(content.payer_signature),
-        tx_hash: batch.tx_hash.map(Hex0x),
-        block_number: batch.block_number,
+        tx_hash: payment.tx_hash.or(batch.tx_hash).map(Hex0x),
+        block_number: payment.block_number.or(batch.block_number),
         created_at: Rfc3339(batch.committed_at),
     }
 }

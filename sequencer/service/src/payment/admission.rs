@@ -17,6 +17,7 @@ use ves::{Digest, StreamKey, TimestampMs};
 
 use super::PaymentShared;
 use super::journal::{Entry, Journal};
+use super::public::SettledBefore;
 use super::record::{Payment, PaymentContent, PaymentStatus};
 use super::stored::{FORGOTTEN, HEADS, HeadText, read, split_stream, unreadable};
 use super::submit::{Keys, look_up, seconds};
@@ -55,6 +56,8 @@ pub(super) struct PreparedPayment {
     pub version: u8,
     pub token: Option<TokenAddress>,
     pub keys: Keys,
+    /// Of a payment of the public protocol.
+    pub settled: Option<SettledBefore>,
 }
 
 /// What the store held of an intent's keys.
@@ -136,7 +139,7 @@ impl Desk {
                 sequenced_at_ms: payment.sequenced_at.0,
             };
             self.heads.insert(payment.stream(), head);
-            taken.push((Keys::of(payment, &payer), payment.sequence_number, entry.content_hash));
+            taken.push((Keys::of(payment, &payer)?, payment.sequence_number, entry.content_hash));
         }
         self.remember(taken);
         Ok(())
@@ -205,7 +208,7 @@ impl TurnLoop {
         facts: Facts,
         now: TimestampMs,
     ) -> Result<Admitted, ServiceError> {
-        let PreparedPayment { intent_id, content, content_hash, version, token, keys } = prepared;
+        let PreparedPayment { intent_id, content, content_hash, version, token, keys, settled } = prepared;
         let facts = match as_of < self.payments.floor {
             true => look_up(self.reader.as_ref(), &keys)?,
             false => facts,
@@ -224,7 +227,9 @@ impl TurnLoop {
             return Ok(Admitted::ReplayedOldForm);
         }
         let forgotten_s = self.shared.payments.forgotten_s.load(Ordering::Acquire);
-        if content.valid_until < seconds(now) || content.valid_until <= forgotten_s {
+        let is_over = content.valid_until < seconds(now) || content.valid_until <= forgotten_s;
+        // What has settled stays settled, whenever it is told.
+        if is_over && settled.is_none() {
             return Ok(Admitted::Expired);
         }
         let stream = content.stream();
@@ -237,17 +242,18 @@ impl TurnLoop {
         let at = head.map_or(now, |head| now.max(TimestampMs(head.sequenced_at_ms)));
         let payment = Payment {
             intent_id,
-            status: PaymentStatus::Sequenced,
+            status: if settled.is_some() { PaymentStatus::Settled } else { PaymentStatus::Sequenced },
             sequence_number: number,
             sequenced_at: at,
             updated_at: at,
             x402_version: version,
+            authorization: settled.map(|settled| settled.authorization),
             token_address: token,
             batch_id: None,
             leaf_index: None,
-            tx_hash: None,
-            block_number: None,
-            settled_at_ms: None,
+            tx_hash: settled.map(|settled| settled.transaction),
+            block_number: settled.map(|settled| settled.block_number),
+            settled_at_ms: settled.map(|_| at.0),
             reason: None,
             content,
         };

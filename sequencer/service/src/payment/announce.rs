@@ -32,7 +32,7 @@ use crate::ingest::{EventResult, random_bytes};
 use crate::sequencer::Sequencer;
 use crate::unchanged::Unchanged;
 
-/// Intents told of in one step; each takes two events.
+/// Intents told of in one step; each takes two events, or three where it settled before.
 const TELL_INTENTS: u64 = 128;
 /// Changes read at once.
 const TELL_CHANGES: usize = 64;
@@ -115,7 +115,8 @@ impl Payments<'_> {
             let payments: Vec<Payment> = payments.await?;
             let mut events = Vec::with_capacity(2 * payments.len());
             for payment in &payments {
-                for status in [PaymentStatus::Pending, PaymentStatus::Sequenced] {
+                let settled = payment.authorization.is_some().then_some(PaymentStatus::Settled);
+                for status in [PaymentStatus::Pending, PaymentStatus::Sequenced].into_iter().chain(settled) {
                     events.push(teller.of_payment(payment, status, None, payment.sequenced_at)?);
                 }
             }
@@ -259,6 +260,11 @@ impl Teller<'_> {
             "valid_until": content.valid_until, "signing_hash": content.signing_hash.to_0x(),
         });
         let mut more = Map::new();
+        if let (Some(authorization), Some(members)) = (&payment.authorization, payload.as_object_mut()) {
+            // It has no nonce of its own.
+            members.remove("nonce");
+            more.insert("authorization_nonce".to_owned(), json!(authorization.nonce.to_0x()));
+        }
         if let Some(order_id) = content.order_id {
             more.insert("order_id".to_owned(), json!(order_id));
         }

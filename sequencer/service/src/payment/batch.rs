@@ -23,7 +23,7 @@ use crate::ingest::random_bytes;
 /// An intent that ends sooner than this is not batched: it could not be settled in time (x402, A.5).
 const MARGIN_S: u64 = 30;
 /// Entries of the list of open intents read at once.
-const PAGE: usize = 1_024;
+pub(super) const PAGE: usize = 1_024;
 
 /// Which intents a batch takes.
 #[derive(Debug, Clone)]
@@ -262,6 +262,27 @@ fn committed(
     members: Vec<Payment>,
     now: TimestampMs,
 ) -> Result<(Change, PaymentBatch), PaymentError> {
+    let (batch, content) = batch_over(chain, batch_id, &members, now)?;
+    let mut change = Change::at(now);
+    change.state_root = Some(batch.new_state_root);
+    change.tell.batch = Some(batch_id);
+    change.tell.batch_statuses = vec![BatchStatus::Pending, BatchStatus::Committed];
+    change.documents.extend(put_batch(None, &batch, content)?);
+    for (index, mut payment) in (0u32..).zip(members) {
+        payment.batch_id = Some(batch_id);
+        payment.leaf_index = Some(index);
+        change.move_payment(payment, PaymentStatus::Batched, now)?;
+    }
+    Ok((change, batch))
+}
+
+/// A committed batch over these members, and its leaves one after the other.
+pub(super) fn batch_over(
+    chain: &ChainText,
+    batch_id: BatchId,
+    members: &[Payment],
+    now: TimestampMs,
+) -> Result<(PaymentBatch, Vec<u8>), PaymentError> {
     let leaves: Vec<Digest> = members.iter().map(|payment| payment.sequenced().batch_leaf()).collect();
     let content = leaves.iter().flat_map(|leaf| leaf.0).collect();
     let (Some(tree), Some(first), Some(last)) = (BatchTree::new(leaves), members.first(), members.last())
@@ -296,17 +317,7 @@ fn committed(
         submitted_at_ms: None,
         settled_at_ms: None,
     };
-    let mut change = Change::at(now);
-    change.state_root = Some(new_state_root);
-    change.tell.batch = Some(batch_id);
-    change.tell.batch_statuses = vec![BatchStatus::Pending, BatchStatus::Committed];
-    change.documents.extend(put_batch(None, &batch, content)?);
-    for (index, mut payment) in (0u32..).zip(members) {
-        payment.batch_id = Some(batch_id);
-        payment.leaf_index = Some(index);
-        change.move_payment(payment, PaymentStatus::Batched, now)?;
-    }
-    Ok((change, batch))
+    Ok((batch, content))
 }
 
 #[cfg(test)]

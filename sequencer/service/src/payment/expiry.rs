@@ -168,8 +168,10 @@ impl Payments<'_> {
             while page.len() < FORGET_PAGE
                 && let Some(payment) = payment_at(reader, &stream, cursor + 1 + page.len() as u64)?
             {
-                let is_over = seconds(payment.sequenced_at) + NONCE_LIFE_S <= now_s
-                    && payment.content.valid_until < now_s;
+                let is_old = seconds(payment.sequenced_at) + NONCE_LIFE_S <= now_s;
+                // A public authorization may be valid for ever; it keeps its key, and nothing waits for its end.
+                let is_over =
+                    is_old && (payment.authorization.is_some() || payment.content.valid_until < now_s);
                 if !is_over {
                     break;
                 }
@@ -179,7 +181,8 @@ impl Payments<'_> {
         });
         let page = page.await?;
         let Some(last) = page.last() else { return Ok((0, false)) };
-        let mark = page.iter().map(|payment| payment.content.valid_until).max().unwrap_or(0);
+        let intents = page.iter().filter(|payment| payment.authorization.is_none());
+        let mark = intents.map(|payment| payment.content.valid_until).max().unwrap_or(0);
         // In force before the nonces go.
         let forgotten_s = &self.service.shared().payments.forgotten_s;
         let mark = forgotten_s.fetch_max(mark, Ordering::AcqRel).max(mark);
@@ -196,6 +199,9 @@ impl Payments<'_> {
 }
 
 fn nonces_of(stream: &StreamKey, payment: &Payment) -> Result<Vec<DocumentChange>, ServiceError> {
+    if payment.authorization.is_some() {
+        return Ok(Vec::new());
+    }
     let payer = Party::parse(&payment.content.payer_address).ok_or_else(unreadable)?;
     let mut keys = vec![nonce_key(stream, &payer, payment.content.nonce)];
     if payment.x402_version == 1 {

@@ -18,8 +18,8 @@ use super::Payments;
 use super::admission::Desk;
 use super::record::Payment;
 use super::stored::{
-    HEADS, idempotency_key, json, nonce_key, of_stream, old_form_key, put, put_new, read, stream_key,
-    unreadable,
+    HEADS, idempotency_key, json, nonce_key, of_stream, old_form_key, public_key, put, put_new, read,
+    stream_key, unreadable,
 };
 use super::submit::Keys;
 use crate::error::ServiceError;
@@ -121,11 +121,12 @@ fn filed(entry: &Entry) -> Result<Vec<DocumentChange>, ServiceError> {
     let party = |text: &str| Party::parse(text).ok_or_else(unreadable);
     let (payer, payee) = (party(&content.payer_address)?, party(&content.payee_address)?);
     let mut changes = put_new(payment, &payer, &payee)?;
-    let keys = Keys::of(payment, &payer);
-    let number = payment.sequence_number.to_string();
-    changes.push(put(Table::PaymentNonces, keys.nonce, number.clone(), Vec::new()));
+    let keys = Keys::of(payment, &payer)?;
+    let (number, stream) = (payment.sequence_number.to_string(), stream_key(&payment.stream()).to_vec());
+    // The key of a public authorization names no stream.
+    let of_nonce = if payment.authorization.is_some() { stream.clone() } else { Vec::new() };
+    changes.push(put(Table::PaymentNonces, keys.nonce, number.clone(), of_nonce));
     if let Some(key) = keys.old_form {
-        let stream = stream_key(&payment.stream()).to_vec();
         changes.push(put(Table::PaymentNonces, key, number.clone(), stream));
     }
     if let Some(key) = keys.idempotency {
@@ -136,14 +137,21 @@ fn filed(entry: &Entry) -> Result<Vec<DocumentChange>, ServiceError> {
 
 impl Keys {
     /// The places that an intent took.
-    pub fn of(payment: &Payment, payer: &Party) -> Self {
+    pub fn of(payment: &Payment, payer: &Party) -> Result<Self, ServiceError> {
         let (stream, content) = (payment.stream(), &payment.content);
-        Self {
+        if let Some(authorization) = &payment.authorization {
+            let (Party::Wallet(wallet), Some(token)) = (payer, payment.token_address) else {
+                return Err(unreadable());
+            };
+            let nonce = public_key(content.network.chain_id(), &token, wallet, &authorization.nonce);
+            return Ok(Self { nonce, old_form: None, idempotency: None });
+        }
+        Ok(Self {
             nonce: nonce_key(&stream, payer, content.nonce),
             // The first form binds no store: what was signed in it is admitted once in the whole log.
             old_form: (payment.x402_version == 1).then(|| old_form_key(&content.signing_hash)),
             idempotency: content.idempotency_key.as_deref().map(|key| idempotency_key(&stream, key)),
-        }
+        })
     }
 }
 

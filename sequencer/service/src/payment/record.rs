@@ -7,6 +7,7 @@ use ves::{
     AgentId, BatchId, Digest, Hasher, KeyId, SequenceNumber, StoreId, StreamKey, TenantId, TimestampMs,
 };
 
+use super::public::PublicAuthorization;
 use super::stored::json;
 use crate::error::ServiceError;
 
@@ -131,8 +132,11 @@ pub struct Payment {
     pub sequenced_at: TimestampMs,
     #[serde(with = "ms")]
     pub updated_at: TimestampMs,
-    /// Which form was signed: 1 or 2.
+    /// Which form was signed: 1 or 2. Of a public payment, the version of the public protocol.
     pub x402_version: u8,
+    /// Of a payment of the public protocol, which settled before it got its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<PublicAuthorization>,
     /// `None` of the first form where the table has no contract for the asset.
     pub token_address: Option<TokenAddress>,
     pub batch_id: Option<BatchId>,

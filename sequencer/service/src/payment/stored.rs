@@ -5,11 +5,13 @@
 //! | `PaymentIntents` | stream, number | the intent | |
 //! | `PaymentIntentIds` | intent id | its number | its stream |
 //! | `PaymentNonces` | `n`, stream, payer, nonce | the intent's number | |
+//! | `PaymentNonces` | `e`, chain, token, payer, nonce of a public authorization | the intent's number | its stream |
 //! | `PaymentNonces` | `1`, signing hash of the first form | the intent's number | its stream |
 //! | `PaymentKeys` | stream, SHA-256 of the idempotency key | the intent's number | SHA-256 of the request |
 //! | `PaymentLists` | `s`, stream | [`HeadText`] | |
 //! | `PaymentLists` | `v`, stream | [`ChainText`] | |
 //! | `PaymentLists` | `t`, status, stream, number | none | what batching looks at |
+//! | `PaymentLists` | `u`, stream, number | none | a settled payment under no root: what batching looks at |
 //! | `PaymentLists` | `p` or `q`, stream, payer or payee, number | none | |
 //! | `PaymentLists` | `b`, status, batch id | none | |
 //! | `PaymentLists` | `x`, stream, count of changes | what to tell | |
@@ -25,7 +27,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use stateset_event_log::{Document, DocumentChange, LogReader, Table};
 use uuid::Uuid;
-use ves::x402::{Asset, Network, Party};
+use ves::x402::{Asset, Network, Party, TokenAddress};
 use ves::{BatchId, Digest, Hasher, StoreId, StreamKey, TenantId, TimestampMs};
 
 use super::record::{BatchStatus, Payment, PaymentBatch, PaymentStatus};
@@ -117,6 +119,11 @@ pub(super) fn nonce_key(stream: &StreamKey, payer: &Party, nonce: u64) -> Vec<u8
     [b"n", &stream_key(stream)[..], &party_bytes(payer), &nonce.to_be_bytes()].concat()
 }
 
+/// What makes a payment of the public protocol one payment, in the whole log.
+pub(super) fn public_key(chain_id: u64, token: &TokenAddress, payer: &[u8; 20], nonce: &Digest) -> Vec<u8> {
+    [b"e", &chain_id.to_be_bytes()[..], &token.0, payer, &nonce.0].concat()
+}
+
 pub(super) fn old_form_key(signing_hash: &Digest) -> Vec<u8> {
     [b"1", &signing_hash.0[..]].concat()
 }
@@ -141,6 +148,11 @@ pub(super) const TO_TELL: u8 = b'x';
 pub(super) const TOLD: u8 = b'a';
 pub(super) const FORGOTTEN: u8 = b'f';
 pub(super) const SECRET: u8 = b'k';
+pub(super) const UNBATCHED: u8 = b'u';
+
+pub(super) fn unbatched_key(stream: &StreamKey, number: u64) -> Vec<u8> {
+    [&[UNBATCHED][..], &intent_key(stream, number)].concat()
+}
 
 /// The beginning of the list of one status, over all streams.
 pub(super) fn status_prefix(status: PaymentStatus) -> Vec<u8> {
@@ -190,16 +202,20 @@ pub(super) fn put_new(
 ) -> Result<Vec<DocumentChange>, ServiceError> {
     let (stream, number) = (payment.stream(), payment.sequence_number);
     let id = payment.intent_id.as_bytes().to_vec();
-    Ok(vec![
+    let mut changes = vec![
         put_payment(payment)?,
         put(Table::PaymentIntentIds, id, number.to_string(), stream_key(&stream).to_vec()),
         entry(status_key(payment.status, &stream, number), Open::of(payment).bytes()),
         entry(party_key(PAYERS, &stream, payer, number), Vec::new()),
         entry(party_key(PAYEES, &stream, payee, number), Vec::new()),
-    ])
+    ];
+    if payment.authorization.is_some() {
+        changes.push(entry(unbatched_key(&stream, number), Open::of(payment).bytes()));
+    }
+    Ok(changes)
 }
 
-fn put_payment(payment: &Payment) -> Result<DocumentChange, ServiceError> {
+pub(super) fn put_payment(payment: &Payment) -> Result<DocumentChange, ServiceError> {
     let key = intent_key(&payment.stream(), payment.sequence_number);
     Ok(put(Table::PaymentIntents, key, json(payment)?, Vec::new()))
 }

@@ -77,6 +77,7 @@ impl Payments<'_> {
             token,
             // The first form binds no store: what was signed in it is admitted once in the whole log.
             keys: Keys { old_form: keys.old_form.filter(|_| version == 1), ..keys },
+            settled: None,
         };
         let service = self.service;
         let (reply, answer) = Reply::new(service.place(1).await?);
@@ -311,7 +312,7 @@ pub(super) fn seconds(at: ves::TimestampMs) -> u64 {
 }
 
 /// A version 7 UUID: ids that rise with time are found in the store side by side.
-fn intent_id(service: &Sequencer) -> Result<Uuid, ServiceError> {
+pub(super) fn intent_id(service: &Sequencer) -> Result<Uuid, ServiceError> {
     let [a, b, c, d, e, f, g, h, i, j, ..] = random_bytes()?;
     let millis = u64::try_from(service.now().0).unwrap_or(0);
     Ok(uuid::Builder::from_unix_timestamp_millis(millis, &[a, b, c, d, e, f, g, h, i, j]).into_uuid())

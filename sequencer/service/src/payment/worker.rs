@@ -105,9 +105,13 @@ impl Payments<'_> {
             true => self.batch_due(&open, &settings.policy).await,
             false => Ok(0),
         };
+        let public = match settings.auto_commit {
+            true => self.batch_public(&settings.policy).await,
+            false => Ok(0),
+        };
         let settled = self.follow_submitted().await;
         let mut moved = Tally::default();
-        [expired, overdue, batches, settled].into_iter().for_each(|step| moved.add(step));
+        [expired, overdue, batches, public, settled].into_iter().for_each(|step| moved.add(step));
         let moved = moved.end()?;
         if moved > 0 {
             tracing::info!(moved, "payments moved on");

@@ -2,6 +2,7 @@
 
 mod batches;
 mod journal;
+mod public;
 mod settlement;
 mod telling;
 

@@ -1,0 +1,80 @@
+//! What is asked of a chain, in this crate's words.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use set_registry::{Log, Receipt};
+
+/// An answer that is waited for.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Why a chain gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    /// Whether it was taken is not known.
+    #[error("the chain can't be reached: {0}")]
+    Unreachable(String),
+    /// The node answered, and says no.
+    #[error("the node refused: {0}")]
+    Refused(String),
+    #[error("the node's answer is not understood: {0}")]
+    Answer(String),
+}
+
+/// What verifying a payment asks (x402 B.4).
+pub trait ChainFacts: Send + Sync {
+    /// EIP-3009 `authorizationState`.
+    fn authorization_used(
+        &self,
+        token: Address,
+        from: Address,
+        nonce: B256,
+    ) -> Later<'_, Result<bool, ChainError>>;
+    /// In the token's smallest unit.
+    fn balance(&self, token: Address, owner: Address) -> Later<'_, Result<U256, ChainError>>;
+    /// Empty for an account without one.
+    fn code(&self, address: Address) -> Later<'_, Result<Bytes, ChainError>>;
+    /// ERC-1271: whether the contract takes the signature.
+    fn takes_signature(
+        &self,
+        wallet: Address,
+        digest: B256,
+        signature: Bytes,
+    ) -> Later<'_, Result<bool, ChainError>>;
+    /// A call that changes nothing; inside, why the contract would refuse it.
+    fn simulate(&self, to: Address, data: Bytes) -> Later<'_, Result<Result<(), String>, ChainError>>;
+}
+
+/// Price of gas, in wei.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fees {
+    pub max_fee: u128,
+    pub max_priority_fee: u128,
+}
+
+/// A chain that payments are sent to.
+pub trait Chain: ChainFacts {
+    /// EIP-155.
+    fn chain_id(&self) -> u64;
+    /// Number of the newest block.
+    fn head(&self) -> Later<'_, Result<u64, ChainError>>;
+    /// Unix seconds of a block.
+    fn block_time(&self, number: u64) -> Later<'_, Result<u64, ChainError>>;
+    /// Transactions of an account; with those that wait, or in blocks alone.
+    fn account_nonce(&self, account: Address, with_waiting: bool) -> Later<'_, Result<u64, ChainError>>;
+    fn fees(&self) -> Later<'_, Result<Fees, ChainError>>;
+    /// Brings a signed transaction. [`ChainError::Refused`] means that the node did not take it.
+    fn send(&self, raw: Bytes) -> Later<'_, Result<(), ChainError>>;
+    /// Whether the node knows it, in a block or waiting.
+    fn knows(&self, transaction: B256) -> Later<'_, Result<bool, ChainError>>;
+    /// `None` while it is in no block.
+    fn receipt(&self, transaction: B256) -> Later<'_, Result<Option<Receipt>, ChainError>>;
+    /// Events of a contract from a block on; the topics are all asked for.
+    fn logs(
+        &self,
+        address: Address,
+        topics: Vec<B256>,
+        from_block: u64,
+    ) -> Later<'_, Result<Vec<Log>, ChainError>>;
+}

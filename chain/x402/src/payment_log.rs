@@ -1,0 +1,60 @@
+//! The port to whoever keeps the history of payments: each settled one is told, and gets its number there (x402 C).
+
+use alloy_primitives::{Address, B256, Bytes};
+use uuid::Uuid;
+
+use crate::authorization::Authorization;
+use crate::chain::Later;
+use crate::claim::Version;
+
+/// A payment that settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettledPayment {
+    pub version: Version,
+    pub chain_id: u64,
+    pub token: Address,
+    pub authorization: Authorization,
+    pub signature: Bytes,
+    /// The 32 bytes that were signed.
+    pub digest: B256,
+    pub transaction: B256,
+    pub block_number: u64,
+    /// What was bought.
+    pub resource: String,
+}
+
+/// Where it stands in the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogReceipt {
+    pub intent_id: Uuid,
+    pub sequence_number: u64,
+}
+
+/// Why it stands nowhere yet.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PaymentLogError {
+    /// It is told again.
+    #[error("the log of payments can't be reached: {0}")]
+    Unavailable(String),
+    /// It is told again too, since the money has moved; but a person has to mend something first.
+    #[error("the log of payments refuses a settled payment: {0}")]
+    Refused(String),
+}
+
+/// Takes settled payments in. The same payment told again gets the same receipt.
+pub trait PaymentLog: Send + Sync {
+    fn record<'a>(
+        &'a self,
+        payment: &'a SettledPayment,
+    ) -> Later<'a, Result<Option<LogReceipt>, PaymentLogError>>;
+}
+
+/// Keeps no history beside the facilitator's own records.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoLog;
+
+impl PaymentLog for NoLog {
+    fn record<'a>(&'a self, _: &'a SettledPayment) -> Later<'a, Result<Option<LogReceipt>, PaymentLogError>> {
+        Box::pin(async { Ok(None) })
+    }
+}

@@ -1,0 +1,305 @@
+//! Records of payments: a file that only grows, one JSON line for each step of a payment, on disk before the step is taken.
+//!
+//! The last line of a payment is its state. A line that a crash cut short is the last of the file and says nothing yet,
+//! since what it announces was not begun; it is cut off at the next start. A line that is broken elsewhere is no crash.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use alloy_primitives::{Address, B256, Bytes};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::authorization::Authorization;
+
+/// Ended payments are kept so long after their authorization has, in seconds; then no repeat of theirs can come.
+const KEPT_S: u64 = 86_400;
+
+/// What makes a payment one payment (x402 B.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PaymentKey {
+    pub chain_id: u64,
+    pub token: Address,
+    pub from: Address,
+    pub nonce: B256,
+}
+
+/// How far a payment has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "snake_case")]
+pub enum Stage {
+    /// Verified, and nothing sent.
+    Reserved,
+    /// About to be sent, or sent.
+    Sent { transaction: B256, sender: Address, account_nonce: u64 },
+    /// The token says that the money moved.
+    Settled { transaction: B256, block_number: u64 },
+    /// It did not move, by this authorization and up to now.
+    Failed { reason: String, detail: String },
+}
+
+/// One payment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pub key: PaymentKey,
+    #[serde(flatten)]
+    pub stage: Stage,
+    pub authorization: Authorization,
+    pub signature: Bytes,
+    /// Name and version of the token's EIP-712 domain.
+    pub token_name: String,
+    pub token_version: String,
+    /// Of the protocol.
+    pub version: u8,
+    /// What is bought: a payment pays for nothing else.
+    pub resource: String,
+    /// Newest block before the authorization was seen unused.
+    pub from_block: u64,
+    /// Unix seconds.
+    pub reserved_at: u64,
+    /// Its place in the history of payments.
+    pub logged: Option<Logged>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Logged {
+    At {
+        intent_id: Uuid,
+        sequence_number: u64,
+    },
+    /// There is no history.
+    Nowhere,
+}
+
+impl Record {
+    /// Whether nothing is left to be done about it.
+    pub fn is_over(&self) -> bool {
+        match self.stage {
+            Stage::Settled { .. } => self.logged.is_some(),
+            Stage::Failed { .. } => true,
+            Stage::Reserved | Stage::Sent { .. } => false,
+        }
+    }
+}
+
+/// Why the file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{}: {error}", path.display())]
+    File { path: PathBuf, error: io::Error },
+    #[error("{} is in use by another process; every facilitator needs a file of its own", path.display())]
+    InUse { path: PathBuf },
+    #[error(
+        "{}: line {line} is broken ({problem}); restore the file, since without its records a payment may be sent twice",
+        path.display()
+    )]
+    Broken { path: PathBuf, line: usize, problem: String },
+}
+
+struct Inside {
+    file: File,
+    records: BTreeMap<PaymentKey, Record>,
+    /// The length up to which lines are whole.
+    length: u64,
+}
+
+/// The records of one facilitator.
+pub struct Records {
+    path: PathBuf,
+    inside: Mutex<Inside>,
+}
+
+impl Records {
+    /// Opens or makes the file, and keeps others out of it. `now_s` in Unix seconds: what ended long before is dropped.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(path: &Path, now_s: u64) -> Result<Self, OpenError> {
+        let failed = |error| OpenError::File { path: path.to_owned(), error };
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(OpenError::InUse { path: path.to_owned() });
+            }
+            Err(std::fs::TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let mut inside = Inside { file, records: BTreeMap::new(), length: 0 };
+        let mut content = Vec::new();
+        inside.file.read_to_end(&mut content).map_err(failed)?;
+        let lines = whole_lines(&content);
+        for (at, line) in lines.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty())
+        {
+            let record: Record = serde_json::from_slice(line).map_err(|error| OpenError::Broken {
+                path: path.to_owned(),
+                line: at + 1,
+                problem: error.to_string(),
+            })?;
+            inside.records.insert(record.key, record);
+        }
+        inside.length = lines.len() as u64;
+        inside.records.retain(|_, record| {
+            !record.is_over() || record.authorization.valid_before_s().saturating_add(KEPT_S) >= now_s
+        });
+        let records = Self { path: path.to_owned(), inside: Mutex::new(inside) };
+        records.cut_torn_line().map_err(failed)?;
+        Ok(records)
+    }
+
+    fn cut_torn_line(&self) -> io::Result<()> {
+        let mut inside = self.inside();
+        let length = inside.length;
+        if inside.file.metadata()?.len() != length {
+            inside.file.set_len(length)?;
+            inside.file.sync_all()?;
+        }
+        inside.file.seek(SeekFrom::End(0)).map(drop)
+    }
+
+    /// The state of a payment.
+    pub fn get(&self, key: &PaymentKey) -> Option<Record> {
+        self.inside().records.get(key).cloned()
+    }
+
+    /// Payments about which something is left to be done.
+    pub fn open_ones(&self) -> Vec<Record> {
+        self.inside().records.values().filter(|record| !record.is_over()).cloned().collect()
+    }
+
+    /// Puts a state down; it is on disk when this returns. Blocks.
+    ///
+    /// # Errors
+    /// What the file says. Then the state is the one of before.
+    pub fn put(&self, record: Record) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&record).map_err(io::Error::other)?;
+        line.push(b'\n');
+        let mut guard = self.inside();
+        let inside = &mut *guard;
+        let written = inside.file.write_all(&line).and_then(|()| inside.file.sync_data());
+        if let Err(error) = written {
+            // Half a line must not stand before the next one.
+            let length = inside.length;
+            let cut = inside.file.set_len(length).and_then(|()| inside.file.seek(SeekFrom::Start(length)));
+            return match cut {
+                Ok(_) => Err(error),
+                Err(second) => Err(io::Error::other(format!("{error}; then {second}"))),
+            };
+        }
+        inside.length += line.len() as u64;
+        inside.records.insert(record.key, record);
+        Ok(())
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Up to the last line's end.
+fn whole_lines(content: &[u8]) -> &[u8] {
+    let end = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    &content[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::U256;
+
+    use super::*;
+
+    fn record(nonce: u8, stage: Stage) -> Record {
+        let authorization = Authorization {
+            from: Address::repeat_byte(1),
+            to: Address::repeat_byte(2),
+            value: U256::from(10_000),
+            valid_after: U256::ZERO,
+            valid_before: U256::from(2_000),
+            nonce: B256::repeat_byte(nonce),
+        };
+        Record {
+            key: PaymentKey {
+                chain_id: 84_532,
+                token: Address::repeat_byte(3),
+                from: authorization.from,
+                nonce: authorization.nonce,
+            },
+            stage,
+            authorization,
+            signature: Bytes::from(vec![5; 65]),
+            token_name: "USDC".to_owned(),
+            token_version: "2".to_owned(),
+            version: 2,
+            resource: "GET /demo/paid".to_owned(),
+            from_block: 7,
+            reserved_at: 1_000,
+            logged: None,
+        }
+    }
+
+    fn sent() -> Stage {
+        Stage::Sent { transaction: B256::repeat_byte(9), sender: Address::repeat_byte(4), account_nonce: 3 }
+    }
+
+    #[test]
+    fn the_last_state_of_a_payment_survives() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("payments");
+        let records = Records::open(&path, 1_000).unwrap();
+        records.put(record(1, Stage::Reserved)).unwrap();
+        records.put(record(2, Stage::Reserved)).unwrap();
+        records.put(record(1, sent())).unwrap();
+        assert!(matches!(Records::open(&path, 1_000), Err(OpenError::InUse { .. })), "one process");
+        drop(records);
+        let records = Records::open(&path, 1_000).unwrap();
+        assert_eq!(records.get(&record(1, sent()).key), Some(record(1, sent())));
+        assert_eq!(records.open_ones().len(), 2);
+    }
+
+    #[test]
+    fn a_line_that_a_crash_cut_short_is_cut_off_and_one_that_is_broken_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("payments");
+        let records = Records::open(&path, 1_000).unwrap();
+        records.put(record(1, sent())).unwrap();
+        records.put(record(2, Stage::Reserved)).unwrap();
+        drop(records);
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 1..150 {
+            std::fs::write(&path, &whole[..whole.len() - cut]).unwrap();
+            let records = Records::open(&path, 1_000).unwrap();
+            assert_eq!(records.open_ones(), [record(1, sent())], "{cut} bytes short");
+            records.put(record(3, Stage::Reserved)).unwrap();
+            drop(records);
+            assert_eq!(Records::open(&path, 1_000).unwrap().open_ones().len(), 2, "{cut} bytes short");
+        }
+        let mut spoiled = whole.clone();
+        spoiled[10] ^= 1;
+        std::fs::write(&path, spoiled).unwrap();
+        assert!(matches!(Records::open(&path, 1_000), Err(OpenError::Broken { line: 1, .. })));
+    }
+
+    #[test]
+    fn what_ended_long_ago_is_forgotten_and_what_did_not_end_never() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("payments");
+        let records = Records::open(&path, 1_000).unwrap();
+        let settled = Stage::Settled { transaction: B256::repeat_byte(9), block_number: 5 };
+        records.put(Record { logged: Some(Logged::Nowhere), ..record(1, settled.clone()) }).unwrap();
+        records.put(record(2, settled)).unwrap();
+        drop(records);
+        let key = record(1, sent()).key;
+        assert!(Records::open(&path, 2_000 + KEPT_S).unwrap().get(&key).is_some());
+        let records = Records::open(&path, 2_001 + KEPT_S).unwrap();
+        assert_eq!(records.get(&key), None);
+        assert_eq!(records.open_ones().len(), 1, "one is not told to the log yet");
+    }
+}

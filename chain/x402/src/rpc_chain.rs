@@ -1,0 +1,181 @@
+//! A chain behind a JSON-RPC endpoint. The client blocks, so each question is asked on a thread that may.
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use set_registry::{BlockAt, Call, Log, LogFilter, Node, Receipt, Refusal, RpcError, ViewError};
+
+use crate::chain::{Chain, ChainError, ChainFacts, Fees, Later};
+use crate::token;
+
+/// Wei for a unit of gas, where the node tells no priority fees.
+const PRIORITY_FEE_DEFAULT: u128 = 1_000_000;
+/// Blocks whose priority fees are looked at.
+const FEE_BLOCKS: u64 = 4;
+
+/// One endpoint of one chain.
+pub struct RpcChain {
+    node: Node,
+    chain_id: u64,
+    /// Whom calls come from that change nothing: a token may ask who calls.
+    caller: Address,
+}
+
+impl RpcChain {
+    /// Asks the endpoint for its chain. Blocks. `caller` is the account that will send.
+    ///
+    /// # Errors
+    /// [`ChainError`]; [`ChainError::Answer`] when it is another chain than `expected`.
+    pub fn connect(node: Node, expected: Option<u64>, caller: Address) -> Result<Self, ChainError> {
+        let chain_id = node.chain_id().map_err(chain_error)?;
+        match expected {
+            Some(expected) if expected != chain_id => Err(ChainError::Answer(format!(
+                "{} is chain {chain_id}, expected {expected}: give the endpoint of that chain",
+                node.endpoint()
+            ))),
+            _ => Ok(Self { node, chain_id, caller }),
+        }
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Node) -> Result<T, ChainError> + Send + 'static,
+    ) -> Later<'_, Result<T, ChainError>> {
+        let node = self.node.clone();
+        Box::pin(async move {
+            let asked = tokio::task::spawn_blocking(move || question(&node));
+            asked.await.unwrap_or_else(|error| Err(ChainError::Unreachable(error.to_string())))
+        })
+    }
+
+    fn view(&self, to: Address, input: Bytes) -> Later<'_, Result<Bytes, ChainError>> {
+        let call = Call { from: self.caller, to, input };
+        self.ask(move |node| match node.call(&call, BlockAt::Latest) {
+            Ok(answer) => Ok(answer),
+            Err(ViewError::Rpc(error)) => Err(chain_error(error)),
+            Err(error) => Err(ChainError::Refused(error.to_string())),
+        })
+    }
+}
+
+impl ChainFacts for RpcChain {
+    fn authorization_used(
+        &self,
+        token: Address,
+        from: Address,
+        nonce: B256,
+    ) -> Later<'_, Result<bool, ChainError>> {
+        let answer = self.view(token, token::authorization_state(from, nonce));
+        Box::pin(async move { word(token, &answer.await?).map(|used| used != U256::ZERO) })
+    }
+
+    fn balance(&self, token: Address, owner: Address) -> Later<'_, Result<U256, ChainError>> {
+        let answer = self.view(token, token::balance_of(owner));
+        Box::pin(async move { word(token, &answer.await?) })
+    }
+
+    fn code(&self, address: Address) -> Later<'_, Result<Bytes, ChainError>> {
+        self.ask(move |node| node.code(address, BlockAt::Latest).map_err(chain_error))
+    }
+
+    fn takes_signature(
+        &self,
+        wallet: Address,
+        digest: B256,
+        signature: Bytes,
+    ) -> Later<'_, Result<bool, ChainError>> {
+        let answer = self.view(wallet, token::is_valid_signature(digest, signature));
+        Box::pin(async move {
+            match answer.await {
+                Ok(answer) => Ok(answer.get(..4) == Some(&token::TAKEN[..])),
+                // A contract that knows no such question takes no signature.
+                Err(ChainError::Refused(_)) => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    fn simulate(&self, to: Address, data: Bytes) -> Later<'_, Result<Result<(), String>, ChainError>> {
+        let call = Call { from: self.caller, to, input: data };
+        self.ask(move |node| match node.call(&call, BlockAt::Latest) {
+            Ok(_) => Ok(Ok(())),
+            Err(ViewError::Refused(Refusal::Unknown(data))) => Ok(Err(token::revert_text(&data))),
+            Err(ViewError::Refused(refusal)) => Ok(Err(refusal.to_string())),
+            Err(ViewError::Rpc(error)) => Err(chain_error(error)),
+            Err(error) => Err(ChainError::Answer(error.to_string())),
+        })
+    }
+}
+
+impl Chain for RpcChain {
+    fn chain_id(&self) -> u64 {
+        self.chain_id
+    }
+
+    fn head(&self) -> Later<'_, Result<u64, ChainError>> {
+        self.ask(|node| block(node, BlockAt::Latest).map(|block| block.number))
+    }
+
+    fn block_time(&self, number: u64) -> Later<'_, Result<u64, ChainError>> {
+        self.ask(move |node| block(node, BlockAt::Number(number)).map(|block| block.timestamp))
+    }
+
+    fn account_nonce(&self, account: Address, with_waiting: bool) -> Later<'_, Result<u64, ChainError>> {
+        let at = if with_waiting { BlockAt::Pending } else { BlockAt::Latest };
+        self.ask(move |node| node.nonce(account, at).map_err(chain_error))
+    }
+
+    fn fees(&self) -> Later<'_, Result<Fees, ChainError>> {
+        self.ask(|node| {
+            let history = node.fee_history(FEE_BLOCKS).map_err(chain_error)?;
+            let base = history.base_fees.last().copied().unwrap_or(0);
+            let tip = history.priority_fees.iter().copied().max().unwrap_or(0).max(PRIORITY_FEE_DEFAULT);
+            // The base fee rises by an eighth in a block at most: twice is enough for five full blocks.
+            Ok(Fees { max_fee: base.saturating_mul(2).saturating_add(tip), max_priority_fee: tip })
+        })
+    }
+
+    fn send(&self, raw: Bytes) -> Later<'_, Result<(), ChainError>> {
+        self.ask(move |node| node.send(&raw).map(drop).map_err(chain_error))
+    }
+
+    fn knows(&self, transaction: B256) -> Later<'_, Result<bool, ChainError>> {
+        self.ask(move |node| node.knows(&transaction).map_err(chain_error))
+    }
+
+    fn receipt(&self, transaction: B256) -> Later<'_, Result<Option<Receipt>, ChainError>> {
+        self.ask(move |node| node.receipt(&transaction).map_err(chain_error))
+    }
+
+    fn logs(
+        &self,
+        address: Address,
+        topics: Vec<B256>,
+        from_block: u64,
+    ) -> Later<'_, Result<Vec<Log>, ChainError>> {
+        self.ask(move |node| {
+            let to_block = block(node, BlockAt::Latest)?.number;
+            let topics = topics.into_iter().map(Some).collect();
+            node.logs(&LogFilter { address, topics, from_block, to_block }).map_err(chain_error)
+        })
+    }
+}
+
+fn block(node: &Node, at: BlockAt) -> Result<set_registry::Block, ChainError> {
+    let found = node.block(at).map_err(chain_error)?;
+    found.ok_or_else(|| ChainError::Answer(format!("{} has no such block", node.endpoint())))
+}
+
+fn word(token: Address, answer: &[u8]) -> Result<U256, ChainError> {
+    token::word(answer).ok_or_else(|| {
+        ChainError::Answer(format!(
+            "{token} does not answer as a token with EIP-3009: is it the right address?"
+        ))
+    })
+}
+
+fn chain_error(error: RpcError) -> ChainError {
+    match error {
+        RpcError::Refused { .. } => ChainError::Refused(error.to_string()),
+        RpcError::Unreadable { .. } => ChainError::Answer(error.to_string()),
+        _ => ChainError::Unreachable(error.to_string()),
+    }
+}

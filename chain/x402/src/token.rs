@@ -1,0 +1,127 @@
+//! Calls and events of a token with EIP-3009, and of a contract wallet.
+
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_sol_types::{SolCall as _, SolEvent as _, sol};
+use set_registry::Log;
+
+use crate::authorization::Authorization;
+use crate::signature::PayerSignature;
+
+sol! {
+    interface Eip3009 {
+        event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
+        event Transfer(address indexed from, address indexed to, uint256 value);
+
+        function balanceOf(address owner) external view returns (uint256);
+        function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
+        function transferWithAuthorization(
+            address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce,
+            uint8 v, bytes32 r, bytes32 s
+        ) external;
+        function transferWithAuthorization(
+            address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce,
+            bytes signature
+        ) external;
+    }
+
+    interface Erc1271 {
+        function isValidSignature(bytes32 hash, bytes signature) external view returns (bytes4);
+    }
+}
+
+/// What a wallet answers to a signature that it takes (ERC-1271).
+pub const TAKEN: [u8; 4] = [0x16, 0x26, 0xba, 0x7e];
+
+pub fn balance_of(owner: Address) -> Bytes {
+    Eip3009::balanceOfCall { owner }.abi_encode().into()
+}
+
+pub fn authorization_state(authorizer: Address, nonce: B256) -> Bytes {
+    Eip3009::authorizationStateCall { authorizer, nonce }.abi_encode().into()
+}
+
+pub fn is_valid_signature(hash: B256, signature: Bytes) -> Bytes {
+    Erc1271::isValidSignatureCall { hash, signature }.abi_encode().into()
+}
+
+/// The transfer that an authorization allows: with `r`, `s`, `v` of an account, else with the bytes for a wallet.
+pub fn transfer(authorization: &Authorization, signature: &Bytes) -> Bytes {
+    let Authorization { from, to, value, valid_after, valid_before, nonce } = *authorization;
+    match PayerSignature::parse(signature) {
+        Ok(PayerSignature { r, s, v }) => Eip3009::transferWithAuthorization_0Call {
+            from,
+            to,
+            value,
+            validAfter: valid_after,
+            validBefore: valid_before,
+            nonce,
+            v,
+            r,
+            s,
+        }
+        .abi_encode()
+        .into(),
+        Err(_) => Eip3009::transferWithAuthorization_1Call {
+            from,
+            to,
+            value,
+            validAfter: valid_after,
+            validBefore: valid_before,
+            nonce,
+            signature: signature.clone(),
+        }
+        .abi_encode()
+        .into(),
+    }
+}
+
+/// Topics that find the use of an authorization.
+pub fn use_topics(from: Address, nonce: B256) -> Vec<B256> {
+    vec![Eip3009::AuthorizationUsed::SIGNATURE_HASH, from.into_word(), nonce]
+}
+
+/// Whether the token itself says in these events that this authorization moved this money (x402 B.4: the events are
+/// checked, not only the status).
+pub fn moved(logs: &[Log], token: Address, authorization: &Authorization) -> bool {
+    let of_token = || logs.iter().filter(move |log| log.address == token);
+    let used = use_topics(authorization.from, authorization.nonce);
+    let parties =
+        [Eip3009::Transfer::SIGNATURE_HASH, authorization.from.into_word(), authorization.to.into_word()];
+    let value = authorization.value.to_be_bytes::<32>();
+    of_token().any(|log| log.topics == used)
+        && of_token().any(|log| log.topics == parties && log.data[..] == value)
+}
+
+/// The word that a call returned.
+pub fn word(answer: &[u8]) -> Option<U256> {
+    answer.get(..32).map(U256::from_be_slice)
+}
+
+/// Why a contract reverted, as far as its data tells: a text, the panic's number, or the first bytes.
+pub fn revert_text(data: &[u8]) -> String {
+    use alloy_sol_types::{GenericContractError, SolInterface as _};
+    match GenericContractError::abi_decode(data) {
+        Ok(error) => error.to_string(),
+        Err(_) => match data.get(..4) {
+            Some(selector) => {
+                match KNOWN_ERRORS.iter().find(|text| keccak256(text.as_bytes())[..4] == *selector) {
+                    Some(text) => (*text).to_owned(),
+                    None => format!("error {}", alloy_primitives::hex::encode_prefixed(selector)),
+                }
+            }
+            None => "no reason given".to_owned(),
+        },
+    }
+}
+
+/// Errors of `TestDollar` and of `SetPaymentBatch`, so that a person reads a name.
+const KNOWN_ERRORS: &[&str] = &[
+    "InsufficientBalance(uint256,uint256)",
+    "InvalidReceiver(address)",
+    "AuthorizationNotYetValid(uint256)",
+    "AuthorizationExpired(uint256)",
+    "AuthorizationAlreadyUsed(address,bytes32)",
+    "InvalidSignature()",
+    "AmountOutOfBounds(uint256)",
+    "DailyLimitReached(uint256)",
+];

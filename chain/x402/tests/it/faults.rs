@@ -1,0 +1,135 @@
+//! Sends that fail, processes that die, others who come first: nothing is paid twice and nothing is lost.
+
+use std::sync::atomic::Ordering;
+
+use alloy_primitives::U256;
+use alloy_sol_types::SolCall as _;
+use axum::http::StatusCode;
+use set_registry::abi::TestDollar::transferWithAuthorization_0Call as Bring;
+use set_registry::devnet::Wallet;
+use stateset_x402::{Claim, Version, header, settlement_of};
+
+use crate::shaky::NextSend;
+use crate::world::{BASE_SEPOLIA, STRANGER, World, key};
+
+/// Brings a payment to the token from another account.
+fn bring(world: &World, claim: &Claim) -> impl Fn() + Send + Sync + use<> {
+    let (node, dollar, claim) = (world.anvil.node(), world.dollar, claim.clone());
+    move || {
+        let authorization = claim.authorization;
+        let call = Bring {
+            from: authorization.from,
+            to: authorization.to,
+            value: authorization.value,
+            validAfter: authorization.valid_after,
+            validBefore: authorization.valid_before,
+            nonce: authorization.nonce,
+            signature: claim.signature.clone(),
+        };
+        let wallet = Wallet::new(node.clone(), key(STRANGER)).unwrap();
+        wallet.send(Some(dollar), call.abi_encode().into(), U256::ZERO).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_send_that_fails_leaves_no_gap_and_the_same_payment_can_be_brought_again() {
+    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
+    let first = world.payment().await;
+    assert_eq!(world.ask("/paid", &[first]).await.status, StatusCode::OK);
+    world.chain().next_send(NextSend::Refuse);
+    let refused = world.payment().await;
+    let answer = world.ask("/paid", std::slice::from_ref(&refused)).await;
+    assert_eq!(
+        (answer.status, answer.reason().as_deref()),
+        (StatusCode::PAYMENT_REQUIRED, Some("unexpected_settle_error"))
+    );
+    assert_eq!(world.sold(), 1);
+    let later = world.payment().await;
+    assert_eq!(world.ask("/paid", &[later]).await.status, StatusCode::OK);
+    assert_eq!(world.ask("/paid", &[refused]).await.status, StatusCode::OK);
+    assert_eq!(world.sold(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_send_whose_outcome_is_unknown_is_found_out_and_never_doubled() {
+    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
+    for (count, next) in [(1, NextSend::LoseAnswer), (2, NextSend::Lose)] {
+        world.chain().next_send(next);
+        let paid = world.payment().await;
+        let answer = world.ask("/paid", &[paid]).await;
+        assert_eq!(answer.status, StatusCode::OK, "{next:?}: {answer:?}");
+        assert_eq!(world.sold(), count, "{next:?}");
+    }
+    let paid = world.payment().await;
+    assert_eq!((world.ask("/paid", &[paid]).await.status, world.sold()), (StatusCode::OK, 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_process_that_dies_after_sending_finds_its_payment_settled() {
+    let Some(mut world) = World::open(BASE_SEPOLIA).await else { return };
+    // It is sent, and then nothing is heard of the chain.
+    world.chain().deaf(true);
+    world.chain().next_send(NextSend::LoseAnswer);
+    let paid = world.payment().await;
+    assert_eq!(world.ask("/paid", std::slice::from_ref(&paid)).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!((world.sold(), world.log.told.lock().unwrap().len()), (1, 0));
+    world.restart();
+    world.facilitator().round().await;
+    assert_eq!(world.log.told.lock().unwrap().len(), 1, "told without anybody asking");
+    let answer = world.ask("/paid", &[paid]).await;
+    assert_eq!((answer.status, world.sold()), (StatusCode::OK, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_process_that_dies_before_sending_sends_when_it_is_asked_again() {
+    let Some(mut world) = World::open(BASE_SEPOLIA).await else { return };
+    world.chain().deaf(true);
+    world.chain().next_send(NextSend::Lose);
+    let paid = world.payment().await;
+    assert_eq!(world.ask("/paid", std::slice::from_ref(&paid)).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(world.sold(), 0);
+    world.restart();
+    let answer = world.ask("/paid", &[paid]).await;
+    assert_eq!((answer.status, world.sold()), (StatusCode::OK, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_authorization_that_another_brings_first_counts_as_settled_in_his_transaction() {
+    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
+    let (name, value) = world.payment().await;
+    let claim = Claim::read(Version::Two, value.as_bytes()).unwrap();
+    *world.chain().before_send.lock().unwrap() = Some(Box::new(bring(&world, &claim)));
+    let answer = world.ask("/paid", &[(name, value)]).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let told = settlement_of(answer.header(header::PAYMENT_RESPONSE).unwrap()).unwrap();
+    let logged = world.log.told.lock().unwrap()[0].transaction;
+    assert_eq!((told.transaction, world.sold()), (logged.to_string(), 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_authorization_that_was_used_before_buys_nothing() {
+    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
+    let (name, value) = world.payment().await;
+    let claim = Claim::read(Version::Two, value.as_bytes()).unwrap();
+    tokio::task::block_in_place(bring(&world, &claim));
+    let answer = world.ask("/paid", &[(name, value)]).await;
+    assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED);
+    assert_eq!(answer.reason().as_deref(), Some("invalid_exact_evm_nonce_already_used"));
+    assert_eq!(world.served.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_log_that_is_away_holds_no_buyer_up_and_is_told_when_it_is_back() {
+    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
+    world.log.is_away.store(true, Ordering::SeqCst);
+    let paid = world.payment().await;
+    let answer = world.ask("/paid", &[paid]).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!(settlement_of(answer.header(header::PAYMENT_RESPONSE).unwrap()).unwrap().extensions.is_empty());
+    world.facilitator().round().await;
+    assert_eq!(world.log.told.lock().unwrap().len(), 0);
+    world.log.is_away.store(false, Ordering::SeqCst);
+    world.facilitator().round().await;
+    world.facilitator().round().await;
+    assert_eq!(world.log.told.lock().unwrap().len(), 1);
+}

@@ -1,0 +1,8 @@
+//! The gate and the facilitator against a real anvil: by hand, under faults, and judged by public clients.
+
+mod faults;
+mod judges;
+mod refusals;
+mod selling;
+mod shaky;
+mod world;

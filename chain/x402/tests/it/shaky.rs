@@ -1,0 +1,137 @@
+//! A chain that fails when a test says so.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use set_registry::{Log, Receipt};
+use stateset_x402::{Chain, ChainError, ChainFacts, Fees, Later, RpcChain};
+
+/// What happens to the next transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextSend {
+    /// The node says no.
+    Refuse,
+    /// It is lost on the way, and nobody can tell.
+    Lose,
+    /// It arrives, and the answer is lost.
+    LoseAnswer,
+}
+
+/// Done before a transaction is handed over.
+type Before = Box<dyn Fn() + Send + Sync>;
+
+pub struct Shaky {
+    inner: RpcChain,
+    next: Mutex<Option<NextSend>>,
+    pub before_send: Mutex<Option<Before>>,
+    pub is_deaf: AtomicBool,
+}
+
+impl Shaky {
+    pub fn new(inner: RpcChain) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            next: Mutex::default(),
+            before_send: Mutex::default(),
+            is_deaf: AtomicBool::new(false),
+        })
+    }
+
+    pub fn next_send(&self, next: NextSend) {
+        *self.next.lock().unwrap() = Some(next);
+    }
+
+    /// Whether questions about transactions get no answer.
+    pub fn deaf(&self, is_deaf: bool) {
+        self.is_deaf.store(is_deaf, Ordering::SeqCst);
+    }
+
+    fn lost<T: Send + 'static>(&self) -> Later<'_, Result<T, ChainError>> {
+        Box::pin(async { Err(ChainError::Unreachable("lost by the test".to_owned())) })
+    }
+}
+
+impl ChainFacts for Shaky {
+    fn authorization_used(
+        &self,
+        token: Address,
+        from: Address,
+        nonce: B256,
+    ) -> Later<'_, Result<bool, ChainError>> {
+        self.inner.authorization_used(token, from, nonce)
+    }
+    fn balance(&self, token: Address, owner: Address) -> Later<'_, Result<U256, ChainError>> {
+        self.inner.balance(token, owner)
+    }
+    fn code(&self, address: Address) -> Later<'_, Result<Bytes, ChainError>> {
+        self.inner.code(address)
+    }
+    fn takes_signature(
+        &self,
+        wallet: Address,
+        digest: B256,
+        signature: Bytes,
+    ) -> Later<'_, Result<bool, ChainError>> {
+        self.inner.takes_signature(wallet, digest, signature)
+    }
+    fn simulate(&self, to: Address, data: Bytes) -> Later<'_, Result<Result<(), String>, ChainError>> {
+        self.inner.simulate(to, data)
+    }
+}
+
+impl Chain for Shaky {
+    fn chain_id(&self) -> u64 {
+        self.inner.chain_id()
+    }
+    fn head(&self) -> Later<'_, Result<u64, ChainError>> {
+        self.inner.head()
+    }
+    fn block_time(&self, number: u64) -> Later<'_, Result<u64, ChainError>> {
+        self.inner.block_time(number)
+    }
+    fn account_nonce(&self, account: Address, with_waiting: bool) -> Later<'_, Result<u64, ChainError>> {
+        self.inner.account_nonce(account, with_waiting)
+    }
+    fn fees(&self) -> Later<'_, Result<Fees, ChainError>> {
+        self.inner.fees()
+    }
+    fn send(&self, raw: Bytes) -> Later<'_, Result<(), ChainError>> {
+        let before = self.before_send.lock().unwrap().take();
+        let next = self.next.lock().unwrap().take();
+        Box::pin(async move {
+            if let Some(before) = before {
+                tokio::task::block_in_place(before);
+            }
+            match next {
+                None => self.inner.send(raw).await,
+                Some(NextSend::Refuse) => Err(ChainError::Refused("refused by the test".to_owned())),
+                Some(NextSend::Lose) => self.lost().await,
+                Some(NextSend::LoseAnswer) => {
+                    self.inner.send(raw).await?;
+                    self.lost().await
+                }
+            }
+        })
+    }
+    fn knows(&self, transaction: B256) -> Later<'_, Result<bool, ChainError>> {
+        match self.is_deaf.load(Ordering::SeqCst) {
+            true => self.lost(),
+            false => self.inner.knows(transaction),
+        }
+    }
+    fn receipt(&self, transaction: B256) -> Later<'_, Result<Option<Receipt>, ChainError>> {
+        match self.is_deaf.load(Ordering::SeqCst) {
+            true => self.lost(),
+            false => self.inner.receipt(transaction),
+        }
+    }
+    fn logs(
+        &self,
+        address: Address,
+        topics: Vec<B256>,
+        from_block: u64,
+    ) -> Later<'_, Result<Vec<Log>, ChainError>> {
+        self.inner.logs(address, topics, from_block)
+    }
+}
