@@ -1,6 +1,6 @@
 //! What `cargo metadata` and git say about the workspace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -52,10 +52,23 @@ pub fn workspace() -> Result<Workspace, String> {
         packages.iter().partition(|package| package["id"].as_str().is_some_and(|id| members.contains(&id)));
     let folders: BTreeMap<String, String> =
         own.iter().map(|package| (text_of(package, "name"), folder(package, &root))).collect();
+    let built = built()?;
+    let externals = foreign.iter().map(|package| external(package));
     Ok(Workspace {
         members: own.iter().map(|package| member(package, &root, &folders)).collect(),
-        externals: foreign.iter().map(|package| external(package)).collect(),
+        externals: externals
+            .filter(|package| built.contains(&format!("{} v{}", package.name, package.version)))
+            .collect(),
     })
+}
+
+/// Every package that some build takes in, as `NAME vVERSION`. The graph of `cargo metadata` has more: what a package
+/// would only use under a feature that nothing turns on, where another feature names it weakly (`name?/feature`).
+fn built() -> Result<BTreeSet<String>, String> {
+    let tree = ["tree", "--workspace", "--all-features", "--target", "all", "--edges", "normal,build,dev"];
+    let text = capture(&Step::cargo(tree.into_iter().chain(["--locked", "--prefix", "none"])))?;
+    let name_and_version = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    Ok(text.lines().map(name_and_version).collect())
 }
 
 fn member(package: &Value, root: &Path, folders: &BTreeMap<String, String>) -> Member {
