@@ -1,9 +1,11 @@
 //! What runs beside the doors, and what stands between them and the store, joined once for every program that serves.
 
 mod compliance;
+pub mod payments;
 pub mod projections;
 #[cfg(feature = "encryption")]
 mod sealing;
+pub mod settlement;
 
 use std::sync::Arc;
 

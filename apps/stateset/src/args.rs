@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use ves::{StoreId, TenantId};
 
-use crate::commands::{commit, completions, compliance, db, event, import, key, log, proof, up};
+use crate::commands::{commit, completions, compliance, db, event, import, key, log, pay, proof, up};
 
 /// Signed events in, receipts and proofs out.
 #[derive(Debug, Parser)]
@@ -125,6 +125,8 @@ pub enum Command {
     Log(log::LogCommand),
     /// Look after the database: schema, contents, backup, restore, check
     Db(db::DbArgs),
+    /// Buy what a URL sells by the x402 protocol
+    Pay(pay::PayArgs),
     /// The service as `stateset-sequencer` runs it: configured by file and environment
     #[command(disable_help_flag = true)]
     Sequencer(Rest),

@@ -10,6 +10,7 @@ pub mod event;
 pub mod import;
 pub mod key;
 pub mod log;
+pub mod pay;
 pub mod proof;
 pub mod up;
 
@@ -31,6 +32,7 @@ pub fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Verify(args) => compliance::verify::run(context, &args),
         Command::Log(command) => log::run(context, &command),
         Command::Db(args) => db::run(context, &args),
+        Command::Pay(args) => pay::run(context, &args),
         // Reached with options before the command's name, which are not theirs.
         Command::Sequencer(_) | Command::SequencerAdmin(_) | Command::Stark(_) => Err(CliError::input(
             "USAGE",

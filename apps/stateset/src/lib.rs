@@ -12,6 +12,7 @@ mod error;
 mod files;
 mod installation;
 mod output;
+mod paid_demo;
 mod passphrase;
 mod pin;
 mod program;

@@ -13,9 +13,11 @@ use stateset_sequencer_api::{
 };
 use stateset_sequencer_app::config::Settings;
 use stateset_sequencer_app::joined;
+use stateset_sequencer_app::joined::payments::Present;
 use stateset_sequencer_app::places::reachable;
 use stateset_sequencer_app::telemetry::Telemetry;
 use tokio::net::TcpListener;
+use ves::x402::TokenTable;
 
 use crate::error::CliError;
 use crate::installation::Installation;
@@ -28,8 +30,19 @@ pub struct Commits {
     pub automatic: bool,
 }
 
+/// What public payments need of the service.
+#[derive(Default)]
+pub struct PaymentSetup {
+    pub tokens: TokenTable,
+    /// Where the sequencer of the present term is found.
+    pub present: Present,
+}
+
 /// A running service.
-pub struct Server(Instance);
+pub struct Server {
+    instance: Instance,
+    present: Present,
+}
 
 /// The ports, taken before anything else is touched.
 pub struct Listeners {
@@ -108,6 +121,7 @@ impl Server {
         store: &Store,
         installation: &Installation,
         commits: Commits,
+        payments: PaymentSetup,
         telemetry: &Telemetry,
     ) -> Result<Self, CliError> {
         let profile = &installation.profile;
@@ -118,6 +132,8 @@ impl Server {
         sequencer.auto_commit = commits.automatic;
         sequencer.tracer = telemetry.tracer();
         sequencer.breakers = telemetry.breakers();
+        let PaymentSetup { tokens, present } = payments;
+        sequencer.payments.tokens = tokens;
         let server = joined::configure(&settings, &mut sequencer);
         let effective = effective(&settings, &listeners, store, &sequencer);
         let config = InstanceConfig {
@@ -128,35 +144,36 @@ impl Server {
             },
             sequencer,
             server,
-            on_term: begin_term(installation, telemetry, effective),
+            on_term: begin_term(installation, telemetry, effective, present.clone()),
             workers: joined::workers(&settings.workers),
         };
         let Listeners { rest, grpc, .. } = listeners;
         Instance::start(joined::store(store.store.clone(), &settings.workers), rest, grpc, config)
             .await
-            .map(Self)
+            .map(|instance| Self { instance, present })
             .map_err(|error| failure(&error))
     }
 
     /// Events in a stream, for a greeting.
     pub fn head(&self, stream: &ves::StreamKey) -> u64 {
-        self.0.sequencer().map_or(0, |sequencer| sequencer.head(stream).head_sequence.get())
+        self.instance.sequencer().map_or(0, |sequencer| sequencer.head(stream).head_sequence.get())
     }
 
     /// Under which version the log knows our key; `None` while another process writes it.
     pub fn key_version(&self) -> Option<u32> {
-        self.0.sequencer().map(|sequencer| sequencer.key_version())
+        self.instance.sequencer().map(|sequencer| sequencer.key_version())
     }
 
     /// Comes back if the service can't go on, with the reason.
     pub fn ended(&self) -> impl Future<Output = CliError> + use<> {
-        let ended = self.0.ended();
+        let ended = self.instance.ended();
         async move { failure(&*ended.await) }
     }
 
     /// Finishes what is in flight, then closes the store.
     pub async fn stop(self) -> Result<(), CliError> {
-        self.0.stop().await.map_err(|error| failure(&error))
+        self.present.set(None);
+        self.instance.stop().await.map_err(|error| failure(&error))
     }
 }
 
@@ -190,11 +207,13 @@ fn begin_term(
     installation: &Installation,
     telemetry: &Telemetry,
     effective: BTreeMap<String, String>,
+    present: Present,
 ) -> OnTerm {
     let join_telemetry = telemetry.join();
     let keys = Arc::new((installation.api_key.clone(), installation.agent_key.clone()));
     Arc::new(move |sequencer| {
         join_telemetry(&sequencer);
+        present.set(Some(sequencer.clone()));
         let (keys, effective) = (keys.clone(), effective.clone());
         Box::pin(async move {
             let (api_key, agent_key) = &*keys;

@@ -31,7 +31,8 @@ pub struct Expected {
     pub batch_id: B256,
     pub merkle_root: B256,
     pub token: Address,
-    /// In the order of the batch; `None` for an intent without an authorization, which no chain can settle.
+    /// In the order of the batch: the intent, and its authorization where that is known to be of the same payer, payee and
+    /// amount.
     pub items: Vec<(B256, Option<Authorization>)>,
     /// From which block on others may have brought an authorization.
     pub from_block: u64,
@@ -154,20 +155,17 @@ impl BatchSettler {
         let mut items = Vec::with_capacity(expected.items.len());
         for (intent_id, authorization) in &expected.items {
             let place = settled.intentIds.iter().position(|id| id == intent_id);
-            items.push(match (place, authorization) {
-                (Some(place), _) if settled.settled.bit(place) => ItemFate::Paid,
-                (_, Some(authorization)) => {
-                    let reason = match place {
-                        Some(_) => {
-                            reasons.get(intent_id).cloned().unwrap_or_else(|| "no reason given".to_owned())
-                        }
-                        None => "it is not among the payments of the transaction".to_owned(),
-                    };
-                    self.elsewhere(expected, authorization, reason).await?
-                }
-                (_, None) => {
-                    ItemFate::Failed("it carries no authorization that a chain can settle".to_owned())
-                }
+            if place.is_some_and(|place| settled.settled.bit(place)) {
+                items.push(ItemFate::Paid);
+                continue;
+            }
+            let reason = match place {
+                Some(_) => reasons.get(intent_id).cloned().unwrap_or_else(|| "no reason given".to_owned()),
+                None => "it is not among the payments of the transaction".to_owned(),
+            };
+            items.push(match authorization {
+                Some(authorization) => self.elsewhere(expected, authorization, reason).await?,
+                None => ItemFate::Failed(reason),
             });
         }
         let block_time_s = self.chain.block_time(block_number).await?;

@@ -25,12 +25,15 @@ impl PriceTable {
     pub fn put(&mut self, pattern: &str, price: Price) {
         assert!(pattern.starts_with('/'), "a pattern is a path: {pattern:?}");
         assert!(!price.offers.is_empty(), "{pattern:?} has a price without an offer");
-        self.0.retain(|(held, _)| held != pattern);
-        self.0.push((pattern.to_owned(), price));
+        let pattern = plain(pattern);
+        self.0.retain(|(held, _)| *held != pattern);
+        self.0.push((pattern, price));
     }
 
-    /// What this path costs; `None` is free.
+    /// What this path costs; `None` is free. A path written in another way, such as `/%70aid` or `//paid`, costs the same: a
+    /// route may read it as the same.
     pub fn of(&self, path: &str) -> Option<&Price> {
+        let path = &*plain(path);
         let exact = self.0.iter().find(|(pattern, _)| pattern == path);
         let below = || {
             let fits = |pattern: &str| {
@@ -45,6 +48,23 @@ impl PriceTable {
     pub fn prices(&self) -> impl Iterator<Item = &Price> {
         self.0.iter().map(|(_, price)| price)
     }
+}
+
+/// Percent signs decoded, empty and `.` segments left out.
+fn plain(path: &str) -> String {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let decoded =
+            digits.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(decoded.unwrap_or(*first));
+        rest = if decoded.is_some() { &after[2..] } else { after };
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let segments: Vec<&str> = text.split('/').filter(|segment| !matches!(*segment, "" | ".")).collect();
+    let end = if text.ends_with('/') && !segments.is_empty() { "/" } else { "" };
+    format!("/{}{end}", segments.join("/"))
 }
 
 #[cfg(test)]
@@ -83,7 +103,12 @@ mod tests {
         assert_eq!(amount("/a/b/x/y"), Some(U256::from(2)));
         assert_eq!(amount("/a/b/c"), Some(U256::from(3)));
         assert_eq!(amount("/a/b/c/"), Some(U256::from(2)));
-        for free in ["/a", "/ab/c", "/"] {
+        for (spelled, price) in
+            [("/a/%62/c", 3), ("//a//b/./c", 3), ("/%61/x", 1), ("/a%2fb/x", 2), ("/%61%2Fb%2Fx", 2)]
+        {
+            assert_eq!(amount(spelled), Some(U256::from(price)), "{spelled}");
+        }
+        for free in ["/a", "/ab/c", "/", "/%", "/%zz", "/%6"] {
             assert_eq!(amount(free), None, "{free}");
         }
     }

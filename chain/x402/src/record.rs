@@ -1,11 +1,12 @@
 //! Records of payments: a file that only grows, one JSON line for each step of a payment, on disk before the step is taken.
 //!
 //! The last line of a payment is its state. A line that a crash cut short is the last of the file and says nothing yet,
-//! since what it announces was not begun; it is cut off at the next start. A line that is broken elsewhere is no crash.
+//! since what it announces was not begun. A line that is broken elsewhere is no crash. A start writes the file anew, with the
+//! states that still matter, beside the old one and then in its place.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -111,6 +112,8 @@ struct Inside {
 pub struct Records {
     path: PathBuf,
     inside: Mutex<Inside>,
+    /// Beside the file, since that is replaced: held as long as this lives.
+    _lock: File,
 }
 
 impl Records {
@@ -120,45 +123,34 @@ impl Records {
     /// [`OpenError`].
     pub fn open(path: &Path, now_s: u64) -> Result<Self, OpenError> {
         let failed = |error| OpenError::File { path: path.to_owned(), error };
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
-        match file.try_lock() {
+        let lock = open_beside(path, ".lock").map_err(failed)?;
+        match lock.try_lock() {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => {
                 return Err(OpenError::InUse { path: path.to_owned() });
             }
             Err(std::fs::TryLockError::Error(error)) => return Err(failed(error)),
         }
-        let mut inside = Inside { file, records: BTreeMap::new(), length: 0 };
-        let mut content = Vec::new();
-        inside.file.read_to_end(&mut content).map_err(failed)?;
-        let lines = whole_lines(&content);
-        for (at, line) in lines.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty())
-        {
+        let content = match fs::read(path) {
+            Ok(content) => content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut records = BTreeMap::new();
+        let lines = whole_lines(&content).split(|byte| *byte == b'\n').enumerate();
+        for (at, line) in lines.filter(|(_, line)| !line.is_empty()) {
             let record: Record = serde_json::from_slice(line).map_err(|error| OpenError::Broken {
                 path: path.to_owned(),
                 line: at + 1,
                 problem: error.to_string(),
             })?;
-            inside.records.insert(record.key, record);
+            records.insert(record.key, record);
         }
-        inside.length = lines.len() as u64;
-        inside.records.retain(|_, record| {
+        records.retain(|_, record| {
             !record.is_over() || record.authorization.valid_before_s().saturating_add(KEPT_S) >= now_s
         });
-        let records = Self { path: path.to_owned(), inside: Mutex::new(inside) };
-        records.cut_torn_line().map_err(failed)?;
-        Ok(records)
-    }
-
-    fn cut_torn_line(&self) -> io::Result<()> {
-        let mut inside = self.inside();
-        let length = inside.length;
-        if inside.file.metadata()?.len() != length {
-            inside.file.set_len(length)?;
-            inside.file.sync_all()?;
-        }
-        inside.file.seek(SeekFrom::End(0)).map(drop)
+        let inside = write_anew(path, records).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), inside: Mutex::new(inside), _lock: lock })
     }
 
     /// The state of a payment.
@@ -176,8 +168,7 @@ impl Records {
     /// # Errors
     /// What the file says. Then the state is the one of before.
     pub fn put(&self, record: Record) -> io::Result<()> {
-        let mut line = serde_json::to_vec(&record).map_err(io::Error::other)?;
-        line.push(b'\n');
+        let line = line(&record)?;
         let mut guard = self.inside();
         let inside = &mut *guard;
         let written = inside.file.write_all(&line).and_then(|()| inside.file.sync_data());
@@ -202,6 +193,36 @@ impl Records {
     fn inside(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn line(record: &Record) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(record).map_err(io::Error::other)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+fn open_beside(path: &Path, end: &str) -> io::Result<File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(PathBuf::from(name))
+}
+
+/// The file with one line for each record, in the place of what was there.
+fn write_anew(path: &Path, records: BTreeMap<PaymentKey, Record>) -> io::Result<Inside> {
+    let mut content = Vec::new();
+    for record in records.values() {
+        content.extend(line(record)?);
+    }
+    let mut file = open_beside(path, ".new")?;
+    file.set_len(0)?;
+    file.write_all(&content)?;
+    file.sync_all()?;
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    fs::rename(PathBuf::from(name), path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()?;
+    Ok(Inside { file, records, length: content.len() as u64 })
 }
 
 /// Up to the last line's end.
@@ -301,5 +322,8 @@ mod tests {
         let records = Records::open(&path, 2_001 + KEPT_S).unwrap();
         assert_eq!(records.get(&key), None);
         assert_eq!(records.open_ones().len(), 1, "one is not told to the log yet");
+        drop(records);
+        let lines = std::fs::read(&path).unwrap().iter().filter(|byte| **byte == b'\n').count();
+        assert_eq!(lines, 1, "the file is as long as what matters");
     }
 }

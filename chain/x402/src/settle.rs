@@ -122,11 +122,9 @@ impl Facilitator {
                 Some(record) if record.stage.is_failed() => self.unless_sent_after_all(lane, record).await?,
                 held => held,
             };
-        if let Some(record) = &held {
-            if !is_same_sale(record, claim, resource) {
-                let detail = "the authorization pays for something else already; sign a new one";
-                return Err(Refusal::new(Reason::NonceUsed, detail).into());
-            }
+        if held.as_ref().is_some_and(|record| !is_same_sale(record, claim, resource)) {
+            let detail = "the authorization pays for something else already; sign a new one";
+            return Err(Refusal::new(Reason::NonceUsed, detail).into());
         }
         let record = match held {
             Some(record) => record,

@@ -1,13 +1,16 @@
 //! How payments are admitted, batched and forgotten.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use stateset_sequencer::{BatchPolicy, PaymentConfig, PaymentWorkerSettings};
-use ves::x402::{Network, TokenTable};
+use set_registry::{Node, RpcSettings};
+use stateset_sequencer::{BatchPolicy, PaymentConfig, PaymentWorkerSettings, Settlement};
+use ves::x402::{Network, TokenAddress, TokenTable};
 
 use super::Problem;
 use super::gather::Gathered;
 use super::settings::{number, size};
+use crate::joined::settlement::ChainSettlement;
 
 /// The rules of admission, and how the worker works. Forms are checked before; what values mean together is here.
 pub(super) fn read(
@@ -37,8 +40,8 @@ pub(super) fn read(
         let problem = format!("{size_min} is more than X402_BATCH_MAX_SIZE, {size_max}");
         problems.push(Problem::new("X402_BATCH_MIN_SIZE", &problem));
     }
-    let config =
-        PaymentConfig { old_intents: gathered.is_true("X402_OLD_INTENTS"), tokens, settlement: None };
+    let old_intents = gathered.is_true("X402_OLD_INTENTS");
+    let config = PaymentConfig { old_intents, tokens, settlement: settlement(gathered, problems) };
     let wait_max = seconds("X402_BATCH_MAX_WAIT_SECS");
     let worker = PaymentWorkerSettings {
         interval: seconds("X402_BATCH_INTERVAL_SECS"),
@@ -47,6 +50,29 @@ pub(super) fn read(
         nonce_interval: seconds("X402_NONCE_CLEANUP_INTERVAL_SECS"),
     };
     (config, worker)
+}
+
+/// The chain that tells what became of batches, where one is named.
+fn settlement(gathered: &Gathered, problems: &mut Vec<Problem>) -> Option<Arc<dyn Settlement>> {
+    const NAMES: [&str; 2] = ["X402_SETTLEMENT_RPC_URL", "X402_SETTLEMENT_CONTRACT"];
+    let [url, contract] = NAMES.map(|name| gathered.text(name));
+    let missing = match (url, contract) {
+        ("", "") => return None,
+        ("", _) => Some(NAMES[0]),
+        (_, "") => Some(NAMES[1]),
+        _ => None,
+    };
+    if let Some(name) = missing {
+        problems.push(Problem::new(name, "is missing: an endpoint and a contract go together"));
+        return None;
+    }
+    let node = Node::new(url, RpcSettings::default());
+    let node = node.map_err(|error| problems.push(Problem::new(NAMES[0], &error.to_string()))).ok();
+    // In the manner of tokens: letters of both cases have to be the checksum.
+    let contract = contract.parse::<TokenAddress>();
+    let contract = contract.map_err(|error| problems.push(Problem::new(NAMES[1], &error.to_string()))).ok();
+    let confirmations = number(gathered, "X402_SETTLEMENT_CONFIRMATIONS");
+    Some(Arc::new(ChainSettlement::new(node?, contract?.0.into(), confirmations)))
 }
 
 #[cfg(test)]
@@ -70,6 +96,21 @@ mod tests {
         let (config, worker, problems) = read_with(&[]);
         assert_eq!((worker, config.old_intents), (PaymentWorkerSettings::default(), false));
         assert_eq!((config.tokens, problems), (TokenTable::default(), Vec::new()));
+    }
+
+    #[test]
+    fn a_chain_to_settle_on_is_an_endpoint_and_a_contract() {
+        let contract = format!("0x{}", "1".repeat(40));
+        let (url, name) = (("X402_SETTLEMENT_RPC_URL", "http://127.0.0.1:8545"), "X402_SETTLEMENT_CONTRACT");
+        let (config, _, problems) = read_with(&[url, (name, &contract)]);
+        assert!(config.settlement.is_some() && problems.is_empty(), "{problems:?}");
+        for (settings, named) in
+            [(vec![url], name), (vec![(name, contract.as_str())], url.0), (vec![url, (name, "0x12")], name)]
+        {
+            let (config, _, problems) = read_with(&settings);
+            assert!(config.settlement.is_none());
+            assert!(problems.len() == 1 && problems[0].starts_with(named), "{problems:?}");
+        }
     }
 
     #[test]

@@ -307,6 +307,15 @@ const PAYMENTS: &[Setting] = &[
         SECONDS,
         "Time between two looks at nonces of intents that ended two days ago",
     ),
+    set(
+        "X402_SETTLEMENT_RPC_URL",
+        "",
+        Url,
+        "Endpoint of the chain that tells what became of batches; without it none is called settled",
+    )
+    .secret(),
+    set("X402_SETTLEMENT_CONTRACT", "", Text, "Address of `SetPaymentBatch` there, `0x` and 40 digits"),
+    set("X402_SETTLEMENT_CONFIRMATIONS", "6", Number(1, 100_000), "Blocks until an outcome counts"),
 ];
 
 /// A setting of the schema registry, which a build may leave out.

@@ -11,7 +11,7 @@ use crate::context::{Context, identity};
 use crate::data_dir::DataDir;
 use crate::error::CliError;
 use crate::installation::Installation;
-use crate::server::{Commits, Listeners, Server, Store};
+use crate::server::{Commits, Listeners, PaymentSetup, Server, Store};
 use story::Story;
 
 pub fn run(context: &Context) -> Result<(), CliError> {
@@ -59,6 +59,7 @@ fn start(runtime: &tokio::runtime::Runtime, data: &DataDir) -> Result<World, Cli
             &Store::file(&data.store_file()),
             &installation,
             commits,
+            PaymentSetup::default(),
             &Telemetry::default(),
         )
         .await?;

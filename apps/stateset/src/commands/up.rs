@@ -15,8 +15,9 @@ use crate::context::Context;
 use crate::data_dir::Profile;
 use crate::error::CliError;
 use crate::installation::Installation;
+use crate::paid_demo::{DemoChain, PaidDemo};
 use crate::pin::{self, Log};
-use crate::server::{Commits, Listeners, Server, Store};
+use crate::server::{Commits, Listeners, PaymentSetup, Server, Store};
 
 #[derive(Debug, Args)]
 pub struct UpArgs {
@@ -38,6 +39,9 @@ pub struct UpArgs {
     /// Leave every commitment to `stateset commit`
     #[arg(long)]
     pub no_auto_commit: bool,
+    /// Sell a page for test dollars beside it, on a local chain of anvil, to be bought with `stateset pay`
+    #[arg(long)]
+    pub paid_demo: bool,
 }
 
 /// Where gRPC listens, if at all.
@@ -87,6 +91,10 @@ struct Started<'a> {
     profile: &'a Profile,
     made: &'a [String],
     head_sequence: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paid_demo: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paid_demo_key_file: Option<&'a str>,
 }
 
 pub fn run(context: &Context, args: &UpArgs) -> Result<(), CliError> {
@@ -123,13 +131,22 @@ async fn serve_until_stopped(
         Log::Other(target) => Store::shared(target, &listeners, &telemetry)?,
         Log::Own => Store::file(&context.data.store_file()),
     };
-    let server = Server::start(listeners, &store, &installation, commits, &telemetry).await?;
+    let (chain, mut payments) = (demo_chain(args).await?, PaymentSetup::default());
+    if let Some(chain) = &chain {
+        payments.tokens = chain.tokens()?;
+    }
+    let (present, stream) = (payments.present.clone(), installation.profile.stream());
+    let server = Server::start(listeners, &store, &installation, commits, payments, &telemetry).await?;
     installation.pinned_to(log.name(&context.data), &context.data)?;
     if let Some(version) = server.key_version() {
         installation.recorded_as(version, &context.data)?;
     }
-    let head = server.head(&installation.profile.stream());
-    greet(context, &installation, &store, grpc_url.as_deref(), head);
+    let demo = match chain {
+        Some(chain) => Some(chain.sell(present, stream, &context.data).await?),
+        None => None,
+    };
+    let head = server.head(&stream);
+    greet(context, &installation, &store, grpc_url.as_deref(), head, demo.as_ref());
     let signal = tokio::select! {
         signal = signals.next() => signal,
         reason = server.ended() => {
@@ -139,6 +156,7 @@ async fn serve_until_stopped(
         }
     };
     signals.exit_at_the_next();
+    drop(demo);
     context.out.note(&format!("\n{signal}: finishing what is in flight."));
     server.stop().await?;
     telemetry.stop().await;
@@ -146,7 +164,23 @@ async fn serve_until_stopped(
     Ok(())
 }
 
-fn greet(context: &Context, installation: &Installation, store: &Store, grpc_url: Option<&str>, head: u64) {
+/// Anvil starts within seconds; nothing else waits for it.
+async fn demo_chain(args: &UpArgs) -> Result<Option<DemoChain>, CliError> {
+    if !args.paid_demo {
+        return Ok(None);
+    }
+    let started = tokio::task::spawn_blocking(DemoChain::start).await;
+    started.map_err(|error| CliError::failure("PAID_DEMO", error.to_string()))?.map(Some)
+}
+
+fn greet(
+    context: &Context,
+    installation: &Installation,
+    store: &Store,
+    grpc_url: Option<&str>,
+    head: u64,
+    demo: Option<&PaidDemo>,
+) {
     let (profile, data) = (&installation.profile, &context.data);
     let started = Started {
         event: "started",
@@ -158,6 +192,8 @@ fn greet(context: &Context, installation: &Installation, store: &Store, grpc_url
         profile,
         made: &installation.made,
         head_sequence: head,
+        paid_demo: demo.map(|demo| demo.url.as_str()),
+        paid_demo_key_file: demo.map(|demo| demo.buyer_file.as_str()),
     };
     let mut text = String::new();
     for made in &installation.made {
@@ -176,7 +212,13 @@ fn greet(context: &Context, installation: &Installation, store: &Store, grpc_url
          \x20 {program} event pull --limit 5{option}\n\
          \x20 {program} log verify{option}\n\
          \x20 curl -H \"x-api-key: $(cat {api_key})\" '{url}/api/v1/ves/head?tenant_id={tenant}&store_id={stream_store}'\n\
-         Ctrl-C stops it.",
+         {demo}Ctrl-C stops it.",
+        demo = demo.map_or_else(String::new, |demo| format!(
+            "\x20 {} pay {} --key-file {} --yes --max-amount 10000\n",
+            program(),
+            demo.url,
+            demo.buyer_file
+        )),
         url = profile.url,
         store = started.store,
         tenant = profile.tenant_id,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::run;
 
-const COMMANDS: [&str; 33] = [
+const COMMANDS: [&str; 34] = [
     "",
     "up",
     "demo",
@@ -36,6 +36,7 @@ const COMMANDS: [&str; 33] = [
     "db backup",
     "db restore",
     "db check",
+    "pay",
     "sequencer",
     "sequencer-admin",
     "doctor",

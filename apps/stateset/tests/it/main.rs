@@ -6,6 +6,7 @@ mod help;
 mod log;
 mod outputs;
 mod passphrases;
+mod pay;
 mod proof;
 mod refusals;
 mod service;
@@ -16,7 +17,7 @@ use std::process::{Command, Output};
 /// The program, with none of its variables in the environment and `folder` as its place.
 pub fn stateset(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stateset"));
-    for variable in ["DATA", "URL", "API_KEY", "TENANT", "STORE", "PASSPHRASE"] {
+    for variable in ["DATA", "URL", "API_KEY", "TENANT", "STORE", "PASSPHRASE", "PAY_KEY"] {
         command.env_remove(format!("STATESET_{variable}"));
     }
     command.env_remove("DATABASE_URL").env_remove("RUST_LOG").current_dir(folder);

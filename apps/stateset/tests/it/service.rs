@@ -23,7 +23,11 @@ impl Up {
     }
 
     pub fn start_with(folder: &Path, more: &[&str]) -> Self {
-        let mut child = stateset(folder)
+        Self::start_by(stateset(folder), more)
+    }
+
+    pub fn start_by(mut command: Command, more: &[&str]) -> Self {
+        let mut child = command
             .args(["--json", "up", "--listen", "127.0.0.1:0", "--no-auto-commit"])
             .args(more)
             .stdout(Stdio::piped())

@@ -1,5 +1,6 @@
 //! The gate and the facilitator against a real anvil: by hand, under faults, and judged by public clients.
 
+mod batches;
 mod faults;
 mod judges;
 mod refusals;

@@ -1,0 +1,81 @@
+//! Payments of the public x402 protocol, told to the sequencer: each becomes an intent in the seller's stream.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use stateset_sequencer::{ErrorKind, PaymentError, PublicPayment, Sequencer};
+use stateset_x402::{Later, LogReceipt, PaymentLog, PaymentLogError, SettledPayment};
+use ves::x402::TokenAddress;
+use ves::{Digest, StreamKey};
+
+/// The sequencer of the present term, where there is one.
+#[derive(Clone, Default)]
+pub struct Present(Arc<Mutex<Option<Sequencer>>>);
+
+impl Present {
+    /// A term begins, or all of them are over.
+    pub fn set(&self, sequencer: Option<Sequencer>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sequencer;
+    }
+
+    fn get(&self) -> Option<Sequencer> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        held.filter(|sequencer| !sequencer.has_ended())
+    }
+}
+
+/// The history of one seller's payments.
+pub struct SequencedPayments {
+    pub present: Present,
+    pub stream: StreamKey,
+}
+
+impl PaymentLog for SequencedPayments {
+    fn record<'a>(
+        &'a self,
+        payment: &'a SettledPayment,
+    ) -> Later<'a, Result<Option<LogReceipt>, PaymentLogError>> {
+        Box::pin(async move {
+            let Some(sequencer) = self.present.get() else {
+                let problem = "another process writes the log, or none does".to_owned();
+                return Err(PaymentLogError::Unavailable(problem));
+            };
+            let told = public(payment, self.stream)?;
+            let recorded =
+                sequencer.payments().record_settled(told).await.map_err(|error| refused(&error))?;
+            let (intent_id, sequence_number) = (recorded.intent_id, recorded.sequence_number);
+            Ok(Some(LogReceipt { intent_id, sequence_number }))
+        })
+    }
+}
+
+fn public(payment: &SettledPayment, stream: StreamKey) -> Result<PublicPayment, PaymentLogError> {
+    let authorization = &payment.authorization;
+    let amount = u64::try_from(authorization.value).map_err(|_| {
+        PaymentLogError::Refused(format!("{} is more than an intent can hold", authorization.value))
+    })?;
+    Ok(PublicPayment {
+        stream,
+        version: payment.version.number(),
+        chain_id: payment.chain_id,
+        token: TokenAddress(payment.token.into()),
+        payer: authorization.from.into(),
+        payee: authorization.to.into(),
+        amount,
+        nonce: Digest(authorization.nonce.0),
+        valid_before: authorization.valid_before_s(),
+        signing_hash: Digest(payment.digest.0),
+        signature: payment.signature.to_vec(),
+        transaction: Digest(payment.transaction.0),
+        block_number: payment.block_number,
+        resource: payment.resource.clone(),
+    })
+}
+
+fn refused(error: &PaymentError) -> PaymentLogError {
+    match error.kind() {
+        ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::NotFound => {
+            PaymentLogError::Refused(error.to_string())
+        }
+        _ => PaymentLogError::Unavailable(error.to_string()),
+    }
+}

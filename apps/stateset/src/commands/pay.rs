@@ -1,0 +1,276 @@
+//! `stateset pay`: buys what a URL sells by the x402 protocol.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use serde_json::{Value, json};
+use set_registry::{Address, B256, ChainKey, U256, tls_config};
+use stateset_x402::{
+    Bill, BuyError, Buyer, ChainTable, Choice, forms::SettleResponse, header, settlement_of,
+};
+
+use crate::context::Context;
+use crate::error::{CliError, printable, printable_lines};
+
+/// The variable that may hold the key.
+const KEY_VARIABLE: &str = "STATESET_PAY_KEY";
+/// Longest answer taken.
+const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+const TIMEOUT: Duration = Duration::from_secs(90);
+/// How often the same payment is brought, where its answer was lost: it is never taken twice.
+const BROUGHT_MAX: usize = 4;
+const PAUSE: Duration = Duration::from_secs(2);
+/// Longest wait for a sale, in seconds: an authorization is valid no longer.
+const VALID_S_MAX: u64 = 3_600;
+
+#[derive(Debug, Args)]
+pub struct PayArgs {
+    /// What to buy
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// File with the key of the account that pays, 64 hex digits [default: STATESET_PAY_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Most to pay, in the token's smallest unit
+    #[arg(long, value_name = "AMOUNT")]
+    pub max_amount: Option<U256>,
+    /// Pay without asking; needs --max-amount
+    #[arg(long, requires = "max_amount")]
+    pub yes: bool,
+    /// Pay on this chain alone (EIP-155)
+    #[arg(long, value_name = "ID")]
+    pub chain: Option<u64>,
+    /// Pay in this token alone
+    #[arg(long, value_name = "ADDRESS")]
+    pub token: Option<Address>,
+    /// Send this text by POST
+    #[arg(long, value_name = "TEXT")]
+    pub post: Option<String>,
+}
+
+/// An answer, whole.
+struct Answer {
+    status: u16,
+    headers: ureq::http::HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.get(name).map(|value| value.as_bytes())
+    }
+
+    /// How the payment went, by the seller's word.
+    fn settlement(&self) -> Option<SettleResponse> {
+        let told =
+            self.header(header::PAYMENT_RESPONSE).or_else(|| self.header(header::X_PAYMENT_RESPONSE))?;
+        settlement_of(told).ok()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+pub fn run(context: &Context, args: &PayArgs) -> Result<(), CliError> {
+    let agent = agent();
+    let asked = send(&agent, args, None).map_err(|problem| unreachable(&args.url, &problem))?;
+    if asked.status != 402 {
+        return free(context, args, &asked);
+    }
+    let key = key(args)?;
+    let choice =
+        Choice { amount_max: args.max_amount.unwrap_or(U256::MAX), chain_id: args.chain, token: args.token };
+    let buyer = Buyer::new(&key, ChainTable::default());
+    let bill = buyer.bill(asked.header(header::PAYMENT_REQUIRED), &asked.body, &choice).map_err(of_buyer)?;
+    context.out.note(&shown(&bill, &key));
+    if bill.timeout_s > VALID_S_MAX {
+        let message =
+            format!("the seller asks for an authorization of {} s, more than an hour", bill.timeout_s);
+        return Err(CliError::failure("OFFER", message));
+    }
+    if !args.yes {
+        confirm(context)?;
+    }
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let payment = buyer.pay(&bill, now_s, B256::from(crate::installation::random::<32>()?));
+    let answer = bring(&agent, args, &payment)?;
+    let settlement = answer.settlement();
+    match &settlement {
+        Some(told) if told.success && answer.status < 400 => {
+            report(context, &bill, &answer, told);
+            Ok(())
+        }
+        _ => Err(not_served(&answer, settlement.as_ref())),
+    }
+}
+
+/// Brings the payment until there is an answer to it.
+fn bring(agent: &ureq::Agent, args: &PayArgs, payment: &(&'static str, String)) -> Result<Answer, CliError> {
+    let mut lost = String::new();
+    for attempt in 0..BROUGHT_MAX {
+        if attempt > 0 {
+            std::thread::sleep(PAUSE);
+        }
+        match send(agent, args, Some(payment)) {
+            Ok(answer) if answer.status >= 500 => lost = format!("it answers with status {}", answer.status),
+            Ok(answer) => return Ok(answer),
+            Err(problem) => lost = problem,
+        }
+    }
+    let message = format!("it is not known whether the payment was taken: {}", printable(&lost));
+    Err(CliError::failure("PAYMENT_UNKNOWN", message)
+        .hint("look at the account's transfers before you pay again; a new run signs a new payment"))
+}
+
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        // A payment is for the one who asked for it.
+        .max_redirects(0)
+        .timeout_global(Some(TIMEOUT))
+        .tls_config(tls_config())
+        .user_agent(concat!("stateset/", env!("CARGO_PKG_VERSION")));
+    config.build().new_agent()
+}
+
+fn send(
+    agent: &ureq::Agent,
+    args: &PayArgs,
+    payment: Option<&(&'static str, String)>,
+) -> Result<Answer, String> {
+    let sent = match &args.post {
+        Some(text) => {
+            let mut request = agent.post(&args.url);
+            if let Some((name, value)) = payment {
+                request = request.header(*name, value);
+            }
+            request.send(text)
+        }
+        None => {
+            let mut request = agent.get(&args.url);
+            if let Some((name, value)) = payment {
+                request = request.header(*name, value);
+            }
+            request.call()
+        }
+    };
+    let mut response = sent.map_err(|problem| problem.to_string())?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let read = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+    Ok(Answer { status, headers, body: read.map_err(|problem| problem.to_string())? })
+}
+
+fn key(args: &PayArgs) -> Result<ChainKey, CliError> {
+    let read = match (&args.key_file, std::env::var(KEY_VARIABLE)) {
+        (Some(file), _) => ChainKey::from_file(file),
+        (None, Ok(text)) => ChainKey::from_hex(&text),
+        (None, Err(_)) => {
+            return Err(CliError::input("NO_KEY", "this costs something, and there is no key to pay with")
+                .hint(format!("give --key-file FILE, or set {KEY_VARIABLE}")));
+        }
+    };
+    read.map_err(|error| CliError::input("BAD_KEY", error.to_string()))
+}
+
+fn shown(bill: &Bill, key: &ChainKey) -> String {
+    printable_lines(&format!(
+        "{}\n  {}\n  asks for {} of the smallest unit of {} (token {} on chain {})\n  to       {}\n  from     {}",
+        bill.resource.replace('\n', " "),
+        bill.description.replace('\n', " "),
+        bill.amount,
+        bill.token_name.replace('\n', " "),
+        bill.token,
+        bill.chain_id,
+        bill.pay_to,
+        key.address(),
+    ))
+}
+
+fn confirm(context: &Context) -> Result<(), CliError> {
+    let terminal = console::Term::stderr();
+    if context.out.is_json() || !std::io::stdin().is_terminal() || !terminal.is_term() {
+        return Err(CliError::input("NOT_CONFIRMED", "nobody can be asked whether to pay")
+            .hint("give --yes and --max-amount AMOUNT"));
+    }
+    let asked = terminal.write_str("Pay? [y/N] ").and_then(|()| terminal.read_line());
+    let answer =
+        asked.map_err(|error| CliError::failure("IO", format!("cannot read the answer: {error}")))?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(CliError::failure("NOT_CONFIRMED", "nothing was paid")),
+    }
+}
+
+fn free(context: &Context, args: &PayArgs, answer: &Answer) -> Result<(), CliError> {
+    if answer.status >= 400 {
+        let message =
+            format!("{} answers with status {}; nothing was paid", printable(&args.url), answer.status);
+        return Err(CliError::failure("NOT_SERVED", message));
+    }
+    context.out.result(&json!({"status": answer.status, "paid": null, "body": body(answer)}), &answer.text());
+    Ok(())
+}
+
+fn report(context: &Context, bill: &Bill, answer: &Answer, told: &SettleResponse) {
+    let place = &told.extensions.get("stateset").cloned().unwrap_or(Value::Null);
+    let value = json!({
+        "status": answer.status,
+        "paid": {
+            "amount": bill.amount.to_string(), "token": bill.token, "chain_id": bill.chain_id, "pay_to": bill.pay_to,
+            "payer": told.payer, "transaction": told.transaction,
+            "intent_id": place["intentId"], "sequence_number": place["sequenceNumber"],
+        },
+        "body": body(answer),
+    });
+    let mut text = format!(
+        "{}\n\nPaid {} of {}\n  transaction {}",
+        answer.text(),
+        bill.amount,
+        bill.token_name,
+        told.transaction
+    );
+    if let (Some(id), Some(number)) = (place["intentId"].as_str(), place["sequenceNumber"].as_u64()) {
+        text += &format!("\n  sequenced as payment {number}, intent {id}");
+    }
+    context.out.result(&value, &printable_lines(&text));
+}
+
+fn body(answer: &Answer) -> Value {
+    serde_json::from_slice(&answer.body).unwrap_or_else(|_| Value::String(answer.text()))
+}
+
+fn not_served(answer: &Answer, told: Option<&SettleResponse>) -> CliError {
+    match told {
+        Some(told) if told.success => {
+            let message = format!(
+                "it was paid in transaction {}, and answers with status {}",
+                told.transaction, answer.status
+            );
+            CliError::failure("PAID_NOT_SERVED", printable(&message))
+        }
+        Some(SettleResponse { error_reason: Some(reason), error_message, .. }) => {
+            let why = error_message.as_deref().unwrap_or_default();
+            CliError::failure("PAYMENT_REFUSED", printable(&format!("{reason}: {why}")))
+                .hint("nothing was paid")
+        }
+        _ => {
+            let message = format!("it answers with status {}: {:.200}", answer.status, answer.text());
+            CliError::failure("PAYMENT_REFUSED", printable(&message))
+        }
+    }
+}
+
+fn of_buyer(error: BuyError) -> CliError {
+    let code = match error {
+        BuyError::Offer(_) => "OFFER",
+        BuyError::NoneFits(_) => "NO_OFFER_FITS",
+    };
+    CliError::failure(code, error.to_string()).hint("nothing was paid")
+}
+
+fn unreachable(url: &str, problem: &str) -> CliError {
+    CliError::failure("SERVER_UNREACHABLE", printable(&format!("{url} can't be reached: {problem}")))
+}
