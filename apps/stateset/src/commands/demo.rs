@@ -60,6 +60,7 @@ fn start(runtime: &tokio::runtime::Runtime, data: &DataDir) -> Result<World, Cli
             &installation,
             commits,
             &Telemetry::default(),
+            None,
         )
         .await?;
         Ok::<_, CliError>((server, installation))

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::run;
 
-const COMMANDS: [&str; 33] = [
+const COMMANDS: [&str; 36] = [
     "",
     "up",
     "demo",
@@ -28,6 +28,9 @@ const COMMANDS: [&str; 33] = [
     "prove",
     "verify",
     "stark",
+    "anchor",
+    "anchor status",
+    "anchor verify",
     "log",
     "log verify",
     "db",

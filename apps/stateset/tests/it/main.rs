@@ -1,5 +1,6 @@
 //! The program as a user meets it: the real binary, its output, its exit status.
 
+mod anchor;
 mod compliance;
 mod demo;
 mod help;
@@ -18,6 +19,7 @@ pub fn stateset(folder: &Path) -> Command {
     for variable in ["DATA", "URL", "API_KEY", "TENANT", "STORE", "PASSPHRASE"] {
         command.env_remove(format!("STATESET_{variable}"));
     }
+    command.env_remove("L2_RPC_URL").env_remove("SET_REGISTRY_ADDRESS");
     command.env_remove("DATABASE_URL").env_remove("RUST_LOG").current_dir(folder);
     command
 }

@@ -23,7 +23,18 @@ impl Up {
     }
 
     pub fn start_with(folder: &Path, more: &[&str]) -> Self {
-        let mut child = stateset(folder)
+        Self::start_by(stateset(folder), more)
+    }
+
+    /// With a search path of its own.
+    pub fn start_on_path(folder: &Path, path: &str, more: &[&str]) -> Self {
+        let mut program = stateset(folder);
+        program.env("PATH", path);
+        Self::start_by(program, more)
+    }
+
+    fn start_by(mut program: Command, more: &[&str]) -> Self {
+        let mut child = program
             .args(["--json", "up", "--listen", "127.0.0.1:0", "--no-auto-commit"])
             .args(more)
             .stdout(Stdio::piped())
