@@ -25,7 +25,9 @@ pub use client::{Client, Identity};
 pub use directory::DIRECTORY_AGE_MS_MAX;
 pub use error::{ClientError, Untrue};
 pub use keys::KeyRegistration;
-pub use proof::{EventProof, Finding, FindingState, ProofParts, ProofProblem, ProofVerdict, Trusted};
+pub use proof::{
+    ClaimedPlace, EventProof, Finding, FindingState, ProofParts, ProofProblem, ProofVerdict, Trusted,
+};
 pub use pull::{Page, PulledEvent};
 pub use push::{BATCH_EVENTS_MAX, PushOutcome, PushResult};
 pub use signing_keys::{KnownKey, SigningKeys};

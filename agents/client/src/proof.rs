@@ -17,7 +17,7 @@ use ves_wire::{Hex, ReceiptBody};
 use crate::client::query;
 use crate::{Client, ClientError, KnownKey, PulledEvent, SigningKeys, Untrue};
 
-pub use verify::{Finding, FindingState, ProofVerdict, Trusted};
+pub use verify::{ClaimedPlace, Finding, FindingState, ProofVerdict, Trusted};
 
 /// Value of the member `format`.
 const FORMAT: &str = "stateset-event-proof-1";

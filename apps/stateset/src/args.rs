@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use ves::{StoreId, TenantId};
 
-use crate::commands::{commit, completions, compliance, db, event, import, key, log, pay, proof, up};
+use crate::commands::{anchor, commit, completions, compliance, db, event, import, key, log, pay, proof, up};
 
 /// Signed events in, receipts and proofs out.
 #[derive(Debug, Parser)]
@@ -120,6 +120,9 @@ pub enum Command {
     Prove(Box<compliance::ProveArgs>),
     /// Check the compliance proofs about an event, here and not at the server
     Verify(compliance::VerifyArgs),
+    /// Ask a chain what is anchored on it
+    #[command(subcommand)]
+    Anchor(anchor::AnchorCommand),
     /// Check whole streams again
     #[command(subcommand)]
     Log(log::LogCommand),

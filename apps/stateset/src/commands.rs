@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod anchor;
 pub mod commit;
 pub mod completions;
 pub mod compliance;
@@ -30,6 +31,7 @@ pub fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Proof(command) => proof::run(context, &command),
         Command::Prove(args) => compliance::prove::run(context, &args),
         Command::Verify(args) => compliance::verify::run(context, &args),
+        Command::Anchor(command) => anchor::run(context, &command),
         Command::Log(command) => log::run(context, &command),
         Command::Db(args) => db::run(context, &args),
         Command::Pay(args) => pay::run(context, &args),

@@ -6,6 +6,7 @@
 //!   admin-api-key      0600, the bootstrap key of the server
 //!   keys/              0700, encrypted keys; keys/passphrase 0600 when none was given
 //!   store/events.db    the event log
+//!   chain/             the local chain of `up --anchor anvil`, and what is on its way to it
 //!   lock               held while a server runs on it
 //! ```
 

@@ -8,6 +8,7 @@ mod args;
 mod commands;
 mod context;
 mod data_dir;
+mod devnet;
 mod error;
 mod files;
 mod installation;

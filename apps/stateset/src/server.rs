@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use stateset_event_log::{EventStore, Holder, PeerSecret, SqliteStore};
-use stateset_sequencer::{CommitPolicy, Config, RegisterError};
+use stateset_sequencer::{AnchorTarget, CommitPolicy, Config, RegisterError, Sequencer};
 use stateset_sequencer_admin::database::Target;
 use stateset_sequencer_api::{
     ApiConfig, Instance, InstanceConfig, InstanceError, OnTerm, install_bootstrap_key,
@@ -123,6 +123,7 @@ impl Server {
         commits: Commits,
         payments: PaymentSetup,
         telemetry: &Telemetry,
+        anchor: Option<Arc<dyn AnchorTarget>>,
     ) -> Result<Self, CliError> {
         let profile = &installation.profile;
         let settings = joined::from_environment()?;
@@ -130,6 +131,7 @@ impl Server {
         let mut sequencer = Config::new(profile.sequencer_id, installation.signer.clone(), version);
         sequencer.commit = commits.policy;
         sequencer.auto_commit = commits.automatic;
+        sequencer.anchor = anchor;
         sequencer.tracer = telemetry.tracer();
         sequencer.breakers = telemetry.breakers();
         let PaymentSetup { tokens, present } = payments;
@@ -157,6 +159,11 @@ impl Server {
     /// Events in a stream, for a greeting.
     pub fn head(&self, stream: &ves::StreamKey) -> u64 {
         self.instance.sequencer().map_or(0, |sequencer| sequencer.head(stream).head_sequence.get())
+    }
+
+    /// The sequencer; `None` while another process writes the log.
+    pub fn sequencer(&self) -> Option<Sequencer> {
+        self.0.sequencer()
     }
 
     /// Under which version the log knows our key; `None` while another process writes it.

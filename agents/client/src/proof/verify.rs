@@ -10,7 +10,7 @@ use ves::commitment::Commitment;
 use ves::ed25519::PublicKey;
 use ves::log::verify_log_inclusion;
 use ves::merkle::{InclusionProof, leaf_hash, verify_inclusion};
-use ves::{Digest, Envelope, SequenceNumber, StreamKey};
+use ves::{BatchId, Digest, Envelope, SequenceNumber, StreamKey};
 use ves_wire::Hex;
 
 use super::{EventProof, ProofProblem};
@@ -99,7 +99,38 @@ struct Subject<'a> {
     leaf: Digest,
 }
 
+/// Where a proof says its event stands: what a contract is asked with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedPlace {
+    pub stream: StreamKey,
+    pub sequence_number: SequenceNumber,
+    pub batch_id: BatchId,
+    /// Computed from the event and its number, never taken from the file.
+    pub leaf: Digest,
+    pub leaf_index: u64,
+    /// Siblings from the bottom up.
+    pub path: Vec<Digest>,
+}
+
 impl EventProof {
+    /// The place that the file claims, unproven: whoever holds the batch's root judges it.
+    ///
+    /// # Errors
+    /// [`ProofProblem`] when the event cannot be read.
+    pub fn claimed_place(&self) -> Result<ClaimedPlace, ProofProblem> {
+        let (event, number) = (self.envelope()?, self.receipt.sequence_number);
+        let leaf = leaf_hash(&event.stream, number, &event.signing_hash(), &event.agent_signature);
+        let inclusion = &self.inclusion;
+        Ok(ClaimedPlace {
+            stream: event.stream,
+            sequence_number: number,
+            batch_id: inclusion.batch_id,
+            leaf,
+            leaf_index: inclusion.leaf_index,
+            path: inclusion.proof_path.clone(),
+        })
+    }
+
     /// Checks everything, offline. Nothing in the file is believed but what `trusted` allows.
     ///
     /// # Errors

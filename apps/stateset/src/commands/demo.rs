@@ -61,6 +61,7 @@ fn start(runtime: &tokio::runtime::Runtime, data: &DataDir) -> Result<World, Cli
             commits,
             PaymentSetup::default(),
             &Telemetry::default(),
+            None,
         )
         .await?;
         Ok::<_, CliError>((server, installation))

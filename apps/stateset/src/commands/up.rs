@@ -13,6 +13,7 @@ use stateset_sequencer_app::telemetry::{Telemetry, TelemetrySettings};
 
 use crate::context::Context;
 use crate::data_dir::Profile;
+use crate::devnet::{Devnet, DevnetRecord, LocalChain};
 use crate::error::CliError;
 use crate::installation::Installation;
 use crate::paid_demo::{DemoChain, PaidDemo};
@@ -42,6 +43,15 @@ pub struct UpArgs {
     /// Sell a page for test dollars beside it, on a local chain of anvil, to be bought with `stateset pay`
     #[arg(long)]
     pub paid_demo: bool,
+    /// Start a local chain, and anchor every batch on it: for development, its accounts are known to everybody
+    #[arg(long, value_name = "CHAIN")]
+    pub anchor: Option<AnchorOn>,
+}
+
+/// Where `up` anchors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum AnchorOn {
+    Anvil,
 }
 
 /// Where gRPC listens, if at all.
@@ -95,6 +105,7 @@ struct Started<'a> {
     paid_demo: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     paid_demo_key_file: Option<&'a str>,
+    chain: Option<&'a DevnetRecord>,
 }
 
 pub fn run(context: &Context, args: &UpArgs) -> Result<(), CliError> {
@@ -131,26 +142,38 @@ async fn serve_until_stopped(
         Log::Other(target) => Store::shared(target, &listeners, &telemetry)?,
         Log::Own => Store::file(&context.data.store_file()),
     };
-    let (chain, mut payments) = (demo_chain(args).await?, PaymentSetup::default());
-    if let Some(chain) = &chain {
-        payments.tokens = chain.tokens()?;
+    let (paid, mut payments) = (demo_chain(args).await?, PaymentSetup::default());
+    if let Some(paid) = &paid {
+        payments.tokens = paid.tokens()?;
     }
     let (present, stream) = (payments.present.clone(), installation.profile.stream());
-    let server = Server::start(listeners, &store, &installation, commits, payments, &telemetry).await?;
+    let chain = start_chain(context, args).await?;
+    let target = chain.as_ref().map(LocalChain::target);
+    let server =
+        Server::start(listeners, &store, &installation, commits, payments, &telemetry, target).await?;
     installation.pinned_to(log.name(&context.data), &context.data)?;
     if let Some(version) = server.key_version() {
         installation.recorded_as(version, &context.data)?;
     }
-    let demo = match chain {
-        Some(chain) => Some(chain.sell(present, stream, &context.data).await?),
+    let demo = match paid {
+        Some(paid) => Some(paid.sell(present, stream, &context.data).await?),
         None => None,
     };
     let head = server.head(&stream);
-    greet(context, &installation, &store, grpc_url.as_deref(), head, demo.as_ref());
+    let devnet = match begin_anchoring(context, chain, &server).await {
+        Ok(devnet) => devnet,
+        Err(error) => {
+            let _ = server.stop().await;
+            return Err(error);
+        }
+    };
+    let chain = devnet.as_ref().map(|devnet| &devnet.record);
+    greet(context, &installation, &store, grpc_url.as_deref(), head, chain, demo.as_ref());
     let signal = tokio::select! {
         signal = signals.next() => signal,
         reason = server.ended() => {
             // The reason says more than a stop that did not go well after it.
+            let _ = stop_chain(devnet).await;
             let _ = server.stop().await;
             return Err(reason);
         }
@@ -158,6 +181,7 @@ async fn serve_until_stopped(
     signals.exit_at_the_next();
     drop(demo);
     context.out.note(&format!("\n{signal}: finishing what is in flight."));
+    stop_chain(devnet).await?;
     server.stop().await?;
     telemetry.stop().await;
     context.out.result(&serde_json::json!({"event": "stopped", "signal": signal}), "Closed cleanly.");
@@ -173,12 +197,40 @@ async fn demo_chain(args: &UpArgs) -> Result<Option<DemoChain>, CliError> {
     started.map_err(|error| CliError::failure("PAID_DEMO", error.to_string()))?.map(Some)
 }
 
+/// The local chain, where one is asked for.
+async fn start_chain(context: &Context, args: &UpArgs) -> Result<Option<LocalChain>, CliError> {
+    let Some(AnchorOn::Anvil) = args.anchor else { return Ok(None) };
+    let data = context.data.clone();
+    let started = tokio::task::spawn_blocking(move || LocalChain::start(&data)).await;
+    started.map_err(|error| CliError::failure("CANNOT_START", error.to_string()))?.map(Some)
+}
+
+async fn begin_anchoring(
+    context: &Context,
+    chain: Option<LocalChain>,
+    server: &Server,
+) -> Result<Option<Devnet>, CliError> {
+    let Some(chain) = chain else { return Ok(None) };
+    let sequencer = server.sequencer().ok_or_else(|| {
+        CliError::failure("NOT_THE_WRITER", "another process writes this database, and anchors it")
+            .hint("use --anchor where the database is written")
+    })?;
+    Devnet::start(chain, &context.data, sequencer, tokio::runtime::Handle::current()).map(Some)
+}
+
+async fn stop_chain(devnet: Option<Devnet>) -> Result<(), CliError> {
+    let Some(devnet) = devnet else { return Ok(()) };
+    let stopped = tokio::task::spawn_blocking(move || devnet.stop()).await;
+    stopped.map_err(|error| CliError::failure("NOT_DRAINED", error.to_string()))
+}
+
 fn greet(
     context: &Context,
     installation: &Installation,
     store: &Store,
     grpc_url: Option<&str>,
     head: u64,
+    chain: Option<&DevnetRecord>,
     demo: Option<&PaidDemo>,
 ) {
     let (profile, data) = (&installation.profile, &context.data);
@@ -194,6 +246,7 @@ fn greet(
         head_sequence: head,
         paid_demo: demo.map(|demo| demo.url.as_str()),
         paid_demo_key_file: demo.map(|demo| demo.buyer_file.as_str()),
+        chain,
     };
     let mut text = String::new();
     for made in &installation.made {
@@ -201,16 +254,26 @@ fn greet(
     }
     let found = if head > 0 { format!(", {head} events in it") } else { String::new() };
     let grpc = grpc_url.map_or_else(String::new, |url| format!(", gRPC on {url}"));
+    let anchors = chain.map_or_else(String::new, |chain| {
+        format!(
+            "\x20 anchors on chain {} at {}, registry {}\n",
+            chain.chain_id, chain.rpc_url, chain.registry
+        )
+    });
+    let ask_chain =
+        chain.map_or_else(String::new, |_| format!("\x20 {} anchor status{}\n", program(), option(context)));
     text += &format!(
         "Stateset listens on {url}{grpc}\n\
          \x20 store    {store}{found}\n\
          \x20 tenant   {tenant}\n\
          \x20 store id {stream_store}\n\
          \x20 receipts are signed by {sequencer}, key {key}\n\
+         {anchors}\
          Try next, in another terminal:\n\
          \x20 {program} import northwind DIR{option}\n\
          \x20 {program} event pull --limit 5{option}\n\
          \x20 {program} log verify{option}\n\
+         {ask_chain}\
          \x20 curl -H \"x-api-key: $(cat {api_key})\" '{url}/api/v1/ves/head?tenant_id={tenant}&store_id={stream_store}'\n\
          {demo}Ctrl-C stops it.",
         demo = demo.map_or_else(String::new, |demo| format!(

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::run;
 
-const COMMANDS: [&str; 34] = [
+const COMMANDS: [&str; 37] = [
     "",
     "up",
     "demo",
@@ -28,6 +28,9 @@ const COMMANDS: [&str; 34] = [
     "prove",
     "verify",
     "stark",
+    "anchor",
+    "anchor status",
+    "anchor verify",
     "log",
     "log verify",
     "db",

@@ -1,5 +1,6 @@
 //! The program as a user meets it: the real binary, its output, its exit status.
 
+mod anchor;
 mod compliance;
 mod demo;
 mod help;
@@ -20,6 +21,7 @@ pub fn stateset(folder: &Path) -> Command {
     for variable in ["DATA", "URL", "API_KEY", "TENANT", "STORE", "PASSPHRASE", "PAY_KEY"] {
         command.env_remove(format!("STATESET_{variable}"));
     }
+    command.env_remove("L2_RPC_URL").env_remove("SET_REGISTRY_ADDRESS");
     command.env_remove("DATABASE_URL").env_remove("RUST_LOG").current_dir(folder);
     command
 }

@@ -26,8 +26,15 @@ impl Up {
         Self::start_by(stateset(folder), more)
     }
 
-    pub fn start_by(mut command: Command, more: &[&str]) -> Self {
-        let mut child = command
+    /// With a search path of its own.
+    pub fn start_on_path(folder: &Path, path: &str, more: &[&str]) -> Self {
+        let mut program = stateset(folder);
+        program.env("PATH", path);
+        Self::start_by(program, more)
+    }
+
+    pub fn start_by(mut program: Command, more: &[&str]) -> Self {
+        let mut child = program
             .args(["--json", "up", "--listen", "127.0.0.1:0", "--no-auto-commit"])
             .args(more)
             .stdout(Stdio::piped())

@@ -1,0 +1,313 @@
+//! `stateset anchor`: what a chain says of batches, asked from the chain alone.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use set_registry::{Address, Block, BlockAt, Committed, Node, Registry, RpcSettings, ViewError, words};
+use stateset_client::{ClaimedPlace, EventProof};
+use ves::{BatchId, Digest, StreamKey};
+
+use crate::context::Context;
+use crate::devnet::DevnetRecord;
+use crate::error::CliError;
+use crate::files;
+
+#[derive(Debug, Subcommand)]
+pub enum AnchorCommand {
+    /// Say what the registry on a chain holds: its owner, and how far a stream is anchored
+    Status(StatusArgs),
+    /// Check a batch against the chain, and with --proof an event of it; no sequencer is asked
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ChainArgs {
+    /// JSON-RPC endpoint of the chain, http or https [default: that of `up --anchor anvil`]
+    #[arg(long, value_name = "URL", env = "L2_RPC_URL", hide_env_values = true)]
+    pub rpc_url: Option<String>,
+    /// Address of SetRegistry [default: that of `up --anchor anvil`]
+    #[arg(long, value_name = "ADDRESS", env = "SET_REGISTRY_ADDRESS", hide_env_values = true)]
+    pub registry: Option<Address>,
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub chain: ChainArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Id of the batch
+    pub batch: BatchId,
+    /// Proof file of an event, as `stateset proof get` writes it; `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    pub proof: Option<PathBuf>,
+    #[command(flatten)]
+    pub chain: ChainArgs,
+}
+
+pub fn run(context: &Context, command: &AnchorCommand) -> Result<(), CliError> {
+    match command {
+        AnchorCommand::Status(args) => status(context, args),
+        AnchorCommand::Verify(args) => verify(context, args),
+    }
+}
+
+/// The registry that is meant, found to be one.
+fn registry(context: &Context, args: &ChainArgs) -> Result<Registry, CliError> {
+    let local = DevnetRecord::read(&context.data)?;
+    let missing = |what: &str, option: &str| {
+        CliError::input("NO_CHAIN", format!("no {what} is named"))
+            .hint(format!("give {option}, or start a local chain with `stateset up --anchor anvil`"))
+    };
+    let url = args.rpc_url.clone().or_else(|| local.as_ref().map(|record| record.rpc_url.clone()));
+    let url = url.ok_or_else(|| missing("endpoint", "--rpc-url URL"))?;
+    let address = args.registry.or_else(|| local.as_ref().map(|record| record.registry));
+    let address = address.ok_or_else(|| missing("registry", "--registry ADDRESS"))?;
+    let node = Node::new(&url, RpcSettings::default())
+        .map_err(|error| CliError::input("BAD_ADDRESS", error.to_string()))?;
+    let registry = Registry::new(node, address);
+    registry.check_interface().map_err(failure)?;
+    Ok(registry)
+}
+
+pub fn failure(error: ViewError) -> CliError {
+    match error {
+        ViewError::Rpc(error) => CliError::failure("CHAIN_UNAVAILABLE", error.to_string())
+            .hint("check --rpc-url, and that the node runs"),
+        ViewError::Interface { .. } => CliError::failure("NO_REGISTRY", error.to_string())
+            .hint("check --registry, and that --rpc-url is of the same chain"),
+        ViewError::Refused(_) => CliError::failure("CHAIN_REFUSED", error.to_string()),
+    }
+}
+
+#[derive(Serialize)]
+struct Status {
+    endpoint: String,
+    chain_id: u64,
+    registry: Address,
+    newest_block: u64,
+    owner: Address,
+    paused: bool,
+    streams: u32,
+    /// Where a stream is known: from the data directory, or by --tenant and --store.
+    stream: Option<StreamStatus>,
+}
+
+#[derive(Serialize)]
+struct StreamStatus {
+    stream: StreamKey,
+    open: bool,
+    next_sequence: u64,
+    batches: u32,
+    state_root: Digest,
+    anchored_at: u64,
+    from_checkpoint: bool,
+}
+
+fn status(context: &Context, args: &StatusArgs) -> Result<(), CliError> {
+    let registry = registry(context, &args.chain)?;
+    let (node, newest) = (registry.node(), newest(&registry)?);
+    let stream = match context.stream().ok() {
+        Some(stream) => {
+            let head = registry.head(&stream, BlockAt::Latest).map_err(failure)?;
+            Some(StreamStatus {
+                stream,
+                open: head.is_open,
+                next_sequence: head.next_sequence,
+                batches: head.batch_count,
+                state_root: head.state_root,
+                anchored_at: head.anchored_at,
+                from_checkpoint: head.from_checkpoint,
+            })
+        }
+        None => None,
+    };
+    let status = Status {
+        endpoint: node.endpoint().to_owned(),
+        chain_id: node.chain_id().map_err(|error| failure(error.into()))?,
+        registry: registry.address(),
+        newest_block: newest.number,
+        owner: registry.owner().map_err(failure)?,
+        paused: registry.is_paused().map_err(failure)?,
+        streams: registry.stream_count().map_err(failure)?,
+        stream,
+    };
+    context.out.result(&status, &status_text(&status));
+    Ok(())
+}
+
+fn status_text(status: &Status) -> String {
+    let mut text = format!(
+        "SetRegistry {} on chain {} ({}), block {}\n  owner    {}\n  writing  {}\n  streams  {}\n",
+        status.registry,
+        status.chain_id,
+        status.endpoint,
+        status.newest_block,
+        status.owner,
+        if status.paused { "paused" } else { "open" },
+        status.streams,
+    );
+    if let Some(stream) = &status.stream {
+        let _ = match (stream.open, stream.batches) {
+            (false, _) => write!(text, "  stream {} is not open", stream.stream),
+            (true, 0) => write!(text, "  stream {}: nothing is anchored", stream.stream),
+            (true, batches) => write!(
+                text,
+                "  stream {}: {batches} batches, up to event {}\n  state root {}",
+                stream.stream,
+                stream.next_sequence - 1,
+                stream.state_root
+            ),
+        };
+    }
+    text
+}
+
+#[derive(Serialize)]
+struct Verdict {
+    valid: bool,
+    batch_id: BatchId,
+    stream_key: String,
+    events_root: Digest,
+    new_state_root: Digest,
+    sequence_start: u64,
+    sequence_end: u64,
+    transaction: String,
+    block_number: u64,
+    confirmations: u64,
+    /// Whether the chain says that the block is never undone.
+    #[serde(rename = "final")]
+    is_final: bool,
+    event: Option<EventVerdict>,
+}
+
+#[derive(Serialize)]
+struct EventVerdict {
+    sequence_number: u64,
+    leaf_hash: Digest,
+    /// By the contract's own check.
+    on_chain: bool,
+    /// By ours, from the root in the chain's event.
+    here: bool,
+}
+
+fn verify(context: &Context, args: &VerifyArgs) -> Result<(), CliError> {
+    let claimed = args.proof.as_deref().map(claimed_place).transpose()?;
+    if let Some(place) = &claimed
+        && place.batch_id != args.batch
+    {
+        let message = format!("the proof is of batch {}, not of {}", place.batch_id, args.batch);
+        return Err(CliError::input("OTHER_BATCH", message));
+    }
+    let registry = registry(context, &args.chain)?;
+    let newest = newest(&registry)?;
+    // Batch ids are a stream's own: where one is known, no other stream's batch is taken for it.
+    let stream = claimed.as_ref().map(|place| place.stream).or_else(|| context.stream().ok());
+    let found = registry.find_committed(&args.batch, stream.as_ref(), newest.number);
+    let found = found.map_err(|error| failure(error.into()))?;
+    let batch = found.ok_or_else(|| {
+        let of_stream = stream.map_or_else(String::new, |stream| format!(" of stream {stream}"));
+        let message = format!("the chain holds no batch {}{of_stream}", args.batch);
+        CliError::failure("NOT_ANCHORED", message)
+            .hint("`stateset anchor status` says how far a stream is anchored")
+    })?;
+    let event = claimed.map(|place| event_verdict(&registry, &batch, &place)).transpose()?;
+    let is_held = registry.holds(&batch, BlockAt::Latest).map_err(failure)?.is_some();
+    let verdict = verdict(&registry, &batch, &newest, is_held, event)?;
+    context.out.result(&verdict, &verdict_text(&verdict));
+    if verdict.valid {
+        return Ok(());
+    }
+    Err(CliError::failure("NOT_ANCHORED", "what was asked about does not stand on the chain"))
+}
+
+fn claimed_place(file: &std::path::Path) -> Result<ClaimedPlace, CliError> {
+    let unreadable = |problem: stateset_client::ProofProblem| {
+        CliError::input("BAD_PROOF_FILE", format!("{}: {problem}", file.display()))
+    };
+    let proof = EventProof::parse(&files::read_text(file)?).map_err(unreadable)?;
+    proof.claimed_place().map_err(unreadable)
+}
+
+fn event_verdict(
+    registry: &Registry,
+    batch: &Committed,
+    place: &ClaimedPlace,
+) -> Result<EventVerdict, CliError> {
+    let (start, end) = (batch.sequence_start.get(), batch.sequence_end.get());
+    let number = place.sequence_number.get();
+    // The contract does not know which number a leaf has: its index has to be that of the event.
+    let is_its_index = number.checked_sub(start) == Some(place.leaf_index) && number <= end;
+    let proof = ves::InclusionProof { leaf_index: place.leaf_index, path: place.path.clone() };
+    let count = (end - start).checked_add(1);
+    let here = ves::merkle::verify_inclusion(&place.leaf, &batch.events_root, count, &proof).is_ok();
+    let on_chain = registry.holds_leaf(batch, &place.leaf, &place.path, place.leaf_index).map_err(failure)?;
+    Ok(EventVerdict {
+        sequence_number: number,
+        leaf_hash: place.leaf,
+        on_chain: on_chain && is_its_index && batch.stream_key == words::stream_key(&place.stream),
+        here: here && is_its_index,
+    })
+}
+
+fn verdict(
+    registry: &Registry,
+    batch: &Committed,
+    newest: &Block,
+    is_held: bool,
+    event: Option<EventVerdict>,
+) -> Result<Verdict, CliError> {
+    // A chain without such a block has not finalised this one.
+    let finalized = registry.node().block(BlockAt::Finalized).ok().flatten().map_or(0, |block| block.number);
+    let place = &batch.place;
+    Ok(Verdict {
+        valid: is_held && event.as_ref().is_none_or(|event| event.on_chain && event.here),
+        batch_id: batch.batch_id,
+        stream_key: batch.stream_key.to_string(),
+        events_root: batch.events_root,
+        new_state_root: batch.new_state_root,
+        sequence_start: batch.sequence_start.get(),
+        sequence_end: batch.sequence_end.get(),
+        transaction: place.transaction.to_string(),
+        block_number: place.block_number,
+        confirmations: (newest.number + 1).saturating_sub(place.block_number),
+        is_final: place.block_number <= finalized,
+        event,
+    })
+}
+
+fn verdict_text(verdict: &Verdict) -> String {
+    let mut text = format!(
+        "{}: batch {} holds events {} to {}\n  events root {}\n  state root  {}\n  transaction {}\n  block {}, {} confirmations{}",
+        if verdict.valid { "ANCHORED" } else { "NOT ANCHORED" },
+        verdict.batch_id,
+        verdict.sequence_start,
+        verdict.sequence_end,
+        verdict.events_root,
+        verdict.new_state_root,
+        verdict.transaction,
+        verdict.block_number,
+        verdict.confirmations,
+        if verdict.is_final { ", final" } else { "" },
+    );
+    if let Some(event) = &verdict.event {
+        let word = |holds| if holds { "in the batch" } else { "NOT in the batch" };
+        let _ = write!(
+            text,
+            "\n  event {}: {} by the contract, {} by this program",
+            event.sequence_number,
+            word(event.on_chain),
+            word(event.here)
+        );
+    }
+    text
+}
+
+fn newest(registry: &Registry) -> Result<Block, CliError> {
+    let found = registry.node().block(BlockAt::Latest).map_err(|error| failure(error.into()))?;
+    found.ok_or_else(|| CliError::failure("CHAIN_UNAVAILABLE", "the chain has no block"))
+}
