@@ -158,17 +158,17 @@ impl Server {
 
     /// Events in a stream, for a greeting.
     pub fn head(&self, stream: &ves::StreamKey) -> u64 {
-        self.instance.sequencer().map_or(0, |sequencer| sequencer.head(stream).head_sequence.get())
+        self.sequencer().map_or(0, |sequencer| sequencer.head(stream).head_sequence.get())
     }
 
     /// The sequencer; `None` while another process writes the log.
     pub fn sequencer(&self) -> Option<Sequencer> {
-        self.0.sequencer()
+        self.instance.sequencer()
     }
 
     /// Under which version the log knows our key; `None` while another process writes it.
     pub fn key_version(&self) -> Option<u32> {
-        self.instance.sequencer().map(|sequencer| sequencer.key_version())
+        self.sequencer().map(|sequencer| sequencer.key_version())
     }
 
     /// Comes back if the service can't go on, with the reason.

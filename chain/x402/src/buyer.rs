@@ -285,7 +285,7 @@ mod tests {
             x402_version: 2,
             error: None,
             resource: resource().info(),
-            accepts: vec![offer(84_532)].iter().map(Offer::requirements).collect(),
+            accepts: [offer(84_532)].iter().map(Offer::requirements).collect(),
             extensions: serde_json::Map::new(),
         };
         let value = header::write(&asked);

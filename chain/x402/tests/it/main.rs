@@ -1,5 +1,7 @@
 //! The gate and the facilitator against a real anvil: by hand, under faults, and judged by public clients.
 
+#![allow(clippy::print_stderr, reason = "what is not tested is said")]
+
 mod batches;
 mod faults;
 mod judges;

@@ -45,7 +45,7 @@ async fn a_payment_moves_exactly_the_price_without_gas_from_the_payer_and_a_repe
     let payer = key(PAYER).address();
     let gas = world.ether(payer);
     let paid = world.payment().await;
-    let answer = world.ask("/paid", &[paid.clone()]).await;
+    let answer = world.ask("/paid", std::slice::from_ref(&paid)).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     let told = settlement_of(answer.header(header::PAYMENT_RESPONSE).unwrap()).unwrap();
     assert!(told.success && told.transaction.len() == 66, "{told:?}");
@@ -54,7 +54,7 @@ async fn a_payment_moves_exactly_the_price_without_gas_from_the_payer_and_a_repe
     assert_eq!((world.sold(), world.ether(payer)), (1, gas));
 
     // The answer was lost: the same header gets it again, and nothing is done for it.
-    let again = world.ask("/paid", &[paid.clone()]).await;
+    let again = world.ask("/paid", std::slice::from_ref(&paid)).await;
     assert_eq!((again.status, &again.body, &again.headers), (answer.status, &answer.body, &answer.headers));
     assert_eq!(world.served.load(Ordering::SeqCst), 1);
     let elsewhere = world.ask("/other", &[paid]).await;
@@ -67,9 +67,9 @@ async fn a_payment_moves_exactly_the_price_without_gas_from_the_payer_and_a_repe
 async fn after_a_restart_a_repeat_is_delivered_and_not_charged_and_pays_for_nothing_else() {
     let Some(mut world) = World::open(BASE_SEPOLIA).await else { return };
     let paid = world.payment().await;
-    assert_eq!(world.ask("/paid", &[paid.clone()]).await.status, StatusCode::OK);
+    assert_eq!(world.ask("/paid", std::slice::from_ref(&paid)).await.status, StatusCode::OK);
     world.restart();
-    assert_eq!(world.ask("/other", &[paid.clone()]).await.status, StatusCode::PAYMENT_REQUIRED);
+    assert_eq!(world.ask("/other", std::slice::from_ref(&paid)).await.status, StatusCode::PAYMENT_REQUIRED);
     assert_eq!(world.ask("/paid", &[paid]).await.status, StatusCode::OK);
     assert_eq!((world.sold(), world.log.told.lock().unwrap().len()), (1, 1));
 }
