@@ -241,6 +241,9 @@ async fn keep_error(
     })
 }
 
+/// Largest whole number that every reader of JSON keeps exactly, 2^53 - 1.
+const SAFE_INTEGER_MAX: u64 = (1 << 53) - 1;
+
 impl Teller<'_> {
     fn of_payment(
         &self,
@@ -264,6 +267,12 @@ impl Teller<'_> {
             // It has no nonce of its own.
             members.remove("nonce");
             more.insert("authorization_nonce".to_owned(), json!(authorization.nonce.to_0x()));
+        }
+        // Canonical JSON has no such number, and an end that far is none: a member less is better than an event that is never told.
+        if content.valid_until > SAFE_INTEGER_MAX
+            && let Some(members) = payload.as_object_mut()
+        {
+            members.remove("valid_until");
         }
         if let Some(order_id) = content.order_id {
             more.insert("order_id".to_owned(), json!(order_id));

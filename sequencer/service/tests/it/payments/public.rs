@@ -74,6 +74,18 @@ async fn a_settled_payment_stands_between_intents_and_is_told_once_however_often
     world.close().await;
 }
 
+/// A payer chooses the end, and once stopped what is told of every later payment by it.
+#[tokio::test]
+async fn a_payment_that_never_ends_is_told_and_those_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::open(dir.path()).await;
+    for (nonce, valid_before) in [(1, u64::MAX), (2, 1 << 53), (3, (1 << 53) - 1)] {
+        world.record(PublicPayment { valid_before, ..public(&world, nonce) }).await;
+    }
+    assert_eq!(world.sequencer.payments().announce().await.unwrap(), 3 * 3, "created, sequenced, settled");
+    world.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_gets_a_leaf_and_a_receipt_and_neither_expires_nor_is_settled_again() {
     let world = Faulty::default().world(config()).await;
