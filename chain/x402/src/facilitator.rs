@@ -116,11 +116,16 @@ impl Facilitator {
         let lane = self.lane(offer.chain_id)?;
         let signer = check_signature(claim, offer)?;
         let key = key_of(claim, offer);
-        if self.records.get(&key).is_some_and(|record| !record.stage.is_failed()) {
+        if self.has_taken(&key) {
             let detail = "the authorization is being settled, or was; sign a new one";
             return Err(Refusal::new(Reason::NonceUsed, detail).into());
         }
         check_on_chain(claim, offer, signer, lane.chain.as_ref()).await
+    }
+
+    /// Whether a payment with this key is being settled, or was.
+    pub(crate) fn has_taken(&self, key: &PaymentKey) -> bool {
+        self.records.get(key).is_some_and(|record| !record.stage.is_failed())
     }
 
     /// One payment is settled by one caller at a time.

@@ -26,7 +26,7 @@ use crate::pricing::{Price, PriceTable};
 use crate::reason::{Reason, Refusal};
 use crate::routes::{failed, network_name, settled};
 use crate::settle::SettleError;
-use crate::verify::{check_answer, check_signature, check_terms};
+use crate::verify::{Signer, check_answer, check_signature, check_terms};
 
 /// Headers that scripts of other sites may send and read.
 const CORS_ALLOWED: &str = "content-type, payment-signature, x-payment, access-control-expose-headers";
@@ -151,14 +151,19 @@ impl Sale<'_> {
             Ok(offer) => offer,
             Err(refusal) => return self.refuse(&claim, &self.price.offers[0], &refusal),
         };
+        let key = key_of(&claim, offer);
+        let in_time = match check_terms(&claim, offer, facilitator.names(), now_s) {
+            // Its last rule. What was taken in time is delivered after the end, too.
+            Err(refusal) if refusal.reason == Reason::ValidBefore && facilitator.has_taken(&key) => Ok(()),
+            checked => checked,
+        };
         // Nobody holds a place by a payment that is not the payer's.
-        let checked = check_terms(&claim, offer, facilitator.names(), now_s)
-            .and_then(|()| check_signature(&claim, offer));
-        if let Err(refusal) = checked {
-            return self.refuse(&claim, offer, &refusal);
-        }
+        let signer = match in_time.and_then(|()| check_signature(&claim, offer)) {
+            Ok(signer) => signer,
+            Err(refusal) => return self.refuse(&claim, offer, &refusal),
+        };
         let bought = bought(&request);
-        let (key, fingerprint) = (key_of(&claim, offer), fingerprint(&bought, &claim));
+        let fingerprint = fingerprint(&bought, &claim);
         let times = (now_s, claim.authorization.valid_before_s());
         let place = match self.gate.answers.place(key, fingerprint, claim.identifier.as_deref(), times) {
             Ok(place) => place,
@@ -184,6 +189,10 @@ impl Sale<'_> {
             }
             Err(error) => {
                 tracing::warn!(%error, resource = %self.resource.url, "a payment is not settled");
+                // Only the chain could say whether it is the payer's: it holds no place while it does not.
+                if signer != Signer::Account {
+                    self.gate.answers.give_up(&key);
+                }
                 return unavailable(
                     "the payment is not settled yet; bring the same one again, it is never taken twice",
                 );

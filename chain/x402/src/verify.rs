@@ -14,6 +14,9 @@ use crate::token;
 
 /// An authorization has to last this long from now, in seconds: it has to reach a block.
 pub const SECONDS_LEFT_MIN: u64 = 6;
+/// Seconds that an authorization may still be valid at most, as of an intent: what is kept of a payment, an answer for its
+/// payer among it, is kept until it ends.
+const SECONDS_LEFT_MAX: u64 = 86_400;
 
 /// Why a payment does not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +62,12 @@ pub fn check_terms(claim: &Claim, offer: &Offer, chains: &ChainTable, now_s: u64
     if valid_before < U256::from(now_s.saturating_add(SECONDS_LEFT_MIN)) {
         let detail = format!(
             "validBefore {valid_before} leaves less than {SECONDS_LEFT_MIN} s; here it is {now_s}; sign a new one"
+        );
+        return refused(Reason::ValidBefore, detail);
+    }
+    if valid_before > U256::from(now_s.saturating_add(SECONDS_LEFT_MAX)) {
+        let detail = format!(
+            "validBefore {valid_before} is more than {SECONDS_LEFT_MAX} s ahead; here it is {now_s}; sign one that ends sooner"
         );
         return refused(Reason::ValidBefore, detail);
     }

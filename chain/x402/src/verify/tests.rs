@@ -105,6 +105,8 @@ fn each_rule_refuses_the_payment_that_breaks_it_and_names_it() {
         ("/payload/authorization/validAfter", json!((NOW_S + 1).to_string()), Reason::ValidAfter),
         ("/payload/authorization/validBefore", json!((NOW_S + 5).to_string()), Reason::ValidBefore),
         ("/payload/authorization/validBefore", json!((NOW_S - 1).to_string()), Reason::ValidBefore),
+        ("/payload/authorization/validBefore", json!((NOW_S + 86_401).to_string()), Reason::ValidBefore),
+        ("/payload/authorization/validBefore", json!(U256::MAX.to_string()), Reason::ValidBefore),
         ("/payload/authorization/nonce", json!("0x05"), Reason::Payload),
         ("/payload/signature", json!("0x"), Reason::Signature),
         ("/payload/signature", json!("0xzz"), Reason::Payload),

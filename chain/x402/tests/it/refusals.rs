@@ -138,3 +138,20 @@ async fn a_name_of_a_payment_names_one_payment() {
     assert_eq!(world.ask("/named", &[named(json!("order-2026-000018"))]).await.status, StatusCode::OK);
     assert_eq!(world.sold(), 2);
 }
+
+/// Who paid in time and lost the answer gets it, though the authorization has ended since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_paid_in_time_is_delivered_after_the_end_and_an_unpaid_one_is_not() {
+    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
+    let end = alloy_primitives::U256::from(now_s() + 8);
+    let [paid, unpaid] = [(); 2].map(|()| {
+        (header::PAYMENT_SIGNATURE, header::write(&signed(&world, PAYER, |a| a.valid_before = end)))
+    });
+    let first = world.ask("/paid", std::slice::from_ref(&paid)).await;
+    assert_eq!(first.status, StatusCode::OK, "{first:?}");
+    tokio::time::sleep(std::time::Duration::from_secs(9)).await;
+    let again = world.ask("/paid", &[paid]).await;
+    assert_eq!((again.status, again.json()), (StatusCode::OK, first.json()));
+    assert_eq!(world.ask("/paid", &[unpaid]).await.status, StatusCode::PAYMENT_REQUIRED);
+    assert_eq!(world.sold(), 1);
+}
