@@ -56,7 +56,7 @@ impl DevnetRecord {
         let text = files::read_text(&file)?;
         serde_json::from_str(&text).map(Some).map_err(|problem| {
             CliError::failure("BAD_FILE", format!("{}: {problem}", file.display()))
-                .hint("delete the folder it is in; the next `up --anchor anvil` makes a new chain")
+                .hint("bring the file back, or start on another data directory: batches that are recorded as anchored are not sent to a new chain")
         })
     }
 }

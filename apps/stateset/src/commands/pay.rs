@@ -254,7 +254,7 @@ fn not_served(answer: &Answer, told: Option<&SettleResponse>) -> CliError {
         Some(SettleResponse { error_reason: Some(reason), error_message, .. }) => {
             let why = error_message.as_deref().unwrap_or_default();
             CliError::failure("PAYMENT_REFUSED", printable(&format!("{reason}: {why}")))
-                .hint("nothing was paid")
+                .hint("this answer moved nothing; if an earlier try got none, look for its transfer before you pay again")
         }
         _ => {
             let message = format!("it answers with status {}: {:.200}", answer.status, answer.text());
