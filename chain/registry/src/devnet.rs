@@ -51,6 +51,8 @@ pub enum AnvilError {
     NotStarted { program: String, problem: std::io::Error },
     #[error("anvil ended at once: is port {port} taken?")]
     Ended { port: u16 },
+    #[error("anvil ended at once: {} is damaged, or port {port} is taken", file.display())]
+    EndedOnState { port: u16, file: PathBuf },
     #[error("anvil did not answer on port {port} within {seconds} s", seconds = START_TIMEOUT.as_secs())]
     Silent { port: u16 },
     #[error("no port is free on 127.0.0.1: {0}")]
@@ -123,8 +125,12 @@ impl Anvil {
             .spawn()
             .map_err(|problem| AnvilError::NotStarted { program: program.display().to_string(), problem })?;
         let mut anvil = Self { child, port };
-        anvil.wait_until_it_answers()?;
-        Ok(anvil)
+        match (anvil.wait_until_it_answers(), &settings.state) {
+            (Err(AnvilError::Ended { port }), Some(file)) if file.exists() => {
+                Err(AnvilError::EndedOnState { port, file: file.clone() })
+            }
+            (answer, _) => answer.map(|()| anvil),
+        }
     }
 
     fn wait_until_it_answers(&mut self) -> Result<(), AnvilError> {

@@ -1,6 +1,7 @@
 //! Batches in the registry.
 
 use set_registry::abi::SetRegistry;
+use set_registry::devnet::{Anvil, AnvilSettings};
 use set_registry::{Address, BatchFate, BatchRecord, BlockAt, Call, Refusal, Registry, U256, ViewError};
 use ves::commitment::{state_root, stream_id};
 use ves::merkle;
@@ -169,4 +170,15 @@ fn another_contract_is_not_taken_for_the_registry() {
             "{problem}"
         );
     }
+}
+
+#[test]
+fn a_damaged_state_of_the_chain_is_named() {
+    let Some(_chain) = start() else { return };
+    let file = std::env::temp_dir().join(format!("set-registry-damaged-{}.json", std::process::id()));
+    std::fs::write(&file, "{\"block\":").unwrap();
+    let settings = AnvilSettings { state: Some(file.clone()), ..AnvilSettings::default() };
+    let problem = Anvil::start(&settings).err().expect("no chain").to_string();
+    std::fs::remove_file(&file).unwrap();
+    assert!(problem.contains(&file.display().to_string()), "{problem}");
 }
