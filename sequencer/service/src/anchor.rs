@@ -3,6 +3,7 @@
 //! A record says that one batch is anchored. A cursor for each stream says up to where all batches are, so that what
 //! is pending is found without looking through the commitments of the past.
 
+mod forget;
 mod pending;
 mod record;
 
@@ -18,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::outside::ANCHOR;
 use crate::sequencer::{Sequencer, uncancelled};
 
+pub use forget::ForgetError;
 pub(crate) use record::Anchors;
 
 /// A chain that takes commitments. Joined by [`crate::Config::anchor`]; called on threads that may block. It keeps its own

@@ -57,7 +57,9 @@ mod turn;
 mod unchanged;
 mod worker;
 
-pub use anchor::{AnchorBatch, AnchorError, AnchorTarget, Anchored, BatchForm, ChainPlace, TargetError};
+pub use anchor::{
+    AnchorBatch, AnchorError, AnchorTarget, Anchored, BatchForm, ChainPlace, ForgetError, TargetError,
+};
 pub use audit::{Act, Action, Actor, AuditChain};
 pub use caches::CacheSizes;
 pub use clock::{Clock, SystemClock};
@@ -78,7 +80,7 @@ pub use legacy::{
 pub use metric_table::{METRICS, Metric, MetricKind, Unit};
 pub use metrics::{Snapshot, Timings};
 pub use payment::{
-    BatchChoice, BatchPolicy, BatchSettlement, BatchStatus, ItemOutcome, LIST_LIMIT_MAX, LIST_OFFSET_MAX,
+    Attempt, BatchChoice, Note, PayerAuthorization, BatchPolicy, BatchSettlement, BatchStatus, ItemOutcome, LIST_LIMIT_MAX, LIST_OFFSET_MAX,
     OwnKeys, Payment, PaymentBatch, PaymentConfig, PaymentContent, PaymentError, PaymentFilter,
     PaymentReceipt, PaymentStatus, PaymentWorker, PaymentWorkerSettings, Payments, PublicAuthorization,
     PublicPayment, Settled, Settlement, SettlementError, SettlementReport, SettlementState,

@@ -21,7 +21,7 @@ const CURSOR: u8 = b'c';
 const LEGACY_CURSOR: u8 = b'm';
 
 /// Commitments looked at in one step.
-const STEP: usize = 256;
+pub(super) const STEP: usize = 256;
 
 /// What the service keeps in memory of anchoring.
 #[derive(Default)]
@@ -29,7 +29,7 @@ pub(crate) struct Anchors {
     /// Held while a transaction is made.
     pub submitting: tokio::sync::Mutex<()>,
     /// All cursors, once they are read. Held while a record is written, so that a check and its write are one step.
-    cursors: tokio::sync::Mutex<Option<Cursors>>,
+    pub(super) cursors: tokio::sync::Mutex<Option<Cursors>>,
     /// Batches that were sent, and that the chain is not known to have.
     sent: Mutex<BTreeSet<BatchId>>,
 }
@@ -54,7 +54,7 @@ impl Anchors {
 }
 
 /// Up to which number all batches of a stream are anchored.
-type Cursors = BTreeMap<(BatchForm, StreamKey), SequenceNumber>;
+pub(super) type Cursors = BTreeMap<(BatchForm, StreamKey), SequenceNumber>;
 
 /// The record's text.
 #[derive(Serialize, Deserialize)]
@@ -167,7 +167,10 @@ impl Sequencer {
         Ok(of_legacy.map(|((_, stream), cursor)| (*stream, *cursor)).collect())
     }
 
-    async fn loaded<'a>(&self, cursors: &'a mut Option<Cursors>) -> Result<&'a mut Cursors, ServiceError> {
+    pub(super) async fn loaded<'a>(
+        &self,
+        cursors: &'a mut Option<Cursors>,
+    ) -> Result<&'a mut Cursors, ServiceError> {
         if cursors.is_none() {
             let mut found = BTreeMap::new();
             for form in [BatchForm::Ves, BatchForm::Legacy] {
@@ -263,25 +266,25 @@ pub(super) fn from(
     found.iter().map(read).collect()
 }
 
-fn prefix(first: u8, stream: &StreamKey) -> Vec<u8> {
+pub(super) fn prefix(first: u8, stream: &StreamKey) -> Vec<u8> {
     [&[first][..], stream.tenant_id.as_bytes(), stream.store_id.as_bytes()].concat()
 }
 
 /// A batch by the place of its first event, so that a stream's records lie in the order of its batches.
-fn key(first: u8, stream: &StreamKey, start: SequenceNumber) -> Vec<u8> {
+pub(super) fn key(first: u8, stream: &StreamKey, start: SequenceNumber) -> Vec<u8> {
     let mut key = prefix(first, stream);
     key.extend_from_slice(&start.0.to_be_bytes());
     key
 }
 
-fn record_of(form: BatchForm) -> u8 {
+pub(super) fn record_of(form: BatchForm) -> u8 {
     match form {
         BatchForm::Ves => RECORD,
         BatchForm::Legacy => LEGACY_RECORD,
     }
 }
 
-fn cursor_of(form: BatchForm) -> u8 {
+pub(super) fn cursor_of(form: BatchForm) -> u8 {
     match form {
         BatchForm::Ves => CURSOR,
         BatchForm::Legacy => LEGACY_CURSOR,
@@ -304,7 +307,7 @@ fn write(batch: &AnchorBatch, anchored: &Anchored) -> Result<DocumentChange, Ser
     put(key_of(batch), &stored)
 }
 
-fn write_cursor(
+pub(super) fn write_cursor(
     (form, stream): (BatchForm, StreamKey),
     anchored_through: SequenceNumber,
 ) -> Result<DocumentChange, ServiceError> {
@@ -316,7 +319,7 @@ fn put<T: Serialize>(key: Vec<u8>, value: &T) -> Result<DocumentChange, ServiceE
     Ok(DocumentChange::Put(Table::Anchors, Document { key, text, content: Vec::new() }))
 }
 
-fn read(document: &Document) -> Result<Anchored, ServiceError> {
+pub(super) fn read(document: &Document) -> Result<Anchored, ServiceError> {
     let stored: Stored = serde_json::from_str(&document.text).map_err(|error| unreadable(&error))?;
     let place = ChainPlace {
         chain_id: stored.chain_id,

@@ -1,5 +1,6 @@
 //! The service over a real SQLite log: what callers were promised, and what survives a restart.
 
+mod anchors;
 mod audit;
 mod commitments;
 mod dead_letters;
