@@ -3,7 +3,9 @@
 //! Never for a chain where something is at stake: the accounts are known to everybody, nothing is written down, and
 //! whoever waits is told only that it did not work.
 
+use std::fs::{File, TryLockError};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -34,6 +36,11 @@ pub const DEVNET_CHAIN_ID: u64 = 84_532_001;
 const NPM_FOLDER: &str = "chain/contracts/node_modules/@foundry-rs";
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long another anvil is waited for that still writes its state down.
+const STATE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Runs a program until the pipe on standard input closes, which it does however the process at its other end ends, by
+/// `kill -9` too. The program and who watches the pipe are one process group, so that the signal can mean nobody else.
+const GUARDED: &str = r#"exec 3<&0 </dev/null; (read -r _; kill -TERM 0) <&3 & exec "$@" 3<&-"#;
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 /// Above what an estimate says, since the state may change before the transaction runs.
@@ -53,6 +60,10 @@ pub enum AnvilError {
     Ended { port: u16 },
     #[error("anvil ended at once: {} is damaged, or port {port} is taken", file.display())]
     EndedOnState { port: u16, file: PathBuf },
+    #[error("another anvil holds {}: end it first", file.display())]
+    StateInUse { file: PathBuf },
+    #[error("{} can't be locked: {problem}", file.display())]
+    NotLocked { file: PathBuf, problem: std::io::Error },
     #[error("anvil did not answer on port {port} within {seconds} s", seconds = START_TIMEOUT.as_secs())]
     Silent { port: u16 },
     #[error("no port is free on 127.0.0.1: {0}")]
@@ -70,11 +81,11 @@ pub struct AnvilSettings {
     pub no_mining: bool,
     /// [`DEVNET_CHAIN_ID`] when left out.
     pub chain_id: Option<u64>,
-    /// A file that keeps the chain between two runs, written each second.
+    /// A file that keeps the chain between two runs, written each second. One anvil at a time holds it, by a lock beside it.
     pub state: Option<PathBuf>,
 }
 
-/// A running anvil on 127.0.0.1, ended when it is dropped.
+/// A running anvil on 127.0.0.1. It ends when it is dropped, and when this process ends, in whatever way.
 pub struct Anvil {
     child: Child,
     port: u16,
@@ -104,11 +115,21 @@ impl Anvil {
     /// [`AnvilError`].
     pub fn start(settings: &AnvilSettings) -> Result<Self, AnvilError> {
         let program = find_anvil().ok_or(AnvilError::NotInstalled)?;
+        match (Self::start_once(&program, settings), settings.port) {
+            // Between the look for a free port and its use another may have taken it.
+            (Err(AnvilError::Ended { .. } | AnvilError::EndedOnState { .. }), None) => {
+                Self::start_once(&program, settings)
+            }
+            (started, _) => started,
+        }
+    }
+
+    fn start_once(program: &Path, settings: &AnvilSettings) -> Result<Self, AnvilError> {
         let port = match settings.port {
             Some(port) => port,
             None => free_port().map_err(AnvilError::NoPort)?,
         };
-        let mut command = Command::new(&program);
+        let mut command = guarded(program);
         command.args(["--silent", "--host", "127.0.0.1", "--port", &port.to_string()]);
         command.args(["--chain-id", &settings.chain_id.unwrap_or(DEVNET_CHAIN_ID).to_string()]);
         if let Some(time) = settings.block_time {
@@ -117,10 +138,12 @@ impl Anvil {
         if settings.no_mining {
             command.arg("--no-mining");
         }
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         if let Some(file) = &settings.state {
             command.arg("--state").arg(file).args(["--state-interval", "1"]);
+            // Held by anvil itself: it may write its state after the process that started it is gone.
+            command.stdout(held(file)?);
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command
             .spawn()
             .map_err(|problem| AnvilError::NotStarted { program: program.display().to_string(), problem })?;
@@ -181,6 +204,30 @@ impl Drop for Anvil {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A command to which only arguments of `program` are to be added; its standard input has to be a pipe.
+fn guarded(program: &Path) -> Command {
+    let mut command = Command::new("/bin/sh");
+    // A group of its own: Ctrl-C in the terminal is for the process that started it, which may have work for the chain yet.
+    command.args(["-c", GUARDED, "anvil"]).arg(program).process_group(0);
+    command
+}
+
+/// The lock of a chain's file. It lives as long as any process that has it.
+fn held(state: &Path) -> Result<File, AnvilError> {
+    let file = state.with_extension("lock");
+    let failed = |problem| AnvilError::NotLocked { file: file.clone(), problem };
+    let lock = File::options().create(true).truncate(false).write(true).open(&file).map_err(failed)?;
+    let started = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::Error(problem)) => return Err(failed(problem)),
+            Err(TryLockError::WouldBlock) if started.elapsed() < STATE_TIMEOUT => thread::sleep(POLL),
+            Err(TryLockError::WouldBlock) => return Err(AnvilError::StateInUse { file: state.to_owned() }),
+        }
     }
 }
 
