@@ -1,6 +1,7 @@
 //! A transaction of ours on its way: what stands in the journal.
 
 use serde::{Deserialize, Serialize};
+pub use set_registry::fees::Fees;
 use set_registry::{B256, BatchRecord, Bytes};
 use ves::{BatchId, StreamKey};
 
@@ -18,13 +19,6 @@ pub type BatchKey = (StreamKey, BatchId);
 /// The name of a batch here.
 pub fn key_of(batch: &BatchRecord) -> BatchKey {
     (batch.stream, batch.batch_id)
-}
-
-/// In wei for a unit of gas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fees {
-    pub max_fee: u128,
-    pub priority_fee: u128,
 }
 
 /// A signed transaction. Kept whole: after a crash the same bytes are sent again, so it is the same transaction.

@@ -5,26 +5,34 @@
 //!
 //! - [`abi`]: bindings made from the golden interfaces; [`artifact`]: the golden bytecode;
 //! - [`words`]: ids and hashes as they go on a chain; [`Refusal`]: what a contract says when it refuses;
-//! - [`Node`]: JSON-RPC, typed; [`Registry`]: the registry of batches;
-//! - [`ChainKey`], [`Eip1559`]: accounts and signed transactions;
+//! - [`Node`]: JSON-RPC, typed; [`Registry`]: the registry of batches; [`Roots`]: aggregated roots, with what is published
+//!   beside them ([`aggregate`]);
+//! - [`ChainKey`], [`Eip1559`]: accounts and signed transactions; [`fees`]: what they offer for gas;
 //! - [`devnet`]: a local chain of anvil, and sending without care, for development and tests.
 
 pub mod abi;
+pub mod aggregate;
 pub mod artifact;
 pub mod devnet;
+pub mod fees;
+mod heads;
 mod key;
 mod node;
 mod refusal;
 mod registry;
+mod roots;
 mod rpc;
 mod transaction;
 pub mod words;
 
 pub use alloy_primitives::{Address, B256, Bytes, U256};
 
+pub use aggregate::{PublishedError, PublishedRoot, ROOT_BATCHES_MAX};
+pub use heads::{Step, StreamHead, StreamHeads};
 pub use key::{ChainKey, KeyError};
-pub use node::{Block, BlockAt, Call, FeeHistory, Log, LogFilter, Node, Receipt, ViewError};
+pub use node::{Block, BlockAt, Call, FeeHistory, Log, LogFilter, Node, Receipt, Transaction, ViewError};
 pub use refusal::Refusal;
-pub use registry::{BatchFate, BatchRecord, CommitPlace, Committed, Head, Registry};
+pub use registry::{BatchFate, BatchRecord, CommitPlace, Committed, Head, LOG_BLOCKS, Registry};
+pub use roots::{AnchoredRoot, FoundHeader, RootLog, Roots};
 pub use rpc::{RpcError, RpcSettings, tls_config};
 pub use transaction::{Eip1559, SignedTransaction};

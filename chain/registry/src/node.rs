@@ -70,6 +70,15 @@ pub struct Log {
     pub transaction_hash: B256,
 }
 
+/// A transaction as the node has it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Transaction {
+    pub from: Address,
+    /// `None` where it deploys something.
+    pub to: Option<Address>,
+    pub input: Bytes,
+}
+
 /// What became of a transaction that is in a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
@@ -212,6 +221,11 @@ impl Node {
     pub fn knows(&self, transaction: &B256) -> Result<bool, RpcError> {
         let found: Option<Value> = self.rpc.call("eth_getTransactionByHash", &json!([transaction]))?;
         Ok(found.is_some())
+    }
+
+    /// `None` where the node does not know it.
+    pub fn transaction(&self, transaction: &B256) -> Result<Option<Transaction>, RpcError> {
+        self.rpc.call("eth_getTransactionByHash", &json!([transaction]))
     }
 
     pub fn logs(&self, filter: &LogFilter) -> Result<Vec<Log>, RpcError> {

@@ -5,6 +5,7 @@ use alloy_sol_types::{SolError, SolInterface};
 use ves::Digest;
 
 use crate::abi::SetRegistry::SetRegistryErrors;
+use crate::abi::StateSetAnchor::StateSetAnchorErrors;
 use crate::words::to_digest;
 
 /// Why `SetRegistry` refuses a batch, or why a call of any contract was reverted.
@@ -27,22 +28,24 @@ pub enum Refusal {
     Malformed(&'static str),
     #[error("only the contract's owner may do this")]
     NotOwner,
-    /// Any other error of the registry.
+    #[error("the sending account may not anchor aggregated roots")]
+    NotAnchorer,
+    /// Any other error that the contracts declare.
     #[error("the contract refuses: {0}")]
     Other(String),
     /// A reason in words, of `require` or `revert`.
     #[error("the contract refuses: {0}")]
     Words(String),
-    /// Nothing that the registry declares.
+    /// Nothing that the contracts declare.
     #[error("the contract refuses with {}", shown(.0))]
     Unknown(Vec<u8>),
 }
 
 impl Refusal {
-    /// Reads what a reverted call of `SetRegistry` returned, or the reason of `BatchSkipped`.
+    /// Reads what a reverted call of `SetRegistry` or `StateSetAnchor` returned, or the reason of `BatchSkipped`.
     pub fn decode(data: &[u8]) -> Self {
         use SetRegistryErrors as E;
-        let Ok(error) = SetRegistryErrors::abi_decode(data) else { return Self::decode_words(data) };
+        let Ok(error) = SetRegistryErrors::abi_decode(data) else { return Self::decode_of_anchor(data) };
         match error {
             E::WritingPaused(_) => Self::WritingPaused,
             E::NotAuthorizedSequencer(_) => Self::NotAuthorized,
@@ -64,6 +67,15 @@ impl Refusal {
         }
     }
 
+    /// Errors that both contracts declare were read before.
+    fn decode_of_anchor(data: &[u8]) -> Self {
+        match StateSetAnchorErrors::abi_decode(data) {
+            Ok(StateSetAnchorErrors::NotAnchorer(_)) => Self::NotAnchorer,
+            Ok(other) => Self::Other(format!("{other:?}")),
+            Err(_) => Self::decode_words(data),
+        }
+    }
+
     fn decode_words(data: &[u8]) -> Self {
         match alloy_sol_types::Revert::abi_decode(data) {
             Ok(words) => Self::Words(words.reason),
@@ -73,7 +85,7 @@ impl Refusal {
 
     /// Whether the chain has, or wants, another history than ours: only a person can decide what to do.
     pub fn is_conflict(&self) -> bool {
-        !matches!(self, Self::WritingPaused | Self::NotAuthorized | Self::NotOwner)
+        !matches!(self, Self::WritingPaused | Self::NotAuthorized | Self::NotAnchorer | Self::NotOwner)
     }
 }
 
@@ -103,6 +115,10 @@ mod tests {
         );
         let paused = SetRegistry::WritingPaused {};
         assert_eq!(Refusal::decode(&paused.abi_encode()), Refusal::WritingPaused);
+        let no_anchorer = crate::abi::StateSetAnchor::NotAnchorer {};
+        assert_eq!(Refusal::decode(&no_anchorer.abi_encode()), Refusal::NotAnchorer);
+        let anchored = crate::abi::StateSetAnchor::AlreadyAnchored { headerCount: 3 };
+        assert!(matches!(Refusal::decode(&anchored.abi_encode()), Refusal::Other(_)));
         assert!(!Refusal::WritingPaused.is_conflict());
         assert!(Refusal::AnotherBatch.is_conflict());
     }

@@ -12,7 +12,7 @@ use crate::rpc::RpcError;
 use crate::words::{of_batch, of_digest, of_stream, scoped_id, stream_key, to_digest};
 
 /// Blocks asked for at once when an event is looked for: public endpoints allow no more.
-const LOG_BLOCKS: u64 = 10_000;
+pub const LOG_BLOCKS: u64 = 10_000;
 
 /// A closed batch, as it is anchored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,12 +9,12 @@ use ves::{BatchId, Digest, SequenceNumber, StoreId, StreamKey, TenantId};
 
 use crate::chain::{address, start};
 
-fn stream(n: u8) -> StreamKey {
+pub fn stream(n: u8) -> StreamKey {
     StreamKey { tenant_id: TenantId::from_bytes([n; 16]), store_id: StoreId::from_bytes([0xee; 16]) }
 }
 
 /// The batches of a stream, `events` each, chained by the protocol's rule.
-fn batches(stream: StreamKey, count: u8, events: u64) -> Vec<BatchRecord> {
+pub fn batches(stream: StreamKey, count: u8, events: u64) -> Vec<BatchRecord> {
     let mut prev = Digest([0; 32]);
     let mut made = Vec::new();
     for n in 0..count {
@@ -37,7 +37,7 @@ fn batches(stream: StreamKey, count: u8, events: u64) -> Vec<BatchRecord> {
     made
 }
 
-fn leaves(start: SequenceNumber, events: u64) -> Vec<Digest> {
+pub fn leaves(start: SequenceNumber, events: u64) -> Vec<Digest> {
     (start.0..start.0 + events).map(|n| Digest([n as u8; 32])).collect()
 }
 
@@ -107,7 +107,7 @@ fn a_proof_of_the_protocol_verifies_in_the_contract() {
 }
 
 /// Siblings from the bottom up, in the tree padded to a power of two.
-fn path(leaves: &[Digest], mut index: usize) -> Vec<Digest> {
+pub fn path(leaves: &[Digest], mut index: usize) -> Vec<Digest> {
     let mut row = leaves.to_vec();
     row.resize(leaves.len().next_power_of_two(), merkle::pad_leaf());
     let mut path = Vec::new();

@@ -5,3 +5,4 @@
 mod batches;
 mod chain;
 mod payments;
+mod roots;
