@@ -79,6 +79,8 @@ codes! {
     AdminNotAllowed = "ADMIN_NOT_ALLOWED", 1008, 403;
     RateLimitExceeded = "RATE_LIMIT_EXCEEDED", 2001, 429;
     QuotaExceeded = "QUOTA_EXCEEDED", 2002, 429;
+    /// Ours: a reader of a live feed fell so far behind that it has to begin anew from its last number.
+    SlowConsumer = "SLOW_CONSUMER", 2003, 429;
     InvalidRequestBody = "INVALID_REQUEST_BODY", 3001, 400;
     MissingRequiredField = "MISSING_REQUIRED_FIELD", 3002, 400;
     InvalidFieldValue = "INVALID_FIELD_VALUE", 3003, 400;

@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod agents;
 pub mod anchor;
+pub mod cloud_event;
 pub mod commitments;
 pub mod compliance;
 pub mod dead_letters;

@@ -10,6 +10,7 @@ use ves_wire::ingest::Limits;
 use crate::budget::BYTES_IN_FLIGHT_MAX;
 use crate::peer::ProxyTrust;
 use crate::read_models::ReadModels;
+use crate::stream::FeedConfig;
 use crate::token::JwtConfig;
 
 /// Whether callers must show who they are (section 1.2).
@@ -97,6 +98,8 @@ pub struct ApiConfig {
     pub queue_events_max: usize,
     /// Where the states of entities are read; without it their routes tell of events only.
     pub read_models: Option<Arc<dyn ReadModels>>,
+    /// Of the live feed.
+    pub feed: FeedConfig,
 }
 
 impl Default for ApiConfig {
@@ -122,6 +125,7 @@ impl Default for ApiConfig {
             anchor_compat_open: false,
             queue_events_max: 65_536,
             read_models: None,
+            feed: FeedConfig::default(),
         }
     }
 }

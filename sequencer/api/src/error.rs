@@ -64,6 +64,12 @@ impl ApiError {
     pub fn message(&self) -> &str {
         &self.0.message
     }
+    /// As it is told where the answer has long begun.
+    pub fn detail(&self) -> ErrorDetail {
+        let mut detail = ErrorDetail::new(self.0.code, &self.0.message);
+        detail.retry_after = self.0.retry_after;
+        detail
+    }
     /// Seconds after which the caller may try again, where that is known.
     #[cfg(feature = "grpc")]
     pub fn retry_after_s(&self) -> Option<u32> {

@@ -5,7 +5,6 @@
 //! work as behind REST.
 
 mod events;
-mod feed;
 mod first;
 mod frame;
 mod generated;
@@ -13,6 +12,7 @@ mod health;
 mod keys;
 mod live;
 mod metrics;
+mod past;
 mod sequencer;
 mod status;
 mod sync;

@@ -142,5 +142,6 @@ fn collect(app: &App, out: &mut Samples) {
     }
     dead_letters::measures::collect(app, out);
     crate::resilience::collect(app, out);
+    app.hub.collect(out);
     out.gauge("connections.active", &[], server::connections_active() as f64);
 }

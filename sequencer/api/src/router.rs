@@ -22,6 +22,7 @@ use crate::lane::Lanes;
 use crate::metrics::HttpMetrics;
 use crate::rate::Rates;
 use crate::shedding::Shedding;
+use crate::stream::hub::Hub;
 use crate::token::Tokens;
 use crate::{audit::Audit, openapi::document, routes};
 
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub budget: Budget,
     pub lanes: Lanes,
     pub shedding: Shedding,
+    /// Listeners to live feeds.
+    pub hub: Hub,
     /// CORS is on.
     pub browsers_may_call: bool,
     /// Held while a key is minted: how many an agent has is counted before.
@@ -108,6 +111,7 @@ pub fn doors(sequencer: Sequencer, config: ApiConfig) -> Doors {
         budget: Budget::new(config.bytes_in_flight_max),
         lanes: Lanes::default(),
         shedding: Shedding::default(),
+        hub: Hub::default(),
         browsers_may_call: cors.is_some(),
         minting: tokio::sync::Mutex::default(),
         config,

@@ -4,6 +4,7 @@ mod agents;
 mod anchoring;
 mod dead_letters;
 mod events;
+mod feed;
 mod key_rules;
 mod legacy;
 mod operations;
@@ -31,6 +32,7 @@ const COMPRESS_BYTES_MIN: u16 = 1024;
 pub(crate) fn all() -> Routes {
     let routes = Routes::default()
         .merge(events::routes())
+        .merge(feed::routes())
         .merge(proofs::routes())
         .merge(agents::routes())
         .merge(legacy::routes())

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -75,6 +75,7 @@ pub(crate) fn connections_active() -> u64 {
 }
 
 /// Counts a connection as long as it lives.
+#[derive(Debug)]
 struct Counted;
 
 impl Counted {
@@ -189,6 +190,15 @@ async fn accept(
     Ok((stream, PeerAddress(peer), permit))
 }
 
+/// What a connection has of its listener. A request that goes on without it, as WebSocket does, keeps this: its place is
+/// taken, and a stop waits for it, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    _permit: OwnedSemaphorePermit,
+    _counted: Counted,
+    draining: watch::Receiver<bool>,
+}
+
 struct Served<S> {
     builder: auto::Builder<TokioExecutor>,
     service: S,
@@ -201,20 +211,21 @@ struct Served<S> {
 impl<S: Answers> Served<S> {
     fn open(&self, stream: TcpStream, peer: PeerAddress, permit: OwnedSemaphorePermit) {
         let (builder, draining, config) = (self.builder.clone(), self.draining.subscribe(), self.config);
+        let held = Arc::new(Held { _permit: permit, _counted: Counted::new(), draining });
         let entered = self.all.enter();
         let service = Observed {
             service: self.service.clone(),
             peer,
             connection: entered.connection.clone(),
+            held: Arc::downgrade(&held),
             in_flight: self.in_flight.clone(),
         };
         let stream = Opening::new(stream, config.header_time_max);
         let stream = Lingering::new(Sending::new(stream, config.write_time_max), entered.connection.clone());
         let stream = TokioIo::new(stream);
-        let counted = Counted::new();
         tokio::spawn(async move {
-            serve_one(&builder, stream, service, &entered, draining, config).await;
-            drop((permit, counted, entered));
+            serve_one(&builder, stream, service, &entered, held.draining.clone(), config).await;
+            drop((held, entered));
         });
     }
 }
@@ -231,7 +242,7 @@ async fn serve_one<I, S>(
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     S: Answers,
 {
-    let mut serving = pin!(builder.serve_connection(stream, TowerToHyperService::new(service)));
+    let mut serving = pin!(builder.serve_connection_with_upgrades(stream, TowerToHyperService::new(service)));
     let mut looks = tokio::time::interval((config.write_time_max / LOOKS).max(Duration::from_millis(1)));
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut is_draining, mut leaves_by) = (false, None::<Instant>);
@@ -293,6 +304,7 @@ struct Observed<S> {
     service: S,
     peer: PeerAddress,
     connection: Arc<Connection>,
+    held: Weak<Held>,
     in_flight: InFlight,
 }
 
@@ -308,6 +320,9 @@ impl<S: Answers> Service<Request<Incoming>> for Observed<S> {
     fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(self.connection.clone());
+        if let Some(held) = self.held.upgrade() {
+            request.extensions_mut().insert(held);
+        }
         let (asked, version) = (self.connection.ask(), request.version());
         let pass = self.in_flight.enter(request.method(), request.uri());
         let answering = self.service.call(request);

@@ -18,12 +18,13 @@ use ves::{SequenceNumber, StreamKey, TimestampMs};
 use ves_wire::proto::v2;
 
 use super::events::{Filter, check_entity, message, number, stream_of};
-use super::feed::{Feed, Past};
 use super::frame::Admitted;
+use super::past::Past;
 use super::sequencer::Messages;
 use super::status::over;
 use crate::caller::Permission;
 use crate::error::ApiError;
+use crate::feed::Feed;
 use crate::router::App;
 
 /// How often a stream asks whether its caller may still read: a revoked key ends it about as fast.

@@ -88,7 +88,7 @@ fn described(operation: &Operation) -> Value {
     let mut answers = Map::new();
     let (content_type, schema) = &operation.answer;
     answers.insert(
-        "200".to_owned(),
+        if operation.switches { "101" } else { "200" }.to_owned(),
         json!({
             "description": operation.summary,
             "headers": general_headers(operation.access != Access::Public),

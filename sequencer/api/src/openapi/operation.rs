@@ -47,6 +47,8 @@ pub(crate) struct Operation {
     pub schemas: Schemas,
     /// The answer can be long: compressed for callers that offer it.
     pub compressed: bool,
+    /// The good answer is 101: what follows are messages of that schema.
+    pub switches: bool,
     /// What of it the audit log holds; `None` of a read, which is not asked.
     pub records: Option<&'static [Action]>,
 }
@@ -80,6 +82,7 @@ impl Operation {
             refusals: BTreeSet::new(),
             schemas: Schemas::new(),
             compressed: false,
+            switches: false,
             records: None,
         }
     }
@@ -107,6 +110,10 @@ impl Operation {
     }
     pub fn compressed(self) -> Self {
         Self { compressed: true, ..self }
+    }
+    /// The connection goes over to WebSocket.
+    pub fn switches_protocols(self) -> Self {
+        Self { switches: true, ..self }
     }
 
     /// What of it the audit log holds. Everything but a read says it.
@@ -149,6 +156,11 @@ impl Operation {
         let mut schema = number(1, max);
         schema["default"] = json!(default);
         self.query("limit", schema, "Entries of one page at most")
+    }
+
+    /// A header that may be left out.
+    pub fn header(self, name: &str, schema: Value, description: &str) -> Self {
+        self.parameter("header", name, schema, description, false)
     }
 
     fn parameter(

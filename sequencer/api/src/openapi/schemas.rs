@@ -47,6 +47,48 @@ pub(crate) fn events_page() -> Schemas {
     schemas
 }
 
+/// A message of the feed over WebSocket.
+pub(crate) fn feed_message() -> Schemas {
+    let mut schemas = event_entry();
+    collect::<ves_wire::ErrorDetail>(&mut schemas);
+    schemas.insert(
+        "FeedNotice".to_owned(),
+        json!({
+            "type": "object",
+            "required": ["last"],
+            "properties": {
+                "last": {"type": "integer", "minimum": 0, "description": "How far the feed is: what to go on after"},
+                "end": {"type": "boolean", "description": "Nothing follows"},
+                "error": reference_to("ErrorDetail"),
+            },
+        }),
+    );
+    schemas.insert(
+        "CloudEvent".to_owned(),
+        json!({
+            "type": "object",
+            "required": ["specversion", "id", "source", "type", "subject", "time", "sequence", "data"],
+            "properties": {
+                "specversion": {"type": "string", "enum": ["1.0"]},
+                "id": reference_to("EventId"),
+                "source": {"type": "string", "description": "/tenants/{tenant}/stores/{store}"},
+                "type": {"type": "string", "description": "The event type"},
+                "subject": {"type": "string", "description": "{entity_type}/{entity_id}"},
+                "time": {"type": "string", "format": "date-time"},
+                "sequence": {"type": "string", "description": "The sequence number in 19 digits"},
+                "sequencedat": reference_to("Rfc3339"),
+                "agentid": reference_to("AgentId"),
+                "sealed": {"type": "boolean", "description": "data is the envelope, which only recipients can open"},
+                "datacontenttype": {"type": "string"},
+                "data": {"description": "The payload"},
+            },
+        }),
+    );
+    let forms = ["EventEntry", "CloudEvent", "FeedNotice"].map(reference_to);
+    schemas.insert("FeedMessage".to_owned(), json!({"anyOf": forms}));
+    schemas
+}
+
 pub(crate) fn event_entry() -> Schemas {
     let mut schemas = envelope();
     collect::<ReceiptBody>(&mut schemas);

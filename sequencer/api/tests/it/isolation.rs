@@ -118,7 +118,8 @@ impl Walk {
             "event_id" => self.event.clone(),
             "key_prefix" => self.key_prefix.clone(),
             "sequence_number" | "from" | "from_sequence" => "1".to_owned(),
-            "to" | "size" => "2".to_owned(),
+            "to" | "size" | "until" => "2".to_owned(),
+            "format" => "event".to_owned(),
             "at" => "1".to_owned(),
             "status" if path.contains("x402") => "batched".to_owned(),
             "status" => "pending".to_owned(),
@@ -218,6 +219,9 @@ impl Walk {
         let (mut path, mut query) = (path.to_owned(), Vec::new());
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             let name = resolve(parameter)["name"].as_str().expect("a name");
+            if parameter["in"] == "header" {
+                continue;
+            }
             let value = match path.starts_with("/api/v1/x402") && name == "batch_id" {
                 true => self.payment_batch.clone(),
                 false => self.parameter(&path, name),

@@ -8,6 +8,7 @@ mod compliance;
 mod conformance;
 mod dead_letters;
 mod directory;
+mod feed;
 mod form;
 mod groups;
 mod grpc;

@@ -5,7 +5,7 @@ use ves::{SequenceNumber, StreamKey};
 
 use crate::caller::{Caller, Permission};
 use crate::error::ApiError;
-use crate::grpc::feed::Feed;
+use crate::feed::Feed;
 use crate::grpc::live::after_head;
 use crate::router::App;
 

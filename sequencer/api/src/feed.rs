@@ -13,10 +13,10 @@ use crate::router::App;
 const PAGE_BYTES_WANTED: usize = 256 << 10;
 const PAGE_EVENTS_MAX: usize = 256;
 /// Of the first page, when the size of the events is not known yet.
-const PAGE_EVENTS_FIRST: usize = 16;
+pub(crate) const PAGE_EVENTS_FIRST: usize = 16;
 
 /// A place in a stream, and the page read there.
-pub(super) struct Feed {
+pub(crate) struct Feed {
     stream: StreamKey,
     /// Number of the next event to give.
     next: u64,
@@ -27,6 +27,11 @@ pub(super) struct Feed {
 impl Feed {
     pub fn new(stream: StreamKey, next: SequenceNumber) -> Self {
         Self { stream, next: next.get(), page: VecDeque::new(), page_events: PAGE_EVENTS_FIRST }
+    }
+
+    /// Whether the next call reads a page.
+    pub fn is_page_done(&self) -> bool {
+        self.page.is_empty()
     }
 
     pub fn stream(&self) -> StreamKey {
@@ -60,48 +65,8 @@ impl Feed {
 }
 
 /// Events of the size of these that make a page.
-fn events_wanted(read: &[StoredEvent]) -> usize {
+pub(crate) fn events_wanted(read: &[StoredEvent]) -> usize {
     let bytes: usize = read.iter().map(|event| event.body.len()).sum();
     let each = (bytes / read.len().max(1)).max(1);
     (PAGE_BYTES_WANTED / each).clamp(1, PAGE_EVENTS_MAX)
-}
-
-/// The past of one entity, by its versions, up to a number of the stream.
-pub(super) struct Past {
-    stream: StreamKey,
-    entity_type: String,
-    entity_id: String,
-    /// The last number that is past.
-    until: SequenceNumber,
-    version: u64,
-    page: VecDeque<StoredEvent>,
-    page_events: usize,
-}
-
-impl Past {
-    pub fn new(stream: StreamKey, entity_type: String, entity_id: String, until: SequenceNumber) -> Self {
-        let (page, page_events) = (VecDeque::new(), PAGE_EVENTS_FIRST);
-        Self { stream, entity_type, entity_id, until, version: 1, page, page_events }
-    }
-
-    /// The next version; `None` when the past is over.
-    pub async fn take(&mut self, app: &App) -> Result<Option<StoredEvent>, ApiError> {
-        if self.page.is_empty() {
-            let (entity_type, entity_id) = (&self.entity_type, &self.entity_id);
-            let read = app
-                .sequencer
-                .entity_history(&self.stream, entity_type, entity_id, self.version, self.page_events)
-                .await?
-                .events;
-            self.page_events = events_wanted(&read);
-            self.page = read.into();
-        }
-        match self.page.pop_front().filter(|event| event.sequence_number <= self.until) {
-            Some(event) => {
-                self.version += 1;
-                Ok(Some(event))
-            }
-            None => Ok(None),
-        }
-    }
 }
