@@ -177,7 +177,10 @@ impl Client {
 }
 
 /// What the text says, when one of the sequencer's keys signed it for this stream.
-pub(crate) fn verified_checkpoint(
+///
+/// # Errors
+/// [`Untrue::Checkpoint`].
+pub fn verified_checkpoint(
     text: &str,
     stream: &StreamKey,
     identity: &Identity,

@@ -1,7 +1,7 @@
 //! The client side of the event service: signed events in, verified answers out.
 //!
-//! Invariants: no receipt, page or proof is handed to the caller before it was verified; an answer that does not
-//! verify is an error, never a warning. Requests that fail on the way are repeated with a pause, which is safe: an
+//! Invariants: no receipt, page or proof is handed to the caller before it was verified, but by [`Client::unverified`],
+//! which says so; an answer that does not verify is an error, never a warning. Requests that fail on the way are repeated with a pause, which is safe: an
 //! exact repetition of an event is answered with its first receipt. The crate never prints and reads no environment.
 //!
 //! - [`Client`]: one server over REST, blocking;
@@ -16,12 +16,14 @@ mod error;
 mod http;
 mod keys;
 pub mod northwind;
+mod payments;
 mod proof;
 mod pull;
 mod push;
 mod signing_keys;
+mod unverified;
 
-pub use client::{Client, Identity};
+pub use client::{Client, Identity, verified_checkpoint};
 pub use directory::DIRECTORY_AGE_MS_MAX;
 pub use error::{ClientError, Untrue};
 pub use keys::KeyRegistration;
@@ -29,5 +31,6 @@ pub use proof::{
     ClaimedPlace, EventProof, Finding, FindingState, ProofParts, ProofProblem, ProofVerdict, Trusted,
 };
 pub use pull::{Page, PulledEvent};
-pub use push::{BATCH_EVENTS_MAX, PushOutcome, PushResult};
+pub use push::{BATCH_EVENTS_MAX, PushOutcome, PushResult, verify_answer};
 pub use signing_keys::{KnownKey, SigningKeys};
+pub use unverified::Unverified;

@@ -80,6 +80,22 @@ fn batch_length(events: &[Envelope<'_>]) -> usize {
     fits.count().max(1)
 }
 
+/// What became of `batch`, when all that the answer claims about it holds: each receipt is of its event and signed by a
+/// key of `identity`, each event has exactly one answer, and the counts are those of the results.
+///
+/// # Errors
+/// [`Untrue`], the first thing that does not hold.
+pub fn verify_answer(
+    stream: StreamKey,
+    batch: &[Envelope<'_>],
+    answer: IngestAnswer,
+    identity: &Identity,
+) -> Result<PushOutcome, Untrue> {
+    let mut outcome = PushOutcome::default();
+    take_answer(&mut outcome, stream, batch, answer, identity)?;
+    Ok(outcome)
+}
+
 fn take_answer(
     outcome: &mut PushOutcome,
     stream: StreamKey,

@@ -1,0 +1,298 @@
+//! Pulling: pages are checked whole, and taken over with the place where the next one begins.
+//!
+//! Before: the newest signed checkpoint has to extend the last one that was believed, and the stream may not end before
+//! what was seen of it. During: every event is checked ([`crate::verify`]); an own receipt and the event in its place have
+//! to agree; the root that follows from the events has to be that of the checkpoint.
+
+use stateset_client::{Identity, verified_checkpoint};
+use ves::checkpoint::Checkpoint;
+use ves::log::verify_consistency;
+use ves::{EventId, SequenceNumber, TimestampMs};
+
+use crate::outbox::{self, database, signer_of};
+use crate::replica;
+use crate::store::{Seen, set};
+use crate::transport::Transport;
+use crate::verify::{Checked, Checker};
+use crate::{Fault, Store, SyncError};
+
+/// Events of one page.
+pub const PAGE_EVENTS: usize = 500;
+
+/// What a pull did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Pulled {
+    /// Events that are new in the replica.
+    pub events: u64,
+    /// Of these, own ones whose answer had been lost.
+    pub recovered: u64,
+    /// The last number of the replica.
+    pub head: SequenceNumber,
+    /// Events that a signed checkpoint vouches for.
+    pub checkpointed: u64,
+}
+
+impl Store {
+    /// Pulls to the head of the stream. What was taken over before an error stays; the next pull goes on from there.
+    ///
+    /// `progress` hears how many events came and where the stream ends.
+    ///
+    /// # Errors
+    /// [`SyncError::Fault`]: nothing of the page that it is about was taken over.
+    pub fn pull(
+        &mut self,
+        transport: &mut dyn Transport,
+        identity: &Identity,
+        now: TimestampMs,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Pulled, SyncError> {
+        let mut checker = Checker::new(self.stream, identity);
+        let checkpoint = self.newest_checkpoint(transport, identity, now)?;
+        let mut done = Pulled { head: self.replica_head()?, ..Pulled::default() };
+        self.compare_known(&checkpoint, now)?;
+        loop {
+            let first = SequenceNumber(done.head.get() + 1);
+            let page = transport.page(&self.stream, first, PAGE_EVENTS)?;
+            self.check_end(first, page.events.len() as u64, page.head, &checkpoint, now)?;
+            if page.events.is_empty() {
+                break;
+            }
+            let events = page.events.len() as u64;
+            self.learn_signers(transport, identity, &mut checker, &page.events, now)?;
+            let checked = checker.check(first, page.events).map_err(|fault| self.caught(fault, now.0))?;
+            done.recovered += self.take_over(&checked, page.head, &checkpoint, now)?;
+            done.events += events;
+            done.head = SequenceNumber(first.get() + events - 1);
+            progress(events, page.head.get());
+        }
+        done.checkpointed = checkpoint.as_ref().map_or(0, |(_, says)| says.size.min(done.head.get()));
+        Ok(done)
+    }
+
+    /// The newest checkpoint, signed, and at least what was believed before. It is kept at once.
+    fn newest_checkpoint(
+        &mut self,
+        transport: &mut dyn Transport,
+        identity: &Identity,
+        now: TimestampMs,
+    ) -> Result<Option<(String, Checkpoint)>, SyncError> {
+        let seen = self.head_seen()?.checkpoint;
+        let Some(text) = transport.checkpoint(&self.stream)? else {
+            let Some(seen) = seen else { return Ok(None) };
+            return Err(self.truncated(seen.size, 0, now));
+        };
+        let says = verified_checkpoint(&text, &self.stream, identity)
+            .map_err(|problem| self.caught(Fault::LogForked(problem.to_string()), now.0))?;
+        if let Some(seen) = seen {
+            self.compare(transport, &seen, &says, now)?;
+            if seen.size == says.size {
+                return Ok(Some((seen.note, says)));
+            }
+        }
+        let size = says.size;
+        self.write("writing", |connection| {
+            set(connection, "checkpoint", &text).map_err(database)?;
+            raise_head(connection, SequenceNumber(size))
+        })?;
+        Ok(Some((text, says)))
+    }
+
+    /// Whether the log of `says` begins with the one that was seen.
+    fn compare(
+        &mut self,
+        transport: &mut dyn Transport,
+        seen: &Seen,
+        says: &Checkpoint,
+        now: TimestampMs,
+    ) -> Result<(), SyncError> {
+        if says.size < seen.size {
+            return Err(self.truncated(seen.size, says.size, now));
+        }
+        if says.size == seen.size && says.root == seen.root {
+            return Ok(());
+        }
+        let forked = |problem: String| {
+            let (size, root) = (seen.size, seen.root);
+            Fault::LogForked(format!("the log of {size} events had the root {root}; {problem}"))
+        };
+        if says.size == seen.size {
+            let fault = forked(format!("now it is said to have the root {}", says.root));
+            return Err(self.caught(fault, now.0));
+        }
+        let proof = transport.consistency(&self.stream, seen.size, says.size)?;
+        verify_consistency(seen.size, says.size, &seen.root, &says.root, &proof).map_err(|problem| {
+            let fault = forked(format!("the log of {} events does not begin with it: {problem}", says.size));
+            self.caught(fault, now.0)
+        })
+    }
+
+    /// Whether what was pulled before is what the checkpoint is about.
+    fn compare_known(
+        &mut self,
+        checkpoint: &Option<(String, Checkpoint)>,
+        now: TimestampMs,
+    ) -> Result<(), SyncError> {
+        let Some((_, says)) = checkpoint else { return Ok(()) };
+        if says.size > self.replica_head()?.get() {
+            return Ok(());
+        }
+        let tree = self.tree()?;
+        let root = replica::root(&self.connection, &tree, says.size)?;
+        if root == says.root {
+            return Ok(());
+        }
+        let problem = format!(
+            "the first {} events that were pulled have the root {root}, the signed checkpoint says {}",
+            says.size, says.root
+        );
+        Err(self.caught(Fault::LogForked(problem), now.0))
+    }
+
+    /// Whether a page of `events` from `first` on can be one of a stream that ends at `head`, and that may not have
+    /// become shorter.
+    fn check_end(
+        &mut self,
+        first: SequenceNumber,
+        events: u64,
+        head: SequenceNumber,
+        checkpoint: &Option<(String, Checkpoint)>,
+        now: TimestampMs,
+    ) -> Result<(), SyncError> {
+        let seen = self.head_seen()?.head.max(self.receipted_head()?).max(SequenceNumber(first.get() - 1));
+        let seen = seen.get().max(checkpoint.as_ref().map_or(0, |(_, says)| says.size));
+        if head.get() < seen {
+            return Err(self.truncated(seen, head.get(), now));
+        }
+        let is_short = events == 0 && first <= head;
+        let is_long = events > PAGE_EVENTS as u64 || first.get().saturating_add(events) > head.get() + 1;
+        if is_short || is_long {
+            let found = match is_short {
+                true => format!("an empty page, and says that the stream goes on to {head}"),
+                false => format!("{events} events, and says that the stream ends at {head}"),
+            };
+            return Err(self.caught(Fault::EventDropped { expected: first, found }, now.0));
+        }
+        Ok(())
+    }
+
+    fn truncated(&mut self, seen: u64, now_ends: u64, now: TimestampMs) -> SyncError {
+        let (seen, ends) = (SequenceNumber(seen), SequenceNumber(now_ends));
+        self.caught(Fault::LogTruncated { seen, now: ends }, now.0)
+    }
+
+    /// Finds the keys of agents that were not met before: as they were last signed, else as they are signed now.
+    fn learn_signers(
+        &mut self,
+        transport: &mut dyn Transport,
+        identity: &Identity,
+        checker: &mut Checker<'_>,
+        events: &[crate::transport::RawEvent],
+        now: TimestampMs,
+    ) -> Result<(), SyncError> {
+        for event in events {
+            let (agent, key) = signer_of(&event.envelope);
+            if checker.knows(agent, key) {
+                continue;
+            }
+            if self.signing_key(agent, key)?.is_none() {
+                self.refresh_keys(transport, identity, &agent, now)?;
+            }
+            if let Some(found) = self.signing_key(agent, key)? {
+                checker.learn(agent, key, found);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a checked page over, with its tree and with the receipts of own events: all of it or nothing. Returns how
+    /// many own events it gave a receipt.
+    fn take_over(
+        &mut self,
+        page: &[Checked],
+        head: SequenceNumber,
+        checkpoint: &Option<(String, Checkpoint)>,
+        now: TimestampMs,
+    ) -> Result<u64, SyncError> {
+        let mut recovered = Vec::new();
+        for event in page {
+            let at = event.receipt.sequence_number;
+            if let Some(own) = self.receipted_at(at)?
+                && own != event.envelope.event_id
+            {
+                return Err(self.caught(two_at(at, own, event.envelope.event_id), now.0));
+            }
+            if event.envelope.source_agent_id == self.agent {
+                match self.entry(&event.envelope.event_id) {
+                    Ok(entry) => recovered.push((entry, &event.receipt)),
+                    // Written by this agent elsewhere, or before this file.
+                    Err(SyncError::NoSuchEntry { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        let mut tree = self.tree()?;
+        let mut caught = None;
+        let written = self.write("writing", |connection| {
+            let mut text = String::new();
+            for event in page {
+                if let Err(fault) = replica::apply(connection, &mut tree, event, &mut text)? {
+                    return Err(SyncError::Fault(fault));
+                }
+            }
+            if let Some((_, says)) = checkpoint
+                && says.size <= tree.size()
+                && says.size + page.len() as u64 > tree.size()
+            {
+                let root = replica::root(connection, &tree, says.size)?;
+                if root != says.root {
+                    return Err(SyncError::Fault(Fault::LogForked(format!(
+                        "the first {} events have the root {root}, the signed checkpoint says {}",
+                        says.size, says.root
+                    ))));
+                }
+            }
+            let mut given = 0;
+            for (entry, receipt) in &recovered {
+                given += u64::from(entry.receipt.is_none());
+                outbox::receipted(connection, entry, receipt)?;
+            }
+            raise_head(connection, head)?;
+            Ok(given)
+        });
+        let written = written.map_err(|error| match error {
+            SyncError::Fault(fault) => {
+                caught = Some(fault.clone());
+                SyncError::Fault(fault)
+            }
+            // The own receipt names another place than the event has.
+            SyncError::NotAllowed { event, problem } => {
+                let fault = Fault::LogForked(format!("event {event}: {problem}"));
+                caught = Some(fault.clone());
+                SyncError::Fault(fault)
+            }
+            other => other,
+        });
+        match caught {
+            Some(fault) => Err(self.caught(fault, now.0)),
+            None => written,
+        }
+    }
+}
+
+fn two_at(at: SequenceNumber, own: EventId, found: EventId) -> Fault {
+    Fault::LogForked(format!(
+        "a receipt says that event {own} is at {at}, and another that event {found} is there"
+    ))
+}
+
+/// The highest head that was heard of never becomes lower.
+pub(crate) fn raise_head(connection: &rusqlite::Connection, head: SequenceNumber) -> Result<(), SyncError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO settings VALUES ('head_seen', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+             WHERE CAST(settings.value AS INTEGER) < CAST(excluded.value AS INTEGER)",
+        )
+        .and_then(|mut statement| statement.execute([head.get().to_string()]))
+        .map(drop)
+        .map_err(database)
+}

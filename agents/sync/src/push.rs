@@ -1,0 +1,270 @@
+//! Pushing: the oldest open events first, one request at a time, until each has its receipt or its refusal.
+
+use stateset_client::{Identity, PushResult, verify_answer};
+use ves::{EventId, SequenceNumber, TimestampMs};
+use ves_wire::ingest::RejectionBody;
+
+use crate::conflict::{Decision, Strategy, Written, decide, moved};
+use crate::entry::{Input, NotAllowed, State};
+use crate::outbox::{self, Entry, change, database, reason};
+use crate::pull::raise_head;
+use crate::transport::Transport;
+use crate::{Fault, Store, SyncError};
+
+/// What a push did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Pushed {
+    /// Requests that were answered.
+    pub requests: u64,
+    /// Events that got their receipts now.
+    pub receipted: u64,
+    pub refused: u64,
+    /// Put onto a newer version and sent again.
+    pub rebased: u64,
+    /// Conflicts that wait for their author.
+    pub conflicts: u64,
+    /// Events that still wait, and why.
+    pub waiting: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
+    /// Where the stream ends, as the last answer said.
+    pub head: SequenceNumber,
+}
+
+impl Store {
+    /// Sends what is open. After an error nothing is lost: the next push goes on.
+    ///
+    /// `progress` hears how many more events were answered.
+    ///
+    /// # Errors
+    /// [`SyncError::Fault`] for an answer that is not true; its events stay open.
+    pub fn push(
+        &mut self,
+        transport: &mut dyn Transport,
+        identity: &Identity,
+        strategy: Strategy,
+        now: TimestampMs,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Pushed, SyncError> {
+        let mut done = Pushed::default();
+        loop {
+            let batch = self.next_batch()?;
+            if batch.is_empty() {
+                break;
+            }
+            self.mark_sent(&batch)?;
+            let envelopes: Vec<_> = batch.iter().map(|entry| entry.envelope.clone()).collect();
+            let answer = transport.push(self.agent, &envelopes)?;
+            let outcome = verify_answer(self.stream, &envelopes, answer, identity)
+                .map_err(|untrue| self.caught(untrue.into(), now.0))?;
+            let batch: Vec<Entry> =
+                batch.into_iter().map(|entry| Entry { state: State::Sent, ..entry }).collect();
+            let results: Vec<PushResult> = outcome.results.into_iter().map(|(_, result)| result).collect();
+            self.check_order(&batch, &results, now)?;
+            done.head = outcome.head;
+            let held = self.keep_answers(&batch, &results, outcome.head, &mut done, now)?;
+            done.requests += 1;
+            progress(batch.len() as u64);
+            let conflicts = conflicts_of(&batch, &results);
+            if !conflicts.is_empty() {
+                self.decide_conflicts(transport, identity, strategy, &conflicts, &mut done, now)?;
+            }
+            if let Some(why) = held {
+                done.waiting_for = Some(why);
+                break;
+            }
+        }
+        let counts = self.counts()?;
+        (done.conflicts, done.waiting) = (counts.conflict, counts.open());
+        Ok(done)
+    }
+
+    /// Receipts of one request stand in the order of its events.
+    fn check_order(
+        &mut self,
+        batch: &[Entry],
+        results: &[PushResult],
+        now: TimestampMs,
+    ) -> Result<(), SyncError> {
+        let mut last: Option<(SequenceNumber, EventId)> = None;
+        for (entry, result) in batch.iter().zip(results) {
+            let PushResult::Stored(receipt) = result else { continue };
+            let this = (receipt.sequence_number, entry.envelope.event_id);
+            if let Some(before) = last
+                && before.0 >= this.0
+            {
+                let problem = format!(
+                    "event {} is at {}, and event {}, which was sent after it, at {}",
+                    before.1, before.0, this.1, this.0
+                );
+                return Err(self.caught(Fault::ReceiptWrong(problem), now.0));
+            }
+            if let Some(other) = self.receipted_at(this.0)?
+                && other != this.1
+            {
+                let problem = format!("event {other} and event {} both got number {}", this.1, this.0);
+                return Err(self.caught(Fault::ReceiptWrong(problem), now.0));
+            }
+            last = Some(this);
+        }
+        Ok(())
+    }
+
+    /// Writes what became of a batch. Returns why what follows has to wait, if it has to.
+    fn keep_answers(
+        &mut self,
+        batch: &[Entry],
+        results: &[PushResult],
+        head: SequenceNumber,
+        done: &mut Pushed,
+        now: TimestampMs,
+    ) -> Result<Option<String>, SyncError> {
+        let (mut receipted, mut refused, mut held) = (0, 0, None);
+        let written = self.write("writing", |connection| {
+            for (entry, result) in batch.iter().zip(results) {
+                match result {
+                    PushResult::Stored(receipt) => {
+                        outbox::receipted(connection, entry, receipt)?;
+                        receipted += 1;
+                    }
+                    PushResult::Rejected(rejection) => {
+                        let input = input_of(rejection);
+                        change(connection, entry, input)?;
+                        reason(connection, entry, &rejection.reason)?;
+                        refused += u64::from(input == Input::Refuse { retryable: false });
+                        if input == (Input::Refuse { retryable: true }) {
+                            held.get_or_insert_with(|| rejection.reason.clone());
+                        }
+                    }
+                }
+            }
+            raise_head(connection, head)
+        });
+        match written {
+            // Another process learned from the stream that the event has another place.
+            Err(SyncError::NotAllowed { event, problem: problem @ NotAllowed::TwoPlaces { .. } }) => {
+                return Err(self.caught(Fault::LogForked(format!("event {event}: {problem}")), now.0));
+            }
+            other => other?,
+        }
+        done.receipted += receipted;
+        done.refused += refused;
+        Ok(held)
+    }
+
+    /// Decides the conflicts of one answer by `strategy`.
+    fn decide_conflicts(
+        &mut self,
+        transport: &mut dyn Transport,
+        identity: &Identity,
+        strategy: Strategy,
+        conflicts: &[EventId],
+        done: &mut Pushed,
+        now: TimestampMs,
+    ) -> Result<(), SyncError> {
+        if strategy == Strategy::LastWriter {
+            // Who wrote last is known from the stream.
+            self.pull(transport, identity, now, |_, _| {})?;
+        }
+        for event in conflicts {
+            let entry = self.entry(event)?;
+            // The pull may have brought its receipt.
+            let State::Conflict { .. } = entry.state else { continue };
+            let local = Written::new(&entry.envelope.created_at, *event);
+            let remote = self.last_written(&entry.envelope.entity_type, &entry.envelope.entity_id)?;
+            match decide(strategy, local, remote, entry.rebases) {
+                Decision::Ask => {}
+                Decision::KeepLocal => {
+                    self.resolve(event, true)?;
+                    done.rebased += 1;
+                }
+                Decision::TakeRemote => done.refused += self.resolve(event, false)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides one conflict. With `keep_local` the event is put onto the version that its entity has, and later events
+    /// of the entity move with it; else it is given up, and with it the later events that build on it. Returns how many
+    /// events were given up.
+    ///
+    /// # Errors
+    /// [`SyncError::NotAllowed`] when there is no conflict.
+    pub fn resolve(&mut self, event: &EventId, keep_local: bool) -> Result<u64, SyncError> {
+        let entry = self.entry(event)?;
+        let State::Conflict { actual } = entry.state else {
+            return Err(SyncError::NotAllowed { event: *event, problem: NotAllowed::NoConflict });
+        };
+        let was = entry.envelope.base_version.unwrap_or(actual);
+        let followers = self.followers(&entry)?;
+        self.write("writing", |connection| {
+            if keep_local {
+                change(connection, &entry, Input::KeepLocal)?;
+                rebase(connection, &entry, Some(actual))?;
+                for follower in &followers {
+                    let base = follower.envelope.base_version.and_then(|base| moved(base, was, actual));
+                    rebase(connection, follower, base.or(follower.envelope.base_version))?;
+                }
+                return Ok(0);
+            }
+            change(connection, &entry, Input::TakeRemote)?;
+            reason(connection, &entry, "version_conflict: what is in the stream was taken")?;
+            for follower in &followers {
+                change(connection, follower, Input::Discard)?;
+                reason(connection, follower, &format!("it builds on event {event}, which was given up"))?;
+            }
+            Ok(1 + followers.len() as u64)
+        })
+    }
+
+    /// Later events of the same entity that expect a version after this one's, and were not sent.
+    fn followers(&self, entry: &Entry) -> Result<Vec<Entry>, SyncError> {
+        let failed = self.failed("reading");
+        let mut statement = self
+            .connection
+            .prepare_cached(&format!(
+                "SELECT {} FROM outbox o WHERE position > ? AND entity_type = ? AND entity_id = ? AND state = 0
+                 AND base_version > ? ORDER BY position",
+                outbox::COLUMNS
+            ))
+            .map_err(&failed)?;
+        let base = entry.envelope.base_version.unwrap_or(u64::MAX >> 1);
+        let mut rows = statement
+            .query((entry.position, &entry.envelope.entity_type, &entry.envelope.entity_id, base))
+            .map_err(&failed)?;
+        let mut followers = Vec::new();
+        while let Some(row) = rows.next().map_err(&failed)? {
+            followers.push(outbox::read_entry(self, row)?);
+        }
+        Ok(followers)
+    }
+}
+
+fn rebase(connection: &rusqlite::Connection, entry: &Entry, base: Option<u64>) -> Result<(), SyncError> {
+    connection
+        .prepare_cached(
+            "UPDATE outbox SET base_version = ?, rebases = rebases + 1, reason = NULL WHERE position = ?",
+        )
+        .and_then(|mut statement| statement.execute((base, entry.position)))
+        .map(drop)
+        .map_err(database)
+}
+
+fn conflicts_of(batch: &[Entry], results: &[PushResult]) -> Vec<EventId> {
+    let is_conflict = |result: &PushResult| matches!(result, PushResult::Rejected(rejection) if matches!(input_of(rejection), Input::VersionConflict { .. }));
+    let conflicts = batch.iter().zip(results).filter(|(_, result)| is_conflict(result));
+    conflicts.map(|(entry, _)| entry.envelope.event_id).collect()
+}
+
+/// What a rejection means for its event.
+fn input_of(rejection: &RejectionBody) -> Input {
+    let actual = rejection
+        .reason
+        .strip_prefix("version_conflict: expected ")
+        .and_then(|rest| rest.split_once(", actual "))
+        .and_then(|(_, actual)| actual.parse().ok());
+    match actual {
+        Some(actual) => Input::VersionConflict { actual },
+        None => Input::Refuse { retryable: rejection.retryable },
+    }
+}

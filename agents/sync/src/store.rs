@@ -1,0 +1,166 @@
+//! The file: one SQLite database of one agent and one stream.
+//!
+//! Everything that is answered as done was synced before: WAL with `synchronous = FULL`. Several processes may append
+//! at once; one at a time synchronises, by a lock beside the file.
+
+mod open;
+mod settings;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use ves::{AgentId, StreamKey};
+
+use crate::SyncError;
+use crate::fault::Fault;
+
+pub(crate) use settings::set;
+pub use settings::{HeadSeen, Seen};
+
+/// Faults kept; older ones give their places away.
+const FAULTS_KEPT: u32 = 100;
+
+/// An outbox and a replica in one file.
+pub struct Store {
+    pub(crate) connection: Connection,
+    pub(crate) path: PathBuf,
+    pub(crate) stream: StreamKey,
+    pub(crate) agent: AgentId,
+}
+
+/// Held while this process synchronises.
+pub struct Turn {
+    _lock: File,
+}
+
+/// One fault as it was kept.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct KeptFault {
+    pub at_ms: i64,
+    pub code: String,
+    pub message: String,
+}
+
+impl Store {
+    /// Opens `path`, made with mode 0600 where it is missing; its folder must exist.
+    ///
+    /// # Errors
+    /// [`SyncError::OtherOwner`] when it belongs to another stream or agent, [`SyncError::NewerSchema`].
+    pub fn open(path: &Path, stream: StreamKey, agent: AgentId) -> Result<Self, SyncError> {
+        let connection = open::open(path)?;
+        let store = Self { connection, path: path.to_owned(), stream, agent };
+        store.own("stream", &stream.to_string())?;
+        store.own("agent", &agent.to_string())?;
+        Ok(store)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+    pub fn stream(&self) -> StreamKey {
+        self.stream
+    }
+    pub fn agent(&self) -> AgentId {
+        self.agent
+    }
+
+    /// Takes the right to push and pull until it is dropped.
+    ///
+    /// # Errors
+    /// [`SyncError::InUse`].
+    pub fn take_turn(&self) -> Result<Turn, SyncError> {
+        let mut path = self.path.as_os_str().to_owned();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        let file = open::private_file(&path).map_err(|error| SyncError::File {
+            doing: "opening",
+            path: path.clone(),
+            problem: error.to_string(),
+        })?;
+        file.try_lock().map_err(|_| SyncError::InUse { path: self.path.clone() })?;
+        Ok(Turn { _lock: file })
+    }
+
+    /// Runs `work` in one transaction, durable when this returns. Nothing of it remains when it fails.
+    pub(crate) fn write<T>(
+        &mut self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, SyncError>,
+    ) -> Result<T, SyncError> {
+        let path = self.path.clone();
+        let failed = |error| failed(doing, &path, error);
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let done = work(&transaction)?;
+        transaction.commit().map_err(failed)?;
+        Ok(done)
+    }
+
+    pub(crate) fn failed(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> SyncError {
+        let path = self.path.clone();
+        move |error| failed(doing, &path, error)
+    }
+
+    /// Keeps what a server was caught at, and gives it back as the error it is.
+    pub(crate) fn caught(&mut self, fault: Fault, at_ms: i64) -> SyncError {
+        let kept = self.write("keeping a fault", |connection| {
+            connection
+                .execute(
+                    "INSERT INTO faults (at_ms, code, message) VALUES (?, ?, ?)",
+                    (at_ms, fault.code(), fault.to_string()),
+                )
+                .and_then(|_| {
+                    connection.execute(
+                        "DELETE FROM faults WHERE fault <= (SELECT max(fault) FROM faults) - ?",
+                        [FAULTS_KEPT],
+                    )
+                })
+                .map_err(|error| failed("keeping a fault", Path::new("the sync file"), error))
+        });
+        // The fault is the news, whether or not it could be kept.
+        drop(kept);
+        SyncError::Fault(fault)
+    }
+
+    /// What servers were caught at, the newest first.
+    ///
+    /// # Errors
+    /// [`SyncError::File`].
+    pub fn faults(&self) -> Result<Vec<KeptFault>, SyncError> {
+        let failed = self.failed("reading the faults of");
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT at_ms, code, message FROM faults ORDER BY fault DESC")
+            .map_err(&failed)?;
+        let rows = statement
+            .query_map([], |row| {
+                Ok(KeptFault { at_ms: row.get(0)?, code: row.get(1)?, message: row.get(2)? })
+            })
+            .map_err(&failed)?;
+        rows.collect::<Result<_, _>>().map_err(&failed)
+    }
+
+    /// Looks through the whole file for damage.
+    ///
+    /// # Errors
+    /// [`SyncError::Damaged`] with what was found first.
+    pub fn check_file(&self) -> Result<(), SyncError> {
+        let found: String = self
+            .connection
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+            .map_err(self.failed("checking"))?;
+        if found == "ok" { Ok(()) } else { Err(SyncError::damaged(&self.path, found)) }
+    }
+}
+
+/// A failure of the database, by what its owner can do.
+pub(crate) fn failed(doing: &'static str, path: &Path, error: rusqlite::Error) -> SyncError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => SyncError::DiskFull { path: path.to_owned() },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            SyncError::damaged(path, error.to_string())
+        }
+        _ => SyncError::File { doing, path: path.to_owned(), problem: error.to_string() },
+    }
+}

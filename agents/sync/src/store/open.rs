@@ -1,0 +1,130 @@
+//! Opening the file: mode, settings, migrations.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::failed;
+use crate::SyncError;
+
+/// Applied in order; the place in this list, counted from 1, is the schema's version. Never changed once released.
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_sync.sql")];
+
+/// Another process may hold the file for a transaction this long.
+const BUSY_MAX: Duration = Duration::from_secs(10);
+/// After it is reset, a longer write-ahead log is cut to this.
+const WAL_KEPT_BYTES: u32 = 16 << 20;
+const CACHE_KIB: u32 = 8 * 1024;
+
+pub(super) fn open(path: &Path) -> Result<Connection, SyncError> {
+    let io = |error: std::io::Error| SyncError::File {
+        doing: "opening",
+        path: path.to_owned(),
+        problem: error.to_string(),
+    };
+    if !path.exists() {
+        // Made here for its mode; SQLite would leave that to the umask.
+        private_file(path).map_err(io)?;
+    }
+    let failed = |error| failed("opening", path, error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(BUSY_MAX).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    // The version is read before anything is written, so that a newer file stays as it is.
+    let (found, known) = (version(&connection).map_err(failed)?, MIGRATIONS.len() as u32);
+    if found > known {
+        return Err(SyncError::NewerSchema { path: path.to_owned(), found, known });
+    }
+    connection
+        .execute_batch(&format!(
+            "PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = FULL;
+             PRAGMA journal_size_limit = {WAL_KEPT_BYTES};
+             PRAGMA cache_size = -{CACHE_KIB};
+             PRAGMA temp_store = MEMORY;"
+        ))
+        .map_err(failed)?;
+    if found < known {
+        migrate(&mut connection).map_err(failed)?;
+    }
+    Ok(connection)
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have been here in the meantime.
+    let applied = version(&transaction)? as usize;
+    for (index, sql) in MIGRATIONS.iter().enumerate().skip(applied) {
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "user_version", index as u32 + 1)?;
+    }
+    transaction.commit()
+}
+
+/// Opens a file for writing and leaves what is in it. A new one is its owner's alone; SQLite gives the files beside
+/// its database the same mode.
+pub(super) fn private_file(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Store;
+    use stateset_fixtures::{Agent, stream};
+
+    #[test]
+    fn a_file_of_a_newer_program_or_of_another_owner_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sync.db");
+        let (mine, agent) = (stream(1), Agent::new(&stream(1), 1).agent_id);
+        drop(Store::open(&path, mine, agent).unwrap());
+        assert!(Store::open(&path, mine, agent).is_ok());
+        let other = Store::open(&path, stream(2), agent).err().expect("another stream");
+        assert!(matches!(other, SyncError::OtherOwner { what: "stream", .. }), "{other}");
+        let other = Store::open(&path, mine, Agent::new(&mine, 2).agent_id).err().expect("another agent");
+        assert!(matches!(other, SyncError::OtherOwner { what: "agent", .. }), "{other}");
+
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        let newer = Store::open(&path, mine, agent).err().expect("a newer schema");
+        assert!(matches!(newer, SyncError::NewerSchema { found: 99, .. }), "{newer}");
+    }
+
+    #[test]
+    fn one_process_synchronises_at_a_time_and_its_turn_ends_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sync.db");
+        let (mine, agent) = (stream(1), Agent::new(&stream(1), 1).agent_id);
+        let (one, other) =
+            (Store::open(&path, mine, agent).unwrap(), Store::open(&path, mine, agent).unwrap());
+        let turn = one.take_turn().unwrap();
+        assert!(matches!(other.take_turn(), Err(SyncError::InUse { .. })));
+        drop(turn);
+        assert!(other.take_turn().is_ok());
+        assert!(other.check_file().is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_file_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sync.db");
+        let _store = Store::open(&path, stream(1), Agent::new(&stream(1), 1).agent_id).unwrap();
+        for name in ["sync.db", "sync.db-wal"] {
+            let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+}

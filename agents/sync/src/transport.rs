@@ -1,0 +1,129 @@
+//! How a server is reached. What comes over a transport is nobody's truth until it was checked.
+
+use stateset_client::{Client, ClientError};
+use ves::envelope::decode_text;
+use ves::hex::Format;
+use ves::receipt::Receipt;
+use ves::{AgentId, Digest, Envelope, SequenceNumber, StreamKey, TenantId};
+use ves_wire::events::EventsPage;
+use ves_wire::ingest::{IngestAnswer, write_request};
+use ves_wire::policies::GroupWithKeys;
+
+/// Consecutive events as a server gave them.
+#[derive(Debug, Default)]
+pub struct RawPage {
+    pub events: Vec<RawEvent>,
+    /// Where the server says that the stream ends.
+    pub head: SequenceNumber,
+}
+
+/// One event of a page; nothing in it was checked but its shape.
+#[derive(Debug)]
+pub struct RawEvent {
+    pub envelope: Envelope<'static>,
+    /// `None`: the server gave none, or none that can be read.
+    pub receipt: Option<Receipt>,
+}
+
+/// One server. Calls block; each may be repeated.
+pub trait Transport {
+    /// Sends events of one agent and stream.
+    ///
+    /// # Errors
+    /// [`ClientError`]; after `Unreachable` nobody knows what the server did.
+    fn push(&mut self, agent: AgentId, events: &[Envelope<'_>]) -> Result<IngestAnswer, ClientError>;
+
+    /// Events from `from` on, at most `limit`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; an event that can't be read is `Unreadable`.
+    fn page(
+        &mut self,
+        stream: &StreamKey,
+        from: SequenceNumber,
+        limit: usize,
+    ) -> Result<RawPage, ClientError>;
+
+    /// The text of the newest signed checkpoint, where there is one.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    fn checkpoint(&mut self, stream: &StreamKey) -> Result<Option<String>, ClientError>;
+
+    /// Hashes that should prove that the log of `to` begins with that of `from`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    fn consistency(&mut self, stream: &StreamKey, from: u64, to: u64) -> Result<Vec<Digest>, ClientError>;
+
+    /// The text of the signed key directory of an agent.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    fn directory(&mut self, stream: &StreamKey, agent: &AgentId) -> Result<String, ClientError>;
+
+    /// A group of recipients by its id or its name.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `None` when there is no such group.
+    fn group(&mut self, tenant: &TenantId, name: &str) -> Result<Option<GroupWithKeys>, ClientError>;
+}
+
+/// A server over REST.
+impl Transport for Client {
+    fn push(&mut self, agent: AgentId, events: &[Envelope<'_>]) -> Result<IngestAnswer, ClientError> {
+        let text = self.unverified().ingest(&write_request(agent, events))?;
+        serde_json::from_str(&text).map_err(|error| unreadable("the ingest", &error))
+    }
+
+    fn page(
+        &mut self,
+        stream: &StreamKey,
+        from: SequenceNumber,
+        limit: usize,
+    ) -> Result<RawPage, ClientError> {
+        let text = self.unverified().events(stream, from, limit)?;
+        let page: EventsPage<'_> =
+            serde_json::from_str(&text).map_err(|error| unreadable("the page", &error))?;
+        let events = page.events.iter().map(|entry| {
+            let envelope = decode_text(entry.envelope.get(), Format::Lenient)
+                .map_err(|error| unreadable("the page", &error))?;
+            let receipt = entry.receipt.as_ref().and_then(|body| body.to_receipt(*stream).ok());
+            Ok(RawEvent { envelope: envelope.into_owned(), receipt })
+        });
+        Ok(RawPage { events: events.collect::<Result<_, ClientError>>()?, head: page.head_sequence })
+    }
+
+    fn checkpoint(&mut self, stream: &StreamKey) -> Result<Option<String>, ClientError> {
+        self.unverified().checkpoint(stream, None)
+    }
+
+    fn consistency(&mut self, stream: &StreamKey, from: u64, to: u64) -> Result<Vec<Digest>, ClientError> {
+        self.unverified().consistency(stream, from, to)
+    }
+
+    fn directory(&mut self, stream: &StreamKey, agent: &AgentId) -> Result<String, ClientError> {
+        self.unverified().directory(stream, agent)
+    }
+
+    fn group(&mut self, tenant: &TenantId, name: &str) -> Result<Option<GroupWithKeys>, ClientError> {
+        let server = self.unverified();
+        let id = match name.parse::<uuid::Uuid>() {
+            Ok(id) => Some(id),
+            Err(_) => {
+                let groups = server.groups(tenant)?.groups;
+                groups.into_iter().find(|group| group.name == name).map(|group| group.group_id)
+            }
+        };
+        let Some(id) = id else { return Ok(None) };
+        match server.group(tenant, &id) {
+            Ok(group) => Ok(Some(group)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn unreadable(what: &str, problem: &dyn std::fmt::Display) -> ClientError {
+    ClientError::Unreadable { path: what.to_owned(), problem: problem.to_string() }
+}

@@ -1,0 +1,155 @@
+//! A server that lies is caught, and what it lied about is named.
+
+use stateset_fixtures::{NOW, plain_event, stream};
+use stateset_sync::conflict::Strategy;
+use stateset_sync::{Pulled, SyncError};
+use ves::{SequenceNumber, TimestampMs};
+
+use crate::world::{Client, Lie, Server};
+
+/// A writer whose events are in the stream, and a reader that pulled the first `pulled` of them.
+fn world(events: u64, pulled: u64) -> (Client, Client, Server) {
+    let (mut writer, mut reader) = (Client::new(1), Client::new(2));
+    let mut server = Server::new(std::slice::from_ref(&writer.agent));
+    writer.append(0..events);
+    writer.store.push(&mut server, &Server::identity(), Strategy::Ask, NOW, |_| {}).expect("pushes");
+    if pulled > 0 {
+        server.lie = Lie::Truncate(pulled);
+        reader.store.pull(&mut server, &Server::identity(), NOW, |_, _| {}).expect("pulls");
+        server.lie = Lie::None;
+    }
+    (writer, reader, server)
+}
+
+fn pull(client: &mut Client, server: &mut Server) -> Result<Pulled, SyncError> {
+    client.store.pull(server, &Server::identity(), NOW, |_, _| {})
+}
+
+/// The name of the fault, which has to be kept as well; nothing of the page was taken over.
+fn caught(client: &mut Client, result: Result<impl std::fmt::Debug, SyncError>, head: u64) -> &'static str {
+    let Err(SyncError::Fault(fault)) = result else { panic!("not caught: {result:?}") };
+    assert_eq!(client.store.replica_head().unwrap(), SequenceNumber(head), "{fault}");
+    let kept = &client.store.faults().unwrap()[0];
+    assert_eq!((kept.code.as_str(), &kept.message), (fault.code(), &fault.to_string()));
+    fault.code()
+}
+
+#[test]
+fn what_is_wrong_with_one_event_is_named() {
+    for (lie, name) in [
+        (Lie::Drop(7), "event_dropped"),
+        (Lie::Drop(10), "event_dropped"),
+        (Lie::EmptyPage, "event_dropped"),
+        (Lie::Payload(7), "event_forged"),
+        (Lie::Signature(7), "event_forged"),
+        (Lie::ReceiptKey, "receipt_wrong"),
+    ] {
+        let (_, mut reader, mut server) = world(10, 0);
+        server.lie = lie;
+        let result = pull(&mut reader, &mut server);
+        if lie == Lie::Drop(10) {
+            // The last one is missing: the page before it is good, and then there is nothing where something is.
+            assert_eq!(caught(&mut reader, result, 9), name, "{lie:?}");
+            continue;
+        }
+        assert_eq!(caught(&mut reader, result, 0), name, "{lie:?}");
+        server.lie = Lie::None;
+        assert_eq!(pull(&mut reader, &mut server).unwrap().events, 10, "honest again");
+    }
+}
+
+#[test]
+fn a_wrong_receipt_leaves_the_event_open() {
+    for lie in [Lie::ReceiptNumber, Lie::ReceiptKey] {
+        let mut client = Client::new(1);
+        let mut server = Server::new(std::slice::from_ref(&client.agent));
+        client.append(0..3);
+        server.lie = lie;
+        let result = client.store.push(&mut server, &Server::identity(), Strategy::Ask, NOW, |_| {});
+        assert_eq!(caught(&mut client, result, 0), "receipt_wrong", "{lie:?}");
+        assert_eq!(client.store.counts().unwrap().sent, 3);
+    }
+}
+
+#[test]
+fn a_log_that_became_shorter_is_truncated() {
+    let (mut writer, mut reader, mut server) = world(10, 10);
+    for end in [0, 6, 9] {
+        server.lie = Lie::Truncate(end);
+        let result = pull(&mut reader, &mut server);
+        assert_eq!(caught(&mut reader, result, 10), "log_truncated", "after a pull, to {end}");
+        // The writer pulled nothing, and holds receipts.
+        let result = pull(&mut writer, &mut server);
+        assert_eq!(caught(&mut writer, result, 0), "log_truncated", "after a push, to {end}");
+    }
+}
+
+/// The server keeps the first `common` events of its log and writes others behind them.
+fn fork(server: &mut Server, common: usize, others: u64) {
+    let agent = server.keys[0].clone();
+    server.events.truncate(common);
+    for n in 0..others {
+        server.write(plain_event(&agent, &stream(1), 5000 + n));
+    }
+}
+
+#[test]
+fn another_history_behind_what_was_pulled_is_a_fork() {
+    for (common, others) in [(4, 6), (4, 20), (0, 10), (9, 1)] {
+        let (mut writer, mut reader, mut server) = world(10, 10);
+        fork(&mut server, common, others);
+        let result = pull(&mut reader, &mut server);
+        assert_eq!(caught(&mut reader, result, 10), "log_forked", "the reader, {common} and {others}");
+        // The writer saw no checkpoint; its own receipts contradict the events in their places.
+        let result = pull(&mut writer, &mut server);
+        assert_eq!(caught(&mut writer, result, 0), "log_forked", "the writer, {common} and {others}");
+    }
+}
+
+#[test]
+fn a_fork_between_checkpoint_and_cursor_is_seen_when_the_next_checkpoint_comes() {
+    let (_, mut reader, mut server) = world(10, 0);
+    server.batch = 4;
+    pull(&mut reader, &mut server).unwrap();
+    // Events 9 and 10 were in no checkpoint yet.
+    fork(&mut server, 8, 2);
+    assert_eq!(pull(&mut reader, &mut server).unwrap().events, 0, "nothing signed contradicts yet");
+    fork(&mut server, 8, 6);
+    let result = pull(&mut reader, &mut server);
+    assert!(matches!(result, Err(SyncError::Fault(_))));
+    let kept = reader.store.faults().unwrap();
+    assert_eq!(kept[0].code, "log_forked", "the root of the pulled events is not that of the checkpoint");
+}
+
+#[test]
+fn a_forged_or_stale_directory_is_refused() {
+    for (lie, name) in [
+        (Lie::DirectoryKey, "directory_forged"),
+        (Lie::DirectoryAge(61_000), "directory_stale"),
+        (Lie::DirectoryAge(-61_000), "directory_stale"),
+    ] {
+        let (_, mut reader, mut server) = world(10, 0);
+        server.lie = lie;
+        let result = pull(&mut reader, &mut server);
+        assert_eq!(caught(&mut reader, result, 0), name, "{lie:?}");
+    }
+    let (writer, mut reader, mut server) = world(10, 10);
+    let agent = writer.agent.agent_id;
+    server.revoked.insert(agent);
+    reader.store.refresh_keys(&mut server, &Server::identity(), &agent, NOW).unwrap();
+    server.lie = Lie::DirectoryUnrevoked;
+    let result = reader.store.refresh_keys(&mut server, &Server::identity(), &agent, NOW);
+    assert_eq!(caught(&mut reader, result, 10), "directory_stale", "a revoked key is active again");
+    server.lie = Lie::None;
+    fork(&mut server, 3, 0);
+    let result = reader.store.refresh_keys(&mut server, &Server::identity(), &agent, TimestampMs(NOW.0 + 1));
+    assert_eq!(caught(&mut reader, result, 10), "directory_stale", "of a head behind the one that was seen");
+}
+
+#[test]
+fn an_event_by_an_unknown_key_is_not_taken_over() {
+    let (_, mut reader, mut server) = world(3, 0);
+    server.keys.clear();
+    let result = pull(&mut reader, &mut server);
+    assert_eq!(caught(&mut reader, result, 0), "event_forged");
+}

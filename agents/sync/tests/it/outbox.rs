@@ -1,0 +1,145 @@
+//! What is kept before anything is sent.
+
+use proptest::prelude::*;
+use stateset_fixtures::{NOW, Seed};
+use stateset_sync::conflict::Strategy as Wins;
+use stateset_sync::entry::State;
+use stateset_sync::{Audience, SyncError};
+use ves::{EventId, KeyId, Payload};
+
+use crate::world::{Client, Server, event, order};
+
+#[test]
+fn an_append_is_there_after_a_crash_signed_and_in_order() {
+    let mut client = Client::new(1);
+    client.append(1..6);
+    client.reopen();
+    let entries = client.store.entries(0, 100, None).unwrap();
+    let ids: Vec<&str> = entries.iter().map(|entry| entry.envelope.entity_id.as_ref()).collect();
+    assert_eq!(ids, ["ORD-000001", "ORD-000002", "ORD-000003", "ORD-000004", "ORD-000005"]);
+    let key = ves::PublicKey::from_bytes(&client.agent.public_key()).unwrap();
+    for entry in &entries {
+        assert_eq!(entry.state, State::Pending);
+        assert!(key.verify(entry.envelope.signing_hash().as_bytes(), &entry.envelope.agent_signature));
+    }
+    assert_eq!(client.store.counts().unwrap().pending, 5);
+}
+
+#[test]
+fn a_batch_with_one_bad_event_leaves_nothing() {
+    let mut client = Client::new(1);
+    let author = client.author();
+    let mut bad = order(2);
+    bad.entity_id = String::new();
+    let error = client.store.append_many(&author, &[order(1), bad], &Audience::default(), NOW).unwrap_err();
+    assert!(matches!(error, SyncError::Draft { index: 1, .. }), "{error}");
+    assert_eq!(client.store.counts().unwrap().open(), 0);
+}
+
+#[test]
+fn the_same_id_again_is_the_same_event_or_refused() {
+    let mut client = Client::new(1);
+    let author = client.author();
+    let id = EventId::from_bytes([9; 16]);
+    let named = |n| stateset_sync::NewEvent { event_id: Some(id), ..order(n) };
+    let mut append = |n| client.store.append(&author, &named(n), &Audience::default(), NOW);
+    let first = append(1).unwrap();
+    let again = append(1).unwrap();
+    assert!(!first.existed && again.existed && first.position == again.position);
+    assert!(matches!(append(2), Err(SyncError::EventIdTaken { .. })));
+    assert_eq!(client.store.counts().unwrap().pending, 1);
+}
+
+#[test]
+fn an_event_is_taken_back_only_while_it_is_certainly_not_in_the_stream() {
+    let mut client = Client::new(1);
+    let mut server = Server::new(std::slice::from_ref(&client.agent));
+    client.append(1..3);
+    let ids: Vec<EventId> =
+        client.store.entries(0, 9, None).unwrap().iter().map(|entry| entry.envelope.event_id).collect();
+    client.store.discard(&ids[0]).unwrap();
+    server.lose_answers = 1;
+    client.store.push(&mut server, &Server::identity(), Wins::Ask, NOW, |_| {}).unwrap_err();
+    assert!(matches!(client.store.discard(&ids[1]), Err(SyncError::NotAllowed { .. })));
+    let done = client.store.push(&mut server, &Server::identity(), Wins::Ask, NOW, |_| {}).unwrap();
+    assert_eq!((done.receipted, done.waiting, server.events.len()), (1, 0, 1));
+    assert_eq!(client.store.entry(&ids[0]).unwrap().state, State::Refused);
+}
+
+#[test]
+fn a_key_that_is_not_registered_holds_everything_back_and_loses_nothing() {
+    let mut client = Client::new(1);
+    let mut server = Server::new(&[]);
+    client.append(1..4);
+    let push = |client: &mut Client, server: &mut Server| {
+        client.store.push(server, &Server::identity(), Wins::Ask, NOW, |_| {}).unwrap()
+    };
+    let done = push(&mut client, &mut server);
+    assert_eq!((done.waiting, done.waiting_for.as_deref()), (3, Some("agent_key_invalid: not found")));
+
+    // Rotated before it was ever registered: what waits is signed anew.
+    let rotated = client.agent.with_key(KeyId(2));
+    server.keys.push(rotated.clone());
+    client.agent = rotated;
+    let author = client.author();
+    assert_eq!(client.store.sign_anew(&author).unwrap(), 3);
+    let done = push(&mut client, &mut server);
+    assert_eq!((done.receipted, done.waiting, done.refused), (3, 0, 0));
+    assert!(server.events.iter().all(|(event, _)| event.agent_key_id == KeyId(2)));
+}
+
+#[test]
+fn a_sealed_event_is_opened_by_its_recipient_alone() {
+    let mut client = Client::new(1);
+    let (author, reader) = (client.author(), stateset_fixtures::Recipient::new(5));
+    let audience = Audience { recipients: vec![reader.to_seal_for()], group: None };
+    let kept = client.store.append(&author, &order(1), &audience, NOW).unwrap();
+    let entry = client.store.entry(&kept.event_id).unwrap();
+    assert!(matches!(entry.envelope.payload, Payload::Encrypted(_)));
+    assert_eq!(ves::seal::open(&entry.envelope, reader.kid, reader.secret()).unwrap(), "{\"total\":1}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// However connections are cut, each event gets one place, in the order of appends.
+    #[test]
+    fn nothing_is_lost_doubled_or_reordered(seed: u64, counts in proptest::collection::vec(1_u64..40, 1..6)) {
+        let mut client = Client::new(1);
+        let mut server = Server::new(std::slice::from_ref(&client.agent));
+        server.lose = Some(Seed::new("cut", seed));
+        let mut next = 0;
+        for count in counts {
+            client.append(next..next + count);
+            next += count;
+            let _ = client.store.push(&mut server, &Server::identity(), Wins::Ask, NOW, |_| {});
+            client.reopen();
+        }
+        for _ in 0..1000 {
+            if client.store.counts().unwrap().open() == 0 {
+                break;
+            }
+            let _ = client.store.push(&mut server, &Server::identity(), Wins::Ask, NOW, |_| {});
+        }
+        let stored: Vec<String> = server.events.iter().map(|(event, _)| event.entity_id.to_string()).collect();
+        let expected: Vec<String> = (0..next).map(|n| format!("ORD-{n:06}")).collect();
+        prop_assert_eq!(stored, expected);
+        let places: Vec<u64> = client.store.entries(0, 1000, None).unwrap().iter()
+            .map(|entry| entry.receipt.as_ref().expect("a receipt").sequence_number.get()).collect();
+        prop_assert_eq!(places, (1..=next).collect::<Vec<u64>>());
+    }
+}
+
+#[test]
+fn what_waits_is_read_in_batches_of_a_bound() {
+    let mut client = Client::new(1);
+    let mut server = Server::new(std::slice::from_ref(&client.agent));
+    client.append(0..1201);
+    // 5 events of a megabyte do not fit one request.
+    let big = event("BIG", None, &format!("{{\"text\":\"{}\"}}", "x".repeat(1_000_000)));
+    let author = client.author();
+    client.store.append_many(&author, &vec![big; 5], &Audience::default(), NOW).unwrap();
+    let done = client.store.push(&mut server, &Server::identity(), Wins::Ask, NOW, |_| {}).unwrap();
+    assert_eq!((done.receipted, done.waiting), (1206, 0));
+    assert_eq!(done.requests, 4, "500, 500, 201 with four of the large ones, one");
+}
