@@ -5,7 +5,7 @@ use crate::metadata::{Member, Use, workspace};
 
 /// The crates of each room; inside a room a crate may use those listed before it.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("protocol", &["ves", "wire"]),
+    ("protocol", &["ves", "wire", "wasm"]),
     ("proofs", &["primitives", "air", "verifier", "prover", "batch", "client", "cli", "wasm"]),
     ("ledger", &["types", "contracts", "global-state", "ibc", "vm", "app"]),
     ("custody", &["keystore", "documents", "privacy", "attestation"]),

@@ -9,6 +9,7 @@ use crate::doc_commands::{ADMIN_HELP, SEQUENCER_HELP, STARK_HELP, STATESET_HELP}
 /// A golden file and the folder whose existence asks for it.
 const GOLDEN: &[(&str, &str)] = &[
     ("testing/vectors/ves_core.json", "protocol/ves"),
+    ("testing/vectors/libraries.json", "protocol/wasm"),
     ("sequencer/log/migrations", "sequencer/log/src"),
     ("protocol/wire/proto/stateset", "protocol/wire/src"),
     (STATESET_HELP, "apps/stateset"),
