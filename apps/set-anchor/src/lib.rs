@@ -4,10 +4,12 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program says what it does")]
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc;
 
@@ -18,10 +20,18 @@ use set_registry::{Node, RpcSettings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// Bring closed batches to SetRegistry on an EVM chain
+mod config;
+
+/// Bring closed batches to an EVM chain
 #[derive(Debug, Parser)]
 #[command(name = "set-anchor", version)]
 struct Cli {
+    /// Anchor one root over all batches that wait, in StateSetAnchor, instead of each batch in SetRegistry
+    #[arg(long)]
+    aggregate: bool,
+    /// A file in TOML with settings, named in lower case; the environment stands above it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Read the settings, say what is wrong with them, and end
     #[arg(long)]
     check_settings: bool,
@@ -37,7 +47,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    let settings = match settings::read(&|name| std::env::var(name).ok()) {
+    let settings = match settings_of(&cli) {
         Ok(settings) => settings,
         Err(problem) => {
             eprintln!("error: {problem}");
@@ -57,9 +67,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// From the command line, the environment and the file, in this order.
+fn settings_of(cli: &Cli) -> Result<ProgramSettings, Box<dyn std::error::Error>> {
+    let file = cli.config.as_deref().map_or_else(|| Ok(BTreeMap::new()), config::read)?;
+    let get = |name: &str| match name {
+        "ANCHOR_AGGREGATE" if cli.aggregate => Some("true".to_owned()),
+        // A key of the environment stands above a key file of the file.
+        _ => std::env::var(name).ok().or_else(|| file.get(name).cloned()),
+    };
+    Ok(settings::read(&get)?)
+}
+
 /// The settings, for `--help`.
 fn variables() -> String {
-    let mut text = "Settings, from the environment:\n".to_owned();
+    let mut text = "Settings, from the environment or in lower case from a file:\n".to_owned();
     for (name, default, what) in TABLE {
         let _ = writeln!(text, "  {name}\n          {what} [{default}]");
     }
@@ -73,13 +94,17 @@ fn serve(settings: ProgramSettings) -> Result<(), Box<dyn std::error::Error>> {
     let node = Node::new(&settings.rpc_url, RpcSettings::default())?;
     let source = HttpSource::new(&settings.sequencer_url, settings.sequencer_api_key.clone());
     let (account, endpoint) = (settings.service.key.address(), node.endpoint().to_owned());
-    let (registry, chain) = (settings.service.registry, settings.service.expected_chain_id);
-    let service = Service::new(settings.service, node, source)?;
+    let (contract, chain) = (settings.service.registry, settings.service.expected_chain_id);
+    let aggregates = settings.aggregate_from_block.is_some();
+    let service = match settings.aggregate_from_block {
+        Some(from_block) => Service::aggregating(settings.service, from_block, node, source)?,
+        None => Service::new(settings.service, node, source)?,
+    };
     let address = SocketAddr::new(settings.health_host, settings.health_port);
     let listening = report::serve(address, service.status()).map_err(|problem| {
         format!("cannot listen on {address}: {problem}; set HEALTH_PORT to another port")
     })?;
-    tracing::info!(%account, %registry, chain, %endpoint, figures = %listening, "anchoring begins");
+    tracing::info!(%account, %contract, aggregates, chain, %endpoint, figures = %listening, "anchoring begins");
     // Where a port was left to the system, this is how it is known.
     println!("set-anchor tells of itself on http://{listening}");
     let signals = ended_by_signal()?;

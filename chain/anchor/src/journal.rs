@@ -11,8 +11,11 @@ use serde::{Deserialize, Serialize};
 use set_registry::Address;
 
 use crate::flight::Flight;
+use crate::history::Snapshot;
 
 const OWNER: &str = "owner.json";
+/// What was anchored, as far as it is final: read from the chain, and kept to spare the reading.
+const HISTORY: &str = "history.json";
 const LOCK: &str = "lock";
 /// Of a file that is not whole yet.
 const UNFINISHED: &str = "new";
@@ -110,6 +113,32 @@ impl Journal {
     /// [`JournalError::Io`]: it must not be sent.
     pub fn put(&self, flight: &Flight) -> Result<(), JournalError> {
         self.write(&file_of(flight.nonce), flight)
+    }
+
+    /// Keeps what was read of the chain.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub fn put_history(&self, snapshot: &Snapshot) -> Result<(), JournalError> {
+        self.write(HISTORY, snapshot)
+    }
+
+    /// What was read of the chain before: nothing where the file is missing, or damaged, since the chain has it.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub fn history(&self) -> Result<Snapshot, JournalError> {
+        let path = self.folder.join(HISTORY);
+        if !path.exists() {
+            return Ok(Snapshot::default());
+        }
+        match self.load(&path) {
+            Err(damaged @ JournalError::Damaged { .. }) => {
+                tracing::warn!(problem = %damaged, "what was anchored is read from the chain anew");
+                Ok(Snapshot::default())
+            }
+            other => other,
+        }
     }
 
     /// Strikes a transaction out.

@@ -7,7 +7,7 @@ use ves::{SequenceNumber, StreamKey};
 
 use crate::flight::PendingBatch;
 
-/// Batches in one transaction: about 8.5 million gas, half of what a transaction may take (EIP-7825).
+/// Batches in one transaction to `SetRegistry`: about 8.5 million gas, half of what a transaction may take (EIP-7825).
 pub const BATCHES_MAX: usize = 200;
 
 /// What the chain says of a stream.
@@ -25,7 +25,7 @@ pub struct Worth {
     pub events_min: u64,
     /// but not longer than this.
     pub age_ms_max: i64,
-    /// At most [`BATCHES_MAX`].
+    /// At most [`BATCHES_MAX`], or [`set_registry::ROOT_BATCHES_MAX`] below one root.
     pub batches_max: usize,
 }
 
@@ -108,7 +108,7 @@ fn plan_stream(
     if !view.is_writer {
         return plan.hindrances.push(Hindrance::NotWriter(*stream));
     }
-    let room = worth.batches_max.min(BATCHES_MAX) - plan.send.len();
+    let room = worth.batches_max.saturating_sub(plan.send.len());
     let is_worth = is_worth(&ready, worth, now_ms);
     let taken = if is_worth { ready.len().min(room) } else { 0 };
     plan.send.extend(ready[..taken].iter().map(|batch| batch.record.clone()));

@@ -4,18 +4,21 @@
 mod cycle;
 mod look;
 mod resend;
+mod together;
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use set_registry::devnet::Wallet;
-use set_registry::{BatchRecord, Node, Registry, RpcError, ViewError};
+use set_registry::{BatchRecord, Node, Registry, Roots, RpcError, ViewError};
 use ves::StreamKey;
 
 use crate::breaker::{Breaker, pause_ms};
-use crate::flight::Stage;
+use crate::flight::{Flight, Stage};
+use crate::history::History;
 use crate::journal::{Journal, JournalError, Owner};
+use crate::ledger::Ledger;
 use crate::machine::{Change, DropReason, Machine, Sight};
 use crate::plan::StreamView;
 use crate::settings::Settings;
@@ -49,17 +52,19 @@ enum StepError {
 /// Anchors the batches of one sequencer by one account. See the [crate].
 pub struct Service<S> {
     settings: Settings,
-    registry: Registry,
+    ledger: Ledger,
     source: S,
     journal: Journal,
     machine: Machine,
     breaker: Breaker,
     status: SharedStatus,
-    /// Opens streams that nobody has opened: for devnets, where that account owns the registry.
+    /// Opens streams that nobody has opened, or names this account as an anchorer: for devnets, where it owns the contract.
     opener: Option<Wallet>,
     /// Streams as the chain showed them; forgotten whenever that may have changed.
     views: BTreeMap<StreamKey, StreamView>,
     last_look: Option<look::LastLook>,
+    /// Whether the account was found to be an anchorer; asked again whenever that may have changed.
+    is_anchorer: bool,
     /// Whether chain, contract and interface were found right since the endpoint last failed.
     is_checked: bool,
     failures_in_a_row: u32,
@@ -68,19 +73,43 @@ pub struct Service<S> {
 }
 
 impl<S: Source> Service<S> {
-    /// Opens the journal; the chain is asked by the first step.
+    /// Writes each batch to `SetRegistry`. Opens the journal; the chain is asked by the first step.
     ///
     /// # Errors
     /// [`JournalError`].
     pub fn new(settings: Settings, node: Node, source: S) -> Result<Self, JournalError> {
-        let owner = Owner {
-            chain_id: settings.expected_chain_id,
-            registry: settings.registry,
-            account: settings.key.address(),
-        };
-        let (journal, flights) = Journal::open(&settings.data_dir, &owner)?;
-        Ok(Self {
-            registry: Registry::new(node, settings.registry),
+        let (journal, flights) = open_journal(&settings)?;
+        let ledger = Ledger::Each(Registry::new(node, settings.registry));
+        Ok(Self::with(settings, ledger, source, journal, flights))
+    }
+
+    /// Writes one root over all batches that wait to `StateSetAnchor`, which `settings.registry` is the address of then,
+    /// and the headers beside it. The contract is not older than `from_block`.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn aggregating(
+        settings: Settings,
+        from_block: u64,
+        node: Node,
+        source: S,
+    ) -> Result<Self, JournalError> {
+        let (journal, flights) = open_journal(&settings)?;
+        let roots = Roots::new(node, settings.registry);
+        let history = History::resume(roots, settings.key.address(), from_block, journal.history()?);
+        Ok(Self::with(settings, Ledger::Together(Box::new(history)), source, journal, flights))
+    }
+
+    fn with(
+        mut settings: Settings,
+        ledger: Ledger,
+        source: S,
+        journal: Journal,
+        flights: Vec<Flight>,
+    ) -> Self {
+        settings.worth.batches_max = settings.worth.batches_max.clamp(1, ledger.batches_max());
+        Self {
+            ledger,
             machine: Machine::resume(settings.patience, flights),
             breaker: Breaker::new(settings.breaker),
             source,
@@ -89,15 +118,16 @@ impl<S: Source> Service<S> {
             opener: None,
             views: BTreeMap::new(),
             last_look: None,
+            is_anchorer: false,
             is_checked: false,
             failures_in_a_row: 0,
             next_cycle_ms: 0,
             settings,
-        })
+        }
     }
 
-    /// Lets `owner` open streams that are not open, with this service's account as writer. Another account than that of
-    /// the service, which gives out nonces by itself.
+    /// Lets `owner` open streams that are not open, with this service's account as writer, or name it as an anchorer.
+    /// Another account than that of the service, which gives out nonces by itself.
     #[must_use]
     pub fn opening_streams_by(mut self, owner: Wallet) -> Self {
         self.opener = Some(owner);
@@ -197,21 +227,19 @@ impl<S: Source> Service<S> {
 
     /// Point 1 of section 4: the right chain, and the contract that is meant.
     fn check_chain(&mut self) -> Result<(), StepError> {
-        let (node, expected) = (self.registry.node(), self.settings.expected_chain_id);
+        let (node, expected) = (self.ledger.node(), self.settings.expected_chain_id);
         let found = node.chain_id()?;
         if found != expected {
             let endpoint = node.endpoint().to_owned();
             return Err(not_ready(Trouble::WrongChain { endpoint, expected, found }));
         }
-        match self.registry.check_interface() {
+        match self.ledger.check_interface() {
             Ok(()) => {}
             Err(ViewError::Rpc(error)) => return Err(error.into()),
-            Err(other) => {
-                let (address, problem) = (self.settings.registry, other.to_string());
-                return Err(not_ready(Trouble::NoRegistry { address, problem }));
-            }
+            Err(other) => return Err(not_ready(self.ledger.missing(other.to_string()))),
         }
         self.views.clear();
+        self.is_anchorer = false;
         self.is_checked = true;
         let mut status = self.status.lock();
         (status.is_started, status.chain) = (true, None);
@@ -367,6 +395,15 @@ impl<S: Source> Service<S> {
         };
         until_look.min(until_cycle).max(Duration::from_millis(1))
     }
+}
+
+fn open_journal(settings: &Settings) -> Result<(Journal, Vec<Flight>), JournalError> {
+    let owner = Owner {
+        chain_id: settings.expected_chain_id,
+        registry: settings.registry,
+        account: settings.key.address(),
+    };
+    Journal::open(&settings.data_dir, &owner)
 }
 
 fn not_ready(trouble: Trouble) -> StepError {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use set_registry::{Address, ChainKey};
+use set_registry::{Address, ChainKey, ROOT_BATCHES_MAX};
 use zeroize::Zeroizing;
 
 use crate::breaker::BreakerSettings;
@@ -15,6 +15,9 @@ const DEVNETS: [u64; 3] = [31_337, 1_337, 84_532_001];
 const CONFIRMATIONS: u64 = 6;
 /// Ports, intervals and bounds where nothing is set.
 const INTERVAL_S: u64 = 60;
+/// Where batches go together: a lone one at once, and what closes meanwhile with the next root.
+const AGGREGATED_INTERVAL_S: u64 = 1;
+const AGGREGATED_EVENTS_MIN: u64 = 1;
 const POLL_MS: u64 = 1_000;
 const EVENTS_MIN: u64 = 100;
 const AGE_MAX_S: u64 = 300;
@@ -26,6 +29,7 @@ const RETRY_S: u64 = 5;
 /// What the service needs, besides where batches come from.
 #[derive(Debug)]
 pub struct Settings {
+    /// `SetRegistry`, or `StateSetAnchor` where roots are aggregated.
     pub registry: Address,
     pub expected_chain_id: u64,
     pub key: ChainKey,
@@ -54,6 +58,8 @@ pub struct ProgramSettings {
     /// On 127.0.0.1, unless `HEALTH_HOST` says otherwise; 0 takes a free one.
     pub health_host: std::net::IpAddr,
     pub health_port: u16,
+    /// Where roots are aggregated: a block that the contract is not older than.
+    pub aggregate_from_block: Option<u64>,
     pub service: Settings,
 }
 
@@ -68,7 +74,22 @@ pub struct SettingError {
 /// Every setting with its default and what it does, for `--help` and the operator's page.
 pub const TABLE: &[(&str, &str, &str)] = &[
     ("L2_RPC_URL", "required", "JSON-RPC endpoint of the chain, http or https"),
-    ("SET_REGISTRY_ADDRESS", "required", "address of SetRegistry, with its checksum or in lower case"),
+    (
+        "SET_REGISTRY_ADDRESS",
+        "required, unless aggregated",
+        "address of SetRegistry, with its checksum or in lower case",
+    ),
+    (
+        "ANCHOR_AGGREGATE",
+        "false",
+        "true for one root over all batches that wait, in StateSetAnchor; also --aggregate",
+    ),
+    ("STATESET_ANCHOR_ADDRESS", "required, where aggregated", "address of StateSetAnchor"),
+    (
+        "ANCHOR_FROM_BLOCK",
+        "0",
+        "aggregated: block in which that contract was deployed, or one before; spares a long first reading",
+    ),
     (
         "SEQUENCER_PRIVATE_KEY",
         "required",
@@ -82,11 +103,15 @@ pub const TABLE: &[(&str, &str, &str)] = &[
         "set-anchor-data",
         "folder of the journal; one for each account, on a disk that stays",
     ),
-    ("ANCHOR_INTERVAL_SECS", "60", "seconds between two looks for new batches"),
+    ("ANCHOR_INTERVAL_SECS", "60, aggregated 1", "seconds between two looks for new batches"),
     ("ANCHOR_POLL_MS", "1000", "milliseconds between two looks at the chain while something is on its way"),
-    ("MIN_EVENTS_FOR_ANCHOR", "100", "fewer events of a stream wait for more"),
+    ("MIN_EVENTS_FOR_ANCHOR", "100, aggregated 1", "fewer events of a stream wait for more"),
     ("ANCHOR_MAX_AGE_SECS", "300", "but no longer than this"),
-    ("MAX_COMMITMENTS_PER_CYCLE", "0", "batches in one transaction, at most 200; 0 for 200"),
+    (
+        "MAX_COMMITMENTS_PER_CYCLE",
+        "0",
+        "batches in one transaction, at most 200, aggregated 512; 0 for as many",
+    ),
     ("ANCHOR_FINALITY_CONFIRMATIONS", "6, on devnets 1", "blocks that make a transaction confirmed"),
     ("ANCHOR_WAIT_FOR_SAFE", "false", "confirmed only when the chain's safe block is past it too (OP Stack)"),
     ("MAX_GAS_PRICE_GWEI", "0", "ceiling of fees; 0 for none"),
@@ -117,19 +142,24 @@ pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<ProgramSettings, Set
     let confirmations = if DEVNETS.contains(&chain_id) { 1 } else { CONFIRMATIONS };
     let ceiling_gwei: u64 = reader.or("MAX_GAS_PRICE_GWEI", 0)?;
     let batches: usize = reader.or("MAX_COMMITMENTS_PER_CYCLE", 0)?;
+    let aggregates: bool = reader.or("ANCHOR_AGGREGATE", false)?;
+    let (contract, batches_max, interval_s, events_min) = match aggregates {
+        false => ("SET_REGISTRY_ADDRESS", BATCHES_MAX, INTERVAL_S, EVENTS_MIN),
+        true => ("STATESET_ANCHOR_ADDRESS", ROOT_BATCHES_MAX, AGGREGATED_INTERVAL_S, AGGREGATED_EVENTS_MIN),
+    };
     let seconds = |name, default| reader.or(name, default).map(Duration::from_secs);
     let defaults = BreakerSettings::default();
     let service = Settings {
-        registry: reader.optional("SET_REGISTRY_ADDRESS")?.ok_or_else(|| missing("SET_REGISTRY_ADDRESS"))?,
+        registry: reader.optional(contract)?.ok_or_else(|| missing(contract))?,
         expected_chain_id: chain_id,
         key: reader.key()?,
         data_dir: reader.or("ANCHOR_DATA_DIR", PathBuf::from("set-anchor-data"))?,
-        interval: seconds("ANCHOR_INTERVAL_SECS", INTERVAL_S)?,
+        interval: seconds("ANCHOR_INTERVAL_SECS", interval_s)?,
         poll: Duration::from_millis(reader.or("ANCHOR_POLL_MS", POLL_MS)?.max(1)),
         worth: Worth {
-            events_min: reader.or("MIN_EVENTS_FOR_ANCHOR", EVENTS_MIN)?,
+            events_min: reader.or("MIN_EVENTS_FOR_ANCHOR", events_min)?,
             age_ms_max: milliseconds(seconds("ANCHOR_MAX_AGE_SECS", AGE_MAX_S)?),
-            batches_max: if batches == 0 { BATCHES_MAX } else { batches.min(BATCHES_MAX) },
+            batches_max: if batches == 0 { batches_max } else { batches.min(batches_max) },
         },
         patience: Patience {
             confirmations: reader.or("ANCHOR_FINALITY_CONFIRMATIONS", confirmations)?.max(1),
@@ -152,6 +182,7 @@ pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<ProgramSettings, Set
         sequencer_api_key: (get)("SEQUENCER_API_KEY").filter(|key| !key.is_empty()).map(Zeroizing::new),
         health_host: reader.or("HEALTH_HOST", std::net::Ipv4Addr::LOCALHOST.into())?,
         health_port: reader.or("HEALTH_PORT", HEALTH_PORT)?,
+        aggregate_from_block: aggregates.then(|| reader.or("ANCHOR_FROM_BLOCK", 0)).transpose()?,
         service,
     })
 }
@@ -235,6 +266,21 @@ mod tests {
         assert_eq!(devnet.service.patience.confirmations, 1);
     }
 
+    /// A lone batch goes at once there.
+    #[test]
+    fn where_roots_are_aggregated_nothing_waits_for_more() {
+        let wanted = ("ANCHOR_AGGREGATE", "true");
+        let problem = with(&[wanted]).unwrap_err();
+        assert_eq!(problem.name, "STATESET_ANCHOR_ADDRESS");
+        let address = ("STATESET_ANCHOR_ADDRESS", "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512");
+        let settings = with(&[wanted, address, ("ANCHOR_FROM_BLOCK", "77")]).unwrap();
+        assert_eq!(settings.aggregate_from_block, Some(77));
+        assert_eq!(settings.service.registry.to_string(), address.1);
+        assert_eq!((settings.service.worth.events_min, settings.service.worth.batches_max), (1, 512));
+        assert_eq!(settings.service.interval, Duration::from_secs(1));
+        assert_eq!(with(&[address]).unwrap().aggregate_from_block, None, "only when it is asked for");
+    }
+
     #[test]
     fn a_wrong_setting_is_named_and_a_secret_is_not_shown() {
         for (name, value) in [
@@ -243,6 +289,7 @@ mod tests {
             ("MAX_GAS_PRICE_GWEI", "-1"),
             ("ANCHOR_INTERVAL_SECS", "1m"),
             ("ANCHOR_WAIT_FOR_SAFE", "maybe"),
+            ("ANCHOR_AGGREGATE", "yes"),
             ("L2_RPC_URL", "unset"),
         ] {
             let problem = with(&[(name, value)]).unwrap_err();

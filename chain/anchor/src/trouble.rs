@@ -18,7 +18,26 @@ pub enum Trouble {
          bring it back; nothing is sent until then"
     )]
     NoRegistry { address: Address, problem: String },
-    #[error("the registry {0} is paused: its owner has to call unpause(); batches wait until then")]
+    #[error(
+        "there is no StateSetAnchor at {address} ({problem}): check STATESET_ANCHOR_ADDRESS; where the node has lost its \
+         state, bring it back; nothing is sent until then"
+    )]
+    NoAnchor { address: Address, problem: String },
+    #[error(
+        "account {account} may not anchor roots in {contract}: its owner has to call setAnchorer for it; batches wait until \
+         then"
+    )]
+    NotAnchorer { contract: Address, account: Address },
+    #[error(
+        "what the account has anchored is read from the chain first; set ANCHOR_FROM_BLOCK where that takes long"
+    )]
+    ReadingHistory,
+    #[error(
+        "transactions of account {account} that are not ours wait for blocks (nonces {from} to {to}): look for another \
+         sender with this key, or wait until they are in blocks; nothing is sent until then"
+    )]
+    OthersWait { account: Address, from: u64, to: u64 },
+    #[error("the contract {0} is paused: its owner has to call unpause(); batches wait until then")]
     Paused(Address),
     #[error(
         "stream {stream} is not open in the registry: its owner has to call openStream for it, with {account} among the \

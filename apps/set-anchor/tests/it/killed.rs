@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use set_registry::artifact::Contract;
 use set_registry::devnet::{ACCOUNT_KEYS, Anvil, AnvilSettings, DEVNET_CHAIN_ID, Wallet, find_anvil};
-use set_registry::{Address, BatchRecord, BlockAt, ChainKey, Registry};
+use set_registry::{Address, BatchRecord, BlockAt, ChainKey, Node, Registry, Roots, U256};
 use ves::commitment::{state_root, stream_id};
 use ves::{BatchId, Digest, SequenceNumber, StoreId, StreamKey, TenantId, TimestampMs};
 use ves_wire::Rfc3339;
@@ -47,8 +47,9 @@ fn batches() -> Vec<PendingCommitment> {
 }
 
 struct Scene {
-    _anvil: Anvil,
-    registry: Registry,
+    anvil: Anvil,
+    contract: Address,
+    aggregated: bool,
     rpc_url: String,
     sequencer: Sequencer,
     sequencer_url: String,
@@ -56,7 +57,7 @@ struct Scene {
 }
 
 /// `None` where anvil is not installed, which continuous integration does not allow.
-fn scene() -> Option<Scene> {
+fn scene(aggregated: bool) -> Option<Scene> {
     if find_anvil().is_none() {
         let in_ci = std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
         assert!(!in_ci, "anvil is missing: cargo xtask contracts installs it by npm");
@@ -67,13 +68,20 @@ fn scene() -> Option<Scene> {
     let block_time = Some(Duration::from_secs(1));
     let anvil = Anvil::start(&AnvilSettings { block_time, ..AnvilSettings::default() }).unwrap();
     let owner = Wallet::new(anvil.node(), ChainKey::from_hex(ACCOUNT_KEYS[0]).unwrap()).unwrap();
-    let address = owner.deploy(Contract::SetRegistry).unwrap();
-    owner.open_stream(address, &stream(), vec![writer()]).unwrap();
+    let contract = match aggregated {
+        false => owner.deploy(Contract::SetRegistry).unwrap(),
+        true => owner.deploy(Contract::StateSetAnchor).unwrap(),
+    };
+    match aggregated {
+        false => owner.open_stream(contract, &stream(), vec![writer()]).unwrap(),
+        true => owner.send(Some(contract), Roots::set_anchorer_input(writer(), true), U256::ZERO).unwrap(),
+    };
     let sequencer = Sequencer::default();
     Some(Scene {
-        registry: Registry::new(anvil.node(), address),
+        contract,
+        aggregated,
         rpc_url: anvil.url(),
-        _anvil: anvil,
+        anvil,
         sequencer_url: sequencer.serve(),
         sequencer,
         folder: tempfile::tempdir().unwrap(),
@@ -87,9 +95,14 @@ fn writer() -> Address {
 impl Scene {
     /// The program, and where it tells of itself.
     fn start(&self) -> (Child, String) {
+        let (flag, setting) = match self.aggregated {
+            false => (None, "SET_REGISTRY_ADDRESS"),
+            true => (Some("--aggregate"), "STATESET_ANCHOR_ADDRESS"),
+        };
         let mut child = set_anchor()
+            .args(flag)
             .env("L2_RPC_URL", &self.rpc_url)
-            .env("SET_REGISTRY_ADDRESS", self.registry.address().to_string())
+            .env(setting, self.contract.to_string())
             .env("SEQUENCER_PRIVATE_KEY", ACCOUNT_KEYS[1])
             .env("EXPECTED_L2_CHAIN_ID", DEVNET_CHAIN_ID.to_string())
             .env("SEQUENCER_API_URL", &self.sequencer_url)
@@ -112,7 +125,43 @@ impl Scene {
 
 #[test]
 fn a_service_that_is_killed_again_and_again_anchors_each_batch_once() {
-    let Some(scene) = scene() else { return };
+    let Some(scene) = scene(false) else { return };
+    let all = killed_again_and_again(&scene);
+    let (registry, newest) = (Registry::new(scene.anvil.node(), scene.contract), newest(&scene.anvil.node()));
+    for batch in &all {
+        let place = registry.find_commit(&record(batch), newest).unwrap().expect("anchored");
+        let told = scene.sequencer.told(batch).expect("told");
+        assert_eq!(told.chain_tx_hash.0, place.transaction.0);
+    }
+    let head = registry.head(&stream(), BlockAt::Latest).unwrap();
+    assert_eq!((head.next_sequence, head.batch_count), (u64::from(BATCHES) * 5 + 1, u32::from(BATCHES)));
+}
+
+/// That contract would take a batch twice: all is on the service.
+#[test]
+fn a_service_that_aggregates_and_is_killed_again_and_again_anchors_each_batch_once() {
+    let Some(scene) = scene(true) else { return };
+    let all = killed_again_and_again(&scene);
+    let roots = Roots::new(scene.anvil.node(), scene.contract);
+    let mut found = Vec::new();
+    for log in roots.logs(Some(writer()), 0, newest(&scene.anvil.node())).unwrap() {
+        let published = roots.published(&log).unwrap().expect("its headers are on the chain");
+        for (header, batch_id) in published.batches() {
+            found.push(*header);
+            let batch = all.iter().find(|batch| batch.batch_id == *batch_id).expect("one of ours");
+            let told = scene.sequencer.told(batch).expect("told");
+            assert_eq!(told.chain_tx_hash.0, log.place.transaction.0);
+        }
+    }
+    let expected: Vec<_> = all.iter().map(|batch| record(batch).header()).collect();
+    assert_eq!(found, expected, "each once, and in order");
+}
+
+fn newest(node: &Node) -> u64 {
+    node.block(BlockAt::Latest).unwrap().unwrap().number
+}
+
+fn killed_again_and_again(scene: &Scene) -> Vec<PendingCommitment> {
     let all = batches();
     for (round, batch) in all.iter().enumerate() {
         scene.sequencer.close(batch.clone());
@@ -134,16 +183,8 @@ fn a_service_that_is_killed_again_and_again_anchors_each_batch_once() {
     assert!(metrics.contains("set_anchor_ready 1"), "{metrics}");
     child.kill().unwrap();
     child.wait().unwrap();
-
-    let newest = scene.registry.node().block(BlockAt::Latest).unwrap().unwrap().number;
-    for batch in &all {
-        let place = scene.registry.find_commit(&record(batch), newest).unwrap().expect("anchored");
-        let told = scene.sequencer.told(batch).expect("told");
-        assert_eq!(told.chain_tx_hash.0, place.transaction.0);
-    }
-    let head = scene.registry.head(&stream(), BlockAt::Latest).unwrap();
-    assert_eq!((head.next_sequence, head.batch_count), (u64::from(BATCHES) * 5 + 1, u32::from(BATCHES)));
     assert_eq!(scene.sequencer.conflicts(), 0, "no batch was told of two transactions");
+    all
 }
 
 fn record(batch: &PendingCommitment) -> BatchRecord {

@@ -6,6 +6,8 @@ use ves::StreamKey;
 use super::{Service, StepError, not_ready};
 use crate::fees::{HISTORY_BLOCKS, quote};
 use crate::flight::{Flight, PendingBatch, key_of};
+use crate::history::Placed;
+use crate::ledger::Ledger;
 use crate::machine::Sight;
 use crate::plan::{Hindrance, Plan, StreamView, plan};
 use crate::source::{Source, Standing};
@@ -33,6 +35,9 @@ impl<S: Source> Service<S> {
         let open: Vec<PendingBatch> =
             pending.into_iter().filter(|batch| !carried.contains(&key_of(&batch.record))).collect();
         self.view_streams_of(&open)?;
+        if !self.view_history(sight, &open)? {
+            return Ok(());
+        }
         self.count_pending(&open);
         if !self.machine.is_clear() {
             return Ok(());
@@ -42,7 +47,8 @@ impl<S: Source> Service<S> {
         for batch in &plan.passed {
             self.recover(sight, batch)?;
         }
-        match self.registry.is_paused() {
+        match self.ledger.is_paused() {
+            Ok(false) if !self.may_anchor(sight)? => Ok(()),
             Ok(false) if plan.send.is_empty() => {
                 self.status.lock().sending = None;
                 Ok(())
@@ -52,7 +58,7 @@ impl<S: Source> Service<S> {
                 self.hinder(sight.now_ms, Trouble::Paused(self.settings.registry));
                 Ok(())
             }
-            Err(error) => Err(self.not_a_registry(error)),
+            Err(error) => Err(self.not_the_contract(error)),
         }
     }
 
@@ -60,28 +66,27 @@ impl<S: Source> Service<S> {
     fn view_streams_of(&mut self, pending: &[PendingBatch]) -> Result<(), StepError> {
         for batch in pending {
             let stream = batch.record.stream;
+            let Ledger::Each(registry) = &self.ledger else { return Ok(()) };
             if self.views.get(&stream).is_some_and(|view| view.head.is_open && view.is_writer) {
                 continue;
             }
-            let view = self.view(&stream).map_err(|error| self.not_a_registry(error))?;
+            let view = self.view(registry, &stream).map_err(|error| self.not_the_contract(error))?;
             self.views.insert(stream, view);
         }
         Ok(())
     }
 
-    fn view(&self, stream: &StreamKey) -> Result<StreamView, ViewError> {
-        let head = self.registry.head(stream, BlockAt::Latest)?;
-        let is_writer = head.is_open && self.registry.is_writer(stream, self.settings.key.address())?;
+    fn view(&self, registry: &Registry, stream: &StreamKey) -> Result<StreamView, ViewError> {
+        let head = registry.head(stream, BlockAt::Latest)?;
+        let is_writer = head.is_open && registry.is_writer(stream, self.settings.key.address())?;
         Ok(StreamView { head, is_writer })
     }
 
-    /// A view that fails for another reason than the endpoint is not a view of the registry.
-    fn not_a_registry(&self, error: ViewError) -> StepError {
+    /// A view that fails for another reason than the endpoint is not a view of the contract.
+    pub(super) fn not_the_contract(&self, error: ViewError) -> StepError {
         match error {
             ViewError::Rpc(error) => error.into(),
-            other => {
-                not_ready(Trouble::NoRegistry { address: self.settings.registry, problem: other.to_string() })
-            }
+            other => not_ready(self.ledger.missing(other.to_string())),
         }
     }
 
@@ -140,16 +145,21 @@ impl<S: Source> Service<S> {
 
     /// A batch that the chain is past: where it is the same, the sequencer is told; where not, a person has to look.
     fn recover(&mut self, sight: &Sight, batch: &BatchRecord) -> Result<(), StepError> {
-        let kept =
-            self.registry.kept_as(batch, BlockAt::Latest).map_err(|error| self.not_a_registry(error))?;
-        if kept.is_none() {
-            let trouble = Trouble::conflict(batch, Refusal::AnotherBatch);
-            let mut status = self.status.lock();
-            status.note(sight.now_ms, &trouble);
-            status.streams.push(trouble);
-            return Ok(());
-        }
-        let Some(place) = self.registry.find_commit(batch, sight.newest)? else { return Ok(()) };
+        let place = match self.place(sight, batch)? {
+            None => return Ok(()),
+            Some(Placed::At(place)) => place,
+            Some(Placed::NotYet) => {
+                self.next_cycle_ms = sight.now_ms;
+                return Ok(());
+            }
+            Some(Placed::OtherHeader) => {
+                let trouble = Trouble::conflict(batch, Refusal::AnotherBatch);
+                let mut status = self.status.lock();
+                status.note(sight.now_ms, &trouble);
+                status.streams.push(trouble);
+                return Ok(());
+            }
+        };
         if place.block_number + self.settings.patience.confirmations > sight.newest + 1 {
             self.next_cycle_ms = sight.now_ms;
             return Ok(());
@@ -166,10 +176,23 @@ impl<S: Source> Service<S> {
         Ok(())
     }
 
+    /// `None` where the contract has it and the endpoint does not tell its transaction.
+    fn place(&mut self, sight: &Sight, batch: &BatchRecord) -> Result<Option<Placed>, StepError> {
+        let registry = match &mut self.ledger {
+            Ledger::Each(registry) => registry.clone(),
+            Ledger::Together(history) => return Ok(Some(history.place(batch)?)),
+        };
+        let kept = registry.kept_as(batch, BlockAt::Latest).map_err(|error| self.not_the_contract(error))?;
+        if kept.is_none() {
+            return Ok(Some(Placed::OtherHeader));
+        }
+        Ok(registry.find_commit(batch, sight.newest)?.map(Placed::At))
+    }
+
     /// Writes a transaction down, then sends it.
     fn send(&mut self, sight: &Sight, mut batches: Vec<BatchRecord>) -> Result<(), StepError> {
         let Some(gas_limit) = self.gas_for(sight, &mut batches)? else { return Ok(()) };
-        let node = self.registry.node().clone();
+        let node = self.ledger.node().clone();
         let ceiling = self.settings.fee_ceiling;
         let fees = match quote(&node.fee_history(HISTORY_BLOCKS)?, ceiling) {
             Ok(fees) => fees,
@@ -186,8 +209,14 @@ impl<S: Source> Service<S> {
             self.hinder(sight.now_ms, Trouble::NoFunds { account, balance, needed });
             return Ok(());
         }
-        let nonce = self.machine.free_nonce(node.nonce(account, BlockAt::Pending)?);
-        let attempt = self.sign(sight, nonce, Registry::commit_input(&batches), gas_limit, fees);
+        let nonce = match &self.ledger {
+            Ledger::Each(_) => self.machine.free_nonce(node.nonce(account, BlockAt::Pending)?),
+            Ledger::Together(_) => match self.nonce_after_history(sight)? {
+                Some(nonce) => nonce,
+                None => return Ok(()),
+            },
+        };
+        let attempt = self.sign(sight, nonce, self.ledger.input(&batches), gas_limit, fees);
         let count = batches.len() as u64;
         let flight = Flight::new(nonce, batches, attempt);
         self.journal.put(&flight)?;
@@ -204,9 +233,9 @@ impl<S: Source> Service<S> {
     /// registry refuses it.
     fn gas_for(&mut self, sight: &Sight, batches: &mut Vec<BatchRecord>) -> Result<Option<u64>, StepError> {
         loop {
-            let input = Registry::commit_input(batches);
+            let input = self.ledger.input(batches);
             let call = Call { from: self.settings.key.address(), to: self.settings.registry, input };
-            match self.registry.node().estimate_gas(&call) {
+            match self.ledger.node().estimate_gas(&call) {
                 // A block may come in between, in which a slot costs more.
                 Ok(gas) if gas + gas / 5 + 30_000 <= GAS_MAX => return Ok(Some(gas + gas / 5 + 30_000)),
                 Ok(_) if batches.len() > 1 => batches.truncate(batches.len().div_ceil(2)),
@@ -221,7 +250,7 @@ impl<S: Source> Service<S> {
                     self.refused(sight, &batches[0], refusal);
                     return Ok(None);
                 }
-                Err(other) => return Err(self.not_a_registry(other)),
+                Err(other) => return Err(self.not_the_contract(other)),
             }
         }
     }
@@ -240,11 +269,16 @@ impl<S: Source> Service<S> {
     /// What was read of the streams no longer holds.
     fn refused(&mut self, sight: &Sight, batch: &BatchRecord, refusal: Refusal) {
         self.views.clear();
+        self.is_anchorer = false;
         let trouble = match refusal {
             Refusal::WritingPaused => Trouble::Paused(self.settings.registry),
             Refusal::NotAuthorized => {
                 Trouble::NotWriter { stream: batch.stream, account: self.settings.key.address() }
             }
+            Refusal::NotAnchorer => Trouble::NotAnchorer {
+                contract: self.settings.registry,
+                account: self.settings.key.address(),
+            },
             refusal => Trouble::conflict(batch, refusal),
         };
         self.hinder(sight.now_ms, trouble);

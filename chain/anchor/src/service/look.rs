@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use set_registry::{B256, BatchFate, Block, BlockAt, Receipt, RpcError};
+use set_registry::{B256, Block, BlockAt, Receipt, RpcError};
 
 use super::{Service, StepError};
-use crate::flight::{Flight, Inclusion, Stage, key_of};
+use crate::flight::{Flight, Inclusion, Stage};
 use crate::machine::{Place, Sight};
 use crate::source::Source;
 
@@ -23,7 +23,7 @@ pub(super) struct LastLook {
 impl<S: Source> Service<S> {
     /// The nonce is asked first: where it is used, one of our transactions is in a block by now, or never will be.
     pub(super) fn look(&mut self, now_ms: i64) -> Result<Sight, StepError> {
-        let node = self.registry.node();
+        let node = self.ledger.node();
         let newest = node.block(BlockAt::Latest)?.ok_or_else(|| no_block("latest"))?;
         let next_nonce = node.nonce(self.settings.key.address(), BlockAt::Latest)?;
         self.notice_a_step_back(&newest);
@@ -49,7 +49,7 @@ impl<S: Source> Service<S> {
 
     /// Final and safe, where there is something that waits for them.
     fn named_blocks(&self, newest: u64) -> Result<(u64, Option<u64>), RpcError> {
-        let node = self.registry.node();
+        let node = self.ledger.node();
         if self.machine.flights().next().is_none() {
             return Ok((newest.saturating_sub(FINAL_DEPTH), None));
         }
@@ -104,7 +104,7 @@ impl<S: Source> Service<S> {
         blocks.sort_unstable();
         blocks.dedup();
         for (number, hash) in blocks.into_iter().rev() {
-            let found = self.registry.node().block(BlockAt::Number(number))?;
+            let found = self.ledger.node().block(BlockAt::Number(number))?;
             if found.is_some_and(|block| block.hash == hash) {
                 return Ok(Some(number));
             }
@@ -114,7 +114,7 @@ impl<S: Source> Service<S> {
 
     /// Any attempt may be the one that was taken.
     fn find(&self, flight: &Flight) -> Result<Place, RpcError> {
-        let node = self.registry.node();
+        let node = self.ledger.node();
         for attempt in flight.attempts.iter().rev() {
             if let Some(receipt) = node.receipt(&attempt.hash)? {
                 return Ok(Place::InBlock(self.inclusion(flight, &receipt)));
@@ -124,15 +124,13 @@ impl<S: Source> Service<S> {
     }
 
     fn inclusion(&self, flight: &Flight, receipt: &Receipt) -> Inclusion {
-        let fates = self.registry.fates(receipt, self.settings.key.address(), &flight.batches);
-        let committed = flight.batches.iter().zip(fates).filter(|(_, fate)| *fate == BatchFate::Committed);
         Inclusion {
             transaction: receipt.transaction_hash,
             block_number: receipt.block_number,
             block_hash: receipt.block_hash,
             gas_used: receipt.gas_used,
             fee_wei: u128::from(receipt.gas_used) * receipt.gas_price + receipt.l1_fee,
-            anchored: committed.map(|(batch, _)| key_of(batch)).collect(),
+            anchored: self.ledger.anchored(receipt, self.settings.key.address(), &flight.batches),
         }
     }
 }

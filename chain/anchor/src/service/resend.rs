@@ -1,6 +1,6 @@
 //! Handing transactions to the node: the first time, again, and with higher fees. Each is in the journal before.
 
-use set_registry::{Eip1559, Registry, U256};
+use set_registry::{Eip1559, U256};
 
 use super::{Service, StepError};
 use crate::fees::{HISTORY_BLOCKS, bump, quote};
@@ -28,7 +28,7 @@ impl<S: Source> Service<S> {
     fn replace(&mut self, sight: &Sight, nonce: u64) -> Result<(), StepError> {
         let Some(flight) = self.machine.flight(nonce) else { return Ok(()) };
         let old = flight.latest();
-        let history = self.registry.node().fee_history(HISTORY_BLOCKS)?;
+        let history = self.ledger.node().fee_history(HISTORY_BLOCKS)?;
         let now = quote(&history, None).unwrap_or(old.fees);
         let ceiling = self
             .settings
@@ -46,7 +46,7 @@ impl<S: Source> Service<S> {
             status.sending = Some(trouble);
             return Ok(());
         };
-        let (gas_limit, input) = (old.gas_limit, Registry::commit_input(&flight.batches));
+        let (gas_limit, input) = (old.gas_limit, self.ledger.input(&flight.batches));
         let attempt = self.sign(sight, nonce, input, gas_limit, fees);
         self.machine.replace(nonce, attempt);
         self.write(nonce)?;
@@ -88,7 +88,7 @@ impl<S: Source> Service<S> {
         let Some(flight) = self.machine.flight(nonce) else { return Ok(()) };
         let (transaction, raw) = (flight.latest().hash, flight.latest().raw.clone());
         let fees_and_gas = (flight.latest().fees.max_fee, flight.latest().gas_limit);
-        let answer = self.registry.node().send(&raw);
+        let answer = self.ledger.node().send(&raw);
         // A block may have come by now, with it or without.
         self.last_look = None;
         match (sending::read(&answer), answer) {
@@ -110,7 +110,7 @@ impl<S: Source> Service<S> {
     /// What the account has, and what a transaction may cost.
     pub(super) fn no_funds(&self, max_fee: u128, gas_limit: u64) -> Result<Trouble, StepError> {
         let account = self.settings.key.address();
-        let balance = self.registry.node().balance(account, set_registry::BlockAt::Latest)?;
+        let balance = self.ledger.node().balance(account, set_registry::BlockAt::Latest)?;
         Ok(Trouble::NoFunds { account, balance, needed: U256::from(max_fee) * U256::from(gas_limit) })
     }
 

@@ -7,10 +7,18 @@ use set_registry::devnet::{Anvil, AnvilSettings};
 use set_registry::{B256, BatchRecord};
 
 use crate::proxy::Proxy;
-use crate::world::{World, batches, finish, said, until, world};
+use crate::world::{Mode, World, batches, finish, in_both_modes, said, until, world};
 
-fn anchored_after_crash(lose: impl Fn(&Proxy, bool)) -> Option<(World, Vec<BatchRecord>, B256)> {
-    let mut world = world(AnvilSettings::default())?;
+in_both_modes! {
+    a_crash_after_the_node_accepted_anchors_nothing_twice,
+    a_crash_before_the_node_got_it_loses_nothing,
+    an_endpoint_that_times_out_after_it_accepted_is_no_failure,
+    a_node_that_is_killed_and_comes_back_is_waited_for,
+    a_node_that_lost_its_state_is_not_written_to,
+}
+
+fn anchored_after_crash(mode: Mode, lose: impl Fn(&Proxy, bool)) -> Option<(World, Vec<BatchRecord>, B256)> {
+    let mut world = world(mode, AnvilSettings::default())?;
     world.open(&[1]);
     let all = batches(1, 3);
     world.sequencer.close(&all);
@@ -29,25 +37,23 @@ fn anchored_after_crash(lose: impl Fn(&Proxy, bool)) -> Option<(World, Vec<Batch
     Some((world, all, written))
 }
 
-#[test]
-fn a_crash_after_the_node_accepted_anchors_nothing_twice() {
-    let lost = anchored_after_crash(|proxy, on| proxy.faults.loses_answers.store(on, Ordering::SeqCst));
+fn a_crash_after_the_node_accepted_anchors_nothing_twice(mode: Mode) {
+    let lost = anchored_after_crash(mode, |proxy, on| proxy.faults.loses_answers.store(on, Ordering::SeqCst));
     let Some((world, all, written)) = lost else { return };
     world.assert_anchored_once(&all);
     assert_eq!(world.commits(&all[0]), [written], "by the transaction that was written down");
 }
 
-#[test]
-fn a_crash_before_the_node_got_it_loses_nothing() {
-    let lost = anchored_after_crash(|proxy, on| proxy.faults.loses_requests.store(on, Ordering::SeqCst));
+fn a_crash_before_the_node_got_it_loses_nothing(mode: Mode) {
+    let lost =
+        anchored_after_crash(mode, |proxy, on| proxy.faults.loses_requests.store(on, Ordering::SeqCst));
     let Some((world, all, written)) = lost else { return };
     world.assert_anchored_once(&all);
     assert_eq!(world.commits(&all[0]), [written], "the same bytes were sent again");
 }
 
-#[test]
-fn an_endpoint_that_times_out_after_it_accepted_is_no_failure() {
-    let Some(mut world) = world(AnvilSettings::default()) else { return };
+fn an_endpoint_that_times_out_after_it_accepted_is_no_failure(mode: Mode) {
+    let Some(mut world) = world(mode, AnvilSettings::default()) else { return };
     world.open(&[1]);
     let all = batches(1, 3);
     world.sequencer.close(&all);
@@ -61,11 +67,11 @@ fn an_endpoint_that_times_out_after_it_accepted_is_no_failure() {
     assert_eq!(service.status().lock().counters.transactions, 1);
 }
 
-#[test]
-fn a_node_that_is_killed_and_comes_back_is_waited_for() {
+fn a_node_that_is_killed_and_comes_back_is_waited_for(mode: Mode) {
     let state = tempfile::tempdir().unwrap();
     let file = Some(state.path().join("chain.json"));
-    let Some(mut world) = world(AnvilSettings { state: file.clone(), ..AnvilSettings::default() }) else {
+    let Some(mut world) = world(mode, AnvilSettings { state: file.clone(), ..AnvilSettings::default() })
+    else {
         return;
     };
     world.open(&[1]);
@@ -86,9 +92,8 @@ fn a_node_that_is_killed_and_comes_back_is_waited_for() {
     assert_eq!(service.status().lock().troubles(), [""; 0]);
 }
 
-#[test]
-fn a_node_that_lost_its_state_is_not_written_to() {
-    let Some(mut world) = world(AnvilSettings::default()) else { return };
+fn a_node_that_lost_its_state_is_not_written_to(mode: Mode) {
+    let Some(mut world) = world(mode, AnvilSettings::default()) else { return };
     world.open(&[1]);
     world.sequencer.close(&batches(1, 2));
     world.anvil.take().unwrap().kill();

@@ -7,15 +7,27 @@ use set_registry::abi::SetRegistry;
 use set_registry::devnet::AnvilSettings;
 use set_registry::{BlockAt, Eip1559, U256};
 
-use crate::world::{World, batches, finish, key, said, until, world, writer};
+use crate::world::{Mode, World, batches, finish, in_both_modes, key, said, until, world, writer};
+
+in_both_modes! {
+    a_reorganisation_brings_the_same_transaction_again,
+    a_reorganisation_deeper_than_confirmed_is_repaired_and_told,
+    a_stuck_transaction_is_replaced_at_its_nonce_with_higher_fees,
+    a_transaction_that_may_not_cost_more_is_named,
+    fees_above_the_ceiling_are_waited_out,
+    a_nonce_that_another_sender_took_is_named_and_given_up,
+    a_chain_with_another_id_gets_nothing,
+    a_paused_registry_is_waited_for,
+    an_account_without_funds_is_named,
+    services_that_are_ended_at_any_moment_anchor_all_once,
+}
 
 fn ask(world: &World, method: &str, params: Value) -> Value {
     world.node().request(method, &params).unwrap()
 }
 
-#[test]
-fn a_reorganisation_brings_the_same_transaction_again() {
-    let Some(world) = world(AnvilSettings::default()) else { return };
+fn a_reorganisation_brings_the_same_transaction_again(mode: Mode) {
+    let Some(world) = world(mode, AnvilSettings::default()) else { return };
     world.open(&[1]);
     let all = batches(1, 4);
     let before = ask(&world, "evm_snapshot", json!([]));
@@ -39,9 +51,8 @@ fn a_reorganisation_brings_the_same_transaction_again() {
     world.assert_anchored_once(&all);
 }
 
-#[test]
-fn a_reorganisation_deeper_than_confirmed_is_repaired_and_told() {
-    let Some(world) = world(AnvilSettings::default()) else { return };
+fn a_reorganisation_deeper_than_confirmed_is_repaired_and_told(mode: Mode) {
+    let Some(world) = world(mode, AnvilSettings::default()) else { return };
     world.open(&[1]);
     let all = batches(1, 2);
     let before = ask(&world, "evm_snapshot", json!([]));
@@ -54,9 +65,8 @@ fn a_reorganisation_deeper_than_confirmed_is_repaired_and_told() {
     world.assert_anchored_once(&all);
 }
 
-#[test]
-fn a_stuck_transaction_is_replaced_at_its_nonce_with_higher_fees() {
-    let Some(world) = world(AnvilSettings::default()) else { return };
+fn a_stuck_transaction_is_replaced_at_its_nonce_with_higher_fees(mode: Mode) {
+    let Some(world) = world(mode, AnvilSettings::default()) else { return };
     world.open(&[1]);
     let all = batches(1, 2);
     ask(&world, "evm_setAutomine", json!([false]));
@@ -83,9 +93,8 @@ fn a_stuck_transaction_is_replaced_at_its_nonce_with_higher_fees() {
     assert_eq!(service.machine().flights().count(), 1, "one nonce");
 }
 
-#[test]
-fn a_transaction_that_may_not_cost_more_is_named() {
-    let Some(world) = world(AnvilSettings::default()) else { return };
+fn a_transaction_that_may_not_cost_more_is_named(mode: Mode) {
+    let Some(world) = world(mode, AnvilSettings::default()) else { return };
     world.open(&[1]);
     ask(&world, "evm_setAutomine", json!([false]));
     let all = batches(1, 1);
@@ -101,9 +110,8 @@ fn a_transaction_that_may_not_cost_more_is_named() {
     world.assert_anchored_once(&all);
 }
 
-#[test]
-fn fees_above_the_ceiling_are_waited_out() {
-    let Some(world) = world(AnvilSettings::default()) else { return };
+fn fees_above_the_ceiling_are_waited_out(mode: Mode) {
+    let Some(world) = world(mode, AnvilSettings::default()) else { return };
     world.open(&[1]);
     let all = batches(1, 2);
     world.sequencer.close(&all);
@@ -118,9 +126,8 @@ fn fees_above_the_ceiling_are_waited_out() {
     world.assert_anchored_once(&all);
 }
 
-#[test]
-fn a_nonce_that_another_sender_took_is_named_and_given_up() {
-    let Some(world) = world(AnvilSettings::default()) else { return };
+fn a_nonce_that_another_sender_took_is_named_and_given_up(mode: Mode) {
+    let Some(world) = world(mode, AnvilSettings::default()) else { return };
     world.open(&[1]);
     let all = batches(1, 2);
     ask(&world, "evm_setAutomine", json!([false]));
@@ -147,9 +154,9 @@ fn a_nonce_that_another_sender_took_is_named_and_given_up() {
     world.assert_anchored_once(&all);
 }
 
-#[test]
-fn a_chain_with_another_id_gets_nothing() {
-    let Some(world) = world(AnvilSettings { chain_id: Some(31_337), ..AnvilSettings::default() }) else {
+fn a_chain_with_another_id_gets_nothing(mode: Mode) {
+    let Some(world) = world(mode, AnvilSettings { chain_id: Some(31_337), ..AnvilSettings::default() })
+    else {
         return;
     };
     world.open(&[1]);
@@ -160,24 +167,22 @@ fn a_chain_with_another_id_gets_nothing() {
     assert_eq!(world.node().nonce(writer(), BlockAt::Pending).unwrap(), 0, "nothing was sent");
 }
 
-#[test]
-fn a_paused_registry_is_waited_for() {
-    let Some(world) = world(AnvilSettings::default()) else { return };
+fn a_paused_registry_is_waited_for(mode: Mode) {
+    let Some(world) = world(mode, AnvilSettings::default()) else { return };
     world.open(&[1]);
     let all = batches(1, 2);
-    world.owner.call(world.registry, &SetRegistry::pauseCall {}).unwrap();
+    world.owner.call(world.contract, &SetRegistry::pauseCall {}).unwrap();
     world.sequencer.close(&all);
     let mut service = world.service();
     until(&mut service, "told", |service| said(service, "its owner has to call unpause()"));
     assert_eq!(world.node().nonce(writer(), BlockAt::Pending).unwrap(), 0, "nothing was sent");
-    world.owner.call(world.registry, &SetRegistry::unpauseCall {}).unwrap();
+    world.owner.call(world.contract, &SetRegistry::unpauseCall {}).unwrap();
     finish(&mut service, &world.sequencer);
     world.assert_anchored_once(&all);
 }
 
-#[test]
-fn an_account_without_funds_is_named() {
-    let Some(world) = world(AnvilSettings::default()) else { return };
+fn an_account_without_funds_is_named(mode: Mode) {
+    let Some(world) = world(mode, AnvilSettings::default()) else { return };
     world.open(&[1]);
     let all = batches(1, 2);
     ask(&world, "anvil_setBalance", json!([writer(), "0x1"]));
@@ -191,10 +196,9 @@ fn an_account_without_funds_is_named() {
 }
 
 /// With a block time, and services that come and go: what an operator's day is like.
-#[test]
-fn services_that_are_ended_at_any_moment_anchor_all_once() {
+fn services_that_are_ended_at_any_moment_anchor_all_once(mode: Mode) {
     let settings = AnvilSettings { block_time: Some(Duration::from_secs(1)), ..AnvilSettings::default() };
-    let Some(world) = world(settings) else { return };
+    let Some(world) = world(mode, settings) else { return };
     world.open(&[1, 2]);
     let (one, two) = (batches(1, 12), batches(2, 12));
     for round in 0..12 {

@@ -6,5 +6,6 @@
 mod crashes;
 mod faults;
 mod proxy;
+mod senders;
 mod work;
 mod world;

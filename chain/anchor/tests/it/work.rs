@@ -5,11 +5,18 @@ use set_registry::devnet::AnvilSettings;
 use set_registry::{BatchRecord, Refusal};
 use ves::Digest;
 
-use crate::world::{batches, finish, key, said, stream, until, world, writer};
+use crate::world::{Mode, batches, finish, in_both_modes, key, said, stream, until, world, writer};
 
-#[test]
-fn batches_of_many_streams_are_anchored_in_one_transaction() {
-    let Some(world) = world(AnvilSettings::default()) else { return };
+in_both_modes! {
+    batches_of_many_streams_are_anchored_in_one_transaction,
+    a_transaction_that_is_final_leaves_the_journal,
+    an_owner_who_was_given_opens_streams,
+    another_history_stops_its_stream_and_no_other,
+    what_the_chain_has_is_found_and_not_sent_again,
+}
+
+fn batches_of_many_streams_are_anchored_in_one_transaction(mode: Mode) {
+    let Some(world) = world(mode, AnvilSettings::default()) else { return };
     let streams: Vec<u8> = (1..=20).collect();
     world.open(&streams);
     let all: Vec<Vec<BatchRecord>> = streams.iter().map(|n| batches(*n, 3)).collect();
@@ -27,9 +34,8 @@ fn batches_of_many_streams_are_anchored_in_one_transaction() {
     world.assert_anchored_once(&more);
 }
 
-#[test]
-fn a_transaction_that_is_final_leaves_the_journal() {
-    let Some(world) = world(AnvilSettings::default()) else { return };
+fn a_transaction_that_is_final_leaves_the_journal(mode: Mode) {
+    let Some(world) = world(mode, AnvilSettings::default()) else { return };
     world.open(&[1]);
     let all = batches(1, 2);
     world.sequencer.close(&all);
@@ -43,13 +49,13 @@ fn a_transaction_that_is_final_leaves_the_journal() {
     assert!(!left.iter().any(|name| name.starts_with("000")), "{left:?}");
     let counters = service.status().lock().counters;
     assert_eq!(counters.finalized, 2);
-    assert!(counters.gas_used > 100_000);
+    assert!(counters.gas_used > 50_000);
     world.assert_anchored_once(&all);
 }
 
 #[test]
 fn a_stream_that_is_not_open_waits_for_its_owner() {
-    let Some(world) = world(AnvilSettings::default()) else { return };
+    let Some(world) = world(Mode::Each, AnvilSettings::default()) else { return };
     let all = batches(1, 2);
     world.sequencer.close(&all);
     let mut service = world.service();
@@ -59,9 +65,8 @@ fn a_stream_that_is_not_open_waits_for_its_owner() {
     world.assert_anchored_once(&all);
 }
 
-#[test]
-fn an_owner_who_was_given_opens_streams() {
-    let Some(world) = world(AnvilSettings::default()) else { return };
+fn an_owner_who_was_given_opens_streams(mode: Mode) {
+    let Some(world) = world(mode, AnvilSettings::default()) else { return };
     let all = batches(1, 2);
     world.sequencer.close(&all);
     let owner = set_registry::devnet::Wallet::new(world.node(), key(0)).unwrap();
@@ -72,8 +77,8 @@ fn an_owner_who_was_given_opens_streams() {
 
 #[test]
 fn an_account_that_is_no_writer_waits_for_the_streams_admin() {
-    let Some(world) = world(AnvilSettings::default()) else { return };
-    world.owner.open_stream(world.registry, &stream(1), vec![]).unwrap();
+    let Some(world) = world(Mode::Each, AnvilSettings::default()) else { return };
+    world.owner.open_stream(world.contract, &stream(1), vec![]).unwrap();
     world.open(&[2]);
     let (foreign, own) = (batches(1, 2), batches(2, 2));
     world.sequencer.close(&foreign);
@@ -83,15 +88,14 @@ fn an_account_that_is_no_writer_waits_for_the_streams_admin() {
     until(&mut service, "the other stream goes on", |_| world.sequencer.told(&own[1]).is_some());
     let stream = set_registry::words::stream_key(&stream(1));
     let allow = SetRegistry::setWriterCall { stream, writer: writer(), allowed: true };
-    world.owner.call(world.registry, &allow).unwrap();
+    world.owner.call(world.contract, &allow).unwrap();
     finish(&mut service, &world.sequencer);
     world.assert_anchored_once(&foreign);
     world.assert_anchored_once(&own);
 }
 
-#[test]
-fn another_history_stops_its_stream_and_no_other() {
-    let Some(world) = world(AnvilSettings::default()) else { return };
+fn another_history_stops_its_stream_and_no_other(mode: Mode) {
+    let Some(world) = world(mode, AnvilSettings::default()) else { return };
     world.open(&[1, 2]);
     let (one, two) = (batches(1, 1), batches(2, 2));
     world.sequencer.close(&one);
@@ -109,14 +113,13 @@ fn another_history_stops_its_stream_and_no_other() {
 }
 
 /// The journal is lost, or another service has done the work.
-#[test]
-fn what_the_chain_has_is_found_and_not_sent_again() {
-    let Some(world) = world(AnvilSettings::default()) else { return };
+fn what_the_chain_has_is_found_and_not_sent_again(mode: Mode) {
+    let Some(world) = world(mode, AnvilSettings::default()) else { return };
     world.open(&[1]);
     let all = batches(1, 4);
-    let input = set_registry::Registry::commit_input(&all[..3]);
+    let input = world.input(&all[..3]);
     let other = set_registry::devnet::Wallet::new(world.node(), key(1)).unwrap();
-    other.send(Some(world.registry), input, set_registry::U256::ZERO).unwrap();
+    other.send(Some(world.contract), input, set_registry::U256::ZERO).unwrap();
     world.sequencer.close(&all);
     let mut service = world.service();
     finish(&mut service, &world.sequencer);

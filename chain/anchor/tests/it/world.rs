@@ -13,12 +13,38 @@ use set_anchor::{PendingBatch, Service, Settings, Source, SourceError, Standing}
 use set_registry::abi::SetRegistry::BatchCommitted;
 use set_registry::artifact::Contract;
 use set_registry::devnet::{ACCOUNT_KEYS, Anvil, AnvilSettings, DEVNET_CHAIN_ID, Wallet, find_anvil};
-use set_registry::{Address, B256, BatchRecord, BlockAt, ChainKey, LogFilter, Node, Registry, RpcSettings};
+use set_registry::{
+    Address, B256, BatchRecord, BlockAt, Bytes, ChainKey, LogFilter, Node, PublishedRoot, Registry, Roots,
+    RpcSettings, Step, StreamHeads, U256,
+};
+use ves::aggregate::BatchHeader;
 use ves::commitment::{state_root, stream_id};
 use ves::{BatchId, Digest, SequenceNumber, StoreId, StreamKey, TenantId};
 
 /// Longest that anything here may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How batches are anchored: each story is told in both ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Each in a slot of `SetRegistry`.
+    Each,
+    /// Together below a root in `StateSetAnchor`.
+    Together,
+}
+
+/// Tests of the stories named, one in each mode.
+macro_rules! in_both_modes {
+    ($($story:ident),+ $(,)?) => {
+        mod each {
+            $(#[test] fn $story() { super::$story($crate::world::Mode::Each); })+
+        }
+        mod together {
+            $(#[test] fn $story() { super::$story($crate::world::Mode::Together); })+
+        }
+    };
+}
+pub(crate) use in_both_modes;
 
 /// A sequencer, as the service sees it, and as it is after a crash of the service.
 #[derive(Clone, Default)]
@@ -38,6 +64,11 @@ impl Sequencer {
 
     pub fn told(&self, batch: &BatchRecord) -> Option<Standing> {
         self.0.lock().unwrap().told.get(&key_of(batch)).copied()
+    }
+
+    /// What it was told is lost.
+    pub fn forget(&self) {
+        self.0.lock().unwrap().told.clear();
     }
 
     pub fn knows_all(&self) -> bool {
@@ -63,10 +94,12 @@ impl Source for Sequencer {
 }
 
 pub struct World {
+    pub mode: Mode,
     pub anvil: Option<Anvil>,
     pub port: u16,
-    pub registry: Address,
-    /// Owner of the registry.
+    /// The contract that the service writes to.
+    pub contract: Address,
+    /// Owner of the contract.
     pub owner: Wallet,
     pub sequencer: Sequencer,
     pub folder: tempfile::TempDir,
@@ -75,7 +108,7 @@ pub struct World {
 }
 
 /// `None` where anvil is not installed, which continuous integration does not allow.
-pub fn world(settings: AnvilSettings) -> Option<World> {
+pub fn world(mode: Mode, settings: AnvilSettings) -> Option<World> {
     if find_anvil().is_none() {
         let in_ci = std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
         assert!(!in_ci, "anvil is missing: cargo xtask contracts installs it by npm");
@@ -84,10 +117,14 @@ pub fn world(settings: AnvilSettings) -> Option<World> {
     }
     let anvil = Anvil::start(&settings).unwrap();
     let owner = Wallet::new(anvil.node(), key(0)).unwrap();
-    let registry = owner.deploy(Contract::SetRegistry).unwrap();
+    let contract = match mode {
+        Mode::Each => owner.deploy(Contract::SetRegistry).unwrap(),
+        Mode::Together => owner.deploy(Contract::StateSetAnchor).unwrap(),
+    };
     let (port, url) = (anvil.port(), anvil.url());
     let folder = tempfile::tempdir().unwrap();
-    Some(World { anvil: Some(anvil), port, registry, owner, sequencer: Sequencer::default(), folder, url })
+    let (anvil, sequencer) = (Some(anvil), Sequencer::default());
+    Some(World { mode, anvil, port, contract, owner, sequencer, folder, url })
 }
 
 pub fn key(at: usize) -> ChainKey {
@@ -132,21 +169,41 @@ impl World {
         Node::new(&format!("http://127.0.0.1:{}", self.port), RpcSettings::default()).unwrap()
     }
 
+    /// Lets the service write the streams.
     pub fn open(&self, streams: &[u8]) {
-        for n in streams {
-            self.owner.open_stream(self.registry, &stream(*n), vec![writer()]).unwrap();
+        match self.mode {
+            Mode::Each => {
+                for n in streams {
+                    self.owner.open_stream(self.contract, &stream(*n), vec![writer()]).unwrap();
+                }
+            }
+            Mode::Together => self.allow(writer()),
+        }
+    }
+
+    /// Lets an account anchor roots.
+    pub fn allow(&self, account: Address) {
+        let input = Roots::set_anchorer_input(account, true);
+        self.owner.send(Some(self.contract), input, U256::ZERO).unwrap();
+    }
+
+    /// Input of a transaction that anchors the batches.
+    pub fn input(&self, batches: &[BatchRecord]) -> Bytes {
+        match self.mode {
+            Mode::Each => Registry::commit_input(batches),
+            Mode::Together => PublishedRoot::new(batches).unwrap().input(),
         }
     }
 
     pub fn settings(&self, folder: &Path) -> Settings {
         Settings {
-            registry: self.registry,
+            registry: self.contract,
             expected_chain_id: DEVNET_CHAIN_ID,
             key: key(1),
             data_dir: folder.to_path_buf(),
             interval: Duration::ZERO,
             poll: Duration::from_millis(10),
-            worth: Worth { events_min: 1, age_ms_max: 0, batches_max: 200 },
+            worth: Worth { events_min: 1, age_ms_max: 0, batches_max: 1_000 },
             patience: Patience { confirmations: 1, stuck_after_blocks: 1_000, stuck_after_ms: 60_000 },
             waits_for_safe: false,
             fee_ceiling: None,
@@ -165,32 +222,78 @@ impl World {
         let timeouts =
             RpcSettings { connect_timeout: Duration::from_millis(500), timeout: Duration::from_millis(700) };
         let node = Node::new(&self.url, timeouts).unwrap();
-        Service::new(settings, node, self.sequencer.clone()).unwrap()
+        match self.mode {
+            Mode::Each => Service::new(settings, node, self.sequencer.clone()).unwrap(),
+            Mode::Together => Service::aggregating(settings, 0, node, self.sequencer.clone()).unwrap(),
+        }
     }
 
-    /// Every `BatchCommitted` of a batch: exactly one where it is anchored.
+    /// Transactions that anchored a batch: exactly one where it is anchored.
     pub fn commits(&self, batch: &BatchRecord) -> Vec<B256> {
-        let newest = self.node().block(BlockAt::Latest).unwrap().unwrap().number;
+        match self.mode {
+            Mode::Each => self.commits_of_registry(batch),
+            Mode::Together => {
+                let holds = |(_, headers): &(B256, Vec<_>)| headers.contains(&batch.header());
+                let holding = self.roots().into_iter().filter(holds);
+                holding.map(|(transaction, _)| transaction).collect()
+            }
+        }
+    }
+
+    /// Each root's transaction with the headers below it, as anybody can read them.
+    pub fn roots(&self) -> Vec<(B256, Vec<BatchHeader>)> {
+        let (roots, newest) = (Roots::new(self.node(), self.contract), self.newest());
+        let headers = |log| roots.published(log).unwrap().map_or(Vec::new(), |root| root.headers().to_vec());
+        let logs = roots.logs(None, 0, newest).unwrap();
+        logs.iter().map(|log| (log.place.transaction, headers(log))).collect()
+    }
+
+    fn newest(&self) -> u64 {
+        self.node().block(BlockAt::Latest).unwrap().unwrap().number
+    }
+
+    fn commits_of_registry(&self, batch: &BatchRecord) -> Vec<B256> {
+        let newest = self.newest();
         let topics = vec![
             Some(<BatchCommitted as alloy_sol_types::SolEvent>::SIGNATURE_HASH),
             Some(set_registry::words::of_batch(&batch.batch_id)),
         ];
-        let filter = LogFilter { address: self.registry, topics, from_block: 0, to_block: newest };
+        let filter = LogFilter { address: self.contract, topics, from_block: 0, to_block: newest };
         self.node().logs(&filter).unwrap().into_iter().map(|log| log.transaction_hash).collect()
     }
 
     /// What every story has to end with.
     pub fn assert_anchored_once(&self, batches: &[BatchRecord]) {
-        let registry = Registry::new(self.node(), self.registry);
         for batch in batches {
             let commits = self.commits(batch);
             assert_eq!(commits.len(), 1, "batch at {} is anchored once", batch.sequence_start);
             let told = self.sequencer.told(batch).expect("the sequencer was told");
             assert_eq!(told.transaction, commits[0]);
+        }
+        match self.mode {
+            Mode::Each => self.assert_in_registry(batches),
+            Mode::Together => self.assert_in_order(batches.last().unwrap()),
+        }
+    }
+
+    fn assert_in_registry(&self, batches: &[BatchRecord]) {
+        let registry = Registry::new(self.node(), self.contract);
+        for batch in batches {
             assert!(registry.kept_as(batch, BlockAt::Latest).unwrap().is_some());
         }
         let last = batches.last().unwrap();
         let head = registry.head(&last.stream, BlockAt::Latest).unwrap();
+        assert_eq!((head.state_root, head.next_sequence), (last.new_state_root, last.sequence_end.get() + 1));
+    }
+
+    /// No header of the chain repeats, leaves a gap or forks, and the stream ends with `last`.
+    fn assert_in_order(&self, last: &BatchRecord) {
+        let mut heads = StreamHeads::default();
+        for header in self.roots().into_iter().flat_map(|(_, headers)| headers) {
+            let step = heads.apply(&header);
+            assert!(matches!(step, Step::Begins | Step::Continues), "{step:?} at {}", header.sequence_start);
+        }
+        let head = heads.get(&last.header().stream_id).unwrap();
         assert_eq!((head.state_root, head.next_sequence), (last.new_state_root, last.sequence_end.get() + 1));
     }
 }
