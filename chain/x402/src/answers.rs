@@ -1,6 +1,6 @@
 //! Answers that were paid for, kept while a repeat can come: a client that lost one asks again with the same header.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alloy_primitives::B256;
@@ -13,6 +13,10 @@ use crate::record::PaymentKey;
 pub const ANSWERS_MAX: usize = 10_000;
 /// Longest body that is kept. A longer one is made anew for a repeat, which costs no second payment.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of all answers that are kept. At this bound the oldest go first: they are made anew for a repeat, too.
+pub const KEPT_BYTES_MAX: usize = 64 << 20;
+/// What an answer takes beside its body and its headers' texts.
+const KEPT_BYTES_MIN: usize = 256;
 
 /// An answer as it was given.
 #[derive(Debug, Clone)]
@@ -20,6 +24,16 @@ pub struct Kept {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
+}
+
+impl Kept {
+    /// About what it takes in memory.
+    fn bytes(&self) -> usize {
+        let of_header = |(name, value): (&axum::http::HeaderName, &axum::http::HeaderValue)| {
+            name.as_str().len() + value.len()
+        };
+        KEPT_BYTES_MIN + self.body.len() + self.headers.iter().map(of_header).sum::<usize>()
+    }
 }
 
 /// Held while the answer is made: who brings the same payment meanwhile waits for it.
@@ -40,12 +54,18 @@ struct Slot {
     fingerprint: B256,
     until_s: u64,
     place: Place,
+    /// Of the answer, once it is kept.
+    bytes: usize,
 }
 
 #[derive(Default)]
 struct Inside {
     slots: HashMap<PaymentKey, Slot>,
     names: HashMap<String, (PaymentKey, B256)>,
+    /// Payments whose answers are kept, oldest first.
+    kept: VecDeque<PaymentKey>,
+    /// Of all of them.
+    bytes: usize,
 }
 
 /// The answers of one gate.
@@ -81,7 +101,8 @@ impl Answers {
             None if inside.slots.len() >= ANSWERS_MAX => return Err(NoPlace::Full),
             None => {
                 let place = Place::default();
-                inside.slots.insert(key, Slot { fingerprint, until_s, place: place.clone() });
+                let slot = Slot { fingerprint, until_s, place: place.clone(), bytes: 0 };
+                inside.slots.insert(key, slot);
                 place
             }
         };
@@ -91,10 +112,45 @@ impl Answers {
         Ok(place)
     }
 
+    /// Keeps an answer in its place, which its maker holds, and forgets old ones where all together take too much.
+    pub fn keep(&self, key: &PaymentKey, place: &mut Option<Kept>, answer: Kept, now_s: u64) {
+        let bytes = answer.bytes();
+        *place = Some(answer);
+        let mut guard = self.inside();
+        let inside = &mut *guard;
+        if let Some(slot) = inside.slots.get_mut(key) {
+            slot.bytes = bytes;
+            inside.bytes += bytes;
+            inside.kept.push_back(*key);
+        }
+        if inside.bytes > KEPT_BYTES_MAX {
+            inside.forget(now_s);
+        }
+        // Each is looked at once: one that is being read stays until the next comes.
+        for _ in 0..inside.kept.len() {
+            let Some(oldest) = inside.kept.front().copied().filter(|_| inside.bytes > KEPT_BYTES_MAX) else {
+                return;
+            };
+            inside.kept.pop_front();
+            let Some(slot) = inside.slots.get_mut(&oldest) else { continue };
+            match slot.place.try_lock() {
+                Ok(mut place) => {
+                    *place = None;
+                    inside.bytes -= std::mem::take(&mut slot.bytes);
+                }
+                Err(_) => inside.kept.push_back(oldest),
+            }
+        }
+    }
+
     /// Nothing was sold under it: the same authorization may be brought for something else.
     pub fn give_up(&self, key: &PaymentKey) {
-        let mut inside = self.inside();
-        inside.slots.remove(key);
+        let mut guard = self.inside();
+        let inside = &mut *guard;
+        if let Some(slot) = inside.slots.remove(key).filter(|slot| slot.bytes > 0) {
+            inside.bytes -= slot.bytes;
+            inside.kept.retain(|held| held != key);
+        }
         inside.names.retain(|_, (held, _)| held != key);
     }
 
@@ -108,6 +164,8 @@ impl Inside {
         self.slots.retain(|_, slot| slot.until_s >= now_s);
         let slots = &self.slots;
         self.names.retain(|_, (key, _)| slots.contains_key(key));
+        self.kept.retain(|key| slots.contains_key(key));
+        self.bytes = slots.values().map(|slot| slot.bytes).sum();
     }
 }
 
@@ -149,5 +207,30 @@ mod tests {
         let beyond = key(ANSWERS_MAX as u64);
         assert_eq!(answers.place(beyond, B256::ZERO, None, (20, 30)).err(), Some(NoPlace::Full));
         assert!(answers.place(beyond, B256::ZERO, None, (21, 30)).is_ok());
+    }
+
+    #[test]
+    fn answers_take_so_much_memory_and_no_more_and_the_oldest_go_first() {
+        let answers = Answers::default();
+        let body = Bytes::from(vec![7; BODY_BYTES_MAX]);
+        let fit = (KEPT_BYTES_MAX / (BODY_BYTES_MAX + KEPT_BYTES_MIN)) as u64;
+        let answer = || Kept { status: StatusCode::OK, headers: HeaderMap::new(), body: body.clone() };
+        let places: Vec<Place> = (0..fit + 3)
+            .map(|nonce| {
+                let place = answers.place(key(nonce), B256::ZERO, None, (10, 20)).unwrap();
+                answers.keep(&key(nonce), &mut place.try_lock().unwrap(), answer(), 10);
+                place
+            })
+            .collect();
+        let is_kept = |place: &Place| place.try_lock().unwrap().is_some();
+        let kept: Vec<bool> = places.iter().map(is_kept).collect();
+        assert_eq!(kept.iter().filter(|kept| !**kept).count(), 3);
+        assert!(!kept[0] && !kept[1] && !kept[2], "the oldest");
+        assert!(answers.inside().bytes <= KEPT_BYTES_MAX);
+        // What has run out, or was given up, counts no more.
+        answers.give_up(&key(fit));
+        let mut inside = answers.inside();
+        inside.forget(21);
+        assert_eq!((inside.bytes, inside.kept.len()), (0, 0));
     }
 }

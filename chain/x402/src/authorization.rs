@@ -48,6 +48,11 @@ impl Authorization {
     /// # Source
     /// EIP-712 ("\x19\x01" ‖ domain separator ‖ hash of the struct), EIP-3009.
     pub fn digest(&self, domain: &Domain<'_>) -> B256 {
+        self.digest_in(domain.separator())
+    }
+
+    /// The same, where the token itself has told its domain's hash.
+    pub fn digest_in(&self, separator: B256) -> B256 {
         let words: [B256; 7] = [
             keccak256(TRANSFER_TYPE),
             self.from.into_word(),
@@ -58,7 +63,7 @@ impl Authorization {
             self.nonce,
         ];
         let content = keccak256(words.concat());
-        keccak256([&[0x19, 0x01][..], domain.separator().as_slice(), content.as_slice()].concat())
+        keccak256([&[0x19, 0x01][..], separator.as_slice(), content.as_slice()].concat())
     }
 
     /// The end of validity, as a number that clocks reach; beyond it is "for ever".

@@ -15,7 +15,7 @@ pub use set_registry::abi::SetPaymentBatch::{BatchTerms, Payment as BatchPayment
 
 use crate::authorization::Authorization;
 use crate::chain::{Chain, ChainError};
-use crate::sender::{Outgoing, SendError, Sender};
+use crate::sender::{Message, Outgoing, SendError, Sender, Standing};
 use crate::signature::PayerSignature;
 use crate::token;
 
@@ -24,6 +24,10 @@ const PAYMENT_GAS: u64 = 62_000;
 const BATCH_GAS: u64 = 400_000;
 /// Most payments of a batch, as the contract has it.
 pub const PAYMENTS_MAX: usize = 250;
+/// Transactions that are tried for one batch: a chain that takes none of them is a matter for a person.
+pub const ATTEMPTS_MAX: usize = 32;
+/// Seconds by which a block's time may lie behind the chain's newest when authorizations count as ended.
+const LATE_S: u64 = 60;
 
 /// What a batch is expected to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +38,31 @@ pub struct Expected {
     /// In the order of the batch: the intent, and its authorization where that is known to be of the same payer, payee and
     /// amount.
     pub items: Vec<(B256, Option<Authorization>)>,
-    /// From which block on others may have brought an authorization.
-    pub from_block: u64,
+    /// Since when others may have brought an authorization, in Unix seconds.
+    pub since_s: u64,
+}
+
+/// A batch that is sent from here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outbound {
+    pub expected: Expected,
+    pub terms: BatchTerms,
+    pub payments: Vec<BatchPayment>,
+    /// When the last authorization ends, in Unix seconds.
+    pub valid_until_s: u64,
+    /// Transactions that were put down for it, oldest first.
+    pub attempts: Vec<Outgoing>,
+}
+
+/// How far a batch has come that is sent from here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// A transaction was sent, or waits for a block, or for one deep enough.
+    Underway,
+    /// It stands in a block: the transaction, and what became of each payment.
+    Done { transaction: B256, fate: BatchFate },
+    /// No block took it while its authorizations were valid, and none can any more. What moved all the same did so elsewhere.
+    Over(Vec<ItemFate>),
 }
 
 /// What became of one payment.
@@ -72,6 +99,18 @@ pub enum BatchError {
     /// The transaction is not of this batch.
     #[error("{0}")]
     OtherBatch(String),
+    /// The contract, the node or the account keeps the batch from being sent now.
+    #[error("{0}")]
+    Hindered(String),
+}
+
+impl From<SendError> for BatchError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Chain(error) => Self::Chain(error),
+            other => Self::Hindered(other.to_string()),
+        }
+    }
 }
 
 /// One payment for a batch.
@@ -98,6 +137,20 @@ pub fn batch_payment(
         r,
         s,
     })
+}
+
+/// Whether the payer's account signed this authorization in the domain of its token, as the token tells it.
+///
+/// # Errors
+/// A sentence.
+pub fn check_signature(
+    authorization: &Authorization,
+    signature: &[u8],
+    domain_separator: B256,
+) -> Result<(), String> {
+    let signature = PayerSignature::parse(signature).map_err(|error| error.to_string())?;
+    let digest = authorization.digest_in(domain_separator);
+    signature.check(&digest, authorization.from).map_err(|error| error.to_string())
 }
 
 /// Sends batches to one contract, and reads their outcomes.
@@ -128,12 +181,113 @@ impl BatchSettler {
         N: Fn(Outgoing) -> F + Send + Sync,
         F: Future<Output = Result<(), String>> + Send,
     {
+        sender.send(&self.message(terms, payments)?, note).await
+    }
+
+    fn message(&self, terms: BatchTerms, payments: Vec<BatchPayment>) -> Result<Message, SendError> {
         if !(1..=PAYMENTS_MAX).contains(&payments.len()) {
             return Err(SendError::Refused(format!("a batch has 1 to {PAYMENTS_MAX} payments")));
         }
         let gas = BATCH_GAS + PAYMENT_GAS * payments.len() as u64;
-        let call = settleBatchCall { terms, payments };
-        sender.send(self.contract, call.abi_encode().into(), gas, note).await
+        let data = settleBatchCall { terms, payments }.abi_encode().into();
+        Ok(Message { to: self.contract, data, gas })
+    }
+
+    /// Brings a batch one step forward: sends it, sends it again, replaces what is stuck, or tells how it ended. Called again
+    /// and again until that. `note` puts each transaction down before the node sees it; whatever happens between two calls,
+    /// the contract takes a batch once, and the token an authorization.
+    ///
+    /// # Errors
+    /// [`BatchError`]; the next call goes on from what was put down.
+    pub async fn advance<N, F>(
+        &self,
+        sender: &Sender,
+        batch: &Outbound,
+        note: N,
+    ) -> Result<Progress, BatchError>
+    where
+        N: Fn(Outgoing) -> F + Send + Sync,
+        F: Future<Output = Result<(), String>> + Send,
+    {
+        // The last that is not known to have been reverted.
+        let mut open = None;
+        for attempt in &batch.attempts {
+            match self.chain.receipt(attempt.transaction).await? {
+                None => open = Some(attempt),
+                Some(_) => match self.fate(attempt.transaction, &batch.expected).await? {
+                    BatchFate::Pending => return Ok(Progress::Underway),
+                    BatchFate::Reverted { .. } => {}
+                    fate @ BatchFate::Done { .. } => {
+                        return Ok(Progress::Done { transaction: attempt.transaction, fate });
+                    }
+                },
+            }
+        }
+        if let Some(over) = self.over(batch).await? {
+            return Ok(over);
+        }
+        let message = self.message(batch.terms.clone(), batch.payments.clone())?;
+        let is_full = batch.attempts.len() >= ATTEMPTS_MAX;
+        if let Some(open) = open {
+            match sender.standing(open).await? {
+                Standing::Waiting => return Ok(Progress::Underway),
+                Standing::Lost if open.account == sender.address() => {
+                    return match sender.send_again(&message, open).await {
+                        // What was enough then may be too little now.
+                        Err(SendError::Refused(_)) if !is_full => {
+                            sender.replace(&message, open, note).await?;
+                            Ok(Progress::Underway)
+                        }
+                        sent => Ok(sent.map(|()| Progress::Underway)?),
+                    };
+                }
+                Standing::Stuck if !is_full => {
+                    sender.replace(&message, open, note).await?;
+                    return Ok(Progress::Underway);
+                }
+                Standing::Stuck => {}
+                // A block may have taken it in between.
+                Standing::Lost | Standing::Over => {
+                    if self.chain.receipt(open.transaction).await?.is_some() {
+                        return Ok(Progress::Underway);
+                    }
+                    sender.forget_number().await;
+                }
+            }
+        }
+        if is_full {
+            let problem = format!(
+                "{ATTEMPTS_MAX} transactions did not bring it into a block; look at the account {}",
+                sender.address()
+            );
+            return Err(BatchError::Hindered(problem));
+        }
+        // Else gas would be paid for what the contract refuses.
+        if let Err(reason) = self.chain.simulate(self.contract, message.data.clone()).await? {
+            return Err(BatchError::Hindered(format!(
+                "the contract {} refuses the batch: {reason}",
+                self.contract
+            )));
+        }
+        sender.send(&message, note).await?;
+        Ok(Progress::Underway)
+    }
+
+    /// Whether the time of every authorization is over, by the chain's own clock.
+    async fn over(&self, batch: &Outbound) -> Result<Option<Progress>, BatchError> {
+        let newest = self.chain.head().await?;
+        if self.chain.block_time(newest).await? <= batch.valid_until_s.saturating_add(LATE_S) {
+            return Ok(None);
+        }
+        let mut items = Vec::with_capacity(batch.expected.items.len());
+        for (_, authorization) in &batch.expected.items {
+            let reason = "its authorization ended before a block took the batch".to_owned();
+            items.push(match authorization {
+                Some(authorization) => self.elsewhere(&batch.expected, authorization, reason).await?,
+                None => ItemFate::Failed(reason),
+            });
+        }
+        Ok(Some(Progress::Over(items)))
     }
 
     /// What became of a batch in a transaction.
@@ -214,7 +368,8 @@ impl BatchSettler {
             return Ok(ItemFate::Failed(reason));
         }
         let topics = token::use_topics(from, nonce);
-        for log in self.chain.logs(expected.token, topics, expected.from_block).await? {
+        let from_block = first_block_since(self.chain.as_ref(), expected.since_s).await?;
+        for log in self.chain.logs(expected.token, topics, from_block).await? {
             if let Some(receipt) = self.chain.receipt(log.transaction_hash).await?
                 && receipt.succeeded
                 && token::moved(&receipt.logs, expected.token, authorization)
@@ -224,4 +379,17 @@ impl BatchSettler {
         }
         Ok(ItemFate::Failed(reason))
     }
+}
+
+/// Number of the first block that is not older than this.
+async fn first_block_since(chain: &dyn Chain, since_s: u64) -> Result<u64, ChainError> {
+    let (mut low, mut high) = (0, chain.head().await?);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match chain.block_time(middle).await? < since_s {
+            true => low = middle + 1,
+            false => high = middle,
+        }
+    }
+    Ok(low)
 }

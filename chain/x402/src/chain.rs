@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
+pub use set_registry::fees::Fees;
 use set_registry::{Log, Receipt};
 
 /// An answer that is waited for.
@@ -46,23 +47,21 @@ pub trait ChainFacts: Send + Sync {
     fn simulate(&self, to: Address, data: Bytes) -> Later<'_, Result<Result<(), String>, ChainError>>;
 }
 
-/// Price of gas, in wei.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fees {
-    pub max_fee: u128,
-    pub max_priority_fee: u128,
-}
-
 /// A chain that payments are sent to.
 pub trait Chain: ChainFacts {
     /// EIP-155.
     fn chain_id(&self) -> u64;
+    /// Hash of the EIP-712 domain that the token's authorizations are signed in.
+    fn domain_separator(&self, token: Address) -> Later<'_, Result<B256, ChainError>>;
     /// Number of the newest block.
     fn head(&self) -> Later<'_, Result<u64, ChainError>>;
     /// Unix seconds of a block.
     fn block_time(&self, number: u64) -> Later<'_, Result<u64, ChainError>>;
+    /// Hash of the block of that number; `None` where the chain is shorter.
+    fn block_hash(&self, number: u64) -> Later<'_, Result<Option<B256>, ChainError>>;
     /// Transactions of an account; with those that wait, or in blocks alone.
     fn account_nonce(&self, account: Address, with_waiting: bool) -> Later<'_, Result<u64, ChainError>>;
+    /// What gets a transaction into one of the next blocks.
     fn fees(&self) -> Later<'_, Result<Fees, ChainError>>;
     /// Brings a signed transaction. [`ChainError::Refused`] means that the node did not take it.
     fn send(&self, raw: Bytes) -> Later<'_, Result<(), ChainError>>;

@@ -98,6 +98,10 @@ impl Facilitator {
         self.lanes.iter().map(|(chain_id, lane)| (*chain_id, &lane.tokens[..], lane.sender.address()))
     }
 
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        self.lanes.values()
+    }
+
     pub(crate) fn lane(&self, chain_id: u64) -> Result<&Lane, Refusal> {
         self.lanes.get(&chain_id).ok_or_else(|| {
             Refusal::new(

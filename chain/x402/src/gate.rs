@@ -24,6 +24,7 @@ use crate::header::{
 use crate::offer::{Offer, Resource};
 use crate::pricing::{Price, PriceTable};
 use crate::reason::{Reason, Refusal};
+use crate::record::PaymentKey;
 use crate::routes::{failed, network_name, settled};
 use crate::settle::SettleError;
 use crate::verify::{Signer, check_answer, check_signature, check_terms};
@@ -202,7 +203,26 @@ impl Sale<'_> {
         let mut request = request;
         request.extensions_mut().insert(settlement);
         let response = with_settlement(next.run(request).await, &claim, &told);
-        keep(response, &mut kept).await
+        self.keep(response, &key, &mut kept).await
+    }
+
+    /// Keeps an answer for repeats, where it is short and whole. What the route failed at is tried anew, at no second price.
+    async fn keep(&self, response: Response, key: &PaymentKey, place: &mut Option<Kept>) -> Response {
+        let is_short =
+            response.body().size_hint().upper().is_some_and(|bytes| bytes <= BODY_BYTES_MAX as u64);
+        if response.status().is_server_error() || !is_short {
+            return response;
+        }
+        let (parts, body) = response.into_parts();
+        let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
+            return problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the answer broke off; bring the same payment again",
+            );
+        };
+        let kept = Kept { status: parts.status, headers: parts.headers, body };
+        self.gate.answers.keep(key, place, kept.clone(), self.gate.facilitator.now_s());
+        kept.into_response()
     }
 
     /// The own offer that the payment answers: what it says of it is never believed.
@@ -269,24 +289,6 @@ fn with_settlement(mut response: Response, claim: &Claim, told: &SettleResponse)
 fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
     let value = HeaderValue::from_str(value).expect("base64 is ASCII");
     headers.insert(HeaderName::from_static(name), value);
-}
-
-/// Keeps an answer for repeats, where it is short and whole. What the route failed at is tried anew, at no second price.
-async fn keep(response: Response, place: &mut Option<Kept>) -> Response {
-    let is_short = response.body().size_hint().upper().is_some_and(|bytes| bytes <= BODY_BYTES_MAX as u64);
-    if response.status().is_server_error() || !is_short {
-        return response;
-    }
-    let (parts, body) = response.into_parts();
-    let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
-        return problem(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the answer broke off; bring the same payment again",
-        );
-    };
-    let kept = Kept { status: parts.status, headers: parts.headers, body };
-    *place = Some(kept.clone());
-    kept.into_response()
 }
 
 impl Kept {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::authorization::Authorization;
+use crate::sender::Outgoing;
 
 /// Ended payments are kept so long after their authorization has, in seconds; then no repeat of theirs can come.
 const KEPT_S: u64 = 86_400;
@@ -35,9 +36,23 @@ pub enum Stage {
     /// Verified, and nothing sent.
     Reserved,
     /// About to be sent, or sent.
-    Sent { transaction: B256, sender: Address, account_nonce: u64 },
+    Sent {
+        /// The last one.
+        transaction: B256,
+        sender: Address,
+        account_nonce: u64,
+        /// Every transaction of that number, oldest first: each replaces those before, and one may come to stand in a block.
+        #[serde(default)]
+        attempts: Vec<Outgoing>,
+    },
     /// The token says that the money moved.
-    Settled { transaction: B256, block_number: u64 },
+    Settled {
+        transaction: B256,
+        block_number: u64,
+        /// Unknown of payments that settled before this was put down.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        block_hash: Option<B256>,
+    },
     /// It did not move, by this authorization and up to now.
     Failed { reason: String, detail: String },
 }
@@ -63,6 +78,9 @@ pub struct Record {
     pub reserved_at: u64,
     /// Its place in the history of payments.
     pub logged: Option<Logged>,
+    /// The transaction that had settled it, in a block that the chain has undone since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone: Option<B256>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,6 +179,15 @@ impl Records {
     /// Payments about which something is left to be done.
     pub fn open_ones(&self) -> Vec<Record> {
         self.inside().records.values().filter(|record| !record.is_over()).cloned().collect()
+    }
+
+    /// Payments of a chain that settled in this block or later.
+    pub fn settled_from(&self, chain: u64, first_block: u64) -> Vec<Record> {
+        let is_watched = |record: &&Record| {
+            let Stage::Settled { block_number, .. } = record.stage else { return false };
+            record.key.chain_id == chain && block_number >= first_block
+        };
+        self.inside().records.values().filter(is_watched).cloned().collect()
     }
 
     /// Puts a state down; it is on disk when this returns. Blocks.
@@ -263,11 +290,13 @@ mod tests {
             from_block: 7,
             reserved_at: 1_000,
             logged: None,
+            undone: None,
         }
     }
 
     fn sent() -> Stage {
-        Stage::Sent { transaction: B256::repeat_byte(9), sender: Address::repeat_byte(4), account_nonce: 3 }
+        let (transaction, sender) = (B256::repeat_byte(9), Address::repeat_byte(4));
+        Stage::Sent { transaction, sender, account_nonce: 3, attempts: Vec::new() }
     }
 
     #[test]
@@ -313,7 +342,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("payments");
         let records = Records::open(&path, 1_000).unwrap();
-        let settled = Stage::Settled { transaction: B256::repeat_byte(9), block_number: 5 };
+        let settled = Stage::Settled { transaction: B256::repeat_byte(9), block_number: 5, block_hash: None };
         records.put(Record { logged: Some(Logged::Nowhere), ..record(1, settled.clone()) }).unwrap();
         records.put(record(2, settled)).unwrap();
         drop(records);

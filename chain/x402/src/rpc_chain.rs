@@ -1,15 +1,14 @@
 //! A chain behind a JSON-RPC endpoint. The client blocks, so each question is asked on a thread that may.
 
 use alloy_primitives::{Address, B256, Bytes, U256};
+use set_registry::fees;
 use set_registry::{BlockAt, Call, Log, LogFilter, Node, Receipt, Refusal, RpcError, ViewError};
 
 use crate::chain::{Chain, ChainError, ChainFacts, Fees, Later};
 use crate::token;
 
-/// Wei for a unit of gas, where the node tells no priority fees.
-const PRIORITY_FEE_DEFAULT: u128 = 1_000_000;
-/// Blocks whose priority fees are looked at.
-const FEE_BLOCKS: u64 = 4;
+/// Blocks of one question about events: endpoints refuse longer ranges.
+const LOG_BLOCKS: u64 = 2_000;
 
 /// One endpoint of one chain.
 pub struct RpcChain {
@@ -110,12 +109,24 @@ impl Chain for RpcChain {
         self.chain_id
     }
 
+    fn domain_separator(&self, token: Address) -> Later<'_, Result<B256, ChainError>> {
+        let answer = self.view(token, token::domain_separator());
+        Box::pin(async move { word(token, &answer.await?).map(B256::from) })
+    }
+
     fn head(&self) -> Later<'_, Result<u64, ChainError>> {
         self.ask(|node| block(node, BlockAt::Latest).map(|block| block.number))
     }
 
     fn block_time(&self, number: u64) -> Later<'_, Result<u64, ChainError>> {
         self.ask(move |node| block(node, BlockAt::Number(number)).map(|block| block.timestamp))
+    }
+
+    fn block_hash(&self, number: u64) -> Later<'_, Result<Option<B256>, ChainError>> {
+        self.ask(move |node| {
+            let block = node.block(BlockAt::Number(number)).map_err(chain_error)?;
+            Ok(block.map(|block| block.hash))
+        })
     }
 
     fn account_nonce(&self, account: Address, with_waiting: bool) -> Later<'_, Result<u64, ChainError>> {
@@ -125,11 +136,9 @@ impl Chain for RpcChain {
 
     fn fees(&self) -> Later<'_, Result<Fees, ChainError>> {
         self.ask(|node| {
-            let history = node.fee_history(FEE_BLOCKS).map_err(chain_error)?;
-            let base = history.base_fees.last().copied().unwrap_or(0);
-            let tip = history.priority_fees.iter().copied().max().unwrap_or(0).max(PRIORITY_FEE_DEFAULT);
-            // The base fee rises by an eighth in a block at most: twice is enough for five full blocks.
-            Ok(Fees { max_fee: base.saturating_mul(2).saturating_add(tip), max_priority_fee: tip })
+            let history = node.fee_history(fees::HISTORY_BLOCKS).map_err(chain_error)?;
+            let quoted = fees::quote(&history, None);
+            quoted.map_err(|above| ChainError::Answer(format!("a unit of gas costs {} wei", above.needed)))
         })
     }
 
@@ -153,8 +162,15 @@ impl Chain for RpcChain {
     ) -> Later<'_, Result<Vec<Log>, ChainError>> {
         self.ask(move |node| {
             let to_block = block(node, BlockAt::Latest)?.number;
-            let topics = topics.into_iter().map(Some).collect();
-            node.logs(&LogFilter { address, topics, from_block, to_block }).map_err(chain_error)
+            let topics: Vec<_> = topics.into_iter().map(Some).collect();
+            let (mut found, mut from_block) = (Vec::new(), from_block);
+            while from_block <= to_block {
+                let last = to_block.min(from_block.saturating_add(LOG_BLOCKS - 1));
+                let filter = LogFilter { address, topics: topics.clone(), from_block, to_block: last };
+                found.extend(node.logs(&filter).map_err(chain_error)?);
+                from_block = last.saturating_add(1);
+            }
+            Ok(found)
         })
     }
 }

@@ -1,19 +1,28 @@
 //! One account that sends transactions: one after the other, so that no number is left out and none is used twice.
 //!
 //! A number is taken only while the lock is held, and counts as used only once the node has taken the transaction. After
-//! a failure the next sender asks the node for the number anew: a send that failed leaves no gap (x402 B.4).
+//! a failure the next sender asks the node for the number anew: a send that failed leaves no gap (x402 B.4). A transaction
+//! that blocks leave out is replaced by one of the same number that offers more; one of the two comes to stand in a block.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
+use serde::{Deserialize, Serialize};
+use set_registry::fees::bump;
 use set_registry::{ChainKey, Eip1559, SignedTransaction};
 use tokio::sync::Mutex;
 
-use crate::chain::{Chain, ChainError};
+use crate::chain::{Chain, ChainError, Fees};
 
 /// How often a number that the node says is taken is asked for anew.
 const ATTEMPTS_MAX: usize = 4;
+/// Blocks that may leave a transaction out before it is replaced.
+pub const STUCK_BLOCKS: u64 = 3;
+/// A transaction that is offered ten times what blocks take is stuck by something else than its fees.
+const BUMP_FACTOR_MAX: u128 = 10;
+/// Up to this many wei a unit of gas is cheap on every chain: a gwei.
+const CHEAP: u128 = 1_000_000_000;
 
 /// Why nothing was sent, or perhaps nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,11 +40,37 @@ pub enum SendError {
     NotRecorded(String),
 }
 
-/// A transaction that is about to be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A call of a contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub to: Address,
+    pub data: Bytes,
+    pub gas: u64,
+}
+
+/// A transaction that is about to be sent, or was. With its message it can be made again, byte for byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outgoing {
     pub transaction: B256,
+    pub account: Address,
     pub account_nonce: u64,
+    #[serde(with = "decimal")]
+    pub fees: Fees,
+    /// Newest block when it was signed.
+    pub block: u64,
+}
+
+/// What an account can do about a transaction that is in no block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It may come to stand in the next block.
+    Waiting,
+    /// The node does not have it; its number is free.
+    Lost,
+    /// Blocks leave it out, and the next one takes more than it offers.
+    Stuck,
+    /// Another transaction has its number: it never comes to stand in a block.
+    Over,
 }
 
 /// An account with its key, on one chain. Two of one account in two processes take each other's numbers: give each process
@@ -60,7 +95,7 @@ impl Sender {
     ///
     /// # Errors
     /// [`SendError`]; only [`SendError::Unclear`] leaves open whether it was sent.
-    pub async fn send<N, F>(&self, to: Address, data: Bytes, gas: u64, note: N) -> Result<Outgoing, SendError>
+    pub async fn send<N, F>(&self, message: &Message, note: N) -> Result<Outgoing, SendError>
     where
         N: Fn(Outgoing) -> F + Send + Sync,
         F: Future<Output = Result<(), String>> + Send,
@@ -72,34 +107,16 @@ impl Sender {
                 Some(known) => known,
                 None => self.chain.account_nonce(self.address(), true).await.map_err(SendError::Chain)?,
             };
-            let SignedTransaction { hash: transaction, raw } =
-                self.sign(to, data.clone(), gas, account_nonce).await?;
-            let outgoing = Outgoing { transaction, account_nonce };
+            let fees = self.chain.fees().await.map_err(SendError::Chain)?;
+            let (outgoing, raw) = self.made(message, account_nonce, fees).await?;
             note(outgoing).await.map_err(SendError::NotRecorded)?;
-            match self.chain.send(raw).await {
+            match self.hand_over(&outgoing, raw).await {
                 Ok(()) => {
                     *next = Some(account_nonce + 1);
                     return Ok(outgoing);
                 }
-                Err(ChainError::Refused(problem)) if is_number_taken(&problem) => {
-                    // An answer that was lost before: the node has this very transaction.
-                    if self.chain.knows(transaction).await.unwrap_or(false) {
-                        *next = Some(account_nonce + 1);
-                        return Ok(outgoing);
-                    }
-                    refusal = problem;
-                }
-                Err(ChainError::Refused(problem)) => return Err(SendError::Refused(problem)),
-                Err(error) => {
-                    let problem = error.to_string();
-                    return match self.chain.knows(transaction).await {
-                        Ok(true) => {
-                            *next = Some(account_nonce + 1);
-                            Ok(outgoing)
-                        }
-                        _ => Err(SendError::Unclear { transaction, problem }),
-                    };
-                }
+                Err(SendError::Refused(problem)) if is_number_taken(&problem) => refusal = problem,
+                Err(error) => return Err(error),
             }
         }
         Err(SendError::Refused(format!(
@@ -108,30 +125,126 @@ impl Sender {
         )))
     }
 
+    /// Sends the same transaction once more: the node has lost it, or it was put down and never sent.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn send_again(&self, message: &Message, sent: &Outgoing) -> Result<(), SendError> {
+        let SignedTransaction { hash, raw } = self.sign(message, sent.account_nonce, sent.fees);
+        if hash != sent.transaction {
+            let problem =
+                format!("it would not be {} again: was the account's key changed?", sent.transaction);
+            return Err(SendError::Refused(problem));
+        }
+        self.hand_over(sent, raw).await
+    }
+
+    /// Sends the call anew with the number of `stuck` and more for gas: at most one of the two comes to stand in a block.
+    ///
+    /// # Errors
+    /// [`SendError`]; [`SendError::Refused`] where so much more would have to be offered that fees are not the reason.
+    pub async fn replace<N, F>(
+        &self,
+        message: &Message,
+        stuck: &Outgoing,
+        note: N,
+    ) -> Result<Outgoing, SendError>
+    where
+        N: Fn(Outgoing) -> F + Send + Sync,
+        F: Future<Output = Result<(), String>> + Send,
+    {
+        let now = self.chain.fees().await.map_err(SendError::Chain)?;
+        let ceiling = now.max_fee.saturating_mul(BUMP_FACTOR_MAX).max(CHEAP);
+        let fees = bump(stuck.fees, now, Some(ceiling)).map_err(|above| {
+            SendError::Refused(format!(
+                "transaction {} with number {} of {} is in no block, though it offers {} wei a unit of gas, and to replace it takes {}: \
+                 look at what waits before it",
+                stuck.transaction, stuck.account_nonce, stuck.account, stuck.fees.max_fee, above.needed
+            ))
+        })?;
+        let (outgoing, raw) = self.made(message, stuck.account_nonce, fees).await?;
+        note(outgoing).await.map_err(SendError::NotRecorded)?;
+        self.hand_over(&outgoing, raw).await.map(|()| outgoing)
+    }
+
+    /// How a transaction of this account stands that has no receipt.
+    ///
+    /// # Errors
+    /// What the chain says.
+    pub async fn standing(&self, sent: &Outgoing) -> Result<Standing, ChainError> {
+        let mined = self.chain.account_nonce(sent.account, false).await?;
+        if mined > sent.account_nonce {
+            return Ok(Standing::Over);
+        }
+        if !self.chain.knows(sent.transaction).await? {
+            return Ok(Standing::Lost);
+        }
+        let is_late = self.chain.head().await?.saturating_sub(sent.block) >= STUCK_BLOCKS;
+        // What waits for one before it is not replaced: that one is.
+        let is_next = mined == sent.account_nonce && sent.account == self.address();
+        Ok(if is_late && is_next { Standing::Stuck } else { Standing::Waiting })
+    }
+
     /// The node has lost what it took: its word counts again.
     pub async fn forget_number(&self) {
         *self.next.lock().await = None;
     }
 
-    async fn sign(
+    async fn hand_over(&self, sent: &Outgoing, raw: Bytes) -> Result<(), SendError> {
+        match self.chain.send(raw).await {
+            Ok(()) => Ok(()),
+            Err(ChainError::Refused(problem)) => {
+                // An answer that was lost before: the node has this very transaction.
+                let is_known =
+                    is_number_taken(&problem) && self.chain.knows(sent.transaction).await.unwrap_or(false);
+                if is_known { Ok(()) } else { Err(SendError::Refused(problem)) }
+            }
+            Err(error) => match self.chain.knows(sent.transaction).await {
+                Ok(true) => Ok(()),
+                _ => Err(SendError::Unclear { transaction: sent.transaction, problem: error.to_string() }),
+            },
+        }
+    }
+
+    async fn made(
         &self,
-        to: Address,
-        data: Bytes,
-        gas_limit: u64,
-        nonce: u64,
-    ) -> Result<SignedTransaction, SendError> {
-        let fees = self.chain.fees().await.map_err(SendError::Chain)?;
+        message: &Message,
+        account_nonce: u64,
+        fees: Fees,
+    ) -> Result<(Outgoing, Bytes), SendError> {
+        let block = self.chain.head().await.map_err(SendError::Chain)?;
+        let SignedTransaction { hash: transaction, raw } = self.sign(message, account_nonce, fees);
+        Ok((Outgoing { transaction, account: self.address(), account_nonce, fees, block }, raw))
+    }
+
+    fn sign(&self, message: &Message, nonce: u64, fees: Fees) -> SignedTransaction {
         let transaction = Eip1559 {
             chain_id: self.chain.chain_id(),
             nonce,
-            max_priority_fee_per_gas: fees.max_priority_fee,
+            max_priority_fee_per_gas: fees.priority_fee,
             max_fee_per_gas: fees.max_fee,
-            gas_limit,
-            to: Some(to),
+            gas_limit: message.gas,
+            to: Some(message.to),
             value: U256::ZERO,
-            input: data,
+            input: message.data.clone(),
         };
-        Ok(transaction.sign(&self.key))
+        transaction.sign(&self.key)
+    }
+}
+
+/// Fees as decimal text: readers of JSON lose digits of long numbers.
+mod decimal {
+    use serde::{Deserialize, Deserializer, Serialize as _, Serializer, de};
+
+    use crate::chain::Fees;
+
+    pub fn serialize<S: Serializer>(fees: &Fees, serializer: S) -> Result<S::Ok, S::Error> {
+        [fees.max_fee, fees.priority_fee].map(|fee| fee.to_string()).serialize(serializer)
+    }
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Fees, D::Error> {
+        let [max_fee, priority_fee] = <[String; 2]>::deserialize(deserializer)?;
+        let number = |text: String| text.parse().map_err(de::Error::custom);
+        Ok(Fees { max_fee: number(max_fee)?, priority_fee: number(priority_fee)? })
     }
 }
 

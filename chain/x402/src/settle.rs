@@ -2,27 +2,27 @@
 //!
 //! ```text
 //! reserved ─► sent ─► settled ─► told to the log
-//!     │  ▲      │ ▲______ replaced or lost by the node: sent anew, by the same authorization, which moves money once
-//!     │  └──────┘
-//!     └─► failed
+//!     │  ▲      │ ▲        │
+//!     │  └──────┘ └────────┘ lost by the node, or undone with its block: sent anew, by the same authorization, which
+//!     └─► failed             moves money once
 //! ```
+//! One that blocks leave out is replaced by a dearer one of the same number.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
-use set_registry::Receipt;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::authorization::Domain;
-use crate::chain::{Chain, ChainError};
 use crate::claim::{Claim, Version};
 use crate::facilitator::{Facilitator, Lane, key_of};
+use crate::follow::{Followed, chain_underway};
 use crate::offer::Offer;
 use crate::payment_log::{LogReceipt, SettledPayment};
 use crate::reason::{Reason, Refusal};
 use crate::record::{Logged, Record, Stage};
-use crate::sender::SendError;
+use crate::sender::{Message, Outgoing, SendError};
 use crate::token;
 use crate::verify::{VerifyError, check_on_chain, check_signature, check_terms};
 
@@ -30,18 +30,8 @@ use crate::verify::{VerifyError, check_on_chain, check_signature, check_terms};
 const TRANSFER_GAS: u64 = 300_000;
 /// How long a caller waits for a transaction to be in a block.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-/// Between two questions about a receipt: at first, and at most.
-const POLL_MIN: Duration = Duration::from_millis(5);
-const POLL_MAX: Duration = Duration::from_millis(500);
-/// Between two looks at whether the transaction still waits.
-const LOOK: Duration = Duration::from_secs(2);
-/// Between two rounds over payments that nobody waits for.
-const ROUND: Duration = Duration::from_secs(2);
-/// How long a round follows one payment.
-const ROUND_WAIT: Duration = Duration::from_millis(200);
-/// After `validBefore`, before an unused authorization counts as failed: a block's time may lag behind ours.
-const LATE_S: u64 = 60;
-
+/// Transactions of one number: what none of them brings into a block is stuck by something else than its fees.
+const ATTEMPTS_MAX: usize = 16;
 /// A payment that settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
@@ -79,14 +69,6 @@ impl Stage {
     pub(crate) fn is_failed(&self) -> bool {
         matches!(self, Self::Failed { .. })
     }
-}
-
-/// What a look at a sent transaction brought.
-enum Seen {
-    Waiting,
-    /// The node has lost it, or another took its number.
-    Gone,
-    Ended(Stage),
 }
 
 impl Facilitator {
@@ -177,13 +159,14 @@ impl Facilitator {
             from_block,
             reserved_at: now_s,
             logged: None,
+            undone: None,
         };
         self.put(record.clone()).await.map_err(SettleError::Unavailable)?;
         Ok(record)
     }
 
     /// Takes a payment to its end, as far as that goes in this time.
-    async fn bring(
+    pub(crate) async fn bring(
         &self,
         lane: &Lane,
         mut record: Record,
@@ -193,16 +176,15 @@ impl Facilitator {
         loop {
             match record.stage.clone() {
                 Stage::Reserved => record = self.send(lane, record).await?,
-                Stage::Sent { transaction, account_nonce, .. } => {
-                    match self.follow(lane, &record, transaction, account_nonce, until).await? {
-                        Some(stage) => record = self.moved_on(record, stage).await?,
-                        None => {
-                            let problem = format!("transaction {transaction} is in no block");
-                            return Err(SettleError::Underway(problem));
-                        }
-                    }
-                }
-                Stage::Settled { transaction, block_number } => {
+                Stage::Sent { transaction, .. } => match self.follow(lane, &record, until).await? {
+                    Followed::To(stage) => record = self.moved_on(record, stage).await?,
+                    Followed::Stuck => match self.replace(lane, &record).await? {
+                        Some(replaced) => record = replaced,
+                        None => return Err(underway(&transaction)),
+                    },
+                    Followed::Waiting => return Err(underway(&transaction)),
+                },
+                Stage::Settled { transaction, block_number, .. } => {
                     let (chain_id, payer) = (record.key.chain_id, record.key.from);
                     let logged = self.tell(record).await;
                     return Ok(Settlement { chain_id, payer, transaction, block_number, logged });
@@ -216,19 +198,12 @@ impl Facilitator {
     }
 
     async fn send(&self, lane: &Lane, record: Record) -> Result<Record, SettleError> {
-        let data = token::transfer(&record.authorization, &record.signature);
-        let sender = lane.sender.address();
-        let stage = |outgoing: crate::sender::Outgoing| Stage::Sent {
-            transaction: outgoing.transaction,
-            sender,
-            account_nonce: outgoing.account_nonce,
-        };
         let note = |outgoing| {
-            let noted = Record { stage: stage(outgoing), ..record.clone() };
+            let noted = Record { stage: sent(outgoing, &[]), ..record.clone() };
             async move { self.put(noted).await }
         };
-        match lane.sender.send(record.key.token, data, TRANSFER_GAS, note).await {
-            Ok(outgoing) => Ok(Record { stage: stage(outgoing), ..record }),
+        match lane.sender.send(&message(&record), note).await {
+            Ok(outgoing) => Ok(Record { stage: sent(outgoing, &[]), ..record }),
             // The record has the transaction; it is followed like one that was sent.
             Err(SendError::Unclear { .. }) => Ok(self.records.get(&record.key).unwrap_or(record)),
             Err(SendError::Refused(problem)) => {
@@ -242,104 +217,30 @@ impl Facilitator {
         }
     }
 
-    /// Waits for the end of a sent transaction; `None` when the time is over.
-    async fn follow(
-        &self,
-        lane: &Lane,
-        record: &Record,
-        transaction: B256,
-        account_nonce: u64,
-        until: Instant,
-    ) -> Result<Option<Stage>, SettleError> {
-        let (mut pause, mut next_look) = (POLL_MIN, Instant::now() + LOOK);
-        loop {
-            if let Some(receipt) = lane.chain.receipt(transaction).await.map_err(underway)? {
-                return self.judge(lane, record, &receipt).await.map(Some);
-            }
-            if Instant::now() >= next_look || Instant::now() >= until {
-                next_look = Instant::now() + LOOK;
-                match self.look(lane, record, transaction, account_nonce).await? {
-                    Seen::Waiting => {}
-                    Seen::Gone => {
-                        lane.sender.forget_number().await;
-                        return Ok(Some(Stage::Reserved));
-                    }
-                    Seen::Ended(stage) => return Ok(Some(stage)),
-                }
-            }
-            if Instant::now() >= until {
-                return Ok(None);
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(POLL_MAX);
-        }
-    }
-
-    /// What else can have happened to a transaction that is in no block.
-    async fn look(
-        &self,
-        lane: &Lane,
-        record: &Record,
-        transaction: B256,
-        account_nonce: u64,
-    ) -> Result<Seen, SettleError> {
-        if self.is_used(lane, record).await? {
-            let detail = "the authorization was taken back, or used otherwise";
-            return self.unless_used(lane, record, Reason::NonceUsed, detail).await.map(Seen::Ended);
-        }
-        if self.now_s() > record.authorization.valid_before_s().saturating_add(LATE_S) {
-            let detail = "its validity ended before a block took it".to_owned();
-            let reason = Reason::ValidBefore.text().to_owned();
-            return Ok(Seen::Ended(Stage::Failed { reason, detail }));
-        }
-        let mined = lane.chain.account_nonce(lane.sender.address(), false).await.map_err(underway)?;
-        let is_gone = mined > account_nonce || !lane.chain.knows(transaction).await.map_err(underway)?;
-        // A block may have come in between.
-        let is_in_block = lane.chain.receipt(transaction).await.map_err(underway)?.is_some();
-        Ok(if is_gone && !is_in_block { Seen::Gone } else { Seen::Waiting })
-    }
-
-    /// What a receipt says: the events count, not the status alone.
-    async fn judge(&self, lane: &Lane, record: &Record, receipt: &Receipt) -> Result<Stage, SettleError> {
-        if receipt.succeeded && token::moved(&receipt.logs, record.key.token, &record.authorization) {
-            return Ok(settled_in(receipt));
-        }
-        let (reason, detail) = match receipt.succeeded {
-            true => (Reason::TransferEvent, "the token told no such transfer"),
-            false => (Reason::Transaction, "the token refused it"),
+    /// Offers more for gas; `None` where that does not help, or the node refuses it, for now.
+    async fn replace(&self, lane: &Lane, record: &Record) -> Result<Option<Record>, SettleError> {
+        let Stage::Sent { attempts, .. } = &record.stage else { return Ok(None) };
+        let Some(last) = attempts.last().filter(|_| attempts.len() < ATTEMPTS_MAX) else { return Ok(None) };
+        let note = |outgoing| {
+            let noted = Record { stage: sent(outgoing, attempts), ..record.clone() };
+            async move { self.put(noted).await }
         };
-        let detail = format!("{detail}, in transaction {}", receipt.transaction_hash);
-        self.unless_used(lane, record, reason, &detail).await
-    }
-
-    async fn is_used(&self, lane: &Lane, record: &Record) -> Result<bool, SettleError> {
-        let key = &record.key;
-        lane.chain.authorization_used(key.token, key.from, key.nonce).await.map_err(underway)
-    }
-
-    /// Settled where somebody else brought this very authorization to the token since it was reserved here; else failed.
-    async fn unless_used(
-        &self,
-        lane: &Lane,
-        record: &Record,
-        reason: Reason,
-        detail: &str,
-    ) -> Result<Stage, SettleError> {
-        let failed = Stage::Failed { reason: reason.text().to_owned(), detail: detail.to_owned() };
-        if !self.is_used(lane, record).await? {
-            return Ok(failed);
+        match lane.sender.replace(&message(record), last, note).await {
+            Ok(new) => tracing::info!(
+                transaction = %last.transaction, by = %new.transaction, "a payment's transaction was left out of blocks and is replaced"
+            ),
+            Err(SendError::Unclear { .. }) => {}
+            Err(SendError::Chain(error)) => return Err(chain_underway(error)),
+            Err(error @ (SendError::Refused(_) | SendError::NotRecorded(_))) => {
+                tracing::warn!(%error, "a payment waits for a block");
+            }
         }
-        let found = brought_by_others(lane.chain.as_ref(), record).await.map_err(underway)?;
-        Ok(match found {
-            Some(receipt) => settled_in(&receipt),
-            None => Stage::Failed {
-                reason: Reason::NonceUsed.text().to_owned(),
-                detail: format!("the authorization was used or taken back elsewhere ({detail})"),
-            },
-        })
+        // Put down before it was sent: it is followed whatever the node said of it.
+        let noted = self.records.get(&record.key);
+        Ok(noted.filter(|noted| noted.stage != record.stage))
     }
 
-    async fn moved_on(&self, record: Record, stage: Stage) -> Result<Record, SettleError> {
+    pub(crate) async fn moved_on(&self, record: Record, stage: Stage) -> Result<Record, SettleError> {
         let record = Record { stage, ..record };
         self.put(record.clone()).await.map_err(SettleError::Underway)?;
         Ok(record)
@@ -357,7 +258,7 @@ impl Facilitator {
     }
 
     /// Tells the log of a settled payment, unless that was done; what fails is done in a later round.
-    async fn tell(&self, record: Record) -> Option<LogReceipt> {
+    pub(crate) async fn tell(&self, record: Record) -> Option<LogReceipt> {
         match record.logged {
             Some(Logged::At { intent_id, sequence_number }) => {
                 return Some(LogReceipt { intent_id, sequence_number });
@@ -382,66 +283,6 @@ impl Facilitator {
         }
         receipt
     }
-
-    /// Goes on with payments that nobody waits for: those that a crash interrupted, that wait for a block, or for the log.
-    /// Runs until it is dropped.
-    pub async fn run(self: Arc<Self>) {
-        loop {
-            self.round().await;
-            sleep(ROUND).await;
-        }
-    }
-
-    /// One look at each payment that is not over.
-    pub async fn round(&self) {
-        for record in self.records.open_ones() {
-            let slot = self.slot(&record.key);
-            // Somebody waits for it.
-            let Ok(_held) = slot.try_lock() else { continue };
-            let (Some(record), Ok(lane)) = (self.records.get(&record.key), self.lane(record.key.chain_id))
-            else {
-                continue;
-            };
-            let outcome = match record.stage {
-                // Nobody waits for what it buys, so it is not sent; once its time is over it is closed.
-                Stage::Reserved => self.close_expired(lane, record).await.map(drop),
-                _ => self.bring(lane, record, ROUND_WAIT).await.map(drop),
-            };
-            if let Err(problem @ (SettleError::Unavailable(_) | SettleError::Underway(_))) = outcome {
-                tracing::debug!(%problem, "a payment is looked at again");
-            }
-        }
-    }
-
-    async fn close_expired(&self, lane: &Lane, record: Record) -> Result<(), SettleError> {
-        let ended = record.authorization.valid_before_s().saturating_add(LATE_S);
-        let used = self.is_used(lane, &record).await?;
-        if self.now_s() <= ended && !used {
-            return Ok(());
-        }
-        let detail = "its validity ended before it was sent";
-        let stage = self.unless_used(lane, &record, Reason::ValidBefore, detail).await?;
-        let record = self.moved_on(record, stage).await?;
-        if matches!(record.stage, Stage::Settled { .. }) {
-            self.tell(record).await;
-        }
-        Ok(())
-    }
-}
-
-/// The transaction of somebody else that brought this authorization to the token.
-async fn brought_by_others(chain: &dyn Chain, record: &Record) -> Result<Option<Receipt>, ChainError> {
-    let key = &record.key;
-    let logs = chain.logs(key.token, token::use_topics(key.from, key.nonce), record.from_block).await?;
-    for log in logs {
-        if let Some(receipt) = chain.receipt(log.transaction_hash).await?
-            && receipt.succeeded
-            && token::moved(&receipt.logs, key.token, &record.authorization)
-        {
-            return Ok(Some(receipt));
-        }
-    }
-    Ok(None)
 }
 
 /// The same authorization by the same signature, for the same thing.
@@ -451,16 +292,25 @@ fn is_same_sale(record: &Record, claim: &Claim, resource: &str) -> bool {
         && record.resource == resource
 }
 
-fn settled_in(receipt: &Receipt) -> Stage {
-    Stage::Settled { transaction: receipt.transaction_hash, block_number: receipt.block_number }
+/// A transaction after those that it replaces.
+fn sent(outgoing: Outgoing, before: &[Outgoing]) -> Stage {
+    let mut attempts = before.to_vec();
+    attempts.push(outgoing);
+    let Outgoing { transaction, account, account_nonce, .. } = outgoing;
+    Stage::Sent { transaction, sender: account, account_nonce, attempts }
 }
 
-fn underway(error: ChainError) -> SettleError {
-    SettleError::Underway(error.to_string())
+fn message(record: &Record) -> Message {
+    let data = token::transfer(&record.authorization, &record.signature);
+    Message { to: record.key.token, data, gas: TRANSFER_GAS }
+}
+
+fn underway(transaction: &B256) -> SettleError {
+    SettleError::Underway(format!("transaction {transaction} is in no block"))
 }
 
 fn settled_payment(record: &Record) -> Option<SettledPayment> {
-    let Stage::Settled { transaction, block_number } = record.stage else { return None };
+    let Stage::Settled { transaction, block_number, .. } = record.stage else { return None };
     let domain = Domain {
         name: &record.token_name,
         version: &record.token_version,

@@ -12,6 +12,7 @@ sol! {
         event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
         event Transfer(address indexed from, address indexed to, uint256 value);
 
+        function DOMAIN_SEPARATOR() external view returns (bytes32);
         function balanceOf(address owner) external view returns (uint256);
         function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
         function transferWithAuthorization(
@@ -34,6 +35,10 @@ pub const TAKEN: [u8; 4] = [0x16, 0x26, 0xba, 0x7e];
 
 pub fn balance_of(owner: Address) -> Bytes {
     Eip3009::balanceOfCall { owner }.abi_encode().into()
+}
+
+pub fn domain_separator() -> Bytes {
+    Eip3009::DOMAIN_SEPARATORCall {}.abi_encode().into()
 }
 
 pub fn authorization_state(authorizer: Address, nonce: B256) -> Bytes {
@@ -122,6 +127,11 @@ const KNOWN_ERRORS: &[&str] = &[
     "AuthorizationExpired(uint256)",
     "AuthorizationAlreadyUsed(address,bytes32)",
     "InvalidSignature()",
+    "NotSettler()",
+    "WritingPaused()",
+    "BatchAlreadySettled(bytes32)",
+    "AssetNotEnabled(address)",
+    "GasTooLow(uint256)",
     "AmountOutOfBounds(uint256)",
     "DailyLimitReached(uint256)",
 ];

@@ -102,6 +102,8 @@ domains! {
     X402Payment = "X402_PAYMENT_V1",
     /// Framed form of 16.1 (x402, A.5)
     X402PaymentV2 = "X402_PAYMENT_V2",
+    /// Nonce of the authorization that settles an intent (ours)
+    X402Authorization = "X402_AUTHORIZATION_V1",
     /// Chain of payment batches (x402, A.5)
     X402State = "X402_STATE_V1",
     /// 15

@@ -5,11 +5,13 @@
 //! [`Terms::signing_hash_v2`] frames its members, and binds what the first form leaves out: stream, token, resource and
 //! order.
 
+mod authorization;
 mod batch;
 mod token;
 
 use uuid::Uuid;
 
+pub use authorization::authorization_nonce;
 pub use batch::{BatchTree, chained_state_root};
 pub use token::{TokenAddress, TokenError, TokenTable};
 

@@ -132,6 +132,29 @@ pub struct SubmitPayment {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub metadata: Option<serde_json::Value>,
+    /// Without it the service moves no money: somebody pays and names the transaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<IntentAuthorization>,
+}
+
+/// EIP-3009 `TransferWithAuthorization` as the payer's wallet signed it: with it the service settles the intent on the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct IntentAuthorization {
+    /// The payer's wallet; `payer_address` itself where that is a wallet.
+    pub from: Hex<20>,
+    /// `payee_address`.
+    pub to: Hex<20>,
+    /// `amount`.
+    pub value: Exact,
+    /// Unix seconds, in the past; 0 will do.
+    pub valid_after: Exact,
+    /// `valid_until`.
+    pub valid_before: Exact,
+    /// SHA-256(`X402_AUTHORIZATION_V1` ‖ `signing_hash` ‖ `agent_id` ‖ the Ed25519 key that signs the intent): so the wallet
+    /// consents to the intent and to the key.
+    pub nonce: Hex<32>,
+    /// `r ‖ s ‖ v` over the EIP-712 hash in the token's domain.
+    pub signature: Hex<65>,
 }
 
 /// Where an intent stands: answer of `POST /api/v1/x402/payments` and of `GET /api/v1/x402/payments/{intent_id}`.
@@ -196,6 +219,9 @@ pub struct PaymentBody {
     /// Why it failed or expired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The nonce that its payer's wallet authorized: of the intent itself, or of a payment of the public protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_nonce: Option<Hex0x>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub metadata: Option<serde_json::Value>,
@@ -258,6 +284,10 @@ pub struct CreatePaymentBatch {
     /// Ours: that of the oldest open intent where left out. A batch never mixes tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asset: Option<String>,
+    /// Ours: of intents that carry an authorization, or of those that do not; as the oldest where left out. A batch never mixes
+    /// them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorized: Option<bool>,
 }
 
 /// Answer of `POST /api/v1/x402/batches`.
@@ -298,6 +328,8 @@ pub struct PaymentBatchBody {
     pub token_address: Option<String>,
     pub payment_count: usize,
     pub total_amounts: Vec<PaymentTotal>,
+    /// Whether each intent carries an authorization, so that the service sends the batch to the chain.
+    pub authorized: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merkle_root: Option<Hex0x>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -356,6 +388,8 @@ pub struct PaymentNetworks {
     pub forms: Vec<Cow<'static, str>>,
     /// Whether a chain is joined that says what was paid.
     pub settles: bool,
+    /// Whether intents may carry an authorization, and are settled by the service.
+    pub settles_authorized: bool,
     pub networks: Vec<PaymentNetwork>,
 }
 

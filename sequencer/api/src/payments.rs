@@ -6,8 +6,8 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use stateset_sequencer::{
-    BatchChoice, LIST_LIMIT_MAX, LIST_OFFSET_MAX, Payment, PaymentBatch, PaymentContent, PaymentError,
-    PaymentFilter, PaymentStatus, SettlementError,
+    BatchChoice, LIST_LIMIT_MAX, LIST_OFFSET_MAX, PayerAuthorization, Payment, PaymentBatch, PaymentContent,
+    PaymentError, PaymentFilter, PaymentStatus, SettlementError,
 };
 use uuid::Uuid;
 use ves::x402::{Asset, BATCH_INTENTS_DEFAULT, BATCH_INTENTS_MAX, Network, Party};
@@ -15,8 +15,8 @@ use ves::{BatchId, Digest, KeyId, StoreId, StreamKey, TenantId};
 use ves_wire::Rfc3339;
 use ves_wire::error::ErrorCode;
 use ves_wire::payments::{
-    CreatePaymentBatch, PaymentBatchFound, PaymentList, PaymentReceiptAnswer, SettlePaymentBatch,
-    SubmitPayment,
+    CreatePaymentBatch, IntentAuthorization, PaymentBatchFound, PaymentList, PaymentReceiptAnswer,
+    SettlePaymentBatch, SubmitPayment,
 };
 
 use crate::body::JsonText;
@@ -49,9 +49,10 @@ impl From<PaymentError> for ApiError {
             | PaymentError::Settlement(SettlementError::Refused(_)) => ErrorCode::InvalidFieldValue,
             PaymentError::Missing { .. } => ErrorCode::MissingRequiredField,
             PaymentError::Signature => ErrorCode::SignatureVerificationFailed,
-            PaymentError::NonceUsed | PaymentError::ReplayedOldForm | PaymentError::KeyTaken => {
-                ErrorCode::AlreadyExists
-            }
+            PaymentError::NonceUsed
+            | PaymentError::ReplayedOldForm
+            | PaymentError::AuthorizationUsed
+            | PaymentError::KeyTaken => ErrorCode::AlreadyExists,
             PaymentError::UnknownIntent(_) | PaymentError::NotBatched(_) => ErrorCode::ResourceNotFound,
             PaymentError::UnknownBatch(_) => ErrorCode::BatchNotFound,
             PaymentError::Transition { .. } => ErrorCode::InvalidStateTransition,
@@ -104,7 +105,20 @@ fn content(request: SubmitPayment) -> Result<PaymentContent, ApiError> {
         order_id: request.order_id,
         merchant_id: request.merchant_id,
         metadata: request.metadata,
+        authorization: request.authorization.map(authorization),
     })
+}
+
+fn authorization(given: IntentAuthorization) -> PayerAuthorization {
+    PayerAuthorization {
+        from: given.from.0,
+        to: given.to.0,
+        value: given.value.0,
+        valid_after: given.valid_after.0,
+        valid_before: given.valid_before.0,
+        nonce: Digest(given.nonce.0),
+        signature: given.signature.0,
+    }
 }
 
 fn asset(name: &str) -> Result<Asset, ApiError> {
@@ -233,6 +247,7 @@ pub(crate) async fn create_batch(
         stream,
         network: network(&request.network)?,
         asset: request.asset.as_deref().map(asset).transpose()?,
+        is_authorized: request.authorized,
         intents: request.intent_ids,
         size_max,
     };

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! submit ─► verify (caller's task) ─► queue ─► pass: admit, number, one row of the journal ─► answer
-//! worker ─► file ([`journal`]) ─► expire ─► batch (claim, root and commit in one transaction) ─► settle ─► tell in signed events
+//! worker ─► file ([`journal`]) ─► expire ─► batch (claim, root and commit in one transaction) ─► send and settle ─► tell in
+//!           signed events
 //! ```
 //!
 //! Everything lies in documents ([`stored`]). New intents are written by the turn loop alone, all that wait in one pass
@@ -11,17 +12,20 @@
 
 mod admission;
 mod announce;
+mod authorization;
 mod batch;
 mod change;
 mod error;
 mod expiry;
 mod journal;
 mod list;
+mod look_back;
 mod own;
 mod own_words;
 mod public;
 mod read;
 mod record;
+mod send;
 mod settle;
 mod stored;
 mod submit;
@@ -40,6 +44,7 @@ use ves::{StreamKey, TimestampMs};
 use crate::sequencer::Sequencer;
 
 pub(crate) use admission::{Desk, PaymentSubmission};
+pub use authorization::PayerAuthorization;
 pub use batch::{BatchChoice, BatchPolicy};
 pub use error::PaymentError;
 pub use list::{LIST_LIMIT_MAX, LIST_OFFSET_MAX, PaymentFilter};
@@ -49,7 +54,8 @@ pub use public::{PublicAuthorization, PublicPayment};
 pub use read::PaymentReceipt;
 pub use record::{BatchStatus, Payment, PaymentBatch, PaymentContent, PaymentStatus};
 pub use settle::{
-    BatchSettlement, ItemOutcome, Settled, Settlement, SettlementError, SettlementReport, SettlementState,
+    Attempt, BatchSettlement, ItemOutcome, Note, Settled, Settlement, SettlementError, SettlementReport,
+    SettlementState,
 };
 pub use worker::{PaymentWorker, PaymentWorkerSettings};
 
@@ -81,6 +87,10 @@ pub(crate) struct PaymentShared {
     news: watch::Sender<u64>,
     /// Held while an intent or a batch is changed: those who wait seldom have to decide twice.
     changing: tokio::sync::Mutex<()>,
+    /// Held while a batch is brought forward on the chain.
+    sending: tokio::sync::Mutex<()>,
+    /// Batches whose settlement may still be undone.
+    watched: Mutex<look_back::Watched>,
     /// Held while events are told, so that a place in the telling is read and moved on by one at a time.
     telling: tokio::sync::Mutex<()>,
     /// Streams in which an event was refused, and when it is told again.
@@ -97,6 +107,8 @@ impl Default for PaymentShared {
             forgotten_s: AtomicU64::new(0),
             news: watch::Sender::new(0),
             changing: tokio::sync::Mutex::default(),
+            sending: tokio::sync::Mutex::default(),
+            watched: Mutex::default(),
             telling: tokio::sync::Mutex::default(),
             refused: Mutex::default(),
             decoded: Mutex::default(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use set_registry::{Node, RpcSettings};
+use set_registry::{ChainKey, Node, RpcSettings};
 use stateset_sequencer::{BatchPolicy, PaymentConfig, PaymentWorkerSettings, Settlement};
 use ves::x402::{Network, TokenAddress, TokenTable};
 
@@ -52,11 +52,26 @@ pub(super) fn read(
     (config, worker)
 }
 
-/// The chain that tells what became of batches, where one is named.
+/// Of the account that sends batches.
+const KEY: &str = "X402_SETTLEMENT_KEY";
+
+/// The chain that batches are settled on, where one is named.
 fn settlement(gathered: &Gathered, problems: &mut Vec<Problem>) -> Option<Arc<dyn Settlement>> {
     const NAMES: [&str; 2] = ["X402_SETTLEMENT_RPC_URL", "X402_SETTLEMENT_CONTRACT"];
     let [url, contract] = NAMES.map(|name| gathered.text(name));
+    let key = match gathered.text(KEY) {
+        "" => None,
+        // The problem never repeats the text.
+        text => match ChainKey::from_hex(text) {
+            Ok(key) => Some(key),
+            Err(error) => {
+                problems.push(Problem::new(KEY, &error.to_string()));
+                return None;
+            }
+        },
+    };
     let missing = match (url, contract) {
+        ("", "") if key.is_some() => Some(NAMES[0]),
         ("", "") => return None,
         ("", _) => Some(NAMES[0]),
         (_, "") => Some(NAMES[1]),
@@ -72,7 +87,7 @@ fn settlement(gathered: &Gathered, problems: &mut Vec<Problem>) -> Option<Arc<dy
     let contract = contract.parse::<TokenAddress>();
     let contract = contract.map_err(|error| problems.push(Problem::new(NAMES[1], &error.to_string()))).ok();
     let confirmations = number(gathered, "X402_SETTLEMENT_CONFIRMATIONS");
-    Some(Arc::new(ChainSettlement::new(node?, contract?.0.into(), confirmations)))
+    Some(Arc::new(ChainSettlement::new(node?, contract?.0.into(), confirmations, key)))
 }
 
 #[cfg(test)]
@@ -110,6 +125,19 @@ mod tests {
             let (config, _, problems) = read_with(&settings);
             assert!(config.settlement.is_none());
             assert!(problems.len() == 1 && problems[0].starts_with(named), "{problems:?}");
+        }
+        // Without a key batches are followed, with one they are sent.
+        let (key, wrong) = ("07".repeat(32), "g7".repeat(32));
+        for (text, settles) in [("", false), (key.as_str(), true)] {
+            let (config, _, problems) = read_with(&[url, (name, &contract), (KEY, text)]);
+            assert_eq!(config.settlement.map(|port| port.settles()), Some(settles), "{problems:?}");
+        }
+        for settings in
+            [vec![(KEY, key.as_str())], vec![url, (name, contract.as_str()), (KEY, wrong.as_str())]]
+        {
+            let (config, _, problems) = read_with(&settings);
+            assert!(config.settlement.is_none() && problems.len() == 1, "{problems:?}");
+            assert!(!problems[0].contains(&wrong) && !problems[0].contains(&key), "{problems:?}");
         }
     }
 

@@ -315,6 +315,13 @@ const PAYMENTS: &[Setting] = &[
     )
     .secret(),
     set("X402_SETTLEMENT_CONTRACT", "", Text, "Address of `SetPaymentBatch` there, `0x` and 40 digits"),
+    set(
+        "X402_SETTLEMENT_KEY",
+        "",
+        Text,
+        "Private key of the account that sends batches of authorized intents there, 64 hex digits: a settler of the contract, with coin for gas and for nothing else. Without it none is sent, and no intent may carry an authorization",
+    )
+    .secret(),
     set("X402_SETTLEMENT_CONFIRMATIONS", "6", Number(1, 100_000), "Blocks until an outcome counts"),
 ];
 

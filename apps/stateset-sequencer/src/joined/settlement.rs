@@ -1,24 +1,110 @@
-//! The chain behind the port `Settlement`: what became of a batch at `SetPaymentBatch`, as its events and the token's tell.
+//! The chain behind the port `Settlement`: batches go through `SetPaymentBatch`, and what became of them is what its events
+//! and the token's tell.
 
-use set_registry::{Address, Node, words};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use set_registry::{Address, B256, ChainKey, Node, U256, words};
 use stateset_sequencer::{
-    BatchSettlement, ItemOutcome, Payment, Settlement, SettlementError, SettlementReport, SettlementState,
+    Attempt, BatchSettlement, ItemOutcome, Note, PayerAuthorization, Payment, Settlement, SettlementError,
+    SettlementReport, SettlementState,
 };
-use stateset_x402::batch::{BatchError, BatchFate, BatchSettler, Expected, ItemFate};
-use stateset_x402::{ChainError, RpcChain};
+use stateset_x402::batch::{
+    BatchError, BatchFate, BatchPayment, BatchSettler, BatchTerms, Expected, ItemFate, Outbound, Progress,
+    batch_payment, check_signature,
+};
+use stateset_x402::{Authorization, Chain, ChainError, ChainFacts as _, Outgoing, RpcChain, Sender};
+use tokio::runtime::Handle;
 use ves::Digest;
+use ves::x402::{Network, TokenAddress};
 
-/// One contract at one endpoint. The endpoint is first asked when there is a batch.
+/// How long before an intent got its number others may have brought its authorization, in seconds.
+const BROUGHT_BEFORE_S: u64 = 3_600;
+
+/// One contract at one endpoint. The endpoint is first asked when there is something to ask.
 pub struct ChainSettlement {
     node: Node,
     contract: Address,
     /// Blocks until an outcome counts.
     confirmations: u64,
+    settles: bool,
+    /// Until the endpoint is first reached.
+    key: Mutex<Option<ChainKey>>,
+    lane: OnceLock<Lane>,
+    /// Hashes of the domains that tokens sign in.
+    domains: Mutex<BTreeMap<Address, B256>>,
+}
+
+struct Lane {
+    chain: Arc<RpcChain>,
+    settler: BatchSettler,
+    /// `None` where outcomes are told and nothing is sent.
+    sender: Option<Sender>,
 }
 
 impl ChainSettlement {
-    pub fn new(node: Node, contract: Address, confirmations: u64) -> Self {
-        Self { node, contract, confirmations }
+    /// `key` is of the account that sends; without one, batches are sent by somebody else.
+    pub fn new(node: Node, contract: Address, confirmations: u64, key: Option<ChainKey>) -> Self {
+        Self {
+            node,
+            contract,
+            confirmations,
+            settles: key.is_some(),
+            key: Mutex::new(key),
+            lane: OnceLock::new(),
+            domains: Mutex::default(),
+        }
+    }
+
+    /// The chain, if it is that of the network.
+    fn lane(&self, network: Network) -> Result<&Lane, SettlementError> {
+        let lane = match self.lane.get() {
+            Some(lane) => lane,
+            None => self.connect()?,
+        };
+        let chain_id = lane.chain.chain_id();
+        match chain_id == network.chain_id() {
+            true => Ok(lane),
+            false => Err(SettlementError::Refused(format!(
+                "this service settles on chain {chain_id}, and {} is chain {}",
+                network.text(),
+                network.chain_id()
+            ))),
+        }
+    }
+
+    fn connect(&self) -> Result<&Lane, SettlementError> {
+        let mut key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = self.lane.get() {
+            return Ok(lane);
+        }
+        let account = key.as_ref().map_or(Address::ZERO, ChainKey::address);
+        let chain = Arc::new(RpcChain::connect(self.node.clone(), None, account).map_err(unavailable)?);
+        let code = Handle::current().block_on(chain.code(self.contract)).map_err(unavailable)?;
+        if code.is_empty() {
+            return Err(SettlementError::Refused(format!(
+                "there is no contract at {} on chain {}; look at X402_SETTLEMENT_CONTRACT",
+                self.contract,
+                chain.chain_id()
+            )));
+        }
+        let settler = BatchSettler::new(chain.clone(), self.contract, self.confirmations);
+        let sender = key.take().map(|key| Sender::new(chain.clone(), key));
+        Ok(self.lane.get_or_init(|| Lane { chain, settler, sender }))
+    }
+
+    fn domain(&self, lane: &Lane, token: Address) -> Result<B256, SettlementError> {
+        let mut domains = self.domains.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = domains.get(&token) {
+            return Ok(*known);
+        }
+        let told = Handle::current().block_on(lane.chain.domain_separator(token));
+        let domain = told.map_err(|error| match error {
+            ChainError::Unreachable(problem) => SettlementError::Unavailable(problem),
+            other => SettlementError::Refused(format!("the token {token} takes no authorizations: {other}")),
+        })?;
+        domains.insert(token, domain);
+        Ok(domain)
     }
 }
 
@@ -28,61 +114,161 @@ impl Settlement for ChainSettlement {
         settlement: &BatchSettlement,
         tx_hash: &Digest,
     ) -> Result<SettlementReport, SettlementError> {
-        let batch = &settlement.batch;
-        let Some(token) = batch.token_address else {
-            let problem = "its token has no contract here; the operator sets it in X402_TOKENS";
-            return Err(SettlementError::Refused(problem.to_owned()));
+        let lane = self.lane(settlement.batch.network)?;
+        let expected = expected(settlement)?;
+        let asked = lane.settler.fate(words::of_digest(tx_hash), &expected);
+        Handle::current().block_on(asked).map(|fate| report(fate, None)).map_err(problem)
+    }
+
+    fn settles(&self) -> bool {
+        self.settles
+    }
+
+    fn check(
+        &self,
+        network: Network,
+        token: &TokenAddress,
+        authorization: &PayerAuthorization,
+    ) -> Result<(), SettlementError> {
+        let domain = self.domain(self.lane(network)?, token.0.into())?;
+        check_signature(&signed(authorization), &authorization.signature, domain)
+            .map_err(SettlementError::Refused)
+    }
+
+    fn advance(&self, settlement: &BatchSettlement, note: Note) -> Result<SettlementReport, SettlementError> {
+        let lane = self.lane(settlement.batch.network)?;
+        let Some(sender) = &lane.sender else {
+            return Err(SettlementError::Refused("there is no key to send it with".to_owned()));
         };
-        let chain = RpcChain::connect(self.node.clone(), Some(batch.network.chain_id()), Address::ZERO);
-        let settler = BatchSettler::new(
-            std::sync::Arc::new(chain.map_err(unavailable)?),
-            self.contract,
-            self.confirmations,
-        );
-        let expected = Expected {
-            batch_id: words::of_batch(&batch.batch_id),
-            merkle_root: words::of_digest(&batch.merkle_root),
-            token: token.0.into(),
-            // An intent of today names no authorization that its payer signed, so nobody else can have brought it.
-            items: settlement.payments.iter().map(|payment| (intent(payment), None)).collect(),
-            from_block: 0,
-        };
-        let fate =
-            tokio::runtime::Handle::current().block_on(settler.fate(words::of_digest(tx_hash), &expected));
-        fate.map(report).map_err(|error| match error {
-            BatchError::Chain(error) => unavailable(error),
-            BatchError::OtherBatch(problem) => SettlementError::Refused(problem),
+        let outbound = outbound(settlement)?;
+        let note = |outgoing: Outgoing| note_of(&note, outgoing);
+        let progress =
+            Handle::current().block_on(lane.settler.advance(sender, &outbound, note)).map_err(problem)?;
+        Ok(match progress {
+            Progress::Underway => SettlementReport {
+                state: SettlementState::Pending,
+                tx_hash: None,
+                block_number: None,
+                gas_used: None,
+            },
+            Progress::Done { transaction, fate } => report(fate, Some(words::to_digest(&transaction))),
+            Progress::Over(items) => SettlementReport {
+                state: SettlementState::Done {
+                    // No block of ours: what moved did so while its own authorization was valid.
+                    block_time_s: 0,
+                    outcomes: items.into_iter().map(late).collect(),
+                },
+                tx_hash: None,
+                block_number: None,
+                gas_used: None,
+            },
         })
     }
 }
 
-fn report(fate: BatchFate) -> SettlementReport {
-    match fate {
-        BatchFate::Pending => {
-            SettlementReport { state: SettlementState::Pending, block_number: None, gas_used: None }
-        }
-        BatchFate::Reverted { block_number, gas_used } => SettlementReport {
-            state: SettlementState::Reverted,
-            block_number: Some(block_number),
-            gas_used: Some(gas_used),
+fn note_of(note: &Note, outgoing: Outgoing) -> impl Future<Output = Result<(), String>> + Send + use<> {
+    let attempt = serde_json::to_value(outgoing).map_err(|error| error.to_string());
+    let noted =
+        attempt.map(|detail| note(Attempt { tx_hash: words::to_digest(&outgoing.transaction), detail }));
+    async move { noted?.await }
+}
+
+fn outbound(settlement: &BatchSettlement) -> Result<Outbound, SettlementError> {
+    let (batch, expected) = (&settlement.batch, expected(settlement)?);
+    let payments = settlement.payments.iter().filter_map(batch_item).collect::<Result<Vec<_>, _>>();
+    let attempts = batch.attempts.iter().map(|attempt| serde_json::from_value(attempt.detail.clone()));
+    let attempts = attempts.collect::<Result<Vec<Outgoing>, _>>().map_err(|error| {
+        SettlementError::Refused(format!("its transactions were put down by another program: {error}"))
+    })?;
+    Ok(Outbound {
+        terms: BatchTerms {
+            batchId: expected.batch_id,
+            merkleRoot: expected.merkle_root,
+            tenantStoreKey: words::stream_key(&batch.stream()),
+            token: expected.token,
+            sequenceStart: batch.sequence_start(),
+            sequenceEnd: batch.sequence_end(),
+            intentCount: u32::try_from(batch.members.len()).unwrap_or(u32::MAX),
         },
-        BatchFate::Done { block_number, block_time_s, gas_used, items } => SettlementReport {
-            state: SettlementState::Done { block_time_s, outcomes: items.into_iter().map(outcome).collect() },
-            block_number: Some(block_number),
-            gas_used: Some(gas_used),
-        },
+        payments: payments.map_err(SettlementError::Refused)?,
+        valid_until_s: batch.valid_until,
+        attempts,
+        expected,
+    })
+}
+
+fn batch_item(payment: &Payment) -> Option<Result<BatchPayment, String>> {
+    let authorization = payment.content.authorization.as_ref()?;
+    Some(batch_payment(intent(payment), &signed(authorization), &authorization.signature))
+}
+
+fn expected(settlement: &BatchSettlement) -> Result<Expected, SettlementError> {
+    let batch = &settlement.batch;
+    let Some(token) = batch.token_address else {
+        let problem = "its token has no contract here; the operator sets it in X402_TOKENS";
+        return Err(SettlementError::Refused(problem.to_owned()));
+    };
+    let oldest = settlement.payments.iter().map(|payment| payment.sequenced_at.0).min().unwrap_or(0);
+    let item = |payment: &Payment| (intent(payment), payment.content.authorization.as_ref().map(signed));
+    Ok(Expected {
+        batch_id: words::of_batch(&batch.batch_id),
+        merkle_root: words::of_digest(&batch.merkle_root),
+        token: token.0.into(),
+        items: settlement.payments.iter().map(item).collect(),
+        since_s: u64::try_from(oldest / 1000).unwrap_or(0).saturating_sub(BROUGHT_BEFORE_S),
+    })
+}
+
+fn signed(authorization: &PayerAuthorization) -> Authorization {
+    Authorization {
+        from: authorization.from.into(),
+        to: authorization.to.into(),
+        value: U256::from(authorization.value),
+        valid_after: U256::from(authorization.valid_after),
+        valid_before: U256::from(authorization.valid_before),
+        nonce: words::of_digest(&authorization.nonce),
     }
+}
+
+fn report(fate: BatchFate, tx_hash: Option<Digest>) -> SettlementReport {
+    let (state, block_number, gas_used) = match fate {
+        BatchFate::Pending => (SettlementState::Pending, None, None),
+        BatchFate::Reverted { block_number, gas_used } => {
+            (SettlementState::Reverted, Some(block_number), Some(gas_used))
+        }
+        BatchFate::Done { block_number, block_time_s, gas_used, items } => {
+            let outcomes = items.into_iter().map(outcome).collect();
+            (SettlementState::Done { block_time_s, outcomes }, Some(block_number), Some(gas_used))
+        }
+    };
+    SettlementReport { state, tx_hash, block_number, gas_used }
 }
 
 fn outcome(fate: ItemFate) -> ItemOutcome {
     match fate {
-        ItemFate::Paid | ItemFate::PaidElsewhere(_) => ItemOutcome::Paid,
+        ItemFate::Paid => ItemOutcome::Paid,
+        ItemFate::PaidElsewhere(transaction) => ItemOutcome::PaidElsewhere(words::to_digest(&transaction)),
         ItemFate::Failed(reason) => ItemOutcome::Failed(reason),
     }
 }
 
-fn intent(payment: &Payment) -> set_registry::B256 {
+/// Of a batch whose time is over.
+fn late(fate: ItemFate) -> ItemOutcome {
+    match outcome(fate) {
+        ItemOutcome::Failed(reason) => ItemOutcome::Expired(reason),
+        other => other,
+    }
+}
+
+fn intent(payment: &Payment) -> B256 {
     words::of_uuid(payment.intent_id.as_bytes())
+}
+
+fn problem(error: BatchError) -> SettlementError {
+    match error {
+        BatchError::Chain(error) => unavailable(error),
+        BatchError::OtherBatch(problem) | BatchError::Hindered(problem) => SettlementError::Refused(problem),
+    }
 }
 
 fn unavailable(error: ChainError) -> SettlementError {

@@ -4,6 +4,7 @@ mod configuration;
 mod documents;
 mod projections;
 mod running;
+mod settlement;
 #[cfg(feature = "telemetry")]
 mod telemetry;
 

@@ -110,7 +110,7 @@ async fn each_payment_of_a_batch_has_the_outcome_that_it_had_on_the_chain() {
             (B256::repeat_byte(4), Some(authorization(PRICE))),
             (B256::repeat_byte(5), None),
         ],
-        from_block: 0,
+        since_s: 0,
     };
     let fate = ended(&settler, sent.transaction, &expected).await;
     let BatchFate::Done { items, block_time_s, .. } = fate else { panic!("{fate:?}") };

@@ -8,4 +8,5 @@ mod judges;
 mod refusals;
 mod selling;
 mod shaky;
+mod stuck;
 mod world;

@@ -84,11 +84,17 @@ impl Chain for Shaky {
     fn chain_id(&self) -> u64 {
         self.inner.chain_id()
     }
+    fn domain_separator(&self, token: Address) -> Later<'_, Result<B256, ChainError>> {
+        self.inner.domain_separator(token)
+    }
     fn head(&self) -> Later<'_, Result<u64, ChainError>> {
         self.inner.head()
     }
     fn block_time(&self, number: u64) -> Later<'_, Result<u64, ChainError>> {
         self.inner.block_time(number)
+    }
+    fn block_hash(&self, number: u64) -> Later<'_, Result<Option<B256>, ChainError>> {
+        self.inner.block_hash(number)
     }
     fn account_nonce(&self, account: Address, with_waiting: bool) -> Later<'_, Result<u64, ChainError>> {
         self.inner.account_nonce(account, with_waiting)

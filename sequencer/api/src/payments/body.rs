@@ -22,6 +22,8 @@ pub(super) fn answer(payment: &Payment) -> PaymentAnswer {
 
 pub(super) fn whole(payment: &Payment) -> PaymentBody {
     let content = payment.content.clone();
+    let public = payment.authorization.map(|authorization| authorization.nonce);
+    let authorization_nonce = public.or(content.authorization.map(|authorization| authorization.nonce));
     PaymentBody {
         intent_id: payment.intent_id,
         x402_version: payment.x402_version,
@@ -55,6 +57,7 @@ pub(super) fn whole(payment: &Payment) -> PaymentBody {
         block_number: payment.block_number,
         settled_at: payment.settled_at_ms.map(at),
         reason: payment.reason.clone(),
+        authorization_nonce: authorization_nonce.map(Hex0x),
         metadata: content.metadata,
         created_at: Rfc3339(payment.sequenced_at),
         updated_at: Rfc3339(payment.updated_at),
@@ -113,6 +116,7 @@ pub(super) fn batch(batch: &PaymentBatch) -> PaymentBatchBody {
             total_amount: batch.total_amount.to_string(),
             payment_count: batch.members.len(),
         }],
+        authorized: batch.is_authorized,
         merkle_root: Some(Hex0x(batch.merkle_root)),
         prev_state_root: Some(Hex0x(batch.prev_state_root)),
         new_state_root: Some(Hex0x(batch.new_state_root)),
@@ -161,7 +165,12 @@ pub(super) fn networks(payments: &Payments<'_>) -> PaymentNetworks {
             })
             .collect(),
     });
-    PaymentNetworks { forms, settles: payments.can_settle(), networks: networks.collect() }
+    PaymentNetworks {
+        forms,
+        settles: payments.can_settle(),
+        settles_authorized: payments.sends(),
+        networks: networks.collect(),
+    }
 }
 
 fn at(ms: i64) -> Rfc3339 {

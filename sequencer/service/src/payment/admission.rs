@@ -65,6 +65,7 @@ pub(super) struct PreparedPayment {
 pub(super) struct Facts {
     pub nonce_used: bool,
     pub old_form_used: bool,
+    pub authorization_used: bool,
     /// The intent that holds the idempotency key, and the hash of its request.
     pub key: Option<(u64, Digest)>,
 }
@@ -78,6 +79,8 @@ pub(super) enum Admitted {
     },
     NonceUsed,
     ReplayedOldForm,
+    /// By another intent, or by a payment of the public protocol.
+    AuthorizationUsed,
     /// While it waited.
     Expired,
     /// The stream has no more numbers.
@@ -150,6 +153,7 @@ impl Desk {
             self.ticks += 1;
             self.nonces.insert(keys.nonce.clone());
             self.nonces.extend(keys.old_form.clone());
+            self.nonces.extend(keys.authorization.clone());
             self.keys.extend(keys.idempotency.clone().map(|key| (key, (number, hash))));
             self.recent.push_back(keys);
         }
@@ -158,7 +162,7 @@ impl Desk {
         {
             self.floor += 1;
             self.nonces.remove(&oldest.nonce);
-            if let Some(key) = &oldest.old_form {
+            for key in oldest.old_form.iter().chain(&oldest.authorization) {
                 self.nonces.remove(key);
             }
             if let Some(key) = &oldest.idempotency {
@@ -226,6 +230,9 @@ impl TurnLoop {
         if facts.old_form_used && version == 1 || keys.old_form.as_ref().is_some_and(is_used) {
             return Ok(Admitted::ReplayedOldForm);
         }
+        if facts.authorization_used || keys.authorization.as_ref().is_some_and(is_used) {
+            return Ok(Admitted::AuthorizationUsed);
+        }
         let forgotten_s = self.shared.payments.forgotten_s.load(Ordering::Acquire);
         let is_over = content.valid_until < seconds(now) || content.valid_until <= forgotten_s;
         // What has settled stays settled, whenever it is told.
@@ -259,6 +266,7 @@ impl TurnLoop {
         };
         pass.nonces.insert(keys.nonce.clone());
         pass.nonces.extend(keys.old_form.clone());
+        pass.nonces.extend(keys.authorization.clone());
         pass.keys.extend(keys.idempotency.clone().map(|key| (key, (number, content_hash))));
         pass.entries.push(Entry { payment: payment.clone(), content_hash });
         pass.heads.insert(stream, HeadText { current_sequence: number, sequenced_at_ms: at.0 });

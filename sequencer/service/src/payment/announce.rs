@@ -308,7 +308,10 @@ impl Teller<'_> {
             "sequence_start": batch.sequence_start(), "sequence_end": batch.sequence_end(),
         });
         let is_sent = !matches!(status, BatchStatus::Pending | BatchStatus::Committed);
-        if let (true, Some(hash), Some(members)) = (is_sent, batch.tx_hash, payload.as_object_mut()) {
+        // What is told of a status is the same whenever it is told: of one that was replaced, the first.
+        let first = batch.attempts.first().map(|attempt| attempt.tx_hash);
+        let tx_hash = if status == BatchStatus::Submitted { first.or(batch.tx_hash) } else { batch.tx_hash };
+        if let (true, Some(hash), Some(members)) = (is_sent, tx_hash, payload.as_object_mut()) {
             members.insert("tx_hash".to_owned(), json!(hash.to_0x()));
             if status != BatchStatus::Submitted {
                 members.extend(batch.block_number.map(|block| ("block_number".to_owned(), json!(block))));

@@ -22,6 +22,8 @@ use crate::ingest::random_bytes;
 
 /// An intent that ends sooner than this is not batched: it could not be settled in time (x402, A.5).
 const MARGIN_S: u64 = 30;
+/// Most intents of a batch that is sent to a chain: one transaction holds no more.
+const SENT_INTENTS_MAX: usize = 250;
 /// Entries of the list of open intents read at once.
 pub(super) const PAGE: usize = 1_024;
 
@@ -32,6 +34,9 @@ pub struct BatchChoice {
     pub network: Network,
     /// `None`: that of the oldest open intent. A batch never mixes tokens.
     pub asset: Option<Asset>,
+    /// Of intents that carry an authorization, or of those that do not; `None`: as the oldest open intent. A batch never mixes
+    /// them: the one kind is sent to the chain, the other waits for somebody who pays.
+    pub is_authorized: Option<bool>,
     /// `None`: the oldest ones.
     pub intents: Option<Vec<Uuid>>,
     /// 1 to [`BATCH_INTENTS_MAX`].
@@ -107,11 +112,12 @@ impl Payments<'_> {
     ) -> Result<usize, PaymentError> {
         let (now, mut made) = (self.service.now(), Tally::default());
         for (stream, intents) in open {
-            for (network, asset) in due(intents, policy, now) {
+            for Group { network, asset, is_authorized } in due(intents, policy, now) {
                 let choice = BatchChoice {
                     stream: *stream,
                     network,
                     asset: Some(asset),
+                    is_authorized: Some(is_authorized),
                     intents: None,
                     size_max: policy.size_max,
                 };
@@ -151,21 +157,36 @@ impl Payments<'_> {
     }
 }
 
-/// Networks and assets with a batch to make, each as often as there are batches.
-fn due(intents: &[(u64, Open)], policy: &BatchPolicy, now: TimestampMs) -> Vec<(Network, Asset)> {
-    let mut groups: BTreeMap<(Network, Asset), (usize, TimestampMs)> = BTreeMap::new();
+/// Intents that can be in one batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    network: Network,
+    asset: Asset,
+    is_authorized: bool,
+}
+
+fn size_max(policy: usize, is_authorized: bool) -> usize {
+    if is_authorized { policy.min(SENT_INTENTS_MAX) } else { policy }
+}
+
+/// What there is a batch to make of, each as often as there are batches.
+fn due(intents: &[(u64, Open)], policy: &BatchPolicy, now: TimestampMs) -> Vec<Group> {
+    let mut groups: BTreeMap<Group, (usize, TimestampMs)> = BTreeMap::new();
     let lasting = intents.iter().map(|(_, open)| open).filter(|open| lasts(open.valid_until, now));
     for open in lasting.filter(|open| policy.networks.contains(&open.network)) {
-        let (count, oldest) = groups.entry((open.network, open.asset)).or_insert((0, open.sequenced_at));
+        let Open { network, asset, is_authorized, .. } = *open;
+        let group = Group { network, asset, is_authorized };
+        let (count, oldest) = groups.entry(group).or_insert((0, open.sequenced_at));
         *count += 1;
         *oldest = open.sequenced_at.min(*oldest);
     }
     let wait_ms_max = i64::try_from(policy.wait_max.as_millis()).unwrap_or(i64::MAX);
     let mut due = Vec::new();
     for (group, (count, oldest)) in groups {
-        let rest = count % policy.size_max;
+        let size_max = size_max(policy.size_max, group.is_authorized);
+        let rest = count % size_max;
         let is_rest_due = rest >= policy.size_min || now.0.saturating_sub(oldest.0) >= wait_ms_max;
-        let batches = count / policy.size_max + usize::from(rest > 0 && is_rest_due);
+        let batches = count / size_max + usize::from(rest > 0 && is_rest_due);
         due.extend(std::iter::repeat_n(group, batches));
     }
     due
@@ -211,6 +232,15 @@ fn chosen(
             "they are in different tokens, and a batch is settled in one; make a batch of each".into(),
         );
     }
+    let authorized = members.iter().filter(|payment| payment.content.authorization.is_some()).count();
+    if authorized > 0 && authorized < members.len() {
+        return refused("some carry an authorization and some do not; make a batch of each kind".into());
+    }
+    if authorized > SENT_INTENTS_MAX {
+        return refused(format!(
+            "{authorized} with an authorization; a transaction holds {SENT_INTENTS_MAX}"
+        ));
+    }
     Ok(members)
 }
 
@@ -222,6 +252,7 @@ fn oldest(
 ) -> Result<Vec<Payment>, PaymentError> {
     let prefix = [&status_prefix(PaymentStatus::Sequenced)[..], &stream_key(&choice.stream)].concat();
     let (mut members, mut asset, mut token) = (Vec::new(), choice.asset, None);
+    let mut kind = choice.is_authorized;
     let mut after: Option<Vec<u8>> = None;
     loop {
         let page = reader.documents(Table::PaymentLists, &prefix, after.as_deref(), PAGE)?;
@@ -229,17 +260,18 @@ fn oldest(
             let open = Open::read(&found.content)?;
             let fits = open.network == choice.network
                 && asset.is_none_or(|asset| asset == open.asset)
+                && kind.is_none_or(|kind| kind == open.is_authorized)
                 && lasts(open.valid_until, now);
             if !fits {
                 continue;
             }
             let number = number_of(&found.key[prefix.len()..])?;
             let payment = listed_payment(reader, &choice.stream, number)?;
-            asset = Some(open.asset);
+            (asset, kind) = (Some(open.asset), Some(open.is_authorized));
             if *token.get_or_insert(token_of(&payment)) == token_of(&payment) {
                 members.push(payment);
             }
-            if members.len() == choice.size_max {
+            if members.len() == size_max(choice.size_max, open.is_authorized) {
                 return Ok(members);
             }
         }
@@ -316,6 +348,8 @@ pub(super) fn batch_over(
         committed_at: now,
         submitted_at_ms: None,
         settled_at_ms: None,
+        is_authorized: members.iter().all(|payment| payment.content.authorization.is_some()),
+        attempts: Vec::new(),
     };
     Ok((batch, content))
 }
@@ -325,7 +359,16 @@ mod tests {
     use super::*;
 
     fn open(asset: Asset, network: Network, valid_until: u64, at_s: i64) -> (u64, Open) {
-        (1, Open { network, asset, valid_until, sequenced_at: TimestampMs(at_s * 1000) })
+        (
+            1,
+            Open {
+                network,
+                asset,
+                valid_until,
+                sequenced_at: TimestampMs(at_s * 1000),
+                is_authorized: false,
+            },
+        )
     }
 
     #[test]
@@ -333,7 +376,7 @@ mod tests {
         let policy = BatchPolicy { size_min: 2, size_max: 3, ..BatchPolicy::default() };
         let now = TimestampMs(1_000_000);
         let usdc = |valid_until, at_s| open(Asset::Usdc, Network::SetChain, valid_until, at_s);
-        let group = (Network::SetChain, Asset::Usdc);
+        let group = Group { network: Network::SetChain, asset: Asset::Usdc, is_authorized: false };
         assert_eq!(due(&[usdc(2_000, 900)], &policy, now), [], "too few, too young");
         assert_eq!(due(&[usdc(2_000, 700)], &policy, now), [group], "old enough");
         assert_eq!(due(&[usdc(1_029, 700)], &policy, now), [], "ends within the margin");
@@ -343,6 +386,12 @@ mod tests {
         assert_eq!(due(&[elsewhere; 9], &policy, now), [], "a network that is not batched for");
         let mixed = [usdc(2_000, 900), open(Asset::Dai, Network::SetChain, 2_000, 900)];
         assert_eq!(due(&mixed, &policy, now), [], "tokens are counted apart");
+        let sent = |(n, open): (u64, Open)| (n, Open { is_authorized: true, ..open });
+        let mixed = [usdc(2_000, 900), sent(usdc(2_000, 900))];
+        assert_eq!(due(&mixed, &policy, now), [], "what is sent is counted apart");
+        let policy = BatchPolicy { size_max: 1_000, ..policy };
+        let many = [sent(usdc(2_000, 900)); SENT_INTENTS_MAX + 2];
+        assert_eq!(due(&many, &policy, now), [Group { is_authorized: true, ..group }; 2]);
     }
 
     #[test]
@@ -351,5 +400,7 @@ mod tests {
         let read = Open::read(&[9, 5, 0, 0, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0x13, 0x88]);
         assert_eq!(read.unwrap(), open);
         assert!(Open::read(&[99; 18]).is_err());
+        let sent = Open { is_authorized: true, ..open };
+        assert_eq!(Open::read(&sent.bytes()).unwrap(), sent);
     }
 }

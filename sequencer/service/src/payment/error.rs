@@ -23,6 +23,8 @@ pub enum PaymentError {
         "signing_hash: this intent of the older form was submitted to a store before; sign the newer form"
     )]
     ReplayedOldForm,
+    #[error("authorization.nonce: the authorization pays for something else already; sign a new intent")]
+    AuthorizationUsed,
     /// Says nothing of the intent that holds the key: it may be another agent's.
     #[error(
         "idempotency_key: it was used for another payment; take a new one, or repeat that request unchanged"
@@ -56,7 +58,9 @@ impl PaymentError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::UnknownIntent(_) | Self::NotBatched(_) | Self::UnknownBatch(_) => ErrorKind::NotFound,
-            Self::NonceUsed | Self::ReplayedOldForm | Self::KeyTaken => ErrorKind::Conflict,
+            Self::NonceUsed | Self::ReplayedOldForm | Self::AuthorizationUsed | Self::KeyTaken => {
+                ErrorKind::Conflict
+            }
             Self::Settlement(SettlementError::Unavailable(_)) => ErrorKind::Unavailable,
             Self::Service(error) => error.kind(),
             Self::Invalid { .. }

@@ -11,7 +11,7 @@ use super::Payments;
 use super::batch::OpenIntents;
 use super::change::Change;
 use super::error::PaymentError;
-use super::record::{BatchStatus, Payment, PaymentStatus};
+use super::record::{BatchStatus, Payment, PaymentBatch, PaymentStatus};
 use super::stored::{
     FORGOTTEN, batch_list_prefix, batch_of, json, listed_payment, nonce_key, old_form_key, payment_at, put,
     put_batch, read, stream_key, unreadable,
@@ -80,7 +80,10 @@ impl Payments<'_> {
     async fn fail_if_overdue(&self, batch_id: BatchId) -> Result<usize, PaymentError> {
         let found =
             self.service.read_much(move |reader| Ok::<_, PaymentError>(batch_of(reader, &batch_id)?)).await?;
-        let overdue = found.filter(|(batch, _)| batch.valid_until < seconds(self.service.now()));
+        // Of what could be sent the chain says how it ended: somebody else may have brought an authorization.
+        let is_ours = |batch: &PaymentBatch| !(batch.is_authorized && self.sends());
+        let now_s = seconds(self.service.now());
+        let overdue = found.filter(|(batch, _)| is_ours(batch) && batch.valid_until < now_s);
         match overdue {
             Some((batch, _)) => Ok(self.fail_overdue(batch.stream(), batch_id).await?.into()),
             None => Ok(0),

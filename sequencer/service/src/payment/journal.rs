@@ -11,12 +11,12 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 use stateset_event_log::{DocumentChange, LogReader, Table};
-use ves::x402::Party;
+use ves::x402::{Party, TokenAddress};
 use ves::{Digest, StreamKey};
 
 use super::Payments;
 use super::admission::Desk;
-use super::record::Payment;
+use super::record::{Payment, PaymentContent};
 use super::stored::{
     HEADS, idempotency_key, json, nonce_key, of_stream, old_form_key, public_key, put, put_new, read,
     stream_key, unreadable,
@@ -126,13 +126,20 @@ fn filed(entry: &Entry) -> Result<Vec<DocumentChange>, ServiceError> {
     // The key of a public authorization names no stream.
     let of_nonce = if payment.authorization.is_some() { stream.clone() } else { Vec::new() };
     changes.push(put(Table::PaymentNonces, keys.nonce, number.clone(), of_nonce));
-    if let Some(key) = keys.old_form {
-        changes.push(put(Table::PaymentNonces, key, number.clone(), stream));
+    for key in keys.old_form.into_iter().chain(keys.authorization) {
+        changes.push(put(Table::PaymentNonces, key, number.clone(), stream.clone()));
     }
     if let Some(key) = keys.idempotency {
         changes.push(put(Table::PaymentKeys, key, number, entry.content_hash.0.to_vec()));
     }
     Ok(changes)
+}
+
+/// What makes the authorization of an intent one payment, whoever brings it.
+pub(super) fn authorization_key(content: &PaymentContent, token: Option<TokenAddress>) -> Option<Vec<u8>> {
+    let authorization = content.authorization.as_ref()?;
+    let chain_id = content.network.chain_id();
+    Some(public_key(chain_id, &token?, &authorization.from, &authorization.nonce))
 }
 
 impl Keys {
@@ -144,9 +151,10 @@ impl Keys {
                 return Err(unreadable());
             };
             let nonce = public_key(content.network.chain_id(), &token, wallet, &authorization.nonce);
-            return Ok(Self { nonce, old_form: None, idempotency: None });
+            return Ok(Self { nonce, old_form: None, idempotency: None, authorization: None });
         }
         Ok(Self {
+            authorization: authorization_key(content, payment.token_address),
             nonce: nonce_key(&stream, payer, content.nonce),
             // The first form binds no store: what was signed in it is admitted once in the whole log.
             old_form: (payment.x402_version == 1).then(|| old_form_key(&content.signing_hash)),

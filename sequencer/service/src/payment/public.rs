@@ -89,6 +89,7 @@ impl Payments<'_> {
             nonce: public_key(payment.chain_id, &payment.token, &payment.payer, &payment.nonce),
             old_form: None,
             idempotency: None,
+            authorization: None,
         };
         let as_of = self.service.shared().payments.ticks.load(Ordering::Acquire);
         let asked = keys.clone();
@@ -115,7 +116,9 @@ impl Payments<'_> {
         service.put(Command::Payment(Box::new(PaymentSubmission { prepared, as_of, facts, reply })))?;
         match service.answer::<_, ServiceError>(answer).await? {
             Admitted::Sequenced(payment) => Ok(*payment),
-            Admitted::NonceUsed | Admitted::Repeated { .. } => self.recorded(keys.nonce).await,
+            Admitted::NonceUsed | Admitted::AuthorizationUsed | Admitted::Repeated { .. } => {
+                self.recorded(keys.nonce).await
+            }
             Admitted::Full => Err(ServiceError::StreamFull.into()),
             Admitted::ReplayedOldForm | Admitted::Expired => {
                 let problem = "a settled payment was refused as if it were an intent".to_owned();
@@ -288,6 +291,7 @@ fn content(
         order_id: None,
         merchant_id: None,
         metadata: Some(metadata),
+        authorization: None,
     })
 }
 

@@ -7,7 +7,9 @@ use ves::{
     AgentId, BatchId, Digest, Hasher, KeyId, SequenceNumber, StoreId, StreamKey, TenantId, TimestampMs,
 };
 
+use super::authorization::PayerAuthorization;
 use super::public::PublicAuthorization;
+use super::settle::Attempt;
 use super::stored::json;
 use crate::error::ServiceError;
 
@@ -94,6 +96,9 @@ pub struct PaymentContent {
     pub order_id: Option<Uuid>,
     pub merchant_id: Option<String>,
     pub metadata: Option<serde_json::Value>,
+    /// With it the chain moves the money; without, somebody has to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<PayerAuthorization>,
 }
 
 impl PaymentContent {
@@ -202,6 +207,12 @@ pub struct PaymentBatch {
     pub committed_at: TimestampMs,
     pub submitted_at_ms: Option<i64>,
     pub settled_at_ms: Option<i64>,
+    /// Each member carries the authorization of its payer, so that the batch can be sent to the chain.
+    #[serde(default)]
+    pub is_authorized: bool,
+    /// Transactions that were put down for it before they were sent, oldest first; of others there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,13 +1,18 @@
 //! Settlement: what became of a batch on the chain, as the chain itself tells (x402, A.5).
 //!
 //! A caller may say that a transaction carries a batch, which makes it `submitted`. Nothing makes a payment `settled`
-//! but the chain's word on that payment, asked for through the port; without a chain a batch stays `submitted`.
+//! but the chain's word on that payment, asked for through the port; without a chain a batch stays `submitted`. What is sent
+//! from here is in [`send`](super::send).
 
+use std::pin::Pin;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+use ves::x402::{Network, TokenAddress};
 use ves::{BatchId, Digest, TimestampMs};
 
 use super::Payments;
+use super::authorization::PayerAuthorization;
 use super::change::Change;
 use super::error::PaymentError;
 use super::record::{BatchStatus, Payment, PaymentBatch, PaymentStatus};
@@ -27,6 +32,46 @@ pub trait Settlement: Send + Sync + 'static {
     /// [`SettlementError::Refused`] where the transaction is not of this batch.
     fn outcome(&self, batch: &BatchSettlement, tx_hash: &Digest)
     -> Result<SettlementReport, SettlementError>;
+
+    /// Whether it sends batches of authorized intents itself. Otherwise no intent may carry an authorization.
+    fn settles(&self) -> bool {
+        false
+    }
+
+    /// Whether the payer's wallet signed this authorization in the domain of that token.
+    ///
+    /// # Errors
+    /// [`SettlementError::Refused`] where it did not, or the chain is another.
+    fn check(
+        &self,
+        _network: Network,
+        _token: &TokenAddress,
+        _authorization: &PayerAuthorization,
+    ) -> Result<(), SettlementError> {
+        Err(SettlementError::Refused("no batch is sent from here".to_owned()))
+    }
+
+    /// Brings an authorized batch one step forward: sends it, sends it again, or tells how it ended; called again and again
+    /// until that. `note` puts a transaction down in `batch.attempts` before the chain sees it. No step may pay twice,
+    /// whatever was lost since the one before.
+    ///
+    /// # Errors
+    /// [`SettlementError::Refused`] where something keeps the batch from being sent that a person has to look at.
+    fn advance(&self, _batch: &BatchSettlement, _note: Note) -> Result<SettlementReport, SettlementError> {
+        Err(SettlementError::Refused("no batch is sent from here".to_owned()))
+    }
+}
+
+/// Puts a transaction down. It is durable when that is done; else the reason why it is not.
+pub type Note =
+    Arc<dyn Fn(Attempt) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+
+/// A transaction that is about to be sent for a batch, or was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    pub tx_hash: Digest,
+    /// In the port's own words: what it takes to make it again, and to know where it stands.
+    pub detail: serde_json::Value,
 }
 
 /// A batch with the signed authorisation of each of its payments, in the order of its leaves.
@@ -40,6 +85,8 @@ pub struct BatchSettlement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettlementReport {
     pub state: SettlementState,
+    /// The transaction that it is about, where that is not the one that was asked for.
+    pub tx_hash: Option<Digest>,
     pub block_number: Option<u64>,
     pub gas_used: Option<u64>,
 }
@@ -57,6 +104,10 @@ pub enum SettlementState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ItemOutcome {
     Paid,
+    /// Somebody else brought its authorization to the token, in this transaction.
+    PaidElsewhere(Digest),
+    /// Nothing moved before its authorization ended.
+    Expired(String),
     /// Why not.
     Failed(String),
 }
@@ -67,7 +118,7 @@ pub enum SettlementError {
     #[error("the chain can't be reached; ask again: {0}")]
     Unavailable(String),
     /// It is of another contract or batch, or has another root.
-    #[error("tx_hash: the transaction does not settle this batch: {0}")]
+    #[error("the chain does not settle this batch: {0}")]
     Refused(String),
 }
 
@@ -79,14 +130,15 @@ pub struct Settled {
     pub message: &'static str,
 }
 
-const SETTLED: &str = "the chain confirms the transaction; each payment has the outcome that it had there";
-const ALREADY: &str = "the batch was settled before";
-const WAITING: &str = "recorded as submitted; the chain does not confirm the transaction yet";
+pub(super) const SETTLED: &str =
+    "the chain confirms the transaction; each payment has the outcome that it had there";
+pub(super) const ALREADY: &str = "the batch was settled before";
+pub(super) const WAITING: &str = "recorded as submitted; the chain does not confirm the transaction yet";
 const UNCONFIRMED: &str = "recorded as submitted; no chain is joined to this service, so nothing is called settled: join one to have it checked";
 const REVERTED: &str = "the transaction was reverted; its payments failed";
 
 /// The batch that was asked about, and what is done about it.
-enum Verdict {
+pub(super) enum Verdict {
     Submitted(&'static str),
     Reverted(SettlementReport),
     Done(SettlementReport, u64, Vec<ItemOutcome>),
@@ -108,6 +160,10 @@ impl Payments<'_> {
         let found = self.service.read_much(move |reader| load(reader, &batch_id)).await?;
         let Some(settlement) = found else { return Err(PaymentError::UnknownBatch(batch_id)) };
         let batch = &settlement.batch;
+        if !batch.attempts.is_empty() && batch.status == BatchStatus::Submitted {
+            check_attempt(batch, tx_hash)?;
+            return self.advance(settlement).await;
+        }
         let known = batch.tx_hash;
         if known.is_some() && tx_hash.is_some() && known != tx_hash {
             return Err(PaymentError::invalid("tx_hash", "another transaction is recorded for this batch"));
@@ -127,7 +183,7 @@ impl Payments<'_> {
             }
         };
         let verdict = self.ask_chain(&settlement, tx_hash, block_number).await?;
-        self.apply(settlement, tx_hash, gas_used, verdict).await
+        self.apply(settlement, Some(tx_hash), gas_used, verdict).await
     }
 
     /// Asks the chain about every submitted batch; how many it settled or failed.
@@ -137,14 +193,7 @@ impl Payments<'_> {
         }
         let mut ended = Tally::default();
         for batch_id in self.batches_that_are(BatchStatus::Submitted).await? {
-            ended.add(match self.settle_batch(batch_id, None, None, None).await {
-                Ok(settled) => Ok((settled.batch.status != BatchStatus::Submitted).into()),
-                Err(PaymentError::Settlement(error)) => {
-                    tracing::warn!(batch = %batch_id, %error, "the outcome of a payment batch is not known");
-                    Ok(0)
-                }
-                Err(error) => Err(error),
-            });
+            ended.add(ended_of(batch_id, self.settle_batch(batch_id, None, None, None).await));
         }
         ended.end()
     }
@@ -181,10 +230,11 @@ impl Payments<'_> {
         }
     }
 
-    async fn apply(
+    /// Writes down what became of a batch in that transaction, or in none.
+    pub(super) async fn apply(
         &self,
         settlement: BatchSettlement,
-        tx_hash: Digest,
+        tx_hash: Option<Digest>,
         gas_used: Option<u64>,
         verdict: Verdict,
     ) -> Result<Settled, PaymentError> {
@@ -197,10 +247,12 @@ impl Payments<'_> {
                 return Err(PaymentError::UnknownBatch(batch_id));
             };
             // Someone else may have asked meanwhile.
+            let is_of_it = batch.tx_hash == tx_hash
+                || batch.attempts.iter().any(|attempt| tx_hash.is_none_or(|hash| hash == attempt.tx_hash));
             match batch.status {
                 BatchStatus::Committed => {}
-                BatchStatus::Submitted if batch.tx_hash == Some(tx_hash) => {}
-                BatchStatus::Settled if batch.tx_hash == Some(tx_hash) => {
+                BatchStatus::Submitted if is_of_it => {}
+                BatchStatus::Settled if is_of_it => {
                     return Ok((None, Settled { batch, message: ALREADY }));
                 }
                 BatchStatus::Submitted | BatchStatus::Settled => {
@@ -213,9 +265,9 @@ impl Payments<'_> {
             let before = batch.status;
             let mut change = Change::at(now);
             change.tell.batch = Some(batch_id);
-            batch.tx_hash = Some(tx_hash);
-            batch.submitted_at_ms.get_or_insert(now.0);
-            if before == BatchStatus::Committed {
+            batch.tx_hash = tx_hash;
+            batch.submitted_at_ms = batch.submitted_at_ms.or(tx_hash.map(|_| now.0));
+            if before == BatchStatus::Committed && tx_hash.is_some() {
                 change.tell.batch_statuses.push(BatchStatus::Submitted);
             }
             let message = match verdict.as_ref() {
@@ -253,7 +305,7 @@ impl Payments<'_> {
                     .in_tenant(batch.tenant_id)
                     .on("x402_batch", batch_id)
                     .with(serde_json::json!({
-                        "from": before, "to": batch.status, "tx_hash": tx_hash, "block_number": batch.block_number,
+                        "from": before, "to": batch.status, "tx_hash": batch.tx_hash, "block_number": batch.block_number,
                     })),
             );
             change.documents.extend(put_batch(Some(before), &batch, leaves)?);
@@ -263,7 +315,31 @@ impl Payments<'_> {
     }
 }
 
-fn load(
+/// How many batches ended: one or none. What the chain or the port refuses is told and tried again.
+pub(super) fn ended_of(
+    batch_id: BatchId,
+    done: Result<Settled, PaymentError>,
+) -> Result<usize, PaymentError> {
+    match done {
+        Ok(settled) => Ok(matches!(settled.batch.status, BatchStatus::Settled | BatchStatus::Failed).into()),
+        Err(PaymentError::Settlement(error)) => {
+            tracing::warn!(batch = %batch_id, %error, "a payment batch is not settled yet");
+            Ok(0)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn check_attempt(batch: &PaymentBatch, tx_hash: Option<Digest>) -> Result<(), PaymentError> {
+    match tx_hash {
+        Some(hash) if batch.attempts.iter().all(|attempt| attempt.tx_hash != hash) => Err(
+            PaymentError::invalid("tx_hash", "this service sends the batch itself, in other transactions"),
+        ),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn load(
     reader: &dyn stateset_event_log::LogReader,
     batch_id: &BatchId,
 ) -> Result<Option<BatchSettlement>, PaymentError> {
@@ -314,6 +390,17 @@ fn end_each(
         payment.tx_hash = batch.tx_hash;
         payment.block_number = batch.block_number;
         let status = match outcome {
+            // The token took its authorization, which ends with the intent: so it was in time.
+            ItemOutcome::PaidElsewhere(tx_hash) => {
+                paid += 1;
+                (payment.tx_hash, payment.block_number) = (Some(*tx_hash), None);
+                payment.settled_at_ms = Some(now.0);
+                PaymentStatus::Settled
+            }
+            ItemOutcome::Expired(reason) => {
+                payment.reason = Some(reason.clone());
+                PaymentStatus::Expired
+            }
             ItemOutcome::Paid if block_time_s <= payment.content.valid_until => {
                 paid += 1;
                 payment.settled_at_ms = Some(now.0);

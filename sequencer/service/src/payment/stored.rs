@@ -5,7 +5,7 @@
 //! | `PaymentIntents` | stream, number | the intent | |
 //! | `PaymentIntentIds` | intent id | its number | its stream |
 //! | `PaymentNonces` | `n`, stream, payer, nonce | the intent's number | |
-//! | `PaymentNonces` | `e`, chain, token, payer, nonce of a public authorization | the intent's number | its stream |
+//! | `PaymentNonces` | `e`, chain, token, payer, nonce of an authorization | the intent's number | its stream |
 //! | `PaymentNonces` | `1`, signing hash of the first form | the intent's number | its stream |
 //! | `PaymentKeys` | stream, SHA-256 of the idempotency key | the intent's number | SHA-256 of the request |
 //! | `PaymentLists` | `s`, stream | [`HeadText`] | |
@@ -49,13 +49,15 @@ pub(super) struct ChainText {
     pub state_root: Digest,
 }
 
-/// What batching looks at, in 18 bytes, so that an open intent need not be read to be passed over.
+/// What batching looks at, in 19 bytes, so that an open intent need not be read to be passed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Open {
     pub network: Network,
     pub asset: Asset,
     pub valid_until: u64,
     pub sequenced_at: TimestampMs,
+    /// Carries the authorization of its payer.
+    pub is_authorized: bool,
 }
 
 impl Open {
@@ -65,13 +67,15 @@ impl Open {
             asset: payment.content.asset,
             valid_until: payment.content.valid_until,
             sequenced_at: payment.sequenced_at,
+            is_authorized: payment.content.authorization.is_some(),
         }
     }
 
-    fn bytes(self) -> Vec<u8> {
+    pub fn bytes(self) -> Vec<u8> {
         let mut bytes = vec![self.network as u8, self.asset as u8];
         bytes.extend(self.valid_until.to_be_bytes());
         bytes.extend(self.sequenced_at.0.to_be_bytes());
+        bytes.push(self.is_authorized.into());
         bytes
     }
 
@@ -80,7 +84,10 @@ impl Open {
             let [network, asset] = *content.first_chunk::<2>()?;
             let valid_until = u64::from_be_bytes(content.get(2..10)?.try_into().ok()?);
             let at = i64::from_be_bytes(content.get(10..18)?.try_into().ok()?);
+            // Entries of before authorizations have 18 bytes.
+            let is_authorized = content.get(18).is_some_and(|flag| *flag == 1);
             Some(Self {
+                is_authorized,
                 network: *Network::ALL.get(usize::from(network))?,
                 asset: *Asset::ALL.get(usize::from(asset))?,
                 valid_until,

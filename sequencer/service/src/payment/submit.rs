@@ -12,6 +12,7 @@ use ves::{Digest, hex::Format, x402};
 
 use super::admission::{Admitted, Facts, PaymentSubmission, PreparedPayment};
 use super::error::PaymentError;
+use super::journal::authorization_key;
 use super::record::{Payment, PaymentContent};
 use super::stored::{idempotency_key, listed_payment, nonce_key, old_form_key, read, unreadable};
 use super::{DECODED_KEYS_MAX, Payments};
@@ -54,6 +55,7 @@ impl Payments<'_> {
             nonce: nonce_key(&stream, &payer, content.nonce),
             old_form,
             idempotency: content.idempotency_key.as_deref().map(|key| idempotency_key(&stream, key)),
+            authorization: authorization_key(&content, self.tokens().get(content.network, content.asset)),
         };
         // A repeat is answered after its time too: what was accepted stays accepted.
         let checked = self.check_terms(&content);
@@ -68,7 +70,8 @@ impl Payments<'_> {
             return self.repeated(number, hash == content_hash, stream).await;
         }
         checked?;
-        let Consent { version, token } = self.check_consent(&content, &payer)?;
+        let (Consent { version, token }, key) = self.check_consent(&content, &payer)?;
+        self.check_authorization(&content, &payer, &key, token).await?;
         let prepared = PreparedPayment {
             intent_id: intent_id(self.service)?,
             content,
@@ -87,6 +90,7 @@ impl Payments<'_> {
             Admitted::Repeated { number, is_same } => self.repeated(number, is_same, stream).await,
             Admitted::NonceUsed => Err(PaymentError::NonceUsed),
             Admitted::ReplayedOldForm => Err(PaymentError::ReplayedOldForm),
+            Admitted::AuthorizationUsed => Err(PaymentError::AuthorizationUsed),
             Admitted::Expired => Err(expired()),
             Admitted::Full => Err(ServiceError::StreamFull.into()),
         }
@@ -115,12 +119,16 @@ impl Payments<'_> {
         }
     }
 
-    /// The hash is that of the terms, the key is the payer's, and it signed the hash.
-    fn check_consent(&self, content: &PaymentContent, payer: &Party) -> Result<Consent, PaymentError> {
+    /// The hash is that of the terms, the key is the payer's, and it signed the hash; with the consent that key.
+    fn check_consent(
+        &self,
+        content: &PaymentContent,
+        payer: &Party,
+    ) -> Result<(Consent, [u8; 32]), PaymentError> {
         let consent = self.check_hash(content)?;
-        match self.is_signed(content, payer)? {
-            true => Ok(consent),
-            false => Err(PaymentError::Signature),
+        match self.signer(content, payer)? {
+            Some(key) => Ok((consent, key)),
+            None => Err(PaymentError::Signature),
         }
     }
 
@@ -165,28 +173,42 @@ impl Payments<'_> {
         Err(PaymentError::invalid("signing_hash", problem))
     }
 
-    /// Whether the key that speaks for the payer signed. One that only the request names never does (x402, A.5).
-    fn is_signed(&self, content: &PaymentContent, payer: &Party) -> Result<bool, PaymentError> {
+    /// The key that speaks for the payer, where it signed. One that only the request names never does (x402, A.5).
+    fn signer(&self, content: &PaymentContent, payer: &Party) -> Result<Option<[u8; 32]>, PaymentError> {
         let given = content.payer_public_key;
+        let (message, signature) = (&content.signing_hash.0, &content.payer_signature);
+        let keys = self.service.keys();
+        let held = keys.get(&content.tenant_id, &content.agent_id, content.agent_key_id);
         match payer {
             Party::Key(bytes) => {
                 if given.is_some_and(|given| given.0 != *bytes) {
                     let problem = "it is not payer_address: an address of 32 bytes is the payer's key itself";
                     return Err(PaymentError::invalid("payer_public_key", problem));
                 }
-                let (message, signature) = (&content.signing_hash.0, &content.payer_signature);
                 // The same key by its registration has a table once it is hot: same verdict, a third of the work.
-                let keys = self.service.keys();
-                let held = keys.get(&content.tenant_id, &content.agent_id, content.agent_key_id);
-                match held.filter(|held| held.key().ed25519() == Some(bytes)) {
-                    Some(held) => Ok(keys.verify(&held, message, signature)),
-                    None => Ok(self.decoded(bytes)?.verify(message, signature)),
-                }
+                let is_signed = match held.filter(|held| held.key().ed25519() == Some(bytes)) {
+                    Some(held) => keys.verify(&held, message, signature),
+                    None => self.decoded(bytes)?.verify(message, signature),
+                };
+                Ok(is_signed.then_some(*bytes))
             }
-            // A key of the agent says nothing of a wallet, and what a wallet itself signs is checked on a chain.
+            // A key of the agent says nothing of a wallet; what the wallet itself signs names that key.
+            Party::Wallet(_) if content.authorization.is_some() => {
+                let held = held.filter(|held| held.key().check_at(self.service.now()).is_ok());
+                let Some((held, key)) = held.and_then(|held| Some((held.clone(), *held.key().ed25519()?)))
+                else {
+                    let problem = "the agent has no such key that is valid now; register it, or name another";
+                    return Err(PaymentError::invalid("agent_key_id", problem));
+                };
+                if given.is_some_and(|given| given.0 != key) {
+                    let problem = "it is not the key that the agent registered under agent_key_id";
+                    return Err(PaymentError::invalid("payer_public_key", problem));
+                }
+                Ok(keys.verify(&held, message, signature).then_some(key))
+            }
             Party::Wallet(_) => {
-                let problem = "an address of 20 bytes is a wallet, whose word is not checked here; pay from the \
-                               payer's Ed25519 public key: 0x and its 64 hex digits";
+                let problem = "an address of 20 bytes is a wallet, which speaks by its own signature: send its authorization, or \
+                               pay from the payer's Ed25519 public key: 0x and its 64 hex digits";
                 Err(PaymentError::invalid("payer_address", problem))
             }
         }
@@ -216,6 +238,8 @@ pub(super) struct Keys {
     /// Of the first form alone.
     pub old_form: Option<Vec<u8>>,
     pub idempotency: Option<Vec<u8>>,
+    /// Of an intent that carries an authorization.
+    pub authorization: Option<Vec<u8>>,
 }
 
 /// What the store says about these keys now.
@@ -233,6 +257,7 @@ pub(super) fn look_up(reader: &dyn LogReader, keys: &Keys) -> Result<Facts, Serv
     Ok(Facts {
         nonce_used: is_there(&keys.nonce)?,
         old_form_used: keys.old_form.as_ref().map(is_there).transpose()?.unwrap_or(false),
+        authorization_used: keys.authorization.as_ref().map(is_there).transpose()?.unwrap_or(false),
         key: key.transpose()?,
     })
 }

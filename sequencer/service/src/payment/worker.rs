@@ -37,6 +37,8 @@ impl Default for PaymentWorkerSettings {
 
 /// After news, before it is told: what comes in that time is told with it.
 const GATHER: Duration = Duration::from_millis(50);
+/// Between two looks at batches that are sent from here: blocks come sooner than rounds.
+const FOLLOW_PAUSE: Duration = Duration::from_secs(2);
 /// After a failure.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
@@ -60,6 +62,7 @@ impl Worker for PaymentWorker {
 async fn work(sequencer: Sequencer, settings: PaymentWorkerSettings, mut stop: Stop) {
     let mut news = sequencer.shared().payments.news.subscribe();
     let (mut next_round, mut next_forgetting) = (Instant::now(), Instant::now());
+    let mut next_follow = Instant::now();
     while !stop.is_asked() && !sequencer.has_ended() {
         news.mark_unchanged();
         let now = Instant::now();
@@ -69,6 +72,10 @@ async fn work(sequencer: Sequencer, settings: PaymentWorkerSettings, mut stop: S
         if next_round <= now {
             next_round = now + settings.interval;
             done.push(payments.round(&settings).await);
+        }
+        if payments.sends() && next_follow <= now {
+            next_follow = now + FOLLOW_PAUSE;
+            done.push(payments.follow().await.map(drop));
         }
         if next_forgetting <= now {
             next_forgetting = now + settings.nonce_interval;
@@ -83,6 +90,7 @@ async fn work(sequencer: Sequencer, settings: PaymentWorkerSettings, mut stop: S
             continue;
         }
         let next = next_round.min(next_forgetting);
+        let next = if payments.sends() { next.min(next_follow) } else { next };
         tokio::select! {
             () = stop.asked() => return,
             () = tokio::time::sleep_until(next) => {}
@@ -109,14 +117,26 @@ impl Payments<'_> {
             true => self.batch_public(&settings.policy).await,
             false => Ok(0),
         };
-        let settled = self.follow_submitted().await;
+        let settled = self.follow().await;
+        let undone = self.look_back().await;
         let mut moved = Tally::default();
-        [expired, overdue, batches, public, settled].into_iter().for_each(|step| moved.add(step));
+        [expired, overdue, batches, public, settled, undone].into_iter().for_each(|step| moved.add(step));
         let moved = moved.end()?;
         if moved > 0 {
             tracing::info!(moved, "payments moved on");
         }
         Ok(())
+    }
+}
+
+impl Payments<'_> {
+    /// One look at every batch that is on its way to the chain; how many ended.
+    async fn follow(&self) -> Result<usize, PaymentError> {
+        // What was sent before goes first, so that its account's numbers are known to the node.
+        let mut ended = Tally::default();
+        ended.add(self.follow_submitted().await);
+        ended.add(self.send_committed().await);
+        ended.end()
     }
 }
 

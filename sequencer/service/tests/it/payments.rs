@@ -45,6 +45,7 @@ pub fn unsigned(payer: &Agent, stream: &StreamKey, nonce: u64) -> PaymentContent
         order_id: None,
         merchant_id: None,
         metadata: None,
+        authorization: None,
     }
 }
 

@@ -30,6 +30,7 @@ fn intent(payer: &Agent, stream: &StreamKey, nonce: u64) -> PaymentContent {
         order_id: None,
         merchant_id: None,
         metadata: None,
+        authorization: None,
     };
     let token = TokenTable::default().get(content.network, content.asset).expect("a known token");
     let binding = Binding { stream: *stream, token, resource_uri: None, order_id: None };

@@ -11,7 +11,14 @@ use crate::term::Faulty;
 use crate::world::{World, config};
 
 pub fn choice(world: &World, size_max: usize) -> BatchChoice {
-    BatchChoice { stream: world.stream, network: Network::Base, asset: None, intents: None, size_max }
+    BatchChoice {
+        stream: world.stream,
+        network: Network::Base,
+        asset: None,
+        is_authorized: None,
+        intents: None,
+        size_max,
+    }
 }
 
 impl World {

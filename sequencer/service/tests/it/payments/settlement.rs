@@ -39,6 +39,7 @@ impl Settlement for Chain {
         let Some(found) = self.0.lock().unwrap().get(tx).cloned() else {
             return Ok(SettlementReport {
                 state: SettlementState::Pending,
+                tx_hash: None,
                 block_number: None,
                 gas_used: None,
             });
@@ -52,7 +53,12 @@ impl Settlement for Chain {
         if (found.batch_id, found.root) != (batch.batch.batch_id, batch.batch.merkle_root) {
             return Err(SettlementError::Refused("it is of another batch".to_owned()));
         }
-        Ok(SettlementReport { state: found.state, block_number: Some(found.block), gas_used: Some(21_000) })
+        Ok(SettlementReport {
+            state: found.state,
+            tx_hash: None,
+            block_number: Some(found.block),
+            gas_used: Some(21_000),
+        })
     }
 }
 

@@ -1,0 +1,189 @@
+//! Intents that carry their payer's authorization, from the request to the money: batched, sent through `SetPaymentBatch` on a
+//! real anvil, each told for itself, and nothing paid twice or lost by a crash.
+#![allow(clippy::print_stderr, reason = "what is not tested is said")]
+
+mod chain;
+mod crashes;
+mod killed;
+
+use std::sync::Arc;
+
+use serde_json::json;
+use stateset_sequencer::{PaymentContent, PaymentError, PaymentStatus, Settlement};
+use ves::Digest;
+use ves::merkle::verify_inclusion;
+
+use self::chain::{FUNDS, MERCHANT, PAYER, POOR, PRICE, SETTLER, Service, World, authorized, resigned};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn authorized_intents_settle_in_one_batch_and_one_that_fails_fails_alone() {
+    let Some(world) = World::open() else { return };
+    let service = world.service().await;
+    let mut sent = Vec::new();
+    for nonce in 1..=6 {
+        // The third has nothing to pay with.
+        let wallet = if nonce == 3 { POOR } else { PAYER };
+        sent.push(service.pay(world.intent(&service, nonce, wallet)).await);
+    }
+    // A stranger brings the fifth to the token before the batch does.
+    let elsewhere = world.bring(&sent[4].content);
+    service.settle_all(6).await;
+
+    let payments = service.listed().await;
+    let statuses: Vec<PaymentStatus> = payments.iter().map(|payment| payment.status).collect();
+    let (paid, failed) = (PaymentStatus::Settled, PaymentStatus::Failed);
+    assert_eq!(statuses, [paid, paid, failed, paid, paid, paid]);
+    assert!(payments[2].reason.as_ref().unwrap().contains("InsufficientBalance"), "{:?}", payments[2].reason);
+    assert_eq!(payments[4].tx_hash, Some(elsewhere), "in the stranger's transaction");
+    assert_eq!((world.balance(MERCHANT), world.balance_of(PAYER)), (5 * PRICE, FUNDS - 5 * PRICE));
+    assert_eq!(world.sent_by_settler(), 1, "one transaction for all");
+
+    let batch = payments[0].batch_id;
+    for payment in payments {
+        let (leaf, in_batch) = (payment.sequenced().batch_leaf(), payment.batch_id);
+        let receipt = service.sequencer.payments().receipt(payment).await.unwrap();
+        assert_eq!(in_batch, batch);
+        verify_inclusion(&leaf, &receipt.batch.merkle_root, Some(receipt.total_leaves), &receipt.proof)
+            .unwrap();
+    }
+    service.sequencer.payments().announce().await.unwrap();
+    let told = service.told().await;
+    let count = |kind: &str| told.iter().filter(|found| *found == kind).count();
+    for (kind, expected) in [
+        ("x402_payment.created", 6),
+        ("x402_payment.batched", 6),
+        ("x402_payment.settled", 5),
+        ("x402_payment.failed", 1),
+        ("x402_batch.submitted", 1),
+        ("x402_batch.settled", 1),
+    ] {
+        assert_eq!(count(kind), expected, "{kind} in {told:?}");
+    }
+    // What is settled is not sent again.
+    service.round().await;
+    assert_eq!(world.sent_by_settler(), 1);
+    service.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_authorization_that_is_not_of_the_intent_is_refused_by_its_member() {
+    let Some(world) = World::open() else { return };
+    let service = world.service().await;
+    let refused = async |content: PaymentContent| match service.sequencer.payments().submit(content).await {
+        Err(PaymentError::Invalid { field, .. }) => field,
+        other => panic!("{other:?}"),
+    };
+    type Spoil = fn(&mut stateset_sequencer::PayerAuthorization);
+    let spoils: [(&str, Spoil); 7] = [
+        ("authorization.value", |a| a.value += 1),
+        ("authorization.to", |a| a.to[0] ^= 1),
+        ("authorization.valid_before", |a| a.valid_before += 1),
+        ("authorization.valid_after", |a| a.valid_after = u64::MAX),
+        ("authorization.nonce", |a| a.nonce = Digest([7; 32])),
+        ("authorization.signature", |a| a.signature[3] ^= 1),
+        ("authorization.signature", |a| a.from[0] ^= 1),
+    ];
+    for (field, spoil) in spoils {
+        let mut content = world.intent(&service, 1, PAYER);
+        spoil(content.authorization.as_mut().unwrap());
+        assert_eq!(refused(content).await, field);
+    }
+    // A payee without a wallet, and a token that the chain does not have.
+    let mut keyless = world.unsigned(&service, 1);
+    keyless.payee_address = format!("0x{}", "c3".repeat(32));
+    assert_eq!(refused(authorized(&world, &service, keyless, PAYER)).await, "payee_address");
+    // The agent of another key brings it as his own.
+    let mut stolen = world.intent(&service, 1, PAYER);
+    stolen.agent_id = ves::AgentId::from_bytes([9; 16]);
+    assert_eq!(refused(stolen).await, "authorization.nonce");
+
+    // A wallet that is the payer itself: the agent's registered key signs, the wallet names that key.
+    let mut of_wallet = world.unsigned(&service, 2);
+    of_wallet.payer_address = world.wallet(PAYER);
+    let of_wallet = authorized(&world, &service, of_wallet, PAYER);
+    let unnamed = resigned(&world, &service, PaymentContent { authorization: None, ..of_wallet.clone() });
+    assert_eq!(refused(unnamed).await, "payer_address", "a wallet has to speak for itself");
+    let other = PaymentContent { agent_key_id: ves::KeyId(2), ..of_wallet.clone() };
+    assert_eq!(refused(other).await, "agent_key_id", "no such key is registered");
+    service.pay(of_wallet).await;
+
+    // The same authorization pays once, whoever brings it.
+    let first = world.intent(&service, 3, PAYER);
+    service.pay(first.clone()).await;
+    let again = service.sequencer.payments().submit(first).await;
+    assert!(matches!(again, Err(PaymentError::NonceUsed)), "{again:?}");
+    service.settle_all(2).await;
+    assert_eq!(world.balance(MERCHANT), 2 * PRICE);
+    service.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_contract_holds_a_batch_up_and_fails_nothing() {
+    let Some(world) = World::open() else { return };
+    let service = world.service().await;
+    service.pay(world.intent(&service, 1, PAYER)).await;
+    world.pause(true);
+    for _ in 0..3 {
+        service.round().await;
+    }
+    assert_eq!(service.listed().await[0].status, PaymentStatus::Batched);
+    assert_eq!(world.sent_by_settler(), 0, "no gas is paid for what the contract refuses");
+    world.pause(false);
+    service.settle_all(1).await;
+    assert_eq!((service.listed().await[0].status, world.balance(MERCHANT)), (PaymentStatus::Settled, PRICE));
+    service.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_block_took_in_time_is_expired_and_what_moved_elsewhere_is_settled() {
+    let Some(world) = World::open() else { return };
+    let service = world.service().await;
+    let mut brought = None;
+    for nonce in 1..=2 {
+        brought = Some(service.pay(world.intent(&service, nonce, PAYER)).await);
+    }
+    world.pause(true);
+    service.round().await;
+    world.bring(&brought.unwrap().content);
+    // The chain's own clock says when an authorization is over.
+    world.pass(Service::VALID_S + 120);
+    service.settle_all(2).await;
+    let payments = service.listed().await;
+    assert_eq!(
+        payments.iter().map(|p| p.status).collect::<Vec<_>>(),
+        [PaymentStatus::Expired, PaymentStatus::Settled]
+    );
+    assert!(payments[0].reason.as_ref().unwrap().contains("ended before a block took"));
+    assert_eq!((world.balance(MERCHANT), world.sent_by_settler()), (PRICE, 0));
+    service.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_settled_batch_whose_block_is_undone_is_sent_again_and_paid_once() {
+    let Some(world) = World::open() else { return };
+    let service = world.service().await;
+    service.pay(world.intent(&service, 1, PAYER)).await;
+    let before = world.ask("evm_snapshot", &json!([]));
+    service.settle_all(1).await;
+    assert_eq!(world.ask("evm_revert", &json!([before])), json!(true));
+    assert_eq!(world.balance(MERCHANT), 0);
+    for _ in 0..100 {
+        service.round().await;
+        if world.balance(MERCHANT) == PRICE {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    service.round().await;
+    assert_eq!((world.balance(MERCHANT), world.sent_by_settler()), (PRICE, 1));
+    assert_eq!(service.listed().await[0].status, PaymentStatus::Settled);
+    service.close().await;
+}
+
+#[test]
+fn a_port_without_a_key_tells_outcomes_and_sends_nothing() {
+    let Some(world) = World::open() else { return };
+    let port: Arc<dyn Settlement> = Arc::new(world.port(None));
+    assert!(!port.settles());
+    assert!(world.port(Some(SETTLER)).settles());
+}

@@ -1,0 +1,153 @@
+//! The whole program, killed with its batch on the way.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use set_registry::devnet::ACCOUNT_KEYS;
+use stateset_fixtures::{Agent, stream};
+use stateset_sequencer::PaymentContent;
+
+use super::chain::{MERCHANT, PAYER, POOR, PRICE, SETTLER, World, authorized_by, unsigned};
+
+const ADMIN_KEY: &str = "ss_a-bootstrap-key-for-tests-that-is-long-enough";
+
+/// A running program; dropping it is `kill -9`.
+struct Program {
+    child: Child,
+    host: String,
+}
+
+impl Program {
+    fn start(world: &World) -> Self {
+        let (token, contract, url) = (world.token_line(), world.contract.to_string(), world.anvil.url());
+        let environment = [
+            ("HOST", "127.0.0.1"),
+            ("PORT", "0"),
+            ("GRPC_DISABLED", "true"),
+            ("LOG_FORMAT", "json"),
+            ("BOOTSTRAP_ADMIN_API_KEY", ADMIN_KEY),
+            ("X402_TOKENS", &token),
+            ("X402_BATCH_INTERVAL_SECS", "1"),
+            ("X402_BATCH_MIN_SIZE", "6"),
+            ("X402_SETTLEMENT_RPC_URL", &url),
+            ("X402_SETTLEMENT_CONTRACT", &contract),
+            ("X402_SETTLEMENT_KEY", ACCOUNT_KEYS[SETTLER]),
+            ("X402_SETTLEMENT_CONFIRMATIONS", "1"),
+        ];
+        let mut command = crate::sequencer(world.folder.path(), &environment, &[]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let says: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let host = says["rest"].as_str().unwrap().trim_start_matches("http://").to_owned();
+        Self { child, host }
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> Value {
+        let mut stream = TcpStream::connect(&self.host).unwrap();
+        let head = format!(
+            "{method} /api/v1/x402{path} HTTP/1.1\r\nhost: a\r\nx-api-key: {ADMIN_KEY}\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+
+    fn payments(&self, tenant: &str) -> Vec<Value> {
+        self.ask("GET", &format!("/payments?tenant_id={tenant}"), "").as_array().unwrap().clone()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// As an agent writes it.
+fn body(content: &PaymentContent) -> String {
+    let authorization = content.authorization.unwrap();
+    let hex = ves::hex::encode_0x;
+    json!({
+        "tenant_id": content.tenant_id, "store_id": content.store_id, "agent_id": content.agent_id,
+        "payer_address": content.payer_address, "payee_address": content.payee_address,
+        "amount": content.amount, "asset": content.asset, "network": content.network,
+        "valid_until": content.valid_until, "nonce": content.nonce,
+        "signing_hash": content.signing_hash.to_0x(), "payer_signature": hex(&content.payer_signature),
+        "authorization": {
+            "from": hex(&authorization.from), "to": hex(&authorization.to), "value": authorization.value,
+            "valid_after": 0, "valid_before": authorization.valid_before, "nonce": authorization.nonce.to_0x(),
+            "signature": hex(&authorization.signature),
+        },
+    })
+    .to_string()
+}
+
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(20) {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{what} does not come");
+}
+
+#[test]
+fn a_program_that_is_killed_with_its_batch_on_the_way_settles_it_once() {
+    let Some(world) = World::open() else { return };
+    let (stream, agent) = (stream(1), Agent::new(&stream(1), 1));
+    let tenant = stream.tenant_id.to_string();
+    world.ask("evm_setAutomine", &json!([false]));
+    let program = Program::start(&world);
+    for nonce in 1..=6 {
+        let wallet = if nonce == 4 { POOR } else { PAYER };
+        let content = authorized_by(&agent, &world, unsigned(&agent, &stream, nonce), wallet);
+        let answer = program.ask("POST", "/payments", &body(&content));
+        assert_eq!(
+            (answer["status"].as_str(), answer["sequence_number"].as_u64()),
+            (Some("sequenced"), Some(nonce))
+        );
+    }
+    let batch = until("a batch", || program.payments(&tenant)[0]["batch_id"].as_str().map(str::to_owned));
+    let path = format!("/batches/{batch}");
+    let sent = until("a transaction", || {
+        let found = program.ask("GET", &path, "");
+        (found["batch"]["status"] == "submitted").then(|| found["batch"]["tx_hash"].clone())
+    });
+    drop(program);
+
+    let program = Program::start(&world);
+    world.ask("evm_mine", &json!([]));
+    world.ask("evm_setAutomine", &json!([true]));
+    until("the end", || (program.ask("GET", &path, "")["batch"]["status"] == "settled").then_some(()));
+    let found = program.ask("GET", &path, "");
+    assert_eq!((&found["batch"]["tx_hash"], &found["batch"]["authorized"]), (&sent, &json!(true)));
+    let payments = program.payments(&tenant);
+    let statuses: Vec<_> = payments.iter().map(|payment| payment["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["settled", "settled", "settled", "failed", "settled", "settled"]);
+    for payment in &payments {
+        let id = payment["intent_id"].as_str().unwrap();
+        let receipt = program.ask("GET", &format!("/payments/{id}/receipt"), "");
+        assert_eq!(receipt["receipt"]["tx_hash"], sent, "each receipt names the transaction");
+    }
+    drop(program);
+
+    // Killed again after the end: nothing is sent any more.
+    let program = Program::start(&world);
+    std::thread::sleep(Duration::from_millis(2_500));
+    assert_eq!(program.payments(&tenant).len(), 6);
+    let balance = set_registry::abi::TestDollar::balanceOfCall(MERCHANT);
+    let node = world.anvil.node();
+    let paid: u64 = node.view(world.dollar, &balance, set_registry::BlockAt::Latest).unwrap().to();
+    assert_eq!((paid, world.sent_by_settler()), (5 * PRICE, 1));
+}

@@ -1,0 +1,190 @@
+//! Following a payment that was sent until the token's own events say what became of it.
+
+use std::time::Duration;
+
+use set_registry::Receipt;
+use tokio::time::{Instant, sleep};
+
+use crate::chain::{Chain, ChainError};
+use crate::facilitator::{Facilitator, Lane};
+use crate::reason::Reason;
+use crate::record::{Record, Stage};
+use crate::sender::Standing;
+use crate::settle::SettleError;
+use crate::token;
+
+/// Between two questions about a receipt: at first, and at most.
+const POLL_MIN: Duration = Duration::from_millis(5);
+const POLL_MAX: Duration = Duration::from_millis(500);
+/// Between two looks at whether the transaction still waits.
+const LOOK: Duration = Duration::from_secs(2);
+/// After `validBefore`, before an unused authorization counts as failed: a block's time may lag behind ours.
+pub(crate) const LATE_S: u64 = 60;
+
+/// What a look at a sent transaction brought.
+enum Seen {
+    Waiting,
+    /// Blocks leave it out.
+    Stuck,
+    /// The node has lost it, or another took its number.
+    Gone,
+    Ended(Stage),
+}
+
+/// How far following came.
+pub(crate) enum Followed {
+    To(Stage),
+    Stuck,
+    /// The time for it is over.
+    Waiting,
+}
+
+impl Facilitator {
+    /// Waits for the end of a sent transaction.
+    pub(crate) async fn follow(
+        &self,
+        lane: &Lane,
+        record: &Record,
+        until: Instant,
+    ) -> Result<Followed, SettleError> {
+        let (mut pause, mut next_look) = (POLL_MIN, Instant::now() + LOOK);
+        loop {
+            if let Some(receipt) = self.receipt(lane, record).await? {
+                return self.judge(lane, record, &receipt).await.map(Followed::To);
+            }
+            if Instant::now() >= next_look || Instant::now() >= until {
+                next_look = Instant::now() + LOOK;
+                match self.look(lane, record).await? {
+                    Seen::Waiting => {}
+                    Seen::Stuck => return Ok(Followed::Stuck),
+                    Seen::Gone => {
+                        lane.sender.forget_number().await;
+                        return Ok(Followed::To(Stage::Reserved));
+                    }
+                    Seen::Ended(stage) => return Ok(Followed::To(stage)),
+                }
+            }
+            if Instant::now() >= until {
+                return Ok(Followed::Waiting);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(POLL_MAX);
+        }
+    }
+
+    /// Of the one transaction of a payment that stands in a block.
+    async fn receipt(&self, lane: &Lane, record: &Record) -> Result<Option<Receipt>, SettleError> {
+        let Stage::Sent { transaction, attempts, .. } = &record.stage else { return Ok(None) };
+        let earlier = attempts.iter().map(|attempt| attempt.transaction).filter(|hash| hash != transaction);
+        for hash in std::iter::once(*transaction).chain(earlier) {
+            if let Some(receipt) = lane.chain.receipt(hash).await.map_err(chain_underway)? {
+                return Ok(Some(receipt));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What else can have happened to a transaction that is in no block.
+    async fn look(&self, lane: &Lane, record: &Record) -> Result<Seen, SettleError> {
+        if self.is_used(lane, record).await? {
+            let detail = "the authorization was taken back, or used otherwise";
+            return self.unless_used(lane, record, Reason::NonceUsed, detail).await.map(Seen::Ended);
+        }
+        if self.now_s() > record.authorization.valid_before_s().saturating_add(LATE_S) {
+            let detail = "its validity ended before a block took it".to_owned();
+            let reason = Reason::ValidBefore.text().to_owned();
+            return Ok(Seen::Ended(Stage::Failed { reason, detail }));
+        }
+        let standing = self.standing(lane, record).await.map_err(chain_underway)?;
+        // A block may have come in between.
+        let is_in_block = self.receipt(lane, record).await?.is_some();
+        Ok(match standing {
+            _ if is_in_block => Seen::Waiting,
+            Standing::Waiting => Seen::Waiting,
+            Standing::Stuck => Seen::Stuck,
+            Standing::Lost | Standing::Over => Seen::Gone,
+        })
+    }
+
+    async fn standing(&self, lane: &Lane, record: &Record) -> Result<Standing, ChainError> {
+        let Stage::Sent { transaction, account_nonce, attempts, .. } = &record.stage else {
+            return Ok(Standing::Waiting);
+        };
+        if let Some(last) = attempts.last() {
+            return lane.sender.standing(last).await;
+        }
+        // Put down before attempts were: followed, and never replaced.
+        let mined = lane.chain.account_nonce(lane.sender.address(), false).await?;
+        Ok(match mined > *account_nonce || !lane.chain.knows(*transaction).await? {
+            true => Standing::Lost,
+            false => Standing::Waiting,
+        })
+    }
+
+    /// What a receipt says: the events count, not the status alone.
+    async fn judge(&self, lane: &Lane, record: &Record, receipt: &Receipt) -> Result<Stage, SettleError> {
+        if receipt.succeeded && token::moved(&receipt.logs, record.key.token, &record.authorization) {
+            return Ok(settled_in(receipt));
+        }
+        let (reason, detail) = match receipt.succeeded {
+            true => (Reason::TransferEvent, "the token told no such transfer"),
+            false => (Reason::Transaction, "the token refused it"),
+        };
+        let detail = format!("{detail}, in transaction {}", receipt.transaction_hash);
+        self.unless_used(lane, record, reason, &detail).await
+    }
+
+    pub(crate) async fn is_used(&self, lane: &Lane, record: &Record) -> Result<bool, SettleError> {
+        let key = &record.key;
+        lane.chain.authorization_used(key.token, key.from, key.nonce).await.map_err(chain_underway)
+    }
+
+    /// Settled where somebody else brought this very authorization to the token since it was reserved here; else failed.
+    pub(crate) async fn unless_used(
+        &self,
+        lane: &Lane,
+        record: &Record,
+        reason: Reason,
+        detail: &str,
+    ) -> Result<Stage, SettleError> {
+        let failed = Stage::Failed { reason: reason.text().to_owned(), detail: detail.to_owned() };
+        if !self.is_used(lane, record).await? {
+            return Ok(failed);
+        }
+        let found = brought_by_others(lane.chain.as_ref(), record).await.map_err(chain_underway)?;
+        Ok(match found {
+            Some(receipt) => settled_in(&receipt),
+            None => Stage::Failed {
+                reason: Reason::NonceUsed.text().to_owned(),
+                detail: format!("the authorization was used or taken back elsewhere ({detail})"),
+            },
+        })
+    }
+}
+
+/// The transaction of somebody else that brought this authorization to the token.
+async fn brought_by_others(chain: &dyn Chain, record: &Record) -> Result<Option<Receipt>, ChainError> {
+    let key = &record.key;
+    let logs = chain.logs(key.token, token::use_topics(key.from, key.nonce), record.from_block).await?;
+    for log in logs {
+        if let Some(receipt) = chain.receipt(log.transaction_hash).await?
+            && receipt.succeeded
+            && token::moved(&receipt.logs, key.token, &record.authorization)
+        {
+            return Ok(Some(receipt));
+        }
+    }
+    Ok(None)
+}
+
+pub(crate) fn settled_in(receipt: &Receipt) -> Stage {
+    Stage::Settled {
+        transaction: receipt.transaction_hash,
+        block_number: receipt.block_number,
+        block_hash: Some(receipt.block_hash),
+    }
+}
+
+pub(crate) fn chain_underway(error: ChainError) -> SettleError {
+    SettleError::Underway(error.to_string())
+}

@@ -1,0 +1,105 @@
+//! Transactions that blocks leave out, and blocks that the chain undoes.
+
+use std::time::Duration;
+
+use alloy_primitives::U256;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use set_registry::abi::TestDollar::transferCall;
+use set_registry::devnet::Wallet;
+use stateset_x402::STUCK_BLOCKS;
+
+use crate::world::{BASE_SEPOLIA, FUNDS, MERCHANT, PAYER, PRICE, STRANGER, World, key};
+
+/// A hundred gwei: a hundred times what anvil's first blocks take.
+const HIGH_BASE_FEE: u64 = 100_000_000_000;
+
+fn told(world: &World, method: &str, params: &Value) -> Value {
+    let node = world.anvil.node();
+    tokio::task::block_in_place(|| node.request(method, params)).expect("a method of anvil")
+}
+
+/// A block that takes only what offers that much.
+fn mine_at(world: &World, base_fee: u64) {
+    told(world, "anvil_setNextBlockBaseFeePerGas", &json!([format!("{base_fee:#x}")]));
+    told(world, "evm_mine", &json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_payment_that_offers_too_little_is_replaced_by_a_dearer_one_and_settles_once() {
+    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
+    let paid = world.payment().await;
+    let after = world.payment().await;
+    told(&world, "evm_setAutomine", &json!([false]));
+    let mining = async {
+        // It is in the pool of the node, and blocks come that leave it out.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        for _ in 0..STUCK_BLOCKS {
+            mine_at(&world, HIGH_BASE_FEE);
+        }
+        assert_eq!(world.sold(), 0, "nothing offers that much");
+        loop {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            mine_at(&world, HIGH_BASE_FEE);
+            if world.sold() == 2 {
+                return;
+            }
+        }
+    };
+    let (paid, after) = ([paid], [after]);
+    let asked = async { tokio::join!(world.ask("/paid", &paid), world.ask("/paid", &after)) };
+    let limit = Duration::from_secs(30);
+    let ((first, second), ()) =
+        tokio::time::timeout(limit, async { tokio::join!(asked, mining) }).await.expect("they settle");
+    assert_eq!((first.status, second.status), (StatusCode::OK, StatusCode::OK), "{first:?} {second:?}");
+    assert_eq!(world.sold(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_payment_whose_block_is_undone_is_sent_again_and_settles_once() {
+    let Some(mut world) = World::open(BASE_SEPOLIA).await else { return };
+    let before = told(&world, "evm_snapshot", &json!([]));
+    let paid = world.payment().await;
+    assert_eq!(world.ask("/paid", std::slice::from_ref(&paid)).await.status, StatusCode::OK);
+    world.facilitator().round().await;
+    assert_eq!(world.sold(), 1);
+    assert_eq!(told(&world, "evm_revert", &json!([before])), json!(true));
+    assert_eq!(world.sold(), 0, "the chain is as if it had never been paid");
+    // The chain goes on without it; the process has been restarted in between.
+    told(&world, "evm_mine", &json!([]));
+    world.restart();
+    for _ in 0..50 {
+        world.facilitator().round().await;
+        if world.sold() == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.facilitator().round().await;
+    assert_eq!((world.sold(), world.log.told.lock().unwrap().len()), (1, 1), "once, and told of once");
+    assert_eq!(world.ask("/paid", &[paid]).await.status, StatusCode::OK, "what was paid is delivered");
+    assert_eq!(world.sold(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_payment_that_is_undone_and_can_not_be_paid_any_more_is_called_failed() {
+    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
+    let before = told(&world, "evm_snapshot", &json!([]));
+    let (name, value) = world.payment().await;
+    assert_eq!(world.ask("/paid", &[(name, value.clone())]).await.status, StatusCode::OK);
+    assert_eq!(told(&world, "evm_revert", &json!([before])), json!(true));
+    // On the other branch the payer has spent what he had.
+    let spend = transferCall { to: key(STRANGER).address(), value: U256::from(FUNDS) };
+    let node = world.anvil.node();
+    tokio::task::block_in_place(|| Wallet::new(node, key(PAYER)).unwrap().call(world.dollar, &spend))
+        .unwrap();
+    for _ in 0..50 {
+        world.facilitator().round().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(world.balance(MERCHANT), 0);
+    // The goods were delivered: the same header gets the same answer, and any other route none.
+    let answer = world.ask("/other", &[(name, value)]).await;
+    assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED);
+    assert!(world.balance(key(STRANGER).address()) >= PRICE);
+}

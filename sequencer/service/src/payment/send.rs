@@ -1,0 +1,143 @@
+//! Sending: batches of authorized intents go to the chain from here, each transaction put down before the chain sees it.
+//!
+//! ```text
+//! committed ─► advance ─► note: the attempt is in the batch, which is submitted ─► the chain ─► advance … ─► settled │ failed
+//! ```
+//!
+//! A crash at any point leaves either nothing, or a batch that names its transactions: the next round asks the chain about
+//! them and goes on. The contract takes a batch once, and the token an authorization, so that nothing is paid twice even where
+//! a record was lost.
+
+use std::sync::Arc;
+
+use ves::BatchId;
+
+use super::Payments;
+use super::change::Change;
+use super::error::PaymentError;
+use super::record::{BatchStatus, PaymentBatch};
+use super::settle::{
+    Attempt, BatchSettlement, Note, SETTLED, Settled, SettlementError, SettlementState, Verdict, WAITING,
+    ended_of, load,
+};
+use super::stored::{batch_of, put_batch};
+use super::tally::Tally;
+use crate::outside::SETTLEMENT;
+use crate::sequencer::Sequencer;
+
+impl Payments<'_> {
+    /// Whether authorized batches are sent from here.
+    pub fn sends(&self) -> bool {
+        self.config().settlement.as_ref().is_some_and(|port| port.settles())
+    }
+
+    /// Sends authorized batches that are committed, or tells that their time is over; how many of them ended.
+    pub(super) async fn send_committed(&self) -> Result<usize, PaymentError> {
+        if !self.sends() {
+            return Ok(0);
+        }
+        let mut ended = Tally::default();
+        for batch_id in self.batches_that_are(BatchStatus::Committed).await? {
+            let found = self.service.read_much(move |reader| load(reader, &batch_id)).await?;
+            if let Some(settlement) = found.filter(|found| found.batch.is_authorized) {
+                ended.add(ended_of(batch_id, self.advance(settlement).await));
+            }
+        }
+        ended.end()
+    }
+
+    /// One step of one batch.
+    pub(super) async fn advance(&self, settlement: BatchSettlement) -> Result<Settled, PaymentError> {
+        let Some(port) = self.config().settlement.clone().filter(|port| port.settles()) else {
+            let problem =
+                "it was sent from here, and the service has no key for that now; set X402_SETTLEMENT_KEY";
+            return Err(SettlementError::Refused(problem.to_owned()).into());
+        };
+        let _one_at_a_time = self.service.shared().payments.sending.lock().await;
+        let batch_id = settlement.batch.batch_id;
+        // As it stands now: another step may have come before.
+        let found = self.service.read_much(move |reader| load(reader, &batch_id)).await?;
+        let Some(settlement) = found else { return Err(PaymentError::UnknownBatch(batch_id)) };
+        if !matches!(settlement.batch.status, BatchStatus::Committed | BatchStatus::Submitted) {
+            return Ok(Settled { batch: settlement.batch, message: SETTLED });
+        }
+        let (asked, note) = (settlement.clone(), note(self.service.clone(), batch_id));
+        let ask = move || port.advance(&asked, note);
+        let is_gone = |error: &SettlementError| matches!(error, SettlementError::Unavailable(_));
+        let asked = self.service.outside(SETTLEMENT, ask, is_gone, SettlementError::Unavailable);
+        let report = asked.await??;
+        match report.state.clone() {
+            SettlementState::Done { block_time_s, outcomes }
+                if outcomes.len() == settlement.payments.len() =>
+            {
+                let tx_hash = report.tx_hash;
+                let verdict = Verdict::Done(report, block_time_s, outcomes);
+                let settled = self.apply(settlement, tx_hash, None, verdict).await?;
+                if tx_hash.is_some() {
+                    self.watch(batch_id);
+                }
+                Ok(settled)
+            }
+            SettlementState::Done { outcomes, .. } => {
+                let problem = format!(
+                    "{} outcomes were told for {} payments",
+                    outcomes.len(),
+                    settlement.payments.len()
+                );
+                Err(SettlementError::Refused(problem).into())
+            }
+            SettlementState::Pending | SettlementState::Reverted => {
+                let found = self.service.read_much(move |reader| batch_of(reader, &batch_id)).await?;
+                let batch = found.map_or(settlement.batch, |(batch, _)| batch);
+                Ok(Settled { batch, message: WAITING })
+            }
+        }
+    }
+
+    /// Puts a transaction down in its batch, which is submitted from then on.
+    async fn put_attempt(&self, batch_id: BatchId, attempt: Attempt) -> Result<(), PaymentError> {
+        let found = self.service.read_much(move |reader| batch_of(reader, &batch_id)).await?;
+        let Some((batch, _)) = found else { return Err(PaymentError::UnknownBatch(batch_id)) };
+        let clock = self.service.inner.clock.clone();
+        self.change(batch.stream(), move |reader, _| {
+            let Some((mut batch, leaves)) = batch_of(reader, &batch_id)? else {
+                return Err(PaymentError::UnknownBatch(batch_id));
+            };
+            let before = batch.status;
+            if !takes_attempts(&batch) {
+                return Err(PaymentError::Transition { from: before });
+            }
+            let now = clock.now();
+            let mut change = Change::at(now);
+            change.tell.batch = Some(batch_id);
+            if before == BatchStatus::Committed {
+                change.tell.batch_statuses.push(BatchStatus::Submitted);
+            }
+            batch.status = BatchStatus::Submitted;
+            batch.tx_hash = Some(attempt.tx_hash);
+            batch.submitted_at_ms.get_or_insert(now.0);
+            batch.attempts.push(attempt.clone());
+            change.documents.extend(put_batch(Some(before), &batch, leaves)?);
+            Ok((Some(change), ()))
+        })
+        .await
+    }
+}
+
+/// One that somebody else has submitted is his.
+fn takes_attempts(batch: &PaymentBatch) -> bool {
+    match batch.status {
+        BatchStatus::Committed => true,
+        BatchStatus::Submitted => !batch.attempts.is_empty(),
+        _ => false,
+    }
+}
+
+fn note(service: Sequencer, batch_id: BatchId) -> Note {
+    Arc::new(move |attempt| {
+        let service = service.clone();
+        Box::pin(async move {
+            service.payments().put_attempt(batch_id, attempt).await.map_err(|error| error.to_string())
+        })
+    })
+}
