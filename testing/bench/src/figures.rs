@@ -1,6 +1,7 @@
 //! What is measured, and how it is judged.
 
 pub mod batch;
+pub mod facilitator;
 pub mod flood;
 pub mod long;
 pub mod payments;

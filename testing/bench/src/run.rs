@@ -25,6 +25,8 @@ pub enum Figure {
     Single,
     /// 1 payment intent a request beside 1 event a request.
     Payments,
+    /// Verifying payments of the public x402 protocol, beside bare recoveries of signers.
+    Facilitator,
     /// 64 connections that send events with unknown keys: what the other callers feel of them.
     Flood,
     /// 100 events a request on PostgreSQL: what an event costs the service and the database.
@@ -95,6 +97,7 @@ fn measure(bench: &mut Bench, wanted: &[Figure]) -> Result<()> {
             Figure::Batch => figures::batch::measure(bench)?,
             Figure::Single => figures::single::measure(bench)?,
             Figure::Payments => figures::payments::measure(bench)?,
+            Figure::Facilitator => figures::facilitator::measure(bench)?,
             Figure::Flood => figures::flood::measure(bench)?,
             Figure::Postgres => figures::postgres::measure(bench)?,
             Figure::Projection => figures::projection::measure(bench)?,
