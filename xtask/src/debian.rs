@@ -19,18 +19,24 @@ pub fn install(packages: &[&str]) -> bool {
     apt(&["update", "-qq"]).ok() && apt(&list).ok()
 }
 
-/// Installs the database server, the Python environment maker and npm where they are missing; the tests themselves say
-/// what they miss.
+/// Installs the database server, the token in software, the Python environment maker, npm and Go where they are missing; the
+/// tests themselves say what they miss.
 pub fn install_for_tests() {
     let mut missing = Vec::new();
     if !on_path("initdb") && !has_server(Path::new(POSTGRESQL)) {
         missing.push("postgresql");
+    }
+    if !on_path("softhsm2-util") {
+        missing.push("softhsm2");
     }
     if capture(&Step::new("python3", ["-c", "import ensurepip, venv"])).is_err() {
         missing.extend(["python3", "python3-venv"]);
     }
     if !on_path("npm") {
         missing.extend(["nodejs", "npm"]);
+    }
+    if !on_path("go") {
+        missing.push("golang-go");
     }
     if !missing.is_empty() && is_here() {
         progress("install what the tests start");

@@ -9,13 +9,22 @@ use std::sync::Arc;
 use ves::ed25519::Signer;
 use zeroize::Zeroizing;
 
+use crate::backup::{self, Backup, Section, WRAPPING_KEY};
 use crate::key::public_key_of;
 use crate::{
-    AgreementKey, Algorithm, Ed25519Signer, KeyInfo, KeyName, Keystore, KeystoreError, Passphrase, pem,
+    AgreementKey, Algorithm, Ed25519Signer, KeyInfo, KeyName, KeyPlace, Keystore, KeystoreError, Passphrase,
+    pem, seal,
 };
 
 /// A key file is a few hundred bytes; anything longer is not read.
 const KEY_FILE_BYTES_MAX: u64 = 16 * 1024;
+/// Name of the file of the key that wraps data keys. It is no key of the list: it has no public part.
+const WRAPPING_KEY_FILE: &str = "wrapping-key";
+/// DER of a version 1 PrivateKeyInfo of a key for AES-256-GCM (2.16.840.1.101.3.4.1.46) up to its 32 secret bytes.
+const WRAPPING_KEY_DER: [u8; 20] = [
+    0x30, 0x32, 0x02, 0x01, 0x00, 0x30, 0x0b, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01,
+    0x2e, 0x04, 0x20,
+];
 
 /// Keys as `NAME.pem` in one folder, each encrypted under the same passphrase.
 pub struct FileKeystore {
@@ -43,16 +52,86 @@ impl FileKeystore {
 
     fn check(folder: &Path) -> Result<(), KeystoreError> {
         refuse_wide_mode(folder, 0o700)?;
-        for path in key_files(folder)? {
+        for path in files_of(folder, "pem")? {
             refuse_wide_mode(&path, 0o600)?;
         }
         Ok(())
     }
 
+    fn passphrase(&self, name: &KeyName) -> Result<&Passphrase, KeystoreError> {
+        self.passphrase.as_ref().ok_or_else(|| KeystoreError::CannotOpen { name: name.clone() })
+    }
+
+    /// The key that wraps data keys; `None` where there is none yet.
+    fn wrapping_key(&self) -> Result<Option<Zeroizing<[u8; 32]>>, KeystoreError> {
+        let path = self.folder.join(WRAPPING_KEY_FILE);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let text = read_private(&path)?;
+        let passphrase = self.passphrase.as_ref().ok_or(KeystoreError::CannotUnwrap)?;
+        let key = pem::open_block(&text, &WRAPPING_KEY_DER, passphrase);
+        key.map(Some).ok_or(KeystoreError::CannotUnwrap)
+    }
+
+    /// The same, made where there is none.
+    fn wrapping_key_or_new(&self) -> Result<Zeroizing<[u8; 32]>, KeystoreError> {
+        if let Some(key) = self.wrapping_key()? {
+            return Ok(key);
+        }
+        let passphrase = self.passphrase.as_ref().ok_or(KeystoreError::CannotUnwrap)?;
+        self.refuse_other_passphrase(passphrase)?;
+        let mut key = Zeroizing::new([0; 32]);
+        getrandom::fill(key.as_mut()).map_err(|_| KeystoreError::NoRandomness)?;
+        let block = pem::seal_block(&WRAPPING_KEY_DER, &key, passphrase)?;
+        let text = WRAPPING_KEY.to_owned() + &block;
+        let path = self.folder.join(WRAPPING_KEY_FILE);
+        match write_new(&path, text.as_bytes()) {
+            Ok(()) => Ok(key),
+            // Another process was first: its key is the one.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.wrapping_key()?.ok_or(KeystoreError::CannotUnwrap)
+            }
+            Err(source) => Err(KeystoreError::Io { action: "write", path, source }),
+        }
+    }
+
+    /// What a section of a backup would become, after it was opened: a key that could never be used is not put back.
+    fn to_restore(&self, section: &Section<'_>) -> Result<Option<(PathBuf, String)>, KeystoreError> {
+        match section {
+            Section::Wrapped(_) => Err(KeystoreError::NotABackup {
+                problem: "its keys were wrapped by a token, and this keystore is of files",
+            }),
+            Section::File { info, text } => {
+                pem::decrypt(text, info, self.passphrase(&info.name)?)?;
+                match self.info(&info.name) {
+                    Ok(there) if there.public_key == info.public_key => Ok(None),
+                    Ok(_) => Err(KeystoreError::Exists { name: info.name.clone() }),
+                    Err(KeystoreError::NotFound { .. }) => {
+                        Ok(Some((self.path(&info.name), (*text).to_owned())))
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            Section::WrappingKey { text } => {
+                let passphrase = self.passphrase.as_ref().ok_or(KeystoreError::CannotUnwrap)?;
+                let key = pem::open_block(text, &WRAPPING_KEY_DER, passphrase);
+                let key = key.ok_or(KeystoreError::CannotUnwrap)?;
+                match self.wrapping_key()? {
+                    Some(there) if there == key => Ok(None),
+                    Some(_) => Err(KeystoreError::NotABackup {
+                        problem: "another key wraps data keys here; move the file wrapping-key away first",
+                    }),
+                    None => Ok(Some((self.folder.join(WRAPPING_KEY_FILE), (*text).to_owned()))),
+                }
+            }
+        }
+    }
+
     /// Refuses a passphrase that opens none of the keys that are there: keys of one folder share theirs, and a key made
     /// under a mistyped one would be lost.
     fn refuse_other_passphrase(&self, passphrase: &Passphrase) -> Result<(), KeystoreError> {
-        let mut files = key_files(&self.folder)?;
+        let mut files = files_of(&self.folder, "pem")?;
         files.sort();
         let mut refused = None;
         for path in files {
@@ -86,9 +165,7 @@ impl FileKeystore {
         if info.algorithm != wanted {
             return Err(KeystoreError::WrongAlgorithm { name: name.clone(), found: info.algorithm, wanted });
         }
-        let passphrase =
-            self.passphrase.as_ref().ok_or_else(|| KeystoreError::CannotOpen { name: name.clone() })?;
-        pem::decrypt(&text, &info, passphrase)
+        pem::decrypt(&text, &info, self.passphrase(name)?)
     }
 }
 
@@ -103,8 +180,7 @@ impl Keystore for FileKeystore {
         algorithm: Algorithm,
         labels: &BTreeMap<String, String>,
     ) -> Result<KeyInfo, KeystoreError> {
-        let passphrase =
-            self.passphrase.as_ref().ok_or_else(|| KeystoreError::CannotOpen { name: name.clone() })?;
+        let passphrase = self.passphrase(name)?;
         let path = self.path(name);
         if path.exists() {
             return Err(KeystoreError::Exists { name: name.clone() });
@@ -113,19 +189,20 @@ impl Keystore for FileKeystore {
         let mut secret = Zeroizing::new([0; 32]);
         getrandom::fill(secret.as_mut()).map_err(|_| KeystoreError::NoRandomness)?;
         let public_key = public_key_of(algorithm, &secret, name)?;
-        let info = KeyInfo { name: name.clone(), algorithm, public_key, labels: labels.clone() };
+        let (name, labels) = (name.clone(), labels.clone());
+        let info = KeyInfo { name, algorithm, public_key, place: KeyPlace::File, labels };
         let text = pem::encrypt(&info, &secret, passphrase)?;
         match write_new(&path, text.as_bytes()) {
             Ok(()) => Ok(info),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(KeystoreError::Exists { name: name.clone() })
+                Err(KeystoreError::Exists { name: info.name })
             }
             Err(source) => Err(KeystoreError::Io { action: "write", path, source }),
         }
     }
 
     fn list(&self) -> Result<Vec<KeyInfo>, KeystoreError> {
-        let mut keys: Vec<KeyInfo> = key_files(&self.folder)?
+        let mut keys: Vec<KeyInfo> = files_of(&self.folder, "pem")?
             .iter()
             .map(|path| Ok(read_key_file(path)?.1))
             .collect::<Result<_, KeystoreError>>()?;
@@ -156,13 +233,67 @@ impl Keystore for FileKeystore {
             Err(source) => Err(KeystoreError::Io { action: "remove", path, source }),
         }
     }
+
+    /// The new file is there before the old one goes: a crash in between leaves the key twice, never not at all.
+    fn rename(&self, from: &KeyName, to: &KeyName) -> Result<(), KeystoreError> {
+        let (text, _) = self.text(from)?;
+        let path = self.path(to);
+        let renamed = Zeroizing::new(text.replacen(&format!("Name: {from}\n"), &format!("Name: {to}\n"), 1));
+        match write_new(&path, renamed.as_bytes()) {
+            Ok(()) => self.destroy(from),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(KeystoreError::Exists { name: to.clone() })
+            }
+            Err(source) => Err(KeystoreError::Io { action: "write", path, source }),
+        }
+    }
+
+    fn wrap(&self, data_key: &[u8; 32], context: &[u8]) -> Result<Vec<u8>, KeystoreError> {
+        seal::seal(&*self.wrapping_key_or_new()?, data_key, &seal::data_key_aad(context))
+    }
+
+    fn unwrap(&self, wrapped: &[u8], context: &[u8]) -> Result<Zeroizing<[u8; 32]>, KeystoreError> {
+        let key = self.wrapping_key()?.ok_or(KeystoreError::CannotUnwrap)?;
+        seal::open(&key, wrapped, &seal::data_key_aad(context)).ok_or(KeystoreError::CannotUnwrap)
+    }
+
+    fn backup(&self) -> Result<Backup, KeystoreError> {
+        let held: Vec<KeyName> = self.list()?.into_iter().map(|info| info.name).collect();
+        let mut files = Vec::with_capacity(held.len() + 1);
+        for name in &held {
+            files.push(self.text(name)?.0);
+        }
+        let wrapping_key = self.folder.join(WRAPPING_KEY_FILE);
+        if wrapping_key.is_file() {
+            files.push(read_private(&wrapping_key)?);
+        }
+        let text = backup::join(files.iter().map(|text| text.as_str()));
+        Ok(Backup { text, held, left_out: Vec::new() })
+    }
+
+    fn restore(&self, backup: &str) -> Result<Vec<KeyInfo>, KeystoreError> {
+        let sections = backup::split(backup)?;
+        let mut missing = Vec::new();
+        for section in &sections {
+            missing.extend(self.to_restore(section)?.map(|file| (section, file)));
+        }
+        let mut restored = Vec::new();
+        for (section, (path, text)) in missing {
+            write_new(&path, text.as_bytes()).map_err(KeystoreError::io("write", &path))?;
+            if let Section::File { info, .. } = section {
+                restored.push(info.clone());
+            }
+        }
+        Ok(restored)
+    }
 }
 
-fn key_files(folder: &Path) -> Result<Vec<PathBuf>, KeystoreError> {
+/// The files of `folder` with this extension.
+pub(crate) fn files_of(folder: &Path, wanted: &str) -> Result<Vec<PathBuf>, KeystoreError> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(KeystoreError::io("read", folder))? {
         let path = entry.map_err(KeystoreError::io("read", folder))?.path();
-        if path.extension().is_some_and(|extension| extension == "pem") {
+        if path.extension().is_some_and(|extension| extension == wanted) {
             files.push(path);
         }
     }
@@ -170,15 +301,23 @@ fn key_files(folder: &Path) -> Result<Vec<PathBuf>, KeystoreError> {
 }
 
 fn read_key_file(path: &Path) -> Result<(Zeroizing<String>, KeyInfo), KeystoreError> {
-    refuse_wide_mode(path, 0o600)?;
-    let length = fs::metadata(path).map_err(KeystoreError::io("read", path))?.len();
+    let text = read_private(path)?;
     let wrong = |problem| KeystoreError::NotAKeyFile { path: path.to_owned(), problem };
-    if length > KEY_FILE_BYTES_MAX {
-        return Err(wrong("it is longer than any key"));
-    }
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(KeystoreError::io("read", path))?);
     let info = pem::read_info(&text).map_err(wrong)?;
     Ok((text, info))
+}
+
+/// The text of a file of a key, which only its owner may read.
+pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<String>, KeystoreError> {
+    refuse_wide_mode(path, 0o600)?;
+    let length = fs::metadata(path).map_err(KeystoreError::io("read", path))?.len();
+    if length > KEY_FILE_BYTES_MAX {
+        return Err(KeystoreError::NotAKeyFile {
+            path: path.to_owned(),
+            problem: "it is longer than any key",
+        });
+    }
+    fs::read_to_string(path).map(Zeroizing::new).map_err(KeystoreError::io("read", path))
 }
 
 /// Refuses a path that grants more than `allowed` (platform requirements, section 1).
@@ -196,7 +335,7 @@ pub(crate) fn refuse_wide_mode(path: &Path, allowed: u32) -> Result<(), Keystore
     Ok(())
 }
 
-fn make_private_folder(folder: &Path) -> Result<(), KeystoreError> {
+pub(crate) fn make_private_folder(folder: &Path) -> Result<(), KeystoreError> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -229,6 +368,6 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }

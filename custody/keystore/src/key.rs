@@ -40,12 +40,34 @@ impl FromStr for Algorithm {
     }
 }
 
+/// Where a private key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyPlace {
+    /// In a file, encrypted under a passphrase; in memory while it is used.
+    File,
+    /// In a token, which it never leaves.
+    InHsm,
+    /// In a file, encrypted by a key in a token; in memory while it is used.
+    Wrapped,
+}
+
+impl fmt::Display for KeyPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File => "file",
+            Self::InHsm => "in-hsm",
+            Self::Wrapped => "wrapped",
+        })
+    }
+}
+
 /// What may be shown of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyInfo {
     pub name: KeyName,
     pub algorithm: Algorithm,
     pub public_key: [u8; 32],
+    pub place: KeyPlace,
     /// Notes kept in clear beside the key, such as the agent it belongs to. Not protected by the passphrase.
     pub labels: BTreeMap<String, String>,
 }

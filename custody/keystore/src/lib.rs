@@ -1,28 +1,43 @@
-//! Where private keys live: one trait, [`Keystore`], and encrypted files behind it, [`FileKeystore`].
+//! Where private keys live: one trait, [`Keystore`], and behind it encrypted files, [`FileKeystore`], or a hardware token,
+//! `Pkcs11Keystore` (feature `pkcs11`).
 //!
 //! Invariants: a secret is never printed, logged or serialised in clear, and is zeroised when dropped;
 //! a key file is readable by its owner only, or the store refuses to work; a wrong passphrase and a damaged
 //! file give the same error; signatures are those of RFC 8032, byte for byte, whichever library makes them.
-//! This crate reads no clock and never prompts: passphrases come in as values.
+//! A key in a token never leaves it; when the token can't sign, nothing else does. This crate reads no calendar, only the
+//! time that passed since a token failed, and never prompts: passphrases and PINs come in as values.
 
+mod backup;
+mod error;
 mod file;
 mod key;
 mod name;
+mod one_place;
 mod passphrase;
 mod pem;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
+mod seal;
+mod wrapped;
 
+pub use backup::Backup;
+pub use error::{KeystoreError, TokenProblem};
 pub use file::FileKeystore;
-pub use key::{AgreementKey, Algorithm, Ed25519Signer, KeyInfo};
+pub use key::{AgreementKey, Algorithm, Ed25519Signer, KeyInfo, KeyPlace};
 pub use name::KeyName;
+pub use one_place::{BackEnd, refuse_split};
 pub use passphrase::Passphrase;
+#[cfg(feature = "pkcs11")]
+pub use pkcs11::{Pkcs11Config, Pkcs11Keystore};
+pub use wrapped::read_wrapped_file;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use ves::ed25519::Signer;
+use zeroize::Zeroizing;
 
-/// Holds keys by name. All keys of one process live in one back end.
+/// Holds keys by name. All keys of one node live in one back end: [`refuse_split`].
 pub trait Keystore: Send + Sync {
     /// What really holds the keys, for a person: for example `encrypted files in /var/lib/stateset/keys`.
     fn backing(&self) -> String;
@@ -61,41 +76,30 @@ pub trait Keystore: Send + Sync {
 
     /// Forgets the key for good.
     fn destroy(&self, name: &KeyName) -> Result<(), KeystoreError>;
-}
 
-/// Why a keystore refused.
-#[derive(Debug, thiserror::Error)]
-pub enum KeystoreError {
-    /// The one answer to a wrong passphrase and to a damaged file: it never tells which byte failed.
-    #[error("the key {name} cannot be opened: the passphrase is wrong or the file is damaged")]
-    CannotOpen { name: KeyName },
-    #[error("there is no key named {name}")]
-    NotFound { name: KeyName },
-    #[error("a key named {name} already exists")]
-    Exists { name: KeyName },
-    #[error("the key {name} is {found}, {wanted} is needed here")]
-    WrongAlgorithm { name: KeyName, found: Algorithm, wanted: Algorithm },
-    #[error("{path} can be read by others (mode {mode:04o}); allow its owner only: chmod {allowed:o} {path}", path = path.display())]
-    ModeTooWide { path: PathBuf, mode: u32, allowed: u32 },
-    #[error("{path} is not a key file: {problem}", path = path.display())]
-    NotAKeyFile { path: PathBuf, problem: &'static str },
-    #[error("{text:?} is not a key name: 1 to 64 of a-z, 0-9, '-', '_', '.', first a letter or digit")]
-    BadName { text: String },
-    #[error("the label {label:?} cannot be kept: names are letters and '-', values are printable ASCII")]
-    BadLabel { label: String },
-    #[error("a passphrase has 1 to 1024 bytes on one line")]
-    BadPassphrase,
-    #[error("the key {name} could not sign")]
-    SigningFailed { name: KeyName },
-    #[error("the system's random source failed")]
-    NoRandomness,
-    #[error("{action} {path}: {source}", path = path.display())]
-    Io { action: &'static str, path: PathBuf, source: std::io::Error },
-}
+    /// Gives the key another name. The key itself stays where it is.
+    ///
+    /// # Errors
+    /// [`KeystoreError::Exists`] when the new name is taken.
+    fn rename(&self, from: &KeyName, to: &KeyName) -> Result<(), KeystoreError>;
 
-impl KeystoreError {
-    pub(crate) fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { action, path, source }
-    }
+    /// Encrypts a data key of 32 bytes under this store's wrapping key, which is made at the first use and never leaves the
+    /// store. `context` says what the data key is for; the same is needed to unwrap. The answer has 61 bytes.
+    fn wrap(&self, data_key: &[u8; 32], context: &[u8]) -> Result<Vec<u8>, KeystoreError>;
+
+    /// The data key that [`Keystore::wrap`] encrypted.
+    ///
+    /// # Errors
+    /// [`KeystoreError::CannotUnwrap`] for other bytes, another context and another store alike.
+    fn unwrap(&self, wrapped: &[u8], context: &[u8]) -> Result<Zeroizing<[u8; 32]>, KeystoreError>;
+
+    /// Everything that may leave the store, still encrypted as it is kept, and the names of what may not.
+    fn backup(&self) -> Result<Backup, KeystoreError>;
+
+    /// Puts back what a backup holds: all of it, or nothing. Keys that are there already stay.
+    ///
+    /// # Errors
+    /// [`KeystoreError::Exists`] when another key has one of the names; [`KeystoreError::CannotOpen`] when this store could
+    /// not open what it would put back.
+    fn restore(&self, backup: &str) -> Result<Vec<KeyInfo>, KeystoreError>;
 }

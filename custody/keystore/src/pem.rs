@@ -18,14 +18,15 @@ use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDoc
 use zeroize::Zeroizing;
 
 use crate::key::public_key_of;
-use crate::{Algorithm, KeyInfo, KeystoreError, Passphrase};
+use crate::{Algorithm, KeyInfo, KeyPlace, KeystoreError, Passphrase};
 
 /// scrypt costs, fixed and written into every file: N = 2^15, r = 8, p = 3 takes 32 MiB and a tenth of a second or two.
 const LOG_N: u8 = 15;
 const R: u32 = 8;
 const P: u32 = 3;
 
-const BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
+pub(crate) const BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
+pub(crate) const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
 const LABEL: &str = "ENCRYPTED PRIVATE KEY";
 
 /// DER of a version 1 PrivateKeyInfo up to its 32 secret bytes (RFC 8410, section 7): only the last byte of the
@@ -44,16 +45,54 @@ pub(crate) fn encrypt(
     secret: &[u8; 32],
     passphrase: &Passphrase,
 ) -> Result<Zeroizing<String>, KeystoreError> {
+    let sealed = seal_block(&der_prefix(info.algorithm), secret, passphrase)?;
+    let mut text = write_clear(info)?;
+    text.push_str(&sealed);
+    Ok(text)
+}
+
+/// The lines before a block.
+pub(crate) fn write_clear(info: &KeyInfo) -> Result<Zeroizing<String>, KeystoreError> {
+    let mut text = Zeroizing::new(format!(
+        "Name: {}\nAlgorithm: {}\nPublic-Key: {}\n",
+        info.name,
+        info.algorithm,
+        ves::hex::encode(&info.public_key)
+    ));
+    text.push_str(&write_labels(&info.labels)?);
+    Ok(text)
+}
+
+/// A line for each label.
+pub(crate) fn write_labels(labels: &BTreeMap<String, String>) -> Result<String, KeystoreError> {
+    let mut text = String::new();
+    for (label, value) in labels {
+        if !label_is_well_formed(label, value) {
+            return Err(KeystoreError::BadLabel { label: label.clone() });
+        }
+        text.push_str(&format!("{label}: {value}\n"));
+    }
+    Ok(text)
+}
+
+/// The labels in these lines; what is none is passed over.
+pub(crate) fn read_labels(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().filter_map(|line| line.split_once(": "));
+    lines.map(|(label, value)| (label.to_owned(), value.to_owned())).collect()
+}
+
+/// A block of 32 secret bytes behind the DER that says what they are.
+pub(crate) fn seal_block(
+    prefix: &[u8],
+    secret: &[u8; 32],
+    passphrase: &Passphrase,
+) -> Result<Zeroizing<String>, KeystoreError> {
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(|_| KeystoreError::NoRandomness)?;
     let (salt, iv) = random.split_at(16);
     let iv: [u8; 16] = iv.try_into().expect("16 of 32 bytes");
-
-    let mut der = Zeroizing::new([0; 48]);
-    der[..16].copy_from_slice(&der_prefix(info.algorithm));
-    der[16..].copy_from_slice(secret);
-
-    let sealed = scrypt::Params::new(LOG_N, R, P)
+    let der = Zeroizing::new([prefix, secret].concat());
+    Ok(scrypt::Params::new(LOG_N, R, P)
         .ok()
         .and_then(|costs| Parameters::generate_scrypt_aes256cbc(costs, salt, iv).ok())
         .and_then(|parameters| {
@@ -63,39 +102,25 @@ pub(crate) fn encrypt(
                 .ok()
         })
         .and_then(|document| document.to_pem(LABEL, LineEnding::LF).ok())
-        .expect("48 bytes under fixed parameters always encrypt");
-
-    let mut text = Zeroizing::new(format!(
-        "Name: {}\nAlgorithm: {}\nPublic-Key: {}\n",
-        info.name,
-        info.algorithm,
-        ves::hex::encode(&info.public_key)
-    ));
-    for (label, value) in &info.labels {
-        if !label_is_well_formed(label, value) {
-            return Err(KeystoreError::BadLabel { label: label.clone() });
-        }
-        text.push_str(&format!("{label}: {value}\n"));
-    }
-    text.push_str(&sealed);
-    Ok(text)
+        .expect("a few bytes under fixed parameters always encrypt"))
 }
 
 /// The clear part. `Err` says what is missing.
 pub(crate) fn read_info(text: &str) -> Result<KeyInfo, &'static str> {
     let (clear, _) = text.split_once(BEGIN).ok_or("no ENCRYPTED PRIVATE KEY block")?;
-    let mut labels: BTreeMap<String, String> = clear
-        .lines()
-        .filter_map(|line| line.split_once(": "))
-        .map(|(label, value)| (label.to_owned(), value.to_owned()))
-        .collect();
+    read_clear(clear, KeyPlace::File)
+}
+
+/// The lines before a block.
+pub(crate) fn read_clear(clear: &str, place: KeyPlace) -> Result<KeyInfo, &'static str> {
+    let mut labels = read_labels(clear);
     let mut take = |label: &str| labels.remove(label);
     let name = take("Name").and_then(|text| text.parse().ok()).ok_or("no Name line")?;
     let algorithm = take("Algorithm").and_then(|text| text.parse().ok()).ok_or("no known Algorithm line")?;
     let public_key = take("Public-Key")
         .and_then(|text| ves::hex::decode_lenient(&text).ok())
         .ok_or("no Public-Key line of 64 hex digits")?;
-    Ok(KeyInfo { name, algorithm, public_key, labels })
+    Ok(KeyInfo { name, algorithm, public_key, place, labels })
 }
 
 /// The 32 secret bytes. Every failure is the same [`KeystoreError::CannotOpen`].
@@ -105,14 +130,15 @@ pub(crate) fn decrypt(
     passphrase: &Passphrase,
 ) -> Result<Zeroizing<[u8; 32]>, KeystoreError> {
     let cannot_open = || KeystoreError::CannotOpen { name: info.name.clone() };
-    let secret = open_block(text, info.algorithm, passphrase).ok_or_else(cannot_open)?;
+    let secret = open_block(text, &der_prefix(info.algorithm), passphrase).ok_or_else(cannot_open)?;
     if public_key_of(info.algorithm, &secret, &info.name)? != info.public_key {
         return Err(cannot_open());
     }
     Ok(secret)
 }
 
-fn open_block(text: &str, algorithm: Algorithm, passphrase: &Passphrase) -> Option<Zeroizing<[u8; 32]>> {
+/// What [`seal_block`] sealed behind the same prefix.
+pub(crate) fn open_block(text: &str, prefix: &[u8], passphrase: &Passphrase) -> Option<Zeroizing<[u8; 32]>> {
     let block = &text[text.find(BEGIN)?..];
     let (label, document) = SecretDocument::from_pem(block).ok()?;
     if label != LABEL {
@@ -130,7 +156,7 @@ fn open_block(text: &str, algorithm: Algorithm, passphrase: &Passphrase) -> Opti
         return None;
     }
     let der = sealed.decrypt(passphrase.as_bytes()).ok()?;
-    let secret = der.as_bytes().strip_prefix(der_prefix(algorithm).as_slice())?;
+    let secret = der.as_bytes().strip_prefix(prefix)?;
     Some(Zeroizing::new(secret.try_into().ok()?))
 }
 

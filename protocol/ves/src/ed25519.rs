@@ -185,6 +185,13 @@ pub trait Signer: Send + Sync {
     /// # Errors
     /// [`SignerError`] when the key is out of reach; an in-memory key never fails.
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignerError>;
+    /// Whether the key can sign now. May block; an in-memory key always can.
+    ///
+    /// # Errors
+    /// [`SignerError`] with what keeps it.
+    fn ready(&self) -> Result<(), SignerError> {
+        Ok(())
+    }
 }
 
 /// A private key in memory; erased when dropped.

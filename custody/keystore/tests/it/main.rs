@@ -1,5 +1,8 @@
 //! What a keystore promises, checked on the file back end.
 
+#[cfg(feature = "pkcs11")]
+mod token;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -210,4 +213,76 @@ fn no_key_is_made_under_a_passphrase_that_does_not_open_the_others() {
     assert!(matches!(refused, Err(KeystoreError::CannotOpen { .. })));
     assert_eq!(right.list().unwrap().len(), 1);
     right.generate(&name("second"), Algorithm::X25519, &labels).unwrap();
+}
+
+#[test]
+fn a_backup_is_put_back_whole_and_only_under_its_passphrase() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FileKeystore::open(&dir.path().join("keys"), passphrase("p")).unwrap();
+    let agent = store.generate(&name("agent"), Algorithm::Ed25519, &BTreeMap::new()).unwrap();
+    let inbox = store.generate(&name("inbox"), Algorithm::X25519, &BTreeMap::new()).unwrap();
+    let wrapped = store.wrap(&[7; 32], b"payloads").unwrap();
+    let backup = store.backup().unwrap();
+    assert_eq!(backup.held, [name("agent"), name("inbox")]);
+    assert!(backup.left_out.is_empty());
+
+    let other = FileKeystore::open(&dir.path().join("other"), passphrase("q")).unwrap();
+    assert!(matches!(other.restore(&backup.text), Err(KeystoreError::CannotOpen { .. })));
+    assert!(other.list().unwrap().is_empty());
+
+    let place = dir.path().join("new");
+    let new = FileKeystore::open(&place, passphrase("p")).unwrap();
+    assert_eq!(new.restore(&backup.text).unwrap(), [agent.clone(), inbox.clone()]);
+    assert_eq!(*new.unwrap(&wrapped, b"payloads").unwrap(), [7; 32]);
+    assert!(new.restore(&backup.text).unwrap().is_empty(), "what is there stays");
+    assert_eq!(mode(&place.join("agent.pem")), 0o600);
+    assert_eq!(new.signer(&name("agent")).unwrap().public_key(), agent.public_key);
+
+    // A name that another key has stops all of it.
+    let third = FileKeystore::open(&dir.path().join("third"), passphrase("p")).unwrap();
+    let taken = third.generate(&name("inbox"), Algorithm::X25519, &BTreeMap::new()).unwrap();
+    assert!(matches!(third.restore(&backup.text), Err(KeystoreError::Exists { .. })));
+    assert_eq!(third.list().unwrap(), [taken]);
+
+    for bad in
+        ["", "Stateset keys", &backup.text[..backup.text.len() - 40], &format!("{}x", backup.text.as_str())]
+    {
+        assert!(matches!(new.restore(bad), Err(KeystoreError::NotABackup { .. })), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_rename_keeps_the_key_and_takes_no_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FileKeystore::open(&dir.path().join("keys"), passphrase("p")).unwrap();
+    let made = store.generate(&name("agent"), Algorithm::Ed25519, &BTreeMap::new()).unwrap();
+    store.generate(&name("other"), Algorithm::Ed25519, &BTreeMap::new()).unwrap();
+    assert!(matches!(store.rename(&name("agent"), &name("other")), Err(KeystoreError::Exists { .. })));
+    store.rename(&name("agent"), &name("agent.1")).unwrap();
+    assert!(matches!(store.info(&name("agent")), Err(KeystoreError::NotFound { .. })));
+    assert_eq!(store.signer(&name("agent.1")).unwrap().public_key(), made.public_key);
+}
+
+#[test]
+fn data_keys_are_wrapped_under_the_passphrase_and_bound_to_their_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("keys");
+    let store = FileKeystore::open(&folder, passphrase("p")).unwrap();
+    assert!(matches!(store.unwrap(&[1; 61], b"payloads"), Err(KeystoreError::CannotUnwrap)));
+    let wrapped = store.wrap(&[7; 32], b"payloads").unwrap();
+    assert_eq!(wrapped.len(), 61);
+    assert_ne!(store.wrap(&[7; 32], b"payloads").unwrap(), wrapped, "a nonce of its own each");
+    assert_eq!(*store.unwrap(&wrapped, b"payloads").unwrap(), [7; 32]);
+    assert_eq!(mode(&folder.join("wrapping-key")), 0o600);
+    assert!(store.list().unwrap().is_empty(), "it is no key of the list");
+    let mut other = wrapped.clone();
+    other[20] ^= 1;
+    for (bytes, context) in
+        [(&other[..], &b"payloads"[..]), (&wrapped, b"proofs"), (&wrapped[..60], b"payloads")]
+    {
+        assert!(matches!(store.unwrap(bytes, context), Err(KeystoreError::CannotUnwrap)));
+    }
+    let wrong = FileKeystore::open(&folder, passphrase("q")).unwrap();
+    assert!(matches!(wrong.unwrap(&wrapped, b"payloads"), Err(KeystoreError::CannotUnwrap)));
+    assert!(matches!(wrong.wrap(&[7; 32], b"payloads"), Err(KeystoreError::CannotUnwrap)));
 }
