@@ -1,7 +1,6 @@
-//! `up --anchor anvil`: a local chain with the registry on it, and the anchor service in this process.
-//!
-//! The chain lies in the data directory (`chain/`), so a second start goes on with it. Its accounts are known to
-//! everybody: it is for development.
+//! `up --anchor anvil`: the anchor service in this process, on the local chain.
+
+mod standing;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,22 +9,19 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use set_anchor::flight::{BatchKey, key_of};
 use set_anchor::machine::Patience;
 use set_anchor::plan::{BATCHES_MAX, Worth};
 use set_anchor::source::PENDING_MAX;
 use set_anchor::{PendingBatch, Service, Settings, Signal, Source, SourceError, Standing};
-use set_registry::artifact::Contract;
-use set_registry::devnet::{ACCOUNT_KEYS, Anvil, AnvilSettings, DEVNET_CHAIN_ID, SendError, Wallet};
-use set_registry::{Address, BatchRecord, BlockAt, ChainKey, Registry, RpcError, ViewError};
+use set_registry::devnet::DEVNET_CHAIN_ID;
+use set_registry::{Address, BatchRecord, BlockAt, Registry, RpcError, ViewError};
 use stateset_sequencer::{AnchorBatch, AnchorError, AnchorTarget, ChainPlace, Sequencer, TargetError};
 use tokio::runtime::Handle;
 use ves::Digest;
 
-use crate::data_dir::DataDir;
 use crate::error::CliError;
-use crate::files;
+use crate::local_chain::{LocalChain, WRITER, key};
 
 /// How soon a closed batch is seen.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -33,121 +29,78 @@ const POLL: Duration = Duration::from_millis(50);
 /// How long a caller waits for a batch that is to be anchored on request.
 const SUBMIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Where the local chain is, for other commands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DevnetRecord {
-    pub rpc_url: String,
-    pub chain_id: u64,
-    pub registry: Address,
+/// What the routes that anchor on request need of the service; empty until it runs, since it needs the sequencer.
+#[derive(Clone, Default)]
+pub struct Link(Arc<OnceLock<Linked>>);
+
+struct Linked {
+    registry: Registry,
+    wake: Sender<Signal>,
 }
 
-impl DevnetRecord {
-    fn file(data: &DataDir) -> PathBuf {
-        data.path().join("chain/devnet.json")
-    }
-
-    /// `None` where no local chain was ever started on the data directory.
-    pub fn read(data: &DataDir) -> Result<Option<Self>, CliError> {
-        let file = Self::file(data);
-        if !file.exists() {
-            return Ok(None);
-        }
-        let text = files::read_text(&file)?;
-        serde_json::from_str(&text).map(Some).map_err(|problem| {
-            CliError::failure("BAD_FILE", format!("{}: {problem}", file.display()))
-                .hint("bring the file back, or start on another data directory: batches that are recorded as anchored are not sent to a new chain")
-        })
-    }
-}
-
-/// A running local chain with the registry on it.
-pub struct LocalChain {
-    pub record: DevnetRecord,
-    anvil: Anvil,
-    owner: Wallet,
-    /// Wakes the service, once there is one.
-    wake: Arc<OnceLock<Sender<Signal>>>,
-}
-
-impl LocalChain {
-    /// Starts anvil, and deploys the registry where it is not there. Blocks for a moment.
-    ///
-    /// # Errors
-    /// What a person has to do before.
-    pub fn start(data: &DataDir) -> Result<Self, CliError> {
-        let folder = data.path().join("chain");
-        std::fs::create_dir_all(&folder).map_err(|error| CliError::io("create", &folder, &error))?;
-        let settings = AnvilSettings { state: Some(folder.join("anvil.json")), ..AnvilSettings::default() };
-        let anvil = Anvil::start(&settings)
-            .map_err(|error| CliError::failure("NO_ANVIL", format!("no local chain: {error}")))?;
-        let owner = wallet(&anvil, 0)?;
-        let registry = deployed(data, &anvil, &owner)?;
-        let record = DevnetRecord { rpc_url: anvil.url(), chain_id: DEVNET_CHAIN_ID, registry };
-        let text = serde_json::to_string_pretty(&record).expect("a record is JSON");
-        let file = DevnetRecord::file(data);
-        files::replace(&file, (text + "\n").as_bytes())
-            .map_err(|error| CliError::io("write", &file, &error))?;
-        Ok(Self { record, anvil, owner, wake: Arc::default() })
-    }
-
+impl Link {
     /// The chain for the routes that anchor on request.
     pub fn target(&self) -> Arc<dyn AnchorTarget> {
-        let registry = Registry::new(self.anvil.node(), self.record.registry);
-        Arc::new(ChainTarget { registry, wake: self.wake.clone() })
+        Arc::new(ChainTarget(self.clone()))
     }
 }
 
-/// A local chain, and the service that anchors on it.
+/// The service that anchors on a local chain.
 pub struct Devnet {
-    pub record: DevnetRecord,
-    anvil: Anvil,
     signals: Sender<Signal>,
     service: JoinHandle<()>,
 }
 
 impl Devnet {
-    /// Begins to anchor what `sequencer` closes.
+    /// Begins to anchor what `sequencer` closes, after log and chain were made to agree. Blocks for a moment.
     ///
     /// # Errors
-    /// Where its journal can't be used.
+    /// Where its journal can't be used, or the log's batches stand on another chain.
     pub fn start(
-        chain: LocalChain,
-        data: &DataDir,
+        chain: &mut LocalChain,
+        link: &Link,
         sequencer: Sequencer,
         runtime: Handle,
     ) -> Result<Self, CliError> {
-        let LocalChain { record, anvil, owner, wake } = chain;
-        // What an earlier chain left is of no use on a new one.
-        let journal = data.path().join("chain").join(format!("journal-{}", record.registry));
+        let has_lost = standing::agree(chain, &sequencer, &runtime)?;
+        let address = chain.registry()?;
+        let journal = chain.journal(address);
+        if has_lost && journal.exists() {
+            // What it tells of is not there, and is sent anew.
+            std::fs::remove_dir_all(&journal).map_err(|error| CliError::io("remove", &journal, &error))?;
+        }
         let source = InProcess { sequencer, runtime, known: BTreeMap::new() };
-        let service = Service::new(service_settings(record.registry, journal)?, anvil.node(), source)
+        let service = Service::new(service_settings(address, journal), chain.node(), source)
             .map_err(|error| CliError::failure("ANCHOR_JOURNAL", error.to_string()))?
-            .opening_streams_by(owner);
+            .opening_streams_by(chain.owner()?);
         let (signals, received) = mpsc::channel();
-        let _ = wake.set(signals.clone());
+        let registry = Registry::new(chain.node(), address);
+        let _ = link.0.set(Linked { registry, wake: signals.clone() });
         let service = std::thread::Builder::new()
             .name("anchor".to_owned())
             .spawn(move || service.run(&received))
             .map_err(|error| CliError::failure("CANNOT_START", error.to_string()))?;
-        Ok(Self { record, anvil, signals, service })
+        Ok(Self { signals, service })
     }
 
-    /// Ends the service, then the chain, which writes itself down.
+    /// Ends the service.
     pub fn stop(self) {
         let _ = self.signals.send(Signal::Stop);
         let _ = self.service.join();
-        self.anvil.stop();
     }
 }
 
 /// Anchoring on request: the service does it, since one sender gives out the account's nonces; here it is waited for.
-struct ChainTarget {
-    registry: Registry,
-    wake: Arc<OnceLock<Sender<Signal>>>,
-}
+struct ChainTarget(Link);
 
 impl ChainTarget {
+    fn linked(&self) -> Result<&Linked, TargetError> {
+        let linked = self.0.0.get();
+        linked.ok_or_else(|| TargetError::Unavailable("the local chain is being made ready".to_owned()))
+    }
+}
+
+impl Linked {
     fn place(&self, batch: &BatchRecord) -> Result<Option<ChainPlace>, TargetError> {
         if self.registry.kept_as(batch, BlockAt::Latest).map_err(target_error)?.is_none() {
             return Ok(None);
@@ -170,12 +123,10 @@ impl ChainTarget {
 
 impl AnchorTarget for ChainTarget {
     fn submit(&self, batch: &AnchorBatch) -> Result<ChainPlace, TargetError> {
-        let (record, started) = (record_of(batch), Instant::now());
-        if let Some(wake) = self.wake.get() {
-            let _ = wake.send(Signal::Batches);
-        }
+        let (linked, record, started) = (self.linked()?, record_of(batch), Instant::now());
+        let _ = linked.wake.send(Signal::Batches);
         while started.elapsed() < SUBMIT_TIMEOUT {
-            if let Some(place) = self.place(&record)? {
+            if let Some(place) = linked.place(&record)? {
                 return Ok(place);
             }
             std::thread::sleep(POLL);
@@ -187,7 +138,7 @@ impl AnchorTarget for ChainTarget {
     }
 
     fn is_anchored(&self, batch: &AnchorBatch) -> Result<bool, TargetError> {
-        self.place(&record_of(batch)).map(|place| place.is_some())
+        self.linked()?.place(&record_of(batch)).map(|place| place.is_some())
     }
 }
 
@@ -198,31 +149,11 @@ fn target_error(error: ViewError) -> TargetError {
     }
 }
 
-fn wallet(anvil: &Anvil, account: usize) -> Result<Wallet, CliError> {
-    Wallet::new(anvil.node(), key(account)?)
-        .map_err(|error| CliError::failure("CHAIN_UNAVAILABLE", error.to_string()))
-}
-
-fn key(account: usize) -> Result<ChainKey, CliError> {
-    ChainKey::from_hex(ACCOUNT_KEYS[account]).map_err(|error| CliError::failure("BAD_KEY", error.to_string()))
-}
-
-/// The registry of before, where the chain still has it; else a new one.
-fn deployed(data: &DataDir, anvil: &Anvil, owner: &Wallet) -> Result<Address, CliError> {
-    if let Some(record) = DevnetRecord::read(data)?
-        && Registry::new(anvil.node(), record.registry).check_interface().is_ok()
-    {
-        return Ok(record.registry);
-    }
-    let failed = |error: SendError| CliError::failure("NOT_DEPLOYED", format!("the registry: {error}"));
-    owner.deploy(Contract::SetRegistry).map_err(failed)
-}
-
-fn service_settings(registry: Address, journal: PathBuf) -> Result<Settings, CliError> {
-    Ok(Settings {
+fn service_settings(registry: Address, journal: PathBuf) -> Settings {
+    Settings {
         registry,
         expected_chain_id: DEVNET_CHAIN_ID,
-        key: key(1)?,
+        key: key(WRITER),
         data_dir: journal,
         interval: INTERVAL,
         poll: POLL,
@@ -232,7 +163,7 @@ fn service_settings(registry: Address, journal: PathBuf) -> Result<Settings, Cli
         fee_ceiling: None,
         retry_first: Duration::from_millis(500),
         breaker: Default::default(),
-    })
+    }
 }
 
 /// The sequencer of this process, as the anchor service sees it.

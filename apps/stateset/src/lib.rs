@@ -12,6 +12,7 @@ mod devnet;
 mod error;
 mod files;
 mod installation;
+mod local_chain;
 mod output;
 mod paid_demo;
 mod passphrase;

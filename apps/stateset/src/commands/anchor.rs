@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use set_registry::{Address, Block, BlockAt, Committed, Node, Registry, RpcSettings, ViewError, words};
-use stateset_client::{ClaimedPlace, EventProof};
+use stateset_client::{ClaimedPlace, EventProof, FindingState, Trusted};
 use ves::{BatchId, Digest, StreamKey};
 
 use crate::context::Context;
-use crate::devnet::DevnetRecord;
 use crate::error::CliError;
 use crate::files;
+use crate::local_chain::ChainRecord;
 
 #[derive(Debug, Subcommand)]
 pub enum AnchorCommand {
@@ -58,14 +58,14 @@ pub fn run(context: &Context, command: &AnchorCommand) -> Result<(), CliError> {
 
 /// The registry that is meant, found to be one.
 fn registry(context: &Context, args: &ChainArgs) -> Result<Registry, CliError> {
-    let local = DevnetRecord::read(&context.data)?;
+    let local = ChainRecord::read(&context.data)?;
     let missing = |what: &str, option: &str| {
         CliError::input("NO_CHAIN", format!("no {what} is named"))
             .hint(format!("give {option}, or start a local chain with `stateset up --anchor anvil`"))
     };
     let url = args.rpc_url.clone().or_else(|| local.as_ref().map(|record| record.rpc_url.clone()));
     let url = url.ok_or_else(|| missing("endpoint", "--rpc-url URL"))?;
-    let address = args.registry.or_else(|| local.as_ref().map(|record| record.registry));
+    let address = args.registry.or_else(|| local.as_ref().and_then(|record| record.registry));
     let address = address.ok_or_else(|| missing("registry", "--registry ADDRESS"))?;
     let node = Node::new(&url, RpcSettings::default())
         .map_err(|error| CliError::input("BAD_ADDRESS", error.to_string()))?;
@@ -167,57 +167,50 @@ fn status_text(status: &Status) -> String {
     text
 }
 
+/// What a chain says of a batch, and of an event of it.
 #[derive(Serialize)]
-struct Verdict {
-    valid: bool,
+pub struct Verdict {
+    pub valid: bool,
     batch_id: BatchId,
     stream_key: String,
     events_root: Digest,
     new_state_root: Digest,
-    sequence_start: u64,
-    sequence_end: u64,
+    pub sequence_start: u64,
+    pub sequence_end: u64,
     transaction: String,
-    block_number: u64,
+    pub block_number: u64,
     confirmations: u64,
     /// Whether the chain says that the block is never undone.
     #[serde(rename = "final")]
     is_final: bool,
-    event: Option<EventVerdict>,
+    pub event: Option<EventVerdict>,
 }
 
 #[derive(Serialize)]
-struct EventVerdict {
+pub struct EventVerdict {
     sequence_number: u64,
     leaf_hash: Digest,
     /// By the contract's own check.
-    on_chain: bool,
+    pub on_chain: bool,
     /// By ours, from the root in the chain's event.
-    here: bool,
+    pub here: bool,
+    /// Whether the rest of the proof holds too: payload, signatures, and the way to the state root on the chain. Keys are
+    /// those in the file.
+    pub file: bool,
+    /// Checks of the proof that fail.
+    problems: Vec<String>,
+}
+
+impl EventVerdict {
+    fn holds(&self) -> bool {
+        self.on_chain && self.here && self.file
+    }
 }
 
 fn verify(context: &Context, args: &VerifyArgs) -> Result<(), CliError> {
-    let claimed = args.proof.as_deref().map(claimed_place).transpose()?;
-    if let Some(place) = &claimed
-        && place.batch_id != args.batch
-    {
-        let message = format!("the proof is of batch {}, not of {}", place.batch_id, args.batch);
-        return Err(CliError::input("OTHER_BATCH", message));
-    }
+    let proof = args.proof.as_deref().map(proof_in).transpose()?;
     let registry = registry(context, &args.chain)?;
-    let newest = newest(&registry)?;
-    // Batch ids are a stream's own: where one is known, no other stream's batch is taken for it.
-    let stream = claimed.as_ref().map(|place| place.stream).or_else(|| context.stream().ok());
-    let found = registry.find_committed(&args.batch, stream.as_ref(), newest.number);
-    let found = found.map_err(|error| failure(error.into()))?;
-    let batch = found.ok_or_else(|| {
-        let of_stream = stream.map_or_else(String::new, |stream| format!(" of stream {stream}"));
-        let message = format!("the chain holds no batch {}{of_stream}", args.batch);
-        CliError::failure("NOT_ANCHORED", message)
-            .hint("`stateset anchor status` says how far a stream is anchored")
-    })?;
-    let event = claimed.map(|place| event_verdict(&registry, &batch, &place)).transpose()?;
-    let is_held = registry.holds(&batch, BlockAt::Latest).map_err(failure)?.is_some();
-    let verdict = verdict(&registry, &batch, &newest, is_held, event)?;
+    let verdict = judge(&registry, &args.batch, proof.as_ref(), context.stream().ok().as_ref())?;
     context.out.result(&verdict, &verdict_text(&verdict));
     if verdict.valid {
         return Ok(());
@@ -225,33 +218,77 @@ fn verify(context: &Context, args: &VerifyArgs) -> Result<(), CliError> {
     Err(CliError::failure("NOT_ANCHORED", "what was asked about does not stand on the chain"))
 }
 
-fn claimed_place(file: &std::path::Path) -> Result<ClaimedPlace, CliError> {
-    let unreadable = |problem: stateset_client::ProofProblem| {
-        CliError::input("BAD_PROOF_FILE", format!("{}: {problem}", file.display()))
-    };
-    let proof = EventProof::parse(&files::read_text(file)?).map_err(unreadable)?;
-    proof.claimed_place().map_err(unreadable)
+/// Judges a batch, and with `proof` an event of it, by the chain alone. `of` is whose batch is meant where no proof says.
+///
+/// # Errors
+/// Where the chain can't be asked or holds no such batch, or the proof is of another.
+pub fn judge(
+    registry: &Registry,
+    batch_id: &BatchId,
+    proof: Option<&EventProof>,
+    of: Option<&StreamKey>,
+) -> Result<Verdict, CliError> {
+    let claimed = proof.map(|proof| proof.claimed_place().map(|place| (proof, place))).transpose();
+    let claimed = claimed.map_err(|problem| CliError::input("BAD_PROOF_FILE", problem.to_string()))?;
+    if let Some((_, place)) = &claimed
+        && place.batch_id != *batch_id
+    {
+        let message = format!("the proof is of batch {}, not of {batch_id}", place.batch_id);
+        return Err(CliError::input("OTHER_BATCH", message));
+    }
+    let newest = newest(registry)?;
+    // Batch ids are a stream's own: where one is known, no other stream's batch is taken for it.
+    let stream = claimed.as_ref().map(|(_, place)| &place.stream).or(of);
+    let found = registry.find_committed(batch_id, stream, newest.number);
+    let found = found.map_err(|error| failure(error.into()))?;
+    let batch = found.ok_or_else(|| {
+        let of_stream = stream.map_or_else(String::new, |stream| format!(" of stream {stream}"));
+        let message = format!("the chain holds no batch {batch_id}{of_stream}");
+        CliError::failure("NOT_ANCHORED", message)
+            .hint("`stateset anchor status` says how far a stream is anchored")
+    })?;
+    let event = claimed.map(|(proof, place)| event_verdict(registry, &batch, proof, &place)).transpose()?;
+    let is_held = registry.holds(&batch, BlockAt::Latest).map_err(failure)?.is_some();
+    verdict(registry, &batch, &newest, is_held, event)
+}
+
+fn proof_in(file: &std::path::Path) -> Result<EventProof, CliError> {
+    EventProof::parse(&files::read_text(file)?)
+        .map_err(|problem| CliError::input("BAD_PROOF_FILE", format!("{}: {problem}", file.display())))
 }
 
 fn event_verdict(
     registry: &Registry,
     batch: &Committed,
+    proof: &EventProof,
     place: &ClaimedPlace,
 ) -> Result<EventVerdict, CliError> {
     let (start, end) = (batch.sequence_start.get(), batch.sequence_end.get());
     let number = place.sequence_number.get();
     // The contract does not know which number a leaf has: its index has to be that of the event.
     let is_its_index = number.checked_sub(start) == Some(place.leaf_index) && number <= end;
-    let proof = ves::InclusionProof { leaf_index: place.leaf_index, path: place.path.clone() };
+    let path = ves::InclusionProof { leaf_index: place.leaf_index, path: place.path.clone() };
     let count = (end - start).checked_add(1);
-    let here = ves::merkle::verify_inclusion(&place.leaf, &batch.events_root, count, &proof).is_ok();
+    let here = ves::merkle::verify_inclusion(&place.leaf, &batch.events_root, count, &path).is_ok();
     let on_chain = registry.holds_leaf(batch, &place.leaf, &place.path, place.leaf_index).map_err(failure)?;
+    let problems = problems_of(proof, batch)?;
     Ok(EventVerdict {
         sequence_number: number,
         leaf_hash: place.leaf,
         on_chain: on_chain && is_its_index && batch.stream_key == words::stream_key(&place.stream),
         here: here && is_its_index,
+        file: problems.is_empty(),
+        problems,
     })
+}
+
+/// The leaf says nothing of the payload itself, only of its hash: everything else in the file is checked too.
+fn problems_of(proof: &EventProof, batch: &Committed) -> Result<Vec<String>, CliError> {
+    let trusted = Trusted { state_root: Some(batch.new_state_root), file_keys: true, ..Trusted::default() };
+    let verdict =
+        proof.verify(&trusted).map_err(|problem| CliError::input("BAD_PROOF_FILE", problem.to_string()))?;
+    let failing = verdict.findings.iter().filter(|finding| finding.state == FindingState::Fails);
+    Ok(failing.map(|finding| format!("{}: {}", finding.check, finding.detail)).collect())
 }
 
 fn verdict(
@@ -265,7 +302,7 @@ fn verdict(
     let finalized = registry.node().block(BlockAt::Finalized).ok().flatten().map_or(0, |block| block.number);
     let place = &batch.place;
     Ok(Verdict {
-        valid: is_held && event.as_ref().is_none_or(|event| event.on_chain && event.here),
+        valid: is_held && event.as_ref().is_none_or(EventVerdict::holds),
         batch_id: batch.batch_id,
         stream_key: batch.stream_key.to_string(),
         events_root: batch.events_root,
@@ -303,6 +340,10 @@ fn verdict_text(verdict: &Verdict) -> String {
             word(event.on_chain),
             word(event.here)
         );
+        let _ = match event.problems.is_empty() {
+            true => write!(text, "\n  payload, signatures and state root hold, under the keys in the file"),
+            false => write!(text, "\n  WRONG  {}", event.problems.join("\n  WRONG  ")),
+        };
     }
     text
 }

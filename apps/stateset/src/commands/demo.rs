@@ -23,7 +23,7 @@ pub fn run(context: &Context) -> Result<(), CliError> {
     let mut story = Story::new(context.out);
 
     let mut world = start(&runtime, &data)?;
-    let told = chapters::live(&mut story, &world);
+    let told = chapters::live(&mut story, &world, &data);
     runtime.block_on(world.server.stop())?;
     told?;
 
@@ -44,6 +44,7 @@ struct World {
     identity: Identity,
     /// Keys of the two agents, apart from the service's own.
     agents: std::path::PathBuf,
+    runtime: tokio::runtime::Handle,
 }
 
 fn start(runtime: &tokio::runtime::Runtime, data: &DataDir) -> Result<World, CliError> {
@@ -69,5 +70,6 @@ fn start(runtime: &tokio::runtime::Runtime, data: &DataDir) -> Result<World, Cli
     let identity = identity(&installation.profile)?;
     let client =
         Client::pinned(&installation.profile.url, Some(installation.api_key.clone()), identity.clone())?;
-    Ok(World { server, client, installation, identity, agents: data.path().join("agents") })
+    let (agents, runtime) = (data.path().join("agents"), runtime.handle().clone());
+    Ok(World { server, client, installation, identity, agents, runtime })
 }

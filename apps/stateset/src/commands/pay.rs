@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use set_registry::{Address, B256, ChainKey, U256, tls_config};
 use stateset_x402::{
     Bill, BuyError, Buyer, ChainTable, Choice, forms::SettleResponse, header, settlement_of,
 };
+use ves::TimestampMs;
 
 use crate::context::Context;
 use crate::error::{CliError, printable, printable_lines};
@@ -18,10 +19,11 @@ use crate::error::{CliError, printable, printable_lines};
 const KEY_VARIABLE: &str = "STATESET_PAY_KEY";
 /// Longest answer taken.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Of one request: a seller may wait a minute for a block.
 const TIMEOUT: Duration = Duration::from_secs(90);
-/// How often the same payment is brought, where its answer was lost: it is never taken twice.
-const BROUGHT_MAX: usize = 4;
 const PAUSE: Duration = Duration::from_secs(2);
+/// First bytes of a call of EIP-3009's `authorizationState(address,bytes32)`.
+const AUTHORIZATION_STATE: &str = "0xe94a0102";
 /// Longest wait for a sale, in seconds: an authorization is valid no longer.
 const VALID_S_MAX: u64 = 3_600;
 
@@ -45,6 +47,9 @@ pub struct PayArgs {
     /// Pay in this token alone
     #[arg(long, value_name = "ADDRESS")]
     pub token: Option<Address>,
+    /// Bring the same payment again for so many seconds, where the seller does not answer: it is never taken twice
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub wait: u64,
     /// Send this text by POST
     #[arg(long, value_name = "TEXT")]
     pub post: Option<String>,
@@ -75,7 +80,7 @@ impl Answer {
 }
 
 pub fn run(context: &Context, args: &PayArgs) -> Result<(), CliError> {
-    let agent = agent();
+    let agent = agent(Duration::from_secs(args.wait));
     let asked = send(&agent, args, None).map_err(|problem| unreachable(&args.url, &problem))?;
     if asked.status != 402 {
         return free(context, args, &asked);
@@ -95,8 +100,11 @@ pub fn run(context: &Context, args: &PayArgs) -> Result<(), CliError> {
         confirm(context)?;
     }
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let payment = buyer.pay(&bill, now_s, B256::from(crate::installation::random::<32>()?));
-    let answer = bring(&agent, args, &payment)?;
+    let nonce = B256::from(crate::installation::random::<32>()?);
+    let header = buyer.pay(&bill, now_s, nonce);
+    let valid_before_s = now_s.saturating_add(bill.timeout_s);
+    let signed = Signed { bill: &bill, payer: key.address(), nonce, valid_before_s };
+    let answer = bring(&agent, args, &header, &signed)?;
     let settlement = answer.settlement();
     match &settlement {
         Some(told) if told.success && answer.status < 400 => {
@@ -107,30 +115,78 @@ pub fn run(context: &Context, args: &PayArgs) -> Result<(), CliError> {
     }
 }
 
-/// Brings the payment until there is an answer to it.
-fn bring(agent: &ureq::Agent, args: &PayArgs, payment: &(&'static str, String)) -> Result<Answer, CliError> {
-    let mut lost = String::new();
-    for attempt in 0..BROUGHT_MAX {
-        if attempt > 0 {
-            std::thread::sleep(PAUSE);
-        }
-        match send(agent, args, Some(payment)) {
-            Ok(answer) if answer.status >= 500 => lost = format!("it answers with status {}", answer.status),
-            Ok(answer) => return Ok(answer),
-            Err(problem) => lost = problem,
-        }
-    }
-    let message = format!("it is not known whether the payment was taken: {}", printable(&lost));
-    Err(CliError::failure("PAYMENT_UNKNOWN", message)
-        .hint("look at the account's transfers before you pay again; a new run signs a new payment"))
+/// A payment that was signed: what its payer has to know of it when nobody answers.
+struct Signed<'a> {
+    bill: &'a Bill,
+    payer: Address,
+    nonce: B256,
+    /// Unix seconds.
+    valid_before_s: u64,
 }
 
-fn agent() -> ureq::Agent {
+/// Brings the payment until there is an answer to it.
+fn bring(
+    agent: &ureq::Agent,
+    args: &PayArgs,
+    header: &(&'static str, String),
+    signed: &Signed<'_>,
+) -> Result<Answer, CliError> {
+    let started = Instant::now();
+    loop {
+        let lost = match send(agent, args, Some(header)) {
+            Ok(answer) if answer.status >= 500 => {
+                format!("it answers with status {}: {:.200}", answer.status, answer.text())
+            }
+            Ok(answer) => return Ok(answer),
+            Err(problem) => problem,
+        };
+        if started.elapsed() + PAUSE >= Duration::from_secs(args.wait) {
+            return Err(signed.unknown(&lost, started.elapsed()));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+impl Signed<'_> {
+    /// Nobody has said what became of it. The token knows.
+    fn unknown(&self, lost: &str, waited: Duration) -> CliError {
+        let until_ms = self.valid_before_s.saturating_mul(1_000);
+        let until = TimestampMs(i64::try_from(until_ms).unwrap_or(i64::MAX));
+        let message = format!(
+            "no answer in {} s, so it is not known whether the payment was taken: {}\n  it can be taken until {until}, and \
+             never after\n  payer {}, authorization {}, token {} on chain {}",
+            waited.as_secs(),
+            printable(lost),
+            self.payer,
+            self.nonce,
+            self.bill.token,
+            self.bill.chain_id,
+        );
+        CliError::failure("PAYMENT_UNKNOWN", message).hint(format!(
+            "ask the token by any RPC endpoint of chain {} before you pay again; a result that ends in 1 says that it was taken:\n  \
+             curl -H 'content-type: application/json' RPC_URL -d '{}'",
+            self.bill.chain_id,
+            self.question()
+        ))
+    }
+
+    /// The JSON-RPC request whose answer says whether the authorization was used.
+    fn question(&self) -> Value {
+        // An address is the end of a word of 32 bytes.
+        let (payer, nonce) =
+            (ves::hex::encode(self.payer.as_slice()), ves::hex::encode(self.nonce.as_slice()));
+        let data = format!("{AUTHORIZATION_STATE}{:024}{payer}{nonce}", 0);
+        let call = json!([{"to": self.bill.token, "data": data}, "latest"]);
+        json!({"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": call})
+    }
+}
+
+fn agent(wait: Duration) -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         // A payment is for the one who asked for it.
         .max_redirects(0)
-        .timeout_global(Some(TIMEOUT))
+        .timeout_global(Some(TIMEOUT.min(wait)))
         .tls_config(tls_config())
         .user_agent(concat!("stateset/", env!("CARGO_PKG_VERSION")));
     config.build().new_agent()

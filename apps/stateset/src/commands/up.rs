@@ -13,10 +13,11 @@ use stateset_sequencer_app::telemetry::{Telemetry, TelemetrySettings};
 
 use crate::context::Context;
 use crate::data_dir::Profile;
-use crate::devnet::{Devnet, DevnetRecord, LocalChain};
+use crate::devnet::{Devnet, Link};
 use crate::error::CliError;
 use crate::installation::Installation;
-use crate::paid_demo::{DemoChain, PaidDemo};
+use crate::local_chain::{ChainRecord, LocalChain};
+use crate::paid_demo::{self, PaidDemo};
 use crate::pin::{self, Log};
 use crate::server::{Commits, Listeners, PaymentSetup, Server, Store};
 
@@ -40,7 +41,7 @@ pub struct UpArgs {
     /// Leave every commitment to `stateset commit`
     #[arg(long)]
     pub no_auto_commit: bool,
-    /// Sell a page for test dollars beside it, on a local chain of anvil, to be bought with `stateset pay`
+    /// Sell a page for test dollars on a local chain, which anvil runs, to be bought with `stateset pay`
     #[arg(long)]
     pub paid_demo: bool,
     /// Start a local chain, and anchor every batch on it: for development, its accounts are known to everybody
@@ -90,6 +91,17 @@ impl UpArgs {
     }
 }
 
+impl UpArgs {
+    /// Where the paid demo would like to be: two ports after the service, after gRPC.
+    fn shop_address(&self) -> SocketAddr {
+        let port = match self.listen.port() {
+            0 => 0,
+            port => port.checked_add(2).unwrap_or(0),
+        };
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+}
+
 #[derive(Serialize)]
 struct Started<'a> {
     event: &'static str,
@@ -105,7 +117,10 @@ struct Started<'a> {
     paid_demo: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     paid_demo_key_file: Option<&'a str>,
-    chain: Option<&'a DevnetRecord>,
+    chain: Option<&'a ChainRecord>,
+    /// What a person has to know of the chain's start.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    chain_notes: &'a [String],
 }
 
 pub fn run(context: &Context, args: &UpArgs) -> Result<(), CliError> {
@@ -142,38 +157,44 @@ async fn serve_until_stopped(
         Log::Other(target) => Store::shared(target, &listeners, &telemetry)?,
         Log::Own => Store::file(&context.data.store_file()),
     };
-    let (paid, mut payments) = (demo_chain(args).await?, PaymentSetup::default());
-    if let Some(paid) = &paid {
-        payments.tokens = paid.tokens()?;
+    let mut chain = start_chain(context, args).await?;
+    let mut payments = PaymentSetup::default();
+    let dollar = chain.as_ref().and_then(|chain| chain.record.dollar).filter(|_| args.paid_demo);
+    if let Some(dollar) = dollar {
+        payments.tokens = paid_demo::tokens(dollar)?;
     }
     let (present, stream) = (payments.present.clone(), installation.profile.stream());
-    let chain = start_chain(context, args).await?;
-    let target = chain.as_ref().map(LocalChain::target);
+    let link = args.anchor.map(|AnchorOn::Anvil| Link::default());
+    let target = link.as_ref().map(Link::target);
     let server =
         Server::start(listeners, &store, &installation, commits, payments, &telemetry, target).await?;
     installation.pinned_to(log.name(&context.data), &context.data)?;
     if let Some(version) = server.key_version() {
         installation.recorded_as(version, &context.data)?;
     }
-    let demo = match paid {
-        Some(paid) => Some(paid.sell(present, stream, &context.data).await?),
-        None => None,
-    };
     let head = server.head(&stream);
-    let devnet = match begin_anchoring(context, chain, &server).await {
+    let devnet = match begin_anchoring(&mut chain, link, &server).await {
         Ok(devnet) => devnet,
         Err(error) => {
             let _ = server.stop().await;
             return Err(error);
         }
     };
-    let chain = devnet.as_ref().map(|devnet| &devnet.record);
-    greet(context, &installation, &store, grpc_url.as_deref(), head, chain, demo.as_ref());
+    let demo = match (&chain, dollar) {
+        (Some(chain), Some(dollar)) => {
+            let listen = args.shop_address();
+            Some(PaidDemo::open(chain, dollar, present, stream, listen, &context.data).await?)
+        }
+        _ => None,
+    };
+    let on_chain = chain.as_ref().map(|chain| (chain, devnet.is_some()));
+    chain.iter().flat_map(|chain| &chain.said).for_each(|said| context.out.note(said));
+    greet(context, &installation, &store, grpc_url.as_deref(), head, on_chain, demo.as_ref());
     let signal = tokio::select! {
         signal = signals.next() => signal,
         reason = server.ended() => {
             // The reason says more than a stop that did not go well after it.
-            let _ = stop_chain(devnet).await;
+            let _ = stop_anchoring(devnet).await;
             let _ = server.stop().await;
             return Err(reason);
         }
@@ -181,44 +202,56 @@ async fn serve_until_stopped(
     signals.exit_at_the_next();
     drop(demo);
     context.out.note(&format!("\n{signal}: finishing what is in flight."));
-    stop_chain(devnet).await?;
+    stop_anchoring(devnet).await?;
     server.stop().await?;
     telemetry.stop().await;
+    drop(chain);
     context.out.result(&serde_json::json!({"event": "stopped", "signal": signal}), "Closed cleanly.");
     Ok(())
 }
 
-/// Anvil starts within seconds; nothing else waits for it.
-async fn demo_chain(args: &UpArgs) -> Result<Option<DemoChain>, CliError> {
-    if !args.paid_demo {
+/// The local chain, where one is asked for, with the contracts that are. Anvil starts within seconds.
+async fn start_chain(context: &Context, args: &UpArgs) -> Result<Option<LocalChain>, CliError> {
+    if args.anchor.is_none() && !args.paid_demo {
         return Ok(None);
     }
-    let started = tokio::task::spawn_blocking(DemoChain::start).await;
-    started.map_err(|error| CliError::failure("PAID_DEMO", error.to_string()))?.map(Some)
-}
-
-/// The local chain, where one is asked for.
-async fn start_chain(context: &Context, args: &UpArgs) -> Result<Option<LocalChain>, CliError> {
-    let Some(AnchorOn::Anvil) = args.anchor else { return Ok(None) };
-    let data = context.data.clone();
-    let started = tokio::task::spawn_blocking(move || LocalChain::start(&data)).await;
-    started.map_err(|error| CliError::failure("CANNOT_START", error.to_string()))?.map(Some)
+    let (data, anchors, sells) = (context.data.clone(), args.anchor.is_some(), args.paid_demo);
+    let started = tokio::task::spawn_blocking(move || {
+        let mut chain = LocalChain::start(&data)?;
+        if anchors {
+            chain.registry()?;
+        }
+        if sells {
+            chain.dollar()?;
+        }
+        Ok(chain)
+    });
+    started.await.map_err(|error| CliError::failure("CANNOT_START", error.to_string()))?.map(Some)
 }
 
 async fn begin_anchoring(
-    context: &Context,
-    chain: Option<LocalChain>,
+    chain: &mut Option<LocalChain>,
+    link: Option<Link>,
     server: &Server,
 ) -> Result<Option<Devnet>, CliError> {
-    let Some(chain) = chain else { return Ok(None) };
+    let Some(link) = link else { return Ok(None) };
     let sequencer = server.sequencer().ok_or_else(|| {
         CliError::failure("NOT_THE_WRITER", "another process writes this database, and anchors it")
             .hint("use --anchor where the database is written")
     })?;
-    Devnet::start(chain, &context.data, sequencer, tokio::runtime::Handle::current()).map(Some)
+    let Some(mut taken) = chain.take() else { return Ok(None) };
+    let runtime = tokio::runtime::Handle::current();
+    let started = tokio::task::spawn_blocking(move || {
+        let devnet = Devnet::start(&mut taken, &link, sequencer, runtime)?;
+        Ok::<_, CliError>((taken, devnet))
+    });
+    let started = started.await.map_err(|error| CliError::failure("CANNOT_START", error.to_string()))?;
+    let (returned, devnet) = started?;
+    *chain = Some(returned);
+    Ok(Some(devnet))
 }
 
-async fn stop_chain(devnet: Option<Devnet>) -> Result<(), CliError> {
+async fn stop_anchoring(devnet: Option<Devnet>) -> Result<(), CliError> {
     let Some(devnet) = devnet else { return Ok(()) };
     let stopped = tokio::task::spawn_blocking(move || devnet.stop()).await;
     stopped.map_err(|error| CliError::failure("NOT_DRAINED", error.to_string()))
@@ -230,7 +263,7 @@ fn greet(
     store: &Store,
     grpc_url: Option<&str>,
     head: u64,
-    chain: Option<&DevnetRecord>,
+    chain: Option<(&LocalChain, bool)>,
     demo: Option<&PaidDemo>,
 ) {
     let (profile, data) = (&installation.profile, &context.data);
@@ -246,7 +279,8 @@ fn greet(
         head_sequence: head,
         paid_demo: demo.map(|demo| demo.url.as_str()),
         paid_demo_key_file: demo.map(|demo| demo.buyer_file.as_str()),
-        chain,
+        chain: chain.map(|(chain, _)| &chain.record),
+        chain_notes: chain.map_or(&[], |(chain, _)| &chain.said),
     };
     let mut text = String::new();
     for made in &installation.made {
@@ -254,21 +288,21 @@ fn greet(
     }
     let found = if head > 0 { format!(", {head} events in it") } else { String::new() };
     let grpc = grpc_url.map_or_else(String::new, |url| format!(", gRPC on {url}"));
-    let anchors = chain.map_or_else(String::new, |chain| {
-        format!(
-            "\x20 anchors on chain {} at {}, registry {}\n",
-            chain.chain_id, chain.rpc_url, chain.registry
-        )
-    });
-    let ask_chain =
-        chain.map_or_else(String::new, |_| format!("\x20 {} anchor status{}\n", program(), option(context)));
+    let on_chain =
+        chain.map_or_else(String::new, |(chain, anchors)| chain_lines(&chain.record, anchors, demo));
+    let anchors = chain.is_some_and(|(_, anchors)| anchors);
+    let ask_chain = if anchors {
+        format!("\x20 {} anchor status{}\n", program(), option(context))
+    } else {
+        String::new()
+    };
     text += &format!(
         "Stateset listens on {url}{grpc}\n\
          \x20 store    {store}{found}\n\
          \x20 tenant   {tenant}\n\
          \x20 store id {stream_store}\n\
          \x20 receipts are signed by {sequencer}, key {key}\n\
-         {anchors}\
+         {on_chain}\
          Try next, in another terminal:\n\
          \x20 {program} import northwind DIR{option}\n\
          \x20 {program} event pull --limit 5{option}\n\
@@ -293,6 +327,18 @@ fn greet(
         api_key = started.admin_api_key_file,
     );
     context.out.result(&started, &text);
+}
+
+fn chain_lines(record: &ChainRecord, anchors: bool, demo: Option<&PaidDemo>) -> String {
+    let mut text =
+        format!("\x20 chain    {} at {}, of this machine alone\n", record.chain_id, record.rpc_url);
+    if let Some(registry) = record.registry.filter(|_| anchors) {
+        text += &format!("\x20 anchors in registry {registry}\n");
+    }
+    if let Some((dollar, demo)) = record.dollar.zip(demo) {
+        text += &format!("\x20 sells    {} for a cent of test dollar {dollar}\n", demo.url);
+    }
+    text
 }
 
 /// This program as it was called, so that what is printed can be typed again.

@@ -11,7 +11,7 @@ use crate::service::Up;
 use crate::{json, run};
 
 /// Whether there is an anvil; continuous integration has to have one.
-fn has_anvil() -> bool {
+pub fn has_anvil() -> bool {
     if set_registry::devnet::find_anvil().is_some() {
         return true;
     }
@@ -22,13 +22,13 @@ fn has_anvil() -> bool {
 }
 
 /// The program looks for anvil on PATH: the tests run in folders of their own.
-fn path() -> String {
+pub fn path() -> String {
     let anvil = set_registry::devnet::find_anvil().unwrap();
     let own = std::env::var("PATH").unwrap_or_default();
     format!("{}:{own}", anvil.parent().unwrap().display())
 }
 
-fn push(folder: &Path, n: u32) {
+pub fn push(folder: &Path, n: u32) {
     let draft = format!(
         r#"{{"entity_type":"order","entity_id":"{n}","event_type":"order.created","payload":{{"a":{n}}}}}"#
     );
@@ -38,7 +38,7 @@ fn push(folder: &Path, n: u32) {
 }
 
 /// What `anchor status` says once the stream is anchored up to `event`.
-fn anchored_up_to(folder: &Path, event: u64) -> Value {
+pub fn anchored_up_to(folder: &Path, event: u64) -> Value {
     let started = Instant::now();
     loop {
         let (_, status) = json(folder, &["anchor", "status"]);
@@ -85,6 +85,16 @@ fn what_was_pushed_is_anchored_and_an_outsider_proves_it_from_the_chain() {
     assert_eq!(verdict["event"]["on_chain"], true);
     assert_eq!(verdict["event"]["here"], true);
     assert_eq!(verify(&[]).0, 0, "a batch without a proof");
+
+    // Another payload under the same hash: its leaf is the same.
+    let proof = fs::read_to_string(outside.path().join("proof.json")).unwrap();
+    let changed = proof.replacen("\"a\":2", "\"a\":3", 1);
+    assert_ne!(proof, changed);
+    fs::write(outside.path().join("proof.json"), changed).unwrap();
+    let (code, verdict) = verify(&["--proof", "proof.json"]);
+    assert_eq!((code, verdict["event"]["on_chain"].as_bool()), (1, Some(true)), "{verdict}");
+    assert!(verdict["event"]["problems"][0].as_str().unwrap().starts_with("payload hash"), "{verdict}");
+    fs::write(outside.path().join("proof.json"), &proof).unwrap();
 
     // The same event at another place.
     let proof = fs::read_to_string(outside.path().join("proof.json")).unwrap();

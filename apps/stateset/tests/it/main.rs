@@ -4,6 +4,7 @@ mod anchor;
 mod compliance;
 mod demo;
 mod help;
+mod local_chain;
 mod log;
 mod outputs;
 mod passphrases;

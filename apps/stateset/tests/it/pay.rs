@@ -1,6 +1,8 @@
 //! A newcomer sees a 402 answered, paid, settled and sequenced.
 #![allow(clippy::print_stderr)]
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -69,4 +71,50 @@ fn a_page_is_paid_for_on_a_chain_and_the_payment_is_sequenced() {
     assert_eq!(first["tx_hash"], bought["paid"]["transaction"]);
     assert_eq!(first["network"], "set_chain");
     assert_eq!(up.signal("-TERM").0, 0);
+}
+
+/// A seller that makes the offer of another, and never delivers.
+fn silent_seller(offer: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/page", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut request) = (stream.unwrap(), [0; 8192]);
+            let length = stream.read(&mut request).unwrap();
+            let is_paid =
+                String::from_utf8_lossy(&request[..length]).to_lowercase().contains("payment-signature");
+            let head = match is_paid {
+                true => "503 Service Unavailable\r\n".to_owned(),
+                false => format!("402 Payment Required\r\npayment-required: {offer}\r\n"),
+            };
+            let answer = format!("HTTP/1.1 {head}content-length: 0\r\nconnection: close\r\n\r\n");
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    url
+}
+
+/// It was said that nobody knows, and not how to find out.
+#[test]
+fn who_gets_no_answer_to_a_payment_is_told_how_to_ask_the_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let Some(up) = up(at) else { return };
+    let text = |member: &str| up.started[member].as_str().unwrap().to_owned();
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    let asked = agent.get(text("paid_demo")).call().unwrap();
+    let offer = asked.headers()["payment-required"].to_str().unwrap().to_owned();
+    let url = silent_seller(offer);
+    let key_file = text("paid_demo_key_file");
+    let pay = ["pay", &url, "--key-file", &key_file, "--yes", "--max-amount", "10000", "--wait", "1"];
+    let (status, _, error) = run(at, &pay);
+    assert!(status == 1 && error.contains("it is not known whether the payment was taken"), "{error}");
+    assert!(error.contains("it can be taken until 20") && error.contains("and never after"), "{error}");
+
+    let (_, question) = error.split_once("-d '").unwrap_or_else(|| panic!("{error}"));
+    let question: Value = serde_json::from_str(question.trim().trim_end_matches('\'')).unwrap();
+    let rpc_url = up.started["chain"]["rpc_url"].as_str().unwrap();
+    let mut answer = ureq::post(rpc_url).send_json(&question).unwrap();
+    let answer: Value = answer.body_mut().read_json().unwrap();
+    assert_eq!(answer["result"], format!("0x{:064}", 0), "it was not taken: {answer}");
 }

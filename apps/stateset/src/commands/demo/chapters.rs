@@ -1,18 +1,20 @@
 //! What happens in the story.
 
 mod afterwards;
+mod anchored;
 mod compliance;
 mod people;
 
 use stateset_client::{EventProof, PushResult, Trusted};
 use ves::checkpoint::Checkpoint;
 use ves::event::plain_hash;
-use ves::{Envelope, Payload, RecipientKeyId, SequenceNumber};
+use ves::{BatchId, Envelope, Payload, RecipientKeyId, SequenceNumber};
 
 pub use afterwards::{after_restart, audit_store};
 
 use super::World;
 use super::story::Story;
+use crate::data_dir::DataDir;
 use crate::error::CliError;
 use people::{People, SealedOrder, receipts, rejections};
 
@@ -20,7 +22,7 @@ use people::{People, SealedOrder, receipts, rejections};
 const SECRET: &str = "deliver to the back door, ask for Ines";
 
 /// Everything up to the first stop of the service.
-pub fn live(story: &mut Story, world: &World) -> Result<(), CliError> {
+pub fn live(story: &mut Story, world: &World, data: &DataDir) -> Result<(), CliError> {
     story.chapter("Start the event service on a new folder");
     story.tell(&format!("it listens on {}, sequencer {}", world.client.url(), world.identity.sequencer_id));
     story.check("it says that it is healthy", world.client.health()?.status == "healthy");
@@ -31,8 +33,9 @@ pub fn live(story: &mut Story, world: &World) -> Result<(), CliError> {
     let sealed = sealed_order(story, world, &people)?;
     replay(story, world, &first)?;
     tampering(story, world, &people)?;
-    let checkpoint = commitment_and_proof(story, world, &first[1])?;
-    growth(story, world, &people, &checkpoint)?;
+    let (checkpoint, proof) = commitment_and_proof(story, world, &first[1])?;
+    let second = growth(story, world, &people, &checkpoint)?;
+    anchored::anchored(story, world, data, &proof, second)?;
     compliance::hidden_amount(story, world, &people, &sealed)?;
     compliance::hidden_product(story, world, &people, &sealed)
 }
@@ -143,7 +146,7 @@ fn commitment_and_proof(
     story: &mut Story,
     world: &World,
     order: &Envelope<'static>,
-) -> Result<Checkpoint, CliError> {
+) -> Result<(Checkpoint, String), CliError> {
     let (client, stream) = (&world.client, &order.stream);
     story.chapter("Commit the four events, prove the order offline");
     let commitment = client.commit(stream, SequenceNumber(1), SequenceNumber(4))?;
@@ -171,15 +174,21 @@ fn commitment_and_proof(
     story.check("anyone can verify it without the server", holds(&file));
     let forged = file.replacen("4350", "4250", 1);
     story.check("changed by one digit, it proves nothing", forged != file && !holds(&forged));
-    Ok(checkpoint)
+    Ok((checkpoint, file))
 }
 
-fn growth(story: &mut Story, world: &World, people: &People, before: &Checkpoint) -> Result<(), CliError> {
+/// The batch that is made of what was added.
+fn growth(
+    story: &mut Story,
+    world: &World,
+    people: &People,
+    before: &Checkpoint,
+) -> Result<BatchId, CliError> {
     story.chapter("The log grows, and can be shown never to have been rewritten");
     let shipped = people.seller.sign("order", "ORD-1", "order.shipped", r#"{"carrier":"Speedy Express"}"#)?;
     let stream = shipped.stream;
     world.client.push(&[shipped], |_| ())?;
-    world.client.commit(&stream, SequenceNumber(5), SequenceNumber(5))?;
+    let second = world.client.commit(&stream, SequenceNumber(5), SequenceNumber(5))?;
     let (_, now) = world.client.checkpoint(&stream, None)?;
     let grew = world.client.verify_growth(&stream, before, &now);
     story.check(
@@ -189,5 +198,5 @@ fn growth(story: &mut Story, world: &World, people: &People, before: &Checkpoint
     let rewritten = Checkpoint { root: now.root, ..before.clone() };
     story
         .check("another past would not pass", world.client.verify_growth(&stream, &rewritten, &now).is_err());
-    Ok(())
+    Ok(second.batch_id)
 }
