@@ -159,6 +159,35 @@ async fn what_no_block_took_in_time_is_expired_and_what_moved_elsewhere_is_settl
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_blocks_leave_out_is_replaced_and_paid_once() {
+    let Some(world) = World::open() else { return };
+    let service = world.service().await;
+    service.pay(world.intent(&service, 1, PAYER)).await;
+    world.ask("evm_setAutomine", &json!([false]));
+    service.round().await;
+    let attempts = async || {
+        let batch = service.listed().await[0].batch_id.unwrap();
+        service.sequencer.payments().batch(None, &batch).await.unwrap().unwrap().attempts.len()
+    };
+    assert_eq!(attempts().await, 1);
+    // A hundred gwei: a hundred times what the first blocks take.
+    let mine = || {
+        world.ask("anvil_setNextBlockBaseFeePerGas", &json!(["0x174876e800"]));
+        world.ask("evm_mine", &json!([]));
+    };
+    service.round().await;
+    assert_eq!(attempts().await, 1, "it waits for its block");
+    (0..stateset_x402::STUCK_BLOCKS).for_each(|_| mine());
+    assert_eq!(world.balance(MERCHANT), 0, "blocks leave it out");
+    service.round().await;
+    assert_eq!(attempts().await, 2, "a dearer one takes its number");
+    mine();
+    service.settle_all(1).await;
+    assert_eq!((world.balance(MERCHANT), world.sent_by_settler()), (PRICE, 1));
+    service.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_settled_batch_whose_block_is_undone_is_sent_again_and_paid_once() {
     let Some(world) = World::open() else { return };
     let service = world.service().await;
