@@ -1,0 +1,152 @@
+//! Carries calls out. Blocking: the server gives each call a thread of its own.
+
+mod read;
+mod write;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+use ves::TimestampMs;
+
+use crate::answer::{CallError, Refusal};
+use crate::arguments::Given;
+use crate::journal::{Approval, Journal};
+use crate::limits::Limits;
+use crate::port::{Entities, Outbox, Service};
+use crate::sync::Syncer;
+use crate::table::{Work, tool};
+pub(crate) use read::{entity_body, event_body};
+pub use write::ASSETS;
+
+/// What time it is.
+pub trait Clock: Send + Sync {
+    fn now(&self) -> TimestampMs;
+}
+
+/// The clock of the machine.
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> TimestampMs {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        TimestampMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// The rest, as the tools need it.
+#[derive(Clone)]
+pub struct Ports {
+    pub outbox: Arc<dyn Outbox>,
+    pub entities: Arc<dyn Entities>,
+    pub service: Arc<dyn Service>,
+}
+
+/// What the agent may do by itself, and what happens beside its calls.
+#[derive(Default)]
+pub struct DeskConfig {
+    pub limits: Limits,
+    /// Sends what was appended; `None`: `sync_push` alone does.
+    pub syncer: Option<Syncer>,
+}
+
+/// The desk of one agent.
+pub struct Desk {
+    ports: Ports,
+    config: DeskConfig,
+    clock: Arc<dyn Clock>,
+    journal: Mutex<Journal>,
+    /// Held from the look at an entity until its event lies in the outbox, so that calls of this process see one another.
+    writing: Mutex<()>,
+}
+
+impl Desk {
+    pub fn new(ports: Ports, journal: Journal, config: DeskConfig, clock: Arc<dyn Clock>) -> Self {
+        Self { ports, config, clock, journal: Mutex::new(journal), writing: Mutex::new(()) }
+    }
+
+    /// Carries out one call; the structured result.
+    ///
+    /// # Errors
+    /// [`CallError`]; nothing was done then, unless the message says that nobody knows.
+    pub fn call(&self, name: &str, arguments: Option<Map<String, Value>>) -> Result<Value, CallError> {
+        let known = tool(name);
+        let tool = known.ok_or_else(|| CallError::UnknownTool { name: name.chars().take(64).collect() })?;
+        let given = Given::read(tool, arguments)?;
+        match tool.work {
+            Work::Event { .. } | Work::PaymentCreate => self.write(tool, &given, None),
+            _ => self.read(tool, &given),
+        }
+    }
+
+    /// Carries out a call that waits, in the name of the person who approves it. What was interrupted goes on.
+    ///
+    /// # Errors
+    /// [`CallError::Refused`] where the approval is not there or was decided about, or where the call is refused now; the
+    /// approval has failed then. Where a port was not reachable it stays approved, and approving it again goes on.
+    pub fn approve(&self, id: &str) -> Result<Approval, CallError> {
+        let approval = self.journal().decide(id, true, self.clock.now())?;
+        let known = tool(&approval.tool);
+        let tool = known.ok_or_else(|| CallError::UnknownTool { name: approval.tool.clone() })?;
+        let given = Given::read(tool, approval.arguments.as_object().cloned())?;
+        let outcome = self.write(tool, &given, Some(id));
+        match &outcome {
+            Ok(answer) => self.journal().settle(id, false, answer)?,
+            Err(CallError::Refused(refusal)) if !refusal.is_passing => {
+                self.journal().settle(id, true, &refusal.body())?;
+            }
+            Err(_) => {}
+        }
+        outcome?;
+        Ok(self.journal().approval(id, self.clock.now())?)
+    }
+
+    /// Refuses a call that waits.
+    ///
+    /// # Errors
+    /// As [`Self::approve`].
+    pub fn reject(&self, id: &str) -> Result<Approval, CallError> {
+        Ok(self.journal().decide(id, false, self.clock.now())?)
+    }
+
+    /// One approval by its id.
+    ///
+    /// # Errors
+    /// [`CallError::Refused`] where it is not there.
+    pub fn approval(&self, id: &str) -> Result<Approval, CallError> {
+        Ok(self.journal().approval(id, self.clock.now())?)
+    }
+
+    /// Approvals, newest first, those with a number below `before`.
+    ///
+    /// # Errors
+    /// [`CallError::Refused`] where the journal can't be read.
+    pub fn approvals(&self, before: Option<i64>, limit: usize) -> Result<Vec<Approval>, CallError> {
+        Ok(self.journal().approvals(before, limit, self.clock.now())?)
+    }
+
+    pub(crate) fn entities(&self) -> &dyn Entities {
+        self.ports.entities.as_ref()
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        // A call that panicked left a transaction that was rolled back.
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The refusal of something that is not there.
+fn not_found(what: &str, id: &str) -> CallError {
+    Refusal::new("not_found", format!("there is no {what} {id:?} in this agent's copy of the stream"))
+        .hint("sync_pull fetches what is new")
+        .into()
+}
+
+/// A list with its cursor, where there is more.
+fn page(name: &str, items: Vec<Value>, next: Option<String>) -> Value {
+    let mut body = json!({ name: items });
+    if let Some(next) = next {
+        body["next_cursor"] = next.into();
+    }
+    body
+}
