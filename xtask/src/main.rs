@@ -3,6 +3,7 @@
 //! - [`check`]: format, lints, allowed edges, licences, tidiness, links, WebAssembly;
 //! - [`suite`]: everything that can fail, counted;
 //! - [`contracts`]: the Solidity contracts, by forge; [`x402`]: public clients that judge our payments;
+//! - [`sdk`]: the libraries for other languages;
 //! - [`schemathesis`]: requests made from the OpenAPI document, against a real server;
 //! - the rest hands over to the package that does the work.
 //!
@@ -20,6 +21,7 @@ mod proto;
 mod report;
 mod rust_text;
 mod schemathesis;
+mod sdk;
 mod suite;
 mod wasm;
 mod x402;
@@ -39,6 +41,8 @@ Commands:
   test [--fast]               All tests, simulator seeds and fuzz targets, then check; --fast leaves out the long ones
   schemathesis                Bad and good requests from the OpenAPI document against a running server; part of test
   javascript                  The verifier of proofs as WebAssembly, its size, and its tests under Node; part of test
+  sdk                         The libraries for TypeScript, Python and Go: their tests, and their quick starts against a
+                              server; part of test
   contracts                   Build and test the Solidity contracts (npm); part of test
   install                     Install what check and test need and Rust does not bring (apt-get or rustup); test does so
   bench [ARGS]...             Measure the service against its floors (release); arguments go to stateset-bench
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
             say(&format!("javascript: {} passed, {} failed", tally.passed, tally.failed));
             if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        "sdk" if rest.is_empty() => sdk::main(),
         "contracts" if rest.is_empty() => contracts::main(),
         "proto" if rest.is_empty() => proto::main(),
         "install" if rest.is_empty() => {

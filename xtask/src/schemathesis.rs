@@ -82,7 +82,7 @@ fn against_a_server(program: &Path, built: &Built) -> Result<Tally, String> {
     }
     fs::create_dir_all(folder).map_err(|problem| format!("{}: {problem}", folder.display()))?;
     let data = folder.join("data").to_string_lossy().into_owned();
-    let server = Server::start(&stateset, &data)?;
+    let server = Server::start(&stateset, &data, &[])?;
     seed(&stateset, &data, folder)?;
     let key = fs::read_to_string(Path::new(&data).join("admin-api-key"))
         .map_err(|problem| format!("the admin key: {problem}"))?;
@@ -144,15 +144,16 @@ fn seed(stateset: &Path, data: &str, folder: &Path) -> Result<(), String> {
 }
 
 /// `stateset up` on a port that the system chose; stopped when dropped.
-struct Server {
+pub struct Server {
     child: Child,
     url: String,
 }
 
 impl Server {
-    fn start(stateset: &Path, data: &str) -> Result<Self, String> {
+    /// `more` are further options of `up`.
+    pub fn start(stateset: &Path, data: &str, more: &[&str]) -> Result<Self, String> {
         let mut command = Command::new(stateset);
-        command.args(["up", "--listen", "127.0.0.1:0", "--json", "--data", data]);
+        command.args(["up", "--listen", "127.0.0.1:0", "--json", "--data", data]).args(more);
         let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let mut child = spawned.map_err(|problem| format!("{}: {problem}", stateset.display()))?;
         let mut output = BufReader::new(child.stdout.take().ok_or("no output")?);

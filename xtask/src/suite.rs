@@ -10,6 +10,7 @@ use crate::process::{Step, capture, on_path, run, run_and_keep, run_for_output};
 use crate::programs::Built;
 use crate::report::{fail, progress, say};
 use crate::schemathesis;
+use crate::sdk;
 use crate::wasm;
 use crate::x402;
 
@@ -34,6 +35,7 @@ pub fn main(args: &[String]) -> ExitCode {
         runners.push(("schemathesis", schemathesis::run(&built)));
         runners.push(("grpc client", grpc_client::test(count_line, &built)));
         runners.push(("javascript", wasm::test_javascript()));
+        runners.push(("libraries", sdk::test(&built)));
         runners.push(("contracts", contracts::test()));
     }
     runners.push(("checks", check::run(|name| !fast || name != "wasm")));

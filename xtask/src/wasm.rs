@@ -47,6 +47,14 @@ pub fn check() -> Findings {
     found
 }
 
+/// Builds a crate's module as it is shipped. Where it lies.
+pub fn build_for_javascript(name: &str) -> Result<String, String> {
+    let toolchain = toolchain().ok_or_else(no_toolchain)?;
+    progress(&format!("build {name} for WebAssembly"));
+    quietly(&step(toolchain, name, &["--profile", PROFILE]))?;
+    Ok(format!("target/wasm/{TARGET}/{PROFILE}/{}.wasm", name.replace('-', "_")))
+}
+
 /// Builds the module for JavaScript as it is shipped, and verifies golden bundles with it under Node. Its size is printed.
 pub fn test_javascript() -> Tally {
     let one_failed = Tally { passed: 0, failed: 1 };

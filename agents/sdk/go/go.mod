@@ -1,0 +1,3 @@
+module stateset.example/client
+
+go 1.24
