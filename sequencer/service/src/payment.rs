@@ -39,7 +39,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use tokio::sync::watch;
 use ves::ed25519::PublicKey;
 use ves::x402::TokenTable;
-use ves::{StreamKey, TimestampMs};
+use ves::{BatchId, StreamKey, TimestampMs};
 
 use crate::sequencer::Sequencer;
 
@@ -96,6 +96,8 @@ pub(crate) struct PaymentShared {
     /// Streams in which an event was refused, and when it is told again.
     refused: Mutex<BTreeMap<StreamKey, TimestampMs>>,
     decoded: Mutex<HashMap<[u8; 32], PublicKey>>,
+    /// What keeps batches from being settled, and when that was told.
+    hindered: Mutex<BTreeMap<BatchId, (String, TimestampMs)>>,
 }
 
 impl Default for PaymentShared {
@@ -112,6 +114,7 @@ impl Default for PaymentShared {
             telling: tokio::sync::Mutex::default(),
             refused: Mutex::default(),
             decoded: Mutex::default(),
+            hindered: Mutex::default(),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::error::PaymentError;
 use super::record::{BatchStatus, PaymentBatch};
 use super::settle::{
     Attempt, BatchSettlement, Note, SETTLED, Settled, SettlementError, SettlementState, Verdict, WAITING,
-    ended_of, load,
+    load,
 };
 use super::stored::{batch_of, put_batch};
 use super::tally::Tally;
@@ -40,7 +40,7 @@ impl Payments<'_> {
         for batch_id in self.batches_that_are(BatchStatus::Committed).await? {
             let found = self.service.read_much(move |reader| load(reader, &batch_id)).await?;
             if let Some(settlement) = found.filter(|found| found.batch.is_authorized) {
-                ended.add(ended_of(batch_id, self.advance(settlement).await));
+                ended.add(self.ended(batch_id, self.advance(settlement).await));
             }
         }
         ended.end()

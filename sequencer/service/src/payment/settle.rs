@@ -5,7 +5,7 @@
 //! from here is in [`send`](super::send).
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use ves::x402::{Network, TokenAddress};
@@ -130,6 +130,9 @@ pub struct Settled {
     pub message: &'static str,
 }
 
+/// After what keeps a batch from being settled was told, before the same is told again.
+const HINDERED_PAUSE_MS: i64 = 60_000;
+
 pub(super) const SETTLED: &str =
     "the chain confirms the transaction; each payment has the outcome that it had there";
 pub(super) const ALREADY: &str = "the batch was settled before";
@@ -193,9 +196,34 @@ impl Payments<'_> {
         }
         let mut ended = Tally::default();
         for batch_id in self.batches_that_are(BatchStatus::Submitted).await? {
-            ended.add(ended_of(batch_id, self.settle_batch(batch_id, None, None, None).await));
+            ended.add(self.ended(batch_id, self.settle_batch(batch_id, None, None, None).await));
         }
         ended.end()
+    }
+
+    /// How many batches ended: one or none. What the chain or the port refuses is told and tried again.
+    pub(super) fn ended(
+        &self,
+        batch_id: BatchId,
+        done: Result<Settled, PaymentError>,
+    ) -> Result<usize, PaymentError> {
+        let problem = match done {
+            Ok(settled) => {
+                return Ok(matches!(settled.batch.status, BatchStatus::Settled | BatchStatus::Failed).into());
+            }
+            Err(PaymentError::Settlement(error)) => error.to_string(),
+            Err(error) => return Err(error),
+        };
+        let hindered = &self.service.shared().payments.hindered;
+        let mut hindered = hindered.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock that was set back does not make it longer.
+        let now = self.service.now().0;
+        hindered.retain(|_, told| (0..HINDERED_PAUSE_MS).contains(&(now - told.1.0)));
+        if hindered.get(&batch_id).is_none_or(|told| told.0 != problem) {
+            tracing::warn!(batch = %batch_id, problem, "a payment batch is not settled yet");
+            hindered.insert(batch_id, (problem, TimestampMs(now)));
+        }
+        Ok(0)
     }
 
     async fn ask_chain(
@@ -312,21 +340,6 @@ impl Payments<'_> {
             Ok((Some(change), Settled { batch, message }))
         })
         .await
-    }
-}
-
-/// How many batches ended: one or none. What the chain or the port refuses is told and tried again.
-pub(super) fn ended_of(
-    batch_id: BatchId,
-    done: Result<Settled, PaymentError>,
-) -> Result<usize, PaymentError> {
-    match done {
-        Ok(settled) => Ok(matches!(settled.batch.status, BatchStatus::Settled | BatchStatus::Failed).into()),
-        Err(PaymentError::Settlement(error)) => {
-            tracing::warn!(batch = %batch_id, %error, "a payment batch is not settled yet");
-            Ok(0)
-        }
-        Err(error) => Err(error),
     }
 }
 
