@@ -19,7 +19,7 @@ type Stream struct {
 
 // Event is a signed event as JSON has it: the envelope of VES, section 5.
 type Event struct {
-	VesVersion           int64           `json:"ves_version"`
+	VesVersion           uint64          `json:"ves_version"`
 	EventID              string          `json:"event_id"`
 	TenantID             string          `json:"tenant_id"`
 	StoreID              string          `json:"store_id"`
@@ -40,6 +40,76 @@ type Event struct {
 	CommandID            *string         `json:"command_id,omitempty"`
 	BaseVersion          *uint64         `json:"base_version,omitempty"`
 	Kernel               json.RawMessage `json:"kernel,omitempty"`
+}
+
+// UnmarshalJSON reads an event by the exact names of its members: encoding/json by itself takes any case of a name, the last of
+// two, and reads what is missing as zero, where other readers do not. Code: schema_validation.
+func (e *Event) UnmarshalJSON(text []byte) error {
+	if _, err := Canonicalize(string(text)); err != nil {
+		return schema("event", err.Error())
+	}
+	return readMembers("event", text, []field{
+		{"ves_version", true, &e.VesVersion},
+		{"event_id", true, &e.EventID},
+		{"tenant_id", true, &e.TenantID},
+		{"store_id", true, &e.StoreID},
+		{"source_agent_id", true, &e.SourceAgentID},
+		{"agent_key_id", true, &e.AgentKeyID},
+		{"entity_type", true, &e.EntityType},
+		{"entity_id", true, &e.EntityID},
+		{"event_type", true, &e.EventType},
+		{"created_at", true, &e.CreatedAt},
+		{"payload_kind", true, &e.PayloadKind},
+		{"payload", false, &e.Payload},
+		{"payload_encrypted", false, &e.PayloadEncrypted},
+		{"payload_plain_hash", true, &e.PayloadPlainHash},
+		{"payload_cipher_hash", true, &e.PayloadCipherHash},
+		{"agent_signature", true, &e.AgentSignature},
+		{"agent_signature_scheme", false, &e.AgentSignatureScheme},
+		{"agent_signature_bundle", false, &e.AgentSignatureBundle},
+		{"command_id", false, &e.CommandID},
+		{"base_version", false, &e.BaseVersion},
+		{"kernel", false, &e.Kernel},
+	})
+}
+
+type field struct {
+	name     string
+	required bool
+	to       any
+}
+
+// readMembers reads the members of one object; null reads as missing.
+func readMembers(path string, text []byte, fields []field) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(text, &members); err != nil {
+		return schema(path, "it is no object")
+	}
+	for _, field := range fields {
+		value := members[field.name]
+		if value == nil || string(value) == "null" {
+			if field.required {
+				return schema(field.name, "it is missing")
+			}
+			continue
+		}
+		if err := json.Unmarshal(value, field.to); err != nil {
+			return schema(field.name, err.Error())
+		}
+	}
+	return nil
+}
+
+// ParseEvent reads an event from its JSON text. Codes: schema_validation; see [Event.Check] for what it does not look at.
+func ParseEvent(text []byte) (*Event, error) {
+	event := new(Event)
+	if err := json.Unmarshal(text, event); err != nil {
+		if Code(err) == "" {
+			err = schema("event", err.Error())
+		}
+		return nil, err
+	}
+	return event, nil
 }
 
 // Draft is an event before it is signed.
@@ -317,8 +387,8 @@ func (e *Event) checkTexts() error {
 		bytesMax    int
 	}{{"entity_type", e.EntityType, 128}, {"entity_id", e.EntityID, 512}, {"event_type", e.EventType, 256}}
 	for _, text := range texts {
-		if text.value == "" || len(text.value) > text.bytesMax {
-			return schema(text.name, "it has 1 to "+strconv.Itoa(text.bytesMax)+" bytes")
+		if text.value == "" || len(text.value) > text.bytesMax || strings.ContainsRune(text.value, 0) {
+			return schema(text.name, "it has 1 to "+strconv.Itoa(text.bytesMax)+" bytes, none of them NUL")
 		}
 	}
 	if !isRFC3339(e.CreatedAt) {

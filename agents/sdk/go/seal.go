@@ -33,6 +33,33 @@ type SealedRecipient struct {
 	CtB64u       string `json:"ct_b64u"`
 }
 
+// UnmarshalJSON is as that of [Event].
+func (p *SealedPayload) UnmarshalJSON(text []byte) error {
+	return readMembers("payload_encrypted", text, []field{
+		{"enc_version", true, &p.EncVersion},
+		{"aead", true, &p.AEAD},
+		{"nonce_b64u", true, &p.NonceB64u},
+		{"ciphertext_b64u", true, &p.CiphertextB64},
+		{"tag_b64u", true, &p.TagB64u},
+		{"hpke", true, &p.HPKE},
+		{"recipients", true, &p.Recipients},
+	})
+}
+
+// UnmarshalJSON is as that of [Event].
+func (s *HPKESuite) UnmarshalJSON(text []byte) error {
+	return readMembers("payload_encrypted.hpke", text, []field{
+		{"mode", true, &s.Mode}, {"kem", true, &s.KEM}, {"kdf", true, &s.KDF}, {"aead", true, &s.AEAD},
+	})
+}
+
+// UnmarshalJSON is as that of [Event].
+func (r *SealedRecipient) UnmarshalJSON(text []byte) error {
+	return readMembers("payload_encrypted.recipients", text, []field{
+		{"recipient_kid", true, &r.RecipientKid}, {"enc_b64u", true, &r.EncB64u}, {"ct_b64u", true, &r.CtB64u},
+	})
+}
+
 var suite = HPKESuite{"base", "X25519-HKDF-SHA256", "HKDF-SHA256", "AES-256-GCM"}
 
 // sealed is a sealed payload, decoded.

@@ -185,7 +185,9 @@ class _Sealed:
     def read(cls, value: Any) -> _Sealed:
         if not isinstance(value, dict):
             raise _schema("payload_encrypted", "it is missing")
-        if value.get("enc_version") != 1 or value.get("aead") != "AES-256-GCM" or value.get("hpke") != _HPKE:
+        version, hpke = value.get("enc_version"), value.get("hpke")
+        named = isinstance(hpke, dict) and all(hpke.get(name) == one for name, one in _HPKE.items())
+        if type(version) is not int or version != 1 or value.get("aead") != "AES-256-GCM" or not named:
             raise _schema("payload_encrypted", "it is of another version or algorithm")
         listed = value.get("recipients")
         if not isinstance(listed, list) or not listed:
@@ -193,9 +195,9 @@ class _Sealed:
         recipients = []
         for one in listed:
             kid = one.get("recipient_kid") if isinstance(one, dict) else None
-            if not _is_u32(kid) or (recipients and kid <= recipients[-1][0]):
+            if not _is_unsigned(kid, 32) or (recipients and kid <= recipients[-1][0]):
                 raise _schema("payload_encrypted.recipients", "they ascend by recipient_kid")
-            recipients.append((int(kid), _from_b64u(one, "enc_b64u", 32), _from_b64u(one, "ct_b64u", 48)))
+            recipients.append((kid, _from_b64u(one, "enc_b64u", 32), _from_b64u(one, "ct_b64u", 48)))
         return cls(
             _from_b64u(value, "nonce_b64u", 12), _from_b64u(value, "ciphertext_b64u", None),
             _from_b64u(value, "tag_b64u", 16), tuple(recipients))
@@ -276,29 +278,46 @@ def _check_shape(event: Event) -> None:
     """Steps 3 to 7 of section 10."""
     if not isinstance(event, dict):
         raise _schema("event", "it is no object")
-    if event.get("ves_version") != 1:
-        raise VesError("unsupported_version", f"ves_version {event.get('ves_version')!r} is not supported")
+    if not _is_unsigned(event.get("ves_version"), 64):
+        raise _schema("ves_version", "it is an integer")
+    if event["ves_version"] != 1:
+        raise VesError("unsupported_version", f"ves_version {event['ves_version']} is not supported")
     for name in ("event_id", "tenant_id", "store_id", "source_agent_id"):
-        try:
-            uuid.UUID(event.get(name, ""))
-        except (ValueError, AttributeError, TypeError):
-            raise _schema(name, "it is no UUID") from None
-    if not _is_u32(event.get("agent_key_id")):
-        raise _schema("agent_key_id", "it is no number of 32 bits")
+        _check_uuid(name, event.get(name))
+    if not _is_unsigned(event.get("agent_key_id"), 32):
+        raise _schema("agent_key_id", "it is an integer of 32 bits")
     _check_texts(event)
     for name, length in (("payload_plain_hash", 32), ("payload_cipher_hash", 32), ("agent_signature", 64)):
         from_hex(name, event.get(name), length, "schema_validation")
-    if event.get("payload_kind") == 0:
+    kind = event.get("payload_kind")
+    if not _is_unsigned(kind, 1):
+        raise _schema("payload_kind", "it is 0 or 1")
+    if kind == 0:
         if event.get("payload") is None or event.get("payload_encrypted") is not None:
             raise _schema("payload", "an event of kind 0 has a payload, and none sealed")
         if from_hex("payload_cipher_hash", event["payload_cipher_hash"], 32) != _ZERO:
             raise _schema("payload_cipher_hash", "it is zero in an event of kind 0")
-    elif event.get("payload_kind") == 1:
+    else:
         if event.get("payload") is not None:
             raise _schema("payload", "an event of kind 1 has none in clear")
         _Sealed.read(event.get("payload_encrypted"))
-    else:
-        raise _schema("payload_kind", "it is 0 or 1")
+    _check_unsigned_members(event)
+
+
+def _check_unsigned_members(event: Event) -> None:
+    if event.get("command_id") is not None:
+        _check_uuid("command_id", event["command_id"])
+    scheme, base_version = event.get("agent_signature_scheme"), event.get("base_version")
+    if scheme is not None and (not _is_unsigned(scheme, 2)):
+        raise _schema("agent_signature_scheme", "it is 0 to 3")
+    if base_version is not None and not _is_unsigned(base_version, 64):
+        raise _schema("base_version", "it is an integer of 64 bits")
+
+
+def _check_uuid(name: str, value: object) -> None:
+    # Only the hyphenated form, which is what every reader takes.
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", value):
+        raise _schema(name, "it is no hyphenated UUID")
 
 
 def _check_texts(event: Event) -> None:
@@ -306,6 +325,8 @@ def _check_texts(event: Event) -> None:
         value = event.get(name)
         if not isinstance(value, str) or not 1 <= len(value.encode("utf-8", "surrogatepass")) <= bytes_max:
             raise _schema(name, f"it has 1 to {bytes_max} bytes")
+        if re.search("[\\0\ud800-\udfff]", value):
+            raise _schema(name, "it has no NUL and no half of a character")
     if not is_rfc3339(event.get("created_at")):
         raise _schema("created_at", "it is no RFC 3339 time with its offset, such as 2026-01-02T03:04:05Z")
 
@@ -327,8 +348,8 @@ def _schema(field: str, problem: str) -> VesError:
     return VesError("schema_validation", f"{field}: {problem}")
 
 
-def _is_u32(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == int(value) and 0 <= value < 2**32
+def _is_unsigned(value: object, bits: int) -> bool:
+    return type(value) is int and 0 <= value < 1 << bits
 
 
 def _loaded(canonical: str) -> Any:
