@@ -92,11 +92,9 @@ pub enum TokenProblem {
 
 #[cfg(feature = "pkcs11")]
 impl TokenProblem {
-    /// Whether trying again by itself could harm: only a person can help.
+    /// Whether trying again by itself could harm, or can't help: the PIN would be shown a second time. A locked one is not
+    /// shown at all.
     pub(crate) fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Self::NoPin | Self::PinIncorrect | Self::PinFinalTry | Self::PinLocked | Self::PinNotUsable
-        )
+        matches!(self, Self::NoPin | Self::PinIncorrect)
     }
 }

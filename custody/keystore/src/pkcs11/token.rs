@@ -5,11 +5,13 @@
 //!   one time;
 //! - a token that can't be connected to is asked again only after a pause, which doubles from 100 ms to 30 s; until then
 //!   every act fails at once with the last problem;
+//! - some modules see a token that was put back only after they were started anew: a module that this token alone uses is ended
+//!   after a connection that failed, and started at the next;
 //! - a PIN that was refused is not shown to the token again by this process, since tokens lock after a few.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -45,6 +47,8 @@ struct State {
     generation: u64,
     lent: usize,
     failing: Option<Failing>,
+    /// Held while this token uses its module.
+    uses: Option<Arc<()>>,
 }
 
 struct Connection {
@@ -128,9 +132,14 @@ impl Token {
             self.connect(&mut state)?;
             let connection = state.connection.as_ref().expect("connected above");
             let session = connection.module.open_rw_session(connection.slot);
-            (session.map_err(|error| self.problem(said(&error)))?, state.generation)
+            let session = session.map_err(|error| self.problem(said(&error)))?;
+            state.lent += 1;
+            (session, state.generation)
         };
-        match act(&session) {
+        let done = act(&session);
+        drop(session);
+        self.returned();
+        match done {
             Ok(done) => Ok(done),
             Err(ActError::Ours(error)) => Err(error),
             Err(ActError::Module(error)) => {
@@ -245,7 +254,7 @@ impl Token {
                 return Err(self.problem(TokenProblem::Waiting(left_ms, failing.problem.to_string())));
             }
         }
-        match self.new_connection() {
+        match self.new_connection(&mut state.uses) {
             Ok(connection) => {
                 state.generation += 1;
                 state.connection = Some(connection);
@@ -253,6 +262,9 @@ impl Token {
                 Ok(())
             }
             Err(problem) => {
+                if state.lent == 0 && !problem.is_final() {
+                    end_module(&self.module, state.uses.take());
+                }
                 self.note_failure(state, problem.clone());
                 Err(self.problem(problem))
             }
@@ -268,8 +280,9 @@ impl Token {
         state.failing = Some(Failing { problem, not_before: Instant::now() + pause, pause });
     }
 
-    fn new_connection(&self) -> Result<Connection, TokenProblem> {
-        let module = module(&self.module)?;
+    fn new_connection(&self, uses: &mut Option<Arc<()>>) -> Result<Connection, TokenProblem> {
+        let (module, used) = module(&self.module)?;
+        *uses = Some(used);
         let slot = self.slot(&module)?;
         let info = module.get_token_info(slot).map_err(|error| said(&error))?;
         let keeper = module.open_ro_session(slot).map_err(|error| said(&error))?;
@@ -336,12 +349,19 @@ fn log_in(session: &Session, pin: &Passphrase) -> Result<(), TokenProblem> {
     }
 }
 
-/// The module of this path, loaded and initialised once for the process, as PKCS#11 demands.
-fn module(path: &Path) -> Result<Pkcs11, TokenProblem> {
-    static LOADED: Mutex<BTreeMap<PathBuf, Pkcs11>> = Mutex::new(BTreeMap::new());
+/// A module of this process, and who uses it: each use holds a copy.
+struct Loaded {
+    module: Pkcs11,
+    used: Arc<()>,
+}
+
+static LOADED: Mutex<BTreeMap<PathBuf, Loaded>> = Mutex::new(BTreeMap::new());
+
+/// The module of this path, loaded once for the process, as PKCS#11 demands.
+fn module(path: &Path) -> Result<(Pkcs11, Arc<()>), TokenProblem> {
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(module) = loaded.get(path) {
-        return Ok(module.clone());
+    if let Some(Loaded { module, used }) = loaded.get(path) {
+        return Ok((module.clone(), used.clone()));
     }
     let not_usable = |error: &dyn std::fmt::Display| TokenProblem::Module {
         path: path.to_owned(),
@@ -352,8 +372,21 @@ fn module(path: &Path) -> Result<Pkcs11, TokenProblem> {
     }
     let module = Pkcs11::new(path).map_err(|error| not_usable(&error))?;
     initialize(&module, path)?;
-    loaded.insert(path.to_owned(), module.clone());
-    Ok(module)
+    let used = Arc::new(());
+    loaded.insert(path.to_owned(), Loaded { module: module.clone(), used: used.clone() });
+    Ok((module, used))
+}
+
+/// Ends the module, unless another token uses it too. Whoever uses it next starts it again.
+fn end_module(path: &Path, uses: Option<Arc<()>>) {
+    let loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let (Some(Loaded { module, used }), Some(_)) = (loaded.get(path), &uses)
+        // The one of the map, and the caller's.
+        && Arc::strong_count(used) == 2
+    {
+        // Where it can't be ended, it is asked as it is.
+        let _ = module.clone().finalize();
+    }
 }
 
 fn initialize(module: &Pkcs11, path: &Path) -> Result<(), TokenProblem> {
