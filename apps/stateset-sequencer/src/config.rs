@@ -3,6 +3,7 @@
 mod database;
 mod encryption;
 mod gather;
+mod keys;
 mod nearest;
 mod observing;
 mod payments;
@@ -19,6 +20,7 @@ use std::path::Path;
 pub use database::{Database, Pool, PostgresSettings};
 pub use encryption::at_rest;
 pub use gather::{Gathered, Source};
+pub use keys::{KeysIn, Pin, TokenSettings};
 pub use nearest::nearest;
 pub use observing::Observing;
 pub use setting::{Acts, Group, Kind, Setting};

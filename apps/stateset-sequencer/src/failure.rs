@@ -52,6 +52,9 @@ impl From<KeystoreError> for Failure {
     fn from(error: KeystoreError) -> Self {
         let failure = Self::failed("KEYSTORE", error.to_string());
         match error {
+            KeystoreError::Split { .. } => Self { exit: 2, code: "SPLIT_KEYS".to_owned(), ..failure },
+            KeystoreError::Token { .. } => Self { code: "TOKEN".to_owned(), ..failure }
+                .hint("the token is named by PKCS11_MODULE, PKCS11_TOKEN_LABEL and PKCS11_PIN_FILE or PKCS11_PIN"),
             KeystoreError::CannotOpen { .. } => {
                 failure.hint("the passphrase comes from STATESET_PASSPHRASE, else from the file `passphrase` beside the keys")
             }

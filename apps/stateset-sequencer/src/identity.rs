@@ -4,19 +4,23 @@
 //! key that signs is recorded in the log under a version of its own, and the one of a SQLite database is made once and
 //! kept. A PostgreSQL database has no folder to keep one in, and its instances have to share theirs: in production it
 //! has to be given.
+//!
+//! A key in a token (`KEYSTORE=pkcs11`) is made there once where the database is a SQLite file. Instances of one PostgreSQL
+//! database share a token, and its key is made by hand before the first of them starts.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use stateset_keystore::{
-    Algorithm, Ed25519Signer, FileKeystore, KeyName, Keystore as _, KeystoreError, Passphrase,
+    Algorithm, BackEnd, Ed25519Signer, FileKeystore, KeyName, Keystore, KeystoreError, Passphrase,
+    refuse_split,
 };
 use ves::SequencerId;
 use ves::ed25519::Signer;
 use zeroize::Zeroizing;
 
-use crate::config::{Database, Identity};
+use crate::config::{Database, Identity, KeysIn};
 use crate::failure::Failure;
 use crate::places::keys_of;
 
@@ -50,6 +54,9 @@ pub fn signing(identity: &Identity, database: &Database, is_production: bool) ->
             warning: None,
         });
     }
+    if let KeysIn::Token(token) = &identity.keys_in {
+        return in_token(identity, token, database);
+    }
     match database {
         Database::Sqlite(file) => kept(identity, &keys_of(file)),
         Database::Postgres(_) if is_production => Err(Failure::input(
@@ -80,9 +87,54 @@ fn fleeting(identity: &Identity) -> Result<Signing, Failure> {
 
 /// The key kept in `folder`, made where there is none.
 fn kept(identity: &Identity, folder: &Path) -> Result<Signing, Failure> {
+    refuse_split(folder, SEQUENCER_KEY, BackEnd::File)?;
     let mut made = Vec::new();
     let passphrase = passphrase(identity, folder, &mut made)?;
     let keys = FileKeystore::open(folder, passphrase)?;
+    found_or_made(identity, &keys, &folder.join("sequencer.pem").display().to_string(), made)
+}
+
+/// The key in a token.
+#[cfg(feature = "pkcs11")]
+fn in_token(
+    identity: &Identity,
+    token: &crate::config::TokenSettings,
+    database: &Database,
+) -> Result<Signing, Failure> {
+    let folder = match database {
+        Database::Sqlite(file) => Some(keys_of(file)),
+        Database::Postgres(_) => None,
+    };
+    if let Some(folder) = &folder {
+        refuse_split(folder, SEQUENCER_KEY, BackEnd::Pkcs11)?;
+    }
+    let may_make = folder.is_some();
+    let keys = stateset_keystore::Pkcs11Keystore::open(token.config(folder)?)?;
+    if !may_make && matches!(keys.info(&name()), Err(KeystoreError::NotFound { .. })) {
+        let problem = format!("the token {} holds no key {SEQUENCER_KEY} to sign receipts with", token.label);
+        return Err(Failure::input("NO_KEY", problem).hint(
+            "make it once with `stateset key generate sequencer`, and let every instance use this token",
+        ));
+    }
+    let place = format!("{SEQUENCER_KEY} in the token {}", token.label);
+    found_or_made(identity, &keys, &place, Vec::new())
+}
+
+#[cfg(not(feature = "pkcs11"))]
+fn in_token(_: &Identity, _: &crate::config::TokenSettings, _: &Database) -> Result<Signing, Failure> {
+    Err(Failure::input(
+        "CONFIGURATION",
+        "KEYSTORE: this program was built without the feature pkcs11; use file",
+    ))
+}
+
+/// The key in its keystore, made where there is none.
+fn found_or_made(
+    identity: &Identity,
+    keys: &dyn Keystore,
+    place: &str,
+    mut made: Vec<String>,
+) -> Result<Signing, Failure> {
     let info = match keys.info(&name()) {
         Ok(info) => info,
         Err(KeystoreError::NotFound { .. }) => {
@@ -93,10 +145,7 @@ fn kept(identity: &Identity, folder: &Path) -> Result<Signing, Failure> {
             let labels = [(SEQUENCER_LABEL, id.to_string()), (VERSION_LABEL, "1".to_owned())];
             let labels: BTreeMap<String, String> =
                 labels.into_iter().map(|(label, value)| (label.to_owned(), value)).collect();
-            made.push(format!(
-                "made the key that signs receipts, {}",
-                folder.join("sequencer.pem").display()
-            ));
+            made.push(format!("made the key that signs receipts, {place}"));
             keys.generate(&name(), Algorithm::Ed25519, &labels)?
         }
         Err(error) => return Err(error.into()),

@@ -27,13 +27,15 @@ pub(crate) fn alive(now: TimestampMs) -> Result<Response, ApiError> {
     })
 }
 
-/// `GET /ready`: asks the store.
+/// `GET /ready`: asks the store, and the key of the receipts.
 pub(crate) async fn ready(State(app): State<App>) -> Result<Response, ApiError> {
     let (took, answered) = ask_store(&app).await?;
     if !answered {
-        return Err(
-            ApiError::new(ErrorCode::ServiceUnavailable, "the event store can't be used now").retry_after(1)
-        );
+        return Err(ApiError::new(
+            ErrorCode::ServiceUnavailable,
+            "events can't be accepted now: the store, or the key that signs receipts, can't be used",
+        )
+        .retry_after(1));
     }
     json(&ReadyBody {
         status: "ready".to_owned(),

@@ -235,8 +235,13 @@ impl Sequencer {
         Ok(found.filter(|commitment| tenant.is_none_or(|tenant| commitment.stream.tenant_id == *tenant)))
     }
 
-    /// Whether writes can succeed now. Asks the store, so it may block.
+    /// Whether writes can succeed now: the store answers, and receipts can be signed. Asks both, so it may block.
     pub fn ready(&self) -> Result<(), ServiceError> {
+        self.inner
+            .config
+            .signer
+            .ready()
+            .map_err(|error| ServiceError::StoreRefused(format!("receipts can't be signed: {error}")))?;
         match self.shared().is_poisoned() {
             true => Err(ServiceError::Poisoned),
             // Any read will do; this one costs the same however many streams there are.

@@ -21,6 +21,7 @@ const COMBINATIONS: &[(&str, &str)] = &[
     ("stateset-sequencer-app", "sqlite,schema-validation"),
     ("stateset-sequencer-app", "sqlite,encryption"),
     ("stateset-sequencer-app", "sqlite,telemetry"),
+    ("stateset-sequencer-app", "sqlite,pkcs11"),
 ];
 
 pub fn check() -> Findings {

@@ -81,6 +81,8 @@ pub struct Identity {
     pub sequencer_id: Option<SequencerId>,
     pub signing_seed: Option<Zeroizing<[u8; 32]>>,
     pub passphrase: Option<Zeroizing<String>>,
+    /// Where the key is kept that was not given.
+    pub keys_in: super::KeysIn,
 }
 
 /// How batches close.
@@ -131,6 +133,7 @@ impl Settings {
         let is_production = rules::is_production(gathered);
         let (payments, payment_worker) = super::payments::read(gathered, &mut problems);
         problems.extend(rules::problems(gathered, is_production));
+        let keys_in = super::KeysIn::of(gathered, &mut problems);
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -146,6 +149,7 @@ impl Settings {
                 sequencer_id: gathered.set("VES_SEQUENCER_ID").and_then(|text| text.trim().parse().ok()),
                 signing_seed: gathered.set("VES_SEQUENCER_SIGNING_KEY").and_then(|text| bytes32(text.trim())),
                 passphrase: secret(gathered, "STATESET_PASSPHRASE"),
+                keys_in,
             },
             commits: Commits {
                 policy: CommitPolicy {

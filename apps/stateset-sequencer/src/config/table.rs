@@ -27,6 +27,7 @@ pub const GROUPS: &[Group] = &[
     Group { title: "Listeners", settings: LISTENERS },
     Group { title: "Who may call", settings: AUTH },
     Group { title: "Receipts and rules", settings: RECEIPTS },
+    Group { title: "Keys", settings: super::keys::TOKEN },
     Group { title: "Limits", settings: LIMITS },
     Group { title: "Behind a proxy, and browsers", settings: PROXY },
     Group { title: super::observing::TITLE, settings: LOGS },

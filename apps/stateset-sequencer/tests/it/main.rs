@@ -7,6 +7,8 @@ mod running;
 mod settlement;
 #[cfg(feature = "telemetry")]
 mod telemetry;
+#[cfg(feature = "pkcs11")]
+mod token;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -11,14 +11,14 @@ use crate::{run, sequencer};
 const ADMIN_KEY: &str = "ss_a-bootstrap-key-for-tests-that-is-long-enough";
 
 /// A running service on ports of its own choice; killed when dropped.
-struct Running {
+pub struct Running {
     child: Child,
     lines: BufReader<ChildStdout>,
     says: Value,
 }
 
 impl Running {
-    fn start(folder: &Path, more: &[(&str, &str)]) -> Self {
+    pub fn start(folder: &Path, more: &[(&str, &str)]) -> Self {
         let mut environment = vec![
             ("HOST", "127.0.0.1"),
             ("PORT", "0"),
@@ -35,12 +35,12 @@ impl Running {
         Self { child, lines, says }
     }
 
-    fn text(&self, name: &str) -> &str {
+    pub fn text(&self, name: &str) -> &str {
         self.says[name].as_str().unwrap_or_else(|| panic!("no {name} in {}", self.says))
     }
 
     /// Sends the signal and waits for the end: exit status, and what it said last.
-    fn end(mut self, signal: &str) -> (i32, String) {
+    pub fn end(mut self, signal: &str) -> (i32, String) {
         assert!(
             Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success()
         );
