@@ -5,9 +5,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 )
@@ -237,6 +239,54 @@ func TestWhatIsSealedForSomebodyOpens(t *testing.T) {
 	if opened, err := opening.Open(one, 7); err != nil || opened != `{"note":"café 🎉 <&>","total":"1.00"}` {
 		t.Error(opened, err)
 	}
+}
+
+// damagedReader reads events that nobody wrote, and keeps two that were.
+type damagedReader struct {
+	key     string
+	opening *OpeningKey
+	whole   [][]byte
+}
+
+func newDamagedReader() *damagedReader {
+	agent := NewAgent(testStream, must(SigningKeyFromSeed(make([]byte, 32))))
+	draft := Draft{EntityType: "order", EntityID: "ORD-1", EventType: "order.created", Payload: object{"n": []any{1.5, nil, "é"}}}
+	opening := must(OpeningKeyFromSecret(bytes.Repeat([]byte{7}, 32)))
+	sealed := must(agent.Seal(draft, []Recipient{{7, opening.PublicKey()}}))
+	whole := [][]byte{must(json.Marshal(must(agent.Sign(draft)))), must(json.Marshal(sealed))}
+	return &damagedReader{hex.EncodeToString(agent.Signer.PublicKey()), opening, whole}
+}
+
+func (d *damagedReader) read(t *testing.T, text []byte) {
+	event, err := ParseEvent(text)
+	if err == nil {
+		_, err = event.Check(d.key)
+	}
+	if err != nil && Code(err) == "" {
+		t.Errorf("%q: an error without a code: %v", text, err)
+	}
+	if event != nil {
+		_, _ = d.opening.Open(event, 7)
+	}
+}
+
+func TestWhateverStandsInAnEventIsRefusedByACodeOrAccepted(t *testing.T) {
+	d, chance := newDamagedReader(), rand.New(rand.NewPCG(2026, 1))
+	odd := []string{"null", "true", "-1", "1.5", "18446744073709551616", `""`, `"0x"`, `"\u0000"`, "[]", "{}", `[{}]`, "\xff", `{"a":1,"a":2}`}
+	for range 3000 {
+		text := d.whole[chance.IntN(len(d.whole))]
+		from := chance.IntN(len(text))
+		to := min(len(text), from+chance.IntN(20))
+		d.read(t, slices.Concat(text[:from], []byte(odd[chance.IntN(len(odd))]), text[to:]))
+	}
+}
+
+func FuzzCheckEvent(f *testing.F) {
+	d := newDamagedReader()
+	for _, text := range d.whole {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) { d.read(t, text) })
 }
 
 func FuzzCanonicalize(f *testing.F) {

@@ -1,8 +1,10 @@
 """The calls of testing/vectors/libraries.json, made through this library."""
 
 import base64
+import copy
 import json
 import pathlib
+import random
 import unittest
 
 import stateset_client as ves
@@ -112,6 +114,27 @@ class Vectors(unittest.TestCase):
                 except ves.VesError as refused:
                     found = {"error": refused.code}
                 self.assertEqual(found, {name: case[name] for name in ("output", "error") if name in case})
+
+    def test_whatever_stands_in_an_event_is_refused_by_a_code_or_accepted(self):
+        cases = json.loads(FILE.read_text(encoding="utf-8"))["cases"]
+        whole = [case["input"] for case in cases if case["call"] == "check_event" and "output" in case]
+        odd = [None, True, -1, 1.5, 2**64, float("1e300"), "", "0x", "\0", "\ud800", "é" * 600, [], {}, [{}], {"a": [None]}]
+        chance = random.Random(20260101)
+        for _ in range(3000):
+            given = copy.deepcopy(chance.choice(whole))
+            place = given["event"]
+            # Down to any depth, or into the whole event.
+            while True:
+                name = chance.choice(sorted(place)) if isinstance(place, dict) else chance.randrange(len(place))
+                inner = place[name]
+                if not isinstance(inner, (dict, list)) or not inner or chance.random() < 0.3:
+                    break
+                place = inner
+            place[name] = chance.choice(odd)
+            try:
+                ves.check_event(**given)
+            except ves.VesError as refused:
+                self.assertTrue(refused.code)
 
     def test_what_is_sealed_for_somebody_opens(self):
         opening = ves.OpeningKey.generate()

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import vm from 'node:vm';
@@ -32,23 +32,53 @@ test('the module is small', async () => {
   assert.ok(compressed <= COMPRESSED_BYTES_MAX, `${compressed} bytes`);
 });
 
-test('a bundle for browsers holds every vector without anything of Node', async () => {
+const RUN = `Promise.all(JSON.parse(cases).map(tests.check)).then(async (found) => JSON.stringify([...found, await tests.sealedOpens()].filter(Boolean)))`;
+
+/** The library with its vectors, as a page would load it. */
+function bundle(folder) {
+  const file = join(folder, 'bundle.js');
+  const esbuild = createRequire(import.meta.url).resolve('esbuild/bin/esbuild');
+  execFileSync(esbuild, [here('vectors.mjs'), '--bundle', '--platform=browser', '--format=iife', '--global-name=tests', '--log-level=error', `--outfile=${file}`]);
+  return readFileSync(file, 'utf8');
+}
+
+async function inFolder(act) {
   const folder = mkdtempSync(join(tmpdir(), 'stateset-bundle-'));
   try {
-    const bundle = join(folder, 'bundle.js');
-    const esbuild = createRequire(import.meta.url).resolve('esbuild/bin/esbuild');
-    execFileSync(esbuild, [here('vectors.mjs'), '--bundle', '--platform=browser', '--format=iife', '--global-name=tests', '--log-level=error', `--outfile=${bundle}`]);
-    // What every browser has, and no process, Buffer, require or module.
-    const web = { crypto, TextEncoder, TextDecoder, atob, URL, setTimeout, clearTimeout, AbortController, AbortSignal, fetch, console };
-    const context = vm.createContext({ ...web, cases: JSON.stringify(cases) });
-    vm.runInContext(readFileSync(bundle, 'utf8'), context);
-    const found = await vm.runInContext(
-      `Promise.all(JSON.parse(cases).map(tests.check)).then(async (found) => JSON.stringify([...found, await tests.sealedOpens()].filter(Boolean)))`,
-      context,
-    );
-    assert.deepEqual(JSON.parse(found), []);
-    assert.throws(() => vm.runInContext('process', context), 'the context is not that of a browser');
+    return await act(folder);
   } finally {
     rmSync(folder, { recursive: true });
   }
-});
+}
+
+test('a bundle for browsers holds every vector without anything of Node', () =>
+  inFolder(async (folder) => {
+    // What every browser has, and no process, Buffer, require or module.
+    const web = { crypto, TextEncoder, TextDecoder, atob, URL, setTimeout, clearTimeout, AbortController, AbortSignal, fetch, console };
+    const context = vm.createContext({ ...web, cases: JSON.stringify(cases) });
+    vm.runInContext(bundle(folder), context);
+    assert.deepEqual(JSON.parse(await vm.runInContext(RUN, context)), []);
+    assert.throws(() => vm.runInContext('process', context), 'the context is not that of a browser');
+  }));
+
+const browser = ['chromium', 'chromium-headless-shell', 'google-chrome']
+  .flatMap((name) => (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, name)))
+  .find((path) => existsSync(path));
+
+if (browser) {
+  test('a browser holds every vector', () =>
+    inFolder(async (folder) => {
+      const page = join(folder, 'page.html');
+      // No text of a script element may end it.
+      const script = (text) => `<script>${text.replaceAll('</', '<\\/')}</script>`;
+      const show = `${RUN}.catch(String).then((found) => { document.title = 'done'; document.body.textContent = found; })`;
+      const data = `var cases = ${JSON.stringify(JSON.stringify(cases))};`;
+      writeFileSync(page, `<!doctype html><meta charset=utf-8><body>${script(data)}${script(bundle(folder))}${script(show)}`);
+      const options = ['--headless', '--no-sandbox', '--disable-gpu', `--user-data-dir=${folder}`, '--virtual-time-budget=60000', '--dump-dom'];
+      const shown = execFileSync(browser, [...options, `file://${page}`], { encoding: 'utf8', timeout: 60_000, stdio: ['ignore', 'pipe', 'ignore'] });
+      assert.match(shown, /<title>done<\/title>/);
+      assert.match(shown, /<body[^>]*>\[\]<\/body>/);
+    }));
+} else {
+  console.log('no browser is installed: the vectors ran in a context without Node alone');
+}
