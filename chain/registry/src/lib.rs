@@ -22,6 +22,7 @@ mod refusal;
 mod registry;
 mod roots;
 mod rpc;
+mod stream_history;
 mod transaction;
 pub mod words;
 
@@ -35,4 +36,5 @@ pub use refusal::Refusal;
 pub use registry::{BatchFate, BatchRecord, CommitPlace, Committed, Head, LOG_BLOCKS, Registry};
 pub use roots::{AnchoredRoot, FoundHeader, RootLog, Roots};
 pub use rpc::{RpcError, RpcSettings, tls_config};
+pub use stream_history::StreamHistory;
 pub use transaction::{Eip1559, SignedTransaction};

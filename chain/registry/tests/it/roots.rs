@@ -66,6 +66,13 @@ fn an_outsider_finds_each_batch_and_its_paths_on_the_chain() {
         assert_eq!(known.index, found.index);
         assert_no_other_leaf(&roots, batch, &found);
     }
+    for of in 1..=5 {
+        let history = roots.stream_history(&stream_id(&stream(of)), None, newest(&roots)).unwrap();
+        let head = history.head.unwrap();
+        assert_eq!((head.next_sequence, head.batch_count, head.from_checkpoint), (16, 3, false));
+        assert_eq!(history.last.unwrap().transaction, receipt.transaction_hash);
+        assert_eq!((history.wrong.len(), history.unread.len(), history.roots), (0, 1, 2));
+    }
     let unknown = BatchId::from_bytes([0xff; 16]);
     assert!(roots.find(&unknown, None, None, newest(&roots)).unwrap().is_none());
     let elsewhere = Some(&stream_id(&stream(9))).copied();
