@@ -20,6 +20,8 @@ const (
 	batchBytesMax = 4 << 20
 	pageEvents    = 500
 	commitPoll    = 250 * time.Millisecond
+	// listedAgain: an agent whose key is not listed is asked about again after this.
+	listedAgain = 30 * time.Second
 )
 
 // Sequencer is whose receipts are believed: its id, and its Ed25519 keys by version, 64 hex digits each.
@@ -50,6 +52,7 @@ type Client struct {
 	mu        sync.Mutex
 	sequencer *Sequencer
 	listed    map[string]string
+	listedAt  map[string]time.Time
 }
 
 // NewClient sends nothing yet.
@@ -58,7 +61,7 @@ func NewClient(options Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{Stream: options.Stream, http: transport, agentKey: options.AgentKey, sequencer: options.Sequencer, listed: map[string]string{}}
+	c := &Client{Stream: options.Stream, http: transport, agentKey: options.AgentKey, sequencer: options.Sequencer, listed: map[string]string{}, listedAt: map[string]time.Time{}}
 	if c.agentKey == nil {
 		c.agentKey = c.listedKey
 	}
@@ -360,8 +363,9 @@ func (c *Client) listedKey(ctx context.Context, agentID string, keyID uint32) (s
 	name := func(agent string, key uint32) string { return agent + "/" + strconv.FormatUint(uint64(key), 10) }
 	c.mu.Lock()
 	key, known := c.listed[name(agentID, keyID)]
+	isRecent := time.Since(c.listedAt[agentID]) < listedAgain
 	c.mu.Unlock()
-	if known {
+	if known || isRecent {
 		return key, nil
 	}
 	var body struct {
@@ -378,6 +382,7 @@ func (c *Client) listedKey(ctx context.Context, agentID string, keyID uint32) (s
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.listedAt[agentID] = time.Now()
 	for _, key := range body.Keys {
 		if key.KeyAlgorithm == 1 {
 			c.listed[name(key.AgentID, key.KeyID)] = key.PublicKey

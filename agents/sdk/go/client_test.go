@@ -240,6 +240,26 @@ func TestEventsArePagedInOrderAndAGapAChangeOrAForgeryIsNoticed(t *testing.T) {
 	w.refused(err, Untrue, "invalid_signature")
 }
 
+func TestAnAgentWhoseKeyIsNotListedIsAskedAboutOnce(t *testing.T) {
+	w := newWorld(t)
+	w.push(3)
+	client := must(NewClient(Options{URL: w.client.http.base, Stream: testStream, Sequencer: w.client.sequencer}))
+	w.instead = []http.HandlerFunc{
+		func(out http.ResponseWriter, _ *http.Request) {
+			answer(out, 200, object{"events": w.entries, "head_sequence": 3})
+		},
+		func(out http.ResponseWriter, _ *http.Request) { answer(out, 200, object{"keys": []any{}}) },
+	}
+	for event, err := range client.Events(t.Context(), 1) {
+		if err != nil || event.SignatureVerified {
+			t.Error(event, err)
+		}
+	}
+	if asked := slices.DeleteFunc(slices.Clone(w.asked), func(path string) bool { return path != "/api/v1/agents/keys" }); len(asked) != 1 {
+		t.Error(w.asked)
+	}
+}
+
 func TestTheFeedGoesOnAfterLostConnectionsWithoutGapOrRepetition(t *testing.T) {
 	w := newWorld(t)
 	w.hasFeed = true

@@ -154,6 +154,17 @@ class ClientTest(unittest.TestCase):
         world.store(ves.Agent(STREAM, ves.SigningKey.generate(), world.agent.agent_id).sign("order", "O", "x", 1))
         self.refused(ves.UntrueError, "invalid_signature", lambda: list(world.client.events()))
 
+    def test_an_agent_whose_key_is_not_listed_is_asked_about_once(self):
+        world = self.world
+        world.push(1, 2, 3)
+        client = ves.Client(
+            "http://sequencer.test", STREAM, sequencer=world.client.sequencer(), transport=world.answer)
+        listing = mock.Mock(return_value=answer({"keys": []}))
+        world.instead = [lambda request: answer({"events": world.entries[:3], "head_sequence": 3}), listing]
+        found = list(client.events())
+        self.assertEqual([event.signature_verified for event in found], [False] * 3)
+        self.assertEqual(world.asked.count("/api/v1/agents/keys"), 1)
+
     def test_the_feed_goes_on_after_lost_connections_without_gap_or_repetition(self):
         self.world.has_feed = True
         self.world.push(1, 2, 3, 4, 5)

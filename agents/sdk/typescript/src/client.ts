@@ -16,6 +16,8 @@ const BATCH_EVENTS_MAX = 500;
 /** Characters of one request, well under the 10 MiB a server admits by default. */
 const BATCH_CHARACTERS_MAX = 4 * 1024 * 1024;
 const COMMIT_POLL_MS = 250;
+/** An agent whose key is not listed is asked about again after this. */
+const LISTED_AGAIN_MS = 30_000;
 
 export interface ClientOptions {
   /** Such as `http://127.0.0.1:8080`. */
@@ -61,6 +63,7 @@ export class Client {
   readonly #agentKey: NonNullable<ClientOptions['agentKey']>;
   #sequencer: Sequencer | undefined;
   #listed = new Map<string, string>();
+  #listedAt = new Map<string, number>();
 
   constructor(options: ClientOptions) {
     this.stream = options.stream;
@@ -202,12 +205,13 @@ export class Client {
 
   async #listedKey(agentId: string, keyId: number): Promise<string | undefined> {
     const name = `${agentId}/${keyId}`;
-    if (!this.#listed.has(name)) {
+    if (!this.#listed.has(name) && Date.now() - (this.#listedAt.get(agentId) ?? -LISTED_AGAIN_MS) >= LISTED_AGAIN_MS) {
       const query = { tenant_id: this.stream.tenantId, agent_id: agentId };
       const { keys } = await this.#http.get<Schemas['AgentKeyList']>('/api/v1/agents/keys', query);
       for (const key of keys) {
         if (key.keyAlgorithm === 1) this.#listed.set(`${key.agentId}/${key.keyId}`, key.publicKey);
       }
+      this.#listedAt.set(agentId, Date.now());
     }
     return this.#listed.get(name);
   }

@@ -160,6 +160,17 @@ test('events are paged in order, and a gap, a change or a forgery is noticed', a
   await rejects(all(), UntrueError, 'invalid_signature');
 });
 
+test('an agent whose key is not listed is asked about once', async () => {
+  const world = await World.make();
+  await world.client.push(await Promise.all([1, 2, 3].map((n) => world.event(n))));
+  const client = new Client({ url: URL_, stream: STREAM, sequencer: await world.client.sequencer(), fetch: (url, init) => world.answer(new URL(url), init) });
+  world.instead = [() => json({ events: world.entries, head_sequence: 3 }), () => json({ keys: [] })];
+  const found = [];
+  for await (const event of client.events()) found.push(event.signatureVerified);
+  assert.deepEqual(found, [false, false, false]);
+  assert.equal(world.asked.filter((path) => path === '/api/v1/agents/keys').length, 1);
+});
+
 test('the feed goes on after lost connections, without gap or repetition', async () => {
   const world = await World.make();
   world.hasFeed = true;

@@ -48,7 +48,7 @@ fn entries<'a>(core: &'a Value, section: &str) -> impl Iterator<Item = (&'a Valu
 }
 
 pub fn all(core: &Value) -> Vec<Value> {
-    [canonical(core), keys(core), signed(core), sealed(core), opened(core), checked(core)].concat()
+    [canonical(core), keys(core), signed(core), sealed(core), opened(core), checked(core), odd(core)].concat()
 }
 
 fn canonical(core: &Value) -> Vec<Value> {
@@ -390,6 +390,38 @@ fn checked(core: &Value) -> Vec<Value> {
         ),
     ] {
         cases.push(bad("check_event", name, event, code));
+    }
+    cases
+}
+
+/// Every member of an event in turn missing, or of another type: nobody may fall over it, or read it otherwise.
+fn odd(core: &Value) -> Vec<Value> {
+    let (plain, sealed) = (&core["plain_events"][4], &core["encrypted_events"][0]);
+    let mut cases = Vec::new();
+    for (kind, entry) in [("plain", plain), ("sealed", sealed)] {
+        let event = entry["event"].as_object().expect("an event is an object");
+        for member in event.keys().filter(|name| kind == "plain" || name.contains("payload")) {
+            for (what, value) in [
+                ("missing", None),
+                ("null", Some(Value::Null)),
+                ("negative", Some(json!(-1))),
+                ("fraction", Some(json!(1.5))),
+                ("beyond_32_bits", Some(json!(4_294_967_296_u64))),
+                ("true", Some(json!(true))),
+                ("empty_text", Some(json!(""))),
+                ("text", Some(json!("0x"))),
+                ("array", Some(json!([]))),
+                ("object", Some(json!({}))),
+            ] {
+                let mut changed = event.clone();
+                match value {
+                    Some(value) => drop(changed.insert(member.clone(), value)),
+                    None => drop(changed.remove(member)),
+                }
+                let input = json!({ "event": changed, "public_key": entry["public_key"] });
+                cases.push(case("check_event", &format!("{kind}_{member}_{what}"), input));
+            }
+        }
     }
     cases
 }

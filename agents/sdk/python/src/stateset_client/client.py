@@ -25,6 +25,8 @@ BATCH_EVENTS_MAX = 500
 #: Characters of one request, well under the 10 MiB a server admits by default.
 BATCH_CHARACTERS_MAX = 4 * 1024 * 1024
 _COMMIT_POLL_SECONDS = 0.25
+#: An agent whose key is not listed is asked about again after this.
+_LISTED_AGAIN_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ class Client:
         self._sequencer = sequencer
         self._agent_key = agent_key or self._listed_key
         self._listed: dict[tuple[str, int], str] = {}
+        self._listed_at: dict[str, float] = {}
         self._query = {"tenant_id": stream.tenant_id, "store_id": stream.store_id}
 
     def sequencer(self) -> Sequencer:
@@ -220,10 +223,12 @@ class Client:
         verify_receipt(event, receipt, key)
 
     def _listed_key(self, agent_id: str, key_id: int) -> str | None:
-        if (agent_id, key_id) not in self._listed:
+        again = self._listed_at.get(agent_id, -_LISTED_AGAIN_SECONDS) + _LISTED_AGAIN_SECONDS
+        if (agent_id, key_id) not in self._listed and time.monotonic() >= again:
             keys = self._http.get("/api/v1/agents/keys", tenant_id=self.stream.tenant_id, agent_id=agent_id)["keys"]
             self._listed |= {
                 (key["agentId"], key["keyId"]): key["publicKey"] for key in keys if key["keyAlgorithm"] == 1}
+            self._listed_at[agent_id] = time.monotonic()
         return self._listed.get((agent_id, key_id))
 
     def commit(self, sequence_start: int, sequence_end: int) -> dict[str, Any]:
