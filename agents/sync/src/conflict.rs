@@ -94,16 +94,10 @@ pub fn decide(strategy: Strategy, local: Option<Written>, remote: Option<Written
     }
 }
 
-/// The version that a later event of the same author expects once an event before it moved from `was` to `is`.
-/// `None` when there is no such version.
-pub fn moved(version: u64, was: u64, is: u64) -> Option<u64> {
-    version.checked_sub(was)?.checked_add(is)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::{prop_assert, prop_assert_eq, prop_assert_ne, proptest};
+    use proptest::{prop_assert, prop_assert_ne, proptest};
 
     fn written(seconds: i64, id: u8) -> Option<Written> {
         Some(Written { created_at: (seconds, 0), event_id: EventId::from_bytes([id; 16]) })
@@ -134,11 +128,6 @@ mod tests {
             let second = decide(Strategy::LastWriter, other, one, 0);
             prop_assert_ne!(first, second);
             prop_assert!(first != Decision::Ask && second != Decision::Ask);
-        }
-
-        #[test]
-        fn a_moved_version_keeps_its_distance(was in 0_u64..1000, more in 0_u64..1000, is in 0_u64..1000) {
-            prop_assert_eq!(moved(was + more, was, is), Some(is + more));
         }
     }
 }

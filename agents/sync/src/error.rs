@@ -31,6 +31,11 @@ pub enum SyncError {
     InUse { path: PathBuf },
     #[error("event {index}: {problem}")]
     Draft { index: usize, problem: DraftError },
+    #[error(
+        "event {index}: its payload is larger than {} bytes: keep a hash of it, and the rest elsewhere",
+        crate::outbox::PAYLOAD_BYTES_MAX
+    )]
+    PayloadTooLarge { index: usize },
     #[error("event id {event} is taken by an event with other content: choose another id")]
     EventIdTaken { event: EventId },
     #[error("event {event}: {problem}")]
@@ -73,6 +78,7 @@ impl SyncError {
             Self::Damaged { .. } => "DAMAGED",
             Self::InUse { .. } => "SYNC_IN_USE",
             Self::Draft { .. } => "BAD_DRAFT",
+            Self::PayloadTooLarge { .. } => "PAYLOAD_TOO_LARGE",
             Self::EventIdTaken { .. } => "EVENT_ID_TAKEN",
             Self::NotAllowed { .. } => "NOT_ALLOWED",
             Self::NoSuchEntry { .. } | Self::NotPulled { .. } => "EVENT_NOT_FOUND",
@@ -89,6 +95,7 @@ impl SyncError {
         matches!(
             self,
             Self::Draft { .. }
+                | Self::PayloadTooLarge { .. }
                 | Self::EventIdTaken { .. }
                 | Self::NotAllowed { .. }
                 | Self::NoSuchEntry { .. }

@@ -13,6 +13,9 @@ pub enum Fault {
     /// The log ends before what was seen of it.
     #[error("the log was cut off: it reached {seen} before, and now ends at {now}")]
     LogTruncated { seen: SequenceNumber, now: SequenceNumber },
+    /// A checkpoint that no key of the sequencer signed for this stream.
+    #[error("a checkpoint is forged: {0}")]
+    CheckpointForged(String),
     /// A number is missing between two others.
     #[error("event {expected} was dropped: the server gives {found} in its place")]
     EventDropped { expected: SequenceNumber, found: String },
@@ -39,6 +42,7 @@ impl Fault {
         match self {
             Self::LogForked(_) => "log_forked",
             Self::LogTruncated { .. } => "log_truncated",
+            Self::CheckpointForged(_) => "checkpoint_forged",
             Self::EventDropped { .. } => "event_dropped",
             Self::EventRepeated { .. } => "event_repeated",
             Self::EventForged { .. } => "event_forged",

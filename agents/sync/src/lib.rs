@@ -7,24 +7,32 @@
 //!
 //! - what an event goes through, pure: [`entry`], [`conflict`];
 //! - the file: [`Store`]; what goes into it: [`NewEvent`], [`Author`], [`Audience`];
+//! - a server: [`Transport`]; against it [`Store::push`] and [`Store::pull`];
+//! - keys: [`Store::refresh_keys`], [`Store::refresh_group`], [`open_with_any`];
+//! - without a server: [`Store::audit`].
 
+mod audit;
 pub mod conflict;
-pub mod directory;
+mod directory;
 mod draft;
 pub mod entry;
 mod error;
 mod fault;
+mod group;
 pub mod outbox;
-pub mod pull;
-pub mod push;
-pub mod replica;
+mod pull;
+mod push;
+mod replica;
 mod store;
-pub mod transport;
+mod transport;
 mod verify;
 
+pub use audit::Audit;
+pub use directory::{Kind, Known};
 pub use draft::{Audience, Author, NewEvent};
 pub use error::SyncError;
 pub use fault::Fault;
+pub use group::{Group, Held, open_with_any};
 pub use outbox::{APPEND_EVENTS_MAX, Appended, Counts, Entry};
 pub use pull::Pulled;
 pub use push::Pushed;

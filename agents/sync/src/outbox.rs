@@ -20,6 +20,8 @@ pub(crate) use row::{COLUMNS, read_entry};
 pub const BATCH_EVENTS_MAX: usize = 500;
 /// Bytes of events of one request, well under the 10 MiB that a server admits by default.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a payload: what a server admits by default.
+pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 /// Events of one [`Store::append_many`]: they are one transaction, and in memory at once.
 pub const APPEND_EVENTS_MAX: usize = 10_000;
 
@@ -70,7 +72,8 @@ impl Store {
     /// id is here already is answered with its place, when it says the same.
     ///
     /// # Errors
-    /// [`SyncError::Draft`] for the first event that no sequencer would take, [`SyncError::EventIdTaken`].
+    /// [`SyncError::Draft`] for the first event that no sequencer would take, [`SyncError::PayloadTooLarge`],
+    /// [`SyncError::EventIdTaken`].
     ///
     /// # Panics
     /// For more than [`APPEND_EVENTS_MAX`] events, or an author that is not the agent of the file.
@@ -83,6 +86,9 @@ impl Store {
     ) -> Result<Vec<Appended>, SyncError> {
         assert!(events.len() <= APPEND_EVENTS_MAX, "more events than one transaction takes");
         assert_eq!(author.agent_id, self.agent, "the file belongs to another agent");
+        if let Some(index) = events.iter().position(|event| event.payload.get().len() > PAYLOAD_BYTES_MAX) {
+            return Err(SyncError::PayloadTooLarge { index });
+        }
         let stream = self.stream;
         let signed: Vec<Envelope<'static>> = events
             .iter()
@@ -104,12 +110,13 @@ impl Store {
         })
     }
 
-    /// The next events to be sent: the oldest open ones, of one signing key, within the bounds of a request.
+    /// The next events to be sent: at most `events_max` of the oldest open ones, of one signing key, within the bounds of
+    /// a request.
     ///
     /// What makes a batch end: another key, so that a key that is not yet registered holds back all that follows it; a
     /// second expected version of one entity, so that an event whose forerunner fails is not judged in its place.
     /// Events of an entity in conflict wait for the decision.
-    pub(crate) fn next_batch(&self) -> Result<Vec<Entry>, SyncError> {
+    pub(crate) fn next_batch(&self, events_max: usize) -> Result<Vec<Entry>, SyncError> {
         let failed = self.failed("reading");
         let mut statement = self
             .connection
@@ -128,7 +135,8 @@ impl Store {
             let ends = batch.first().is_some_and(|first| {
                 first.envelope.agent_key_id != entry.envelope.agent_key_id || bytes > BATCH_BYTES_MAX
             });
-            if ends || batch.iter().any(|before| before.is_forerunner_of(&entry)) {
+            if ends || batch.len() >= events_max || batch.iter().any(|before| before.is_forerunner_of(&entry))
+            {
                 break;
             }
             batch.push(entry);

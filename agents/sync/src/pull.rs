@@ -4,6 +4,8 @@
 //! what was seen of it. During: every event is checked ([`crate::verify`]); an own receipt and the event in its place have
 //! to agree; the root that follows from the events has to be that of the checkpoint.
 
+use std::collections::BTreeSet;
+
 use stateset_client::{Identity, verified_checkpoint};
 use ves::checkpoint::Checkpoint;
 use ves::log::verify_consistency;
@@ -60,7 +62,7 @@ impl Store {
             let events = page.events.len() as u64;
             self.learn_signers(transport, identity, &mut checker, &page.events, now)?;
             let checked = checker.check(first, page.events).map_err(|fault| self.caught(fault, now.0))?;
-            done.recovered += self.take_over(&checked, page.head, &checkpoint, now)?;
+            done.recovered += self.take_over(&checked, &checkpoint, now)?;
             done.events += events;
             done.head = SequenceNumber(first.get() + events - 1);
             progress(events, page.head.get());
@@ -82,18 +84,14 @@ impl Store {
             return Err(self.truncated(seen.size, 0, now));
         };
         let says = verified_checkpoint(&text, &self.stream, identity)
-            .map_err(|problem| self.caught(Fault::LogForked(problem.to_string()), now.0))?;
+            .map_err(|problem| self.caught(Fault::CheckpointForged(problem.to_string()), now.0))?;
         if let Some(seen) = seen {
             self.compare(transport, &seen, &says, now)?;
             if seen.size == says.size {
                 return Ok(Some((seen.note, says)));
             }
         }
-        let size = says.size;
-        self.write("writing", |connection| {
-            set(connection, "checkpoint", &text).map_err(database)?;
-            raise_head(connection, SequenceNumber(size))
-        })?;
+        self.write("writing", |connection| set(connection, "checkpoint", &text).map_err(database))?;
         Ok(Some((text, says)))
     }
 
@@ -158,8 +156,7 @@ impl Store {
         checkpoint: &Option<(String, Checkpoint)>,
         now: TimestampMs,
     ) -> Result<(), SyncError> {
-        let seen = self.head_seen()?.head.max(self.receipted_head()?).max(SequenceNumber(first.get() - 1));
-        let seen = seen.get().max(checkpoint.as_ref().map_or(0, |(_, says)| says.size));
+        let seen = self.head_seen()?.head.get().max(checkpoint.as_ref().map_or(0, |(_, says)| says.size));
         if head.get() < seen {
             return Err(self.truncated(seen, head.get(), now));
         }
@@ -189,9 +186,12 @@ impl Store {
         events: &[crate::transport::RawEvent],
         now: TimestampMs,
     ) -> Result<(), SyncError> {
+        checker.make_room();
+        let mut asked = BTreeSet::new();
         for event in events {
             let (agent, key) = signer_of(&event.envelope);
-            if checker.knows(agent, key) {
+            // Of a key that nobody signed for, one event is enough to refuse the page.
+            if checker.knows(agent, key) || !asked.insert((agent, key)) {
                 continue;
             }
             if self.signing_key(agent, key)?.is_none() {
@@ -209,7 +209,6 @@ impl Store {
     fn take_over(
         &mut self,
         page: &[Checked],
-        head: SequenceNumber,
         checkpoint: &Option<(String, Checkpoint)>,
         now: TimestampMs,
     ) -> Result<u64, SyncError> {
@@ -256,7 +255,6 @@ impl Store {
                 given += u64::from(entry.receipt.is_none());
                 outbox::receipted(connection, entry, receipt)?;
             }
-            raise_head(connection, head)?;
             Ok(given)
         });
         let written = written.map_err(|error| match error {
@@ -283,16 +281,4 @@ fn two_at(at: SequenceNumber, own: EventId, found: EventId) -> Fault {
     Fault::LogForked(format!(
         "a receipt says that event {own} is at {at}, and another that event {found} is there"
     ))
-}
-
-/// The highest head that was heard of never becomes lower.
-pub(crate) fn raise_head(connection: &rusqlite::Connection, head: SequenceNumber) -> Result<(), SyncError> {
-    connection
-        .prepare_cached(
-            "INSERT INTO settings VALUES ('head_seen', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value
-             WHERE CAST(settings.value AS INTEGER) < CAST(excluded.value AS INTEGER)",
-        )
-        .and_then(|mut statement| statement.execute([head.get().to_string()]))
-        .map(drop)
-        .map_err(database)
 }

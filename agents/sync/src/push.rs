@@ -1,13 +1,13 @@
 //! Pushing: the oldest open events first, one request at a time, until each has its receipt or its refusal.
 
-use stateset_client::{Identity, PushResult, verify_answer};
+use rusqlite::params;
+use stateset_client::{ClientError, Identity, PushResult, verify_answer};
 use ves::{EventId, SequenceNumber, TimestampMs};
 use ves_wire::ingest::RejectionBody;
 
-use crate::conflict::{Decision, Strategy, Written, decide, moved};
+use crate::conflict::{Decision, Strategy, Written, decide};
 use crate::entry::{Input, NotAllowed, State};
-use crate::outbox::{self, Entry, change, database, reason};
-use crate::pull::raise_head;
+use crate::outbox::{self, BATCH_EVENTS_MAX, Entry, change, database, reason};
 use crate::transport::Transport;
 use crate::{Fault, Store, SyncError};
 
@@ -46,15 +46,27 @@ impl Store {
         now: TimestampMs,
         mut progress: impl FnMut(u64),
     ) -> Result<Pushed, SyncError> {
-        let mut done = Pushed::default();
+        let (mut done, mut events_max) = (Pushed::default(), BATCH_EVENTS_MAX);
         loop {
-            let batch = self.next_batch()?;
+            let batch = self.next_batch(events_max)?;
             if batch.is_empty() {
                 break;
             }
             self.mark_sent(&batch)?;
             let envelopes: Vec<_> = batch.iter().map(|entry| entry.envelope.clone()).collect();
-            let answer = transport.push(self.agent, &envelopes)?;
+            let answer = match transport.push(self.agent, &envelopes) {
+                Ok(answer) => answer,
+                // One event that no request can carry must not hold up the others.
+                Err(error) => {
+                    let code = refused_whole(error)?;
+                    events_max = match batch.len() {
+                        1 => self.refuse_whole(&batch[0], &code, &mut done)?,
+                        several => several / 2,
+                    };
+                    continue;
+                }
+            };
+            events_max = (2 * events_max).min(BATCH_EVENTS_MAX);
             let outcome = verify_answer(self.stream, &envelopes, answer, identity)
                 .map_err(|untrue| self.caught(untrue.into(), now.0))?;
             let batch: Vec<Entry> =
@@ -62,7 +74,7 @@ impl Store {
             let results: Vec<PushResult> = outcome.results.into_iter().map(|(_, result)| result).collect();
             self.check_order(&batch, &results, now)?;
             done.head = outcome.head;
-            let held = self.keep_answers(&batch, &results, outcome.head, &mut done, now)?;
+            let held = self.keep_answers(&batch, &results, &mut done, now)?;
             done.requests += 1;
             progress(batch.len() as u64);
             let conflicts = conflicts_of(&batch, &results);
@@ -77,6 +89,18 @@ impl Store {
         let counts = self.counts()?;
         (done.conflicts, done.waiting) = (counts.conflict, counts.open());
         Ok(done)
+    }
+
+    /// Gives up an event that makes every request with it be refused whole. Returns how many events the next request may
+    /// carry.
+    fn refuse_whole(&mut self, entry: &Entry, code: &str, done: &mut Pushed) -> Result<usize, SyncError> {
+        let entry = Entry { state: State::Sent, ..entry.clone() };
+        self.write("writing", |connection| {
+            change(connection, &entry, Input::Refuse { retryable: false })?;
+            reason(connection, &entry, code)
+        })?;
+        done.refused += 1;
+        Ok(BATCH_EVENTS_MAX)
     }
 
     /// Receipts of one request stand in the order of its events.
@@ -115,7 +139,6 @@ impl Store {
         &mut self,
         batch: &[Entry],
         results: &[PushResult],
-        head: SequenceNumber,
         done: &mut Pushed,
         now: TimestampMs,
     ) -> Result<Option<String>, SyncError> {
@@ -138,7 +161,7 @@ impl Store {
                     }
                 }
             }
-            raise_head(connection, head)
+            Ok(())
         });
         match written {
             // Another process learned from the stream that the event has another place.
@@ -196,51 +219,39 @@ impl Store {
             return Err(SyncError::NotAllowed { event: *event, problem: NotAllowed::NoConflict });
         };
         let was = entry.envelope.base_version.unwrap_or(actual);
-        let followers = self.followers(&entry)?;
+        // Events that expect a version after this one's were written on top of it.
+        let of_followers =
+            "position > ?1 AND entity_type = ?2 AND entity_id = ?3 AND state = 0 AND base_version > ?4";
+        let (kind, id) = (&entry.envelope.entity_type, &entry.envelope.entity_id);
         self.write("writing", |connection| {
             if keep_local {
                 change(connection, &entry, Input::KeepLocal)?;
-                rebase(connection, &entry, Some(actual))?;
-                for follower in &followers {
-                    let base = follower.envelope.base_version.and_then(|base| moved(base, was, actual));
-                    rebase(connection, follower, base.or(follower.envelope.base_version))?;
-                }
+                rebase(connection, &entry, actual)?;
+                let sql =
+                    format!("UPDATE outbox SET base_version = base_version - ?4 + ?5 WHERE {of_followers}");
+                connection.execute(&sql, params![entry.position, kind, id, was, actual]).map_err(database)?;
                 return Ok(0);
             }
             change(connection, &entry, Input::TakeRemote)?;
             reason(connection, &entry, "version_conflict: what is in the stream was taken")?;
-            for follower in &followers {
-                change(connection, follower, Input::Discard)?;
-                reason(connection, follower, &format!("it builds on event {event}, which was given up"))?;
-            }
-            Ok(1 + followers.len() as u64)
+            let sql = format!("UPDATE outbox SET state = 3, reason = ?5 WHERE {of_followers}");
+            let why = format!("it builds on event {event}, which was given up");
+            let followers =
+                connection.execute(&sql, params![entry.position, kind, id, was, why]).map_err(database)?;
+            Ok(1 + followers as u64)
         })
-    }
-
-    /// Later events of the same entity that expect a version after this one's, and were not sent.
-    fn followers(&self, entry: &Entry) -> Result<Vec<Entry>, SyncError> {
-        let failed = self.failed("reading");
-        let mut statement = self
-            .connection
-            .prepare_cached(&format!(
-                "SELECT {} FROM outbox o WHERE position > ? AND entity_type = ? AND entity_id = ? AND state = 0
-                 AND base_version > ? ORDER BY position",
-                outbox::COLUMNS
-            ))
-            .map_err(&failed)?;
-        let base = entry.envelope.base_version.unwrap_or(u64::MAX >> 1);
-        let mut rows = statement
-            .query((entry.position, &entry.envelope.entity_type, &entry.envelope.entity_id, base))
-            .map_err(&failed)?;
-        let mut followers = Vec::new();
-        while let Some(row) = rows.next().map_err(&failed)? {
-            followers.push(outbox::read_entry(self, row)?);
-        }
-        Ok(followers)
     }
 }
 
-fn rebase(connection: &rusqlite::Connection, entry: &Entry, base: Option<u64>) -> Result<(), SyncError> {
+/// The code of an answer that refuses a request for what it carries; any other error stays one.
+fn refused_whole(error: ClientError) -> Result<String, SyncError> {
+    match error {
+        ClientError::Refused { status: 400 | 413 | 422, code, .. } => Ok(code),
+        other => Err(other.into()),
+    }
+}
+
+fn rebase(connection: &rusqlite::Connection, entry: &Entry, base: u64) -> Result<(), SyncError> {
     connection
         .prepare_cached(
             "UPDATE outbox SET base_version = ?, rebases = rebases + 1, reason = NULL WHERE position = ?",

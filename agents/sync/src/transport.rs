@@ -25,6 +25,24 @@ pub struct RawEvent {
     pub receipt: Option<Receipt>,
 }
 
+impl RawPage {
+    /// Reads the text of `GET /api/v1/ves/events`.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreadable`] when it is no page, or holds something that is no event.
+    pub fn from_json(text: &str, stream: &StreamKey) -> Result<Self, ClientError> {
+        let page: EventsPage<'_> =
+            serde_json::from_str(text).map_err(|error| unreadable("the page", &error))?;
+        let events = page.events.iter().map(|entry| {
+            let envelope = decode_text(entry.envelope.get(), Format::Lenient)
+                .map_err(|error| unreadable("the page", &error))?;
+            let receipt = entry.receipt.as_ref().and_then(|body| body.to_receipt(*stream).ok());
+            Ok(RawEvent { envelope: envelope.into_owned(), receipt })
+        });
+        Ok(Self { events: events.collect::<Result<_, ClientError>>()?, head: page.head_sequence })
+    }
+}
+
 /// One server. Calls block; each may be repeated.
 pub trait Transport {
     /// Sends events of one agent and stream.
@@ -82,16 +100,7 @@ impl Transport for Client {
         from: SequenceNumber,
         limit: usize,
     ) -> Result<RawPage, ClientError> {
-        let text = self.unverified().events(stream, from, limit)?;
-        let page: EventsPage<'_> =
-            serde_json::from_str(&text).map_err(|error| unreadable("the page", &error))?;
-        let events = page.events.iter().map(|entry| {
-            let envelope = decode_text(entry.envelope.get(), Format::Lenient)
-                .map_err(|error| unreadable("the page", &error))?;
-            let receipt = entry.receipt.as_ref().and_then(|body| body.to_receipt(*stream).ok());
-            Ok(RawEvent { envelope: envelope.into_owned(), receipt })
-        });
-        Ok(RawPage { events: events.collect::<Result<_, ClientError>>()?, head: page.head_sequence })
+        RawPage::from_json(&self.unverified().events(stream, from, limit)?, stream)
     }
 
     fn checkpoint(&mut self, stream: &StreamKey) -> Result<Option<String>, ClientError> {

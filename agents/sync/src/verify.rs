@@ -73,10 +73,14 @@ impl<'a> Checker<'a> {
     }
 
     pub fn learn(&mut self, agent: AgentId, key_id: KeyId, key: KnownKey) {
+        self.agents.insert((agent, key_id), key);
+    }
+
+    /// Forgets keys when many are held; to be called before those of a page are learned.
+    pub fn make_room(&mut self) {
         if self.agents.len() >= KEYS_MAX {
             self.agents.clear();
         }
-        self.agents.insert((agent, key_id), key);
     }
 
     /// Checks consecutive events from `first` on: stream, number, payload hash, receipt, agent signature. The keys of all

@@ -35,7 +35,7 @@ impl Store {
         let (failed, head) = (self.failed("reading"), self.replica_head()?);
         let mut found = Vec::new();
         for (condition, order) in
-            [("sequence_number > ?3", "sequence_number"), ("state IN (0, 1) AND ?3 >= 0", "position")]
+            [("sequence_number > ?3", "sequence_number"), ("state IN (0, 1) AND ?3 >= 0", "+position")]
         {
             let mut statement = self
                 .connection

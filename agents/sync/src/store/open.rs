@@ -10,7 +10,8 @@ use super::failed;
 use crate::SyncError;
 
 /// Applied in order; the place in this list, counted from 1, is the schema's version. Never changed once released.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_sync.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../../migrations/0001_sync.sql"), include_str!("../../migrations/0002_ahead.sql")];
 
 /// Another process may hold the file for a transaction this long.
 const BUSY_MAX: Duration = Duration::from_secs(10);

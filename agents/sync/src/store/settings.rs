@@ -6,7 +6,8 @@ use ves::{Digest, SequenceNumber};
 use super::Store;
 use crate::SyncError;
 
-/// The newest signed checkpoint that was believed, and the highest head that was heard of.
+/// The newest signed checkpoint that was believed, and how far the stream reached by anything signed: a checkpoint, an
+/// own receipt, an event of the replica. What a server says of its head is not signed and not kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HeadSeen {
     pub head: SequenceNumber,
@@ -51,12 +52,6 @@ impl Store {
     /// # Errors
     /// [`SyncError::Damaged`] when it can't be read.
     pub fn head_seen(&self) -> Result<HeadSeen, SyncError> {
-        let head = match self.setting("head_seen")? {
-            Some(text) => {
-                text.parse().map_err(|_| SyncError::damaged(&self.path, "head_seen is no number"))?
-            }
-            None => 0,
-        };
         let checkpoint = match self.setting("checkpoint")? {
             None => None,
             Some(note) => {
@@ -66,7 +61,8 @@ impl Store {
                 Some(Seen { size: says.size, root: says.root, note })
             }
         };
-        Ok(HeadSeen { head: SequenceNumber(head), checkpoint })
+        let size = SequenceNumber(checkpoint.as_ref().map_or(0, |seen| seen.size));
+        Ok(HeadSeen { head: self.replica_head()?.max(self.receipted_head()?).max(size), checkpoint })
     }
 }
 

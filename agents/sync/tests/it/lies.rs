@@ -43,6 +43,7 @@ fn what_is_wrong_with_one_event_is_named() {
         (Lie::Payload(7), "event_forged"),
         (Lie::Signature(7), "event_forged"),
         (Lie::ReceiptKey, "receipt_wrong"),
+        (Lie::CheckpointKey, "checkpoint_forged"),
     ] {
         let (_, mut reader, mut server) = world(10, 0);
         server.lie = lie;

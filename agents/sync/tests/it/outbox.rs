@@ -143,3 +143,24 @@ fn what_waits_is_read_in_batches_of_a_bound() {
     assert_eq!((done.receipted, done.waiting), (1206, 0));
     assert_eq!(done.requests, 4, "500, 500, 201 with four of the large ones, one");
 }
+
+#[test]
+fn an_event_that_no_request_can_carry_does_not_hold_up_the_others() {
+    let mut client = Client::new(1);
+    let mut server = Server::new(std::slice::from_ref(&client.agent));
+    server.events_max = 100;
+    client.append(0..300);
+    let author = client.author();
+    let huge = client.store.append(&author, &event("HUGE", None, "{}"), &Audience::default(), NOW).unwrap();
+    client.append(300..700);
+    let done = client.store.push(&mut server, &Server::identity(), Wins::Ask, NOW, |_| {}).unwrap();
+    assert_eq!((done.receipted, done.refused, done.waiting), (700, 1, 0));
+    let entry = client.store.entry(&huge.event_id).unwrap();
+    assert_eq!((entry.state, entry.reason.as_deref()), (State::Refused, Some("PAYLOAD_TOO_LARGE")));
+    let stored: Vec<&str> = server.events.iter().map(|(event, _)| event.entity_id.as_ref()).collect();
+    assert!(stored.is_sorted(), "the order is kept");
+
+    let too_large = event("BIG", None, &format!("\"{}\"", "x".repeat(1 << 20)));
+    let refused = client.store.append(&author, &too_large, &Audience::default(), NOW);
+    assert!(matches!(refused, Err(SyncError::PayloadTooLarge { index: 0 })));
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use stateset_client::{ClientError, Identity};
-use stateset_fixtures::{Agent, NOW, Seed, sequencer_key, stream};
+use stateset_fixtures::{Agent, NOW, Recipient, Seed, sequencer_key, stream};
 use stateset_sync::{Audience, Author, NewEvent, RawEvent, RawPage, Store, Transport};
 use ves::checkpoint::Checkpoint;
 use ves::directory::{DirectoryHead, DirectoryKey, KeyDirectory};
@@ -19,9 +19,13 @@ use ves::{
     TenantId, TimestampMs,
 };
 use ves_wire::ingest::{IngestAnswer, Outcome, write_answer};
-use ves_wire::policies::GroupWithKeys;
+use ves_wire::policies::{GroupBody, GroupMemberBody, GroupRecipientBody, GroupWithKeys};
+use ves_wire::{Hex, Rfc3339};
 
 pub const SEQUENCER: SequencerId = SequencerId::from_bytes([7; 16]);
+
+/// The one group, called buyers.
+pub const GROUP: uuid::Uuid = uuid::Uuid::from_bytes([8; 16]);
 
 /// What the server does that no honest one does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +51,19 @@ pub enum Lie {
     DirectoryUnrevoked,
     /// An empty page although there is more.
     EmptyPage,
+    /// A group names keys that no directory has.
+    GroupKey,
+    /// Checkpoints are signed by another key.
+    CheckpointKey,
 }
 
 pub struct Server {
     pub stream: StreamKey,
     pub keys: Vec<Agent>,
+    /// Who may open payloads.
+    pub readers: Vec<Recipient>,
+    /// Readers of the one group, by number of their keys.
+    pub group: Vec<u32>,
     pub revoked: BTreeSet<AgentId>,
     pub events: Vec<(Envelope<'static>, Receipt)>,
     pub lie: Lie,
@@ -59,6 +71,8 @@ pub struct Server {
     pub lose: Option<Seed>,
     /// The answers to so many pushes are lost, though their events are kept.
     pub lose_answers: u64,
+    /// Requests with more events, or with one of the entity `HUGE`, are refused whole.
+    pub events_max: usize,
     pub pushes: u64,
     pub now: TimestampMs,
     /// Sizes at which checkpoints were signed are multiples of this.
@@ -70,11 +84,14 @@ impl Server {
         Self {
             stream: stream(1),
             keys: keys.to_vec(),
+            readers: Vec::new(),
+            group: Vec::new(),
             revoked: BTreeSet::new(),
             events: Vec::new(),
             lie: Lie::None,
             lose: None,
             lose_answers: 0,
+            events_max: usize::MAX,
             pushes: 0,
             now: NOW,
             batch: 1,
@@ -167,6 +184,14 @@ impl Transport for Server {
     fn push(&mut self, _: AgentId, events: &[Envelope<'_>]) -> Result<IngestAnswer, ClientError> {
         self.pushes += 1;
         let lost = || ClientError::Unreachable { url: "the server".to_owned(), problem: "cut".to_owned() };
+        if events.len() > self.events_max || events.iter().any(|event| event.entity_id == "HUGE") {
+            return Err(ClientError::Refused {
+                status: 413,
+                code: "PAYLOAD_TOO_LARGE".to_owned(),
+                message: "too large".to_owned(),
+                request_id: None,
+            });
+        }
         if self.lose.as_mut().is_some_and(|seed| seed.below(4) == 0) {
             return Err(lost());
         }
@@ -229,7 +254,8 @@ impl Transport for Server {
             return Ok(None);
         }
         let says = Checkpoint::for_stream(&self.stream, size, self.log(size).0.root());
-        Ok(Some(says.sign(&SEQUENCER, &sequencer_key(1)).expect("signs")))
+        let key = sequencer_key(if self.lie == Lie::CheckpointKey { 2 } else { 1 });
+        Ok(Some(says.sign(&SEQUENCER, &key).expect("signs")))
     }
 
     fn consistency(&mut self, _: &StreamKey, from: u64, to: u64) -> Result<Vec<Digest>, ClientError> {
@@ -257,14 +283,52 @@ impl Transport for Server {
                 state_root: Digest::ZERO,
             }),
             signing_keys: keys.collect(),
-            encryption_keys: Vec::new(),
+            encryption_keys: self
+                .readers
+                .iter()
+                .filter(|reader| reader.agent_id == *agent)
+                .map(|reader| DirectoryKey::from(&reader.registered_key(self.stream.tenant_id)))
+                .collect(),
         };
         let key = sequencer_key(if self.lie == Lie::DirectoryKey { 2 } else { 1 });
         Ok(serde_json::to_string(&directory.sign(&key).expect("signs")).expect("JSON"))
     }
 
-    fn group(&mut self, _: &TenantId, _: &str) -> Result<Option<GroupWithKeys>, ClientError> {
-        Ok(None)
+    fn group(&mut self, tenant: &TenantId, name: &str) -> Result<Option<GroupWithKeys>, ClientError> {
+        if name != "buyers" && name != GROUP.to_string() {
+            return Ok(None);
+        }
+        let inside = |reader: &&Recipient| self.group.contains(&reader.kid.0);
+        let mut group = GroupWithKeys {
+            group: GroupBody {
+                group_id: GROUP,
+                tenant_id: *tenant,
+                name: "buyers".to_owned(),
+                description: None,
+                created_at: Rfc3339(NOW),
+            },
+            members: Vec::new(),
+            recipients: Vec::new(),
+        };
+        for reader in self.readers.iter().filter(inside) {
+            group.members.push(GroupMemberBody {
+                agent_id: reader.agent_id,
+                added_at: Rfc3339(NOW),
+                current_keys: 1,
+            });
+            let forged = Recipient::new(99).public_key();
+            let key = if self.lie == Lie::GroupKey { forged } else { reader.public_key() };
+            group.recipients.push(GroupRecipientBody {
+                agent_id: reader.agent_id,
+                recipient_kid: reader.kid.0,
+                key_algorithm: 2,
+                public_key: Hex(key),
+                public_key_bundle: None,
+                valid_from: None,
+                valid_to: None,
+            });
+        }
+        Ok(Some(group))
     }
 }
 
