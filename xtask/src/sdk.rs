@@ -141,6 +141,8 @@ fn python(data: &Path) -> Result<Tally, String> {
     let wheel = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"];
     let wheel = wheel.into_iter().chain(["--no-build-isolation", "--force-reinstall", "."]);
     quietly(&Step::new(&python, wheel).within(&folder))?;
+    let types = ["-m", "mypy", "--strict", "--cache-dir", "/dev/null", "src"];
+    quietly(&Step::new(&python, types).within(&folder))?;
     let tests = ["-W", "error", "-m", "unittest", "discover", "-s", "tests", "-t", "tests"];
     let outcome = run_and_keep(&said_to_output(&python, &tests).within(&folder));
     let ran = number_after(&outcome.output, "Ran ").unwrap_or(0);

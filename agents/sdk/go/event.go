@@ -218,6 +218,9 @@ func (a *Agent) draft(draft Draft) (*Event, string, error) {
 		event.CreatedAt = time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
 	}
 	if draft.CommandID != "" {
+		if _, err := uuids(draft.CommandID); err != nil {
+			return nil, "", err
+		}
 		event.CommandID = &draft.CommandID
 	}
 	if err := event.checkTexts(); err != nil {

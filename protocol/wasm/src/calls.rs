@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use ves::ed25519::PublicKey;
@@ -85,7 +86,13 @@ pub(crate) fn bytes<const N: usize>(field: &str, text: &str) -> Result<[u8; N], 
     hex::decode_lenient(text).map_err(|problem| Refusal::input(field, problem))
 }
 
-/// The same, of a secret. The text is wiped with the request.
+/// An id of a member.
+pub(crate) fn id<T: DeserializeOwned>(field: &str, text: &str) -> Result<T, Refusal> {
+    let id = serde_json::from_value(text.into());
+    id.map_err(|_| Refusal::input(field, format!("{text:?} is no hyphenated UUID")))
+}
+
+/// The same as [`bytes`], of a secret. The text is wiped with the request.
 pub(crate) fn secret<const N: usize>(field: &str, text: &str) -> Result<Zeroizing<[u8; N]>, Refusal> {
     bytes(field, text).map(Zeroizing::new)
 }

@@ -14,7 +14,7 @@ use ves::{
 };
 use zeroize::Zeroizing;
 
-use crate::calls::{Outcome, bytes, output, public_key, read, secret};
+use crate::calls::{Outcome, bytes, id, output, public_key, read, secret};
 use crate::refusal::Refusal;
 
 #[derive(Deserialize)]
@@ -112,10 +112,14 @@ pub fn possession_challenge(input: &str) -> Outcome {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DraftInput<'a> {
-    tenant_id: TenantId,
-    store_id: StoreId,
-    event_id: EventId,
-    source_agent_id: AgentId,
+    #[serde(borrow)]
+    tenant_id: Cow<'a, str>,
+    #[serde(borrow)]
+    store_id: Cow<'a, str>,
+    #[serde(borrow)]
+    event_id: Cow<'a, str>,
+    #[serde(borrow)]
+    source_agent_id: Cow<'a, str>,
     agent_key_id: KeyId,
     #[serde(borrow)]
     entity_type: Cow<'a, str>,
@@ -128,27 +132,33 @@ struct DraftInput<'a> {
     /// Any JSON text: members may repeat or numbers be inexact in it, and that is refused.
     #[serde(borrow)]
     payload_json: Cow<'a, str>,
-    #[serde(default)]
-    command_id: Option<CommandId>,
+    #[serde(borrow, default)]
+    command_id: Option<Cow<'a, str>>,
     #[serde(default)]
     base_version: Option<u64>,
 }
 
 impl<'a> DraftInput<'a> {
-    fn split(self) -> (Draft<'a>, Cow<'a, str>) {
+    fn split(self) -> Result<(Draft<'a>, Cow<'a, str>), Refusal> {
+        let tenant_id: TenantId = id("tenant_id", &self.tenant_id)?;
+        let store_id: StoreId = id("store_id", &self.store_id)?;
+        let event_id: EventId = id("event_id", &self.event_id)?;
+        let source_agent_id: AgentId = id("source_agent_id", &self.source_agent_id)?;
+        let command_id: Option<CommandId> =
+            self.command_id.as_deref().map(|text| id("command_id", text)).transpose()?;
         let draft = Draft {
-            stream: StreamKey { tenant_id: self.tenant_id, store_id: self.store_id },
-            event_id: self.event_id,
-            source_agent_id: self.source_agent_id,
+            stream: StreamKey { tenant_id, store_id },
+            event_id,
+            source_agent_id,
             agent_key_id: self.agent_key_id,
             entity_type: self.entity_type,
             entity_id: self.entity_id,
             event_type: self.event_type,
             created_at: self.created_at,
-            command_id: self.command_id,
+            command_id,
             base_version: self.base_version,
         };
-        (draft, self.payload_json)
+        Ok((draft, self.payload_json))
     }
 }
 
@@ -197,7 +207,7 @@ fn event(envelope: &Envelope<'_>) -> Outcome {
 /// Sections 6 and 8.
 pub fn sign_event(input: &str) -> Outcome {
     let PlainInput { draft, seed } = read(input)?;
-    let (draft, payload) = draft.split();
+    let (draft, payload) = draft.split()?;
     event(&draft.sign(&payload, signer(seed.as_deref())?.as_ref())?)
 }
 
@@ -240,7 +250,7 @@ struct SealInput<'a> {
 /// Sections 7 and 8.
 pub fn seal_event(input: &str) -> Outcome {
     let asked: SealInput<'_> = read(input)?;
-    let (draft, payload) = asked.draft.split();
+    let (draft, payload) = asked.draft.split()?;
     let recipients = asked.recipients.iter().map(|recipient| {
         let public_key = bytes("recipients.public_key", &recipient.public_key)?;
         Ok(Recipient { kid: recipient.recipient_kid, public_key })

@@ -178,6 +178,9 @@ fn signed(core: &Value) -> Vec<Value> {
             Some("schema_validation"),
         ),
         ("created_at_of_no_day", json!({ "created_at": "2026-02-30T03:04:05Z" }), Some("schema_validation")),
+        ("tenant_is_no_id", json!({ "tenant_id": "tenant" }), Some("invalid_input")),
+        ("event_is_no_id", json!({ "event_id": "0" }), Some("invalid_input")),
+        ("command_is_no_id", json!({ "command_id": "x" }), Some("invalid_input")),
         ("null_payload", json!({ "payload_json": " null " }), Some("null_payload")),
         (
             "inexact_payload",

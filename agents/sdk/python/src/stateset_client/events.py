@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from .canonical import canonical_value, canonicalize
 from .errors import VesError
-from .hashing import from_hex, sha256, text, u32, uuid_bytes
+from .hashing import from_hex, is_uuid, sha256, text, u32, uuid_bytes
 from .keys import OpeningKey, Signer, verifies, wrap
 
 #: An event as JSON: the envelope of section 5.
@@ -105,6 +105,8 @@ class Agent:
         for name in ("command_id", "base_version"):
             if fields.get(name) is not None:
                 event[name] = fields[name]
+        if "command_id" in event:
+            uuid_bytes(event["command_id"])
         given = fields.get("payload_json")
         canonical = canonical_value(payload) if given is None else canonicalize(given, strict=True)
         if canonical == "null":
@@ -192,10 +194,10 @@ class _Sealed:
         listed = value.get("recipients")
         if not isinstance(listed, list) or not listed:
             raise _schema("payload_encrypted.recipients", "at least one is needed")
-        recipients = []
+        recipients: list[tuple[int, bytes, bytes]] = []
         for one in listed:
             kid = one.get("recipient_kid") if isinstance(one, dict) else None
-            if not _is_unsigned(kid, 32) or (recipients and kid <= recipients[-1][0]):
+            if not isinstance(kid, int) or not _is_unsigned(kid, 32) or (recipients and kid <= recipients[-1][0]):
                 raise _schema("payload_encrypted.recipients", "they ascend by recipient_kid")
             recipients.append((kid, _from_b64u(one, "enc_b64u", 32), _from_b64u(one, "ct_b64u", 48)))
         return cls(
@@ -315,8 +317,7 @@ def _check_unsigned_members(event: Event) -> None:
 
 
 def _check_uuid(name: str, value: object) -> None:
-    # Only the hyphenated form, which is what every reader takes.
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", value):
+    if not is_uuid(value):
         raise _schema(name, "it is no hyphenated UUID")
 
 

@@ -28,11 +28,12 @@ def follow(
     next_, pause = max(1, from_), _PAUSE_FIRST_SECONDS
     while not stop.is_set():
         try:
+            lines = None
             if source is None:
                 lines = http_.stream(_PATH, **stream, **{"from": next_})
-                if lines is None:
-                    source = _pages(page, stop, poll_seconds)
-            entries = source(next_) if source else _entries(lines)
+            if lines is None:
+                source = source or _pages(page, stop, poll_seconds)
+            entries = source(next_) if lines is None and source else _entries(lines or ())
             for entry in entries:
                 verified = verify(entry, next_)
                 next_, pause = next_ + 1, _PAUSE_FIRST_SECONDS
@@ -71,7 +72,8 @@ def _entries(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
 
 def messages(lines: Iterable[bytes]) -> Iterator[tuple[str, str]]:
     """The events of a stream of server-sent events (WHATWG HTML, section 9.2), as name and data."""
-    event, data = "message", []
+    event = "message"
+    data: list[str] = []
     for line in lines:
         if not line.endswith((b"\n", b"\r")):
             # The connection ended within a line, and so within an event.

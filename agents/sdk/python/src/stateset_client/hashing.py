@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-import uuid
 
 from .errors import VesError
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def sha256(*parts: bytes) -> bytes:
@@ -28,8 +29,15 @@ def text(value: str) -> bytes:
     return u32(len(raw)) + raw
 
 
-def uuid_bytes(value: str) -> bytes:
-    return uuid.UUID(value).bytes
+def uuid_bytes(value: object) -> bytes:
+    """Only the hyphenated form, which is what every reader takes."""
+    if not is_uuid(value):
+        raise VesError("invalid_input", f"{value!r} is no hyphenated UUID")
+    return bytes.fromhex(str(value).replace("-", ""))
+
+
+def is_uuid(value: object) -> bool:
+    return isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
 def from_hex(field: str, value: object, length: int, code: str = "invalid_input") -> bytes:
