@@ -62,6 +62,16 @@ fn names_are_unique_and_every_call_has_good_and_bad_cases() {
 }
 
 #[test]
+fn every_code_stands_in_the_book() {
+    let page = std::fs::read_to_string(workspace("docs/developer/libraries.md")).expect("the page");
+    let file: Value = serde_json::from_str(&text()).unwrap();
+    for code in file["cases"].as_array().unwrap().iter().filter_map(|case| case.get("error")) {
+        let code = code.as_str().expect("a code is a text");
+        assert!(page.contains(&format!("`{code}`")), "docs/developer/libraries.md does not name {code}");
+    }
+}
+
+#[test]
 fn a_request_that_is_none_is_answered() {
     for bad in [
         &b""[..],
