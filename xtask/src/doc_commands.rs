@@ -12,12 +12,14 @@ pub const STATESET_HELP: &str = "apps/stateset/tests/help.txt";
 pub const SEQUENCER_HELP: &str = "apps/stateset-sequencer/tests/help.txt";
 pub const ADMIN_HELP: &str = "apps/stateset-sequencer-admin/tests/help.txt";
 pub const STARK_HELP: &str = "proofs/cli/tests/help.txt";
+pub const SYNC_HELP: &str = "apps/stateset-sync/tests/help.txt";
 
 /// Each program and its golden file.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("stateset", STATESET_HELP),
     ("stateset-sequencer", SEQUENCER_HELP),
     ("stateset-sequencer-admin", ADMIN_HELP),
+    ("stateset-sync", SYNC_HELP),
     ("ves-stark", STARK_HELP),
 ];
 
@@ -134,7 +136,8 @@ fn without_colours(text: &str) -> String {
 }
 
 fn is_command_word(word: &str) -> bool {
-    !word.starts_with('-') && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b':');
+    !word.starts_with('-') && word.bytes().all(known)
 }
 
 /// Lines of code blocks, and code spans, that call one of our programs, with their line numbers. Program first.

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::{Findings, files};
-use crate::doc_commands::{ADMIN_HELP, SEQUENCER_HELP, STARK_HELP, STATESET_HELP};
+use crate::doc_commands::{ADMIN_HELP, SEQUENCER_HELP, STARK_HELP, STATESET_HELP, SYNC_HELP};
 
 /// A golden file and the folder whose existence asks for it.
 const GOLDEN: &[(&str, &str)] = &[
@@ -17,6 +17,7 @@ const GOLDEN: &[(&str, &str)] = &[
     (SEQUENCER_HELP, "apps/stateset-sequencer"),
     (ADMIN_HELP, "apps/stateset-sequencer-admin"),
     (STARK_HELP, "proofs/cli"),
+    (SYNC_HELP, "apps/stateset-sync"),
     ("testing/vectors/chain_trees.json", "chain/contracts"),
     ("chain/contracts/golden/abi", "chain/contracts/src"),
     ("chain/contracts/golden/bytecode", "chain/contracts/src"),

@@ -1,0 +1,105 @@
+//! `stateset-sync doctor`: what is wrong with this installation, and what to do about it.
+
+use serde::Serialize;
+use stateset_keystore::Algorithm;
+
+use crate::failure::Failure;
+use crate::home::{self, Config, Home, key_id};
+
+#[derive(Serialize)]
+struct Finding {
+    name: &'static str,
+    ok: bool,
+    detail: String,
+}
+
+pub fn run(home: &Home) -> Result<(), Failure> {
+    let mut found = Vec::new();
+    let mut look = |name: &'static str, result: Result<String, Failure>| {
+        let ok = result.is_ok();
+        let detail = match result {
+            Ok(text) => text,
+            Err(failure) => match failure.hint {
+                Some(hint) => format!("{}; {hint}", failure.message),
+                None => failure.message,
+            },
+        };
+        found.push(Finding { name, ok, detail });
+    };
+    let config = home.config();
+    look("configuration", home.config().map(|config| format!("agent {}", config.agent_id)));
+    if let Ok(config) = config {
+        look("folder", home::refuse_wide_mode(&home.folder).map(|()| home.folder.display().to_string()));
+        look("keys", keys(home));
+        look("file", file(home, &config));
+        look("faults", faults(home, &config));
+        look("server", server(home, &config));
+        look("registration", registration(home, &config));
+    }
+    let text: String = found
+        .iter()
+        .map(|one| format!("{} {:<14} {}\n", if one.ok { "ok  " } else { "BAD " }, one.name, one.detail))
+        .collect();
+    home.out.result(&found, &text);
+    match found.iter().filter(|one| !one.ok).count() {
+        0 => Ok(()),
+        bad => Err(Failure::failed("UNWELL", format!("{bad} of {} checks failed", found.len()))),
+    }
+}
+
+fn keys(home: &Home) -> Result<String, Failure> {
+    let (signing, opening) = (home.newest(Algorithm::Ed25519)?, home.newest(Algorithm::X25519)?);
+    home.keystore()?;
+    Ok(format!("{} and {}, in encrypted files", signing.name, opening.name))
+}
+
+fn file(home: &Home, config: &Config) -> Result<String, Failure> {
+    let store = home.store(config)?;
+    store.check_file()?;
+    let counts = store.counts()?;
+    Ok(format!("SQLite, whole; {} events wait, the replica ends at {}", counts.open(), store.replica_head()?))
+}
+
+fn faults(home: &Home, config: &Config) -> Result<String, Failure> {
+    let faults = home.store(config)?.faults()?;
+    match faults.first() {
+        None => Ok("no server was caught at anything".to_owned()),
+        Some(newest) => Err(Failure::failed(
+            "FAULTS",
+            format!("{}, the newest {}: {}", faults.len(), newest.code, newest.message),
+        )),
+    }
+}
+
+fn server(home: &Home, config: &Config) -> Result<String, Failure> {
+    let client = home.client(config)?;
+    let said = client.unverified().sequencer()?;
+    let pinned = config.sequencer_keys.get(&said.key_version);
+    if said.sequencer_id != config.sequencer_id || pinned != Some(&said.public_key) {
+        return Err(Failure::failed("OTHER_SEQUENCER", "it signs with another key than sync.json names")
+            .hint("ask its operator; if the key was rotated, add it to sequencer_keys"));
+    }
+    let off = (client.health()?.timestamp.0.0 - home::now().0).abs();
+    if off > ves::directory::CLOCK_SKEW_MS_MAX {
+        return Err(Failure::failed("CLOCK", format!("the clocks differ by {} s", off / 1000))
+            .hint("key directories are believed for a minute: set the clock"));
+    }
+    Ok(format!("{} signs with the key that is pinned", config.server))
+}
+
+fn registration(home: &Home, config: &Config) -> Result<String, Failure> {
+    let key = home.newest(Algorithm::Ed25519)?;
+    let (mut store, mut client) = (home.store(config)?, home.client(config)?);
+    let now = home::now();
+    let directory = store.refresh_keys(&mut client, &config.identity()?, &config.agent_id, now)?;
+    let number = key_id(&key)?;
+    match directory.signing_keys.iter().find(|listed| listed.key_id == number) {
+        Some(listed) => match listed.check_at(now) {
+            Ok(()) => Ok(format!("signing key {number} is registered")),
+            Err(problem) => Err(Failure::failed("KEY", format!("signing key {number} {problem}"))
+                .hint("make another with `stateset-sync keys:rotate`")),
+        },
+        None => Err(Failure::failed("KEY", format!("signing key {number} is not registered"))
+            .hint("`stateset-sync keys:register`, with an admin API key")),
+    }
+}

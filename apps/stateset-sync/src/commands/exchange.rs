@@ -1,0 +1,92 @@
+//! `stateset-sync push` and `stateset-sync pull`.
+
+use stateset_sync::conflict::Strategy;
+use stateset_sync::{Pulled, Pushed, Store};
+
+use crate::commands::append::seal_anew;
+use crate::failure::Failure;
+use crate::home::{self, Config, Home};
+
+pub fn push(home: &Home, strategy: Option<Strategy>) -> Result<(), Failure> {
+    let config = home.config()?;
+    let mut store = home.store(&config)?;
+    let _turn = store.take_turn()?;
+    let done = push_once(home, &config, &mut store, strategy)?;
+    let mut text = format!(
+        "{} events got their receipts, {} were refused; the stream ends at {}.",
+        done.receipted, done.refused, done.head
+    );
+    if done.rebased > 0 {
+        text += &format!("\n{} went onto a newer version of their entity.", done.rebased);
+    }
+    home.out.result(&done, &text);
+    verdict(&done)
+}
+
+/// One push, after what waits for a group was sealed for whoever is in it now.
+pub fn push_once(
+    home: &Home,
+    config: &Config,
+    store: &mut Store,
+    strategy: Option<Strategy>,
+) -> Result<Pushed, Failure> {
+    let strategy = match strategy {
+        Some(strategy) => strategy,
+        None => config
+            .strategy
+            .parse()
+            .map_err(|problem| Failure::input("BAD_CONFIG", format!("sync.json: strategy: {problem}")))?,
+    };
+    let anew = seal_anew(home, config, store)?;
+    if anew > 0 {
+        home.out.note(&format!("{anew} waiting events were sealed for the present members of their group"));
+    }
+    let mut client = home.client(config)?;
+    let bar = home.out.progress(store.counts()?.open());
+    let done = store.push(&mut client, &config.identity()?, strategy, home::now(), |more| bar.inc(more));
+    bar.finish_and_clear();
+    Ok(done?)
+}
+
+/// What was refused, waits or is in conflict makes the exit status 1: someone has to look.
+fn verdict(done: &Pushed) -> Result<(), Failure> {
+    if let Some(why) = &done.waiting_for {
+        let message = format!("{} events wait: {why}", done.waiting);
+        return Err(Failure::failed("EVENTS_WAIT", message)
+            .hint("register the agent's keys with `stateset-sync keys:register`, then push again"));
+    }
+    if done.conflicts > 0 {
+        return Err(Failure::failed("CONFLICTS", format!("{} events are in conflict", done.conflicts))
+            .hint("see `stateset-sync conflicts`"));
+    }
+    if done.refused > 0 {
+        return Err(Failure::failed("EVENTS_REFUSED", format!("{} events were refused", done.refused))
+            .hint("`stateset-sync log --outbox` says why"));
+    }
+    Ok(())
+}
+
+pub fn pull(home: &Home) -> Result<(), Failure> {
+    let config = home.config()?;
+    let mut store = home.store(&config)?;
+    let _turn = store.take_turn()?;
+    let done = pull_once(home, &config, &mut store)?;
+    let text = format!(
+        "{} events came; every hash, signature and receipt verifies. The replica ends at {}, a signed checkpoint vouches for {}.",
+        done.events, done.head, done.checkpointed
+    );
+    home.out.result(&done, &text);
+    Ok(())
+}
+
+pub fn pull_once(home: &Home, config: &Config, store: &mut Store) -> Result<Pulled, Failure> {
+    let mut client = home.client(config)?;
+    let bar = home.out.progress(0);
+    let begin = store.replica_head()?.get();
+    let done = store.pull(&mut client, &config.identity()?, home::now(), |more, end| {
+        bar.set_length(end - begin);
+        bar.inc(more);
+    });
+    bar.finish_and_clear();
+    Ok(done?)
+}

@@ -1,0 +1,218 @@
+//! What is here: `status`, `conflicts`, `log`, `show`, `discard`, `verify`.
+
+use serde_json::{Value, json};
+use stateset_sync::entry::State;
+use stateset_sync::{Entry, Replicated, SyncError, open_with_any};
+use ves::envelope::encode;
+use ves::{Envelope, EventId, Payload, SequenceNumber};
+use ves_wire::ReceiptBody;
+
+use crate::args::{ConflictsArgs, LogArgs, Side};
+use crate::failure::Failure;
+use crate::home::Home;
+
+/// Conflicts that are listed at once.
+const CONFLICTS_MAX: usize = 1000;
+
+pub fn status(home: &Home) -> Result<(), Failure> {
+    let config = home.config()?;
+    let store = home.store(&config)?;
+    let (counts, replica, seen) = (store.counts()?, store.replica_head()?, store.head_seen()?);
+    let faults = store.faults()?;
+    let checkpoint = seen.checkpoint.as_ref().map(|checkpoint| checkpoint.size);
+    let value = json!({
+        "server": config.server, "tenant_id": config.tenant_id, "store_id": config.store_id,
+        "agent_id": config.agent_id, "outbox": counts, "replica_head": replica, "head_seen": seen.head,
+        "checkpoint": checkpoint, "faults": faults,
+    });
+    let mut text = format!(
+        "agent      {}\nstream     {}\nserver     {}\noutbox     {} wait, {} sent without an answer, {} receipted, {} refused, {} in conflict\nreplica    to {}, the stream was last seen at {}\ncheckpoint {}\n",
+        config.agent_id,
+        config.stream(),
+        config.server,
+        counts.pending,
+        counts.sent,
+        counts.receipted,
+        counts.refused,
+        counts.conflict,
+        replica,
+        seen.head,
+        checkpoint.map_or("none yet".to_owned(), |size| format!("of {size} events")),
+    );
+    if let Some(newest) = faults.first() {
+        text += &format!("CAUGHT     {} times, last {}: {}\n", faults.len(), newest.code, newest.message);
+    }
+    home.out.result(&value, &text);
+    Ok(())
+}
+
+pub fn conflicts(home: &Home, args: &ConflictsArgs) -> Result<(), Failure> {
+    let config = home.config()?;
+    let mut store = home.store(&config)?;
+    if let (Some(event), Some(side)) = (&args.resolve, args.take) {
+        let given_up = store.resolve(event, side == Side::Local)?;
+        let text = match side {
+            Side::Local => {
+                format!("Event {event} goes onto the version that its entity has, with the next push.")
+            }
+            Side::Remote => format!("{given_up} events were given up."),
+        };
+        home.out.result(&json!({"event_id": event, "given_up": given_up}), &text);
+        return Ok(());
+    }
+    let entries = store.entries(0, CONFLICTS_MAX, Some("conflict"))?;
+    let lines = entries.iter().map(|entry| {
+        let State::Conflict { actual } = entry.state else { return String::new() };
+        let event = &entry.envelope;
+        let expected = event.base_version.map_or("none".to_owned(), |version| version.to_string());
+        format!(
+            "{}  {} {} {}: expects version {expected}, it is at {actual}\n",
+            event.event_id, event.event_type, event.entity_type, event.entity_id
+        )
+    });
+    let text: String = lines.collect();
+    let values: Vec<Value> = entries.iter().map(entry_value).collect();
+    home.out.result(&values, if text.is_empty() { "There are no conflicts." } else { &text });
+    Ok(())
+}
+
+pub fn log(home: &Home, args: &LogArgs) -> Result<(), Failure> {
+    let config = home.config()?;
+    let store = home.store(&config)?;
+    let limit = usize::from(args.limit);
+    if args.outbox {
+        let after = i64::try_from(args.from.saturating_sub(1)).unwrap_or(i64::MAX);
+        let entries = store.entries(after, limit, None)?;
+        let lines = entries.iter().map(|entry| {
+            let at =
+                entry.receipt.as_ref().map_or("-".to_owned(), |receipt| receipt.sequence_number.to_string());
+            let event = &entry.envelope;
+            format!(
+                "{:>6} {:<10} {at:>8} {} {:<20} {} {} {}\n",
+                entry.position,
+                entry.state.name(),
+                event.event_id,
+                event.event_type,
+                event.entity_type,
+                event.entity_id,
+                entry.reason.as_deref().unwrap_or_default()
+            )
+        });
+        let text: String = lines.collect();
+        home.out.result(&entries.iter().map(entry_value).collect::<Vec<_>>(), &text);
+        return Ok(());
+    }
+    let events = match &args.entity {
+        None => store.replicated(SequenceNumber(args.from), limit)?,
+        Some(entity) => {
+            let (entity_type, entity_id) = entity
+                .split_once('/')
+                .ok_or_else(|| Failure::input("USAGE", "--entity is TYPE/ID, for example order/ORD-001"))?;
+            store.replicated_of_entity(entity_type, entity_id, limit)?
+        }
+    };
+    let lines = events.iter().map(|event| {
+        let e = &event.envelope;
+        format!(
+            "{:>8} {} {:<20} {} {} v{} {}\n",
+            event.receipt.sequence_number.get(),
+            e.event_id,
+            e.event_type,
+            e.entity_type,
+            e.entity_id,
+            event.version,
+            e.created_at
+        )
+    });
+    let text: String = lines.collect();
+    home.out.result(&events.iter().map(event_value).collect::<Vec<_>>(), &text);
+    Ok(())
+}
+
+pub fn show(home: &Home, id: &EventId) -> Result<(), Failure> {
+    let config = home.config()?;
+    let store = home.store(&config)?;
+    let (envelope, mut value) = match store.replicated_by_id(id)? {
+        Some(event) => (event.envelope.clone(), event_value(&event)),
+        None => {
+            let entry = store.entry(id)?;
+            (entry.envelope.clone(), entry_value(&entry))
+        }
+    };
+    let payload = match &envelope.payload {
+        Payload::Plain(text) => Some(text.to_string()),
+        Payload::Encrypted(_) => match open_with_any(&envelope, &home.held()?) {
+            Ok(opened) => Some(opened.canonical.to_string()),
+            Err(SyncError::NoKeyOpens { kids }) => {
+                let kids: Vec<u32> = kids.iter().map(|kid| kid.0).collect();
+                home.out.note(&format!("no key here opens it; it is sealed for the keys {kids:?}"));
+                None
+            }
+            Err(error) => return Err(error.into()),
+        },
+    };
+    let payload: Option<Value> = payload.and_then(|text| serde_json::from_str(&text).ok());
+    let text = format!(
+        "{} {} {}\n  event    {}\n  agent    {} key {}\n  created  {}\n{}",
+        envelope.event_type,
+        envelope.entity_type,
+        envelope.entity_id,
+        envelope.event_id,
+        envelope.source_agent_id,
+        envelope.agent_key_id,
+        envelope.created_at,
+        payload.as_ref().map_or("sealed".to_owned(), |payload| format!("{payload:#}"))
+    );
+    value["payload"] = payload.unwrap_or_default();
+    home.out.result(&value, &text);
+    Ok(())
+}
+
+pub fn discard(home: &Home, id: &EventId) -> Result<(), Failure> {
+    let config = home.config()?;
+    home.store(&config)?.discard(id)?;
+    home.out.result(&json!({"event_id": id, "discarded": true}), &format!("Event {id} will not be sent."));
+    Ok(())
+}
+
+pub fn verify(home: &Home) -> Result<(), Failure> {
+    let config = home.config()?;
+    let store = home.store(&config)?;
+    store.check_file()?;
+    let bar = home.out.progress(store.replica_head()?.get());
+    let found = store.audit(&config.identity()?, |more| bar.inc(more));
+    bar.finish_and_clear();
+    let found = found?;
+    let vouched = match found.checkpoint {
+        Some(size) => format!("the signed checkpoint of {size} events has their root"),
+        None => "no signed checkpoint lies within them".to_owned(),
+    };
+    let text = format!(
+        "{} events and {} receipts of the outbox verify; {vouched}. The root is {}.",
+        found.events, found.receipts, found.root
+    );
+    home.out.result(&found, &text);
+    Ok(())
+}
+
+fn entry_value(entry: &Entry) -> Value {
+    let actual = if let State::Conflict { actual } = entry.state { Some(actual) } else { None };
+    json!({
+        "position": entry.position, "state": entry.state.name(), "attempts": entry.attempts,
+        "reason": entry.reason, "actual_version": actual,
+        "receipt": entry.receipt.as_ref().map(ReceiptBody::from), "envelope": envelope_value(&entry.envelope),
+    })
+}
+
+fn event_value(event: &Replicated) -> Value {
+    json!({
+        "sequence_number": event.receipt.sequence_number, "version": event.version,
+        "receipt": ReceiptBody::from(&event.receipt), "envelope": envelope_value(&event.envelope),
+    })
+}
+
+fn envelope_value(envelope: &Envelope<'_>) -> Value {
+    let mut text = String::new();
+    encode(envelope, None, &mut text);
+    serde_json::from_str(&text).unwrap_or_default()
+}

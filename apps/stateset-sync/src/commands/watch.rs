@@ -1,0 +1,59 @@
+//! `stateset-sync watch`: push and pull in rounds, through whatever happens to the connection.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::args::WatchArgs;
+use crate::commands::exchange::{pull_once, push_once};
+use crate::failure::Failure;
+use crate::home::Home;
+
+/// Longest pause while no server can be reached.
+const PAUSE_MAX: Duration = Duration::from_secs(300);
+
+pub fn run(home: &Home, args: &WatchArgs) -> Result<(), Failure> {
+    let config = home.config()?;
+    let mut store = home.store(&config)?;
+    let _turn = store.take_turn()?;
+    let interval = Duration::from_secs(args.interval);
+    let (mut pause, mut round) = (interval, 0_u64);
+    loop {
+        round += 1;
+        let done = push_once(home, &config, &mut store, None)
+            .and_then(|pushed| Ok((pushed, pull_once(home, &config, &mut store)?)));
+        match done {
+            Ok((pushed, pulled)) => {
+                pause = interval;
+                let moved = pushed.receipted + pushed.refused + pulled.events > 0;
+                if home.out.json || moved {
+                    let text = format!(
+                        "{} pushed, {} refused, {} pulled, {} wait, {} in conflict; the replica ends at {}",
+                        pushed.receipted,
+                        pushed.refused,
+                        pulled.events,
+                        pushed.waiting,
+                        pushed.conflicts,
+                        pulled.head
+                    );
+                    home.out
+                        .result(&serde_json::json!({"round": round, "push": pushed, "pull": pulled}), &text);
+                }
+            }
+            // A server that is away comes back; one that lies is not asked again.
+            Err(failure) if is_passing(&failure) && args.rounds != Some(round) => {
+                home.out.note(&format!("{}; trying again in {} s", failure.message, pause.as_secs()));
+                pause = (pause * 2).min(PAUSE_MAX.max(interval));
+            }
+            Err(failure) => return Err(failure),
+        }
+        if args.rounds == Some(round) {
+            return Ok(());
+        }
+        thread::sleep(pause);
+    }
+}
+
+fn is_passing(failure: &Failure) -> bool {
+    ["SERVER_UNREACHABLE", "SERVICE_UNAVAILABLE", "TIMEOUT", "RATE_LIMIT_EXCEEDED"]
+        .contains(&failure.code.as_str())
+}
