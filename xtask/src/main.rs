@@ -2,7 +2,7 @@
 //!
 //! - [`check`]: format, lints, allowed edges, licences, tidiness, links, WebAssembly;
 //! - [`suite`]: everything that can fail, counted;
-//! - [`contracts`]: the Solidity contracts, by forge; [`x402`]: public clients that judge our payments;
+//! - [`contracts`]: the Solidity contracts, by forge; [`x402`], [`mcp`]: public clients that judge our payments and our tools;
 //! - [`sdk`]: the libraries for other languages;
 //! - [`schemathesis`]: requests made from the OpenAPI document, against a real server;
 //! - the rest hands over to the package that does the work.
@@ -14,6 +14,7 @@ mod contracts;
 mod debian;
 mod doc_commands;
 mod grpc_client;
+mod mcp;
 mod metadata;
 mod process;
 mod programs;

@@ -6,6 +6,7 @@ use crate::check::{self, Tally};
 use crate::contracts;
 use crate::debian;
 use crate::grpc_client;
+use crate::mcp;
 use crate::process::{Step, capture, on_path, run, run_and_keep, run_for_output};
 use crate::programs::Built;
 use crate::report::{fail, progress, say};
@@ -53,6 +54,7 @@ pub fn install() {
     debian::install_for_tests();
     wasm::install();
     x402::install();
+    mcp::install();
     // Tests of crates start anvil. Where it can't be installed they say so, and fail in continuous integration.
     if let Err(why) = contracts::install() {
         say(&format!("forge and anvil: {why}"));

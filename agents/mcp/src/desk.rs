@@ -3,6 +3,7 @@
 mod read;
 mod write;
 
+use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,7 +12,7 @@ use ves::TimestampMs;
 
 use crate::answer::{CallError, Refusal};
 use crate::arguments::Given;
-use crate::journal::{Approval, Journal};
+use crate::journal::{Approval, Journal, JournalError};
 use crate::limits::Limits;
 use crate::port::{Entities, Outbox, Service};
 use crate::sync::Syncer;
@@ -56,13 +57,30 @@ pub struct Desk {
     config: DeskConfig,
     clock: Arc<dyn Clock>,
     journal: Mutex<Journal>,
-    /// Held from the look at an entity until its event lies in the outbox, so that calls of this process see one another.
-    writing: Mutex<()>,
+    /// Held from the look at an entity until its event lies in the outbox, so that calls see one another; the lock of the
+    /// file holds between processes.
+    writing: Mutex<File>,
 }
 
 impl Desk {
-    pub fn new(ports: Ports, journal: Journal, config: DeskConfig, clock: Arc<dyn Clock>) -> Self {
-        Self { ports, config, clock, journal: Mutex::new(journal), writing: Mutex::new(()) }
+    /// # Errors
+    /// [`JournalError::File`] where the lock beside the journal can't be made.
+    pub fn new(
+        ports: Ports,
+        journal: Journal,
+        config: DeskConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, JournalError> {
+        let writing = Mutex::new(journal.turns()?);
+        Ok(Self { ports, config, clock, journal: Mutex::new(journal), writing })
+    }
+
+    /// Waits for its turn to write.
+    fn turn(&self) -> Result<Turn<'_>, CallError> {
+        let file = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        file.lock()
+            .map_err(|error| Refusal::new("journal_failed", format!("the lock of the journal: {error}")))?;
+        Ok(Turn(file))
     }
 
     /// Carries out one call; the structured result.
@@ -132,6 +150,18 @@ impl Desk {
     fn journal(&self) -> MutexGuard<'_, Journal> {
         // A call that panicked left a transaction that was rolled back.
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to write, until it is dropped.
+struct Turn<'a>(MutexGuard<'a, File>);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // Where it fails the lock ends with the process, and the next turn of this process finds it held by itself.
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!("the lock of the journal was not given back: {error}");
+        }
     }
 }
 

@@ -31,6 +31,8 @@ use crate::server::Server;
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// Connections at once; more wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 256;
+/// Requests at once on one connection of HTTP/2.
+const STREAMS_MAX: u32 = 16;
 /// A request's head has to be there in this time.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// A request has to be answered in this time: longer than a push to a slow server.
@@ -162,6 +164,7 @@ impl Door {
                 builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
                 let service =
                     service_fn(move |request: hyper::Request<Incoming>| router.clone().oneshot(request));
+                builder.http2().max_concurrent_streams(STREAMS_MAX);
                 let connection = builder.serve_connection(TokioIo::new(stream), service);
                 tokio::pin!(connection);
                 let ended = tokio::select! {

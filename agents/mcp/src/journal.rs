@@ -5,6 +5,7 @@
 mod approvals;
 mod open;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
@@ -96,6 +97,17 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// The file whose lock one process at a time holds while it writes: from the look at an entity until its event lies in
+    /// the outbox.
+    ///
+    /// # Errors
+    /// [`JournalError::File`].
+    pub(crate) fn turns(&self) -> Result<File, JournalError> {
+        let mut path = self.path.as_os_str().to_owned();
+        path.push(".lock");
+        open::private_file(Path::new(&path)).map_err(|error| self.failed("opening the lock of", &error))
+    }
+
     /// Opens `path`, made with mode 0600 where it is missing; its folder must exist. Forgets calls older than
     /// [`CALL_KEPT_MS`].
     ///

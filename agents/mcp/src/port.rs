@@ -122,7 +122,8 @@ pub struct HistoryEvent {
 /// Present states and histories, from the agent's own verified copy of the stream: they are there offline.
 pub trait Entities: Send + Sync {
     fn get(&self, entity_type: &str, entity_id: &str) -> Result<Option<Entity>, PortError>;
-    /// Entities of a type with an id after `after`, ascending by id.
+    /// Entities of a type with an id after `after`, ascending by id. What became no entity, since all of its events were
+    /// refused, has the version 0 and keeps its place: fewer than `limit` are the last ones.
     fn list(&self, entity_type: &str, after: Option<&str>, limit: usize) -> Result<Vec<Entity>, PortError>;
     /// Events of an entity in their order, `skip` of them left out.
     fn history(

@@ -126,7 +126,9 @@ pub fn list(
         let is_more = chunk.len() > room;
         for entity in chunk.into_iter().take(room) {
             after = Some(entity.entity_id.clone());
-            found.push(listed_entity(LISTED[at], &entity.entity_id));
+            if entity.version > 0 {
+                found.push(listed_entity(LISTED[at], &entity.entity_id));
+            }
         }
         if is_more {
             let place = format!("{}\0{}", LISTED[at], after.unwrap_or_default());

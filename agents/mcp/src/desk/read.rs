@@ -13,7 +13,7 @@ use crate::table::{EntityId, Tool, Work};
 
 /// Entities that one call looks through; what is behind them is for the next page.
 const SCAN_MAX: usize = 500;
-/// Entities that are read at once.
+/// Entities that are read at once, at most.
 const CHUNK: usize = 100;
 
 impl Desk {
@@ -80,9 +80,11 @@ impl Desk {
     ) -> Result<Value, CallError> {
         let mut after = place(entity_type, given)?;
         let (limit, mut found, mut seen) = (given.page_size(), Vec::new(), 0);
+        // One more than fits tells whether there is another page.
+        let size = (limit + 1).min(CHUNK);
         let next = loop {
-            let chunk = self.ports.entities.list(entity_type, after.as_deref(), CHUNK)?;
-            let is_last = chunk.len() < CHUNK;
+            let chunk = self.ports.entities.list(entity_type, after.as_deref(), size)?;
+            let is_last = chunk.len() < size;
             let mut is_full = false;
             for entity in chunk {
                 if found.len() == limit {
@@ -91,7 +93,8 @@ impl Desk {
                 }
                 seen += 1;
                 after = Some(entity.entity_id.clone());
-                if fits(&entity) {
+                // An id whose events were all refused is no entity; it has its place in the list alone.
+                if entity.version > 0 && fits(&entity) {
                     found.push(entity_body(&entity));
                 }
             }

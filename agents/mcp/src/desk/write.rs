@@ -10,8 +10,6 @@
 //! A crash between two steps leaves a call that was begun: its repetition takes the same event id, so the outbox holds one
 //! event whatever happened.
 
-use std::sync::PoisonError;
-
 use serde_json::{Map, Value, json};
 use ves::EventId;
 use ves::hash::{Digest, Hasher};
@@ -58,7 +56,7 @@ impl Desk {
         given: &Given,
         approval: Option<&str>,
     ) -> Result<Value, CallError> {
-        let turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.turn()?;
         let attempt = match self.find(tool, given, approval)? {
             Found::Answer(answer) => return Ok(answer),
             Found::Go(attempt) => attempt,
@@ -223,11 +221,12 @@ impl Desk {
             answer["problem"] = problem.into();
         }
         say_state(&mut answer, &state);
-        if let Some(mut entity) = entity {
-            if let EntryState::Receipted { sequence_number } = state {
-                entity.sequence_number = sequence_number;
-                entity.pending = entity.pending.saturating_sub(1);
-            }
+        // Sent, it has its number, and so has what waited before it.
+        let entity = match state {
+            EntryState::Receipted { .. } => self.ports.entities.get(event.entity_type, &event.entity_id)?,
+            _ => entity,
+        };
+        if let Some(entity) = entity {
             answer["entity"] = entity_body(&entity);
         }
         self.journal().finish(&attempt.key, &answer)?;

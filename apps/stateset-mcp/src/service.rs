@@ -1,0 +1,134 @@
+//! Proofs, payments and keys: what the running service alone answers.
+
+use serde_json::{Value, json};
+use stateset_client::{Client, EventProof, Trusted};
+use stateset_mcp::{PaymentOrder, PortError, Service};
+use stateset_sync::Author;
+use ves::x402::{Asset, Binding, Network, Terms, TokenAddress, TokenTable};
+use ves::{EventId, StreamKey};
+use ves_wire::payments::SubmitPayment;
+
+use crate::outbox::client_error;
+
+/// The service of one agent.
+pub struct Remote {
+    client: Client,
+    author: Author,
+    stream: StreamKey,
+}
+
+impl Remote {
+    pub fn new(client: Client, author: Author, stream: StreamKey) -> Self {
+        Self { client, author, stream }
+    }
+
+    /// The contract that the payer signs. A service may know more tokens than the protocol's table, as a local chain has; it
+    /// may not say another contract for one that is in it.
+    fn token(&self, network: Network, asset: Asset) -> Result<TokenAddress, PortError> {
+        let networks = self.client.payment_networks().map_err(|error| client_error(&error))?.networks;
+        let of_network = networks.iter().find(|known| known.network == network.text());
+        let of_asset =
+            of_network.and_then(|known| known.assets.iter().find(|known| known.asset == asset.text()));
+        let said: TokenAddress =
+            of_asset.and_then(|known| known.token_address.parse().ok()).ok_or_else(|| {
+                PortError::lasting(
+                    "asset_not_known",
+                    format!("{} is not paid on {}", asset.text(), network.text()),
+                )
+            })?;
+        match TokenTable::default().get(network, asset) {
+            Some(known) if known != said => Err(PortError::lasting(
+                "server_not_believed",
+                format!(
+                    "the service names {} as the contract of {}, which is {}",
+                    said.checksummed(),
+                    asset.text(),
+                    known.checksummed()
+                ),
+            )),
+            _ => Ok(said),
+        }
+    }
+}
+
+impl Service for Remote {
+    fn proof(&self, event: EventId) -> Result<Value, PortError> {
+        let failed = |error| client_error(&error);
+        let keys = self.client.signing_keys(&self.stream).map_err(failed)?;
+        let pulled = self.client.event(&self.stream, &event, &keys).map_err(failed)?;
+        let proof = self.client.proof_of(&pulled, &keys).map_err(failed)?;
+        serde_json::to_value(&proof).map_err(|error| PortError::lasting("internal", error.to_string()))
+    }
+
+    fn verify(&self, proof: &str) -> Result<Value, PortError> {
+        let bad = |problem: &dyn std::fmt::Display| PortError::lasting("bad_proof", problem.to_string());
+        let proof = EventProof::parse(proof).map_err(|problem| bad(&problem))?;
+        let identity = self.client.identity().map_err(|error| client_error(&error))?;
+        let key = identity.current_key().map_err(|problem| bad(&problem))?;
+        let trusted = Trusted { sequencer_key: Some(*key.as_bytes()), ..Trusted::default() };
+        let verdict = proof.verify(&trusted).map_err(|problem| bad(&problem))?;
+        let holds = verdict.findings.iter().all(|finding| finding.holds());
+        Ok(json!({"holds": holds, "findings": verdict.findings}))
+    }
+
+    fn pay(&self, order: &PaymentOrder) -> Result<Value, PortError> {
+        let unknown =
+            |what: &str, name: &str| PortError::lasting("not_known", format!("{name:?} is no {what}"));
+        let network = Network::from_text(&order.network).ok_or_else(|| unknown("network", &order.network))?;
+        let asset = Asset::from_name(&order.asset).ok_or_else(|| unknown("asset", &order.asset))?;
+        let terms = Terms {
+            payer: ves::hex::encode_0x(&self.author.signer.public_key()),
+            payee: order.payee_address.clone(),
+            amount: order.amount,
+            asset,
+            network,
+            valid_until_s: order.valid_until_s,
+            nonce: order.nonce,
+        };
+        let token = self.token(network, asset)?;
+        let binding = Binding { stream: self.stream, token, resource_uri: None, order_id: order.order_id };
+        let bad = || PortError::lasting("bad_address", "payee_address is no address");
+        let hash = terms.signing_hash_v2(&binding).ok_or_else(bad)?;
+        let signature = self.author.signer.sign(&hash.0);
+        let signature = signature.map_err(|error| PortError::passing("signing_failed", error.to_string()))?;
+        // Through JSON, so that members of a newer service that are optional stay out.
+        let body = json!({
+            "tenant_id": self.stream.tenant_id,
+            "store_id": self.stream.store_id,
+            "agent_id": self.author.agent_id,
+            "agent_key_id": self.author.key_id.0,
+            "payer_address": terms.payer,
+            "payee_address": terms.payee,
+            "amount": terms.amount.to_string(),
+            "asset": asset.text(),
+            "network": network.text(),
+            "valid_until": terms.valid_until_s,
+            "nonce": terms.nonce,
+            "signing_hash": ves::hex::encode(&hash.0),
+            "payer_signature": ves::hex::encode(&signature),
+            "idempotency_key": order.idempotency_key,
+            "order_id": order.order_id,
+            "description": order.description,
+        });
+        let intent: SubmitPayment = serde_json::from_value(body)
+            .map_err(|error| PortError::lasting("bad_payment", error.to_string()))?;
+        json_of(self.client.submit_payment(&intent))
+    }
+
+    fn payment(&self, intent: uuid::Uuid) -> Result<Value, PortError> {
+        json_of(self.client.payment(&intent))
+    }
+
+    fn payment_receipt(&self, intent: uuid::Uuid) -> Result<Value, PortError> {
+        json_of(self.client.payment_receipt(&intent))
+    }
+
+    fn keys(&self) -> Result<Value, PortError> {
+        json_of(self.client.keys(&self.stream.tenant_id, Some(&self.author.agent_id)))
+    }
+}
+
+fn json_of<T: serde::Serialize>(answer: Result<T, stateset_client::ClientError>) -> Result<Value, PortError> {
+    let answer = answer.map_err(|error| client_error(&error))?;
+    serde_json::to_value(answer).map_err(|error| PortError::lasting("internal", error.to_string()))
+}
