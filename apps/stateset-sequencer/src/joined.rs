@@ -6,12 +6,14 @@ pub mod projections;
 #[cfg(feature = "encryption")]
 mod sealing;
 pub mod settlement;
+pub mod webhooks;
 
 use std::sync::Arc;
 
 use stateset_event_log::{EventStore, LogReader};
 use stateset_sequencer::{LegacyCommits, PaymentWorker, PaymentWorkerSettings, Worker};
 use stateset_sequencer_api::{ReadModels, ServerConfig};
+use stateset_webhooks::TargetPolicy;
 
 use crate::config::{self, Settings};
 use crate::failure::Failure;
@@ -30,6 +32,8 @@ pub struct WorkerSettings {
     /// Keys of what is sealed in the database.
     pub at_rest: AtRest,
     pub payments: PaymentWorkerSettings,
+    /// Where webhooks may go.
+    pub webhooks: TargetPolicy,
 }
 
 /// Keys of what is sealed in a database, from the environment: for tools. A slip in another setting must not keep an
@@ -47,7 +51,8 @@ pub fn keys_from_environment() -> Result<WorkerSettings, Failure> {
 /// # Errors
 /// What is wrong with a variable.
 pub fn from_environment() -> Result<Settings, Failure> {
-    const OF_EVERY_PROGRAM: [&str; 3] = ["AUDIT_LOG_ENABLED", "DLQ_MAX_PER_TENANT", "SHUTDOWN_TIMEOUT_SECS"];
+    const OF_EVERY_PROGRAM: [&str; 4] =
+        ["AUDIT_LOG_ENABLED", "DLQ_MAX_PER_TENANT", "SHUTDOWN_TIMEOUT_SECS", "WEBHOOK_ALLOW_PRIVATE_TARGETS"];
     read(|name| name.starts_with(KEYS) || OF_EVERY_PROGRAM.contains(&name))
 }
 
@@ -75,8 +80,12 @@ pub fn configure(settings: &Settings, sequencer: &mut stateset_sequencer::Config
 pub fn workers(settings: &WorkerSettings) -> Vec<Arc<dyn Worker>> {
     let payments = PaymentWorker { settings: settings.payments.clone() };
     #[cfg_attr(not(feature = "encryption"), expect(unused_mut, reason = "nothing is sealed"))]
-    let mut workers: Vec<Arc<dyn Worker>> =
-        vec![Arc::new(LegacyCommits), Arc::new(payments), Arc::new(projections::Projections)];
+    let mut workers: Vec<Arc<dyn Worker>> = vec![
+        Arc::new(LegacyCommits),
+        Arc::new(payments),
+        Arc::new(projections::Projections),
+        Arc::new(webhooks::Webhooks { policy: settings.webhooks }),
+    ];
     #[cfg(feature = "encryption")]
     sealing::work(&settings.at_rest, &mut workers);
     workers

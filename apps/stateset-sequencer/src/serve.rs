@@ -94,6 +94,7 @@ fn instance_config(settings: &Settings, signing: &Signing, telemetry: &Telemetry
     let api = ApiConfig {
         queue_events_max: sequencer.queue_events_max,
         read_models: Some(joined::read_models()),
+        webhook_targets: joined::webhooks::target_check(settings.workers.webhooks),
         ..settings.api.clone()
     };
     let (bootstrap_key, effective) = (settings.auth.bootstrap_key.clone(), settings.effective.clone());

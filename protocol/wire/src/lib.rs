@@ -28,6 +28,7 @@ mod text;
 pub mod v1;
 pub mod v2;
 pub mod validity;
+pub mod webhooks;
 
 pub use error::{ErrorBody, ErrorCode, ErrorDetail};
 pub use receipt::ReceiptBody;

@@ -12,6 +12,7 @@ use crate::peer::ProxyTrust;
 use crate::read_models::ReadModels;
 use crate::stream::FeedConfig;
 use crate::token::JwtConfig;
+use crate::webhooks::TargetCheck;
 
 /// Whether callers must show who they are (section 1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,6 +101,8 @@ pub struct ApiConfig {
     pub read_models: Option<Arc<dyn ReadModels>>,
     /// Of the live feed.
     pub feed: FeedConfig,
+    /// Where webhooks may go.
+    pub webhook_targets: TargetCheck,
 }
 
 impl Default for ApiConfig {
@@ -126,6 +129,7 @@ impl Default for ApiConfig {
             queue_events_max: 65_536,
             read_models: None,
             feed: FeedConfig::default(),
+            webhook_targets: TargetCheck::default(),
         }
     }
 }

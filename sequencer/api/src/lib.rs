@@ -69,6 +69,7 @@ mod taking;
 mod token;
 mod unread;
 mod validity;
+mod webhooks;
 
 pub use access::{MintError, install_bootstrap_key, key_hash, mint_key_text};
 pub use config::{ApiConfig, AuthMode, Possession, RateWindow, RegistrationConfig};
@@ -79,3 +80,4 @@ pub use router::{Doors, doors, openapi_text, router};
 pub use server::{Answers, ServerConfig, serve};
 pub use stream::FeedConfig;
 pub use token::JwtConfig;
+pub use webhooks::TargetCheck;

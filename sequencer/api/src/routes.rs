@@ -13,6 +13,7 @@ mod proofs;
 #[cfg(feature = "schema-validation")]
 mod schemas;
 mod stored_proofs;
+mod webhooks;
 
 use axum::Router;
 use axum::handler::Handler;
@@ -41,7 +42,8 @@ pub(crate) fn all() -> Routes {
         .merge(key_rules::routes())
         .merge(operations::routes())
         .merge(dead_letters::routes())
-        .merge(payments::routes());
+        .merge(payments::routes())
+        .merge(webhooks::routes());
     #[cfg(feature = "schema-validation")]
     let routes = routes.merge(schemas::routes());
     routes

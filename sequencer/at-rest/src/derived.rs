@@ -1,8 +1,10 @@
-//! Documents that are made of what payloads say: states of entities, and why events were refused.
+//! Documents that are made of what payloads say: states of entities, and why events were refused. And receivers of
+//! webhooks, for their secrets.
 //!
 //! | what | stays in clear | sealed |
 //! |---|---|---|
 //! | states and earlier states | their keys | the text |
+//! | receivers of webhooks | their keys | the text |
 //! | dead letters and rejections | the text without its message | the whole text |
 //!
 //! So letters are listed, tried again and purged also without the key that sealed their messages. A seal is bound to the
@@ -21,18 +23,24 @@ const AAD_DOMAIN: &[u8] = b"STATESET_DERIVED_ATREST_AAD_V1";
 /// What stands for a text that is sealed as a whole.
 const SEALED_TEXT: &str = r#"{"sealed":true}"#;
 
-pub(crate) const TABLES: [Table; 4] =
-    [Table::DeadLetters, Table::RejectedEvents, Table::ProjectionStates, Table::ProjectionSnapshots];
+pub(crate) const TABLES: [Table; 5] = [
+    Table::DeadLetters,
+    Table::RejectedEvents,
+    Table::ProjectionStates,
+    Table::ProjectionSnapshots,
+    Table::WebhookEndpoints,
+];
 
 pub(crate) fn is_derived(table: Table) -> bool {
     TABLES.contains(&table)
 }
 
-/// Whose a document is: all keys of these tables begin with a tenant, and all but those of rejections go on with a store.
+/// Whose a document is: all keys of these tables begin with a tenant, and all but those of rejections and
+/// receivers go on with a store.
 pub(crate) fn owner(table: Table, key: &[u8]) -> Option<(TenantId, Option<StoreId>)> {
     let (tenant, rest) = key.split_first_chunk()?;
     let store = match table {
-        Table::RejectedEvents => None,
+        Table::RejectedEvents | Table::WebhookEndpoints => None,
         _ => Some(StoreId::from_bytes(*rest.first_chunk()?)),
     };
     Some((TenantId::from_bytes(*tenant), store))

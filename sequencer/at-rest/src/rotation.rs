@@ -269,6 +269,7 @@ impl Run {
             Kind::RejectedEvents => Table::RejectedEvents,
             Kind::ProjectionStates => Table::ProjectionStates,
             Kind::ProjectionSnapshots => Table::ProjectionSnapshots,
+            Kind::WebhookEndpoints => Table::WebhookEndpoints,
         };
         let after = Some(&self.at.after[..]).filter(|after| !after.is_empty());
         let found = raw.documents(table, b"", after, limit)?;

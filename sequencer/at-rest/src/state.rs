@@ -46,10 +46,12 @@ pub enum Kind {
     /// What projections made of payloads.
     ProjectionStates = 7,
     ProjectionSnapshots = 8,
+    /// Receivers of webhooks, for their secrets.
+    WebhookEndpoints = 9,
 }
 
 impl Kind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Events,
         Self::LegacyEvents,
         Self::ValidityProofs,
@@ -58,11 +60,17 @@ impl Kind {
         Self::RejectedEvents,
         Self::ProjectionStates,
         Self::ProjectionSnapshots,
+        Self::WebhookEndpoints,
     ];
 
     /// What is derived from payloads, and changes after it was written.
-    pub const DERIVED: [Self; 4] =
-        [Self::DeadLetters, Self::RejectedEvents, Self::ProjectionStates, Self::ProjectionSnapshots];
+    pub const DERIVED: [Self; 5] = [
+        Self::DeadLetters,
+        Self::RejectedEvents,
+        Self::ProjectionStates,
+        Self::ProjectionSnapshots,
+        Self::WebhookEndpoints,
+    ];
 
     pub(crate) fn is_proofs(self) -> bool {
         matches!(self, Self::ValidityProofs | Self::ComplianceProofs)

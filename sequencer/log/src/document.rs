@@ -71,10 +71,14 @@ pub enum Table {
     Reencryption = 33,
     /// Which event continued a running total, by stream and total.
     RunningTotals = 34,
+    /// Receivers of webhooks with their secrets, by tenant and id.
+    WebhookEndpoints = 35,
+    /// How far deliveries have come, what became of them, and what was given up, by receiver and stream.
+    WebhookDeliveries = 36,
 }
 
 impl Table {
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::ValidityProofs,
         Self::ComplianceProofs,
         Self::ProofIds,
@@ -108,6 +112,8 @@ impl Table {
         Self::AuditLog,
         Self::Reencryption,
         Self::RunningTotals,
+        Self::WebhookEndpoints,
+        Self::WebhookDeliveries,
     ];
 
     /// The table's name in a database.
@@ -146,6 +152,8 @@ impl Table {
             Self::AuditLog => "audit_log",
             Self::Reencryption => "reencryption_progress",
             Self::RunningTotals => "ves_running_totals",
+            Self::WebhookEndpoints => "webhook_endpoints",
+            Self::WebhookDeliveries => "webhook_deliveries",
         }
     }
 

@@ -55,6 +55,7 @@ mod timed;
 pub mod trace;
 mod turn;
 mod unchanged;
+mod webhooks;
 mod worker;
 
 pub use anchor::{
@@ -110,4 +111,8 @@ pub use stateset_event_log::{
 };
 pub use streams::StreamHead;
 pub use unchanged::Unchanged;
+pub use webhooks::{
+    DeliveryOutcome, NewWebhook, WEBHOOK_LETTERS_MAX, WEBHOOK_LOG_MAX, Webhook, WebhookDelivery,
+    WebhookError, WebhookFormat, WebhookLane, WebhookSecret,
+};
 pub use worker::{Stop, Worker, WorkerRun, Workers};

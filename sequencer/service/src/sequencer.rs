@@ -78,6 +78,8 @@ pub(crate) struct Shared {
     /// Held while an older stream is written.
     pub legacy: Gates,
     pub payments: PaymentShared,
+    /// Receivers of webhooks were changed.
+    pub webhooks: crate::webhooks::Changed,
     /// Reads on threads that may block.
     pub reads: AtomicU64,
     /// Where the audit log ends.
@@ -114,6 +116,7 @@ impl Shared {
             sequenced: watch::Sender::new(TimestampMs(0)),
             legacy: Gates::default(),
             payments: PaymentShared::default(),
+            webhooks: crate::webhooks::Changed::default(),
             reads: AtomicU64::new(0),
             audit_head: watch::Sender::new(AuditHead::EMPTY),
             uncommitted: Uncommitted::default(),

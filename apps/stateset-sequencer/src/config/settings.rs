@@ -171,7 +171,7 @@ impl Settings {
             #[cfg(feature = "schema-validation")]
             schemas: schemas(gathered),
             api,
-            workers: WorkerSettings { at_rest, payments: payment_worker },
+            workers: WorkerSettings { at_rest, payments: payment_worker, webhooks: webhooks(gathered) },
             payments,
             dead_letters_max: number(gathered, "DLQ_MAX_PER_TENANT"),
             audit_log: gathered.is_true("AUDIT_LOG_ENABLED"),
@@ -252,6 +252,11 @@ fn listen(gathered: &Gathered, problems: &mut Vec<Problem>) -> Listen {
         advertise_rest: advertised("ADVERTISE_REST_URL"),
         advertise_grpc: advertised("ADVERTISE_GRPC_URL"),
     }
+}
+
+/// Where webhooks may go.
+fn webhooks(gathered: &Gathered) -> stateset_webhooks::TargetPolicy {
+    stateset_webhooks::TargetPolicy { allows_private: gathered.is_true("WEBHOOK_ALLOW_PRIVATE_TARGETS") }
 }
 
 /// What the doors are told.

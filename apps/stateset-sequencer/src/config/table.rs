@@ -196,6 +196,12 @@ const LIMITS: &[Setting] = &[
         Number(1, 1_000_000),
         "Dead letters of one tenant; more are left out until some are purged",
     ),
+    set(
+        "WEBHOOK_ALLOW_PRIVATE_TARGETS",
+        "false",
+        Bool,
+        "Lets webhooks go to this machine and to private networks, and by http",
+    ),
 ];
 
 const PROXY: &[Setting] = &[

@@ -9,6 +9,7 @@ mod settlement;
 mod telemetry;
 #[cfg(feature = "pkcs11")]
 mod token;
+mod webhooks;
 
 use std::path::Path;
 use std::process::{Command, Output};

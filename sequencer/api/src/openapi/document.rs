@@ -20,6 +20,7 @@ const TAGS: &[(&str, &str)] = &[
     ("groups", "Groups of recipients."),
     ("dead letters", "Events that projections could not apply."),
     ("schemas", "What payloads of an event type look like, in versions, and the check against it."),
+    ("webhooks", "Receivers that are told of events by a signed POST, and what became of each delivery."),
     ("operations", "Health, measurements, and the view of those who run the service."),
 ];
 

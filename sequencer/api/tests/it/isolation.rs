@@ -30,6 +30,8 @@ struct Walk {
     payment_batch: String,
     /// A registered schema.
     schema: String,
+    /// A receiver of webhooks.
+    webhook: String,
     /// Type and id of the entity that the events are about.
     entity: (String, String),
     /// Texts that only the first tenant's readers may see.
@@ -72,7 +74,11 @@ async fn walk() -> Walk {
     let schema =
         json!({"tenantId": stream.tenant_id, "eventType": "walked/type", "schemaJson": {"title": "walked"}});
     let schema = text(&world.post("/api/v1/schemas", schema).await.ok()["id"]);
+    let webhook = json!({"tenant_id": stream.tenant_id, "url": "https://example.com/walked"});
+    let webhook = world.post("/api/v1/webhooks", webhook).await.ok();
+    secrets.extend([text(&webhook["secret"]), text(&webhook["url"])]);
     Walk {
+        webhook: text(&webhook["webhook_id"]),
         schema,
         intent,
         payment_batch,
@@ -127,6 +133,8 @@ impl Walk {
                 format!("{}.0", self.stream.store_id)
             }
             "after" if path.contains("schemas") => self.schema.clone(),
+            "after" if path.contains("webhooks") => "00".repeat(24),
+            "webhook_id" => self.webhook.clone(),
             "after" if path.contains("audit") => "0".to_owned(),
             "after" => "A".to_owned(),
             "limit" => "10".to_owned(),
@@ -208,6 +216,8 @@ impl Walk {
             "validatePayload" => json!({"tenantId": tenant, "eventType": "walked/type", "payload": {}}),
             "setSchemaStatus" => json!({"status": "deprecated"}),
             "registerAgent" => json!({"name": "stranger"}),
+            "createWebhook" => json!({"tenant_id": tenant, "url": "https://example.com/other"}),
+            "replayWebhook" => json!({"tenant_id": tenant, "store_id": store, "from_sequence": 1}),
             "retryDeadLetters" => json!({"tenant_id": tenant}),
             other => panic!("the walk has no body for {other}: give it one"),
         }

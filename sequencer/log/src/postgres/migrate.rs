@@ -21,6 +21,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("log_id", include_str!("../../migrations/postgres/0007_log_id.sql")),
     ("knowledge", include_str!("../../migrations/postgres/0008_knowledge.sql")),
     ("running_totals", include_str!("../../migrations/postgres/0009_running_totals.sql")),
+    ("webhooks", include_str!("../../migrations/postgres/0010_webhooks.sql")),
 ];
 
 /// A number of our own among the advisory locks of a database.

@@ -19,6 +19,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
     ("key_bundles", include_str!("../../migrations/0005_key_bundles.sql")),
     ("knowledge", include_str!("../../migrations/0006_knowledge.sql")),
     ("running_totals", include_str!("../../migrations/0007_running_totals.sql")),
+    ("webhooks", include_str!("../../migrations/0008_webhooks.sql")),
 ];
 
 pub(super) const PAGE_BYTES: u32 = 8192;

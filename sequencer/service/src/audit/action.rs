@@ -55,6 +55,9 @@ actions! {
         "an administrator names the transaction of a payment batch, and that changes where the batch stands";
     ProjectionsRebuilt = "custom:projections_rebuilt", "states of entities are marked to be built from nothing";
     PayloadsReencrypted = "custom:payloads_reencrypted", "a tool writes sealed payloads or proofs anew; written before it does";
+    WebhookCreated = "custom:webhook_created", "a receiver of webhooks is registered";
+    WebhookDeleted = "custom:webhook_deleted", "a receiver of webhooks is removed, with what was kept of its deliveries";
+    WebhookReplayed = "custom:webhook_replayed", "deliveries to a receiver of webhooks begin anew at another number";
     ConfigUpdated = "config_updated",
         "a term of writing begins with other settings than the last one recorded; both values, of a secret only whether it is set";
     LoginSuccess = "login_success", "a credential is used for the first time in an hour";

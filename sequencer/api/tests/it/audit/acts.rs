@@ -18,6 +18,8 @@ use crate::conformance::operations;
 use crate::world::{ADMIN, World, query, registration};
 use crate::{dead_letters, payments, verifier};
 
+const WEBHOOKS: &str = "/api/v1/webhooks";
+
 /// The request id by which an act's record is told from those of its preparation.
 const ACT: &str = "the-act";
 
@@ -76,6 +78,10 @@ impl Scene {
 
     fn schema(&self) -> Value {
         json!({"tenantId": self.stream.tenant_id, "eventType": "order.made", "schemaJson": {"type": "object"}})
+    }
+
+    fn webhook(&self) -> Value {
+        json!({"tenant_id": self.stream.tenant_id, "url": "https://example.com/hook"})
     }
 
     fn of_tenant(&self) -> String {
@@ -194,6 +200,16 @@ async fn exercise(id: &str) -> World {
             let path = format!("/api/v1/ves/validity/{}/proofs", at.batch().await);
             let body =
                 json!({"proofType": "notes", "proofVersion": 1, "proofB64": verifier::base64(b"a proof")});
+            at.act("POST", &path, body).await;
+        }
+        "createWebhook" => drop(at.act("POST", WEBHOOKS, at.webhook()).await),
+        "deleteWebhook" => {
+            let path = format!("{WEBHOOKS}/{}", at.id_of(WEBHOOKS, at.webhook(), "webhook_id").await);
+            at.act("DELETE", &format!("{path}?{}", at.of_tenant()), json!({})).await;
+        }
+        "replayWebhook" => {
+            let path = format!("{WEBHOOKS}/{}/replay", at.id_of(WEBHOOKS, at.webhook(), "webhook_id").await);
+            let body = json!({"tenant_id": tenant, "store_id": at.stream.store_id, "from_sequence": 1});
             at.act("POST", &path, body).await;
         }
         "createPaymentBatch" => {
