@@ -8,6 +8,7 @@ mod demo;
 mod disk;
 mod faults;
 mod import;
+mod mcp;
 mod metrics;
 mod older;
 mod projections;
