@@ -17,7 +17,21 @@ pub fn stateset() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| match std::env::var_os(OVERRIDE) {
         Some(path) => path.into(),
-        None => build().expect("the stateset program could not be built"),
+        None => build("stateset", "stateset").expect("the stateset program could not be built"),
+    })
+}
+
+/// The `stateset-sync` program: beside the one of [`stateset`] where that is given, else built like it.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn stateset_sync() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let beside = std::env::var_os(OVERRIDE).map(|path| Path::new(&path).with_file_name("stateset-sync"));
+        beside.filter(|path| path.is_file()).unwrap_or_else(|| {
+            build("stateset-sync-app", "stateset-sync").expect("stateset-sync could not be built")
+        })
     })
 }
 
@@ -27,10 +41,10 @@ pub fn workspace() -> &'static Path {
 }
 
 /// Cargo says where it put the program, so no layout of folders is assumed.
-fn build() -> Result<PathBuf> {
+fn build(package: &str, program: &str) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(workspace()).args(["build", "--package", "stateset", "--bin", "stateset"]);
+    command.current_dir(workspace()).args(["build", "--package", package, "--bin", program]);
     command.args(["--message-format", "json-render-diagnostics"]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
@@ -39,7 +53,7 @@ fn build() -> Result<PathBuf> {
     ensure!(output.status.success(), "cargo build ended with {}", output.status);
     let text = String::from_utf8(output.stdout).context("reading cargo's messages")?;
     let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let programs = messages.filter(|message| message["target"]["name"] == "stateset");
+    let programs = messages.filter(|message| message["target"]["name"] == program);
     let mut paths = programs.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
     paths.next_back().context("cargo named no program")
 }

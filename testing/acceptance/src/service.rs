@@ -32,7 +32,12 @@ const STOP_SECONDS_MAX: u64 = 30;
 
 /// `stateset` with `arguments`, without the caller's configuration and without a terminal.
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(stateset());
+    command_of(stateset(), arguments)
+}
+
+/// The same for another of our programs.
+pub fn command_of(program: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("STATESET_") || name == "DATABASE_URL" {
@@ -57,8 +62,17 @@ impl Service {
     /// # Panics
     /// When it does not start; what it wrote to standard error is on ours.
     pub fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    /// The same, with more arguments.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_with(data: &Path, more: &[&str]) -> Self {
         let data = data.to_str().expect("a temporary folder with a plain name");
         let mut command = command(&["up", "--data", data, "--listen", "127.0.0.1:0", "--json"]);
+        command.args(more);
         // What it says of the faults is many lines, of use to whoever asks for them.
         if std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "off");

@@ -21,5 +21,6 @@ mod sequencer;
 mod shedding;
 mod standby;
 mod starting;
+mod sync;
 mod up;
 mod warm;
