@@ -9,6 +9,7 @@ use stateset_acceptance::Service;
 use super::client::Http;
 use super::{program, workspace};
 
+#[allow(clippy::print_stderr, reason = "a test that did not run says so")]
 fn inspector() -> Option<PathBuf> {
     let program =
         workspace().join("testing/mcp/js/node_modules/@modelcontextprotocol/inspector-cli/build/index.js");
