@@ -30,9 +30,10 @@ async fn who_falls_too_far_behind_is_dropped_with_a_code_and_resumes_without_a_g
         assert_eq!(resumed.number().await, n);
     }
     let metrics = world.get("/metrics").await.text().to_owned();
-    assert!(
-        metrics.contains("sequencer_feed_dropped 1\n") && metrics.contains("sequencer_feed_listeners 2\n")
-    );
+    for line in ["sequencer_feed_dropped 1\n", "sequencer_feed_listeners 2\n", "sequencer_feed_events 402\n"]
+    {
+        assert!(metrics.contains(line), "{line}");
+    }
 }
 
 /// More than a channel holds: the rest comes from the log.
@@ -72,6 +73,8 @@ async fn one_listener_too_many_is_refused_until_another_goes() {
     }
     let third = Reader::open(&world, ADMIN, &there, None).await;
     assert!(world.get(&there).await.refused(503, "SERVICE_UNAVAILABLE").contains("3 listeners"));
+    let metrics = world.get("/metrics").await.text().to_owned();
+    assert!(metrics.contains("sequencer_feed_refused 3\n"), "two of the tenant, one of all");
     drop(first);
     let _fourth = Reader::open(&world, ADMIN, &here, None).await;
     drop(third);

@@ -38,6 +38,10 @@ const MOVED_ELSEWHERE: &[(&str, &[&str])] = &[
     ),
     ("sequencer/api/tests/it/telemetry/metrics.rs", &["ratelimit.evicted"]),
     (
+        "sequencer/api/tests/it/feed/bounds.rs",
+        &["feed.listeners", "feed.events", "feed.dropped", "feed.refused"],
+    ),
+    (
         "testing/acceptance/tests/it/metrics.rs",
         &[
             "db.pool_size",
