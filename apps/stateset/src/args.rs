@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use ves::{StoreId, TenantId};
 
-use crate::commands::{anchor, commit, completions, compliance, db, event, import, key, log, pay, proof, up};
+use crate::commands::{
+    anchor, commit, completions, compliance, db, dev, event, import, key, listen, log, pay, proof, trigger,
+    up, webhooks,
+};
 
 /// Signed events in, receipts and proofs out.
 #[derive(Debug, Parser)]
@@ -100,6 +103,8 @@ pub struct Rest {
 pub enum Command {
     /// Start the event service on an embedded store
     Up(up::UpArgs),
+    /// `up` with sample events, and what a developer needs to know on one page
+    Dev(dev::DevArgs),
     /// Tell and check the whole story on a temporary store
     Demo,
     /// Turn foreign data into signed events
@@ -108,9 +113,16 @@ pub enum Command {
     /// Make, list, show and register keys
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// Sign, push, pull and show events
-    #[command(subcommand)]
+    /// Sign, push, pull, show, follow and resend events
+    #[command(subcommand, visible_alias = "events")]
     Event(event::EventCommand),
+    /// Sign and push one sample event of a type
+    Trigger(trigger::TriggerArgs),
+    /// Post events to a program on this machine as they come, signed as webhooks are
+    Listen(listen::ListenArgs),
+    /// Register receivers of webhooks, and see what became of deliveries
+    #[command(subcommand)]
+    Webhooks(webhooks::WebhooksCommand),
     /// Commit the events after the last commitment
     Commit(commit::CommitArgs),
     /// Fetch the proof of an event, and check proofs offline

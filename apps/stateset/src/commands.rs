@@ -6,14 +6,18 @@ pub mod completions;
 pub mod compliance;
 pub mod db;
 pub mod demo;
+pub mod dev;
 pub mod doctor;
 pub mod event;
 pub mod import;
 pub mod key;
+pub mod listen;
 pub mod log;
 pub mod pay;
 pub mod proof;
+pub mod trigger;
 pub mod up;
+pub mod webhooks;
 
 use crate::args::Command;
 use crate::context::Context;
@@ -23,10 +27,14 @@ use crate::error::CliError;
 pub fn run(context: &Context, command: Command) -> Result<(), CliError> {
     match command {
         Command::Up(args) => up::run(context, &args),
+        Command::Dev(args) => dev::run(context, &args),
         Command::Demo => demo::run(context),
         Command::Import(command) => import::run(context, &command),
         Command::Key(command) => key::run(context, &command),
         Command::Event(command) => event::run(context, &command),
+        Command::Trigger(args) => trigger::run(context, &args),
+        Command::Listen(args) => listen::run(context, &args),
+        Command::Webhooks(command) => webhooks::run(context, &command),
         Command::Commit(args) => commit::run(context, &args),
         Command::Proof(command) => proof::run(context, &command),
         Command::Prove(args) => compliance::prove::run(context, &args),

@@ -10,6 +10,7 @@ mod context;
 mod data_dir;
 mod devnet;
 mod error;
+mod feed;
 mod files;
 mod installation;
 mod local_chain;
@@ -19,6 +20,7 @@ mod passphrase;
 mod pin;
 mod program;
 mod report;
+mod rest;
 mod server;
 mod store_source;
 

@@ -142,6 +142,7 @@ impl Server {
             api: ApiConfig {
                 queue_events_max: sequencer.queue_events_max,
                 read_models: Some(joined::read_models()),
+                webhook_targets: joined::webhooks::target_check(settings.workers.webhooks),
                 ..ApiConfig::default()
             },
             sequencer,

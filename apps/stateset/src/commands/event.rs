@@ -2,6 +2,7 @@
 
 mod exchange;
 mod sign;
+mod tail;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -28,6 +29,10 @@ pub enum EventCommand {
     Pull(PullArgs),
     /// Show one event, and open it if a key allows
     Show(ShowArgs),
+    /// Follow the stream: events as they become durable, one a line
+    Tail(tail::TailArgs),
+    /// Post one event to a program on this machine once more, signed as `stateset listen` signs
+    Resend(tail::ResendArgs),
 }
 
 #[derive(Debug, Args)]
@@ -89,6 +94,8 @@ pub fn run(context: &Context, command: &EventCommand) -> Result<(), CliError> {
         EventCommand::Push(args) => exchange::push(context, args),
         EventCommand::Pull(args) => exchange::pull(context, args),
         EventCommand::Show(args) => show(context, args),
+        EventCommand::Tail(args) => tail::tail(context, args),
+        EventCommand::Resend(args) => tail::resend(context, args),
     }
 }
 

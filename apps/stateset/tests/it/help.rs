@@ -5,9 +5,10 @@ use std::path::Path;
 
 use crate::run;
 
-const COMMANDS: [&str; 37] = [
+const COMMANDS: [&str; 49] = [
     "",
     "up",
+    "dev",
     "demo",
     "import",
     "import northwind",
@@ -21,6 +22,17 @@ const COMMANDS: [&str; 37] = [
     "event push",
     "event pull",
     "event show",
+    "event tail",
+    "event resend",
+    "trigger",
+    "listen",
+    "webhooks",
+    "webhooks create",
+    "webhooks list",
+    "webhooks show",
+    "webhooks delete",
+    "webhooks deliveries",
+    "webhooks replay",
     "commit",
     "proof",
     "proof get",

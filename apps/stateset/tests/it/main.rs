@@ -3,6 +3,7 @@
 mod anchor;
 mod compliance;
 mod demo;
+mod dev_loop;
 mod help;
 mod local_chain;
 mod log;

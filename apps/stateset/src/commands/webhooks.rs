@@ -1,0 +1,179 @@
+//! `stateset webhooks`: receivers at the server, and what became of deliveries to them.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use uuid::Uuid;
+use ves::StoreId;
+
+use crate::context::Context;
+use crate::error::{CliError, printable};
+use crate::rest::Rest;
+
+const ROUTE: &str = "/api/v1/webhooks";
+/// Attempts of one page.
+const PAGE: usize = 1000;
+
+#[derive(Debug, Subcommand)]
+pub enum WebhooksCommand {
+    /// Register a receiver; prints its secret, which is shown once
+    Create(CreateArgs),
+    /// List the receivers of the tenant
+    List,
+    /// Show one receiver, and how far each stream has come
+    Show(Named),
+    /// Remove a receiver and the log of its deliveries
+    Delete(Named),
+    /// The last attempts of each stream, or with --dead what was given up
+    Deliveries(DeliveriesArgs),
+    /// Deliver once more from a number on
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// Where events are posted: https, to a public address
+    pub url: String,
+    /// Only these types, with commas between; order.* stands for all that begin so
+    #[arg(long, value_name = "TYPES", value_delimiter = ',')]
+    pub events: Vec<String>,
+    /// Only the events of the store of --store, else of every store
+    #[arg(long)]
+    pub only_this_store: bool,
+    /// How an event is written: event or cloudevents
+    #[arg(long, value_name = "FORM", default_value = "event", value_parser = ["event", "cloudevents"], hide_possible_values = true)]
+    pub format: String,
+    /// For people
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Named {
+    /// The receiver
+    #[arg(value_name = "WEBHOOK")]
+    pub webhook: Uuid,
+}
+
+#[derive(Debug, Args)]
+pub struct DeliveriesArgs {
+    #[command(flatten)]
+    pub named: Named,
+    /// Dead letters
+    #[arg(long)]
+    pub dead: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    #[command(flatten)]
+    pub named: Named,
+    /// The first event that is delivered again
+    #[arg(long, value_name = "NUMBER")]
+    pub from: u64,
+}
+
+pub fn run(context: &Context, command: &WebhooksCommand) -> Result<(), CliError> {
+    let rest = Rest::of(context)?;
+    let stream = context.stream()?;
+    let query = format!("?tenant_id={}", stream.tenant_id);
+    match command {
+        WebhooksCommand::Create(args) => {
+            let store: Option<StoreId> = args.only_this_store.then_some(stream.store_id);
+            let body = json!({
+                "tenant_id": stream.tenant_id, "url": args.url, "event_types": args.events, "store_id": store,
+                "format": args.format, "description": args.description,
+            });
+            let made = rest.post(ROUTE, &body)?;
+            let text = format!(
+                "{}\n  secret  {}\n  Keep the secret where your receiver finds it: it is not shown again.",
+                line(&made),
+                word(&made, "secret")
+            );
+            context.out.result(&made, &text);
+        }
+        WebhooksCommand::List => {
+            let found = rest.get(&format!("{ROUTE}{query}"))?;
+            let lines: Vec<String> = items(&found, "webhooks").iter().map(line).collect();
+            let text = if lines.is_empty() { "There are no webhooks.".to_owned() } else { lines.join("\n") };
+            context.out.result(&found, &text);
+        }
+        WebhooksCommand::Show(named) => {
+            let found = rest.get(&format!("{ROUTE}/{}{query}", named.webhook))?;
+            let mut text = line(&found);
+            for stream in items(&found, "streams") {
+                text += &format!("\n  {}", stream_line(stream));
+            }
+            context.out.result(&found, &text);
+        }
+        WebhooksCommand::Delete(named) => {
+            let done = rest.delete(&format!("{ROUTE}/{}{query}", named.webhook))?;
+            context.out.result(&done, "Removed.");
+        }
+        WebhooksCommand::Deliveries(args) => {
+            let kind = if args.dead { "dead-letters" } else { "deliveries" };
+            let found = rest.get(&format!("{ROUTE}/{}/{kind}{query}&limit={PAGE}", args.named.webhook))?;
+            let lines: Vec<String> = items(&found, "deliveries").iter().map(delivery_line).collect();
+            let text = if lines.is_empty() { "There are none.".to_owned() } else { lines.join("\n") };
+            context.out.result(&found, &text);
+        }
+        WebhooksCommand::Replay(args) => {
+            let body = json!({
+                "tenant_id": stream.tenant_id, "store_id": stream.store_id, "from_sequence": args.from,
+            });
+            let lane = rest.post(&format!("{ROUTE}/{}/replay", args.named.webhook), &body)?;
+            context.out.result(&lane, &stream_line(&lane));
+        }
+    }
+    Ok(())
+}
+
+fn items<'v>(value: &'v Value, name: &str) -> &'v [Value] {
+    value[name].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A member as text.
+fn word(value: &Value, name: &str) -> String {
+    match &value[name] {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => printable(text),
+        other => printable(&other.to_string()),
+    }
+}
+
+fn line(webhook: &Value) -> String {
+    let types: Vec<&str> = items(webhook, "event_types").iter().filter_map(Value::as_str).collect();
+    let types = if types.is_empty() { "every event".to_owned() } else { printable(&types.join(", ")) };
+    format!("{}  {}  {types}", word(webhook, "webhook_id"), word(webhook, "url"))
+}
+
+fn stream_line(lane: &Value) -> String {
+    let mut text = format!(
+        "store {}: next is event {} of {}, {} delivered, {} given up",
+        word(lane, "store_id"),
+        word(lane, "next_sequence"),
+        word(lane, "head_sequence"),
+        word(lane, "delivered"),
+        word(lane, "given_up"),
+    );
+    if !lane["last_error"].is_null() {
+        text += &format!(
+            "; {} failures, again at {}: {}",
+            word(lane, "failures"),
+            word(lane, "retry_at"),
+            word(lane, "last_error")
+        );
+    }
+    text
+}
+
+fn delivery_line(delivery: &Value) -> String {
+    let said = if delivery["error"].is_null() { word(delivery, "status") } else { word(delivery, "error") };
+    format!(
+        "{:>8}  {}  {}  attempt {}  {}  {said}",
+        word(delivery, "sequence_number"),
+        word(delivery, "at"),
+        word(delivery, "event_type"),
+        word(delivery, "attempt"),
+        word(delivery, "outcome"),
+    )
+}
