@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod facilitator;
+pub mod feed;
 pub mod flood;
 pub mod long;
 pub mod payments;

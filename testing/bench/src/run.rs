@@ -27,6 +27,8 @@ pub enum Figure {
     Payments,
     /// Verifying payments of the public x402 protocol, beside bare recoveries of signers.
     Facilitator,
+    /// 1,000 listeners to the live feed: what they cost, and how soon all of them have an event.
+    Feed,
     /// 64 connections that send events with unknown keys: what the other callers feel of them.
     Flood,
     /// 100 events a request on PostgreSQL: what an event costs the service and the database.
@@ -98,6 +100,7 @@ fn measure(bench: &mut Bench, wanted: &[Figure]) -> Result<()> {
             Figure::Single => figures::single::measure(bench)?,
             Figure::Payments => figures::payments::measure(bench)?,
             Figure::Facilitator => figures::facilitator::measure(bench)?,
+            Figure::Feed => figures::feed::measure(bench)?,
             Figure::Flood => figures::flood::measure(bench)?,
             Figure::Postgres => figures::postgres::measure(bench)?,
             Figure::Projection => figures::projection::measure(bench)?,
