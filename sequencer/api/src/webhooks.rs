@@ -29,9 +29,12 @@ const PAGE_MAX: usize = 1000;
 /// Of what a page goes on after: a store and a number.
 const AFTER_BYTES: usize = 24;
 
+/// Whether webhooks may go to a URL, and if not why.
+type TargetRule = dyn Fn(&str) -> Result<(), String> + Send + Sync;
+
 /// Judges where webhooks may go, as far as that can be told without a connection; the programs join the rule.
 #[derive(Clone)]
-pub struct TargetCheck(Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>);
+pub struct TargetCheck(Arc<TargetRule>);
 
 impl TargetCheck {
     pub fn new(check: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static) -> Self {
