@@ -1,6 +1,6 @@
 //! Commands that the documents show exist: held against the golden files of the command help.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::HELP;
 use crate::check::Findings;
@@ -63,6 +63,8 @@ fn after<'a>(text: &'a str, program: &str) -> Option<&'a str> {
 struct Help {
     /// Paths of commands: `event`, `event push`.
     commands: BTreeSet<String>,
+    /// Other names of commands, with the path before them: `events` is `event`.
+    aliases: BTreeMap<String, String>,
     text: String,
 }
 
@@ -70,7 +72,7 @@ impl Help {
     /// Reads `Usage: PROGRAM a b [OPTIONS]` and the two-column lists under `Commands:` that follow it.
     fn new(program: &str, text: &str) -> Self {
         let text = without_colours(text);
-        let mut commands = BTreeSet::new();
+        let (mut commands, mut aliases) = (BTreeSet::new(), BTreeMap::new());
         let (mut path, mut in_list) = (String::new(), false);
         for line in text.lines() {
             if let Some(rest) = line.trim_start().strip_prefix("Usage:") {
@@ -89,11 +91,13 @@ impl Help {
             {
                 // Deeper lines continue the description of the command above.
                 if !line.starts_with("   ") && is_command_word(name) {
-                    commands.insert(format!("{path} {name}").trim_start().to_owned());
+                    let named = |name: &str| format!("{path} {name}").trim_start().to_owned();
+                    aliases.extend(aliases_in(line).map(|alias| (named(alias), named(name))));
+                    commands.insert(named(name));
                 }
             }
         }
-        Self { commands, text }
+        Self { commands, aliases, text }
     }
 
     /// What is wrong with the words behind the program's name, if anything.
@@ -102,6 +106,7 @@ impl Help {
         let mut path = String::new();
         for word in words.iter().filter(|word| !word.starts_with('-')) {
             let longer = format!("{path} {word}").trim_start().to_owned();
+            let longer = self.aliases.get(&longer).cloned().unwrap_or(longer);
             let has_children = self
                 .commands
                 .iter()
@@ -126,6 +131,13 @@ impl Help {
     fn is_group(&self, path: &str) -> bool {
         self.commands.iter().any(|known| known.strip_prefix(path).is_some_and(|rest| rest.starts_with(' ')))
     }
+}
+
+/// The names in `[alias: a]` or `[aliases: a, b]` at the end of a command's line.
+fn aliases_in(line: &str) -> impl Iterator<Item = &str> {
+    let listed = line.rsplit_once("[alias").and_then(|(_, rest)| rest.split_once(": "));
+    let names = listed.and_then(|(_, names)| names.trim_end().strip_suffix(']')).unwrap_or_default();
+    names.split(", ").filter(|name| !name.is_empty())
 }
 
 /// The text without terminal escapes (`ESC [ … m`).
@@ -180,7 +192,7 @@ Usage: stateset [OPTIONS] <COMMAND>
 
 Commands:
   up     Start
-  event  Events
+  event  Events [aliases: events, ev]
            and more of it
   help   Print
 
@@ -206,12 +218,14 @@ Options:
             "up --json",
             "event push --server=x file",
             "event push -",
+            "events push -",
+            "ev push -",
             "--json event push a.json",
             "help",
         ] {
             assert_eq!(help.problem(good), None, "{good}");
         }
-        for bad in ["down", "event pull", "up --nothing", "and"] {
+        for bad in ["down", "event pull", "events pull", "up --nothing", "and"] {
             assert!(help.problem(bad).is_some(), "{bad}");
         }
     }

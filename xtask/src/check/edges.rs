@@ -12,7 +12,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sequencer", &["engine", "log", "service", "at-rest", "api"]),
     ("network", &["store", "solo", "abci", "node"]),
     ("chain", &["registry", "anchor", "x402"]),
-    ("views", &["projection", "graphql"]),
+    ("views", &["projection", "webhooks", "graphql"]),
     ("agents", &["client", "sync", "mcp", "language"]),
 ];
 
