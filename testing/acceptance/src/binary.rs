@@ -21,18 +21,29 @@ pub fn stateset() -> &'static Path {
     })
 }
 
-/// The `stateset-sync` program: beside the one of [`stateset`] where that is given, else built like it.
+/// The `stateset-sync` program, like [`stateset`].
 ///
 /// # Panics
 /// When it cannot be built.
 pub fn stateset_sync() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let beside = std::env::var_os(OVERRIDE).map(|path| Path::new(&path).with_file_name("stateset-sync"));
-        beside.filter(|path| path.is_file()).unwrap_or_else(|| {
-            build("stateset-sync-app", "stateset-sync").expect("stateset-sync could not be built")
-        })
-    })
+    BUILT.get_or_init(|| beside_or_built("stateset-sync-app", "stateset-sync"))
+}
+
+/// The `set-anchor` program, like [`stateset`].
+///
+/// # Panics
+/// When it cannot be built.
+pub fn set_anchor() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| beside_or_built("set-anchor-app", "set-anchor"))
+}
+
+/// A program that lies beside the one of [`stateset`] where that is given, else built like it.
+fn beside_or_built(package: &str, program: &str) -> PathBuf {
+    let beside = std::env::var_os(OVERRIDE).map(|path| Path::new(&path).with_file_name(program));
+    let built = || build(package, program).unwrap_or_else(|error| panic!("{program}: {error:#}"));
+    beside.filter(|path| path.is_file()).unwrap_or_else(built)
 }
 
 /// The root of this workspace.

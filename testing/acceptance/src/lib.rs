@@ -11,7 +11,7 @@ pub mod rest;
 pub mod service;
 pub mod shop;
 
-pub use binary::{stateset, stateset_sync};
+pub use binary::{set_anchor, stateset, stateset_sync};
 pub use instance::Instance;
 pub use rest::Rest;
 pub use service::Service;

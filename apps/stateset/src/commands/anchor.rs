@@ -1,14 +1,17 @@
 //! `stateset anchor`: what a chain says of batches, asked from the chain alone.
 
+mod aggregated;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use set_registry::{Address, Block, BlockAt, Committed, Node, Registry, RpcSettings, ViewError, words};
+use set_registry::{Address, B256, Block, BlockAt, Committed, Node, Registry, RpcSettings, ViewError, words};
 use stateset_client::{ClaimedPlace, EventProof, FindingState, Trusted};
 use ves::{BatchId, Digest, StreamKey};
 
+use self::aggregated::Aggregated;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::files;
@@ -30,6 +33,12 @@ pub struct ChainArgs {
     /// Address of SetRegistry [default: that of `up --anchor anvil`]
     #[arg(long, value_name = "ADDRESS", env = "SET_REGISTRY_ADDRESS", hide_env_values = true)]
     pub registry: Option<Address>,
+    /// Address of StateSetAnchor: ask for aggregated roots there, and not for the registry
+    #[arg(long, value_name = "ADDRESS", env = "STATESET_ANCHOR_ADDRESS", hide_env_values = true)]
+    pub anchor: Option<Address>,
+    /// Account whose roots count [default: all that the owner of StateSetAnchor let anchor]
+    #[arg(long, value_name = "ADDRESS", requires = "anchor")]
+    pub anchorer: Option<Address>,
 }
 
 #[derive(Debug, Args)]
@@ -45,6 +54,9 @@ pub struct VerifyArgs {
     /// Proof file of an event, as `stateset proof get` writes it; `-` is stdin
     #[arg(long, value_name = "FILE")]
     pub proof: Option<PathBuf>,
+    /// Transaction that anchored the batch below a root; without it all roots are looked through
+    #[arg(long, value_name = "HASH", requires = "anchor")]
+    pub transaction: Option<B256>,
     #[command(flatten)]
     pub chain: ChainArgs,
 }
@@ -56,19 +68,31 @@ pub fn run(context: &Context, command: &AnchorCommand) -> Result<(), CliError> {
     }
 }
 
-/// The registry that is meant, found to be one.
-fn registry(context: &Context, args: &ChainArgs) -> Result<Registry, CliError> {
+fn missing(what: &str, option: &str) -> CliError {
+    CliError::input("NO_CHAIN", format!("no {what} is named"))
+        .hint(format!("give {option}, or start a local chain with `stateset up --anchor anvil`"))
+}
+
+/// The endpoint that is meant.
+fn node(context: &Context, args: &ChainArgs) -> Result<Node, CliError> {
     let local = ChainRecord::read(&context.data)?;
-    let missing = |what: &str, option: &str| {
-        CliError::input("NO_CHAIN", format!("no {what} is named"))
-            .hint(format!("give {option}, or start a local chain with `stateset up --anchor anvil`"))
-    };
     let url = args.rpc_url.clone().or_else(|| local.as_ref().map(|record| record.rpc_url.clone()));
     let url = url.ok_or_else(|| missing("endpoint", "--rpc-url URL"))?;
+    Node::new(&url, RpcSettings::default()).map_err(|error| CliError::input("BAD_ADDRESS", error.to_string()))
+}
+
+/// Aggregated roots, where they are meant.
+fn aggregated(context: &Context, args: &ChainArgs) -> Result<Option<Aggregated>, CliError> {
+    let Some(address) = args.anchor else { return Ok(None) };
+    Aggregated::at(node(context, args)?, address, args.anchorer).map(Some)
+}
+
+/// The registry that is meant, found to be one.
+fn registry(context: &Context, args: &ChainArgs) -> Result<Registry, CliError> {
+    let node = node(context, args)?;
+    let local = ChainRecord::read(&context.data)?;
     let address = args.registry.or_else(|| local.as_ref().and_then(|record| record.registry));
     let address = address.ok_or_else(|| missing("registry", "--registry ADDRESS"))?;
-    let node = Node::new(&url, RpcSettings::default())
-        .map_err(|error| CliError::input("BAD_ADDRESS", error.to_string()))?;
     let registry = Registry::new(node, address);
     registry.check_interface().map_err(failure)?;
     Ok(registry)
@@ -109,6 +133,9 @@ struct StreamStatus {
 }
 
 fn status(context: &Context, args: &StatusArgs) -> Result<(), CliError> {
+    if let Some(aggregated) = aggregated(context, &args.chain)? {
+        return aggregated.status(context);
+    }
     let registry = registry(context, &args.chain)?;
     let (node, newest) = (registry.node(), newest(&registry)?);
     let stream = match context.stream().ok() {
@@ -205,10 +232,28 @@ impl EventVerdict {
     fn holds(&self) -> bool {
         self.on_chain && self.here && self.file
     }
+
+    /// Lines for people, each after a break.
+    fn text(&self) -> String {
+        let word = |holds| if holds { "in the batch" } else { "NOT in the batch" };
+        let judged = format!(
+            "\n  event {}: {} by the contract, {} by this program",
+            self.sequence_number,
+            word(self.on_chain),
+            word(self.here)
+        );
+        match self.problems.is_empty() {
+            true => judged + "\n  payload, signatures and state root hold, under the keys in the file",
+            false => judged + "\n  WRONG  " + &self.problems.join("\n  WRONG  "),
+        }
+    }
 }
 
 fn verify(context: &Context, args: &VerifyArgs) -> Result<(), CliError> {
     let proof = args.proof.as_deref().map(proof_in).transpose()?;
+    if let Some(aggregated) = aggregated(context, &args.chain)? {
+        return aggregated.verify(context, &args.batch, proof.as_ref(), args.transaction.as_ref());
+    }
     let registry = registry(context, &args.chain)?;
     let verdict = judge(&registry, &args.batch, proof.as_ref(), context.stream().ok().as_ref())?;
     context.out.result(&verdict, &verdict_text(&verdict));
@@ -332,18 +377,7 @@ fn verdict_text(verdict: &Verdict) -> String {
         if verdict.is_final { ", final" } else { "" },
     );
     if let Some(event) = &verdict.event {
-        let word = |holds| if holds { "in the batch" } else { "NOT in the batch" };
-        let _ = write!(
-            text,
-            "\n  event {}: {} by the contract, {} by this program",
-            event.sequence_number,
-            word(event.on_chain),
-            word(event.here)
-        );
-        let _ = match event.problems.is_empty() {
-            true => write!(text, "\n  payload, signatures and state root hold, under the keys in the file"),
-            false => write!(text, "\n  WRONG  {}", event.problems.join("\n  WRONG  ")),
-        };
+        text.push_str(&event.text());
     }
     text
 }

@@ -11,6 +11,7 @@ mod import;
 mod mcp;
 mod metrics;
 mod older;
+mod outsider;
 mod projections;
 mod proof;
 mod proof_commands;
