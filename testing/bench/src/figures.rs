@@ -1,5 +1,6 @@
 //! What is measured, and how it is judged.
 
+pub mod anchor;
 pub mod batch;
 pub mod facilitator;
 pub mod feed;

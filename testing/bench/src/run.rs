@@ -27,6 +27,8 @@ pub enum Figure {
     Payments,
     /// Verifying payments of the public x402 protocol, beside bare recoveries of signers.
     Facilitator,
+    /// Batches anchored a second on a local chain, and the time from a batch's close to its confirmed anchor.
+    Anchor,
     /// 1,000 listeners to the live feed: what they cost, and how soon all of them have an event.
     Feed,
     /// 64 connections that send events with unknown keys: what the other callers feel of them.
@@ -67,6 +69,9 @@ const FIRST_SENT: u64 = 10_000_000;
 
 /// Measures `wanted`, or everything when it is empty, with stores below `data`.
 pub fn run(data: &Path, quick: bool, wanted: &[Figure]) -> Result<Report> {
+    if wanted.is_empty() || wanted.contains(&Figure::Anchor) {
+        figures::anchor::check()?;
+    }
     let cores = machine::pin()?;
     // A store left behind by a run that was stopped would change the figures of this one.
     let folder = data.join(format!("run-{}", std::process::id()));
@@ -100,6 +105,7 @@ fn measure(bench: &mut Bench, wanted: &[Figure]) -> Result<()> {
             Figure::Single => figures::single::measure(bench)?,
             Figure::Payments => figures::payments::measure(bench)?,
             Figure::Facilitator => figures::facilitator::measure(bench)?,
+            Figure::Anchor => figures::anchor::measure(bench)?,
             Figure::Feed => figures::feed::measure(bench)?,
             Figure::Flood => figures::flood::measure(bench)?,
             Figure::Postgres => figures::postgres::measure(bench)?,
