@@ -3,6 +3,8 @@
 //! A batch that is on the chain has not moved every payment: the contract tells of each by a bit. A payment that failed
 //! there because somebody else had brought its authorization before is paid all the same, and the token's events show it.
 
+mod gas;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -10,22 +12,24 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256};
 use alloy_sol_types::{SolCall as _, SolEvent as _};
 use set_registry::Receipt;
-use set_registry::abi::SetPaymentBatch::{BatchSettled, PaymentFailed, settleBatchCall};
+use set_registry::abi::SetPaymentBatch::{BatchSettled, PaymentFailed, isSettlerCall, settleBatchCall};
 pub use set_registry::abi::SetPaymentBatch::{BatchTerms, Payment as BatchPayment};
 
 use crate::authorization::Authorization;
-use crate::chain::{Chain, ChainError};
-use crate::sender::{Message, Outgoing, SendError, Sender, Standing};
+use crate::chain::{Chain, ChainError, ContractChain};
+use crate::sender::{Outgoing, SendError, Sender, Standing};
 use crate::signature::PayerSignature;
 use crate::token;
 
-/// Gas of one payment, and of the rest of a batch: 250 payments stay below the cap of a transaction (EIP-7825).
-const PAYMENT_GAS: u64 = 62_000;
-const BATCH_GAS: u64 = 400_000;
 /// Most payments of a batch, as the contract has it.
 pub const PAYMENTS_MAX: usize = 250;
 /// Transactions that are tried for one batch: a chain that takes none of them is a matter for a person.
 pub const ATTEMPTS_MAX: usize = 32;
+/// Reverted transactions of one batch, after which none is sent any more: each burnt its gas.
+pub const REVERTED_MAX: usize = 2;
+/// Of a payment that the transaction of its batch does not hold.
+const LEFT_OUT: &str =
+    "it is not among the payments of the transaction, in which those go without that take too much gas";
 /// Seconds by which a block's time may lie behind the chain's newest when authorizations count as ended.
 const LATE_S: u64 = 60;
 
@@ -155,42 +159,15 @@ pub fn check_signature(
 
 /// Sends batches to one contract, and reads their outcomes.
 pub struct BatchSettler {
-    chain: Arc<dyn Chain>,
+    chain: Arc<dyn ContractChain>,
     contract: Address,
     /// Blocks on top of one, itself counted, before it counts.
     depth: u64,
 }
 
 impl BatchSettler {
-    pub fn new(chain: Arc<dyn Chain>, contract: Address, depth: u64) -> Self {
+    pub fn new(chain: Arc<dyn ContractChain>, contract: Address, depth: u64) -> Self {
         Self { chain, contract, depth: depth.max(1) }
-    }
-
-    /// Sends a batch from the account of a settler. `note` puts the transaction down before the node sees it.
-    ///
-    /// # Errors
-    /// [`SendError`]; a batch of no or too many payments is [`SendError::Refused`].
-    pub async fn settle<N, F>(
-        &self,
-        sender: &Sender,
-        terms: BatchTerms,
-        payments: Vec<BatchPayment>,
-        note: N,
-    ) -> Result<Outgoing, SendError>
-    where
-        N: Fn(Outgoing) -> F + Send + Sync,
-        F: Future<Output = Result<(), String>> + Send,
-    {
-        sender.send(&self.message(terms, payments)?, note).await
-    }
-
-    fn message(&self, terms: BatchTerms, payments: Vec<BatchPayment>) -> Result<Message, SendError> {
-        if !(1..=PAYMENTS_MAX).contains(&payments.len()) {
-            return Err(SendError::Refused(format!("a batch has 1 to {PAYMENTS_MAX} payments")));
-        }
-        let gas = BATCH_GAS + PAYMENT_GAS * payments.len() as u64;
-        let data = settleBatchCall { terms, payments }.abi_encode().into();
-        Ok(Message { to: self.contract, data, gas })
     }
 
     /// Brings a batch one step forward: sends it, sends it again, replaces what is stuck, or tells how it ended. Called again
@@ -209,14 +186,14 @@ impl BatchSettler {
         N: Fn(Outgoing) -> F + Send + Sync,
         F: Future<Output = Result<(), String>> + Send,
     {
-        // The last that is not known to have been reverted.
-        let mut open = None;
+        // The last that is not known to have been reverted, and those that were.
+        let (mut open, mut reverted) = (None, Vec::new());
         for attempt in &batch.attempts {
             match self.chain.receipt(attempt.transaction).await? {
                 None => open = Some(attempt),
-                Some(_) => match self.fate(attempt.transaction, &batch.expected).await? {
+                Some(receipt) => match self.fate_of(&receipt, &batch.expected).await? {
                     BatchFate::Pending => return Ok(Progress::Underway),
-                    BatchFate::Reverted { .. } => {}
+                    BatchFate::Reverted { gas_used, .. } => reverted.push((attempt.transaction, gas_used)),
                     fate @ BatchFate::Done { .. } => {
                         return Ok(Progress::Done { transaction: attempt.transaction, fate });
                     }
@@ -226,11 +203,15 @@ impl BatchSettler {
         if let Some(over) = self.over(batch).await? {
             return Ok(over);
         }
-        let message = self.message(batch.terms.clone(), batch.payments.clone())?;
         let is_full = batch.attempts.len() >= ATTEMPTS_MAX;
         if let Some(open) = open {
-            match sender.standing(open).await? {
-                Standing::Waiting => return Ok(Progress::Underway),
+            let standing = sender.standing(open).await?;
+            if standing == Standing::Waiting {
+                return Ok(Progress::Underway);
+            }
+            let message = gas::fitting(&self.chain, self.contract, &batch.terms, &batch.payments).await?;
+            match standing {
+                Standing::Waiting => {}
                 Standing::Lost if open.account == sender.address() => {
                     return match sender.send_again(&message, open).await {
                         // What was enough then may be too little now.
@@ -262,13 +243,15 @@ impl BatchSettler {
             );
             return Err(BatchError::Hindered(problem));
         }
-        // Else gas would be paid for what the contract refuses.
-        if let Err(reason) = self.chain.simulate(self.contract, message.data.clone()).await? {
+        if let Some((transaction, gas_used)) = reverted.last().filter(|_| reverted.len() >= REVERTED_MAX) {
             return Err(BatchError::Hindered(format!(
-                "the contract {} refuses the batch: {reason}",
-                self.contract
+                "{} transactions of it were reverted, the last of them {transaction} with {gas_used} gas, and no more is burnt: \
+                 where the contract said GasTooLow, set X402_BATCH_MAX_SIZE to at most 100, which always have enough",
+                reverted.len()
             )));
         }
+        let message = gas::fitting(&self.chain, self.contract, &batch.terms, &batch.payments).await?;
+        gas::tried(&self.chain, &message).await?;
         sender.send(&message, note).await?;
         Ok(Progress::Underway)
     }
@@ -290,12 +273,47 @@ impl BatchSettler {
         Ok(Some(Progress::Over(items)))
     }
 
-    /// What became of a batch in a transaction.
+    /// What became of a batch in a transaction that somebody names.
     ///
     /// # Errors
-    /// [`BatchError`].
+    /// [`BatchError::OtherBatch`] where it is not of this batch: one that was reverted has no events, so a settler has to
+    /// have called the contract with this very batch.
     pub async fn fate(&self, transaction: B256, expected: &Expected) -> Result<BatchFate, BatchError> {
         let Some(receipt) = self.chain.receipt(transaction).await? else { return Ok(BatchFate::Pending) };
+        let fate = self.fate_of(&receipt, expected).await?;
+        if matches!(fate, BatchFate::Reverted { .. }) {
+            self.check_call(transaction, expected).await?;
+        }
+        Ok(fate)
+    }
+
+    /// Whether a settler called the contract with this batch in the transaction.
+    async fn check_call(&self, transaction: B256, expected: &Expected) -> Result<(), BatchError> {
+        let found = self.chain.transaction(transaction).await?;
+        let sent = found.ok_or_else(|| {
+            ChainError::Answer(format!("it has a receipt of {transaction}, and not itself"))
+        })?;
+        let other = |what: &str| Err(BatchError::OtherBatch(format!("transaction {transaction} {what}")));
+        if sent.to != Some(self.contract) {
+            return other(&format!("was reverted, and does not call {}", self.contract));
+        }
+        let is_of_it = settleBatchCall::abi_decode(&sent.input).is_ok_and(|call| {
+            let BatchTerms { batchId, merkleRoot, token, .. } = call.terms;
+            (batchId, merkleRoot, token) == (expected.batch_id, expected.merkle_root, expected.token)
+        });
+        if !is_of_it {
+            return other("was reverted, and does not settle this batch");
+        }
+        let asked = isSettlerCall(sent.from).abi_encode().into();
+        let answer = self.chain.view(self.contract, asked).await?;
+        match token::word(&answer).is_some_and(|word| !word.is_zero()) {
+            true => Ok(()),
+            false => other(&format!("was reverted, and {} is no settler", sent.from)),
+        }
+    }
+
+    /// What became of a batch in a transaction that is known to be of it, or succeeded.
+    async fn fate_of(&self, receipt: &Receipt, expected: &Expected) -> Result<BatchFate, BatchError> {
         let head = self.chain.head().await?;
         if head.saturating_sub(receipt.block_number) + 1 < self.depth {
             return Ok(BatchFate::Pending);
@@ -304,8 +322,8 @@ impl BatchSettler {
         if !receipt.succeeded {
             return Ok(BatchFate::Reverted { block_number, gas_used });
         }
-        let settled = self.settled_in(&receipt, expected)?;
-        let reasons = self.reasons_in(&receipt, expected.batch_id);
+        let settled = self.settled_in(receipt, expected)?;
+        let reasons = self.reasons_in(receipt, expected.batch_id);
         let mut items = Vec::with_capacity(expected.items.len());
         for (intent_id, authorization) in &expected.items {
             let place = settled.intentIds.iter().position(|id| id == intent_id);
@@ -315,7 +333,7 @@ impl BatchSettler {
             }
             let reason = match place {
                 Some(_) => reasons.get(intent_id).cloned().unwrap_or_else(|| "no reason given".to_owned()),
-                None => "it is not among the payments of the transaction".to_owned(),
+                None => LEFT_OUT.to_owned(),
             };
             items.push(match authorization {
                 Some(authorization) => self.elsewhere(expected, authorization, reason).await?,

@@ -5,7 +5,9 @@ use std::pin::Pin;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 pub use set_registry::fees::Fees;
-use set_registry::{Log, Receipt};
+use set_registry::{Log, Receipt, Transaction};
+
+use crate::sender::Message;
 
 /// An answer that is waited for.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -76,4 +78,27 @@ pub trait Chain: ChainFacts {
         topics: Vec<B256>,
         from_block: u64,
     ) -> Later<'_, Result<Vec<Log>, ChainError>>;
+}
+
+/// What a call would take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Estimate {
+    /// Gas.
+    Takes(u64),
+    /// More gas than it is given.
+    TooLittle,
+    /// Why the contract would refuse it.
+    Refused(String),
+}
+
+/// A chain whose contracts are sent batches.
+pub trait ContractChain: Chain {
+    /// A view of a contract.
+    fn view(&self, to: Address, input: Bytes) -> Later<'_, Result<Bytes, ChainError>>;
+    /// Gas of a whole block.
+    fn gas_limit(&self) -> Later<'_, Result<u64, ChainError>>;
+    /// Tries a call on the newest block, with no more gas than its own.
+    fn estimate(&self, message: &Message) -> Later<'_, Result<Estimate, ChainError>>;
+    /// `None` where the node does not know it.
+    fn transaction(&self, transaction: B256) -> Later<'_, Result<Option<Transaction>, ChainError>>;
 }

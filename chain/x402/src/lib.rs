@@ -40,7 +40,7 @@ pub mod verify;
 
 pub use authorization::{Authorization, Domain};
 pub use buyer::{Bill, BuyError, Buyer, Choice, receipt as settlement_of};
-pub use chain::{Chain, ChainError, ChainFacts, Fees, Later};
+pub use chain::{Chain, ChainError, ChainFacts, ContractChain, Estimate, Fees, Later};
 pub use claim::{Claim, ClaimError, Version};
 pub use facilitator::{ChainSetup, Clock, Facilitator, FacilitatorError, Requirements};
 pub use gate::{GateSettings, X402Gate};

@@ -1,10 +1,13 @@
 //! A chain behind a JSON-RPC endpoint. The client blocks, so each question is asked on a thread that may.
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U64, U256};
+use serde::Deserialize;
+use serde_json::json;
 use set_registry::fees;
-use set_registry::{BlockAt, Call, Log, LogFilter, Node, Receipt, Refusal, RpcError, ViewError};
+use set_registry::{BlockAt, Call, Log, LogFilter, Node, Receipt, Refusal, RpcError, Transaction, ViewError};
 
-use crate::chain::{Chain, ChainError, ChainFacts, Fees, Later};
+use crate::chain::{Chain, ChainError, ChainFacts, ContractChain, Estimate, Fees, Later};
+use crate::sender::Message;
 use crate::token;
 
 /// Blocks of one question about events: endpoints refuse longer ranges.
@@ -45,7 +48,7 @@ impl RpcChain {
         })
     }
 
-    fn view(&self, to: Address, input: Bytes) -> Later<'_, Result<Bytes, ChainError>> {
+    fn asked(&self, to: Address, input: Bytes) -> Later<'_, Result<Bytes, ChainError>> {
         let call = Call { from: self.caller, to, input };
         self.ask(move |node| match node.call(&call, BlockAt::Latest) {
             Ok(answer) => Ok(answer),
@@ -62,12 +65,12 @@ impl ChainFacts for RpcChain {
         from: Address,
         nonce: B256,
     ) -> Later<'_, Result<bool, ChainError>> {
-        let answer = self.view(token, token::authorization_state(from, nonce));
+        let answer = self.asked(token, token::authorization_state(from, nonce));
         Box::pin(async move { word(token, &answer.await?).map(|used| used != U256::ZERO) })
     }
 
     fn balance(&self, token: Address, owner: Address) -> Later<'_, Result<U256, ChainError>> {
-        let answer = self.view(token, token::balance_of(owner));
+        let answer = self.asked(token, token::balance_of(owner));
         Box::pin(async move { word(token, &answer.await?) })
     }
 
@@ -81,7 +84,7 @@ impl ChainFacts for RpcChain {
         digest: B256,
         signature: Bytes,
     ) -> Later<'_, Result<bool, ChainError>> {
-        let answer = self.view(wallet, token::is_valid_signature(digest, signature));
+        let answer = self.asked(wallet, token::is_valid_signature(digest, signature));
         Box::pin(async move {
             match answer.await {
                 Ok(answer) => Ok(answer.get(..4) == Some(&token::TAKEN[..])),
@@ -96,8 +99,7 @@ impl ChainFacts for RpcChain {
         let call = Call { from: self.caller, to, input: data };
         self.ask(move |node| match node.call(&call, BlockAt::Latest) {
             Ok(_) => Ok(Ok(())),
-            Err(ViewError::Refused(Refusal::Unknown(data))) => Ok(Err(token::revert_text(&data))),
-            Err(ViewError::Refused(refusal)) => Ok(Err(refusal.to_string())),
+            Err(ViewError::Refused(refusal)) => Ok(Err(refusal_text(refusal))),
             Err(ViewError::Rpc(error)) => Err(chain_error(error)),
             Err(error) => Err(ChainError::Answer(error.to_string())),
         })
@@ -110,7 +112,7 @@ impl Chain for RpcChain {
     }
 
     fn domain_separator(&self, token: Address) -> Later<'_, Result<B256, ChainError>> {
-        let answer = self.view(token, token::domain_separator());
+        let answer = self.asked(token, token::domain_separator());
         Box::pin(async move { word(token, &answer.await?).map(B256::from) })
     }
 
@@ -172,6 +174,65 @@ impl Chain for RpcChain {
             }
             Ok(found)
         })
+    }
+}
+
+impl ContractChain for RpcChain {
+    fn view(&self, to: Address, input: Bytes) -> Later<'_, Result<Bytes, ChainError>> {
+        self.asked(to, input)
+    }
+
+    fn gas_limit(&self) -> Later<'_, Result<u64, ChainError>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Limit {
+            gas_limit: U64,
+        }
+        self.ask(|node| {
+            let found: Option<Limit> =
+                node.request("eth_getBlockByNumber", &json!(["latest", false])).map_err(chain_error)?;
+            let found = found
+                .ok_or_else(|| ChainError::Answer(format!("{} has no newest block", node.endpoint())))?;
+            Ok(found.gas_limit.to())
+        })
+    }
+
+    fn estimate(&self, message: &Message) -> Later<'_, Result<Estimate, ChainError>> {
+        let gas = format!("{:#x}", message.gas);
+        let call = json!({"from": self.caller, "to": message.to, "input": message.data, "gas": gas});
+        self.ask(move |node| {
+            let asked = node.request::<U64>("eth_estimateGas", &json!([call, "latest"]));
+            asked.map(|gas| Estimate::Takes(gas.to())).or_else(not_estimated)
+        })
+    }
+
+    fn transaction(&self, transaction: B256) -> Later<'_, Result<Option<Transaction>, ChainError>> {
+        self.ask(move |node| node.transaction(&transaction).map_err(chain_error))
+    }
+}
+
+/// A call that does not pass is an answer of the contract, and no failure of the node.
+fn not_estimated(error: RpcError) -> Result<Estimate, ChainError> {
+    let (code, message, data) = match &error {
+        RpcError::Refused { code, message, data, .. } => {
+            (*code, message.to_ascii_lowercase(), data.as_deref())
+        }
+        _ => return Err(chain_error(error)),
+    };
+    let short = ["out of gas", "gas required exceeds", "intrinsic gas"];
+    match data.filter(|data| !data.is_empty()) {
+        Some(data) if token::is_too_little_gas(data) => Ok(Estimate::TooLittle),
+        Some(data) => Ok(Estimate::Refused(refusal_text(Refusal::decode(data)))),
+        None if short.iter().any(|words| message.contains(words)) => Ok(Estimate::TooLittle),
+        None if code == 3 || message.contains("revert") => Ok(Estimate::Refused(message)),
+        None => Err(chain_error(error)),
+    }
+}
+
+fn refusal_text(refusal: Refusal) -> String {
+    match refusal {
+        Refusal::Unknown(data) => token::revert_text(&data),
+        other => other.to_string(),
     }
 }
 

@@ -109,8 +109,9 @@ pub fn revert_text(data: &[u8]) -> String {
         Ok(error) => error.to_string(),
         Err(_) => match data.get(..4) {
             Some(selector) => {
-                match KNOWN_ERRORS.iter().find(|text| keccak256(text.as_bytes())[..4] == *selector) {
-                    Some(text) => (*text).to_owned(),
+                match KNOWN_ERRORS.iter().find(|(text, _)| keccak256(text.as_bytes())[..4] == *selector) {
+                    Some((text, "")) => (*text).to_owned(),
+                    Some((text, cure)) => format!("{text}: {cure}"),
                     None => format!("error {}", alloy_primitives::hex::encode_prefixed(selector)),
                 }
             }
@@ -119,19 +120,27 @@ pub fn revert_text(data: &[u8]) -> String {
     }
 }
 
-/// Errors of `TestDollar` and of `SetPaymentBatch`, so that a person reads a name.
-const KNOWN_ERRORS: &[&str] = &[
-    "InsufficientBalance(uint256,uint256)",
-    "InvalidReceiver(address)",
-    "AuthorizationNotYetValid(uint256)",
-    "AuthorizationExpired(uint256)",
-    "AuthorizationAlreadyUsed(address,bytes32)",
-    "InvalidSignature()",
-    "NotSettler()",
-    "WritingPaused()",
-    "BatchAlreadySettled(bytes32)",
-    "AssetNotEnabled(address)",
-    "GasTooLow(uint256)",
-    "AmountOutOfBounds(uint256)",
-    "DailyLimitReached(uint256)",
+/// Whether a batch was refused since its gas would not do.
+pub fn is_too_little_gas(data: &[u8]) -> bool {
+    data.get(..4).is_some_and(|selector| keccak256(b"GasTooLow(uint256)")[..4] == *selector)
+}
+
+/// Errors of `TestDollar` and of `SetPaymentBatch`, so that a person reads a name, and what to do where there is something.
+const KNOWN_ERRORS: &[(&str, &str)] = &[
+    ("InsufficientBalance(uint256,uint256)", ""),
+    ("InvalidReceiver(address)", ""),
+    ("AuthorizationNotYetValid(uint256)", ""),
+    ("AuthorizationExpired(uint256)", ""),
+    ("AuthorizationAlreadyUsed(address,bytes32)", ""),
+    ("InvalidSignature()", ""),
+    (
+        "NotSettler()",
+        "the account that sends may not settle batches; the contract's owner names it with setSettler",
+    ),
+    ("WritingPaused()", "the contract is paused; its owner can unpause it"),
+    ("BatchAlreadySettled(bytes32)", "this account has settled the batch before"),
+    ("AssetNotEnabled(address)", "the contract's owner enables the token with configureAsset"),
+    ("GasTooLow(uint256)", "send more gas or fewer payments"),
+    ("AmountOutOfBounds(uint256)", ""),
+    ("DailyLimitReached(uint256)", ""),
 ];

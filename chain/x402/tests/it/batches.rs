@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, U256};
-use set_registry::abi::SetPaymentBatch::{configureAssetCall, setSettlerCall};
+use alloy_sol_types::SolCall as _;
+use set_registry::abi::SetPaymentBatch::{configureAssetCall, setSettlerCall, settleBatchCall};
 use set_registry::artifact::Contract;
 use set_registry::devnet::Wallet;
 use stateset_x402::batch::{
     BatchError, BatchFate, BatchPayment, BatchSettler, BatchTerms, Expected, ItemFate, batch_payment,
 };
-use stateset_x402::{Authorization, Chain, RpcChain, Sender};
+use stateset_x402::{Authorization, Message, Outgoing, RpcChain, Sender};
 
 use crate::world::{FUNDS, MERCHANT, PAYER, PRICE, SET_CHAIN, STRANGER, World, key, nonce, now_s};
 
 /// Who settles batches, of anvil's accounts.
-const OWNER: usize = 0;
+pub const OWNER: usize = 0;
 
 fn authorization(value: u64) -> Authorization {
     Authorization {
@@ -32,13 +33,13 @@ fn payment(world: &World, intent: u8, authorization: &Authorization) -> BatchPay
     batch_payment(B256::repeat_byte(intent), authorization, &signature).unwrap()
 }
 
-/// The contract, with the dollar of the world and one settler.
-fn deploy(world: &World) -> Address {
+/// The contract, with a token and one settler.
+pub fn deploy(world: &World, token: Address) -> Address {
     let owner = Wallet::new(world.anvil.node(), key(OWNER)).unwrap();
     let contract = owner.deploy(Contract::SetPaymentBatch).unwrap();
     owner.call(contract, &setSettlerCall { settler: owner.address(), allowed: true }).unwrap();
     let bounds = configureAssetCall {
-        token: world.dollar,
+        token,
         enabled: true,
         minAmount: "1".parse().unwrap(),
         maxAmount: "1000000000000".parse().unwrap(),
@@ -48,16 +49,28 @@ fn deploy(world: &World) -> Address {
     contract
 }
 
-fn terms(world: &World, count: u32) -> BatchTerms {
+pub fn terms(token: Address, count: u32) -> BatchTerms {
     BatchTerms {
         batchId: B256::repeat_byte(0xb1),
         merkleRoot: B256::repeat_byte(0xb2),
         tenantStoreKey: B256::repeat_byte(0xb3),
-        token: world.dollar,
+        token,
         sequenceStart: 1,
         sequenceEnd: count.into(),
         intentCount: count,
     }
+}
+
+/// A batch as it is, with gas enough.
+pub async fn send(
+    sender: &Sender,
+    contract: Address,
+    terms: BatchTerms,
+    payments: Vec<BatchPayment>,
+) -> Outgoing {
+    let data = settleBatchCall { terms, payments }.abi_encode().into();
+    let message = Message { to: contract, data, gas: 1_500_000 };
+    sender.send(&message, |_| async { Ok(()) }).await.unwrap()
 }
 
 /// Once it is in a block.
@@ -74,9 +87,9 @@ async fn ended(settler: &BatchSettler, transaction: B256, expected: &Expected) -
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn each_payment_of_a_batch_has_the_outcome_that_it_had_on_the_chain() {
     let Some(world) = World::open(SET_CHAIN).await else { return };
-    let contract = tokio::task::block_in_place(|| deploy(&world));
+    let contract = tokio::task::block_in_place(|| deploy(&world, world.dollar));
     let connect = || RpcChain::connect(world.anvil.node(), Some(SET_CHAIN), key(OWNER).address());
-    let chain: Arc<dyn Chain> = Arc::new(tokio::task::block_in_place(connect).unwrap());
+    let chain = Arc::new(tokio::task::block_in_place(connect).unwrap());
     let sender = Sender::new(chain.clone(), key(OWNER));
     let settler = BatchSettler::new(chain.clone(), contract, 1);
 
@@ -98,7 +111,7 @@ async fn each_payment_of_a_batch_has_the_outcome_that_it_had_on_the_chain() {
     let bring = || Wallet::new(world.anvil.node(), key(STRANGER)).unwrap().call(world.dollar, &call).unwrap();
     let elsewhere = tokio::task::block_in_place(bring).transaction_hash;
 
-    let sent = settler.settle(&sender, terms(&world, 5), payments, |_| async { Ok(()) }).await.unwrap();
+    let sent = send(&sender, contract, terms(world.dollar, 5), payments).await;
     let expected = Expected {
         batch_id: B256::repeat_byte(0xb1),
         merkle_root: B256::repeat_byte(0xb2),
@@ -137,8 +150,52 @@ async fn each_payment_of_a_batch_has_the_outcome_that_it_had_on_the_chain() {
 
     // The contract takes a batch of one settler once; nothing moves again.
     let again = vec![payment(&world, 1, &authorization(PRICE))];
-    let again = settler.settle(&sender, terms(&world, 1), again, |_| async { Ok(()) }).await.unwrap();
+    let again = send(&sender, contract, terms(world.dollar, 1), again).await;
     let fate = ended(&settler, again.transaction, &expected).await;
     assert!(matches!(fate, BatchFate::Reverted { .. }), "{fate:?}");
     assert_eq!(world.balance(MERCHANT), 2 * PRICE);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_reverted_transaction_that_is_not_of_the_batch_says_nothing_of_it() {
+    let Some(world) = World::open(SET_CHAIN).await else { return };
+    let contract = tokio::task::block_in_place(|| deploy(&world, world.dollar));
+    let connect = || RpcChain::connect(world.anvil.node(), Some(SET_CHAIN), key(OWNER).address());
+    let chain = Arc::new(tokio::task::block_in_place(connect).unwrap());
+    let settler = BatchSettler::new(chain.clone(), contract, 1);
+    let (owner, stranger) = (Sender::new(chain.clone(), key(OWNER)), Sender::new(chain, key(STRANGER)));
+    let authorization = authorization(PRICE);
+    let payments = || vec![payment(&world, 1, &authorization)];
+    let terms = || terms(world.dollar, 1);
+    let expected = Expected {
+        batch_id: terms().batchId,
+        merkle_root: terms().merkleRoot,
+        token: world.dollar,
+        items: vec![(B256::repeat_byte(1), Some(authorization))],
+        since_s: 0,
+    };
+    let fate = async |transaction: B256| {
+        for _ in 0..500 {
+            match settler.fate(transaction, &expected).await {
+                Ok(BatchFate::Pending) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+                other => return other,
+            }
+        }
+        panic!("{transaction} is in no block");
+    };
+    let other_batch = BatchTerms { batchId: B256::ZERO, merkleRoot: B256::ZERO, ..terms() };
+    let of_others = [
+        // The token knows no such call; the contract does, and not this caller, or not this root.
+        (send(&stranger, world.dollar, terms(), payments()).await, "does not call"),
+        (send(&stranger, contract, terms(), payments()).await, "is no settler"),
+        (send(&owner, contract, other_batch, payments()).await, "does not settle this batch"),
+    ];
+    for (sent, why) in of_others {
+        let told = fate(sent.transaction).await;
+        assert!(matches!(&told, Err(BatchError::OtherBatch(problem)) if problem.contains(why)), "{told:?}");
+    }
+    let too_many = BatchTerms { intentCount: 0, ..terms() };
+    let own = send(&owner, contract, too_many, payments()).await;
+    let told = fate(own.transaction).await;
+    assert!(matches!(told, Ok(BatchFate::Reverted { .. })), "{told:?}");
 }

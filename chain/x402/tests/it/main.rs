@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stderr, reason = "what is not tested is said")]
 
+mod batch_gas;
 mod batches;
 mod faults;
 mod judges;
