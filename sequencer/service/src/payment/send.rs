@@ -124,11 +124,11 @@ impl Payments<'_> {
     }
 }
 
-/// One that somebody else has submitted is his.
+/// One without authorizations that somebody else has submitted is his.
 fn takes_attempts(batch: &PaymentBatch) -> bool {
     match batch.status {
         BatchStatus::Committed => true,
-        BatchStatus::Submitted => !batch.attempts.is_empty(),
+        BatchStatus::Submitted => batch.is_authorized || !batch.attempts.is_empty(),
         _ => false,
     }
 }

@@ -152,7 +152,7 @@ impl Payments<'_> {
     ///
     /// # Errors
     /// [`PaymentError::Transition`] for a batch that failed; [`PaymentError::Invalid`] where a hash or block differs from
-    /// what is known; [`PaymentError::Settlement`].
+    /// what is known, and for any hash but its own of a batch that is sent from here; [`PaymentError::Settlement`].
     pub async fn settle_batch(
         &self,
         batch_id: BatchId,
@@ -163,9 +163,12 @@ impl Payments<'_> {
         let found = self.service.read_much(move |reader| load(reader, &batch_id)).await?;
         let Some(settlement) = found else { return Err(PaymentError::UnknownBatch(batch_id)) };
         let batch = &settlement.batch;
-        if !batch.attempts.is_empty() && batch.status == BatchStatus::Submitted {
+        let is_open = matches!(batch.status, BatchStatus::Committed | BatchStatus::Submitted);
+        if is_open && (!batch.attempts.is_empty() || batch.is_authorized && self.sends()) {
             check_attempt(batch, tx_hash)?;
-            return self.advance(settlement).await;
+            if batch.status == BatchStatus::Submitted {
+                return self.go_on(settlement, gas_used).await;
+            }
         }
         let known = batch.tx_hash;
         if known.is_some() && tx_hash.is_some() && known != tx_hash {
@@ -181,12 +184,31 @@ impl Payments<'_> {
             }
             (_, Some(tx_hash)) => tx_hash,
             (_, None) => {
-                let problem = "a committed batch is settled by naming its transaction";
+                let problem = match batch.is_authorized && self.sends() {
+                    true => "this service sends the batch itself; look at the batch again later",
+                    false => "a committed batch is settled by naming its transaction",
+                };
                 return Err(PaymentError::Missing { field: "tx_hash", problem });
             }
         };
         let verdict = self.ask_chain(&settlement, tx_hash, block_number).await?;
         self.apply(settlement, Some(tx_hash), gas_used, verdict).await
+    }
+
+    /// One step of a submitted batch that is sent from here. Somebody may have settled it in a transaction of his own, that
+    /// he told while nothing was sent from here; where the chain does not say so, that transaction counts no more.
+    async fn go_on(
+        &self,
+        settlement: BatchSettlement,
+        gas_used: Option<u64>,
+    ) -> Result<Settled, PaymentError> {
+        let told = settlement.batch.tx_hash.filter(|_| settlement.batch.attempts.is_empty());
+        if let Some(tx_hash) = told
+            && let Ok(verdict @ Verdict::Done(..)) = self.ask_chain(&settlement, tx_hash, None).await
+        {
+            return self.apply(settlement, Some(tx_hash), gas_used, verdict).await;
+        }
+        self.advance(settlement).await
     }
 
     /// Asks the chain about every submitted batch; how many it settled or failed.
@@ -345,9 +367,12 @@ impl Payments<'_> {
 
 fn check_attempt(batch: &PaymentBatch, tx_hash: Option<Digest>) -> Result<(), PaymentError> {
     match tx_hash {
-        Some(hash) if batch.attempts.iter().all(|attempt| attempt.tx_hash != hash) => Err(
-            PaymentError::invalid("tx_hash", "this service sends the batch itself, in other transactions"),
-        ),
+        Some(hash) if batch.attempts.iter().all(|attempt| attempt.tx_hash != hash) => {
+            Err(PaymentError::invalid(
+                "tx_hash",
+                "this service sends the batch itself: leave tx_hash out, its own transaction is in the batch once it is sent",
+            ))
+        }
         _ => Ok(()),
     }
 }

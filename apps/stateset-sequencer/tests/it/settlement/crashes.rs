@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use stateset_sequencer::{
-    BatchSettlement, BatchStatus, Note, PayerAuthorization, PaymentStatus, Settlement, SettlementError,
-    SettlementReport,
+    BatchSettlement, BatchStatus, Note, PayerAuthorization, PaymentError, PaymentStatus, Settlement,
+    SettlementError, SettlementReport,
 };
 use stateset_sequencer_app::joined::settlement::ChainSettlement;
 use ves::Digest;
@@ -131,5 +131,34 @@ async fn a_batch_whose_record_was_lost_is_not_paid_again() {
     service.settle_all(1).await;
     assert_eq!(service.listed().await[0].status, PaymentStatus::Settled, "its money did move");
     assert_eq!(world.balance(MERCHANT), PRICE);
+    service.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_hash_from_a_caller_does_not_keep_a_batch_from_being_sent() {
+    let Some(world) = World::open() else { return };
+    let dying = || Dying {
+        inner: world.port(Some(SETTLER)),
+        crash: Crash::BeforeItIsPutDown,
+        is_dead: AtomicBool::new(false),
+    };
+    let service = world.service_with(Arc::new(dying())).await;
+    service.pay(world.intent(&service, 1, PAYER)).await;
+    service.round().await;
+    let batch_id = service.listed().await[0].batch_id.unwrap();
+    let wrong = Some(Digest([7; 32]));
+    let refused = service.sequencer.payments().settle_batch(batch_id, wrong, None, None).await.unwrap_err();
+    assert!(matches!(refused, PaymentError::Invalid { field: "tx_hash", .. }), "{refused}");
+    service.close().await;
+
+    // While nothing is sent from here any hash is taken down; that does not hold it up for ever.
+    let service = world.service_with(Arc::new(world.port(None))).await;
+    let told = service.sequencer.payments().settle_batch(batch_id, wrong, None, None).await.unwrap();
+    assert_eq!((told.batch.status, told.batch.tx_hash), (BatchStatus::Submitted, wrong));
+    service.close().await;
+    let service = world.service().await;
+    service.settle_all(1).await;
+    assert_eq!(service.listed().await[0].status, PaymentStatus::Settled);
+    assert_eq!((world.sent_by_settler(), world.balance(MERCHANT)), (1, PRICE));
     service.close().await;
 }
