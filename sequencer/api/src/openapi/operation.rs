@@ -158,11 +158,6 @@ impl Operation {
         self.query("limit", schema, "Entries of one page at most")
     }
 
-    /// A header that may be left out.
-    pub fn header(self, name: &str, schema: Value, description: &str) -> Self {
-        self.parameter("header", name, schema, description, false)
-    }
-
     fn parameter(
         mut self,
         place: &str,
@@ -216,6 +211,19 @@ impl Operation {
     /// An answer that is no JSON.
     pub fn answers_text(self, content_type: &'static str) -> Self {
         Self { answer: (content_type, json!({"type": "string"})), ..self }
+    }
+    /// Server-sent events; the schema is that of one event as a client has read it.
+    pub fn answers_events(self, content_type: &'static str) -> Self {
+        let event = json!({
+            "type": "object",
+            "required": ["data"],
+            "properties": {
+                "id": {"type": "string", "description": "What to go on after, in Last-Event-ID"},
+                "event": {"type": "string"},
+                "data": {"type": "string", "description": "JSON"},
+            },
+        });
+        Self { answer: (content_type, event), ..self }
     }
     /// What it may also be refused with, such as 404 for an object that is unknown.
     pub fn refuses(mut self, statuses: impl IntoIterator<Item = u16>) -> Self {

@@ -13,7 +13,7 @@ pub(crate) fn routes() -> Routes {
                 "streamEvents",
                 "Events of a stream as they become durable, as server-sent events",
             )
-            .answers_text(CONTENT_TYPE),
+            .answers_events(CONTENT_TYPE),
             sse,
         )
         .add(
@@ -28,12 +28,16 @@ pub(crate) fn routes() -> Routes {
         )
 }
 
+/// The header is that of the standard of server-sent events, which no document has to name.
+const FROM: &str = "First sequence number; 0 means 1. Left out: what comes from now on. The header Last-Event-ID, the last \
+    number that the client has, stands above it";
+
 fn feed(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
     let types = "Only those of these types, with commas between; a name that ends with * stands for all that begin so";
     get(path, id, summary)
         .reads()
         .stream()
-        .query("from", sequence(0), "First sequence number; 0 means 1. Left out: what comes from now on")
+        .query("from", sequence(0), FROM)
         .query("until", sequence(1), "The feed ends after this number")
         .query("event_type", text(1, 26_000), types)
         .query("entity_type", text(1, 26_000), types)
@@ -41,10 +45,5 @@ fn feed(path: &'static str, id: &'static str, summary: &'static str) -> Operatio
             "format",
             one_of(&FORMS),
             "How an event is written: as in a page of events, or as CloudEvents 1.0",
-        )
-        .header(
-            "last-event-id",
-            sequence(0),
-            "The last sequence number that the client has; stands above from",
         )
 }
