@@ -32,6 +32,9 @@ pub struct Attempt {
     pub signed_at_ms: i64,
     /// The newest block then.
     pub signed_at_block: u64,
+    /// Carries no batch and goes to the account itself: it only uses the nonce up.
+    #[serde(default)]
+    pub is_empty: bool,
 }
 
 /// Where a transaction stands in the chain.
@@ -46,6 +49,29 @@ pub struct Inclusion {
     pub fee_wei: u128,
     /// Batches that it anchored: a registry leaves out what it refuses, and has nothing to do for what it holds.
     pub anchored: Vec<BatchKey>,
+    /// Batches that the registry took for malformed, and its words: they would be refused again.
+    #[serde(default)]
+    pub refused: Vec<(BatchKey, String)>,
+}
+
+/// The transaction by which the sequencer holds a batch for anchored; a correction has to name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    pub batch: BatchKey,
+    pub transaction: B256,
+}
+
+/// A batch that the sequencer holds for anchored, and lists as pending no more, while no transaction of ours holds it: the one
+/// that it was told was undone, or is not ours. Kept until the chain has the batch in a final block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owed {
+    pub record: BatchRecord,
+    /// What the sequencer was told.
+    pub told: B256,
+    /// Since when, in milliseconds since 1970 (UTC).
+    pub since_ms: i64,
+    /// The block where it was found; `None` where it has to be looked for.
+    pub block_number: Option<u64>,
 }
 
 /// How far a transaction has come (anchoring, section 4). Its batches are pending before it exists.
@@ -86,11 +112,19 @@ pub struct Flight {
     pub stage: Stage,
     /// Whether the sequencer was told where the batches stand.
     pub is_told: bool,
+    /// What it was told of these batches at last, by this transaction or one before.
+    #[serde(default)]
+    pub told: Vec<Told>,
+    /// A transaction before it was given up that has batches of the same streams. Where this one is in no block it is not
+    /// sent as it is: its batches would leave a gap.
+    #[serde(default)]
+    pub is_void: bool,
 }
 
 impl Flight {
     pub fn new(nonce: u64, batches: Vec<BatchRecord>, attempt: Attempt) -> Self {
-        Self { nonce, batches, attempts: vec![attempt], stage: Stage::Submitted, is_told: false }
+        let (attempts, stage) = (vec![attempt], Stage::Submitted);
+        Self { nonce, batches, attempts, stage, is_told: false, told: Vec::new(), is_void: false }
     }
 
     /// The transaction that is wanted: the last, since each replaces those before.
@@ -102,5 +136,10 @@ impl Flight {
     pub fn carried(&self) -> impl Iterator<Item = BatchKey> + '_ {
         let anchored = self.stage.inclusion().map(|inclusion| &inclusion.anchored);
         self.batches.iter().map(key_of).filter(move |key| anchored.is_none_or(|kept| kept.contains(key)))
+    }
+
+    /// What the sequencer was told of a batch, by this transaction or one before.
+    pub fn told(&self, batch: &BatchKey) -> Option<B256> {
+        self.told.iter().find(|told| told.batch == *batch).map(|told| told.transaction)
     }
 }

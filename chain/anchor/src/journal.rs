@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use set_registry::Address;
 
-use crate::flight::Flight;
+use crate::flight::{Flight, Owed};
 use crate::history::Snapshot;
 
 const OWNER: &str = "owner.json";
 /// What was anchored, as far as it is final: read from the chain, and kept to spare the reading.
 const HISTORY: &str = "history.json";
+/// Batches that the sequencer holds for anchored, and that no transaction in the journal holds.
+const OWED: &str = "owed.json";
 const LOCK: &str = "lock";
 /// Of a file that is not whole yet.
 const UNFINISHED: &str = "new";
@@ -115,6 +117,23 @@ impl Journal {
         self.write(&file_of(flight.nonce), flight)
     }
 
+    /// Writes down what is owed, whole. On disk when it returns.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]: the transactions that held it must not be struck out.
+    pub fn put_owed<'a>(&self, owed: impl IntoIterator<Item = &'a Owed>) -> Result<(), JournalError> {
+        self.write(OWED, &owed.into_iter().collect::<Vec<_>>())
+    }
+
+    /// What is owed.
+    ///
+    /// # Errors
+    /// [`JournalError`]: nobody else knows, so a damaged file is not passed over.
+    pub fn owed(&self) -> Result<Vec<Owed>, JournalError> {
+        let path = self.folder.join(OWED);
+        if path.exists() { self.load(&path) } else { Ok(Vec::new()) }
+    }
+
     /// Keeps what was read of the chain.
     ///
     /// # Errors
@@ -199,7 +218,8 @@ mod tests {
     fn flight(nonce: u64) -> Flight {
         let fees = Fees { max_fee: u128::MAX, priority_fee: 1 };
         let (hash, raw) = (B256::repeat_byte(3), vec![1, 2, 3].into());
-        let attempt = Attempt { hash, raw, fees, gas_limit: 1, signed_at_ms: 5, signed_at_block: 6 };
+        let attempt =
+            Attempt { hash, raw, fees, gas_limit: 1, signed_at_ms: 5, signed_at_block: 6, is_empty: false };
         Flight::new(nonce, Vec::new(), attempt)
     }
 
@@ -221,6 +241,7 @@ mod tests {
             gas_used: 1,
             fee_wei: u128::MAX,
             anchored: Vec::new(),
+            refused: Vec::new(),
         });
         journal.put(&second).unwrap();
         drop(journal);

@@ -84,6 +84,24 @@ impl Ledger {
         }
     }
 
+    /// Batches that the registry passed over for what they are, and its words. Other reasons are seen in the chain's state.
+    pub fn refused(
+        &self,
+        receipt: &Receipt,
+        account: Address,
+        batches: &[BatchRecord],
+    ) -> Vec<(BatchKey, String)> {
+        let Self::Each(registry) = self else { return Vec::new() };
+        let fates = batches.iter().zip(registry.fates(receipt, account, batches));
+        let of_batch = |(batch, fate)| match fate {
+            BatchFate::Refused(refusal) if refusal.is_of_batch() => {
+                Some((key_of(batch), refusal.to_string()))
+            }
+            _ => None,
+        };
+        fates.filter_map(of_batch).collect()
+    }
+
     /// That the contract is not there.
     pub fn missing(&self, problem: String) -> Trouble {
         let address = self.address();

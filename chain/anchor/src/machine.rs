@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::flight::{Attempt, BatchKey, Flight, Inclusion, Stage};
+use crate::flight::{Attempt, BatchKey, Flight, Inclusion, Owed, Stage};
+
+mod owed;
 
 /// Transactions that are not final: more are not sent. A chain that finalises nothing any more is a matter for people.
 pub const FLIGHTS_MAX: usize = 1024;
@@ -92,7 +94,7 @@ pub enum DropReason {
 pub enum Wish {
     /// The same bytes: the node has lost them, or never got them.
     SendAgain { nonce: u64 },
-    /// The same nonce with higher fees.
+    /// The same nonce with higher fees; without its batches where [`Flight::is_void`].
     Replace { nonce: u64 },
 }
 
@@ -105,13 +107,30 @@ pub struct Machine {
     stranded_since_ms: Option<i64>,
     /// Nonces whose transaction the node finds too cheap.
     too_cheap: BTreeSet<u64>,
+    /// Batches that the sequencer holds for anchored, and that none of our transactions holds.
+    owed: BTreeMap<BatchKey, Owed>,
+    /// Whether `owed` is other than the journal has it.
+    is_owed_new: bool,
 }
 
 impl Machine {
     /// Goes on with what the journal holds.
-    pub fn resume(patience: Patience, flights: impl IntoIterator<Item = Flight>) -> Self {
+    pub fn resume(
+        patience: Patience,
+        flights: impl IntoIterator<Item = Flight>,
+        owed: impl IntoIterator<Item = Owed>,
+    ) -> Self {
         let flights = flights.into_iter().map(|flight| (flight.nonce, flight)).collect();
-        Self { patience, flights, stranded_since_ms: None, too_cheap: BTreeSet::new() }
+        let mut machine = Self {
+            patience,
+            flights,
+            stranded_since_ms: None,
+            too_cheap: BTreeSet::new(),
+            owed: BTreeMap::new(),
+            is_owed_new: false,
+        };
+        machine.resume_owed(owed);
+        machine
     }
 
     /// By nonce.
@@ -133,7 +152,7 @@ impl Machine {
         let mut changes = Vec::new();
         for nonce in self.flights.keys().copied().collect::<Vec<_>>() {
             match sight.places.get(&nonce) {
-                Some(Place::InBlock(inclusion)) => self.seen_in_block(nonce, inclusion, &mut changes),
+                Some(Place::InBlock(inclusion)) => self.seen_in_block(nonce, inclusion, sight, &mut changes),
                 Some(Place::Waiting | Place::Missing) => self.seen_in_no_block(nonce, sight, &mut changes),
                 None => {}
             }
@@ -143,7 +162,7 @@ impl Machine {
         changes
     }
 
-    fn seen_in_block(&mut self, nonce: u64, inclusion: &Inclusion, changes: &mut Vec<Change>) {
+    fn seen_in_block(&mut self, nonce: u64, inclusion: &Inclusion, sight: &Sight, changes: &mut Vec<Change>) {
         let Some(flight) = self.flights.get_mut(&nonce) else { return };
         let known = flight.stage.inclusion();
         if known.is_some_and(|known| known.block_hash == inclusion.block_hash) {
@@ -151,13 +170,14 @@ impl Machine {
         }
         let was_elsewhere = known.is_some();
         if inclusion.anchored.is_empty() {
-            self.flights.remove(&nonce);
+            self.give_up(nonce, sight.now_ms);
             changes.push(Change::Empty { nonce, inclusion: inclusion.clone() });
             return;
         }
         // The sequencer holds the transaction it was told of; another attempt in its place has to be told.
         flight.is_told &= known.is_some_and(|known| known.transaction == inclusion.transaction);
         flight.stage = Stage::Included(inclusion.clone());
+        self.owe_what_is_not_held(nonce, sight.now_ms);
         changes.push(Change::Included { nonce, was_elsewhere });
     }
 
@@ -170,7 +190,7 @@ impl Machine {
         }
         // None of ours is in a block though the nonce is used.
         if sight.next_nonce > nonce {
-            self.flights.remove(&nonce);
+            self.give_up(nonce, sight.now_ms);
             changes.push(Change::Dropped { nonce, why: DropReason::NonceTaken });
         }
     }
@@ -207,7 +227,7 @@ impl Machine {
         }
         let stranded: Vec<u64> = self.submitted().map(|flight| flight.nonce).collect();
         for nonce in stranded {
-            self.flights.remove(&nonce);
+            self.give_up(nonce, sight.now_ms);
             changes.push(Change::Dropped { nonce, why: DropReason::Stranded });
         }
         self.stranded_since_ms = None;
@@ -223,7 +243,9 @@ impl Machine {
         let mut wishes = Vec::new();
         for (at, flight) in self.submitted().enumerate() {
             let nonce = flight.nonce;
-            if at == 0 && (self.is_stuck(flight, sight) || self.too_cheap.contains(&nonce)) {
+            let is_to_be_emptied = flight.is_void && !flight.latest().is_empty;
+            let is_too_slow = || self.is_stuck(flight, sight) || self.too_cheap.contains(&nonce);
+            if is_to_be_emptied || (at == 0 && is_too_slow()) {
                 wishes.push(Wish::Replace { nonce });
             } else if sight.places.get(&nonce) == Some(&Place::Missing) {
                 wishes.push(Wish::SendAgain { nonce });
@@ -253,6 +275,7 @@ impl Machine {
     /// # Panics
     /// When the nonce is in use: the caller has asked [`Machine::free_nonce`].
     pub fn submit(&mut self, flight: Flight) {
+        self.hand_on(&flight);
         let before = self.flights.insert(flight.nonce, flight);
         assert!(before.is_none(), "a nonce is given out once");
     }
@@ -276,8 +299,10 @@ impl Machine {
         untold.map(|flight| flight.nonce).collect()
     }
 
+    /// The sequencer knows of the transaction.
     pub fn tell(&mut self, nonce: u64) {
         if let Some(flight) = self.flights.get_mut(&nonce) {
+            owed::note_told(flight);
             flight.is_told = true;
         }
     }

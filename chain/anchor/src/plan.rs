@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use set_registry::{BatchRecord, Head, Refusal};
-use ves::{SequenceNumber, StreamKey};
+use ves::{Digest, SequenceNumber, StreamKey};
 
-use crate::flight::PendingBatch;
+use crate::flight::{BatchKey, PendingBatch, key_of};
 
 /// Batches in one transaction to `SetRegistry`: about 8.5 million gas, half of what a transaction may take (EIP-7825).
 pub const BATCHES_MAX: usize = 200;
+
+/// The last number that a stream can have.
+const SEQUENCE_MAX: u64 = i64::MAX as u64;
 
 /// What the chain says of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub enum Hindrance {
     NotWriter(StreamKey),
     /// Chain and sequencer have different histories.
     Conflict(Box<BatchRecord>, Refusal),
+    /// No chain takes it, for this reason.
+    Malformed(Box<BatchRecord>, String),
 }
 
 /// What is to be done with what waits.
@@ -51,12 +56,13 @@ pub struct Plan {
 }
 
 /// Decides for batches that are not on their way. `pending` is in the order of the sequencer, of each stream in its own;
-/// `views` has each of their streams as of the newest block.
+/// `views` has each of their streams as of the newest block; `held` are batches that a contract found malformed.
 ///
 /// A batch goes only where it continues its stream's head, or a batch that goes before it in the same transaction.
 pub fn plan(
     pending: &[PendingBatch],
     views: &BTreeMap<StreamKey, StreamView>,
+    held: &BTreeMap<BatchKey, String>,
     worth: &Worth,
     now_ms: i64,
 ) -> Plan {
@@ -71,7 +77,7 @@ pub fn plan(
             continue;
         };
         batches.sort_by_key(|batch| batch.record.sequence_start);
-        plan_stream(&stream, &batches, view, worth, now_ms, &mut plan);
+        plan_stream(&stream, &batches, (view, held), worth, now_ms, &mut plan);
     }
     plan
 }
@@ -79,7 +85,7 @@ pub fn plan(
 fn plan_stream(
     stream: &StreamKey,
     batches: &[&PendingBatch],
-    view: &StreamView,
+    (view, held): (&StreamView, &BTreeMap<BatchKey, String>),
     worth: &Worth,
     now_ms: i64,
     plan: &mut Plan,
@@ -91,6 +97,11 @@ fn plan_stream(
     let mut ready = Vec::new();
     for batch in batches {
         let record = &batch.record;
+        let known = held.get(&key_of(record)).cloned();
+        if let Some(why) = known.or_else(|| well_formed(record).err().map(|refusal| refusal.to_string())) {
+            plan.hindrances.push(Hindrance::Malformed(Box::new(record.clone()), why));
+            break;
+        }
         if record.sequence_end < SequenceNumber(view.head.next_sequence) {
             plan.passed.push(record.clone());
             continue;
@@ -99,7 +110,7 @@ fn plan_stream(
             plan.hindrances.push(Hindrance::Conflict(Box::new(record.clone()), refusal));
             break;
         }
-        (next, root) = (record.sequence_end.get() + 1, record.new_state_root);
+        (next, root) = (record.sequence_end.get().saturating_add(1), record.new_state_root);
         ready.push(*batch);
     }
     if ready.is_empty() {
@@ -113,6 +124,30 @@ fn plan_stream(
     let taken = if is_worth { ready.len().min(room) } else { 0 };
     plan.send.extend(ready[..taken].iter().map(|batch| batch.record.clone()));
     plan.waiting += ready.len() - taken;
+}
+
+/// What `SetRegistry` asks of a batch whatever the stream, asked for aggregated roots too, whose contract can't look.
+fn well_formed(batch: &BatchRecord) -> Result<(), Refusal> {
+    let (start, end) = (batch.sequence_start.get(), batch.sequence_end.get());
+    if start == 0 || end < start || end > SEQUENCE_MAX {
+        return Err(Refusal::Malformed("its range of sequence numbers"));
+    }
+    let ids =
+        [batch.batch_id.as_bytes(), batch.stream.tenant_id.as_bytes(), batch.stream.store_id.as_bytes()];
+    if ids.contains(&&[0; 16]) {
+        return Err(Refusal::Malformed("all of an id is zero"));
+    }
+    let expected = end - start + 1;
+    if u64::from(batch.event_count) != expected {
+        return Err(Refusal::EventCount { expected, provided: batch.event_count });
+    }
+    if batch.events_root == Digest::ZERO {
+        return Err(Refusal::Malformed("its events root is zero"));
+    }
+    if batch.new_state_root == Digest::ZERO {
+        return Err(Refusal::Malformed("its state root is zero"));
+    }
+    Ok(())
 }
 
 /// As `commitBatch` checks it, and in its order.
@@ -134,7 +169,7 @@ fn is_worth(ready: &[&PendingBatch], worth: &Worth, now_ms: i64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use ves::{BatchId, Digest, StoreId, TenantId};
+    use ves::{BatchId, StoreId, TenantId};
 
     use super::*;
 
@@ -181,7 +216,7 @@ mod tests {
     fn batches_go_in_the_order_of_their_stream() {
         let pending = [batch(2, 2), batch(1, 1), batch(2, 1), batch(1, 2)];
         let views = [(stream(1), view(1, Digest::ZERO)), (stream(2), view(1, Digest::ZERO))].into();
-        let plan = plan(&pending, &views, &NOW, 2_000);
+        let plan = plan(&pending, &views, &BTreeMap::new(), &NOW, 2_000);
         assert_eq!(ids(&plan.send), [(1, 1), (1, 2), (2, 1), (2, 2)]);
         assert_eq!(plan.hindrances, []);
     }
@@ -189,7 +224,7 @@ mod tests {
     #[test]
     fn what_the_chain_has_passed_is_not_sent() {
         let views = [(stream(1), view(11, Digest([1; 32])))].into();
-        let plan = plan(&[batch(1, 1), batch(1, 2)], &views, &NOW, 2_000);
+        let plan = plan(&[batch(1, 1), batch(1, 2)], &views, &BTreeMap::new(), &NOW, 2_000);
         assert_eq!((ids(&plan.passed), ids(&plan.send)), (vec![(1, 1)], vec![(1, 2)]));
     }
 
@@ -197,7 +232,7 @@ mod tests {
     fn a_gap_or_another_history_stops_the_stream_and_no_other() {
         let views = [(stream(1), view(1, Digest::ZERO)), (stream(2), view(11, Digest([7; 32])))].into();
         let pending = [batch(1, 2), batch(1, 3), batch(2, 2)];
-        let plan = plan(&pending, &views, &NOW, 2_000);
+        let plan = plan(&pending, &views, &BTreeMap::new(), &NOW, 2_000);
         assert!(plan.send.is_empty());
         let why = plan.hindrances.iter().map(|hindrance| match hindrance {
             Hindrance::Conflict(_, refusal) => refusal.clone(),
@@ -215,7 +250,9 @@ mod tests {
     fn a_small_batch_waits_for_more_but_not_for_ever() {
         let views = [(stream(1), view(1, Digest::ZERO))].into();
         let worth = Worth { events_min: 15, age_ms_max: 5_000, batches_max: 100 };
-        let of = |pending: &[PendingBatch], now| ids(&plan(pending, &views, &worth, now).send).len();
+        let of = |pending: &[PendingBatch], now| {
+            ids(&plan(pending, &views, &BTreeMap::new(), &worth, now).send).len()
+        };
         assert_eq!(of(&[batch(1, 1)], 2_000), 0);
         assert_eq!(of(&[batch(1, 1), batch(1, 2)], 2_000), 2, "together they are enough");
         assert_eq!(of(&[batch(1, 1)], 6_000), 1, "old enough");
@@ -227,9 +264,47 @@ mod tests {
             StreamView { head: Head { is_open: false, ..view(0, Digest::ZERO).head }, is_writer: false };
         let foreign = StreamView { is_writer: false, ..view(1, Digest::ZERO) };
         let views = [(stream(1), closed), (stream(2), foreign), (stream(3), view(1, Digest::ZERO))].into();
-        let plan = plan(&[batch(1, 1), batch(2, 1), batch(3, 1)], &views, &NOW, 2_000);
+        let plan = plan(&[batch(1, 1), batch(2, 1), batch(3, 1)], &views, &BTreeMap::new(), &NOW, 2_000);
         assert_eq!(ids(&plan.send), [(3, 1)]);
         assert_eq!(plan.hindrances, [Hindrance::NotOpen(stream(1)), Hindrance::NotWriter(stream(2))]);
+    }
+
+    /// The contract of aggregated roots would take it, and that of single batches would refuse it for ever.
+    #[test]
+    fn what_no_registry_takes_is_named_and_stops_its_stream_only() {
+        let bent: [fn(&mut BatchRecord); 7] = [
+            |batch| batch.sequence_end = SequenceNumber(u64::MAX),
+            |batch| batch.sequence_end = SequenceNumber(1 << 63),
+            |batch| batch.sequence_start = SequenceNumber(0),
+            |batch| batch.events_root = Digest::ZERO,
+            |batch| batch.new_state_root = Digest::ZERO,
+            |batch| batch.event_count = 1,
+            |batch| batch.batch_id = BatchId::from_bytes([0; 16]),
+        ];
+        let views = [(stream(1), view(1, Digest::ZERO)), (stream(2), view(1, Digest::ZERO))].into();
+        for bend in bent {
+            let mut pending = [batch(1, 1), batch(1, 2), batch(2, 1)];
+            bend(&mut pending[0].record);
+            let plan = plan(&pending, &views, &BTreeMap::new(), &NOW, 2_000);
+            assert_eq!(ids(&plan.send), [(2, 1)]);
+            assert!(
+                matches!(&plan.hindrances[..], [Hindrance::Malformed(..)]),
+                "{:?} {:?}",
+                pending[0].record,
+                plan.hindrances
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_contract_found_malformed_is_not_sent_again() {
+        let views = [(stream(1), view(1, Digest::ZERO)), (stream(2), view(1, Digest::ZERO))].into();
+        let pending = [batch(1, 1), batch(1, 2), batch(2, 1)];
+        let held = [(key_of(&pending[0].record), "its words".to_owned())].into();
+        let plan = plan(&pending, &views, &held, &NOW, 2_000);
+        assert_eq!(ids(&plan.send), [(2, 1)]);
+        let malformed = Hindrance::Malformed(Box::new(pending[0].record.clone()), "its words".to_owned());
+        assert_eq!(plan.hindrances, [malformed]);
     }
 
     #[test]
@@ -237,7 +312,7 @@ mod tests {
         let views = [(stream(1), view(1, Digest::ZERO)), (stream(2), view(1, Digest::ZERO))].into();
         let worth = Worth { batches_max: 3, ..NOW };
         let pending = [batch(1, 1), batch(1, 2), batch(2, 1), batch(2, 2)];
-        let plan = plan(&pending, &views, &worth, 2_000);
+        let plan = plan(&pending, &views, &BTreeMap::new(), &worth, 2_000);
         assert_eq!(ids(&plan.send), [(1, 1), (1, 2), (2, 1)]);
         assert_eq!(plan.waiting, 1);
     }

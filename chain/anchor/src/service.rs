@@ -3,7 +3,9 @@
 
 mod cycle;
 mod look;
+mod recover;
 mod resend;
+mod tell;
 mod together;
 
 use std::collections::BTreeMap;
@@ -11,18 +13,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use set_registry::devnet::Wallet;
-use set_registry::{BatchRecord, Node, Registry, Roots, RpcError, ViewError};
+use set_registry::{Node, Registry, Roots, RpcError, ViewError};
 use ves::StreamKey;
 
 use crate::breaker::{Breaker, pause_ms};
-use crate::flight::{Flight, Stage};
+use crate::flight::{BatchKey, Flight, Stage};
 use crate::history::History;
 use crate::journal::{Journal, JournalError, Owner};
 use crate::ledger::Ledger;
 use crate::machine::{Change, DropReason, Machine, Sight};
 use crate::plan::StreamView;
 use crate::settings::Settings;
-use crate::source::{Source, SourceError, Standing};
+use crate::source::Source;
 use crate::status::SharedStatus;
 use crate::trouble::Trouble;
 
@@ -62,6 +64,8 @@ pub struct Service<S> {
     opener: Option<Wallet>,
     /// Streams as the chain showed them; forgotten whenever that may have changed.
     views: BTreeMap<StreamKey, StreamView>,
+    /// Batches that the contract took for malformed, and its words: they are not sent again.
+    held: BTreeMap<BatchKey, String>,
     last_look: Option<look::LastLook>,
     /// Whether the account was found to be an anchorer; asked again whenever that may have changed.
     is_anchorer: bool,
@@ -80,7 +84,7 @@ impl<S: Source> Service<S> {
     pub fn new(settings: Settings, node: Node, source: S) -> Result<Self, JournalError> {
         let (journal, flights) = open_journal(&settings)?;
         let ledger = Ledger::Each(Registry::new(node, settings.registry));
-        Ok(Self::with(settings, ledger, source, journal, flights))
+        Self::with(settings, ledger, source, journal, flights)
     }
 
     /// Writes one root over all batches that wait to `StateSetAnchor`, which `settings.registry` is the address of then,
@@ -97,7 +101,7 @@ impl<S: Source> Service<S> {
         let (journal, flights) = open_journal(&settings)?;
         let roots = Roots::new(node, settings.registry);
         let history = History::resume(roots, settings.key.address(), from_block, journal.history()?);
-        Ok(Self::with(settings, Ledger::Together(Box::new(history)), source, journal, flights))
+        Self::with(settings, Ledger::Together(Box::new(history)), source, journal, flights)
     }
 
     fn with(
@@ -106,11 +110,12 @@ impl<S: Source> Service<S> {
         source: S,
         journal: Journal,
         flights: Vec<Flight>,
-    ) -> Self {
+    ) -> Result<Self, JournalError> {
         settings.worth.batches_max = settings.worth.batches_max.clamp(1, ledger.batches_max());
-        Self {
+        Ok(Self {
             ledger,
-            machine: Machine::resume(settings.patience, flights),
+            machine: Machine::resume(settings.patience, flights, journal.owed()?),
+            held: BTreeMap::new(),
             breaker: Breaker::new(settings.breaker),
             source,
             journal,
@@ -123,7 +128,7 @@ impl<S: Source> Service<S> {
             failures_in_a_row: 0,
             next_cycle_ms: 0,
             settings,
-        }
+        })
     }
 
     /// Lets `owner` open streams that are not open, with this service's account as writer, or name it as an anchorer.
@@ -208,8 +213,10 @@ impl<S: Source> Service<S> {
             self.check_chain()?;
         }
         let sight = self.look(now_ms)?;
-        for change in self.machine.observe(&sight) {
-            self.record(now_ms, &change)?;
+        let changes = self.machine.observe(&sight);
+        self.keep_owed()?;
+        for change in &changes {
+            self.record(now_ms, change)?;
         }
         for wish in self.machine.wishes(&sight) {
             self.grant(&sight, wish)?;
@@ -249,17 +256,31 @@ impl<S: Source> Service<S> {
     /// Writes a change down before anything follows from it.
     fn record(&mut self, now_ms: i64, change: &Change) -> Result<(), StepError> {
         match change {
-            Change::Included { nonce, .. } | Change::Undone { nonce, .. } => {
+            Change::Included { nonce, .. } => {
                 self.forget_streams_of(*nonce);
+                self.hold_what_was_refused(*nonce);
+                self.write(*nonce)?;
+            }
+            Change::Undone { nonce, .. } => {
+                self.forget_streams_of(*nonce);
+                self.machine.doubt();
+                self.keep_owed()?;
                 self.write(*nonce)?;
             }
             Change::Confirmed { nonce } | Change::Final { nonce } => self.write(*nonce)?,
             Change::Dropped { nonce, .. } | Change::Empty { nonce, .. } => {
+                if let Change::Empty { inclusion, .. } = change {
+                    self.held.extend(inclusion.refused.iter().cloned());
+                }
                 self.views.clear();
+                // Later ones may not be sent as they are any more.
+                for later in self.machine.flights().filter(|flight| flight.is_void) {
+                    self.journal.put(later)?;
+                }
                 self.journal.remove(*nonce)?;
             }
         }
-        if matches!(change, Change::Included { .. } | Change::Dropped { .. }) {
+        if matches!(change, Change::Included { .. } | Change::Dropped { .. } | Change::Empty { .. }) {
             // More may wait, and now it can go.
             self.next_cycle_ms = self.next_cycle_ms.min(now_ms);
         }
@@ -310,64 +331,25 @@ impl<S: Source> Service<S> {
         self.machine.flight(nonce).map_or(Ok(()), |flight| self.journal.put(flight))
     }
 
-    fn forget_streams_of(&mut self, nonce: u64) {
-        if let Some(flight) = self.machine.flight(nonce) {
-            for batch in &flight.batches {
-                self.views.remove(&batch.stream);
-            }
-        }
-    }
-
-    /// Tells the sequencer what is confirmed. A crash in between tells it again, which changes nothing.
-    fn tell(&mut self, now_ms: i64) -> Result<(), StepError> {
-        for nonce in self.machine.untold() {
-            let Some(flight) = self.machine.flight(nonce) else { continue };
-            let Some(inclusion) = flight.stage.inclusion() else { continue };
-            let share = inclusion.gas_used / inclusion.anchored.len().max(1) as u64;
-            let standing = Standing {
-                transaction: inclusion.transaction,
-                chain_id: self.settings.expected_chain_id,
-                block_number: inclusion.block_number,
-                gas_used: Some(share),
-            };
-            let carried: Vec<_> = flight.carried().collect();
-            let batches: Vec<BatchRecord> = flight
-                .batches
-                .iter()
-                .filter(|batch| carried.contains(&crate::flight::key_of(batch)))
-                .cloned()
-                .collect();
-            for batch in &batches {
-                if !self.tell_one(now_ms, batch, &standing) {
-                    return Ok(());
-                }
-            }
-            self.machine.tell(nonce);
-            self.write(nonce)?;
+    /// Written down before any transaction that held it is struck out.
+    fn keep_owed(&mut self) -> Result<(), JournalError> {
+        if self.machine.is_owed_new() {
+            self.journal.put_owed(self.machine.owed())?;
+            self.machine.owed_is_kept();
         }
         Ok(())
     }
 
-    /// Whether the sequencer knows now.
-    fn tell_one(&mut self, now_ms: i64, batch: &BatchRecord, standing: &Standing) -> bool {
-        let told = self.source.anchored(batch, standing);
-        let mut status = self.status.lock();
-        match told {
-            Ok(()) => {
-                status.counters.told += 1;
-                status.source = None;
-                true
-            }
-            // It has a transaction, though another; to ask again would not change that.
-            Err(SourceError::OtherTransaction(message)) => {
-                status.note(now_ms, &Trouble::Source(message));
-                true
-            }
-            Err(error) => {
-                let trouble = Trouble::Source(error.to_string());
-                status.note(now_ms, &trouble);
-                status.source = Some(trouble);
-                false
+    fn hold_what_was_refused(&mut self, nonce: u64) {
+        if let Some(inclusion) = self.machine.flight(nonce).and_then(|flight| flight.stage.inclusion()) {
+            self.held.extend(inclusion.refused.iter().cloned());
+        }
+    }
+
+    fn forget_streams_of(&mut self, nonce: u64) {
+        if let Some(flight) = self.machine.flight(nonce) {
+            for batch in &flight.batches {
+                self.views.remove(&batch.stream);
             }
         }
     }

@@ -26,6 +26,8 @@ pub struct Standing {
     pub block_number: u64,
     /// Of the whole transaction; `None` where it is not ours.
     pub gas_used: Option<u64>,
+    /// What the sequencer was told before, where that was undone by a reorganisation: the caller corrects it.
+    pub replaces: Option<B256>,
 }
 
 /// Why the sequencer did not do it.
@@ -180,6 +182,7 @@ impl Source for HttpSource {
             chain_id,
             block_number: Some(standing.block_number),
             gas_used: standing.gas_used,
+            replaces: standing.replaces.map(|transaction| Digest(transaction.0)),
         };
         let mut request =
             self.agent.post(format!("{}/v1/commitments/{}/anchored", self.base, batch.batch_id));

@@ -55,6 +55,11 @@ pub enum Trouble {
     )]
     Conflict { batch: BatchId, stream: StreamKey, why: Refusal },
     #[error(
+        "batch {batch} of stream {stream} is malformed, and is not sent: {why}. Look at the sequencer's record of it; nothing \
+         more of this stream is sent"
+    )]
+    Malformed { batch: BatchId, stream: StreamKey, why: String },
+    #[error(
         "account {account} has {} ETH, and the next transaction may cost {} ETH: send it funds; batches wait until then",
         ether(.balance), ether(.needed)
     )]
@@ -91,6 +96,11 @@ pub enum Trouble {
          ANCHOR_FINALITY_CONFIRMATIONS: it is sent again; raise that setting for this chain"
     )]
     ConfirmedUndone { nonce: u64 },
+    #[error(
+        "batch {batch} is on the chain, and the sequencer holds another transaction for it that was not told from here: \
+         {message}; compare by `stateset anchor verify`, and look for another anchor service of this sequencer"
+    )]
+    OtherTransaction { batch: BatchId, message: String },
     #[error("the sequencer: {0}")]
     Source(String),
     #[error("{0}; nothing is sent without it")]
@@ -98,6 +108,11 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// Of a batch that no chain takes.
+    pub fn malformed(batch: &BatchRecord, why: String) -> Self {
+        Self::Malformed { batch: batch.batch_id, stream: batch.stream, why }
+    }
+
     /// Of a batch that the chain will not take.
     pub fn conflict(batch: &BatchRecord, why: Refusal) -> Self {
         Self::Conflict { batch: batch.batch_id, stream: batch.stream, why }

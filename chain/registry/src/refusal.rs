@@ -87,6 +87,11 @@ impl Refusal {
     pub fn is_conflict(&self) -> bool {
         !matches!(self, Self::WritingPaused | Self::NotAuthorized | Self::NotAnchorer | Self::NotOwner)
     }
+
+    /// Whether the batch itself is refused: it would be again, whatever the chain's state.
+    pub fn is_of_batch(&self) -> bool {
+        matches!(self, Self::EventCount { .. } | Self::Malformed(_))
+    }
 }
 
 fn shown(data: &[u8]) -> String {

@@ -103,6 +103,10 @@ pub struct AnchoredNotice {
     pub block_number: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gas_used: Option<u64>,
+    /// The transaction that was told before and was undone by a reorganisation: this one stands in its place. With `0x` or
+    /// without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Digest>,
 }
 
 /// Answer of `POST /v1/commitments/{batch_id}/anchored`.

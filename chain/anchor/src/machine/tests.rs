@@ -83,7 +83,9 @@ struct World {
     pool: Vec<Tx>,
     machine: Machine,
     journal: BTreeMap<u64, Flight>,
-    told: BTreeSet<u64>,
+    owed: Vec<Owed>,
+    /// What the sequencer was told of each batch: it lists the others as pending.
+    told: BTreeMap<u64, B256>,
     total: u64,
     names: u64,
     now_ms: i64,
@@ -96,9 +98,10 @@ impl World {
         Self {
             blocks: vec![Block::default()],
             pool: Vec::new(),
-            machine: Machine::resume(PATIENCE, []),
+            machine: Machine::resume(PATIENCE, [], []),
             journal: BTreeMap::new(),
-            told: BTreeSet::new(),
+            owed: Vec::new(),
+            told: BTreeMap::new(),
             total,
             names: 0,
             now_ms: 0,
@@ -152,6 +155,7 @@ impl World {
                         gas_used: 1,
                         fee_wei: 1,
                         anchored: committed.iter().map(|n| key_of(&batch(*n))).collect(),
+                        refused: Vec::new(),
                     });
                 }
             }
@@ -177,13 +181,17 @@ impl World {
             gas_limit: 1,
             signed_at_ms: self.now_ms,
             signed_at_block: self.blocks.len() as u64 - 1,
+            is_empty: false,
         }
     }
 
     fn hand_over(&mut self, nonce: u64, arrives: bool) {
         let Some(flight) = self.machine.flight(nonce).filter(|_| arrives) else { return };
         let name = U256::from_be_bytes(flight.latest().hash.0).to::<u64>();
-        let batches = flight.batches.iter().map(|batch| batch.sequence_start.get()).collect();
+        let batches = match flight.latest().is_empty {
+            true => Vec::new(),
+            false => flight.batches.iter().map(|batch| batch.sequence_start.get()).collect(),
+        };
         if nonce >= self.next_nonce() {
             self.pool.retain(|tx| tx.nonce != nonce);
             self.pool.push(Tx { name, nonce, batches });
@@ -206,7 +214,8 @@ impl World {
             let nonce = match wish {
                 Wish::SendAgain { nonce } => nonce,
                 Wish::Replace { nonce } => {
-                    let attempt = self.attempt();
+                    let is_empty = self.machine.flight(nonce).unwrap().is_void;
+                    let attempt = Attempt { is_empty, ..self.attempt() };
                     self.machine.replace(nonce, attempt);
                     nonce
                 }
@@ -215,35 +224,81 @@ impl World {
             self.hand_over(nonce, arrives);
         }
         for nonce in self.machine.untold() {
-            let carried: Vec<_> = self.machine.flight(nonce).unwrap().carried().collect();
-            let numbers = (0..self.total).filter(|n| carried.contains(&key_of(&batch(*n))));
-            self.told.extend(numbers);
-            self.machine.tell(nonce);
+            self.tell(nonce);
         }
         self.machine.retire();
-        self.send(arrives);
+        self.send(arrives, sight.finalized);
         self.write();
     }
 
-    fn send(&mut self, arrives: bool) {
-        let carried = self.machine.carried();
-        let head = self.head();
-        // Those that the chain is past were anchored by a transaction that is forgotten: the sequencer is told.
-        self.told.extend((0..head).filter(|n| !carried.contains(&key_of(&batch(*n)))));
-        let batches: Vec<_> =
-            (head..self.total).map(batch).filter(|batch| !carried.contains(&key_of(batch))).take(3).collect();
-        if batches.is_empty() || !self.machine.is_clear() {
+    /// As a sequencer takes it: another transaction than before only as a correction of that.
+    fn tell(&mut self, nonce: u64) {
+        let flight = self.machine.flight(nonce).unwrap();
+        let transaction = flight.stage.inclusion().unwrap().transaction;
+        let carried: Vec<_> = flight.carried().collect();
+        for n in (0..self.total).filter(|n| carried.contains(&key_of(&batch(*n)))) {
+            let known = self.told.insert(n, transaction);
+            let is_taken = known
+                .is_none_or(|known| known == transaction || flight.told(&key_of(&batch(n))) == Some(known));
+            assert!(is_taken, "the sequencer would refuse it");
+        }
+        self.machine.tell(nonce);
+    }
+
+    /// The transaction that has the batch, by its name, and its block.
+    fn place(&self, wanted: u64) -> (B256, u64) {
+        let holds = |(.., committed): &&(u64, u64, Vec<u64>)| committed.contains(&wanted);
+        let (block, name, _) = self.commits().iter().find(holds).cloned().unwrap();
+        (B256::from(U256::from(name)), block)
+    }
+
+    /// What the chain is past without a transaction that is watched.
+    fn recover(&mut self, n: u64, finalized: u64) {
+        let ((transaction, block), key) = (self.place(n), key_of(&batch(n)));
+        let before = self.machine.told_of(&key);
+        assert!(!self.told.contains_key(&n) || self.told.get(&n) == before.as_ref());
+        self.told.insert(n, transaction);
+        match block <= finalized {
+            true => self.machine.forget(&key),
+            false => self.machine.watch(&batch(n), transaction, block, self.now_ms),
+        }
+    }
+
+    fn send(&mut self, arrives: bool, finalized: u64) {
+        for n in (0..self.total).filter(|n| !self.told.contains_key(n)) {
+            self.machine.forget(&key_of(&batch(n)));
+        }
+        if !self.machine.is_clear() {
+            return;
+        }
+        let (carried, head) = (self.machine.carried(), self.head());
+        let due: BTreeSet<_> =
+            self.machine.due(finalized).iter().map(|batch| batch.record.sequence_start.get()).collect();
+        let open: Vec<u64> = (0..self.total)
+            .filter(|n| !self.told.contains_key(n) || due.contains(n))
+            .filter(|n| !carried.contains(&key_of(&batch(*n))))
+            .collect();
+        for n in open.iter().filter(|n| **n < head) {
+            self.recover(*n, finalized);
+        }
+        // What does not continue is a conflict, and waits for a person.
+        let next = open.iter().filter(|n| **n >= head).zip(head..).take_while(|(n, next)| **n == *next);
+        let batches: Vec<_> = next.map(|(n, _)| batch(*n)).take(3).collect();
+        if batches.is_empty() {
             return;
         }
         let nonce = self.machine.free_nonce(self.next_nonce());
         let attempt = self.attempt();
-        self.machine.submit(Flight::new(nonce, batches, attempt));
+        let mut flight = Flight::new(nonce, batches, attempt);
+        self.machine.claim(&mut flight);
+        self.machine.submit(flight);
         self.write();
         self.hand_over(nonce, arrives);
     }
 
     fn write(&mut self) {
         self.journal = self.machine.flights().map(|flight| (flight.nonce, flight.clone())).collect();
+        self.owed = self.machine.owed().cloned().collect();
     }
 
     fn mine(&mut self, txs: bool) {
@@ -277,7 +332,10 @@ impl World {
                 self.blocks.push(Block { hash, txs: vec![Tx { name, nonce, batches: Vec::new() }] });
                 self.pool.retain(|tx| tx.nonce > nonce);
             }
-            Event::Crash => self.machine = Machine::resume(PATIENCE, self.journal.values().cloned()),
+            Event::Crash => {
+                self.machine =
+                    Machine::resume(PATIENCE, self.journal.values().cloned(), self.owed.iter().cloned());
+            }
             Event::Step { arrives } => self.step(arrives),
         }
     }
@@ -305,7 +363,9 @@ proptest! {
         world.calm_down();
         let committed: Vec<u64> = world.commits().into_iter().flat_map(|(.., committed)| committed).collect();
         prop_assert_eq!(committed, (0..total).collect::<Vec<_>>());
-        prop_assert_eq!(world.told, (0..total).collect::<BTreeSet<_>>());
+        let on_chain: BTreeMap<u64, B256> = (0..total).map(|n| (n, world.place(n).0)).collect();
+        prop_assert_eq!(&world.told, &on_chain, "the sequencer names the transactions that are in the chain");
+        prop_assert_eq!(world.machine.owed().count(), 0);
         prop_assert_eq!(world.machine.flights().count(), 0, "all is final and told");
     }
 
@@ -365,7 +425,7 @@ fn a_confirmed_batch_that_is_undone_is_sent_again() {
         world.mine(false);
     }
     world.step(true);
-    assert_eq!(world.told, BTreeSet::from([0]));
+    assert!(world.told.contains_key(&0));
     world.happen(Event::Reorg { depth: 5, keeps: false });
     assert_eq!(world.head(), 0);
     let sight = world.sight();
@@ -378,7 +438,7 @@ fn a_confirmed_batch_that_is_undone_is_sent_again() {
 
 #[test]
 fn fees_are_raised_for_the_first_in_line_only() {
-    let mut machine = Machine::resume(PATIENCE, []);
+    let mut machine = Machine::resume(PATIENCE, [], []);
     for nonce in [4, 5] {
         let mut world = World::new(1);
         machine.submit(Flight::new(nonce, vec![batch(nonce)], world.attempt()));
@@ -400,4 +460,43 @@ fn safe_has_to_be_past_a_block_where_the_chain_names_it() {
     let mut machine = world.machine.clone();
     assert_eq!(seen(&mut machine, 0), [Change::Included { nonce: 0, was_elsewhere: false }]);
     assert_eq!(seen(&mut machine, 1), [Change::Confirmed { nonce: 0 }]);
+}
+
+/// The sequencer lists it as pending no more, so nobody else would send it again.
+#[test]
+fn a_told_batch_that_is_undone_and_whose_nonce_is_taken_is_owed_until_it_is_sent() {
+    let mut world = World::new(1);
+    world.step(true);
+    world.mine(true);
+    for _ in 0..CONFIRMATIONS {
+        world.mine(false);
+    }
+    world.step(true);
+    let first = world.told[&0];
+    world.happen(Event::Reorg { depth: 5, keeps: false });
+    world.happen(Event::Foreign);
+    let mut machine = world.machine.clone();
+    machine.observe(&world.sight());
+    assert_eq!(machine.flights().count(), 0);
+    assert_eq!(machine.told_of(&key_of(&batch(0))), Some(first));
+    assert_eq!(machine.due(0).len(), 1);
+    world.calm_down();
+    assert_eq!(world.head(), 1);
+    assert_ne!(world.told[&0], first, "it was corrected");
+}
+
+/// A root's contract does not refuse a gap.
+#[test]
+fn what_continues_a_transaction_that_was_given_up_is_emptied_and_not_sent_as_it_is() {
+    let mut machine = Machine::resume(PATIENCE, [], []);
+    for nonce in [4, 5] {
+        machine.submit(Flight::new(nonce, vec![batch(nonce)], World::new(1).attempt()));
+    }
+    let places = [(4, Place::Missing), (5, Place::Missing)].into();
+    let sight = Sight { now_ms: 1, newest: 1, safe: None, finalized: 0, next_nonce: 5, places };
+    assert_eq!(machine.observe(&sight), [Change::Dropped { nonce: 4, why: DropReason::NonceTaken }]);
+    assert!(machine.flight(5).unwrap().is_void);
+    assert_eq!(machine.wishes(&sight), [Wish::Replace { nonce: 5 }]);
+    machine.replace(5, Attempt { is_empty: true, ..World::new(1).attempt() });
+    assert_eq!(machine.wishes(&sight), [Wish::SendAgain { nonce: 5 }]);
 }

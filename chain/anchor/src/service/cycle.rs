@@ -6,11 +6,10 @@ use ves::StreamKey;
 use super::{Service, StepError, not_ready};
 use crate::fees::{HISTORY_BLOCKS, quote};
 use crate::flight::{Flight, PendingBatch, key_of};
-use crate::history::Placed;
 use crate::ledger::Ledger;
 use crate::machine::Sight;
 use crate::plan::{Hindrance, Plan, StreamView, plan};
-use crate::source::{Source, Standing};
+use crate::source::Source;
 use crate::trouble::Trouble;
 
 /// What one transaction may take, below the cap of EIP-7825.
@@ -31,9 +30,7 @@ impl<S: Source> Service<S> {
                 return Ok(());
             }
         };
-        let carried = self.machine.carried();
-        let open: Vec<PendingBatch> =
-            pending.into_iter().filter(|batch| !carried.contains(&key_of(&batch.record))).collect();
+        let open = self.open_batches(sight, pending)?;
         self.view_streams_of(&open)?;
         if !self.view_history(sight, &open)? {
             return Ok(());
@@ -42,11 +39,9 @@ impl<S: Source> Service<S> {
         if !self.machine.is_clear() {
             return Ok(());
         }
-        let plan = plan(&open, &self.views, &self.settings.worth, sight.now_ms);
+        let plan = plan(&open, &self.views, &self.held, &self.settings.worth, sight.now_ms);
         self.name_hindrances(sight, &plan);
-        for batch in &plan.passed {
-            self.recover(sight, batch)?;
-        }
+        self.recover(sight, &plan.passed)?;
         match self.ledger.is_paused() {
             Ok(false) if !self.may_anchor(sight)? => Ok(()),
             Ok(false) if plan.send.is_empty() => {
@@ -60,6 +55,22 @@ impl<S: Source> Service<S> {
             }
             Err(error) => Err(self.not_the_contract(error)),
         }
+    }
+
+    /// What waits at the sequencer, and what it holds for anchored though the chain may not have it; without what is on its
+    /// way.
+    fn open_batches(
+        &mut self,
+        sight: &Sight,
+        pending: Vec<PendingBatch>,
+    ) -> Result<Vec<PendingBatch>, StepError> {
+        for batch in &pending {
+            self.machine.forget(&key_of(&batch.record));
+        }
+        self.keep_owed()?;
+        let carried = self.machine.carried();
+        let all = pending.into_iter().chain(self.machine.due(sight.finalized));
+        Ok(all.filter(|batch| !carried.contains(&key_of(&batch.record))).collect())
     }
 
     /// Asks the chain for streams that are not known, or may have changed.
@@ -98,7 +109,8 @@ impl<S: Source> Service<S> {
         status.figures.head_lag.clear();
         for batch in open {
             let Some(view) = self.views.get(&batch.record.stream) else { continue };
-            let lag = (batch.record.sequence_end.get() + 1).saturating_sub(view.head.next_sequence);
+            let lag =
+                (batch.record.sequence_end.get().saturating_add(1)).saturating_sub(view.head.next_sequence);
             let known = status.figures.head_lag.entry(batch.record.stream).or_default();
             *known = lag.max(*known);
         }
@@ -117,6 +129,7 @@ impl<S: Source> Service<S> {
                 Hindrance::NotOpen(stream) => Trouble::NotOpen { stream: *stream, account },
                 Hindrance::NotWriter(stream) => Trouble::NotWriter { stream: *stream, account },
                 Hindrance::Conflict(batch, why) => Trouble::conflict(batch, why.clone()),
+                Hindrance::Malformed(batch, why) => Trouble::malformed(batch, why.clone()),
             };
             troubles.push(trouble);
         }
@@ -141,52 +154,6 @@ impl<S: Source> Service<S> {
                 false
             }
         }
-    }
-
-    /// A batch that the chain is past: where it is the same, the sequencer is told; where not, a person has to look.
-    fn recover(&mut self, sight: &Sight, batch: &BatchRecord) -> Result<(), StepError> {
-        let place = match self.place(sight, batch)? {
-            None => return Ok(()),
-            Some(Placed::At(place)) => place,
-            Some(Placed::NotYet) => {
-                self.next_cycle_ms = sight.now_ms;
-                return Ok(());
-            }
-            Some(Placed::OtherHeader) => {
-                let trouble = Trouble::conflict(batch, Refusal::AnotherBatch);
-                let mut status = self.status.lock();
-                status.note(sight.now_ms, &trouble);
-                status.streams.push(trouble);
-                return Ok(());
-            }
-        };
-        if place.block_number + self.settings.patience.confirmations > sight.newest + 1 {
-            self.next_cycle_ms = sight.now_ms;
-            return Ok(());
-        }
-        let standing = Standing {
-            transaction: place.transaction,
-            chain_id: self.settings.expected_chain_id,
-            block_number: place.block_number,
-            gas_used: None,
-        };
-        if self.tell_one(sight.now_ms, batch, &standing) {
-            self.status.lock().counters.recovered += 1;
-        }
-        Ok(())
-    }
-
-    /// `None` where the contract has it and the endpoint does not tell its transaction.
-    fn place(&mut self, sight: &Sight, batch: &BatchRecord) -> Result<Option<Placed>, StepError> {
-        let registry = match &mut self.ledger {
-            Ledger::Each(registry) => registry.clone(),
-            Ledger::Together(history) => return Ok(Some(history.place(batch)?)),
-        };
-        let kept = registry.kept_as(batch, BlockAt::Latest).map_err(|error| self.not_the_contract(error))?;
-        if kept.is_none() {
-            return Ok(Some(Placed::OtherHeader));
-        }
-        Ok(registry.find_commit(batch, sight.newest)?.map(Placed::At))
     }
 
     /// Writes a transaction down, then sends it.
@@ -216,11 +183,14 @@ impl<S: Source> Service<S> {
                 None => return Ok(()),
             },
         };
-        let attempt = self.sign(sight, nonce, self.ledger.input(&batches), gas_limit, fees);
+        let attempt =
+            self.sign(sight, nonce, self.settings.registry, self.ledger.input(&batches), gas_limit, fees);
         let count = batches.len() as u64;
-        let flight = Flight::new(nonce, batches, attempt);
+        let mut flight = Flight::new(nonce, batches, attempt);
+        self.machine.claim(&mut flight);
         self.journal.put(&flight)?;
         self.machine.submit(flight);
+        self.keep_owed()?;
         let mut status = self.status.lock();
         status.counters.submitted += count;
         status.counters.transactions += 1;
@@ -247,7 +217,7 @@ impl<S: Source> Service<S> {
                 }
                 Err(ViewError::Rpc(error)) => return self.not_estimated(sight, error),
                 Err(ViewError::Refused(refusal)) => {
-                    self.refused(sight, &batches[0], refusal);
+                    self.refused(sight, batches, refusal);
                     return Ok(None);
                 }
                 Err(other) => return Err(self.not_the_contract(other)),
@@ -267,9 +237,16 @@ impl<S: Source> Service<S> {
     }
 
     /// What was read of the streams no longer holds.
-    fn refused(&mut self, sight: &Sight, batch: &BatchRecord, refusal: Refusal) {
+    fn refused(&mut self, sight: &Sight, batches: &[BatchRecord], refusal: Refusal) {
         self.views.clear();
         self.is_anchorer = false;
+        let batch = &batches[0];
+        // Of one batch the registry says what is wrong with it; other streams go on without it.
+        if let ([batch], true) = (batches, refusal.is_of_batch()) {
+            self.held.insert(key_of(batch), refusal.to_string());
+            self.next_cycle_ms = sight.now_ms;
+            return;
+        }
         let trouble = match refusal {
             Refusal::WritingPaused => Trouble::Paused(self.settings.registry),
             Refusal::NotAuthorized => {

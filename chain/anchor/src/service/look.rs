@@ -44,6 +44,7 @@ impl<S: Source> Service<S> {
         if self.last_look.as_ref().is_some_and(|last| newest.number < last.newest.number) {
             self.is_checked = false;
             self.views.clear();
+            self.machine.doubt();
         }
     }
 
@@ -131,6 +132,7 @@ impl<S: Source> Service<S> {
             gas_used: receipt.gas_used,
             fee_wei: u128::from(receipt.gas_used) * receipt.gas_price + receipt.l1_fee,
             anchored: self.ledger.anchored(receipt, self.settings.key.address(), &flight.batches),
+            refused: self.ledger.refused(receipt, self.settings.key.address(), &flight.batches),
         }
     }
 }

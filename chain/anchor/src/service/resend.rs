@@ -1,6 +1,6 @@
 //! Handing transactions to the node: the first time, again, and with higher fees. Each is in the journal before.
 
-use set_registry::{Eip1559, U256};
+use set_registry::{Address, Bytes, Eip1559, U256};
 
 use super::{Service, StepError};
 use crate::fees::{HISTORY_BLOCKS, bump, quote};
@@ -34,7 +34,11 @@ impl<S: Source> Service<S> {
             .settings
             .fee_ceiling
             .unwrap_or(now.max_fee.saturating_mul(BUMP_FACTOR_MAX).max(1_000_000_000));
-        let Ok(fees) = bump(old.fees, now, Some(ceiling)) else {
+        let is_empty = flight.is_void;
+        let may_be_as_cheap = is_empty && !old.is_empty;
+        // Where no more may be offered, the node may have lost the one that is to be replaced, and take this.
+        let bumped = bump(old.fees, now, Some(ceiling)).ok().or(may_be_as_cheap.then_some(old.fees));
+        let Some(fees) = bumped else {
             let first = flight.attempts.first().map_or(0, |first| first.signed_at_ms);
             let seconds = (sight.now_ms - first) / 1000;
             let trouble = Trouble::Stuck { transaction: old.hash, nonce, seconds };
@@ -46,8 +50,15 @@ impl<S: Source> Service<S> {
             status.sending = Some(trouble);
             return Ok(());
         };
-        let (gas_limit, input) = (old.gas_limit, self.ledger.input(&flight.batches));
-        let attempt = self.sign(sight, nonce, input, gas_limit, fees);
+        let gas_limit = old.gas_limit;
+        let attempt = match is_empty {
+            true => self.sign(sight, nonce, self.settings.key.address(), Bytes::new(), gas_limit, fees),
+            false => {
+                let input = self.ledger.input(&flight.batches);
+                self.sign(sight, nonce, self.settings.registry, input, gas_limit, fees)
+            }
+        };
+        let attempt = Attempt { is_empty, ..attempt };
         self.machine.replace(nonce, attempt);
         self.write(nonce)?;
         self.status.lock().counters.replacements += 1;
@@ -58,7 +69,8 @@ impl<S: Source> Service<S> {
         &self,
         sight: &Sight,
         nonce: u64,
-        input: set_registry::Bytes,
+        to: Address,
+        input: Bytes,
         gas_limit: u64,
         fees: Fees,
     ) -> Attempt {
@@ -68,7 +80,7 @@ impl<S: Source> Service<S> {
             max_priority_fee_per_gas: fees.priority_fee,
             max_fee_per_gas: fees.max_fee,
             gas_limit,
-            to: Some(self.settings.registry),
+            to: Some(to),
             value: U256::ZERO,
             input,
         };
@@ -80,6 +92,7 @@ impl<S: Source> Service<S> {
             gas_limit,
             signed_at_ms: sight.now_ms,
             signed_at_block: sight.newest,
+            is_empty: false,
         }
     }
 

@@ -7,5 +7,6 @@ mod crashes;
 mod faults;
 mod proxy;
 mod senders;
+mod undone;
 mod work;
 mod world;

@@ -81,11 +81,14 @@ impl Source for Sequencer {
         Ok(self.0.lock().unwrap().pending.clone())
     }
 
-    /// As the real one: the same again changes nothing, another transaction is a conflict.
+    /// As the real one: the same again changes nothing, another transaction is a conflict but where it corrects the one before.
     fn anchored(&mut self, batch: &BatchRecord, standing: &Standing) -> Result<(), SourceError> {
         let mut held = self.0.lock().unwrap();
         held.pending.retain(|pending| key_of(&pending.record) != key_of(batch));
         let known = held.told.entry(key_of(batch)).or_insert(*standing);
+        if standing.replaces == Some(known.transaction) {
+            *known = *standing;
+        }
         match known.transaction == standing.transaction {
             true => Ok(()),
             false => Err(SourceError::OtherTransaction(known.transaction.to_string())),
