@@ -207,7 +207,8 @@ impl Source for InProcess {
             block_number: Some(standing.block_number),
             gas_used: standing.gas_used,
         };
-        match self.runtime.block_on(self.sequencer.record_anchor(&batch, place)) {
+        let replaces = standing.replaces.map(|transaction| Digest(transaction.0));
+        match self.runtime.block_on(self.sequencer.record_anchor_instead(&batch, place, replaces)) {
             Ok(_) => Ok(()),
             Err(AnchorError::OtherTransaction(known)) => {
                 Err(SourceError::OtherTransaction(known.to_string()))

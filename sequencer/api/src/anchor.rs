@@ -294,7 +294,7 @@ pub(crate) async fn anchored(
     let Some(batch) = any_batch(&app, &batch_id).await? else {
         return Err(ApiError::new(ErrorCode::BatchNotFound, "the batch is unknown").about(batch_id));
     };
-    let anchored = app.sequencer.acting(actor).record_anchor(&batch, place).await?;
+    let anchored = app.sequencer.acting(actor).record_anchor_instead(&batch, place, notice.replaces).await?;
     json(&AnchoredAnswer {
         batch_id,
         status: status_of(&anchored).to_owned(),

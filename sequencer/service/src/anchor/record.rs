@@ -93,12 +93,29 @@ impl Sequencer {
         batch: &AnchorBatch,
         place: ChainPlace,
     ) -> Result<Anchored, AnchorError> {
+        self.record_anchor_instead(batch, place, None).await
+    }
+
+    /// As [`Sequencer::record_anchor`]; where the batch is known to stand in the transaction `replaces` of the same chain, a
+    /// reorganisation undid that one, and `place` takes its place.
+    ///
+    /// # Errors
+    /// [`AnchorError::OtherTransaction`] where it is known to stand in a third transaction.
+    pub async fn record_anchor_instead(
+        &self,
+        batch: &AnchorBatch,
+        place: ChainPlace,
+        replaces: Option<Digest>,
+    ) -> Result<Anchored, AnchorError> {
         let (service, batch) = (self.clone(), batch.clone());
         uncancelled(async move {
             let mut cursors = service.inner.anchors.cursors.lock().await;
             if let Some(known) = service.anchored(&batch).await? {
-                let is_same = known.place.tx_hash == place.tx_hash && known.place.chain_id == place.chain_id;
-                return if is_same {
+                let is_chain = known.place.chain_id == place.chain_id;
+                if is_chain && replaces == Some(known.place.tx_hash) && known.place != place {
+                    return Ok(service.correct_anchor(&batch, place, known.place.tx_hash).await?);
+                }
+                return if is_chain && known.place.tx_hash == place.tx_hash {
                     Ok(known)
                 } else {
                     Err(AnchorError::OtherTransaction(known.place.tx_hash))
@@ -117,7 +134,7 @@ impl Sequencer {
             if reached > cursor {
                 changes.push(write_cursor(of_stream, reached)?);
             }
-            service.put_anchor(&batch, place, changes).await?;
+            service.put_anchor(&batch, place, None, changes).await?;
             cursors.insert(of_stream, reached);
             let metrics = &service.shared().metrics;
             Metrics::add(&metrics.commitments_anchored, 1);
@@ -127,16 +144,33 @@ impl Sequencer {
         .await
     }
 
+    /// The batch stays anchored, so no cursor moves.
+    async fn correct_anchor(
+        &self,
+        batch: &AnchorBatch,
+        place: ChainPlace,
+        replaced: Digest,
+    ) -> Result<Anchored, ServiceError> {
+        let anchored = Anchored { batch_id: batch.batch_id, place, anchored_at: self.now(), is_new: true };
+        self.put_anchor(batch, place, Some(replaced), vec![write(batch, &anchored)?]).await?;
+        Ok(anchored)
+    }
+
     async fn put_anchor(
         &self,
         batch: &AnchorBatch,
         place: ChainPlace,
+        replaces: Option<Digest>,
         changes: Vec<DocumentChange>,
     ) -> Result<(), ServiceError> {
+        let mut details = serde_json::json!({ "chain_id": place.chain_id, "chain_tx_hash": place.tx_hash });
+        if let Some(replaced) = replaces {
+            details["replaces"] = serde_json::json!(replaced);
+        }
         let act = Act::new(Action::AnchorRecorded)
             .in_tenant(batch.stream.tenant_id)
             .on("commitment", batch.batch_id)
-            .with(serde_json::json!({ "chain_id": place.chain_id, "chain_tx_hash": place.tx_hash }));
+            .with(details);
         self.put_documents_by_actor(act, changes).await
     }
 

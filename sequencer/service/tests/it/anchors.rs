@@ -1,6 +1,6 @@
 //! Records of anchored batches, and what becomes of them when their chain is gone.
 
-use stateset_sequencer::{AnchorBatch, BatchForm, ChainPlace, ForgetError};
+use stateset_sequencer::{AnchorBatch, AnchorError, BatchForm, ChainPlace, ForgetError};
 use ves::{Digest, SequenceNumber};
 
 use crate::world::World;
@@ -56,5 +56,32 @@ async fn batches_whose_chain_is_gone_are_pending_again_and_no_other_chain_is_for
     assert_eq!(world.sequencer.forget_anchors(form, stream, SequenceNumber::ZERO, CHAIN).await.unwrap(), 2);
     assert_eq!(world.sequencer.anchored_streams().await.unwrap(), []);
     assert_eq!(pending(&world, 3).await, made);
+    world.close().await;
+}
+
+/// A reorganisation undid the transaction that was told, and another has the batch now.
+#[tokio::test]
+async fn a_record_is_corrected_only_by_one_who_names_the_transaction_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::open(dir.path()).await;
+    world.ingest_range(0, 25).await;
+    let made = pending(&world, 3).await;
+    let instead = |n, chain, replaces: Option<u8>| {
+        let replaces = replaces.map(|n| Digest([n; 32]));
+        world.sequencer.record_anchor_instead(&made[0], place(n, chain), replaces)
+    };
+    assert!(instead(1, CHAIN, Some(9)).await.unwrap().is_new, "it names what is not known, and nothing is");
+    for (n, chain, replaces) in [(2, CHAIN, None), (2, CHAIN, Some(3)), (2, 8453, Some(1))] {
+        let refused = instead(n, chain, replaces).await.unwrap_err();
+        assert!(matches!(refused, AnchorError::OtherTransaction(Digest([1, ..]))), "{refused}");
+    }
+    let corrected = instead(2, CHAIN, Some(1)).await.unwrap();
+    assert!(corrected.is_new);
+    assert_eq!(corrected.place, place(2, CHAIN));
+    assert!(!instead(2, CHAIN, Some(1)).await.unwrap().is_new, "said again, it changes nothing");
+    assert_eq!(pending(&world, 2).await, made[1..], "it is anchored all the while");
+    world.close().await;
+    let world = World::open(dir.path()).await;
+    assert_eq!(world.sequencer.anchored(&made[0]).await.unwrap().unwrap().place, place(2, CHAIN));
     world.close().await;
 }
