@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 
@@ -15,6 +15,8 @@ pub const ANSWERS_MAX: usize = 10_000;
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of all answers that are kept. At this bound the oldest go first: they are made anew for a repeat, too.
 pub const KEPT_BYTES_MAX: usize = 64 << 20;
+/// Names under which one payment is brought: a client has one for each purchase, and a few where it is careless.
+pub const NAMES_MAX: usize = 4;
 /// What an answer takes beside its body and its headers' texts.
 const KEPT_BYTES_MIN: usize = 256;
 
@@ -56,12 +58,15 @@ struct Slot {
     place: Place,
     /// Of the answer, once it is kept.
     bytes: usize,
+    /// At most [`NAMES_MAX`].
+    names: Vec<String>,
 }
 
 #[derive(Default)]
 struct Inside {
     slots: HashMap<PaymentKey, Slot>,
-    names: HashMap<String, (PaymentKey, B256)>,
+    /// A name is its payer's: two payers may have the same.
+    names: HashMap<(Address, String), (PaymentKey, B256)>,
     /// Payments whose answers are kept, oldest first.
     kept: VecDeque<PaymentKey>,
     /// Of all of them.
@@ -89,25 +94,33 @@ impl Answers {
         if inside.slots.len() >= ANSWERS_MAX {
             inside.forget(now_s);
         }
-        if let Some(held) = name.and_then(|name| inside.names.get(name))
+        let name = name.map(|name| (key.from, name.to_owned()));
+        if let Some(held) = name.as_ref().and_then(|name| inside.names.get(name))
             && *held != (key, fingerprint)
             && inside.slots.get(&held.0).is_some_and(|slot| slot.until_s >= now_s)
         {
             return Err(NoPlace::OtherPayment);
         }
+        let is_new = |slot: &Slot| name.as_ref().is_some_and(|(_, name)| !slot.names.contains(name));
         let place = match inside.slots.get(&key) {
             Some(slot) if slot.fingerprint != fingerprint => return Err(NoPlace::OtherRequest),
+            Some(slot) if slot.names.len() >= NAMES_MAX && is_new(slot) => return Err(NoPlace::OtherRequest),
             Some(slot) => slot.place.clone(),
             None if inside.slots.len() >= ANSWERS_MAX => return Err(NoPlace::Full),
             None => {
                 let place = Place::default();
-                let slot = Slot { fingerprint, until_s, place: place.clone(), bytes: 0 };
+                let slot = Slot { fingerprint, until_s, place: place.clone(), bytes: 0, names: Vec::new() };
                 inside.slots.insert(key, slot);
                 place
             }
         };
-        if let Some(name) = name {
-            inside.names.insert(name.to_owned(), (key, fingerprint));
+        if let Some(name) = name
+            && let Some(slot) = inside.slots.get_mut(&key)
+        {
+            if !slot.names.contains(&name.1) {
+                slot.names.push(name.1.clone());
+            }
+            inside.names.insert(name, (key, fingerprint));
         }
         Ok(place)
     }
@@ -171,8 +184,6 @@ impl Inside {
 
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::Address;
-
     use super::*;
 
     fn key(nonce: u64) -> PaymentKey {
@@ -196,6 +207,21 @@ mod tests {
         assert_eq!(taken.err(), Some(NoPlace::OtherPayment));
         answers.give_up(&key(1));
         assert!(answers.place(key(2), other, Some("order-0123456789"), (10, 20)).is_ok());
+    }
+
+    #[test]
+    fn a_payment_has_few_names_and_a_name_is_its_payers() {
+        let answers = Answers::default();
+        let place = |key, name: &str| answers.place(key, B256::ZERO, Some(name), (10, 20));
+        for number in 0..NAMES_MAX {
+            assert!(place(key(1), &format!("order-{number}")).is_ok());
+        }
+        assert_eq!(place(key(1), "order-more").err(), Some(NoPlace::OtherRequest));
+        assert!(place(key(1), "order-0").is_ok(), "one that it has");
+        assert_eq!(answers.inside().names.len(), NAMES_MAX);
+        let of_other = PaymentKey { from: Address::repeat_byte(1), ..key(2) };
+        assert!(place(of_other, "order-0").is_ok(), "another payer's");
+        assert_eq!(place(key(3), "order-0").err(), Some(NoPlace::OtherPayment), "the same payer's");
     }
 
     #[test]

@@ -209,6 +209,10 @@ impl BatchSettler {
             if standing == Standing::Waiting {
                 return Ok(Progress::Underway);
             }
+            // A block may have taken it in between.
+            if self.chain.receipt(open.transaction).await?.is_some() {
+                return Ok(Progress::Underway);
+            }
             let message = gas::fitting(&self.chain, self.contract, &batch.terms, &batch.payments).await?;
             match standing {
                 Standing::Waiting => {}
@@ -227,13 +231,7 @@ impl BatchSettler {
                     return Ok(Progress::Underway);
                 }
                 Standing::Stuck => {}
-                // A block may have taken it in between.
-                Standing::Lost | Standing::Over => {
-                    if self.chain.receipt(open.transaction).await?.is_some() {
-                        return Ok(Progress::Underway);
-                    }
-                    sender.forget_number().await;
-                }
+                Standing::Lost | Standing::Over => sender.forget_number().await,
             }
         }
         if is_full {

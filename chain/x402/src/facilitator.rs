@@ -20,6 +20,10 @@ use crate::verify::{VerifyError, check_on_chain, check_signature, check_terms};
 
 /// Payments whose locks are kept before unused ones are thrown away.
 const SLOTS_KEPT: usize = 1_024;
+/// Refused payments that are known; beyond it all are told anew.
+const REFUSED_KEPT: usize = 10_000;
+/// After the log has refused a payment, before it is asked again.
+const REFUSED_PAUSE_S: u64 = 300;
 
 /// A chain that is settled on.
 pub struct ChainSetup {
@@ -57,6 +61,8 @@ pub struct Facilitator {
     pub(crate) log: Arc<dyn PaymentLog>,
     clock: Clock,
     slots: Mutex<HashMap<PaymentKey, Arc<tokio::sync::Mutex<()>>>>,
+    /// Settled payments that the log refuses, and when it is asked again, in Unix seconds.
+    refused: Mutex<HashMap<PaymentKey, u64>>,
 }
 
 impl Facilitator {
@@ -80,7 +86,15 @@ impl Facilitator {
                 return Err(FacilitatorError::Twice(chain_id));
             }
         }
-        Ok(Self { lanes, names, records: Arc::new(records), log, clock, slots: Mutex::default() })
+        Ok(Self {
+            lanes,
+            names,
+            records: Arc::new(records),
+            log,
+            clock,
+            slots: Mutex::default(),
+            refused: Mutex::default(),
+        })
     }
 
     /// Unix seconds.
@@ -130,6 +144,21 @@ impl Facilitator {
     /// Whether a payment with this key is being settled, or was.
     pub(crate) fn has_taken(&self, key: &PaymentKey) -> bool {
         self.records.get(key).is_some_and(|record| !record.stage.is_failed())
+    }
+
+    /// Whether the log has refused the payment a short while ago.
+    pub(crate) fn is_refused(&self, key: &PaymentKey) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.get(key).is_some_and(|again_s| self.now_s() < *again_s)
+    }
+
+    /// The log refuses the payment; whether that is news.
+    pub(crate) fn note_refused(&self, key: &PaymentKey) -> bool {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() >= REFUSED_KEPT && !refused.contains_key(key) {
+            refused.clear();
+        }
+        refused.insert(*key, self.now_s().saturating_add(REFUSED_PAUSE_S)).is_none()
     }
 
     /// One payment is settled by one caller at a time.

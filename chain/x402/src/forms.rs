@@ -49,7 +49,7 @@ pub struct PaymentRequired {
     pub error: Option<String>,
     pub resource: ResourceInfo,
     pub accepts: Vec<PaymentRequirements>,
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[serde(default, deserialize_with = "or_none", skip_serializing_if = "Map::is_empty")]
     pub extensions: Map<String, Value>,
 }
 
@@ -121,7 +121,7 @@ pub struct PaymentPayload {
     pub resource: Option<ResourceInfo>,
     pub accepted: PaymentRequirements,
     pub payload: ExactPayload,
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[serde(default, deserialize_with = "or_none", skip_serializing_if = "Map::is_empty")]
     pub extensions: Map<String, Value>,
 }
 
@@ -149,7 +149,7 @@ pub struct SettleResponse {
     pub error_reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[serde(default, deserialize_with = "or_none", skip_serializing_if = "Map::is_empty")]
     pub extensions: Map<String, Value>,
 }
 
@@ -266,6 +266,11 @@ fn fixed<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     alloy_primitives::hex::decode_to_slice(digits, &mut bytes).ok()?;
     Some(bytes)
+}
+
+/// Some clients write `null` for no extensions.
+fn or_none<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 #[cfg(test)]

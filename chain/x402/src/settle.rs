@@ -19,7 +19,7 @@ use crate::claim::{Claim, Version};
 use crate::facilitator::{Facilitator, Lane, key_of};
 use crate::follow::{Followed, chain_underway};
 use crate::offer::Offer;
-use crate::payment_log::{LogReceipt, SettledPayment};
+use crate::payment_log::{LogReceipt, PaymentLogError, SettledPayment};
 use crate::reason::{Reason, Refusal};
 use crate::record::{Logged, Record, Stage};
 use crate::sender::{Message, Outgoing, SendError};
@@ -266,9 +266,21 @@ impl Facilitator {
             Some(Logged::Nowhere) => return None,
             None => {}
         }
+        if self.is_refused(&record.key) {
+            return None;
+        }
         let payment = settled_payment(&record)?;
         let receipt = match self.log.record(&payment).await {
             Ok(receipt) => receipt,
+            Err(error @ PaymentLogError::Refused(_)) => {
+                if self.note_refused(&record.key) {
+                    tracing::error!(
+                        transaction = %payment.transaction, %error,
+                        "a settled payment stands in no history until somebody mends that; it is tried again, and told once"
+                    );
+                }
+                return None;
+            }
             Err(error) => {
                 tracing::warn!(transaction = %payment.transaction, %error, "a settled payment is told again later");
                 return None;

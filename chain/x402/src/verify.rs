@@ -44,6 +44,9 @@ pub fn check_terms(claim: &Claim, offer: &Offer, chains: &ChainTable, now_s: u64
         return refused(Reason::Recipient, format!("authorization.to is {to}; pay {}", offer.pay_to));
     }
     // The text of version 1 allows more than asked; nobody is helped by overpaying.
+    if offer.amount.is_zero() {
+        return refused(Reason::Requirements, "the amount is 0, which pays nothing; ask for at least 1");
+    }
     if value != offer.amount {
         return refused(
             Reason::Value,

@@ -133,3 +133,15 @@ async fn a_log_that_is_away_holds_no_buyer_up_and_is_told_when_it_is_back() {
     world.facilitator().round().await;
     assert_eq!(world.log.told.lock().unwrap().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_log_that_refuses_a_payment_is_not_asked_in_every_round() {
+    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
+    world.log.refuses.store(true, Ordering::SeqCst);
+    let paid = world.payment().await;
+    assert_eq!(world.ask("/paid", &[paid]).await.status, StatusCode::OK, "the money has moved");
+    for _ in 0..3 {
+        world.facilitator().round().await;
+    }
+    assert_eq!(world.log.asked.load(Ordering::SeqCst), 1);
+}

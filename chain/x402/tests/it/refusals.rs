@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use alloy_primitives::{B256, Bytes};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use stateset_x402::{Authorization, Domain, header};
+use stateset_x402::{Authorization, Claim, Domain, Offer, SettleError, VerifyError, Version, header};
 
 use crate::world::{BASE_SEPOLIA, MERCHANT, PAYER, PRICE, STRANGER, World, key, nonce, now_s};
 
@@ -154,4 +154,19 @@ async fn what_was_paid_in_time_is_delivered_after_the_end_and_an_unpaid_one_is_n
     assert_eq!((again.status, again.json()), (StatusCode::OK, first.json()));
     assert_eq!(world.ask("/paid", &[unpaid]).await.status, StatusCode::PAYMENT_REQUIRED);
     assert_eq!(world.sold(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_amount_of_nothing_is_neither_verified_nor_settled() {
+    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
+    let nothing = Offer { amount: alloy_primitives::U256::ZERO, ..world.offer() };
+    let mut payment = signed(&world, PAYER, |authorization| authorization.value = nothing.amount);
+    payment["accepted"] = json!(nothing.requirements());
+    payment["extensions"] = Value::Null;
+    let claim = Claim::parse(Version::Two, payment.to_string().as_bytes()).unwrap();
+    let verified = world.facilitator().verify(&claim, &nothing).await;
+    let is_named = |detail: &str| detail.contains("the amount is 0");
+    assert!(matches!(&verified, Err(VerifyError::Refused(why)) if is_named(&why.detail)), "{verified:?}");
+    let settled = world.facilitator().settle(&claim, &nothing, "/nothing").await;
+    assert!(matches!(&settled, Err(SettleError::Refused(why)) if is_named(&why.detail)), "{settled:?}");
 }

@@ -42,6 +42,9 @@ pub const STRANGER: usize = 3;
 pub struct MemoryLog {
     pub told: Mutex<Vec<SettledPayment>>,
     pub is_away: AtomicBool,
+    /// Whether it refuses everything.
+    pub refuses: AtomicBool,
+    pub asked: AtomicU64,
 }
 
 impl PaymentLog for MemoryLog {
@@ -49,6 +52,10 @@ impl PaymentLog for MemoryLog {
         &'a self,
         payment: &'a SettledPayment,
     ) -> Later<'a, Result<Option<LogReceipt>, PaymentLogError>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.refuses.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(PaymentLogError::Refused("refused by the test".to_owned())) });
+        }
         let answer = match self.is_away.load(Ordering::SeqCst) {
             true => Err(PaymentLogError::Unavailable("away".to_owned())),
             false => {
