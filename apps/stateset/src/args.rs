@@ -90,6 +90,35 @@ pub struct Global {
     /// File whose first line opens the keys; STATESET_PASSPHRASE and a prompt come after it
     #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
     pub passphrase_file: Option<PathBuf>,
+    /// Where the keys live, `file` or `pkcs11`; for a token, PKCS11_MODULE, PKCS11_TOKEN_LABEL and PKCS11_PIN_FILE say which [default: file]
+    #[arg(
+        long,
+        global = true,
+        value_name = "KIND",
+        value_enum,
+        env = "KEYSTORE",
+        hide_env_values = true,
+        hide_possible_values = true,
+        help_heading = "Everywhere"
+    )]
+    pub keystore: Option<KeystoreName>,
+}
+
+/// What keeps keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum KeystoreName {
+    File,
+    Pkcs11,
+}
+
+impl KeystoreName {
+    /// As KEYSTORE spells it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Pkcs11 => "pkcs11",
+        }
+    }
 }
 
 /// What is handed on to a program of its own; `--help` too.
@@ -110,7 +139,7 @@ pub enum Command {
     /// Turn foreign data into signed events
     #[command(subcommand)]
     Import(import::ImportCommand),
-    /// Make, list, show and register keys
+    /// Make, list, show, register, rotate, back up and destroy keys
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Sign, push, pull, show, follow and resend events
@@ -148,6 +177,12 @@ pub enum Command {
     /// Tools for the operator of a service, as `stateset-sequencer-admin`
     #[command(disable_help_flag = true)]
     SequencerAdmin(Rest),
+    /// An agent's outbox and replica: capture offline, push, pull, as `stateset-sync`
+    #[command(disable_help_flag = true)]
+    Sync(Rest),
+    /// Tools for language models over the Model Context Protocol, as `stateset-mcp`
+    #[command(disable_help_flag = true)]
+    Mcp(Rest),
     /// Make and check compliance proofs with files, as `ves-stark`
     #[command(disable_help_flag = true)]
     Stark(Rest),

@@ -44,9 +44,13 @@ pub fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Db(args) => db::run(context, &args),
         Command::Pay(args) => pay::run(context, &args),
         // Reached with options before the command's name, which are not theirs.
-        Command::Sequencer(_) | Command::SequencerAdmin(_) | Command::Stark(_) => Err(CliError::input(
+        Command::Sequencer(_)
+        | Command::SequencerAdmin(_)
+        | Command::Sync(_)
+        | Command::Mcp(_)
+        | Command::Stark(_) => Err(CliError::input(
             "USAGE",
-            "the options of sequencer, sequencer-admin and stark are written after their names",
+            "the options of sequencer, sequencer-admin, sync, mcp and stark are written after their names",
         )),
         Command::Doctor => doctor::run(context),
         Command::Completions(args) => completions::run(context, &args),

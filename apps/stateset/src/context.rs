@@ -1,12 +1,15 @@
 //! What a command works with, built from the global options and the data directory on demand.
 
+use std::path::Path;
+
 use stateset_client::{Client, Identity};
-use stateset_keystore::FileKeystore;
+use stateset_keystore::{FileKeystore, Keystore, Passphrase, Pkcs11Keystore};
+use stateset_sequencer_app::config::KeysIn;
 use ves::StreamKey;
 use ves::ed25519::PublicKey;
 use ves_stark_client::ComplianceClient;
 
-use crate::args::Global;
+use crate::args::{Global, KeystoreName};
 use crate::data_dir::{DataDir, Profile};
 use crate::error::CliError;
 use crate::output::Output;
@@ -76,20 +79,50 @@ impl Context {
         })
     }
 
-    /// The keys, unlocked by the passphrase.
-    pub fn keystore(&self) -> Result<FileKeystore, CliError> {
-        let passphrase = passphrase::find(self.global.passphrase_file.as_deref(), &self.data)?;
-        Ok(FileKeystore::open(&self.data.keys(), passphrase)?)
+    /// Where the keys live: what --keystore or KEYSTORE says.
+    pub fn keys_in(&self) -> Result<KeysIn, CliError> {
+        let word = self.global.keystore.map(KeystoreName::word);
+        KeysIn::read(std::env::vars_os(), word).map_err(|problems| {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            CliError::input("CONFIGURATION", lines.join("\n  "))
+        })
+    }
+
+    /// The keys, unlocked by the passphrase or the PIN.
+    pub fn keystore(&self) -> Result<Box<dyn Keystore>, CliError> {
+        self.keystore_by(passphrase::find)
+    }
+
+    /// The same for keys that are made: a person is asked twice for the first passphrase.
+    pub fn keystore_for_new(&self) -> Result<Box<dyn Keystore>, CliError> {
+        self.keystore_by(passphrase::find_for_new)
+    }
+
+    fn keystore_by(
+        &self,
+        find: impl FnOnce(Option<&Path>, &DataDir) -> Result<Passphrase, CliError>,
+    ) -> Result<Box<dyn Keystore>, CliError> {
+        let folder = self.data.keys();
+        match self.keys_in()? {
+            KeysIn::Files => {
+                let passphrase = find(self.global.passphrase_file.as_deref(), &self.data)?;
+                Ok(Box::new(FileKeystore::open(&folder, passphrase)?))
+            }
+            KeysIn::Token(token) => Ok(Box::new(Pkcs11Keystore::open(token.config(Some(folder))?)?)),
+        }
     }
 
     /// The public parts of the keys.
-    pub fn public_keystore(&self) -> Result<FileKeystore, CliError> {
+    pub fn public_keystore(&self) -> Result<Box<dyn Keystore>, CliError> {
         let folder = self.data.keys();
+        if let KeysIn::Token(token) = self.keys_in()? {
+            return Ok(Box::new(Pkcs11Keystore::open(token.public_config(Some(folder)))?));
+        }
         if !folder.is_dir() {
             return Err(CliError::input("NO_KEYS", format!("there are no keys in {}", folder.display()))
                 .hint("`stateset up` makes the first ones, `stateset key generate` more"));
         }
-        Ok(FileKeystore::open_public(&folder)?)
+        Ok(Box::new(FileKeystore::open_public(&folder)?))
     }
 
     fn no_profile(&self) -> CliError {

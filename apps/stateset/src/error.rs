@@ -128,6 +128,11 @@ impl From<KeystoreError> for CliError {
             KeystoreError::ModeTooWide { .. } => Self::failure("MODE_TOO_WIDE", message),
             KeystoreError::WrongAlgorithm { .. } => Self::input("WRONG_ALGORITHM", message),
             KeystoreError::BadName { .. } | KeystoreError::BadLabel { .. } => Self::input("BAD_NAME", message),
+            KeystoreError::Split { .. } => Self::input("SPLIT_KEYS", message),
+            KeystoreError::NotABackup { .. } => Self::input("NOT_A_BACKUP", message),
+            KeystoreError::Token { .. } => Self::failure("TOKEN", message).hint(
+                "the token is named by PKCS11_MODULE, PKCS11_TOKEN_LABEL and PKCS11_PIN_FILE or PKCS11_PIN",
+            ),
             KeystoreError::BadPassphrase => Self::input("BAD_PASSPHRASE", message),
             _ => Self::failure("KEYSTORE", message),
         }

@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use stateset_keystore::{Algorithm, FileKeystore, KeyName, Keystore, KeystoreError, Passphrase};
+use stateset_keystore::{
+    Algorithm, BackEnd, FileKeystore, KeyInfo, KeyName, KeyPlace, Keystore, KeystoreError, Passphrase,
+    Pkcs11Keystore, refuse_split,
+};
 use stateset_sequencer_api::mint_key_text;
+use stateset_sequencer_app::config::KeysIn;
 use ves::ed25519::Signer;
 use ves::keys::{AgentKey, KeyAlgorithm, KeyStatus};
 use ves::{AgentId, KeyId, SequencerId, StoreId, TenantId, TimestampMs};
@@ -42,26 +46,55 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Opens the installation in `data`, making what is missing. The caller holds the directory's lock.
+    /// Opens the installation in `data` whose keys live where `keys_in` says, making what is missing. The caller holds the
+    /// directory's lock.
+    pub fn open_in(
+        data: &DataDir,
+        keys_in: &KeysIn,
+        passphrase_file: Option<&Path>,
+        url: &str,
+        now: TimestampMs,
+    ) -> Result<Self, CliError> {
+        let KeysIn::Token(token) = keys_in else { return Self::open(data, passphrase_file, url, now) };
+        refuse_split(&data.keys(), SEQUENCER_KEY, BackEnd::Pkcs11)?;
+        let keys = Pkcs11Keystore::open(token.config(Some(data.keys()))?)?;
+        Self::with(data, &keys, url, now, Vec::new())
+    }
+
+    /// The same with keys in files.
     pub fn open(
         data: &DataDir,
         passphrase_file: Option<&Path>,
         url: &str,
         now: TimestampMs,
     ) -> Result<Self, CliError> {
+        refuse_split(&data.keys(), SEQUENCER_KEY, BackEnd::File)?;
         let mut made = Vec::new();
         let passphrase = passphrase_or_new(data, passphrase_file, &mut made)?;
         let keys = FileKeystore::open(&data.keys(), passphrase)?;
+        Self::with(data, &keys, url, now, made)
+    }
+
+    fn with(
+        data: &DataDir,
+        keys: &dyn Keystore,
+        url: &str,
+        now: TimestampMs,
+        mut made: Vec<String>,
+    ) -> Result<Self, CliError> {
         let profile = match data.profile()? {
             Some(profile) => Profile { url: url.to_owned(), ..profile },
-            None => new_profile(&keys, url, &mut made)?,
+            None => new_profile(keys, url, &mut made)?,
         };
         let signer = keys.signer(&name(SEQUENCER_KEY))?;
         if signer.public_key() != profile.sequencer_public_key.0 {
             return Err(CliError::failure("OTHER_KEY", "the sequencer's key is not the one in profile.json")
-                .hint("restore keys/sequencer.pem or the profile from a backup"));
+                .hint(format!(
+                    "it is the one in {}; restore the key or the profile from a backup",
+                    keys.backing()
+                )));
         }
-        let agent_key = agent_key(&keys, &profile, now)?;
+        let agent_key = agent_key(keys, &profile, now)?;
         let api_key = api_key_or_new(data, &mut made)?;
         data.write_profile(&profile)?;
         Ok(Self { profile, signer, api_key, agent_key, made })
@@ -113,26 +146,27 @@ fn passphrase_or_new(
 }
 
 /// Makes the keys that are missing and the ids of the default stream.
-fn new_profile(keys: &FileKeystore, url: &str, made: &mut Vec<String>) -> Result<Profile, CliError> {
+fn new_profile(keys: &dyn Keystore, url: &str, made: &mut Vec<String>) -> Result<Profile, CliError> {
     let sequencer = match keys.info(&name(SEQUENCER_KEY)) {
         Ok(info) => info,
         Err(KeystoreError::NotFound { .. }) => {
             let id = SequencerId::random(random()?);
             let labels = [(label::SEQUENCER, id.to_string()), (label::KEY_VERSION, KEY_VERSION.to_string())];
-            made.push(format!("Made the sequencer's signing key, keys/{SEQUENCER_KEY}.pem."));
-            keys.generate(&name(SEQUENCER_KEY), Algorithm::Ed25519, &owned(labels))?
+            let info = keys.generate(&name(SEQUENCER_KEY), Algorithm::Ed25519, &owned(labels))?;
+            made.push(format!("Made the sequencer's signing key, {}.", place_of(&info)));
+            info
         }
         Err(error) => return Err(error.into()),
     };
     if let Err(KeystoreError::NotFound { .. }) = keys.info(&name(AGENT_KEY)) {
         let labels =
             [(label::AGENT, AgentId::random(random()?).to_string()), (label::KEY_ID, "1".to_owned())];
-        keys.generate(&name(AGENT_KEY), Algorithm::Ed25519, &owned(labels))?;
-        made.push(format!("Made a first agent's signing key, keys/{AGENT_KEY}.pem."));
+        let info = keys.generate(&name(AGENT_KEY), Algorithm::Ed25519, &owned(labels))?;
+        made.push(format!("Made a first agent's signing key, {}.", place_of(&info)));
     }
     let label = |label: &str| sequencer.labels.get(label).map(String::as_str);
     let bad_label =
-        || CliError::failure("BAD_KEY_FILE", format!("keys/{SEQUENCER_KEY}.pem lacks its labels"));
+        || CliError::failure("BAD_KEY_FILE", format!("{} lacks its labels", place_of(&sequencer)));
     Ok(Profile {
         url: url.to_owned(),
         tenant_id: TenantId::random(random()?),
@@ -146,7 +180,16 @@ fn new_profile(keys: &FileKeystore, url: &str, made: &mut Vec<String>) -> Result
     })
 }
 
-fn agent_key(keys: &FileKeystore, profile: &Profile, now: TimestampMs) -> Result<AgentKey, CliError> {
+/// Where a key lies, for a person.
+fn place_of(info: &KeyInfo) -> String {
+    match info.place {
+        KeyPlace::File => format!("keys/{}.pem", info.name),
+        KeyPlace::InHsm => format!("{} in the token", info.name),
+        KeyPlace::Wrapped => format!("keys/{}.wrapped", info.name),
+    }
+}
+
+fn agent_key(keys: &dyn Keystore, profile: &Profile, now: TimestampMs) -> Result<AgentKey, CliError> {
     let info = keys.info(&name(AGENT_KEY))?;
     let (agent_id, key_id) = agent_of(&info)?;
     Ok(AgentKey {

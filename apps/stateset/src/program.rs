@@ -19,9 +19,11 @@ impl Program {
 }
 
 /// The word after `stateset`, the name of a link, and what they run.
-const PROGRAMS: [(&str, &str, Run); 3] = [
+const PROGRAMS: [(&str, &str, Run); 5] = [
     ("sequencer", "stateset-sequencer", |args| stateset_sequencer_app::run(args)),
     ("sequencer-admin", "stateset-sequencer-admin", |args| stateset_sequencer_admin::run(args)),
+    ("mcp", "stateset-mcp", |args| stateset_mcp_app::run(args)),
+    ("sync", "stateset-sync", |args| stateset_sync_app::run(args)),
     ("stark", "ves-stark", |args| ves_stark_cli::run(args)),
 ];
 

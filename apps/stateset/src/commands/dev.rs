@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
-use stateset_keystore::Keystore as _;
 
 use crate::commands::trigger::{self, Event};
 use crate::commands::up::{self, UpArgs};

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 use stateset_client::{Client, Page, PulledEvent, SigningKeys};
-use stateset_keystore::{KeyName, Keystore as _};
+use stateset_keystore::KeyName;
 use ves::envelope::encode;
 use ves::seal::OpenedPayload;
 use ves::{EventId, Payload, RecipientKeyId, SequenceNumber, StreamKey};

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use stateset_client::northwind::{Dataset, ImportEvent};
 use stateset_client::{PushOutcome, PushResult};
-use stateset_keystore::{KeyName, Keystore as _};
+use stateset_keystore::KeyName;
 use ves::SequenceNumber;
 use ves::draft::Draft;
 use ves_wire::ingest::RejectionBody;

@@ -1,19 +1,21 @@
 //! `stateset key`
 
+mod keep;
+
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use stateset_client::KeyRegistration;
-use stateset_keystore::{Algorithm, FileKeystore, KeyInfo, KeyName, Keystore as _};
+use stateset_keystore::{Algorithm, BackEnd, KeyInfo, KeyName, refuse_split};
 use stateset_sequencer::{Clock as _, SystemClock};
+use stateset_sequencer_app::config::KeysIn;
 use ves::directory::DirectoryKey;
 use ves::{AgentId, KeyId, SequenceNumber};
 
 use crate::context::Context;
 use crate::error::{CliError, printable};
 use crate::installation::{agent_of, label, random};
-use crate::passphrase;
 
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
@@ -25,6 +27,16 @@ pub enum KeyCommand {
     Show(NameArgs),
     /// Register a key with the server; a signing key proves that it is held
     Register(NameArgs),
+    /// Make the next key of the same agent under this name, and keep the old one under another
+    Rotate(keep::RotateArgs),
+    /// Write the public key as PEM
+    ExportPublic(keep::ExportPublicArgs),
+    /// Write what may leave the keystore, encrypted as it is, to a new file
+    Backup(keep::BackupArgs),
+    /// Put back what a backup holds
+    Restore(keep::RestoreArgs),
+    /// Forget a key for good
+    Destroy(keep::DestroyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -66,6 +78,8 @@ struct KeyBody<'a> {
     name: &'a str,
     algorithm: String,
     public_key: String,
+    /// `file`, `in-hsm` or `wrapped`.
+    place: String,
     labels: &'a BTreeMap<String, String>,
 }
 
@@ -75,6 +89,7 @@ impl<'a> From<&'a KeyInfo> for KeyBody<'a> {
             name: info.name.as_str(),
             algorithm: info.algorithm.to_string(),
             public_key: ves::hex::encode(&info.public_key),
+            place: info.place.to_string(),
             labels: &info.labels,
         }
     }
@@ -91,6 +106,11 @@ pub fn run(context: &Context, command: &KeyCommand) -> Result<(), CliError> {
             Ok(())
         }
         KeyCommand::Register(args) => register(context, &args.name),
+        KeyCommand::Rotate(args) => keep::rotate(context, args),
+        KeyCommand::ExportPublic(args) => keep::export_public(context, args),
+        KeyCommand::Backup(args) => keep::backup(context, args),
+        KeyCommand::Restore(args) => keep::restore(context, args),
+        KeyCommand::Destroy(args) => keep::destroy(context, args),
     }
 }
 
@@ -107,12 +127,20 @@ fn generate(context: &Context, args: &GenerateArgs) -> Result<(), CliError> {
         AlgorithmName::Ed25519 => Algorithm::Ed25519,
         AlgorithmName::X25519 => Algorithm::X25519,
     };
-    let passphrase = passphrase::find_for_new(context.global.passphrase_file.as_deref(), &context.data)?;
-    let info =
-        FileKeystore::open(&context.data.keys(), passphrase)?.generate(&args.name, algorithm, &labels)?;
+    refuse_split_for(context, args.name.as_str())?;
+    let info = context.keystore_for_new()?.generate(&args.name, algorithm, &labels)?;
     let next = format!("{}Register it with `stateset key register {}`.", text(&info), info.name);
     context.out.result(&KeyBody::from(&info), &next);
     Ok(())
+}
+
+/// Refuses a key that would live elsewhere than those in the data directory.
+fn refuse_split_for(context: &Context, name: &str) -> Result<(), CliError> {
+    let chosen = match context.keys_in()? {
+        KeysIn::Files => BackEnd::File,
+        KeysIn::Token(_) => BackEnd::Pkcs11,
+    };
+    Ok(refuse_split(&context.data.keys(), name, chosen)?)
 }
 
 fn list(context: &Context) -> Result<(), CliError> {
@@ -121,9 +149,10 @@ fn list(context: &Context) -> Result<(), CliError> {
     let lines = keys.iter().map(|key| {
         let agent = key.labels.get(label::AGENT).map(String::as_str).unwrap_or("-");
         format!(
-            "{:<16} {:<8} {}  agent {agent}\n",
+            "{:<16} {:<8} {:<8} {}  agent {agent}\n",
             key.name.as_str(),
             key.algorithm.to_string(),
+            key.place.to_string(),
             ves::hex::encode(&key.public_key)
         )
     });
@@ -171,6 +200,7 @@ fn register(context: &Context, name: &KeyName) -> Result<(), CliError> {
 fn text(info: &KeyInfo) -> String {
     let mut text =
         format!("{}  {}\n  public key  {}\n", info.name, info.algorithm, ves::hex::encode(&info.public_key));
+    text += &format!("  place       {}\n", info.place);
     for (label, value) in &info.labels {
         text += &format!("  {label:<11} {value}\n");
     }

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 use stateset_client::PushResult;
-use stateset_keystore::{KeyName, Keystore as _};
+use stateset_keystore::KeyName;
 use stateset_sequencer::{Clock as _, SystemClock};
 use ves::draft::Draft;
 use ves::{EventId, SequenceNumber};

@@ -150,7 +150,9 @@ async fn serve_until_stopped(
     let url = format!("http://{}", listeners.rest_address);
     let grpc_url = listeners.grpc_address.map(|address| format!("http://{address}"));
     let passphrase_file = context.global.passphrase_file.as_deref();
-    let mut installation = Installation::open(&context.data, passphrase_file, &url, SystemClock.now())?;
+    let keys_in = context.keys_in()?;
+    let now = SystemClock.now();
+    let mut installation = Installation::open_in(&context.data, &keys_in, passphrase_file, &url, now)?;
     let policy = CommitPolicy { events_max: args.commit_events, age_ms_max: args.commit_seconds * 1000 };
     let commits = Commits { policy, automatic: !args.no_auto_commit };
     let store = match &log {

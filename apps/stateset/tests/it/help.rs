@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::run;
 
-const COMMANDS: [&str; 49] = [
+const COMMANDS: [&str; 63] = [
     "",
     "up",
     "dev",
@@ -17,6 +17,11 @@ const COMMANDS: [&str; 49] = [
     "key list",
     "key show",
     "key register",
+    "key rotate",
+    "key export-public",
+    "key backup",
+    "key restore",
+    "key destroy",
     "event",
     "event sign",
     "event push",
@@ -54,6 +59,15 @@ const COMMANDS: [&str; 49] = [
     "pay",
     "sequencer",
     "sequencer-admin",
+    "sync",
+    "mcp",
+    "mcp stdio",
+    "mcp http",
+    "mcp approvals",
+    "mcp approvals list",
+    "mcp approvals show",
+    "mcp approvals approve",
+    "mcp approvals reject",
     "doctor",
 ];
 

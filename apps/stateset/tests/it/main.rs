@@ -5,6 +5,7 @@ mod compliance;
 mod demo;
 mod dev_loop;
 mod help;
+mod keys;
 mod local_chain;
 mod log;
 mod outputs;
@@ -24,6 +25,9 @@ pub fn stateset(folder: &Path) -> Command {
         command.env_remove(format!("STATESET_{variable}"));
     }
     command.env_remove("L2_RPC_URL").env_remove("SET_REGISTRY_ADDRESS");
+    for variable in ["KEYSTORE", "PKCS11_MODULE", "PKCS11_TOKEN_LABEL", "PKCS11_PIN_FILE", "PKCS11_PIN"] {
+        command.env_remove(variable);
+    }
     command.env_remove("DATABASE_URL").env_remove("RUST_LOG").current_dir(folder);
     command
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use stateset_client::PulledEvent;
-use stateset_keystore::{KeyName, Keystore as _};
+use stateset_keystore::KeyName;
 use ves::compliance::{EventFacts, Policy};
 use ves::ed25519::Signer;
 use ves::{Digest, KeyId};

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use stateset_client::Client;
 use stateset_client::audit::{Keys, audit_beginning};
-use stateset_keystore::{FileKeystore, Keystore as _};
+use stateset_sequencer_app::config::KeysIn;
 
 use super::State;
 use crate::context::{Context, identity};
@@ -85,16 +85,29 @@ pub fn clock() -> Says {
 }
 
 pub fn keys(context: &Context, profile: Option<&Profile>) -> Says {
-    if !context.data.keys().is_dir() {
+    let keys_in = context.keys_in().map_err(|error| error.message)?;
+    let in_files = matches!(keys_in, KeysIn::Files);
+    if in_files && !context.data.keys().is_dir() {
         return Ok((State::Note, "there are none yet".to_owned()));
     }
-    let store = FileKeystore::open_public(&context.data.keys()).map_err(|error| error.to_string())?;
+    let store = context.public_keystore().map_err(|error| error.message)?;
     let keys = store.list().map_err(|error| error.to_string())?;
     let sequencer = keys.iter().find(|key| key.name.as_str() == crate::installation::SEQUENCER_KEY);
     if profile
         .is_some_and(|profile| sequencer.is_none_or(|key| key.public_key != profile.sequencer_public_key.0))
     {
-        return Err("keys/sequencer.pem is missing or is not the key in profile.json".to_owned());
+        return Err(format!(
+            "{}: the key sequencer is missing or is not the one in profile.json",
+            store.backing()
+        ));
+    }
+    if !in_files {
+        // Whether it can sign is known only after it did.
+        let opened = context.keystore().map_err(|error| error.message)?;
+        if let Some(key) = sequencer {
+            opened.signer(&key.name).map_err(|error| error.to_string())?;
+        }
+        return Ok((State::Ok, format!("{} keys, {}; it signs", keys.len(), store.backing())));
     }
     let beside = context.data.passphrase_file().exists();
     let opened =

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use stateset_keystore::{KeyName, Keystore as _};
+use stateset_keystore::KeyName;
 use stateset_sequencer::{Clock as _, SystemClock};
 use ves::draft::Draft;
 use ves::envelope::encode;
@@ -78,7 +78,7 @@ pub fn run(context: &Context, args: &SignArgs) -> Result<(), CliError> {
     let (agent, key_id) = agent_of(&keys.info(&args.key)?)?;
     let signer = keys.signer(&args.key)?;
     let recipients: Vec<Recipient> =
-        args.seal_to.iter().map(|text| recipient(&keys, text)).collect::<Result<_, _>>()?;
+        args.seal_to.iter().map(|text| recipient(keys.as_ref(), text)).collect::<Result<_, _>>()?;
     let (mut text, count, mut salt) = (String::new(), drafts.len(), None);
     for (index, body) in drafts.into_iter().enumerate() {
         let draft = Draft {
@@ -146,7 +146,7 @@ fn read_drafts(args: &SignArgs) -> Result<Vec<DraftBody>, CliError> {
 }
 
 /// `KID:HEX`, or the name of an x25519 key whose number is its kid.
-fn recipient(keys: &stateset_keystore::FileKeystore, text: &str) -> Result<Recipient, CliError> {
+fn recipient(keys: &dyn stateset_keystore::Keystore, text: &str) -> Result<Recipient, CliError> {
     if let Some((kid, hex)) = text.split_once(':') {
         let kid = kid
             .parse()
