@@ -23,6 +23,7 @@ use crate::error::ApiError;
 use crate::events::first_number;
 use crate::router::App;
 use filter::Filter;
+pub(crate) use filter::TYPE_LIST_CHARS_MAX;
 use reader::{Listener, Place};
 use shown::Form;
 pub(crate) use socket::socket;

@@ -3,7 +3,7 @@
 use super::Routes;
 use crate::openapi::operation::{Operation, get, one_of, sequence, text};
 use crate::openapi::schemas;
-use crate::stream::{CONTENT_TYPE, FORMS, socket, sse};
+use crate::stream::{CONTENT_TYPE, FORMS, TYPE_LIST_CHARS_MAX, socket, sse};
 
 pub(crate) fn routes() -> Routes {
     Routes::default()
@@ -39,8 +39,8 @@ fn feed(path: &'static str, id: &'static str, summary: &'static str) -> Operatio
         .stream()
         .query("from", sequence(0), FROM)
         .query("until", sequence(1), "The feed ends after this number")
-        .query("event_type", text(1, 26_000), types)
-        .query("entity_type", text(1, 26_000), types)
+        .query("event_type", text(1, TYPE_LIST_CHARS_MAX), types)
+        .query("entity_type", text(1, TYPE_LIST_CHARS_MAX), types)
         .query(
             "format",
             one_of(&FORMS),

@@ -7,6 +7,9 @@ const TYPES_MAX: usize = 100;
 /// Longest name of a type, as in an event.
 const TYPE_BYTES_MAX: usize = 256;
 
+/// Longest list, in characters: two of them in percent-encoding fit the line of a request.
+pub(crate) const TYPE_LIST_CHARS_MAX: u64 = 2_000;
+
 /// Types by name, or by what their names begin with: `order.created`, `order.*`. An empty list wants all.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Filter {
@@ -38,6 +41,12 @@ fn is_named(names: &[String], found: &str) -> bool {
 
 fn names(field: &str, list: Option<&str>) -> Result<Vec<String>, ApiError> {
     let Some(list) = list else { return Ok(Vec::new()) };
+    if list.chars().count() as u64 > TYPE_LIST_CHARS_MAX {
+        return Err(ApiError::invalid(
+            field,
+            format_args!("expected at most {TYPE_LIST_CHARS_MAX} characters"),
+        ));
+    }
     let names: Vec<String> = list.split(',').map(|name| name.trim().to_owned()).collect();
     if names.len() > TYPES_MAX {
         let problem = format_args!("{} names, at most {TYPES_MAX} are taken", names.len());
