@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use set_registry::{
-    Address, B256, BatchRecord, Block, BlockAt, CommitPlace, LOG_BLOCKS, RootLog, Roots, RpcError,
+    Address, B256, BatchRecord, Block, BlockAt, CommitPlace, LOG_BLOCKS, RootLog, Roots, RpcError, Seam,
     StreamHead, StreamHeads,
 };
 use ves::Digest;
@@ -115,6 +115,20 @@ impl History {
     /// `None` where nothing of the stream is anchored.
     pub fn head(&self, stream_id: &Digest) -> Option<&StreamHead> {
         self.heads.get(stream_id)
+    }
+
+    /// Where the anchored history of the stream begins.
+    pub fn begins(&self, stream_id: &Digest) -> Option<Seam> {
+        self.heads.begins(stream_id)
+    }
+
+    /// What stands in the chain beyond a gap: where each begins and goes on. Of two from the same place the earlier counts.
+    pub fn early(&self, stream_id: &Digest) -> BTreeMap<Seam, Seam> {
+        let mut early = BTreeMap::new();
+        for header in self.heads.early(stream_id) {
+            early.entry(Seam::before(&header)).or_insert(Seam::after(&header));
+        }
+        early
     }
 
     /// The block up to which roots were read.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use set_registry::{BatchRecord, Head, Refusal};
+use set_registry::{BatchRecord, Head, Refusal, Seam};
 use ves::{Digest, SequenceNumber, StreamKey};
 
 use crate::flight::{BatchKey, PendingBatch, key_of};
@@ -14,11 +14,52 @@ pub const BATCHES_MAX: usize = 200;
 const SEQUENCE_MAX: u64 = i64::MAX as u64;
 
 /// What the chain says of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamView {
     pub head: Head,
     /// Whether our account may write it.
     pub is_writer: bool,
+    /// Below aggregated roots: where the history begins that is anchored, if what comes before may still be.
+    pub begins: Option<Seam>,
+    /// Below aggregated roots: headers that stand in the chain beyond a gap; where each goes on.
+    pub early: BTreeMap<Seam, Seam>,
+}
+
+impl StreamView {
+    /// Of a contract that keeps the order itself.
+    pub fn in_order(head: Head, is_writer: bool) -> Self {
+        Self { head, is_writer, begins: None, early: BTreeMap::new() }
+    }
+
+    /// Batches that end where the anchored history begins, one after the other: they were undone, and what continues them was
+    /// not.
+    fn before<'b>(&self, batches: &[&'b PendingBatch]) -> Vec<&'b PendingBatch> {
+        let Some(mut begins) = self.begins else { return Vec::new() };
+        let mut before = Vec::new();
+        for batch in batches.iter().rev().filter(|batch| well_formed(&batch.record).is_ok()) {
+            let (from, to) = seams(&batch.record);
+            if to == begins {
+                begins = from;
+                before.push(*batch);
+            }
+        }
+        before.reverse();
+        before
+    }
+
+    /// The place after everything that stands in the chain beyond this one already.
+    fn past_early(&self, mut at: Seam) -> Seam {
+        while let Some(to) = self.early.get(&at).filter(|to| to.sequence > at.sequence) {
+            at = *to;
+        }
+        at
+    }
+}
+
+fn seams(record: &BatchRecord) -> (Seam, Seam) {
+    let from = Seam { sequence: record.sequence_start.get(), state_root: record.prev_state_root };
+    let sequence = record.sequence_end.get().saturating_add(1);
+    (from, Seam { sequence, state_root: record.new_state_root })
 }
 
 /// When a batch is worth a transaction.
@@ -93,24 +134,31 @@ fn plan_stream(
     if !view.head.is_open {
         return plan.hindrances.push(Hindrance::NotOpen(*stream));
     }
-    let (mut next, mut root) = (view.head.next_sequence, view.head.state_root);
-    let mut ready = Vec::new();
+    let mut at =
+        view.past_early(Seam { sequence: view.head.next_sequence, state_root: view.head.state_root });
+    let mut ready = view.before(batches);
+    let before = ready.len();
     for batch in batches {
         let record = &batch.record;
+        if ready[..before].iter().any(|ready| key_of(&ready.record) == key_of(record)) {
+            continue;
+        }
         let known = held.get(&key_of(record)).cloned();
         if let Some(why) = known.or_else(|| well_formed(record).err().map(|refusal| refusal.to_string())) {
             plan.hindrances.push(Hindrance::Malformed(Box::new(record.clone()), why));
             break;
         }
-        if record.sequence_end < SequenceNumber(view.head.next_sequence) {
+        let (from, to) = seams(record);
+        if record.sequence_end < SequenceNumber(view.head.next_sequence) || view.early.get(&from) == Some(&to)
+        {
             plan.passed.push(record.clone());
             continue;
         }
-        if let Err(refusal) = continues(record, next, root) {
+        if let Err(refusal) = continues(record, at.sequence, at.state_root) {
             plan.hindrances.push(Hindrance::Conflict(Box::new(record.clone()), refusal));
             break;
         }
-        (next, root) = (record.sequence_end.get().saturating_add(1), record.new_state_root);
+        at = view.past_early(to);
         ready.push(*batch);
     }
     if ready.is_empty() {
@@ -202,7 +250,7 @@ mod tests {
             is_open: true,
             from_checkpoint: false,
         };
-        StreamView { head, is_writer: true }
+        StreamView::in_order(head, true)
     }
 
     const NOW: Worth = Worth { events_min: 1, age_ms_max: 1_000_000, batches_max: 100 };
@@ -260,8 +308,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_nobody_opened_or_that_is_not_ours_hinders_only_itself() {
-        let closed =
-            StreamView { head: Head { is_open: false, ..view(0, Digest::ZERO).head }, is_writer: false };
+        let closed = StreamView::in_order(Head { is_open: false, ..view(0, Digest::ZERO).head }, false);
         let foreign = StreamView { is_writer: false, ..view(1, Digest::ZERO) };
         let views = [(stream(1), closed), (stream(2), foreign), (stream(3), view(1, Digest::ZERO))].into();
         let plan = plan(&[batch(1, 1), batch(2, 1), batch(3, 1)], &views, &BTreeMap::new(), &NOW, 2_000);
@@ -305,6 +352,22 @@ mod tests {
         assert_eq!(ids(&plan.send), [(2, 1)]);
         let malformed = Hindrance::Malformed(Box::new(pending[0].record.clone()), "its words".to_owned());
         assert_eq!(plan.hindrances, [malformed]);
+    }
+
+    /// A node put the later of two undone roots into a block before the earlier one.
+    #[test]
+    fn a_gap_before_what_is_anchored_is_filled_and_what_follows_goes_on() {
+        let seam = |n: u8| seams(&batch(1, n).record);
+        let gap = StreamView { early: [seam(2)].into(), ..view(1, Digest::ZERO) };
+        let pending = [batch(1, 1), batch(1, 2), batch(1, 3)];
+        let plan_of = |view| plan(&pending, &[(stream(1), view)].into(), &BTreeMap::new(), &NOW, 2_000);
+        let planned = plan_of(gap);
+        assert_eq!((ids(&planned.send), ids(&planned.passed)), (vec![(1, 1), (1, 3)], vec![(1, 2)]));
+        // The same where the stream had nothing before them.
+        let begun = StreamView { begins: Some(seam(3).0), ..view(31, Digest([3; 32])) };
+        let planned = plan_of(begun);
+        assert_eq!((ids(&planned.send), ids(&planned.passed)), (vec![(1, 1), (1, 2)], vec![(1, 3)]));
+        assert_eq!(planned.hindrances, []);
     }
 
     #[test]

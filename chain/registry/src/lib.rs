@@ -29,7 +29,7 @@ pub mod words;
 pub use alloy_primitives::{Address, B256, Bytes, U256};
 
 pub use aggregate::{PublishedError, PublishedRoot, ROOT_BATCHES_MAX};
-pub use heads::{Step, StreamHead, StreamHeads};
+pub use heads::{Seam, Step, StreamHead, StreamHeads};
 pub use key::{ChainKey, KeyError};
 pub use node::{Block, BlockAt, Call, FeeHistory, Log, LogFilter, Node, Receipt, Transaction, ViewError};
 pub use refusal::Refusal;

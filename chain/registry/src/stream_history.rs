@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256};
 use ves::Digest;
 use ves::aggregate::BatchHeader;
 
-use crate::heads::{Step, StreamHead, StreamHeads};
+use crate::heads::{Seam, Step, StreamHead, StreamHeads};
 use crate::registry::{CommitPlace, LOG_BLOCKS};
 use crate::roots::Roots;
 use crate::rpc::RpcError;
@@ -22,8 +22,8 @@ pub struct StreamHistory {
     pub head: Option<StreamHead>,
     /// Where the last batch that counts was anchored.
     pub last: Option<CommitPlace>,
-    /// Headers that do not continue what stands before them, or say something else of numbers that are anchored: whoever
-    /// anchored them has two histories, or left a gap.
+    /// Headers that do not continue what stands, or say something else of numbers that are anchored: whoever anchored them has
+    /// two histories, or left a gap. One that stands in the chain before what it continues is none of them.
     pub wrong: Vec<(BatchHeader, CommitPlace)>,
     /// Roots that were walked over, of all streams.
     pub roots: u64,
@@ -31,26 +31,68 @@ pub struct StreamHistory {
     pub unread: Vec<B256>,
 }
 
-impl StreamHistory {
+/// One stream while it is walked.
+#[derive(Default)]
+struct Walk {
+    history: StreamHistory,
+    heads: StreamHeads,
+    /// Those that count, by their first number.
+    known: BTreeMap<u64, (BatchHeader, CommitPlace)>,
+    /// Those that left a gap when they came.
+    early: Vec<(BatchHeader, CommitPlace)>,
+}
+
+impl Walk {
     /// Takes in the next header of the stream.
-    fn take(
-        &mut self,
-        heads: &mut StreamHeads,
-        known: &mut BTreeMap<u64, BatchHeader>,
-        header: &BatchHeader,
-        place: CommitPlace,
-    ) {
+    fn take(&mut self, header: &BatchHeader, place: CommitPlace) {
         let start = header.sequence_start.get();
-        match heads.apply(header) {
-            Step::Begins | Step::Continues => {
-                known.insert(start, *header);
-                self.last = Some(place);
+        match self.heads.apply(header) {
+            Step::Begins | Step::Continues | Step::Precedes => {
+                self.known.insert(start, (*header, place));
             }
+            Step::Early => self.early.push((*header, place)),
             // The same again says nothing new.
-            Step::Repeats if known.get(&start) == Some(header) => {}
-            Step::Repeats | Step::Breaks if self.wrong.len() < WRONG_MAX => self.wrong.push((*header, place)),
-            Step::Repeats | Step::Breaks => {}
+            Step::Repeats if self.is_known(header) => {}
+            Step::Repeats | Step::Breaks => self.wrong(*header, place),
         }
+    }
+
+    fn is_known(&self, header: &BatchHeader) -> bool {
+        self.known.get(&header.sequence_start.get()).is_some_and(|(known, _)| known == header)
+            || self.early.iter().any(|(early, _)| early == header)
+    }
+
+    fn wrong(&mut self, header: BatchHeader, place: CommitPlace) {
+        if self.history.wrong.len() < WRONG_MAX {
+            self.history.wrong.push((header, place));
+        }
+    }
+
+    fn finish(mut self, stream_id: &Digest) -> StreamHistory {
+        let counted = self.counted(stream_id);
+        for (header, place) in std::mem::take(&mut self.early) {
+            if counted.get(&Seam::before(&header)).is_none_or(|(counted, _)| *counted != header) {
+                self.wrong(header, place);
+            }
+        }
+        self.history.head = self.heads.get(stream_id).copied();
+        self.history.last = counted.last_key_value().map(|(_, (_, place))| *place);
+        self.history
+    }
+
+    /// The history from its beginning, one header after the other.
+    fn counted(&self, stream_id: &Digest) -> BTreeMap<Seam, (BatchHeader, CommitPlace)> {
+        let mut found = BTreeMap::new();
+        for (header, place) in self.known.values().chain(&self.early) {
+            found.entry(Seam::before(header)).or_insert((*header, *place));
+        }
+        let (mut counted, mut at) = (BTreeMap::new(), self.heads.begins(stream_id));
+        while let Some(seam) = at {
+            let next = found.remove(&seam);
+            at = next.map(|(header, _)| Seam::after(&header));
+            counted.extend(next.map(|found| (seam, found)));
+        }
+        counted
     }
 }
 
@@ -66,29 +108,27 @@ impl Roots {
         anchorer: Option<Address>,
         newest: u64,
     ) -> Result<StreamHistory, RpcError> {
-        let (mut history, mut heads, mut known) =
-            (StreamHistory::default(), StreamHeads::default(), BTreeMap::new());
+        let mut walk = Walk::default();
         let mut from = 0;
         while from <= newest {
             let to = from.saturating_add(LOG_BLOCKS - 1).min(newest);
             for log in self.logs(anchorer, from, to)? {
-                history.roots += 1;
+                walk.history.roots += 1;
                 match self.published(&log)? {
                     Ok(published) => {
                         let of_stream =
                             published.headers().iter().filter(|header| header.stream_id == *stream_id);
-                        of_stream.for_each(|header| {
-                            history.take(&mut heads, &mut known, header, log.place);
-                        });
+                        of_stream.for_each(|header| walk.take(header, log.place));
                     }
-                    Err(_) if history.unread.len() < WRONG_MAX => history.unread.push(log.place.transaction),
+                    Err(_) if walk.history.unread.len() < WRONG_MAX => {
+                        walk.history.unread.push(log.place.transaction);
+                    }
                     Err(_) => {}
                 }
             }
             from = to + 1;
         }
-        history.head = heads.get(stream_id).copied();
-        Ok(history)
+        Ok(walk.finish(stream_id))
     }
 }
 
@@ -109,18 +149,33 @@ mod tests {
         }
     }
 
+    fn walked(headers: &[BatchHeader]) -> StreamHistory {
+        let place = |n| CommitPlace { transaction: B256::ZERO, block_number: n, block_hash: B256::ZERO };
+        let mut walk = Walk::default();
+        headers.iter().zip(0..).for_each(|(header, n)| walk.take(header, place(n)));
+        walk.finish(&Digest([1; 32]))
+    }
+
+    fn wrong(history: &StreamHistory) -> Vec<(BatchHeader, u64)> {
+        history.wrong.iter().map(|(header, place)| (*header, place.block_number)).collect()
+    }
+
     #[test]
     fn a_second_history_is_wrong_and_a_repetition_is_not() {
-        let place = |n| CommitPlace { transaction: B256::ZERO, block_number: n, block_hash: B256::ZERO };
-        let (mut history, mut heads, mut known) =
-            (StreamHistory::default(), StreamHeads::default(), BTreeMap::new());
         let other = BatchHeader { events_root: Digest([8; 32]), ..header(1) };
-        let walked = [header(0), header(1), header(0), other, header(2), header(4)];
-        for (n, header) in walked.iter().enumerate() {
-            history.take(&mut heads, &mut known, header, place(n as u64));
-        }
-        assert_eq!(history.wrong, [(other, place(3)), (header(4), place(5))]);
-        assert_eq!(history.last, Some(place(4)));
-        assert_eq!(heads.get(&Digest([1; 32])).unwrap().next_sequence, 31);
+        let history = walked(&[header(0), header(1), header(0), other, header(2), header(4)]);
+        assert_eq!(wrong(&history), [(other, 3), (header(4), 5)]);
+        assert_eq!(history.last.map(|place| place.block_number), Some(4));
+        assert_eq!(history.head.unwrap().next_sequence, 31);
+    }
+
+    /// After a reorganisation the later of two roots came to stand first.
+    #[test]
+    fn a_header_that_stands_before_what_it_continues_is_not_wrong() {
+        let fork = BatchHeader { events_root: Digest([8; 32]), ..header(2) };
+        let history = walked(&[header(0), header(2), fork, header(2), header(1)]);
+        assert_eq!(wrong(&history), [(fork, 2)], "of two for the same place the earlier counts");
+        assert_eq!(history.last.map(|place| place.block_number), Some(1), "that of the last batch");
+        assert_eq!(history.head.unwrap().next_sequence, 31);
     }
 }

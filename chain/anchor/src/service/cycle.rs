@@ -90,7 +90,7 @@ impl<S: Source> Service<S> {
     fn view(&self, registry: &Registry, stream: &StreamKey) -> Result<StreamView, ViewError> {
         let head = registry.head(stream, BlockAt::Latest)?;
         let is_writer = head.is_open && registry.is_writer(stream, self.settings.key.address())?;
-        Ok(StreamView { head, is_writer })
+        Ok(StreamView::in_order(head, is_writer))
     }
 
     /// A view that fails for another reason than the endpoint is not a view of the contract.

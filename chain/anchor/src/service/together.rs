@@ -37,26 +37,31 @@ impl<S: Source> Service<S> {
             }
         }
         for (stream, batch) in first {
-            let head = match history.head(&stream_id(&stream)) {
-                Some(head) => Head {
-                    state_root: head.state_root,
-                    next_sequence: head.next_sequence,
-                    batch_count: head.batch_count,
-                    anchored_at: 0,
-                    is_open: true,
-                    from_checkpoint: head.from_checkpoint,
-                },
+            let id = stream_id(&stream);
+            let Some(head) = history.head(&id) else {
                 // It begins with what waits; where that is not its first number, what came before is anchored elsewhere.
-                None => Head {
+                let head = Head {
                     state_root: batch.record.prev_state_root,
                     next_sequence: batch.record.sequence_start.get(),
                     batch_count: 0,
                     anchored_at: 0,
                     is_open: true,
                     from_checkpoint: batch.record.sequence_start.get() > 1,
-                },
+                };
+                self.views.insert(stream, StreamView::in_order(head, true));
+                continue;
             };
-            self.views.insert(stream, StreamView { head, is_writer: true });
+            let shown = Head {
+                state_root: head.state_root,
+                next_sequence: head.next_sequence,
+                batch_count: head.batch_count,
+                anchored_at: 0,
+                is_open: true,
+                from_checkpoint: head.from_checkpoint,
+            };
+            let begins = history.begins(&id).filter(|_| head.from_checkpoint);
+            let view = StreamView { head: shown, is_writer: true, begins, early: history.early(&id) };
+            self.views.insert(stream, view);
         }
         Ok(true)
     }

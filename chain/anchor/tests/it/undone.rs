@@ -120,6 +120,71 @@ fn what_continues_a_batch_that_lost_its_nonce_waits_for_it(mode: Mode) {
     world.assert_anchored_once(&all);
 }
 
+/// Both roots are undone, another takes the nonce of the first, and the node, which still holds the second, puts it into a block
+/// by itself before its replacement comes: the contract takes it though it leaves a gap.
+fn a_gap_that_a_node_leaves_by_itself(with_history: bool) {
+    let Some((world, all)) = opened(Mode::Together) else { return };
+    let mut service = world.service_with(|settings| settings.patience.confirmations = 6);
+    let mine = |blocks: &str| drop(ask(&world, "anvil_mine", json!([blocks])));
+    let first = usize::from(with_history);
+    if with_history {
+        world.sequencer.close(&all[..1]);
+        until(&mut service, "in a block", |_| world.commits(&all[0]).len() == 1);
+        mine("0x8");
+        finish(&mut service, &world.sequencer);
+    }
+    let before = ask(&world, "evm_snapshot", json!([]));
+    for batch in &all[first..first + 2] {
+        world.sequencer.close(std::slice::from_ref(batch));
+        until(&mut service, "in a block", |_| world.commits(batch).len() == 1);
+        service.step();
+    }
+    let later = service.machine().flights().last().unwrap().latest().raw.clone();
+    ask(&world, "evm_revert", json!([before]));
+    take_nonce(&world);
+    world.node().send(&later).unwrap();
+    assert_eq!(world.commits(&all[first]).len() + world.commits(&all[first + 1]).len(), 1, "a gap");
+    until(&mut service, "filled", |_| world.commits(&all[first]).len() == 1);
+    mine("0x8");
+    finish(&mut service, &world.sequencer);
+    world.sequencer.close(&all[first + 2..]);
+    if let Some(last) = all.get(first + 2) {
+        until(&mut service, "goes on", |_| world.commits(last).len() == 1);
+        mine("0x8");
+        finish(&mut service, &world.sequencer);
+    }
+    for batch in &all {
+        let commits = world.commits(batch);
+        assert_eq!(commits.len(), 1, "batch at {} is anchored once", batch.sequence_start);
+        assert_eq!(world.sequencer.told(batch).unwrap().transaction, commits[0]);
+    }
+    assert!(!said(&service, "different histories"), "{:#}", service.status().lock().errors());
+    // A reader finds one history, whole from its first event on.
+    let roots = set_registry::Roots::new(world.node(), world.contract);
+    let newest = world.node().block(set_registry::BlockAt::Latest).unwrap().unwrap().number;
+    let history = roots.stream_history(&all[0].header().stream_id, None, newest).unwrap();
+    let (head, last) = (history.head.unwrap(), all.last().unwrap());
+    assert_eq!((history.wrong, head.from_checkpoint), (Vec::new(), false));
+    assert_eq!((head.batch_count, head.state_root), (all.len() as u32, last.new_state_root));
+    // So does a service that knows nothing but the chain.
+    let fresh = tempfile::tempdir().unwrap();
+    let mut service = world.service_with(|settings| settings.data_dir = fresh.path().to_path_buf());
+    world.sequencer.forget();
+    world.sequencer.close(&all);
+    until(&mut service, "found", |_| all.iter().all(|batch| world.sequencer.told(batch).is_some()));
+    assert!(all.iter().all(|batch| world.commits(batch).len() == 1));
+}
+
+#[test]
+fn a_gap_that_a_node_leaves_by_itself_is_filled_and_counts_as_one_history() {
+    a_gap_that_a_node_leaves_by_itself(true);
+}
+
+#[test]
+fn a_stream_whose_second_batch_a_node_puts_first_begins_with_its_first() {
+    a_gap_that_a_node_leaves_by_itself(false);
+}
+
 fn the_sequencer_is_corrected_where_another_transaction_took_the_place(mode: Mode) {
     let Some((world, all)) = opened(mode) else { return };
     let before = ask(&world, "evm_snapshot", json!([]));
