@@ -171,6 +171,26 @@ impl Journal {
         }
     }
 
+    /// Whether a transaction could be written down now, with the largest batches.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub fn probe(&self) -> Result<(), JournalError> {
+        let path = self.folder.join(PROBE);
+        let write = || {
+            let mut file = File::create(&path)?;
+            file.write_all(&[0; PROBE_BYTES])?;
+            file.sync_all()?;
+            fs::remove_file(&path)
+        };
+        let written = write();
+        if written.is_err() {
+            // What it took is given back.
+            let _ = fs::remove_file(&path);
+        }
+        written.map_err(|problem| JournalError::Io { path: path.clone(), problem })
+    }
+
     fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), JournalError> {
         let (path, unfinished) = (self.folder.join(name), self.folder.join(format!("{name}.{UNFINISHED}")));
         let text = serde_json::to_vec(value).expect("what the journal holds is JSON");
@@ -203,6 +223,11 @@ impl Journal {
 fn file_of(nonce: u64) -> String {
     format!("{nonce:020}.json")
 }
+
+/// More than a transaction takes with all that goes into one.
+const PROBE_BYTES: usize = 512 * 1024;
+/// An unfinished file: what a crash leaves of it is removed at the next start.
+const PROBE: &str = "probe.new";
 
 #[cfg(test)]
 mod tests {

@@ -71,6 +71,8 @@ pub struct Service<S> {
     is_anchorer: bool,
     /// Whether chain, contract and interface were found right since the endpoint last failed.
     is_checked: bool,
+    /// Whether the last write to the journal failed: before anything else it is tried again.
+    is_journal_in_doubt: bool,
     failures_in_a_row: u32,
     /// Unix milliseconds.
     next_cycle_ms: i64,
@@ -125,6 +127,7 @@ impl<S: Source> Service<S> {
             last_look: None,
             is_anchorer: false,
             is_checked: false,
+            is_journal_in_doubt: false,
             failures_in_a_row: 0,
             next_cycle_ms: 0,
             settings,
@@ -193,7 +196,10 @@ impl<S: Source> Service<S> {
                 self.status.lock().counters.rpc_failures += 1;
                 Trouble::Chain(error.to_string())
             }
-            StepError::Journal(error) => Trouble::Journal(error.to_string()),
+            StepError::Journal(error) => {
+                self.is_journal_in_doubt = true;
+                Trouble::Journal(error.to_string())
+            }
             StepError::NotReady(trouble) => trouble.as_ref().clone(),
         };
         // What is behind the address may be another when it answers again.
@@ -202,13 +208,22 @@ impl<S: Source> Service<S> {
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         let mut status = self.status.lock();
         status.note(now_ms, &trouble);
-        status.chain = Some(trouble);
+        match error {
+            // Said until a write works: a look at the chain in between changes nothing about it.
+            StepError::Journal(_) => status.journal = Some(trouble),
+            StepError::Rpc(_) | StepError::NotReady(_) => status.chain = Some(trouble),
+        }
         drop(status);
         let first_ms = u64::try_from(self.settings.retry_first.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(pause_ms(self.failures_in_a_row, first_ms, random()).max(10))
     }
 
     fn try_step(&mut self, now_ms: i64) -> Result<(), StepError> {
+        if self.is_journal_in_doubt {
+            self.journal.probe()?;
+            self.is_journal_in_doubt = false;
+            self.status.lock().journal = None;
+        }
         if !self.is_checked {
             self.check_chain()?;
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use set_registry::{Address, ChainKey, ROOT_BATCHES_MAX};
+use set_registry::{Address, ChainKey, Node, ROOT_BATCHES_MAX, RpcSettings, words};
 use zeroize::Zeroizing;
 
 use crate::breaker::BreakerSettings;
@@ -150,7 +150,7 @@ pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<ProgramSettings, Set
     let seconds = |name, default| reader.or(name, default).map(Duration::from_secs);
     let defaults = BreakerSettings::default();
     let service = Settings {
-        registry: reader.optional(contract)?.ok_or_else(|| missing(contract))?,
+        registry: reader.address(contract)?,
         expected_chain_id: chain_id,
         key: reader.key()?,
         data_dir: reader.or("ANCHOR_DATA_DIR", PathBuf::from("set-anchor-data"))?,
@@ -177,8 +177,10 @@ pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<ProgramSettings, Set
         },
     };
     Ok(ProgramSettings {
-        rpc_url: (get)("L2_RPC_URL").map(Zeroizing::new).ok_or_else(|| missing("L2_RPC_URL"))?,
-        sequencer_url: reader.or("SEQUENCER_API_URL", "http://127.0.0.1:8080".to_owned())?,
+        rpc_url: reader.url("L2_RPC_URL")?.ok_or_else(|| missing("L2_RPC_URL"))?,
+        sequencer_url: reader
+            .url("SEQUENCER_API_URL")?
+            .map_or_else(|| "http://127.0.0.1:8080".to_owned(), |url| url.to_string()),
         sequencer_api_key: (get)("SEQUENCER_API_KEY").filter(|key| !key.is_empty()).map(Zeroizing::new),
         health_host: reader.or("HEALTH_HOST", std::net::Ipv4Addr::LOCALHOST.into())?,
         health_port: reader.or("HEALTH_PORT", HEALTH_PORT)?,
@@ -215,6 +217,24 @@ impl Reader<'_> {
         T::Err: std::fmt::Display,
     {
         Ok(self.optional(name)?.unwrap_or(default))
+    }
+
+    fn address(&self, name: &'static str) -> Result<Address, SettingError> {
+        let Some(text) = (self.get)(name).filter(|text| !text.trim().is_empty()) else {
+            return Err(missing(name));
+        };
+        words::address(text.trim())
+            .map_err(|problem| SettingError { name, problem: format!("{text:?} is wrong: {problem}") })
+    }
+
+    /// http or https. It is not shown where it is wrong: its path may be a secret.
+    fn url(&self, name: &'static str) -> Result<Option<Zeroizing<String>>, SettingError> {
+        let text = (self.get)(name).map(|text| Zeroizing::new(text.trim().to_owned()));
+        let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+        match Node::new(&text, RpcSettings::default()) {
+            Ok(_) => Ok(Some(text)),
+            Err(problem) => Err(SettingError { name, problem: problem.to_string() }),
+        }
     }
 
     fn key(&self) -> Result<ChainKey, SettingError> {
@@ -291,12 +311,23 @@ mod tests {
             ("ANCHOR_WAIT_FOR_SAFE", "maybe"),
             ("ANCHOR_AGGREGATE", "yes"),
             ("L2_RPC_URL", "unset"),
+            ("L2_RPC_URL", "htp://127.0.0.1:8545"),
+            ("L2_RPC_URL", "127.0.0.1:8545"),
+            ("SEQUENCER_API_URL", "http//127.0.0.1:8080"),
+            // One letter in the other case: a checksum that is wrong (EIP-55).
+            ("SET_REGISTRY_ADDRESS", "0x5fbDB2315678afecb367f032d93F642f64180aa3"),
+            ("SET_REGISTRY_ADDRESS", "0x0000000000000000000000000000000000000000"),
         ] {
             let problem = with(&[(name, value)]).unwrap_err();
             assert_eq!(problem.name, name);
         }
-        let problem = with(&[("SEQUENCER_PRIVATE_KEY", "0xsecret")]).unwrap_err().to_string();
-        assert!(!problem.contains("secret"), "{problem}");
+        let secrets = [("SEQUENCER_PRIVATE_KEY", "0xsecret"), ("L2_RPC_URL", "htp://node.example/v2/secret")];
+        for secret in secrets {
+            let problem = with(&[secret]).unwrap_err().to_string();
+            assert!(!problem.contains("secret"), "{problem}");
+        }
+        let lower = ("SET_REGISTRY_ADDRESS", "0x5fbdb2315678afecb367f032d93f642f64180aa3");
+        assert!(with(&[lower]).is_ok(), "without a checksum there is none to be wrong");
         assert!(!format!("{:?}", with(&[]).unwrap().service.key).contains("59c6995e"));
     }
 }

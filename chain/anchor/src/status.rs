@@ -65,6 +65,8 @@ pub struct Status {
     pub counters: Counters,
     pub figures: Figures,
     pub breaker: BreakerState,
+    /// Nothing can be written down, so nothing is sent.
+    pub journal: Option<Trouble>,
     /// The chain can't be used at all; set before the first look at it.
     pub chain: Option<Trouble>,
     pub source: Option<Trouble>,
@@ -83,6 +85,7 @@ impl Default for Status {
             counters: Counters::default(),
             figures: Figures::default(),
             breaker: BreakerState::Closed,
+            journal: None,
             chain: None,
             source: None,
             sending: None,
@@ -109,7 +112,7 @@ impl Status {
 
     /// Sentences of what keeps the service from its work; empty when it is ready.
     pub fn troubles(&self) -> Vec<String> {
-        let mut found: Vec<String> = [&self.chain, &self.source, &self.sending]
+        let mut found: Vec<String> = [&self.journal, &self.chain, &self.source, &self.sending]
             .into_iter()
             .flatten()
             .map(Trouble::to_string)

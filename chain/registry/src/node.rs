@@ -128,6 +128,16 @@ pub enum ViewError {
     Interface { address: Address, function: &'static str },
 }
 
+impl ViewError {
+    /// Of a view that the contract which is meant never refuses: one that does is another.
+    pub(crate) fn of_another_contract(self, address: Address, function: &'static str) -> Self {
+        match self {
+            Self::Refused(_) => Self::Interface { address, function },
+            other => other,
+        }
+    }
+}
+
 impl Node {
     /// A client for `http://` and `https://` endpoints. Nothing is asked yet.
     ///
@@ -248,7 +258,10 @@ fn wire_call(call: &Call) -> Value {
 fn refused(error: RpcError) -> ViewError {
     match error {
         RpcError::Refused { data: Some(data), .. } => ViewError::Refused(Refusal::decode(&data)),
-        RpcError::Refused { code: 3, message, .. } => ViewError::Refused(Refusal::Words(message)),
+        // Nodes agree on the word and not on the number.
+        RpcError::Refused { code, message, .. } if code == 3 || message.contains("revert") => {
+            ViewError::Refused(Refusal::Words(message))
+        }
         other => ViewError::Rpc(other),
     }
 }

@@ -1,5 +1,7 @@
 //! The registry of batches: what it holds, what it says of a receipt, and the calls that write to it.
 
+use std::collections::BTreeMap;
+
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::{SolCall, SolEvent};
 use serde::{Deserialize, Serialize};
@@ -141,10 +143,12 @@ impl Registry {
         if self.node.code(self.address, BlockAt::Latest)?.is_empty() {
             return Err(ViewError::Interface { address: self.address, function: "anything" });
         }
-        self.stream_count()?;
+        // None of these is ever refused by the registry itself.
+        let other = |function| move |error: ViewError| error.of_another_contract(self.address, function);
+        self.stream_count().map_err(other("streamCount"))?;
         let no_stream = SetRegistry::getHeadCall { tenantId: B256::ZERO, storeId: B256::ZERO };
-        self.view(&no_stream, BlockAt::Latest)?;
-        self.is_paused().map(drop)
+        self.view(&no_stream, BlockAt::Latest).map_err(other("getHead"))?;
+        self.is_paused().map(drop).map_err(other("paused"))
     }
 
     pub fn owner(&self) -> Result<Address, ViewError> {
@@ -287,6 +291,22 @@ impl Registry {
                 None => return Ok(None),
             }
         }
+    }
+
+    /// Batches of that id, one of each stream that has one: ids are a stream's own. Looks through the whole chain.
+    pub fn find_in_streams(&self, batch: &BatchId, newest: u64) -> Result<Vec<Committed>, RpcError> {
+        let topics = vec![Some(SetRegistry::BatchCommitted::SIGNATURE_HASH), Some(of_batch(batch)), None];
+        let (mut found, mut from_block) = (BTreeMap::new(), 0);
+        while from_block <= newest {
+            let to_block = from_block.saturating_add(LOG_BLOCKS - 1).min(newest);
+            let filter = LogFilter { address: self.address, topics: topics.clone(), from_block, to_block };
+            let logs = self.node.logs(&filter)?;
+            found.extend(
+                logs.iter().filter_map(|log| committed(*batch, log)).map(|found| (found.stream_key, found)),
+            );
+            from_block = to_block + 1;
+        }
+        Ok(found.into_values().collect())
     }
 
     /// Input of the transaction that anchors the batches, in this order: one by `commitBatch`, more by `commitBatches`.

@@ -1,5 +1,7 @@
 //! `StateSetAnchor`, as far as aggregated roots go: what it holds, and the transactions that filled it.
 
+use std::collections::BTreeMap;
+
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolEvent};
 use ves::aggregate::BatchHeader;
@@ -72,9 +74,11 @@ impl Roots {
         if self.node.code(self.address, BlockAt::Latest)?.is_empty() {
             return Err(ViewError::Interface { address: self.address, function: "anything" });
         }
-        self.anchored(Address::ZERO, &Digest::ZERO)?;
-        self.is_anchorer(Address::ZERO)?;
-        self.is_paused().map(drop)
+        // None of these is ever refused by the contract itself.
+        let other = |function| move |error: ViewError| error.of_another_contract(self.address, function);
+        self.anchored(Address::ZERO, &Digest::ZERO).map_err(other("anchoredRoot"))?;
+        self.is_anchorer(Address::ZERO).map_err(other("isAnchorer"))?;
+        self.is_paused().map(drop).map_err(other("paused"))
     }
 
     pub fn owner(&self) -> Result<Address, ViewError> {
@@ -193,7 +197,33 @@ impl Roots {
         }
     }
 
-    /// The same, where the transaction is known.
+    /// Batches of that id, one of each stream that has one: ids are a stream's own. Looks through the whole chain, and each
+    /// root costs a question.
+    pub fn find_in_streams(
+        &self,
+        batch: &BatchId,
+        anchorer: Option<Address>,
+        newest: u64,
+    ) -> Result<Vec<FoundHeader>, RpcError> {
+        let (mut found, mut from) = (BTreeMap::new(), 0);
+        while from <= newest {
+            let to = from.saturating_add(LOG_BLOCKS - 1).min(newest);
+            for log in self.logs(anchorer, from, to)? {
+                let Ok(published) = self.published(&log)? else { continue };
+                let places = published.batches().enumerate().filter(|(_, (_, id))| *id == batch);
+                let places: Vec<(usize, Digest)> =
+                    places.map(|(index, (header, _))| (index, header.stream_id)).collect();
+                for (index, stream_id) in places {
+                    let header = FoundHeader { log, published: published.clone(), index };
+                    found.insert(stream_id, header);
+                }
+            }
+            from = to + 1;
+        }
+        Ok(found.into_values().collect())
+    }
+
+    /// The same as [`Roots::find`], where the transaction is known.
     pub fn find_in(
         &self,
         transaction: &B256,

@@ -1,7 +1,35 @@
 //! Ids and hashes as words of the EVM.
 
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::{Address, B256, keccak256};
 use ves::{BatchId, Digest, StreamKey};
+
+/// Why a text is no address of a contract or an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    #[error("expected 0x and 40 hex digits")]
+    Form,
+    #[error(
+        "its letters of both cases are not its checksum (EIP-55); look for a digit that is wrong, or write it in lower case"
+    )]
+    Checksum,
+    #[error("it is the zero address, which belongs to nobody")]
+    Zero,
+}
+
+/// An address that a person has written: with its checksum, or in one case.
+///
+/// # Errors
+/// [`AddressError`].
+pub fn address(text: &str) -> Result<Address, AddressError> {
+    let digits = text.strip_prefix("0x").ok_or(AddressError::Form)?;
+    let address: Address = text.parse().map_err(|_| AddressError::Form)?;
+    let is_mixed = digits.contains(|c: char| c.is_ascii_lowercase())
+        && digits.contains(|c: char| c.is_ascii_uppercase());
+    if is_mixed && address.to_checksum(None) != text {
+        return Err(AddressError::Checksum);
+    }
+    if address.is_zero() { Err(AddressError::Zero) } else { Ok(address) }
+}
 
 /// A UUID as it goes on a chain: its 16 bytes, then 16 zero bytes (anchoring, section 1.1).
 pub fn of_uuid(bytes: &[u8; 16]) -> B256 {
@@ -57,6 +85,25 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn an_address_is_taken_with_its_checksum_or_without_one() {
+        // EIP-55's own examples.
+        for (text, wrong) in [
+            ("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0x5aaeb6053F3E94C9b9A09f33669435E7Ef1BeAed"),
+            ("0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359", "0xFB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"),
+        ] {
+            assert!(address(text).is_ok());
+            assert_eq!(address(&text.to_lowercase()), address(text));
+            assert_eq!(address(wrong), Err(AddressError::Checksum));
+        }
+        assert_eq!(address(&format!("0x{}", "0".repeat(40))), Err(AddressError::Zero));
+        for text in
+            ["", "0x", "5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeA"]
+        {
+            assert_eq!(address(text), Err(AddressError::Form), "{text}");
+        }
+    }
 
     proptest! {
         #[test]

@@ -214,3 +214,34 @@ fn services_that_are_ended_at_any_moment_anchor_all_once(mode: Mode) {
     world.assert_anchored_once(&one);
     world.assert_anchored_once(&two);
 }
+
+/// It was ready between two failures, after each look at the chain.
+#[test]
+fn a_full_disk_is_named_until_a_write_works() {
+    let Some(world) = world(Mode::Each, AnvilSettings::default()) else { return };
+    world.open(&[1]);
+    let all = batches(1, 1);
+    let mut service = world.service();
+    service.step();
+    assert_eq!(service.status().lock().troubles(), Vec::<String>::new());
+    // As on a disk that takes nothing: the folder is none.
+    let (folder, aside) = (world.folder.path().to_path_buf(), world.folder.path().with_extension("aside"));
+    std::fs::rename(&folder, &aside).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    world.sequencer.close(&all);
+    until(&mut service, "named", |service| said(service, "nothing is sent without it"));
+    for _ in 0..20 {
+        service.step();
+        let troubles = service.status().lock().troubles();
+        assert!(
+            troubles.iter().any(|trouble| trouble.contains("nothing is sent without it")),
+            "{troubles:?}"
+        );
+    }
+    assert!(world.commits(&all[0]).is_empty(), "what is not written down is not sent");
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&aside, &folder).unwrap();
+    finish(&mut service, &world.sequencer);
+    assert_eq!(service.status().lock().troubles(), Vec::<String>::new());
+    world.assert_anchored_once(&all);
+}
