@@ -256,19 +256,45 @@ impl BatchSettler {
 
     /// Whether the time of every authorization is over, by the chain's own clock.
     async fn over(&self, batch: &Outbound) -> Result<Option<Progress>, BatchError> {
-        let newest = self.chain.head().await?;
-        if self.chain.block_time(newest).await? <= batch.valid_until_s.saturating_add(LATE_S) {
+        if !self.has_passed(batch.valid_until_s).await? {
             return Ok(None);
         }
+        let place = (batch.expected.token, batch.expected.since_s);
         let mut items = Vec::with_capacity(batch.expected.items.len());
         for (_, authorization) in &batch.expected.items {
             let reason = "its authorization ended before a block took the batch".to_owned();
             items.push(match authorization {
-                Some(authorization) => self.elsewhere(&batch.expected, authorization, reason).await?,
+                Some(authorization) => self.elsewhere(place, authorization, reason).await?,
                 None => ItemFate::Failed(reason),
             });
         }
         Ok(Some(Progress::Over(items)))
+    }
+
+    /// What became of an authorization that was sent in no batch, once no block can take it any more; `None` before that.
+    ///
+    /// `since_s`: since when others may have brought it, in Unix seconds.
+    ///
+    /// # Errors
+    /// [`BatchError::Chain`].
+    pub async fn ended(
+        &self,
+        token: Address,
+        authorization: &Authorization,
+        since_s: u64,
+    ) -> Result<Option<ItemFate>, BatchError> {
+        let valid_before_s = u64::try_from(authorization.valid_before).unwrap_or(u64::MAX);
+        if !self.has_passed(valid_before_s).await? {
+            return Ok(None);
+        }
+        let reason = "its authorization ended, and nobody had brought it to the token".to_owned();
+        self.elsewhere((token, since_s), authorization, reason).await.map(Some)
+    }
+
+    /// Whether the chain's own clock says that what ended then is over.
+    async fn has_passed(&self, valid_until_s: u64) -> Result<bool, ChainError> {
+        let newest = self.chain.head().await?;
+        Ok(self.chain.block_time(newest).await? > valid_until_s.saturating_add(LATE_S))
     }
 
     /// What became of a batch in a transaction that somebody names.
@@ -334,7 +360,9 @@ impl BatchSettler {
                 None => LEFT_OUT.to_owned(),
             };
             items.push(match authorization {
-                Some(authorization) => self.elsewhere(expected, authorization, reason).await?,
+                Some(authorization) => {
+                    self.elsewhere((expected.token, expected.since_s), authorization, reason).await?
+                }
                 None => ItemFate::Failed(reason),
             });
         }
@@ -372,23 +400,23 @@ impl BatchSettler {
         of_batch.map(|failed| (failed.intentId, token::revert_text(&failed.reason))).collect()
     }
 
-    /// Whether somebody else brought the authorization to the token.
+    /// Whether somebody else brought the authorization to the token since then.
     async fn elsewhere(
         &self,
-        expected: &Expected,
+        (token, since_s): (Address, u64),
         authorization: &Authorization,
         reason: String,
     ) -> Result<ItemFate, BatchError> {
         let Authorization { from, nonce, .. } = *authorization;
-        if !self.chain.authorization_used(expected.token, from, nonce).await? {
+        if !self.chain.authorization_used(token, from, nonce).await? {
             return Ok(ItemFate::Failed(reason));
         }
-        let topics = token::use_topics(from, nonce);
-        let from_block = first_block_since(self.chain.as_ref(), expected.since_s).await?;
-        for log in self.chain.logs(expected.token, topics, from_block).await? {
+        let topics = crate::token::use_topics(from, nonce);
+        let from_block = first_block_since(self.chain.as_ref(), since_s).await?;
+        for log in self.chain.logs(token, topics, from_block).await? {
             if let Some(receipt) = self.chain.receipt(log.transaction_hash).await?
                 && receipt.succeeded
-                && token::moved(&receipt.logs, expected.token, authorization)
+                && crate::token::moved(&receipt.logs, token, authorization)
             {
                 return Ok(ItemFate::PaidElsewhere(receipt.transaction_hash));
             }

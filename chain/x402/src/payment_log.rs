@@ -41,7 +41,8 @@ pub enum PaymentLogError {
     Refused(String),
 }
 
-/// Takes settled payments in. The same payment told again gets the same receipt.
+/// Takes settled payments in. The same payment told again gets the same receipt; it is told again where the chain has undone its
+/// block, with the transaction and the block that it stands in then.
 pub trait PaymentLog: Send + Sync {
     fn record<'a>(
         &'a self,

@@ -108,6 +108,8 @@ impl Facilitator {
                 %transaction, from = block_number, to = receipt.block_number,
                 "the chain has put a settled payment into another block"
             );
+            // The history is told again where it stands.
+            let record = Record { logged: None, ..record };
             return self.moved_on(record, settled_in(&receipt)).await.map(drop);
         }
         lane.sender.forget_number().await;
@@ -117,7 +119,7 @@ impl Facilitator {
             "a settled payment was undone: the chain has dropped its block, and the money is back with the payer; it is sent \
              again while its authorization is valid"
         );
-        let record = Record { undone: Some(transaction), ..record };
+        let record = Record { undone: Some(transaction), logged: None, ..record };
         self.moved_on(record, Stage::Reserved).await.map(drop)
     }
 }

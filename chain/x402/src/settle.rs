@@ -191,9 +191,22 @@ impl Facilitator {
                 }
                 Stage::Failed { reason, detail } => {
                     let reason = Reason::from_text(&reason).unwrap_or(Reason::UnexpectedSettle);
+                    let detail = detail + &self.still_open(&record, reason);
                     return Err(Refusal { reason, detail }.into());
                 }
             }
+        }
+    }
+
+    /// Until when the authorization of a failed payment lives: what one transaction did not move, another can.
+    fn still_open(&self, record: &Record, reason: Reason) -> String {
+        let valid_before_s = record.authorization.valid_before_s();
+        match reason {
+            Reason::NonceUsed | Reason::ValidBefore => String::new(),
+            _ if valid_before_s <= self.now_s() => String::new(),
+            _ => format!(
+                "; anyone can still bring the authorization to the token until validBefore, {valid_before_s} in Unix seconds"
+            ),
         }
     }
 

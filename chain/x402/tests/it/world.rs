@@ -47,6 +47,13 @@ pub struct MemoryLog {
     pub asked: AtomicU64,
 }
 
+impl MemoryLog {
+    /// How often it was told anything.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
 impl PaymentLog for MemoryLog {
     fn record<'a>(
         &'a self,
@@ -67,6 +74,8 @@ impl PaymentLog for MemoryLog {
                     told.push(payment.clone());
                     told.len() - 1
                 });
+                // The chain may have put it elsewhere.
+                told[place] = payment.clone();
                 let sequence_number = place as u64 + 1;
                 Ok(Some(LogReceipt {
                     intent_id: uuid::Uuid::from_u128(sequence_number.into()),
