@@ -61,6 +61,11 @@ impl Rest {
         self.answer(self.with_key(request).send(body.to_string()))
     }
 
+    pub fn patch(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+        let request = self.agent.patch(format!("{}{path}", self.url)).content_type("application/json");
+        self.answer(self.with_key(request).send(body.to_string()))
+    }
+
     pub fn delete(&self, path: &str) -> Result<Value, CliError> {
         self.answer(self.with_key(self.agent.delete(format!("{}{path}", self.url))).call())
     }

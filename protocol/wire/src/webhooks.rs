@@ -27,6 +27,42 @@ pub struct CreateWebhookRequest {
     pub description: Option<String>,
 }
 
+/// Body of `PATCH /api/v1/webhooks/{webhook_id}`: what is left out stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateWebhookRequest {
+    /// The caller's own where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<TenantId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// All where empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_types: Option<Vec<String>>,
+    /// `event` or `cloudevents`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// Removed where empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// `active` or `paused`. What comes while a receiver is paused is delivered once it is active again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+}
+
+/// Body of `POST /api/v1/webhooks/{webhook_id}/secret`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateWebhookSecretRequest {
+    /// The caller's own where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<TenantId>,
+    /// For how long the secret before signs beside the new one: 24 where left out, 0 for no longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 168)]
+    pub overlap_hours: Option<u32>,
+}
+
 /// One receiver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct WebhookBody {
@@ -38,7 +74,13 @@ pub struct WebhookBody {
     pub format: String,
     pub description: Option<String>,
     pub created_at: Rfc3339,
-    /// With which deliveries are signed; in the answer to the registration and nowhere else.
+    /// `active`, `paused`, or `gone`: it answered 410, and is sent nothing until it is made active again.
+    pub status: String,
+    /// When the status changed last.
+    pub status_since: Option<Rfc3339>,
+    /// Until when deliveries are signed with the secret before as well; `null` where they are not.
+    pub earlier_secret_until: Option<Rfc3339>,
+    /// With which deliveries are signed; in the answer to the registration, and to the rotation, and nowhere else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
     /// How far each stream has come; in the answer about one receiver.

@@ -60,8 +60,7 @@ pub(crate) async fn anchor(
     caller: Caller,
     body: JsonText,
 ) -> Result<Response, ApiError> {
-    caller.require_right(Permission::Admin)?;
-    let request: AnchorRequest = body.read()?;
+    let request: AnchorRequest = body.read_for_admin(&caller)?;
     let commitment = commitments::find(&app, &caller, Permission::Admin, &request.batch_id).await?;
     put_on_chain(&app, &caller, AnchorBatch::from(&commitment)).await
 }
@@ -72,8 +71,7 @@ pub(crate) async fn anchor_either(
     caller: Caller,
     body: JsonText,
 ) -> Result<Response, ApiError> {
-    caller.require_right(Permission::Admin)?;
-    let request: AnchorRequest = body.read()?;
+    let request: AnchorRequest = body.read_for_admin(&caller)?;
     let batch = of_either(&app, &caller, Permission::Admin, &request.batch_id).await?;
     put_on_chain(&app, &caller, batch).await
 }
@@ -151,8 +149,7 @@ pub(crate) async fn commit_and_anchor(
     caller: Caller,
     body: JsonText,
 ) -> Result<Response, ApiError> {
-    caller.require_right(Permission::Admin)?;
-    let request: CommitAndAnchorRequest = body.read()?;
+    let request: CommitAndAnchorRequest = body.read_for_admin(&caller)?;
     let stream = StreamKey { tenant_id: request.tenant_id, store_id: request.store_id };
     caller.require(Permission::Admin, &stream)?;
     // Before anything is committed for a chain that is not there.

@@ -54,6 +54,14 @@ impl JsonText {
     }
 }
 
+impl JsonText {
+    /// [`Self::read`] for an administrator: what stands in it is judged for nobody else.
+    pub fn read_for_admin<T: DeserializeOwned>(&self, caller: &Caller) -> Result<T, ApiError> {
+        caller.require_right(Permission::Admin)?;
+        self.read()
+    }
+}
+
 impl FromRequest<App> for JsonText {
     type Rejection = ApiError;
 
@@ -160,27 +168,73 @@ fn explain(text: &str, error: &serde_json::Error) -> ApiError {
     if !error.is_data() {
         return ApiError::new(ErrorCode::InvalidRequestBody, format!("the body is not JSON: {full}"));
     }
+    let way = way_to(text, error.line(), error.column());
     if let Some(rest) = problem.strip_prefix("missing field `") {
-        let field = rest.trim_end_matches('`');
-        return ApiError::new(ErrorCode::MissingRequiredField, format!("{field} is missing"));
+        let (field, dot) = (rest.trim_end_matches('`'), if way.inside.is_empty() { "" } else { "." });
+        let message = format!("{}{dot}{field} is missing", way.inside);
+        return ApiError::new(ErrorCode::MissingRequiredField, message);
     }
-    match member_before(text, error.line(), error.column()) {
+    match way.member() {
         Some(field) => ApiError::invalid(field, problem),
         None => ApiError::new(ErrorCode::InvalidFieldValue, problem),
     }
 }
 
-/// The last member name that begins before a position (1-based line, column in bytes).
-fn member_before(text: &str, line: usize, column: usize) -> Option<&str> {
-    let line_start: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
-    let mut before = text.get(..(line_start + column).min(text.len()))?;
-    loop {
-        let colon = before.rfind(':')?;
-        before = &before[..colon];
-        if let Some(quoted) = before.trim_end().strip_suffix('"') {
-            return quoted.rfind('"').map(|open| &quoted[open + 1..]);
+/// Where a position lies in the object of a body.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Way<'t> {
+    /// Members on the way to the position, with points between them; empty after the end of the body.
+    inside: String,
+    /// The last member of the body itself that begins before it.
+    outermost: Option<&'t str>,
+}
+
+impl Way<'_> {
+    fn member(&self) -> Option<&str> {
+        if self.inside.is_empty() { self.outermost } else { Some(&self.inside) }
+    }
+}
+
+/// The way to a position (1-based line, column in bytes). What lies before it was read as JSON.
+fn way_to(text: &str, line: usize, column: usize) -> Way<'_> {
+    let line_start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let Some(before) = text.get(..(line_start + column).min(text.len())) else { return Way::default() };
+    // Of each object and list that is open, the member that began last.
+    let (mut open, mut outermost): (Vec<Option<&str>>, _) = (Vec::new(), None);
+    let mut rest = before;
+    while let Some(at) = rest.find(['"', '{', '[', '}', ']']) {
+        let mark = rest.as_bytes()[at];
+        rest = &rest[at + 1..];
+        match mark {
+            b'{' | b'[' => open.push(None),
+            b'}' | b']' => drop(open.pop()),
+            _ => {
+                let Some(end) = string_end(rest) else { break };
+                let quoted = &rest[..end];
+                rest = &rest[end + 1..];
+                if rest.trim_start().starts_with(':') {
+                    if open.len() == 1 {
+                        outermost = Some(quoted);
+                    }
+                    if let Some(last) = open.last_mut() {
+                        *last = Some(quoted);
+                    }
+                }
+            }
         }
     }
+    let inside: Vec<&str> = open.into_iter().flatten().collect();
+    Way { inside: inside.join("."), outermost }
+}
+
+/// Where the text of a string ends that begins here.
+fn string_end(text: &str) -> Option<usize> {
+    let mut is_escaped = false;
+    text.bytes().position(|byte| {
+        let is_end = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        is_end
+    })
 }
 
 #[cfg(test)]
@@ -208,6 +262,34 @@ mod tests {
         #[derive(Debug, Deserialize)]
         struct Never {}
         assert_eq!(message::<Never>("{\"a\":}").0, ErrorCode::InvalidRequestBody);
+    }
+
+    /// A signature of 64 bytes inside `authorization` was named as if it were the intent's own.
+    #[test]
+    fn a_member_of_a_member_is_named_with_the_way_to_it() {
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "only read")]
+        struct Outer {
+            note: String,
+            inner: Inner,
+            after: u8,
+        }
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "only read")]
+        struct Inner {
+            list: Vec<u8>,
+            last: u8,
+        }
+        for (text, named) in [
+            (r#"{"note": "a \"{ b", "inner": {"list": [], "last": "x"}, "after": 1}"#, "inner.last: "),
+            (r#"{"note": "", "inner": {"list": [1, {}]}}"#, "inner.list: "),
+            (r#"{"note": "", "inner": {"list": [1]}}"#, "inner.last is missing"),
+            (r#"{"inner": {"list": [1], "last": 2}, "note": "", "after": 300}"#, "\"after: "),
+            (r#"{"inner": {"list": [1], "last": 2}, "note": ""}"#, "\"after is missing"),
+        ] {
+            let (_, said) = message::<Outer>(text);
+            assert!(said.contains(named), "{text}: {said}");
+        }
     }
 
     #[test]

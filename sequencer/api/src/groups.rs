@@ -35,8 +35,7 @@ pub(crate) async fn create(
     caller: Caller,
     body: JsonText,
 ) -> Result<Response, ApiError> {
-    caller.require_right(Permission::Admin)?;
-    let request: CreateGroupRequest = body.read()?;
+    let request: CreateGroupRequest = body.read_for_admin(&caller)?;
     require_admin(&caller, &request.tenant_id)?;
     let CreateGroupRequest { tenant_id, name, description, members } = request;
     let group = app.acting(&caller).create_encryption_group(&tenant_id, name, description, members).await?;

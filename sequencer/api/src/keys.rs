@@ -28,8 +28,7 @@ pub(crate) async fn register(
     caller: Caller,
     body: JsonText,
 ) -> Result<Response, ApiError> {
-    caller.require_right(Permission::Admin)?;
-    let request: RegisterKeyRequest = body.read()?;
+    let request: RegisterKeyRequest = body.read_for_admin(&caller)?;
     let key = register_key(&app, &caller, &request).await?;
     let signs = KeyAlgorithm::from_number(key.key_algorithm.into()).is_some_and(KeyAlgorithm::signs);
     let message = if signs { "signing key registered" } else { "encryption key registered" };
@@ -74,8 +73,7 @@ pub(crate) async fn revoke(
     caller: Caller,
     body: JsonText,
 ) -> Result<Response, ApiError> {
-    caller.require_right(Permission::Admin)?;
-    let request: RevokeKeyRequest = body.read()?;
+    let request: RevokeKeyRequest = body.read_for_admin(&caller)?;
     json(&revoke_key(&app, &caller, &request).await?)
 }
 

@@ -47,8 +47,7 @@ pub(crate) async fn put(
     caller: Caller,
     body: JsonText,
 ) -> Result<Response, ApiError> {
-    caller.require_right(Permission::Admin)?;
-    let request: RotationPolicyBody = body.read()?;
+    let request: RotationPolicyBody = body.read_for_admin(&caller)?;
     let scope = scope(&caller, request.tenant_id, request.agent_id, request.key_type.as_deref())?;
     if request.max_age_hours == Some(0) {
         return Err(ApiError::invalid("maxAgeHours", "must be at least 1; leave it out for no bound"));

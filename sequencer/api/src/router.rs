@@ -148,7 +148,14 @@ fn cors(config: &ApiConfig) -> Option<CorsLayer> {
         let all = origins.iter().any(|origin| origin == "*");
         CorsLayer::new()
             .allow_origin(if all { AllowOrigin::any() } else { AllowOrigin::list(origins) })
-            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS])
+            .allow_methods([
+                Method::GET,
+                Method::POST,
+                Method::PUT,
+                Method::PATCH,
+                Method::DELETE,
+                Method::OPTIONS,
+            ])
             .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
             .expose_headers([
                 HeaderName::from_static("x-request-id"),

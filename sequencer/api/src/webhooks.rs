@@ -7,13 +7,14 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use stateset_sequencer::{
-    DeliveryOutcome, NewWebhook, Webhook, WebhookDelivery, WebhookError, WebhookFormat, WebhookLane,
+    DeliveryOutcome, NewWebhook, Webhook, WebhookChange, WebhookDelivery, WebhookError, WebhookFormat,
+    WebhookLane, WebhookStatus,
 };
 use uuid::Uuid;
 use ves::{StreamKey, TenantId};
 use ves_wire::webhooks::{
-    CreateWebhookRequest, ReplayWebhookRequest, WebhookBody, WebhookDeliveryBody, WebhookDeliveryList,
-    WebhookList, WebhookStreamBody,
+    CreateWebhookRequest, ReplayWebhookRequest, RotateWebhookSecretRequest, UpdateWebhookRequest,
+    WebhookBody, WebhookDeliveryBody, WebhookDeliveryList, WebhookList, WebhookStreamBody,
 };
 use ves_wire::{ErrorCode, Rfc3339};
 
@@ -26,6 +27,8 @@ use crate::router::App;
 
 const PAGE_DEFAULT: usize = 100;
 const PAGE_MAX: usize = 1000;
+const OVERLAP_HOURS_DEFAULT: u32 = 24;
+const HOUR_MS: i64 = 60 * 60 * 1000;
 /// Of what a page goes on after: a store and a number.
 const AFTER_BYTES: usize = 24;
 
@@ -75,21 +78,55 @@ pub(crate) async fn create(
     caller: Caller,
     body: JsonText,
 ) -> Result<Response, ApiError> {
-    caller.require_right(Permission::Admin)?;
-    let request: CreateWebhookRequest = body.read()?;
+    let request: CreateWebhookRequest = body.read_for_admin(&caller)?;
     let tenant_id = admin_of(&caller, request.tenant_id)?;
-    let format = match request.format.as_deref() {
-        None | Some("event") => WebhookFormat::Event,
-        Some("cloudevents") => WebhookFormat::CloudEvents,
-        Some(_) => return Err(ApiError::invalid("format", "expected event or cloudevents")),
-    };
-    (app.config.webhook_targets.0)(&request.url)
-        .map_err(|problem| ApiError::new(ErrorCode::InvalidFieldValue, problem))?;
+    let format = format_of(request.format.as_deref())?.unwrap_or_default();
+    judge_target(&app, &request.url)?;
     let CreateWebhookRequest { url, event_types, store_id, description, .. } = request;
     let new = NewWebhook { url, event_types, store_id, format, description };
     let webhook = app.acting(&caller).create_webhook(&tenant_id, new).await?;
-    let secret = Some(webhook.secret.text().to_owned());
-    json(&WebhookBody { secret, ..body_of(&webhook) })
+    json(&body_with_secret(&app, &webhook))
+}
+
+/// `PATCH /api/v1/webhooks/{webhook_id}`
+pub(crate) async fn update(
+    State(app): State<App>,
+    caller: Caller,
+    segments: Segments,
+    body: JsonText,
+) -> Result<Response, ApiError> {
+    let request: UpdateWebhookRequest = body.read_for_admin(&caller)?;
+    let tenant_id = admin_of(&caller, request.tenant_id)?;
+    let webhook_id: Uuid = segments.get("webhook_id", "a UUID")?;
+    let format = format_of(request.format.as_deref())?;
+    let is_active = match request.status.as_deref() {
+        None => None,
+        Some("active") => Some(true),
+        Some("paused") => Some(false),
+        Some(_) => return Err(ApiError::invalid("status", "expected active or paused")),
+    };
+    if let Some(url) = &request.url {
+        judge_target(&app, url)?;
+    }
+    let UpdateWebhookRequest { url, event_types, description, .. } = request;
+    let change = WebhookChange { url, event_types, format, description, is_active };
+    let webhook = app.acting(&caller).update_webhook(&tenant_id, &webhook_id, change).await?;
+    json(&body_of(&app, &webhook))
+}
+
+/// `POST /api/v1/webhooks/{webhook_id}/secret`
+pub(crate) async fn rotate(
+    State(app): State<App>,
+    caller: Caller,
+    segments: Segments,
+    body: JsonText,
+) -> Result<Response, ApiError> {
+    let request: RotateWebhookSecretRequest = body.read_for_admin(&caller)?;
+    let tenant_id = admin_of(&caller, request.tenant_id)?;
+    let webhook_id: Uuid = segments.get("webhook_id", "a UUID")?;
+    let overlap_ms = i64::from(request.overlap_hours.unwrap_or(OVERLAP_HOURS_DEFAULT)) * HOUR_MS;
+    let webhook = app.acting(&caller).rotate_webhook_secret(&tenant_id, &webhook_id, overlap_ms).await?;
+    json(&body_with_secret(&app, &webhook))
 }
 
 /// `GET /api/v1/webhooks`
@@ -99,7 +136,8 @@ pub(crate) async fn list(
     Params(params): Params<TenantParams>,
 ) -> Result<Response, ApiError> {
     let tenant_id = admin_of(&caller, params.tenant_id)?;
-    let webhooks: Vec<_> = app.sequencer.webhooks(&tenant_id).await?.iter().map(body_of).collect();
+    let webhooks: Vec<_> =
+        app.sequencer.webhooks(&tenant_id).await?.iter().map(|webhook| body_of(&app, webhook)).collect();
     json(&WebhookList { count: webhooks.len(), webhooks })
 }
 
@@ -114,7 +152,7 @@ pub(crate) async fn get(
     let webhook = find(&app, &tenant_id, &segments).await?;
     let lanes = app.sequencer.webhook_lanes(&webhook).await?;
     let streams = Some(lanes.iter().map(|lane| stream_body(&app, &webhook, lane)).collect());
-    json(&WebhookBody { streams, ..body_of(&webhook) })
+    json(&WebhookBody { streams, ..body_of(&app, &webhook) })
 }
 
 /// `DELETE /api/v1/webhooks/{webhook_id}`
@@ -178,8 +216,7 @@ pub(crate) async fn replay(
     segments: Segments,
     body: JsonText,
 ) -> Result<Response, ApiError> {
-    caller.require_right(Permission::Admin)?;
-    let request: ReplayWebhookRequest = body.read()?;
+    let request: ReplayWebhookRequest = body.read_for_admin(&caller)?;
     let tenant_id = admin_of(&caller, request.tenant_id)?;
     let webhook_id: Uuid = segments.get("webhook_id", "a UUID")?;
     let (store_id, from) = (request.store_id, request.from_sequence);
@@ -203,7 +240,26 @@ async fn find(app: &App, tenant_id: &TenantId, segments: &Segments) -> Result<We
     Ok(app.sequencer.webhook(tenant_id, &webhook_id).await?)
 }
 
-fn body_of(webhook: &Webhook) -> WebhookBody {
+fn format_of(name: Option<&str>) -> Result<Option<WebhookFormat>, ApiError> {
+    match name {
+        None => Ok(None),
+        Some("event") => Ok(Some(WebhookFormat::Event)),
+        Some("cloudevents") => Ok(Some(WebhookFormat::CloudEvents)),
+        Some(_) => Err(ApiError::invalid("format", "expected event or cloudevents")),
+    }
+}
+
+fn judge_target(app: &App, url: &str) -> Result<(), ApiError> {
+    (app.config.webhook_targets.0)(url)
+        .map_err(|problem| ApiError::new(ErrorCode::InvalidFieldValue, problem))
+}
+
+fn body_with_secret(app: &App, webhook: &Webhook) -> WebhookBody {
+    WebhookBody { secret: Some(webhook.secret.text().to_owned()), ..body_of(app, webhook) }
+}
+
+fn body_of(app: &App, webhook: &Webhook) -> WebhookBody {
+    let earlier_until = webhook.earlier_secrets.iter().map(|(_, until)| *until).max();
     WebhookBody {
         webhook_id: webhook.webhook_id.to_string(),
         tenant_id: webhook.tenant_id,
@@ -217,6 +273,14 @@ fn body_of(webhook: &Webhook) -> WebhookBody {
         .to_owned(),
         description: webhook.description.clone(),
         created_at: Rfc3339(webhook.created_at),
+        status: match webhook.status {
+            WebhookStatus::Active => "active",
+            WebhookStatus::Paused => "paused",
+            WebhookStatus::Gone => "gone",
+        }
+        .to_owned(),
+        status_since: webhook.status_since.map(Rfc3339),
+        earlier_secret_until: earlier_until.filter(|until| *until > app.sequencer.now()).map(Rfc3339),
         secret: None,
         streams: None,
     }

@@ -112,7 +112,7 @@ pub use stateset_event_log::{
 pub use streams::StreamHead;
 pub use unchanged::Unchanged;
 pub use webhooks::{
-    DeliveryOutcome, NewWebhook, WEBHOOK_LETTERS_MAX, WEBHOOK_LOG_MAX, Webhook, WebhookDelivery,
-    WebhookError, WebhookFormat, WebhookLane, WebhookSecret,
+    DeliveryOutcome, NewWebhook, WEBHOOK_LETTERS_MAX, WEBHOOK_LOG_MAX, WEBHOOK_OVERLAP_MS_MAX, Webhook,
+    WebhookChange, WebhookDelivery, WebhookError, WebhookFormat, WebhookLane, WebhookSecret, WebhookStatus,
 };
 pub use worker::{Stop, Worker, WorkerRun, Workers};

@@ -4,21 +4,18 @@
 //! the programs join: it asks here for receivers and lanes, and records here what came of each attempt. A lane's place
 //! is written only while it is what the worker read, so that an administrator's replay is never undone.
 
+mod lanes;
+mod receivers;
 mod stored;
 
 use serde::{Deserialize, Serialize};
-use stateset_event_log::{DocumentChange, Table};
 use tokio::sync::watch;
 use uuid::Uuid;
-use ves::{BatchId, EventId, SequenceNumber, StoreId, StreamKey, TenantId, TimestampMs};
+use ves::{EventId, SequenceNumber, StoreId, StreamKey, TenantId, TimestampMs};
 use zeroize::Zeroizing;
 
-use crate::audit::{Act, Action, Work};
+use crate::audit::{Act, Action};
 use crate::error::{ErrorKind, ServiceError};
-use crate::ingest::random_bytes;
-use crate::sequencer::{Sequencer, uncancelled};
-use crate::unchanged::Unchanged;
-use stored::{LANE, LETTER, LOG, lane_key, numbered_key, of_kind, webhook_key};
 
 /// Receivers of one tenant.
 const WEBHOOKS_MAX: usize = 100;
@@ -35,6 +32,10 @@ pub const WEBHOOK_LETTERS_MAX: u64 = 1_000;
 const LANES_MAX: usize = 10_000;
 /// Documents removed in one write.
 const REMOVED_AT_ONCE: usize = 500;
+/// Secrets beside the newest that sign; the oldest gives way.
+const EARLIER_SECRETS_MAX: usize = 2;
+/// Longest time in which a secret signs beside the one that took its place.
+pub const WEBHOOK_OVERLAP_MS_MAX: i64 = 7 * 24 * 60 * 60 * 1000;
 
 /// How an event is written for a receiver.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +45,18 @@ pub enum WebhookFormat {
     #[default]
     Event,
     CloudEvents,
+}
+
+/// Whether a receiver is sent anything. Whatever comes meanwhile waits in the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WebhookStatus {
+    #[default]
+    Active,
+    /// By an administrator.
+    Paused,
+    /// It answered 410: it wants nothing more, until an administrator says otherwise.
+    Gone,
 }
 
 /// One receiver.
@@ -59,8 +72,13 @@ pub struct Webhook {
     pub format: WebhookFormat,
     pub description: Option<String>,
     pub created_at: TimestampMs,
-    /// `whsec_…`; never shown but to whoever registers the receiver.
+    pub status: WebhookStatus,
+    /// When that changed last; `None` where it never did.
+    pub status_since: Option<TimestampMs>,
+    /// `whsec_…`; never shown but to whoever registers the receiver, or gives it another secret.
     pub secret: WebhookSecret,
+    /// Those before it that still sign, the newest first, each until then.
+    pub earlier_secrets: Vec<(WebhookSecret, TimestampMs)>,
 }
 
 impl Webhook {
@@ -71,6 +89,18 @@ impl Webhook {
                 Some(begin) => event_type.starts_with(begin),
                 None => name == event_type,
             })
+    }
+
+    /// What signs at this time, the newest first.
+    pub fn signing_secrets(&self, now: TimestampMs) -> impl Iterator<Item = &WebhookSecret> {
+        let still = self.earlier_secrets.iter().filter(move |(_, until)| *until > now);
+        std::iter::once(&self.secret).chain(still.map(|(secret, _)| secret))
+    }
+
+    fn is_in(&mut self, status: WebhookStatus, now: TimestampMs) {
+        if self.status != status {
+            (self.status, self.status_since) = (status, Some(now));
+        }
     }
 
     /// Whether it is told of events of this stream.
@@ -125,6 +155,18 @@ pub struct NewWebhook {
     pub store_id: Option<StoreId>,
     pub format: WebhookFormat,
     pub description: Option<String>,
+}
+
+/// What is to be changed of a receiver; what is `None` stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WebhookChange {
+    /// Already judged as a place to send to.
+    pub url: Option<String>,
+    pub event_types: Option<Vec<String>>,
+    pub format: Option<WebhookFormat>,
+    /// Empty: none.
+    pub description: Option<String>,
+    pub is_active: Option<bool>,
 }
 
 /// How far deliveries of one stream to one receiver have come.
@@ -190,6 +232,12 @@ pub enum WebhookError {
     OtherStore,
     #[error("from_sequence: the stream has {head} events")]
     BeyondHead { head: SequenceNumber },
+    #[error(
+        "url, event_types, format, description or status: expected one of them, so that there is something to change"
+    )]
+    NoChange,
+    #[error("overlap_hours: expected at most {}", WEBHOOK_OVERLAP_MS_MAX / 3_600_000)]
+    Overlap,
     #[error("a tenant has at most {WEBHOOKS_MAX} webhooks; delete one first")]
     TooMany,
     #[error(transparent)]
@@ -224,248 +272,37 @@ impl Changed {
 
 impl NewWebhook {
     fn check(&self) -> Result<(), WebhookError> {
-        let is_text = |text: &String, max: usize| text.len() <= max && !text.chars().any(char::is_control);
-        if self.url.is_empty() || !is_text(&self.url, URL_BYTES_MAX) {
-            return Err(WebhookError::Url);
-        }
-        if self.description.as_ref().is_some_and(|text| !is_text(text, DESCRIPTION_BYTES_MAX)) {
-            return Err(WebhookError::Description);
-        }
-        let is_name = |name: &String| !name.is_empty() && is_text(name, EVENT_TYPE_BYTES_MAX);
-        match self.event_types.len() <= EVENT_TYPES_MAX && self.event_types.iter().all(is_name) {
-            true => Ok(()),
-            false => Err(WebhookError::EventTypes),
+        check(Some(&self.url), Some(&self.event_types), self.description.as_deref())
+    }
+}
+
+impl WebhookChange {
+    fn check(&self) -> Result<(), WebhookError> {
+        match *self == Self::default() {
+            true => Err(WebhookError::NoChange),
+            false => check(self.url.as_deref(), self.event_types.as_deref(), self.description.as_deref()),
         }
     }
 }
 
-impl Sequencer {
-    /// Moves when receivers or places have changed by an administrator.
-    pub fn webhooks_changed(&self) -> watch::Receiver<u64> {
-        self.shared().webhooks.0.subscribe()
+/// Lengths and letters of what a receiver is made of.
+fn check(
+    url: Option<&str>,
+    event_types: Option<&[String]>,
+    description: Option<&str>,
+) -> Result<(), WebhookError> {
+    let is_text = |text: &str, max: usize| text.len() <= max && !text.chars().any(char::is_control);
+    if url.is_some_and(|url| url.is_empty() || !is_text(url, URL_BYTES_MAX)) {
+        return Err(WebhookError::Url);
     }
-
-    /// Registers a receiver. It is told of what comes from now on.
-    ///
-    /// # Errors
-    /// [`WebhookError`]; nothing was changed.
-    pub async fn create_webhook(&self, tenant: &TenantId, new: NewWebhook) -> Result<Webhook, WebhookError> {
-        new.check()?;
-        let NewWebhook { url, event_types, store_id, format, description } = new;
-        let webhook = Webhook {
-            tenant_id: *tenant,
-            webhook_id: BatchId::random(random_bytes()?).0,
-            url,
-            event_types,
-            store_id,
-            format,
-            description,
-            created_at: self.now(),
-            secret: WebhookSecret(stored::new_secret()?),
-        };
-        let service = self.clone();
-        uncancelled(async move {
-            let _one_at_a_time = service.shared().registry.writing.lock().await;
-            if service.webhooks(&webhook.tenant_id).await?.len() >= WEBHOOKS_MAX {
-                return Err(WebhookError::TooMany);
-            }
-            let mut changes = vec![DocumentChange::Put(Table::WebhookEndpoints, stored::document(&webhook)?)];
-            // Streams that do not exist yet are told of from their first event.
-            for stream in service.streams().iter().filter(|stream| webhook.follows(stream)).take(LANES_MAX) {
-                let next = SequenceNumber(service.head(stream).head_sequence.get() + 1);
-                changes.push(stored::put_lane(&webhook, &WebhookLane::new(stream.store_id, next))?);
-            }
-            let act = act_on(Action::WebhookCreated, &webhook.tenant_id, &webhook.webhook_id).with(
-                serde_json::json!({ "event_types": webhook.event_types, "store_id": webhook.store_id }),
-            );
-            service.act(act, Work::Documents(changes)).await?;
-            service.shared().webhooks.tell();
-            Ok(webhook)
-        })
-        .await
+    if description.is_some_and(|text| !is_text(text, DESCRIPTION_BYTES_MAX)) {
+        return Err(WebhookError::Description);
     }
-
-    /// Receivers of a tenant, by id.
-    pub async fn webhooks(&self, tenant: &TenantId) -> Result<Vec<Webhook>, ServiceError> {
-        let found = self.documents(Table::WebhookEndpoints, tenant.as_bytes(), None, WEBHOOKS_MAX).await?;
-        found.iter().map(stored::read).collect()
-    }
-
-    /// Receivers of all tenants whose keys follow `after`, each with its key.
-    pub async fn all_webhooks(
-        &self,
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Result<Webhook, ServiceError>)>, ServiceError> {
-        let found = self.documents(Table::WebhookEndpoints, &[], after, limit).await?;
-        Ok(found.into_iter().map(|document| (document.key.clone(), stored::read(&document))).collect())
-    }
-
-    /// # Errors
-    /// [`WebhookError::NotFound`] also for one of another tenant.
-    pub async fn webhook(&self, tenant: &TenantId, webhook_id: &Uuid) -> Result<Webhook, WebhookError> {
-        let found = self.document(Table::WebhookEndpoints, &webhook_key(tenant, webhook_id)).await?;
-        Ok(stored::read(&found.ok_or(WebhookError::NotFound)?)?)
-    }
-
-    /// Removes a receiver, and all that was kept of its deliveries.
-    ///
-    /// # Errors
-    /// [`WebhookError::NotFound`].
-    pub async fn delete_webhook(&self, tenant: &TenantId, webhook_id: &Uuid) -> Result<(), WebhookError> {
-        let (service, tenant, webhook_id) = (self.clone(), *tenant, *webhook_id);
-        uncancelled(async move {
-            let _one_at_a_time = service.shared().registry.writing.lock().await;
-            let key = webhook_key(&tenant, &webhook_id);
-            if service.document(Table::WebhookEndpoints, &key).await?.is_none() {
-                return Err(WebhookError::NotFound);
-            }
-            let act = act_on(Action::WebhookDeleted, &tenant, &webhook_id);
-            let removed = vec![DocumentChange::Remove(Table::WebhookEndpoints, key.clone())];
-            service.act(act, Work::Documents(removed)).await?;
-            service.shared().webhooks.tell();
-            loop {
-                let kept = service.documents(Table::WebhookDeliveries, &key, None, REMOVED_AT_ONCE).await?;
-                if kept.is_empty() {
-                    return Ok(());
-                }
-                let remove = |document: stateset_event_log::Document| {
-                    DocumentChange::Remove(Table::WebhookDeliveries, document.key)
-                };
-                service.put_documents(kept.into_iter().map(remove).collect()).await?;
-            }
-        })
-        .await
-    }
-
-    /// Its lanes, by store.
-    pub async fn webhook_lanes(&self, webhook: &Webhook) -> Result<Vec<WebhookLane>, ServiceError> {
-        let prefix = of_kind(&webhook.tenant_id, &webhook.webhook_id, LANE);
-        let found = self.documents(Table::WebhookDeliveries, &prefix, None, LANES_MAX).await?;
-        found.iter().map(stored::read_lane).collect()
-    }
-
-    /// Attempts, or with `letters` dead letters, that follow `after` (the `key` of the last one), each with its key.
-    pub async fn webhook_deliveries(
-        &self,
-        webhook: &Webhook,
-        letters: bool,
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, WebhookDelivery)>, ServiceError> {
-        let kind = if letters { LETTER } else { LOG };
-        let prefix = of_kind(&webhook.tenant_id, &webhook.webhook_id, kind);
-        let after = after.map(|after| [&prefix, after].concat());
-        let found = self.documents(Table::WebhookDeliveries, &prefix, after.as_deref(), limit).await?;
-        let read = found
-            .iter()
-            .map(|document| Ok((document.key[prefix.len()..].to_vec(), stored::from_json(&document.text)?)));
-        read.collect()
-    }
-
-    /// Lets deliveries of one stream begin anew with event `from`; where that is the one that fails, it is tried at once.
-    ///
-    /// # Errors
-    /// [`WebhookError::NotFound`], [`WebhookError::OtherStore`], [`WebhookError::BeyondHead`].
-    pub async fn replay_webhook(
-        &self,
-        tenant: &TenantId,
-        webhook_id: &Uuid,
-        store_id: StoreId,
-        from: SequenceNumber,
-    ) -> Result<WebhookLane, WebhookError> {
-        let (service, tenant, webhook_id) = (self.clone(), *tenant, *webhook_id);
-        uncancelled(async move {
-            let _one_at_a_time = service.shared().registry.writing.lock().await;
-            let webhook = service.webhook(&tenant, &webhook_id).await?;
-            let stream = StreamKey { tenant_id: tenant, store_id };
-            if !webhook.follows(&stream) {
-                return Err(WebhookError::OtherStore);
-            }
-            let head = service.head(&stream).head_sequence;
-            if from.get() > head.get() + 1 {
-                return Err(WebhookError::BeyondHead { head });
-            }
-            let key = lane_key(&webhook, store_id);
-            loop {
-                let found = service.document(Table::WebhookDeliveries, &key).await?;
-                let held = found.as_ref().map(stored::read_lane).transpose()?;
-                let mut lane = held.unwrap_or_else(|| WebhookLane::new(store_id, from));
-                (lane.next, lane.failures, lane.failing) = (SequenceNumber(from.get().max(1)), 0, None);
-                lane.replays += 1;
-                let act = act_on(Action::WebhookReplayed, &tenant, &webhook_id)
-                    .with(serde_json::json!({ "store_id": store_id, "from_sequence": lane.next }));
-                let unchanged = Unchanged { table: Table::WebhookDeliveries, key: key.clone(), found };
-                let changes = vec![stored::put_lane(&webhook, &lane)?];
-                if service.act(act, Work::DocumentsIf(unchanged, changes)).await? {
-                    service.shared().webhooks.tell();
-                    return Ok(lane);
-                }
-                // The worker was quicker.
-            }
-        })
-        .await
-    }
-
-    /// Writes where a lane stands after an attempt, or after events that its receiver does not want; `false`, and
-    /// nothing is written, where it was moved since `before` was read.
-    pub async fn record_webhook(
-        &self,
-        webhook: &Webhook,
-        before: Option<&WebhookLane>,
-        after: &mut WebhookLane,
-        delivery: Option<&WebhookDelivery>,
-    ) -> Result<bool, ServiceError> {
-        let found = before.map(|lane| stored::lane_document(webhook, lane)).transpose()?;
-        let mut changes = Vec::new();
-        if let Some(delivery) = delivery {
-            let document = |kind, number| -> Result<_, ServiceError> {
-                let key = numbered_key(webhook, kind, after.store_id, number);
-                Ok(DocumentChange::Put(Table::WebhookDeliveries, stored::of_json(key, delivery)?))
-            };
-            changes.push(document(LOG, after.attempts)?);
-            let letter = document(LETTER, delivery.sequence_number.get())?;
-            if let Some(old) = after.attempts.checked_sub(WEBHOOK_LOG_MAX) {
-                let key = numbered_key(webhook, LOG, after.store_id, old);
-                changes.push(DocumentChange::Remove(Table::WebhookDeliveries, key));
-            }
-            after.attempts += 1;
-            let own = numbered_key(webhook, LETTER, after.store_id, delivery.sequence_number.get());
-            let has_letter =
-                after.letters > 0 && self.document(Table::WebhookDeliveries, &own).await?.is_some();
-            match delivery.outcome {
-                DeliveryOutcome::GivenUp => {
-                    changes.push(letter);
-                    after.letters += u64::from(!has_letter);
-                    if after.letters > WEBHOOK_LETTERS_MAX
-                        && let Some(oldest) = self.oldest_letter(webhook, after.store_id).await?
-                    {
-                        changes.push(DocumentChange::Remove(Table::WebhookDeliveries, oldest));
-                        after.letters -= 1;
-                    }
-                }
-                // A replay brought it home.
-                DeliveryOutcome::Delivered if has_letter => {
-                    changes.push(DocumentChange::Remove(Table::WebhookDeliveries, own));
-                    after.letters -= 1;
-                }
-                _ => {}
-            }
-        }
-        changes.push(stored::put_lane(webhook, after)?);
-        let key = lane_key(webhook, after.store_id);
-        self.put_documents_if(Unchanged { table: Table::WebhookDeliveries, key, found }, changes).await
-    }
-
-    async fn oldest_letter(
-        &self,
-        webhook: &Webhook,
-        store: StoreId,
-    ) -> Result<Option<Vec<u8>>, ServiceError> {
-        let mut prefix = of_kind(&webhook.tenant_id, &webhook.webhook_id, LETTER);
-        prefix.extend_from_slice(store.as_bytes());
-        let found = self.documents(Table::WebhookDeliveries, &prefix, None, 1).await?;
-        Ok(found.into_iter().next().map(|document| document.key))
+    let is_name = |name: &String| !name.is_empty() && is_text(name, EVENT_TYPE_BYTES_MAX);
+    let are_names = |names: &[String]| names.len() <= EVENT_TYPES_MAX && names.iter().all(is_name);
+    match event_types.is_none_or(are_names) {
+        true => Ok(()),
+        false => Err(WebhookError::EventTypes),
     }
 }
 

@@ -31,7 +31,8 @@ pub struct Failing {
 pub enum Verdict {
     /// An answer of 2xx.
     Taken,
-    Failed,
+    /// Anything else. `wait_ms_min`: what the receiver itself asks for, 0 where it asks for nothing.
+    Failed { wait_ms_min: i64 },
 }
 
 /// What follows from it.
@@ -58,11 +59,15 @@ impl Lane {
         self.failing.map_or(i64::MIN, |failing| failing.retry_at_ms)
     }
 
-    /// The receiver does not want the events before `next`. Only an event that was not sent may be passed.
+    /// The receiver does not want the events before `next`: it never did, or no longer does and one of them failed.
     pub fn pass_to(&mut self, next: u64) {
-        assert!(self.failing.is_none(), "an event that failed is not passed");
         assert!(next >= self.next, "a lane does not go back by itself");
-        self.next = next;
+        *self = Self::new(next);
+    }
+
+    /// The receiver is another one now, or hears again: what failed is tried at once, and has three days anew.
+    pub fn begin_again(&mut self) {
+        self.failing = None;
     }
 
     /// Event `number` was sent; `spread` is random.
@@ -72,10 +77,10 @@ impl Lane {
         }
         let failures = self.failing.map_or(0, |failing| failing.failures);
         let attempts = failures.saturating_add(1);
-        if verdict == Verdict::Taken {
+        let Verdict::Failed { wait_ms_min } = verdict else {
             *self = Self::new(number + 1);
             return Outcome::Delivered { attempts };
-        }
+        };
         // A clock that was set back neither shortens nor lengthens three days by more than that.
         let since_ms = self.failing.map_or(now_ms, |failing| failing.since_ms.min(now_ms));
         if now_ms.saturating_sub(since_ms) >= GIVE_UP_AFTER_MS {
@@ -83,7 +88,8 @@ impl Lane {
             return Outcome::GivenUp { attempts };
         }
         let last_chance = since_ms.saturating_add(GIVE_UP_AFTER_MS);
-        let retry_at_ms = now_ms.saturating_add(wait_ms(attempts, spread)).min(last_chance);
+        let wait_ms = wait_ms(attempts, spread).max(wait_ms_min);
+        let retry_at_ms = now_ms.saturating_add(wait_ms).min(last_chance);
         self.failing = Some(Failing { failures: attempts, since_ms, retry_at_ms });
         Outcome::RetryAt { ms: retry_at_ms, attempts }
     }

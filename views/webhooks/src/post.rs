@@ -11,6 +11,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
+use crate::schedule::asked_wait_ms;
 use crate::sign::Secret;
 use crate::target::{Target, TargetPolicy};
 
@@ -28,14 +29,16 @@ pub struct Delivery {
     pub id: String,
     pub content_type: &'static str,
     pub body: Vec<u8>,
-    pub secret: Secret,
+    /// Each signs: the receiver's own, and those that it may still have.
+    pub secrets: Vec<Secret>,
 }
 
 /// Why an event was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PostError {
-    #[error("the receiver answered {0}")]
-    Status(u16),
+    /// `wait_ms`: how long it asks to be left alone, with 429 and 503.
+    #[error("the receiver answered {status}")]
+    Status { status: u16, wait_ms: i64 },
     #[error("{0}")]
     Refused(String),
     #[error("the receiver can't be reached: {0}")]
@@ -46,8 +49,16 @@ impl PostError {
     /// The status of the answer, where there was one.
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Status(status) => Some(*status),
+            Self::Status { status, .. } => Some(*status),
             _ => None,
+        }
+    }
+
+    /// Milliseconds that the receiver asks to be left alone; 0 where it asks for nothing.
+    pub fn wait_ms(&self) -> i64 {
+        match self {
+            Self::Status { wait_ms, .. } => *wait_ms,
+            _ => 0,
         }
     }
 }
@@ -78,23 +89,29 @@ impl Poster {
     /// # Errors
     /// Everything else; the receiver may have taken it all the same.
     pub fn post(&self, delivery: &Delivery, now_s: i64) -> Result<u16, PostError> {
-        let signature = delivery.secret.sign(&delivery.id, now_s, &delivery.body);
+        let signatures = Secret::sign_all(&delivery.secrets, &delivery.id, now_s, &delivery.body);
         let sent = self
             .agent
             .post(delivery.target.uri())
             .header("content-type", delivery.content_type)
             .header("webhook-id", &delivery.id)
             .header("webhook-timestamp", now_s.to_string())
-            .header("webhook-signature", signature)
+            .header("webhook-signature", signatures)
             .send(&delivery.body[..]);
         let mut answer = sent.map_err(|problem| said(&problem))?;
         // So that the connection can be used again; it does not matter what it says.
         let _ = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
         match answer.status().as_u16() {
             status @ 200..=299 => Ok(status),
-            status => Err(PostError::Status(status)),
+            status => Err(PostError::Status { status, wait_ms: asked_wait(&answer, status, now_s) }),
         }
     }
+}
+
+/// Of an answer that says "too much" or "not now"; with others the header means something else.
+fn asked_wait(answer: &http::Response<ureq::Body>, status: u16, now_s: i64) -> i64 {
+    let asked = answer.headers().get(http::header::RETRY_AFTER).filter(|_| matches!(status, 429 | 503));
+    asked.and_then(|asked| asked.to_str().ok()).map_or(0, |asked| asked_wait_ms(asked, now_s))
 }
 
 fn said(problem: &ureq::Error) -> PostError {

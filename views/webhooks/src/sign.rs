@@ -66,6 +66,13 @@ impl Secret {
         format!("{VERSION}{}", Base64::encode_string(self.tag(id, timestamp_s, body).as_ref()))
     }
 
+    /// The value of `webhook-signature` by several secrets, of which the receiver believes any: while one takes the
+    /// place of another, both sign.
+    pub fn sign_all(secrets: &[Self], id: &str, timestamp_s: i64, body: &[u8]) -> String {
+        let signatures: Vec<_> = secrets.iter().map(|secret| secret.sign(id, timestamp_s, body)).collect();
+        signatures.join(" ")
+    }
+
     fn tag(&self, id: &str, timestamp_s: i64, body: &[u8]) -> hmac::Tag {
         let mut signing = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.0));
         signing.update(format!("{id}.{timestamp_s}.").as_bytes());

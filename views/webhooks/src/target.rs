@@ -44,7 +44,13 @@ impl Target {
         }
         let uri: Uri = url.parse().map_err(|_| TargetError::Form)?;
         let authority = uri.authority().ok_or(TargetError::Form)?;
-        if authority.as_str().contains('@') || authority.host().is_empty() || uri.port_u16() == Some(0) {
+        // What stands around the host: no credentials before it, and behind it a port that is one, or nothing.
+        let has_form = match authority.as_str().strip_prefix(authority.host()) {
+            Some("") => true,
+            Some(_) => matches!(authority.port_u16(), Some(1..)),
+            None => false,
+        };
+        if authority.host().is_empty() || !has_form {
             return Err(TargetError::Form);
         }
         match uri.scheme_str() {
@@ -54,9 +60,12 @@ impl Target {
             _ => return Err(TargetError::Form),
         }
         let host = authority.host();
-        let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        if let Ok(address) = literal.parse() {
-            policy.judge(address)?;
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        match bracketed.unwrap_or(host).parse() {
+            Ok(address) => policy.judge(address)?,
+            // Not an address, so no name either: one with a zone, or of a later version.
+            Err(_) if bracketed.is_some() => return Err(TargetError::Form),
+            Err(_) => {}
         }
         Ok(Self(uri))
     }
@@ -201,6 +210,15 @@ mod tests {
             "https://u:p@example.com/",
             "https://example.com/#x",
             "https://example.com:0/",
+            "https://example.com:65536/",
+            "https://example.com:22x/",
+            "https://example.com:/",
+            "https://user@example.com/",
+            "https://a@a/",
+            "https://example.com\\@127.0.0.1/",
+            "https://127.0.0.1 .example.com/",
+            "https://[::1%25lo]/",
+            "//example.com/",
             "https://exämple.com/",
             "file:///etc/passwd",
             &long,

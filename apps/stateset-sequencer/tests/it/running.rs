@@ -1,6 +1,7 @@
 //! The service, started and stopped.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -39,15 +40,37 @@ impl Running {
         self.says[name].as_str().unwrap_or_else(|| panic!("no {name} in {}", self.says))
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the administrator is answered, which is 200.
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> Value {
+        let mut stream = TcpStream::connect(self.text("rest").trim_start_matches("http://")).unwrap();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: a\r\nx-api-key: {ADMIN_KEY}\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{method} {path}: {answer}");
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+
     /// Sends the signal and waits for the end: exit status, and what it said last.
     pub fn end(mut self, signal: &str) -> (i32, String) {
-        assert!(
-            Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success()
-        );
+        send_signal(self.child.id(), signal);
         let mut last = String::new();
         self.lines.read_to_string(&mut last).unwrap();
         (self.child.wait().unwrap().code().unwrap_or(-1), last)
     }
+}
+
+/// To a process of ours.
+pub fn send_signal(pid: u32, signal: &str) {
+    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
 }
 
 impl Drop for Running {
@@ -59,7 +82,7 @@ impl Drop for Running {
 
 /// Whether something accepts connections there.
 fn listens(url: &str) -> bool {
-    std::net::TcpStream::connect(url.trim_start_matches("http://")).is_ok()
+    TcpStream::connect(url.trim_start_matches("http://")).is_ok()
 }
 
 #[test]
@@ -83,11 +106,9 @@ fn it_says_where_it_listens_keeps_its_identity_and_stops_in_order() {
 
 #[test]
 fn every_origin_may_be_allowed() {
-    use std::io::Write as _;
     let folder = tempfile::tempdir().unwrap();
     let running = Running::start(folder.path(), &[("CORS_ALLOW_ORIGINS", "*")]);
-    let mut stream =
-        std::net::TcpStream::connect(running.text("rest").trim_start_matches("http://")).unwrap();
+    let mut stream = TcpStream::connect(running.text("rest").trim_start_matches("http://")).unwrap();
     stream
         .write_all(
             b"GET /health HTTP/1.1\r\nhost: a\r\norigin: https://shop.example\r\nconnection: close\r\n\r\n",

@@ -1,10 +1,13 @@
 //! Webhooks joined to a real log, to a receiver that listens on this machine.
 
+mod changed;
+mod killed;
+
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -48,11 +51,14 @@ impl Came {
     }
 }
 
-/// A receiver that takes everything while it is up, and says 503 while it is down.
+const TAKEN: &str = "200 OK";
+const DOWN: &str = "503 Down";
+
+/// A receiver that takes everything while it says 200, and counts what it refuses.
 #[derive(Clone)]
 struct Shop {
     address: SocketAddr,
-    is_up: Arc<AtomicBool>,
+    says: Arc<Mutex<String>>,
     taken: Arc<Mutex<Vec<Came>>>,
     refused: Arc<AtomicI64>,
 }
@@ -61,8 +67,8 @@ impl Shop {
     fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        let shop =
-            Self { address, is_up: Arc::new(true.into()), taken: Arc::default(), refused: Arc::default() };
+        let says = Arc::new(Mutex::new(TAKEN.to_owned()));
+        let shop = Self { address, says, taken: Arc::default(), refused: Arc::default() };
         let serving = shop.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -73,45 +79,23 @@ impl Shop {
         shop
     }
 
-    fn serve(&self, mut stream: std::net::TcpStream) {
+    fn serve(&self, mut stream: TcpStream) {
         let mut bytes = Vec::new();
-        loop {
-            let Some(end) = bytes.windows(4).position(|part| part == b"\r\n\r\n") else {
-                if !read_more(&mut stream, &mut bytes) {
-                    return;
-                }
-                continue;
-            };
-            let head = String::from_utf8(bytes[..end].to_vec()).expect("UTF-8");
-            let headers: BTreeMap<String, String> = head
-                .lines()
-                .filter_map(|line| line.split_once(": "))
-                .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-                .collect();
-            let length: usize = headers["content-length"].parse().expect("a length");
-            while bytes.len() < end + 4 + length {
-                if !read_more(&mut stream, &mut bytes) {
-                    return;
-                }
+        while let Some(came) = next_request(&mut stream, &mut bytes) {
+            let said = self.says.lock().unwrap().clone();
+            match said.starts_with("200") {
+                true => self.taken.lock().unwrap().push(came),
+                false => drop(self.refused.fetch_add(1, Ordering::SeqCst)),
             }
-            let rest = bytes.split_off(end + 4 + length);
-            let body = bytes.split_off(end + 4);
-            bytes = rest;
-            let status = match self.is_up.load(Ordering::SeqCst) {
-                true => {
-                    self.taken.lock().unwrap().push(Came { headers, body });
-                    "200 OK"
-                }
-                false => {
-                    self.refused.fetch_add(1, Ordering::SeqCst);
-                    "503 Down"
-                }
-            };
-            if stream.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes()).is_err()
-            {
+            if !answer(&mut stream, &said) {
                 return;
             }
         }
+    }
+
+    /// What it answers from now on: the status line, and headers where there are some.
+    fn says(&self, said: &str) {
+        said.clone_into(&mut self.says.lock().unwrap());
     }
 
     fn url(&self) -> String {
@@ -131,7 +115,38 @@ impl Shop {
     }
 }
 
-fn read_more(stream: &mut std::net::TcpStream, bytes: &mut Vec<u8>) -> bool {
+/// The next request of a connection; `bytes` are those of it that were read and not taken yet.
+fn next_request(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<Came> {
+    let end = loop {
+        match bytes.windows(4).position(|part| part == b"\r\n\r\n") {
+            Some(end) => break end,
+            None if read_more(stream, bytes) => {}
+            None => return None,
+        }
+    };
+    let head = String::from_utf8(bytes[..end].to_vec()).expect("UTF-8");
+    let headers: BTreeMap<String, String> = head
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect();
+    let length: usize = headers["content-length"].parse().expect("a length");
+    while bytes.len() < end + 4 + length {
+        if !read_more(stream, bytes) {
+            return None;
+        }
+    }
+    let rest = bytes.split_off(end + 4 + length);
+    let body = bytes.split_off(end + 4);
+    *bytes = rest;
+    Some(Came { headers, body })
+}
+
+fn answer(stream: &mut TcpStream, said: &str) -> bool {
+    stream.write_all(format!("HTTP/1.1 {said}\r\ncontent-length: 0\r\n\r\n").as_bytes()).is_ok()
+}
+
+fn read_more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
     let mut buffer = [0; 4096];
     match stream.read(&mut buffer) {
         Ok(read @ 1..) => {
@@ -273,7 +288,7 @@ async fn a_receiver_that_was_down_for_a_day_gets_everything_once_and_in_the_orde
     let webhook = term.webhook(&shop, NewWebhook::default()).await;
     term.orders(&first(), 1..=10).await;
     shop.until("while it is up", |shop| shop.taken().len() == 10).await;
-    shop.is_up.store(false, Ordering::SeqCst);
+    shop.says(DOWN);
     for hour in 1..=24 {
         term.orders(&first(), 10 * hour + 1..=10 * hour + 10).await;
         term.orders(&second(), 10 * hour + 1001..=10 * hour + 1010).await;
@@ -286,7 +301,7 @@ async fn a_receiver_that_was_down_for_a_day_gets_everything_once_and_in_the_orde
     let now = term.clock.now().0;
     term.stop().await;
     term = Term::open(folder.path(), now + 1000).await;
-    shop.is_up.store(true, Ordering::SeqCst);
+    shop.says(TAKEN);
     term.clock.0.fetch_add(40 * 60 * 1000, Ordering::SeqCst);
     shop.until("everything", |shop| shop.taken().len() >= 490).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -306,7 +321,7 @@ async fn what_fails_for_three_days_is_a_dead_letter_until_a_replay_brings_it_hom
     let folder = tempfile::tempdir().unwrap();
     let (term, shop) = (Term::open(folder.path(), NOW.0).await, Shop::open());
     let webhook = term.webhook(&shop, NewWebhook::default()).await;
-    shop.is_up.store(false, Ordering::SeqCst);
+    shop.says(DOWN);
     term.orders(&first(), 1..=2).await;
     shop.until("a first try", |shop| shop.refused.load(Ordering::SeqCst) >= 1).await;
     let began = Instant::now();
@@ -327,7 +342,7 @@ async fn what_fails_for_three_days_is_a_dead_letter_until_a_replay_brings_it_hom
         (letters[0].1.status, letters[0].1.error.as_deref()),
         (Some(503), Some("the receiver answered 503"))
     );
-    shop.is_up.store(true, Ordering::SeqCst);
+    shop.says(TAKEN);
     let replayed = term.sequencer.replay_webhook(
         &webhook.tenant_id,
         &webhook.webhook_id,

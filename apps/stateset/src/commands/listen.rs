@@ -63,8 +63,11 @@ pub struct Forward {
 
 impl Forward {
     pub fn new(context: &Context, url: &str) -> Result<Self, CliError> {
-        let target =
-            Target::parse(url, POLICY).map_err(|error| CliError::input("BAD_URL", error.to_string()))?;
+        // Nothing else is wrong with an address where private ones are allowed.
+        let target = Target::parse(url, POLICY).map_err(|_| {
+            let expected = "expected http://HOST:PORT/PATH or https, without credentials and fragment";
+            CliError::input("BAD_URL", format!("--forward-to {}: {expected}", printable(url)))
+        })?;
         Ok(Self { poster: Poster::new(POLICY), target, secret: secret(context)? })
     }
 
@@ -78,7 +81,7 @@ impl Forward {
             id: id.to_owned(),
             content_type: "application/json",
             body: body.to_string().into_bytes(),
-            secret: self.secret.clone(),
+            secrets: vec![self.secret.clone()],
         };
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         let posted = self.poster.post(&delivery, i64::try_from(now_s).unwrap_or(i64::MAX));

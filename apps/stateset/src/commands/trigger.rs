@@ -14,7 +14,9 @@ use crate::installation::{agent_of, random};
 
 #[derive(Debug, Args)]
 pub struct TriggerArgs {
-    /// For example order.created; what stands before the dot is the type of the entity
+    /// For example order.created; what stands before the dot is the type of the entity. A payload is made for
+    /// order.created, product.created, customer.created, return.requested and inventory.*; others are empty but for --set
+    #[arg(value_parser = event_type)]
     pub event_type: String,
     /// A member of the payload: customer_id=C-17, shipping.city=Oslo, total=12.5; JSON where it is JSON, else text
     #[arg(long, value_name = "NAME=VALUE")]
@@ -25,6 +27,13 @@ pub struct TriggerArgs {
     /// Name of the signing key
     #[arg(long, value_name = "KEY", default_value = "agent")]
     pub key: KeyName,
+}
+
+fn event_type(text: &str) -> Result<String, String> {
+    match text.split_once('.') {
+        Some((entity, event)) if !entity.is_empty() && !event.is_empty() => Ok(text.to_owned()),
+        _ => Err("expected the type of an entity, a dot and what happens, such as order.created".to_owned()),
+    }
 }
 
 pub fn run(context: &Context, args: &TriggerArgs) -> Result<(), CliError> {
@@ -148,6 +157,14 @@ fn set(payload: &mut Map<String, Value>, path: &str, value: Value) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_type_says_of_what_and_what() {
+        assert_eq!(event_type("order.line.added"), Ok("order.line.added".to_owned()));
+        for bad in ["", "list", ".created", "order."] {
+            assert!(event_type(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn members_are_set_by_their_paths() {

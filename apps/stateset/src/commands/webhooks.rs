@@ -12,6 +12,7 @@ use crate::rest::Rest;
 const ROUTE: &str = "/api/v1/webhooks";
 /// Attempts of one page.
 const PAGE: usize = 1000;
+const FORMS: [&str; 2] = ["event", "cloudevents"];
 
 #[derive(Debug, Subcommand)]
 pub enum WebhooksCommand {
@@ -21,6 +22,14 @@ pub enum WebhooksCommand {
     List,
     /// Show one receiver, and how far each stream has come
     Show(Named),
+    /// Change a receiver; what is not named stays
+    Update(UpdateArgs),
+    /// Send a receiver nothing; what comes meanwhile waits for it
+    Pause(Named),
+    /// Send a paused or gone receiver all that waits for it
+    Resume(Named),
+    /// Give a receiver another secret; prints it, which is shown once
+    RotateSecret(RotateArgs),
     /// Remove a receiver and the log of its deliveries
     Delete(Named),
     /// The last attempts of each stream, or with --dead what was given up
@@ -40,7 +49,7 @@ pub struct CreateArgs {
     #[arg(long)]
     pub only_this_store: bool,
     /// How an event is written: event or cloudevents
-    #[arg(long, value_name = "FORM", default_value = "event", value_parser = ["event", "cloudevents"], hide_possible_values = true)]
+    #[arg(long, value_name = "FORM", default_value = "event", value_parser = FORMS, hide_possible_values = true)]
     pub format: String,
     /// For people
     #[arg(long, value_name = "TEXT")]
@@ -52,6 +61,37 @@ pub struct Named {
     /// The receiver
     #[arg(value_name = "WEBHOOK")]
     pub webhook: Uuid,
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("change").required(true).multiple(true)))]
+pub struct UpdateArgs {
+    #[command(flatten)]
+    pub named: Named,
+    /// Where events are posted from now on
+    #[arg(long, value_name = "URL", group = "change")]
+    pub url: Option<String>,
+    /// Only these types from now on, with commas between; order.* stands for all that begin so
+    #[arg(long, value_name = "TYPES", value_delimiter = ',', group = "change")]
+    pub events: Option<Vec<String>>,
+    /// Every type from now on
+    #[arg(long, conflicts_with = "events", group = "change")]
+    pub all_events: bool,
+    /// How an event is written: event or cloudevents
+    #[arg(long, value_name = "FORM", value_parser = FORMS, hide_possible_values = true, group = "change")]
+    pub format: Option<String>,
+    /// For people; empty removes it
+    #[arg(long, value_name = "TEXT", group = "change")]
+    pub description: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RotateArgs {
+    #[command(flatten)]
+    pub named: Named,
+    /// For how long the secret before signs as well: 0 to 168
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(0..=168))]
+    pub overlap: u32,
 }
 
 #[derive(Debug, Args)]
@@ -84,12 +124,34 @@ pub fn run(context: &Context, command: &WebhooksCommand) -> Result<(), CliError>
                 "format": args.format, "description": args.description,
             });
             let made = rest.post(ROUTE, &body)?;
-            let text = format!(
-                "{}\n  secret  {}\n  Keep the secret where your receiver finds it: it is not shown again.",
-                line(&made),
-                word(&made, "secret")
-            );
-            context.out.result(&made, &text);
+            context.out.result(&made, &with_secret(&made));
+        }
+        WebhooksCommand::Update(args) => {
+            let all = args.all_events.then(Vec::new);
+            let mut body = json!({"tenant_id": stream.tenant_id});
+            for (name, value) in [
+                ("url", json!(args.url)),
+                ("event_types", json!(args.events.clone().or(all))),
+                ("format", json!(args.format)),
+                ("description", json!(args.description)),
+            ] {
+                if !value.is_null() {
+                    body[name] = value;
+                }
+            }
+            let changed = rest.patch(&format!("{ROUTE}/{}", args.named.webhook), &body)?;
+            context.out.result(&changed, &line(&changed));
+        }
+        WebhooksCommand::Pause(named) | WebhooksCommand::Resume(named) => {
+            let status = if matches!(command, WebhooksCommand::Pause(_)) { "paused" } else { "active" };
+            let body = json!({"tenant_id": stream.tenant_id, "status": status});
+            let changed = rest.patch(&format!("{ROUTE}/{}", named.webhook), &body)?;
+            context.out.result(&changed, &line(&changed));
+        }
+        WebhooksCommand::RotateSecret(args) => {
+            let body = json!({"tenant_id": stream.tenant_id, "overlap_hours": args.overlap});
+            let changed = rest.post(&format!("{ROUTE}/{}/secret", args.named.webhook), &body)?;
+            context.out.result(&changed, &with_secret(&changed));
         }
         WebhooksCommand::List => {
             let found = rest.get(&format!("{ROUTE}{query}"))?;
@@ -143,7 +205,26 @@ fn word(value: &Value, name: &str) -> String {
 fn line(webhook: &Value) -> String {
     let types: Vec<&str> = items(webhook, "event_types").iter().filter_map(Value::as_str).collect();
     let types = if types.is_empty() { "every event".to_owned() } else { printable(&types.join(", ")) };
-    format!("{}  {}  {types}", word(webhook, "webhook_id"), word(webhook, "url"))
+    let mut text = format!("{}  {}  {types}", word(webhook, "webhook_id"), word(webhook, "url"));
+    match webhook["status"].as_str() {
+        Some("gone") => {
+            text += &format!(
+                "  gone: it answered 410 at {}; `stateset webhooks resume` sends again",
+                word(webhook, "status_since")
+            );
+        }
+        Some("paused") => text += &format!("  paused since {}", word(webhook, "status_since")),
+        _ => {}
+    }
+    text
+}
+
+fn with_secret(webhook: &Value) -> String {
+    let mut text = format!("{}\n  secret  {}", line(webhook), word(webhook, "secret"));
+    if !webhook["earlier_secret_until"].is_null() {
+        text += &format!("\n  The one before signs as well until {}.", word(webhook, "earlier_secret_until"));
+    }
+    text + "\n  Keep the secret where your receiver finds it: it is not shown again."
 }
 
 fn stream_line(lane: &Value) -> String {
@@ -155,13 +236,12 @@ fn stream_line(lane: &Value) -> String {
         word(lane, "delivered"),
         word(lane, "given_up"),
     );
-    if !lane["last_error"].is_null() {
-        text += &format!(
-            "; {} failures, again at {}: {}",
-            word(lane, "failures"),
-            word(lane, "retry_at"),
-            word(lane, "last_error")
-        );
+    let error = word(lane, "last_error");
+    if lane["failures"].as_u64() > Some(0) {
+        text +=
+            &format!("; {} failures, again at {}: {error}", word(lane, "failures"), word(lane, "retry_at"));
+    } else if !lane["last_error"].is_null() {
+        text += &format!("; the last one that was given up: {error}");
     }
     text
 }

@@ -62,6 +62,9 @@ pub(crate) fn post(path: &'static str, id: &'static str, summary: &'static str) 
 pub(crate) fn put(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
     Operation::new(Method::PUT, path, id, summary)
 }
+pub(crate) fn patch(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
+    Operation::new(Method::PATCH, path, id, summary)
+}
 pub(crate) fn delete(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
     Operation::new(Method::DELETE, path, id, summary)
 }

@@ -2,12 +2,12 @@
 
 use stateset_sequencer::Action;
 use ves_wire::webhooks::{
-    CreateWebhookRequest, ReplayWebhookRequest, WebhookBody, WebhookDeliveryList, WebhookList,
-    WebhookStreamBody,
+    CreateWebhookRequest, ReplayWebhookRequest, RotateWebhookSecretRequest, UpdateWebhookRequest,
+    WebhookBody, WebhookDeliveryList, WebhookList, WebhookStreamBody,
 };
 
 use super::Routes;
-use crate::openapi::operation::{Operation, delete, get, post, text, uuid};
+use crate::openapi::operation::{Operation, delete, get, patch, post, text, uuid};
 use crate::webhooks;
 
 const ALL: &str = "/api/v1/webhooks";
@@ -37,6 +37,24 @@ pub(crate) fn routes() -> Routes {
             webhooks::get,
         )
         .add(
+            addressed(patch(ONE, "updateWebhook", "Change a receiver, pause it, or make it active again"))
+                .body::<UpdateWebhookRequest>()
+                .records(&[Action::WebhookUpdated])
+                .answers::<WebhookBody>(),
+            webhooks::update,
+        )
+        .add(
+            addressed(post(
+                "/api/v1/webhooks/{webhook_id}/secret",
+                "rotateWebhookSecret",
+                "Another secret for a receiver, beside the one before for a while",
+            ))
+            .body::<RotateWebhookSecretRequest>()
+            .records(&[Action::WebhookSecretRotated])
+            .answers::<WebhookBody>(),
+            webhooks::rotate,
+        )
+        .add(
             one(delete(ONE, "deleteWebhook", "Remove a receiver and the log of its deliveries"))
                 .records(&[Action::WebhookDeleted])
                 .answers_object(),
@@ -59,18 +77,14 @@ pub(crate) fn routes() -> Routes {
             webhooks::dead_letters,
         )
         .add(
-            post(
+            addressed(post(
                 "/api/v1/webhooks/{webhook_id}/replay",
                 "replayWebhook",
                 "Deliver once more from a number on",
-            )
-            .tag("webhooks")
-            .administers()
-            .segment("webhook_id", uuid(), "The receiver")
+            ))
             .body::<ReplayWebhookRequest>()
             .records(&[Action::WebhookReplayed])
-            .answers::<WebhookStreamBody>()
-            .refuses([404]),
+            .answers::<WebhookStreamBody>(),
             webhooks::replay,
         )
 }
@@ -81,6 +95,11 @@ fn of_tenant(operation: Operation) -> Operation {
 
 fn one(operation: Operation) -> Operation {
     of_tenant(operation).segment("webhook_id", uuid(), "The receiver").refuses([404])
+}
+
+/// One whose body names the tenant.
+fn addressed(operation: Operation) -> Operation {
+    operation.tag("webhooks").administers().segment("webhook_id", uuid(), "The receiver").refuses([404])
 }
 
 fn paged(operation: Operation) -> Operation {

@@ -217,6 +217,8 @@ impl Walk {
             "setSchemaStatus" => json!({"status": "deprecated"}),
             "registerAgent" => json!({"name": "stranger"}),
             "createWebhook" => json!({"tenant_id": tenant, "url": "https://example.com/other"}),
+            "updateWebhook" => json!({"tenant_id": tenant, "url": "https://example.com/other"}),
+            "rotateWebhookSecret" => json!({"tenant_id": tenant}),
             "replayWebhook" => json!({"tenant_id": tenant, "store_id": store, "from_sequence": 1}),
             "retryDeadLetters" => json!({"tenant_id": tenant}),
             other => panic!("the walk has no body for {other}: give it one"),

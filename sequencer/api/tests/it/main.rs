@@ -39,4 +39,5 @@ mod totals;
 mod unread;
 mod validity;
 mod verifier;
+mod webhooks;
 mod world;

@@ -56,6 +56,8 @@ actions! {
     ProjectionsRebuilt = "custom:projections_rebuilt", "states of entities are marked to be built from nothing";
     PayloadsReencrypted = "custom:payloads_reencrypted", "a tool writes sealed payloads or proofs anew; written before it does";
     WebhookCreated = "custom:webhook_created", "a receiver of webhooks is registered";
+    WebhookUpdated = "custom:webhook_updated", "a receiver of webhooks is changed, paused or made active again";
+    WebhookSecretRotated = "custom:webhook_secret_rotated", "a receiver of webhooks gets another secret";
     WebhookDeleted = "custom:webhook_deleted", "a receiver of webhooks is removed, with what was kept of its deliveries";
     WebhookReplayed = "custom:webhook_replayed", "deliveries to a receiver of webhooks begin anew at another number";
     ConfigUpdated = "config_updated",

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use ves::{SequenceNumber, StoreId, TenantId, TimestampMs};
 use zeroize::Zeroizing;
 
-use super::{Webhook, WebhookFormat, WebhookLane, WebhookSecret};
+use super::{Webhook, WebhookFormat, WebhookLane, WebhookSecret, WebhookStatus};
 use crate::error::ServiceError;
 
 pub(super) const LANE: u8 = 1;
@@ -33,6 +33,14 @@ struct WebhookText {
     description: Option<String>,
     created_at_ms: i64,
     secret: WebhookSecret,
+    // What follows came later: receivers that lie there without it are active and have one secret.
+    #[serde(default)]
+    status: WebhookStatus,
+    #[serde(default)]
+    status_since_ms: Option<i64>,
+    /// Each with the time until which it signs.
+    #[serde(default)]
+    earlier_secrets: Vec<(WebhookSecret, i64)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -86,6 +94,13 @@ pub(super) fn document(webhook: &Webhook) -> Result<Document, ServiceError> {
         description: webhook.description.clone(),
         created_at_ms: webhook.created_at.0,
         secret: webhook.secret.clone(),
+        status: webhook.status,
+        status_since_ms: webhook.status_since.map(|since| since.0),
+        earlier_secrets: webhook
+            .earlier_secrets
+            .iter()
+            .map(|(secret, until)| (secret.clone(), until.0))
+            .collect(),
     };
     of_json(webhook_key(&webhook.tenant_id, &webhook.webhook_id), &text)
 }
@@ -109,6 +124,13 @@ pub(super) fn read(document: &Document) -> Result<Webhook, ServiceError> {
         description: text.description,
         created_at: TimestampMs(text.created_at_ms),
         secret: text.secret,
+        status: text.status,
+        status_since: text.status_since_ms.map(TimestampMs),
+        earlier_secrets: text
+            .earlier_secrets
+            .into_iter()
+            .map(|(secret, until_ms)| (secret, TimestampMs(until_ms)))
+            .collect(),
     })
 }
 

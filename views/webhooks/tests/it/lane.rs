@@ -7,6 +7,7 @@ use stateset_webhooks::{Lane, Outcome, Verdict};
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * 60 * MINUTE;
+const FAILED: Verdict = Verdict::Failed { wait_ms_min: 0 };
 
 /// What came of a stream of `events` events, sent to a receiver that answers by the time.
 #[derive(Debug, Default)]
@@ -24,7 +25,7 @@ fn run(events: u64, mut takes: impl FnMut(u64, i64) -> bool, spread: u16) -> Sto
         now = now.max(lane.ready_at_ms()) + 100;
         let (number, before) = (lane.next, lane);
         story.requests += 1;
-        let verdict = if takes(number, now) { Verdict::Taken } else { Verdict::Failed };
+        let verdict = if takes(number, now) { Verdict::Taken } else { FAILED };
         match lane.answered(number, verdict, now, spread) {
             Outcome::Delivered { .. } => story.taken.push(number),
             Outcome::GivenUp { .. } => story.given_up.push(number),
@@ -56,12 +57,36 @@ fn an_event_that_is_never_taken_is_given_up_after_three_days_and_the_next_one_go
 #[test]
 fn an_answer_to_what_was_moved_meanwhile_changes_nothing() {
     let mut lane = Lane::new(5);
-    assert_eq!(lane.answered(5, Verdict::Failed, 0, 0), Outcome::RetryAt { ms: 5_000, attempts: 1 });
+    assert_eq!(lane.answered(5, FAILED, 0, 0), Outcome::RetryAt { ms: 5_000, attempts: 1 });
     lane.replay(2);
     assert_eq!((lane.next, lane.ready_at_ms()), (2, i64::MIN));
     assert_eq!(lane.answered(5, Verdict::Taken, 1, 0), Outcome::Stale);
     assert_eq!(lane.answered(2, Verdict::Taken, 1, 0), Outcome::Delivered { attempts: 1 });
     assert_eq!(lane, Lane::new(3));
+}
+
+#[test]
+fn who_asks_to_be_left_alone_is_but_for_no_longer_than_an_event_is_tried() {
+    let asks = |wait_ms_min| Verdict::Failed { wait_ms_min };
+    let mut lane = Lane::new(1);
+    assert_eq!(lane.answered(1, asks(90_000), 0, 0), Outcome::RetryAt { ms: 90_000, attempts: 1 });
+    // Sooner than we would come is no reason to come sooner.
+    assert_eq!(lane.answered(1, asks(1_000), 90_000, 0), Outcome::RetryAt { ms: 105_000, attempts: 2 });
+    let late = GIVE_UP_AFTER_MS - 1_000;
+    let last = Outcome::RetryAt { ms: GIVE_UP_AFTER_MS, attempts: 3 };
+    assert_eq!(lane.answered(1, asks(DAY), late, 0), last);
+    assert_eq!(lane.answered(1, asks(DAY), GIVE_UP_AFTER_MS, 0), Outcome::GivenUp { attempts: 4 });
+}
+
+#[test]
+fn what_failed_is_passed_or_begun_again_when_the_receiver_is_another() {
+    let mut lane = Lane::new(1);
+    lane.answered(1, FAILED, 0, 0);
+    lane.begin_again();
+    assert_eq!(lane, Lane::new(1));
+    assert_eq!(lane.answered(1, FAILED, 7, 0), Outcome::RetryAt { ms: 5_007, attempts: 1 });
+    lane.pass_to(2);
+    assert_eq!(lane, Lane::new(2));
 }
 
 proptest! {
@@ -98,11 +123,11 @@ proptest! {
 
     /// Answers that fail at random: failures are counted, times rise, nothing overflows.
     #[test]
-    fn no_clock_and_no_answer_breaks_a_lane(steps in vec((any::<bool>(), any::<i64>(), any::<u16>()), 0..200)) {
+    fn no_clock_and_no_answer_breaks_a_lane(steps in vec((any::<bool>(), any::<i64>(), any::<i64>(), any::<u16>()), 0..200)) {
         let mut lane = Lane::new(1);
-        for (takes, now, spread) in steps {
+        for (takes, wait_ms_min, now, spread) in steps {
             let before = lane.next;
-            let verdict = if takes { Verdict::Taken } else { Verdict::Failed };
+            let verdict = if takes { Verdict::Taken } else { Verdict::Failed { wait_ms_min } };
             match lane.answered(before, verdict, now, spread) {
                 Outcome::RetryAt { ms, attempts } => {
                     prop_assert!(lane.next == before && attempts >= 1 && lane.ready_at_ms() == ms);

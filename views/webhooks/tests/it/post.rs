@@ -33,7 +33,7 @@ fn delivery(address: SocketAddr, host: &str) -> Delivery {
         id: "evt_1".to_owned(),
         content_type: "application/json",
         body: b"the body".to_vec(),
-        secret: Secret::new([3; 32]),
+        secrets: vec![Secret::new([3; 32]), Secret::new([4; 32])],
     }
 }
 
@@ -49,34 +49,48 @@ fn a_delivery_is_one_signed_post() {
         line.unwrap_or_else(|| panic!("{name} is missing in {request}")).to_owned()
     };
     assert_eq!((header("webhook-id"), header("webhook-timestamp")), ("evt_1".into(), "1700000000".into()));
-    let signature = delivery.secret.sign("evt_1", 1_700_000_000, b"the body");
+    let signature = Secret::sign_all(&delivery.secrets, "evt_1", 1_700_000_000, b"the body");
     assert_eq!(header("webhook-signature"), signature.to_ascii_lowercase());
     assert_eq!(header("content-type"), "application/json");
 }
 
 #[test]
 fn what_is_no_success_is_a_failure_and_no_redirect_is_followed() {
-    for (answer, status) in [
-        ("HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n", 500),
-        ("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n", 302),
-        ("HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n", 410),
+    for (answer, status, wait_ms) in [
+        ("HTTP/1.1 500 Oops\r\nretry-after: 9\r\ncontent-length: 0\r\n\r\n", 500, 0),
+        ("HTTP/1.1 301 Moved\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n", 301, 0),
+        ("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n", 302, 0),
+        ("HTTP/1.1 307 Other\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n", 307, 0),
+        ("HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n", 410, 0),
+        ("HTTP/1.1 429 Slow\r\nretry-after: 90\r\ncontent-length: 0\r\n\r\n", 429, 90_000),
+        (
+            "HTTP/1.1 503 Down\r\nretry-after: Thu, 01 Jan 1970 00:01:00 GMT\r\ncontent-length: 0\r\n\r\n",
+            503,
+            60_000,
+        ),
+        ("HTTP/1.1 503 Down\r\nretry-after: soon\r\ncontent-length: 0\r\n\r\n", 503, 0),
     ] {
         let (address, serving) = receiver(answer);
         let sent = Poster::new(OPEN).post(&delivery(address, "127.0.0.1"), 0);
-        assert_eq!(sent, Err(PostError::Status(status)));
+        assert_eq!(sent, Err(PostError::Status { status, wait_ms }));
         serving.join().expect("no panic");
     }
 }
 
-/// The name passed when it was registered; what it means now is judged at the connection.
+/// The name passed when it was registered; what it means now is judged at the connection. The numbers are no addresses to a
+/// parser, and 127.0.0.1 to whoever looks them up.
 #[test]
 fn a_name_that_means_an_address_inside_is_not_connected_to() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("a listener");
-    let delivery = delivery(listener.local_addr().expect("an address"), "localhost");
-    let refused = Poster::new(TargetPolicy::default()).post(&delivery, 0).expect_err("refused");
-    let PostError::Refused(why) = refused else { panic!("{refused:?}") };
-    assert!(why.contains("private network") && why.contains("WEBHOOK_ALLOW_PRIVATE_TARGETS"), "{why}");
+    let address = listener.local_addr().expect("an address");
+    for host in
+        ["localhost", "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "[::ffff:7f00:1]"]
+    {
+        let refused = Poster::new(TargetPolicy::default()).post(&delivery(address, host), 0);
+        let Err(PostError::Refused(why)) = refused else { panic!("{host}: {refused:?}") };
+        assert!(why.contains("private network") && why.contains("WEBHOOK_ALLOW_PRIVATE_TARGETS"), "{why}");
+    }
     let nobody = listener.accept().expect_err("nobody came");
     assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
 }

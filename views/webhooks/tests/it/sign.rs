@@ -39,6 +39,19 @@ fn a_receiver_believes_fresh_deliveries_of_the_secret_alone() {
 }
 
 #[test]
+fn while_one_secret_takes_the_place_of_another_a_receiver_with_either_believes() {
+    let [old, new, other] = [1, 2, 3].map(|n| Secret::new([n; 32]));
+    let signatures = Secret::sign_all(&[new.clone(), old.clone()], ID, AT, BODY);
+    assert_eq!(signatures.split(' ').count(), 2);
+    for secret in [&old, &new] {
+        assert_eq!(secret.verify(ID, &AT.to_string(), &signatures, BODY, AT), Ok(()));
+    }
+    let refused = other.verify(ID, &AT.to_string(), &signatures, BODY, AT);
+    assert_eq!(refused, Err(SignError::Signature));
+    assert_eq!(Secret::sign_all(&[new.clone()], ID, AT, BODY), new.sign(ID, AT, BODY));
+}
+
+#[test]
 fn a_secret_has_its_form_and_length() {
     let short = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==";
     for text in ["", "whsec_", short, "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_!!!!"] {

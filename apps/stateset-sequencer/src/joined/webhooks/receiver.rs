@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stateset_sequencer::{
-    DeliveryOutcome, Sequencer, ServiceError, Stop, StoredEvent, Webhook, WebhookDelivery, WebhookLane,
+    DeliveryOutcome, Sequencer, ServiceError, Stop, StoredEvent, Webhook, WebhookDelivery, WebhookError,
+    WebhookLane, WebhookStatus,
 };
 use stateset_webhooks::lane::Failing;
 use stateset_webhooks::post::PostError;
@@ -26,10 +27,13 @@ const PASSED_MAX: u64 = 1_000;
 const LOOK: Duration = Duration::from_secs(1);
 /// Of an error that is kept.
 const ERROR_CHARS_MAX: usize = 300;
+/// With which a receiver says that it wants nothing more.
+const GONE: u16 = 410;
 
 pub(super) struct Receiver {
     sequencer: Sequencer,
-    webhook: Webhook,
+    /// As an administrator left it.
+    webhook: Arc<Webhook>,
     policy: TargetPolicy,
     poster: Poster,
     room: Arc<Semaphore>,
@@ -49,6 +53,8 @@ struct Running {
 
 /// What came of an attempt.
 struct Answered {
+    /// The receiver as it was then.
+    sent_to: Arc<Webhook>,
     store_id: StoreId,
     number: u64,
     event_id: EventId,
@@ -96,13 +102,15 @@ impl Receiver {
         stop: Stop,
     ) -> Self {
         let (lanes, posts) = (BTreeMap::new(), JoinSet::new());
-        Self { sequencer, webhook, policy, poster, room, stop, lanes, posts }
+        Self { sequencer, webhook: Arc::new(webhook), policy, poster, room, stop, lanes, posts }
     }
 
-    /// Delivers until it is told to stop; what is on its way by then is brought in.
+    /// Delivers until it is told to stop or the receiver is removed; what is on its way by then is brought in.
     pub async fn run(mut self) -> Result<(), ServiceError> {
         let (mut sequenced, mut changed) = (self.sequencer.subscribe(), self.sequencer.webhooks_changed());
-        self.load().await?;
+        if !self.load().await? {
+            return Ok(());
+        }
         loop {
             // What becomes durable from here on wakes us, so nothing can come between the look and the wait.
             sequenced.borrow_and_update();
@@ -112,10 +120,9 @@ impl Receiver {
                 Some(answered) = self.posts.join_next(), if !self.posts.is_empty() => self.bring_in(answered).await?,
                 moved = sequenced.changed() => if moved.is_err() { return Ok(()) },
                 moved = changed.changed() => {
-                    if moved.is_err() {
+                    if moved.is_err() || !self.load().await? {
                         return Ok(());
                     }
-                    self.load().await?;
                 }
                 () = tokio::time::sleep(wait) => {}
                 () = stop.asked() => break,
@@ -127,8 +134,15 @@ impl Receiver {
         Ok(())
     }
 
-    /// Takes places from the store. A lane that waits for an answer finds out by itself whether it was moved.
-    async fn load(&mut self) -> Result<(), ServiceError> {
+    /// Takes the receiver and its places from the store; `false` where it is gone from there. A lane that waits for an
+    /// answer finds out by itself whether it was moved.
+    async fn load(&mut self) -> Result<bool, ServiceError> {
+        let now = match self.sequencer.webhook(&self.webhook.tenant_id, &self.webhook.webhook_id).await {
+            Ok(webhook) => webhook,
+            Err(WebhookError::NotFound) => return Ok(false),
+            Err(WebhookError::Service(error)) => return Err(error),
+            Err(error) => return Err(ServiceError::Internal(error.to_string())),
+        };
         for held in self.sequencer.webhook_lanes(&self.webhook).await? {
             let store_id = held.store_id;
             let running = self.lanes.get(&store_id);
@@ -136,12 +150,50 @@ impl Receiver {
                 self.lanes.insert(store_id, Running::of(Some(held)));
             }
         }
+        let before = std::mem::replace(&mut self.webhook, Arc::new(now));
+        if is_another(&before, &self.webhook) {
+            self.begin_again().await?;
+        }
+        Ok(true)
+    }
+
+    /// What failed for the receiver as it was is tried at once; what is on its way still is brought in as it comes.
+    async fn begin_again(&mut self) -> Result<(), ServiceError> {
+        let failing =
+            self.lanes.iter().filter(|(_, running)| !running.is_busy && running.lane.failing.is_some());
+        for store_id in failing.map(|(store_id, _)| *store_id).collect::<Vec<_>>() {
+            let Some(mut running) = self.lanes.remove(&store_id) else { continue };
+            running.lane.begin_again();
+            let mut after = WebhookLane { last_error: None, ..running.record(store_id) };
+            running = self.keep(store_id, running, &mut after, None).await?;
+            self.lanes.insert(store_id, running);
+        }
         Ok(())
+    }
+
+    /// Writes a lane down; the one in the store, where that was moved meanwhile.
+    async fn keep(
+        &self,
+        store_id: StoreId,
+        mut running: Running,
+        after: &mut WebhookLane,
+        delivery: Option<&WebhookDelivery>,
+    ) -> Result<Running, ServiceError> {
+        let before = running.held.as_ref();
+        match self.sequencer.record_webhook(&self.webhook, before, after, delivery).await? {
+            true => running.held = Some(after.clone()),
+            // An administrator moved it: its place holds.
+            false => running = self.again(store_id).await?,
+        }
+        Ok(running)
     }
 
     /// Begins what may begin now; how long nothing else will by itself.
     async fn send(&mut self) -> Result<Duration, ServiceError> {
         let mut wait = LOOK;
+        if self.webhook.status != WebhookStatus::Active {
+            return Ok(wait);
+        }
         let mut streams = self.sequencer.streams();
         streams.retain(|stream| self.webhook.follows(stream));
         for stream in streams {
@@ -188,12 +240,8 @@ impl Receiver {
             passed += 1;
             if passed >= PASSED_MAX {
                 let mut after = running.record(stream.store_id);
-                let recorded =
-                    self.sequencer.record_webhook(&self.webhook, running.held.as_ref(), &mut after, None);
-                match recorded.await? {
-                    true => running.held = Some(after),
-                    false => *running = self.again(stream.store_id).await?,
-                }
+                let passed = std::mem::replace(running, Running::of(None));
+                *running = self.keep(stream.store_id, passed, &mut after, None).await?;
                 return Ok(Duration::ZERO);
             }
         }
@@ -205,10 +253,12 @@ impl Receiver {
         running.is_busy = true;
         let (number, body) = (event.sequence_number.get(), self.delivery(stream, event));
         let event_id = event.record().map(|record| record.head.event_id);
-        let (poster, room, now_s) = (self.poster.clone(), self.room.clone(), self.sequencer.now().0 / 1000);
+        let (poster, room, sequencer) = (self.poster.clone(), self.room.clone(), self.sequencer.clone());
+        let sent_to = Arc::clone(&self.webhook);
         self.posts.spawn(async move {
             let _room = room.acquire_owned().await;
-            let began = Instant::now();
+            // Only now: a receiver refuses what was signed long ago.
+            let (began, now_s) = (Instant::now(), sequencer.now().0 / 1000);
             let result = match body {
                 Ok(delivery) => tokio::task::spawn_blocking(move || poster.post(&delivery, now_s))
                     .await
@@ -216,6 +266,7 @@ impl Receiver {
                 Err(problem) => Err(PostError::Refused(problem)),
             };
             Answered {
+                sent_to,
                 store_id: stream.store_id,
                 number,
                 event_id: event_id.unwrap_or(EventId::from_bytes([0; 16])),
@@ -228,11 +279,13 @@ impl Receiver {
 
     fn delivery(&self, stream: StreamKey, event: &StoredEvent) -> Result<Delivery, String> {
         let target = Target::parse(&self.webhook.url, self.policy).map_err(|error| error.to_string())?;
-        let secret = Secret::parse(self.webhook.secret.text()).map_err(|error| error.to_string())?;
+        let secrets = self.webhook.signing_secrets(self.sequencer.now());
+        let secrets: Result<Vec<_>, _> = secrets.map(|secret| Secret::parse(secret.text())).collect();
+        let secrets = secrets.map_err(|error| error.to_string())?;
         let form =
             form::write(&self.sequencer, stream, event, self.webhook.format).map_err(|e| e.to_string())?;
         let id = event.record().map_err(|error| error.to_string())?.head.event_id.to_string();
-        Ok(Delivery { target, id, content_type: form.content_type, body: form.body.into_bytes(), secret })
+        Ok(Delivery { target, id, content_type: form.content_type, body: form.body.into_bytes(), secrets })
     }
 
     /// Writes down what came of an attempt, and lets its lane go on.
@@ -244,11 +297,14 @@ impl Receiver {
         let store_id = answered.store_id;
         let Some(mut running) = self.lanes.remove(&store_id) else { return Ok(()) };
         running.is_busy = false;
-        let (verdict, now) = match answered.result {
+        let (verdict, now) = match &answered.result {
             Ok(_) => (Verdict::Taken, self.sequencer.now()),
-            Err(_) => (Verdict::Failed, self.sequencer.now()),
+            Err(error) => (Verdict::Failed { wait_ms_min: error.wait_ms() }, self.sequencer.now()),
         };
         let outcome = running.lane.answered(answered.number, verdict, now.0, spread());
+        if is_another(&answered.sent_to, &self.webhook) {
+            running.lane.begin_again();
+        }
         let mut after = running.record(store_id);
         let (attempt, outcome) = match outcome {
             Outcome::Delivered { attempts } => (attempts, DeliveryOutcome::Delivered),
@@ -283,13 +339,14 @@ impl Receiver {
             at_ms: now.0,
             duration_ms: u64::try_from(answered.duration.as_millis()).unwrap_or(u64::MAX),
         };
-        let before = running.held.as_ref();
-        match self.sequencer.record_webhook(&self.webhook, before, &mut after, Some(&delivery)).await? {
-            true => running.held = Some(after),
-            // An administrator moved it meanwhile: its place holds.
-            false => running = self.again(store_id).await?,
-        }
+        running = self.keep(store_id, running, &mut after, Some(&delivery)).await?;
         self.lanes.insert(store_id, running);
+        if delivery.status == Some(GONE) {
+            tracing::warn!(webhook_id = %self.webhook.webhook_id, "a receiver of webhooks answers 410: nothing more is sent to it");
+            self.sequencer.webhook_is_gone(&answered.sent_to).await?;
+            // Before another lane begins.
+            self.load().await?;
+        }
         Ok(())
     }
 
@@ -297,6 +354,12 @@ impl Receiver {
         let lanes = self.sequencer.webhook_lanes(&self.webhook).await?;
         Ok(Running::of(lanes.into_iter().find(|lane| lane.store_id == store_id)))
     }
+}
+
+/// Whether what failed for one may be taken by the other: it is elsewhere, wants other events, or hears again.
+fn is_another(before: &Webhook, now: &Webhook) -> bool {
+    (&before.url, &before.event_types, before.format) != (&now.url, &now.event_types, now.format)
+        || before.status != WebhookStatus::Active && now.status == WebhookStatus::Active
 }
 
 /// Random; without random bytes lanes come back together, which is all.

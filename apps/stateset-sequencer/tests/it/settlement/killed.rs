@@ -1,8 +1,5 @@
 //! The whole program, killed with its batch on the way.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -11,64 +8,35 @@ use stateset_fixtures::{Agent, stream};
 use stateset_sequencer::PaymentContent;
 
 use super::chain::{MERCHANT, PAYER, POOR, PRICE, SETTLER, World, authorized_by, unsigned};
-
-const ADMIN_KEY: &str = "ss_a-bootstrap-key-for-tests-that-is-long-enough";
+use crate::running::Running;
 
 /// A running program; dropping it is `kill -9`.
-struct Program {
-    child: Child,
-    host: String,
-}
+struct Program(Running);
 
 impl Program {
     fn start(world: &World) -> Self {
         let (token, contract, url) = (world.token_line(), world.contract.to_string(), world.anvil.url());
-        let environment = [
-            ("HOST", "127.0.0.1"),
-            ("PORT", "0"),
-            ("GRPC_DISABLED", "true"),
-            ("LOG_FORMAT", "json"),
-            ("BOOTSTRAP_ADMIN_API_KEY", ADMIN_KEY),
-            ("X402_TOKENS", &token),
-            ("X402_BATCH_INTERVAL_SECS", "1"),
-            ("X402_BATCH_MIN_SIZE", "6"),
-            ("X402_SETTLEMENT_RPC_URL", &url),
-            ("X402_SETTLEMENT_CONTRACT", &contract),
-            ("X402_SETTLEMENT_KEY", ACCOUNT_KEYS[SETTLER]),
-            ("X402_SETTLEMENT_CONFIRMATIONS", "1"),
-        ];
-        let mut command = crate::sequencer(world.folder.path(), &environment, &[]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let says: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        let host = says["rest"].as_str().unwrap().trim_start_matches("http://").to_owned();
-        Self { child, host }
+        Self(Running::start(
+            world.folder.path(),
+            &[
+                ("GRPC_DISABLED", "true"),
+                ("X402_TOKENS", &token),
+                ("X402_BATCH_INTERVAL_SECS", "1"),
+                ("X402_BATCH_MIN_SIZE", "6"),
+                ("X402_SETTLEMENT_RPC_URL", &url),
+                ("X402_SETTLEMENT_CONTRACT", &contract),
+                ("X402_SETTLEMENT_KEY", ACCOUNT_KEYS[SETTLER]),
+                ("X402_SETTLEMENT_CONFIRMATIONS", "1"),
+            ],
+        ))
     }
 
     fn ask(&self, method: &str, path: &str, body: &str) -> Value {
-        let mut stream = TcpStream::connect(&self.host).unwrap();
-        let head = format!(
-            "{method} /api/v1/x402{path} HTTP/1.1\r\nhost: a\r\nx-api-key: {ADMIN_KEY}\r\nconnection: close\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+        self.0.ask(method, &format!("/api/v1/x402{path}"), body)
     }
 
     fn payments(&self, tenant: &str) -> Vec<Value> {
         self.ask("GET", &format!("/payments?tenant_id={tenant}"), "").as_array().unwrap().clone()
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

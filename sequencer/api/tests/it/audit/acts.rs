@@ -207,6 +207,14 @@ async fn exercise(id: &str) -> World {
             let path = format!("{WEBHOOKS}/{}", at.id_of(WEBHOOKS, at.webhook(), "webhook_id").await);
             at.act("DELETE", &format!("{path}?{}", at.of_tenant()), json!({})).await;
         }
+        "updateWebhook" => {
+            let path = format!("{WEBHOOKS}/{}", at.id_of(WEBHOOKS, at.webhook(), "webhook_id").await);
+            at.act("PATCH", &path, json!({"tenant_id": tenant, "status": "paused"})).await;
+        }
+        "rotateWebhookSecret" => {
+            let path = format!("{WEBHOOKS}/{}/secret", at.id_of(WEBHOOKS, at.webhook(), "webhook_id").await);
+            at.act("POST", &path, json!({"tenant_id": tenant})).await;
+        }
         "replayWebhook" => {
             let path = format!("{WEBHOOKS}/{}/replay", at.id_of(WEBHOOKS, at.webhook(), "webhook_id").await);
             let body = json!({"tenant_id": tenant, "store_id": at.stream.store_id, "from_sequence": 1});
