@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("network", &["store", "solo", "abci", "node"]),
     ("chain", &["registry", "anchor", "x402"]),
     ("views", &["projection", "webhooks", "graphql"]),
-    ("agents", &["client", "sync", "mcp", "language"]),
+    ("agents", &["client", "sync", "mcp", "commerce", "language"]),
 ];
 
 /// What a room may use besides itself: whole rooms, or single crates of them.
