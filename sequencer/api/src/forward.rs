@@ -1,5 +1,7 @@
 //! A standby's answer to every request: the one that the writer gives.
 
+mod tunnel;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,7 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use axum::http::{Version, request};
+use axum::http::{StatusCode, Version, request};
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use hyper_util::client::legacy::Client;
@@ -25,8 +27,11 @@ use crate::front::{Door, refusal, refuse};
 use crate::hop::{self, ENDS, FORWARDED};
 use crate::observe::{self, TRACEPARENT};
 use crate::peer::{PeerAddress, ProxyTrust};
+use crate::server::Held;
+use crate::stream::CONTENT_TYPE as EVENT_STREAM;
 use crate::taking::Bounded;
 use crate::unread::{Unread, settled};
+use tunnel::Tunnel;
 
 /// Longest time to reach a peer: it is near, or it is gone.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
@@ -66,8 +71,7 @@ const OF_CONNECTION: [HeaderName; 8] = [
 ];
 
 /// What a caller hears of a stream whose writer is gone.
-const BROKEN_OFF: &str =
-    "the instance that writes is gone; connect again and go on from the last number you have";
+const BROKEN_OFF: &str = "the instance that writes is gone, or the one between; connect again and go on from the last number you have";
 
 /// Connections to peers, kept from one holder to the next. Clones share them.
 #[derive(Clone)]
@@ -146,7 +150,7 @@ impl Peer {
         self.is_over.send_replace(true);
     }
 
-    /// Sends the request on and gives the answer back, bodies and trailers as they come.
+    /// Sends the request on and gives the answer back, bodies and trailers as they come; a WebSocket is passed on whole.
     pub async fn forward(self, door: Door, request: Request) -> Response {
         if request.headers().contains_key(FORWARDED) {
             let message = "this instance stands by and the log has changed hands; nothing was changed";
@@ -174,7 +178,12 @@ impl Peer {
         let headers = parts.headers.clone();
         let connection = parts.extensions.get::<PeerAddress>();
         let caller = connection.map(|peer| self.forwarder.proxies.client(peer.0.ip(), &headers));
+        let held = parts.extensions.get::<Arc<Held>>().cloned();
+        let tunnel = Tunnel::of(&mut parts, held.clone());
         parts = passed_on(parts, door, authority.clone());
+        if tunnel.is_some() {
+            tunnel::ask(&mut parts.headers);
+        }
         parts.headers.insert(FORWARDED, hop::value(self.holder.secret.as_ref(), caller));
         let is_ready = door == Door::Rest && parts.uri.path() == "/ready";
         let time_max = match door {
@@ -195,7 +204,15 @@ impl Peer {
         // A peer that takes long is at work; one that can't be reached or breaks off is not.
         call.end(!matches!(answer, Ok(Err(_))));
         let error = match answer {
-            Ok(Ok(response)) => return settled(answered(door, response.map(Body::new)), unread).await,
+            Ok(Ok(response)) => {
+                let answer = match tunnel {
+                    Some(tunnel) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                        tunnel.join(response, is_over)
+                    }
+                    _ => answered(door, response.map(Body::new), held),
+                };
+                return settled(answer, unread).await;
+            }
             Ok(Err(error)) if error.is_connect() => {
                 tracing::debug!(%error, holder = %self.holder.instance, "the writer can't be reached");
                 unavailable("the instance that writes can't be reached; nothing was changed".to_owned())
@@ -247,26 +264,49 @@ fn passed_on(mut parts: request::Parts, door: Door, authority: Authority) -> req
     parts
 }
 
-fn answered(door: Door, mut response: Response) -> Response {
+fn answered(door: Door, mut response: Response, held: Option<Arc<Held>>) -> Response {
     *response.version_mut() = Version::default();
     drop_connection_headers(response.headers_mut());
-    match door {
-        Door::Rest => response,
-        Door::Grpc => {
-            // Here its reader is seen, and not where the answer was made.
-            if response.headers_mut().remove(ENDS).is_some() {
-                response.extensions_mut().insert(Bounded);
-            }
-            response.map(|body| Body::new(Streamed { body, over: false }))
-        }
+    let ends_by_itself = match door {
+        Door::Rest => response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind != EVENT_STREAM),
+        // Here its reader is seen, and not where the answer was made.
+        Door::Grpc => response.headers_mut().remove(ENDS).is_some(),
+    };
+    match (door, ends_by_itself) {
+        (Door::Rest, true) => return response,
+        (Door::Grpc, true) => drop(response.extensions_mut().insert(Bounded)),
+        _ => {}
     }
+    let stops = held.filter(|_| !ends_by_itself);
+    let stops: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+        match stops {
+            Some(held) => held.is_to_end().await,
+            None => std::future::pending().await,
+        }
+    });
+    response.map(|body| Body::new(Streamed { body, door, stops, over: false }))
 }
 
-/// A gRPC answer whose end says that the writer is gone when it breaks off, so that its caller connects again instead of
-/// taking the break for a fault.
+/// An answer that ends when this instance stops, where it would not by itself. Over gRPC it says so, and also that the
+/// writer is gone when that breaks off, so that its caller connects again instead of taking the break for a fault.
 struct Streamed {
     body: Body,
+    door: Door,
+    stops: Pin<Box<dyn Future<Output = ()> + Send>>,
     over: bool,
+}
+
+impl Streamed {
+    fn end(&mut self) -> Option<Result<Frame<Bytes>, axum::Error>> {
+        self.over = true;
+        if self.door == Door::Rest {
+            return None;
+        }
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from_static("14"));
+        trailers.insert("grpc-message", HeaderValue::from_static(BROKEN_OFF));
+        Some(Ok(Frame::trailers(trailers)))
+    }
 }
 
 impl hyper::body::Body for Streamed {
@@ -280,14 +320,13 @@ impl hyper::body::Body for Streamed {
         if self.over {
             return Poll::Ready(None);
         }
+        if self.stops.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(self.end());
+        }
         match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(Some(Err(error))) => {
+            Poll::Ready(Some(Err(error))) if self.door == Door::Grpc => {
                 tracing::debug!(%error, "the writer broke a stream off");
-                self.over = true;
-                let mut trailers = HeaderMap::new();
-                trailers.insert("grpc-status", HeaderValue::from_static("14"));
-                trailers.insert("grpc-message", HeaderValue::from_static(BROKEN_OFF));
-                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+                Poll::Ready(self.end())
             }
             polled => polled,
         }
@@ -342,10 +381,10 @@ mod tests {
             let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
             Body::from_stream(futures_util::stream::iter([Ok(Bytes::from_static(b"one")), Err(broken)]))
         };
-        let ended = answered(Door::Grpc, Response::new(pieces())).into_body().collect().await.unwrap();
+        let ended = answered(Door::Grpc, Response::new(pieces()), None).into_body().collect().await.unwrap();
         assert_eq!(ended.trailers().unwrap()["grpc-status"], "14");
         assert_eq!(ended.to_bytes(), "one");
-        assert!(answered(Door::Rest, Response::new(pieces())).into_body().collect().await.is_err());
+        assert!(answered(Door::Rest, Response::new(pieces()), None).into_body().collect().await.is_err());
     }
 
     #[test]

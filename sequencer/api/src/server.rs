@@ -199,6 +199,13 @@ pub(crate) struct Held {
     draining: watch::Receiver<bool>,
 }
 
+impl Held {
+    /// Comes back once the listener closes.
+    pub async fn is_to_end(&self) {
+        drained(&mut self.draining.clone()).await;
+    }
+}
+
 struct Served<S> {
     builder: auto::Builder<TokioExecutor>,
     service: S,

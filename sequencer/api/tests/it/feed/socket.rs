@@ -1,7 +1,8 @@
 //! The feed over WebSocket, through a real listener.
 
 use futures_util::SinkExt as _;
-use stateset_sequencer_api::{ServerConfig, serve};
+use stateset_fixtures::{Agent, stream};
+use stateset_sequencer_api::{Role, ServerConfig, serve};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -10,6 +11,10 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use super::*;
+use crate::instance::Node;
+use crate::shared_store::Database;
+use crate::world::{INGEST, registration};
+use ves_wire::ingest::write_request;
 
 struct Served {
     address: std::net::SocketAddr,
@@ -31,10 +36,14 @@ async fn served(world: &World) -> Served {
 type Socket = WebSocketStream<TcpStream>;
 
 async fn connect(served: &Served, stream: &StreamKey, key: &str, more: &str) -> Socket {
-    let url = format!("ws://{}/api/v1/events/ws?{}{more}", served.address, query(stream));
+    connect_to(served.address, stream, key, more).await
+}
+
+async fn connect_to(address: std::net::SocketAddr, stream: &StreamKey, key: &str, more: &str) -> Socket {
+    let url = format!("ws://{address}/api/v1/events/ws?{}{more}", query(stream));
     let mut request = url.into_client_request().expect("a request");
     request.headers_mut().insert("x-api-key", key.parse().expect("a header"));
-    let tcp = TcpStream::connect(served.address).await.expect("connects");
+    let tcp = TcpStream::connect(address).await.expect("connects");
     let (socket, answer) = tokio_tungstenite::client_async(request, tcp).await.expect("a WebSocket");
     assert_eq!(answer.status(), 101);
     assert!(answer.headers().contains_key("x-request-id"));
@@ -136,4 +145,70 @@ async fn a_client_that_says_too_much_is_gone() {
     socket.send(Message::text("x".repeat(5000))).await.expect("is sent");
     let closing = async { while let Some(Ok(_)) = socket.next().await {} };
     timeout(LONG, closing).await.expect("is closed");
+}
+
+/// Two instances on one log: who listens at the standby hears what who listens at the writer hears.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_passes_a_feed_on_until_the_log_changes_hands_and_it_resumes_there() {
+    let database = Database::default();
+    let (writer, standby) = (Node::start(&database, "a").await, Node::start(&database, "b").await);
+    let (stream, address) = (stream(1), standby.client.address);
+    let agent = Agent::new(&stream, 1);
+    standby.client.post("/api/v1/agents/keys", registration(&agent).to_string()).await.ok();
+    let path = format!("/api/v1/events/ws?{}", query(&stream));
+    let asks = [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")];
+    let refused = standby.client.call("GET", &path, &asks, "").await;
+    refused.refused(401, "AUTH_REQUIRED");
+    let mut live = connect_to(address, &stream, ADMIN, "").await;
+    let mut other = connect_to(address, &stream, ADMIN, "&until=30").await;
+    let events: Vec<_> = (1..=30).map(|n| plain_event(&agent, &stream, n)).collect();
+    writer.client.post(INGEST, write_request(agent.agent_id, &events)).await.ok();
+    for n in 1..=30 {
+        let path = format!("/api/v1/ves/events?{}&from={n}&limit=1", query(&stream));
+        let page = writer.client.get(&path);
+        let told = json_of(&mut live).await;
+        assert_eq!(told, page.await.ok()["events"][0]);
+        assert_eq!(json_of(&mut other).await, told);
+    }
+    assert_eq!(ended(&mut other).await, (json!({"last": 30, "end": true}), 1000));
+    // The writer's own last word comes through.
+    let stopping = tokio::spawn(writer.instance.stop());
+    let (why, code) = ended(&mut live).await;
+    assert_eq!((why["error"]["code"].clone(), code), (json!("SERVICE_UNAVAILABLE"), 1012));
+    drop(live);
+    stopping.await.expect("no panic").expect("stops in order");
+    standby.becomes(|role| *role == Role::Writer).await;
+    standby.client.insist(&write_request(agent.agent_id, &[plain_event(&agent, &stream, 31)])).await;
+    let mut resumed = connect_to(address, &stream, ADMIN, "&from=30&until=31").await;
+    for n in 30..=31 {
+        assert_eq!(json_of(&mut resumed).await["envelope"]["sequence_number"], n);
+    }
+    ended(&mut resumed).await;
+    standby.instance.stop().await.expect("stops in order");
+}
+
+/// A standby stops whoever listens there, and leaves none of them hanging.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_through_a_standby_ends_with_the_standby() {
+    let database = Database::default();
+    let (writer, standby) = (Node::start(&database, "a").await, Node::start(&database, "b").await);
+    let stream = stream(1);
+    let agent = Agent::new(&stream, 1);
+    writer.client.post("/api/v1/agents/keys", registration(&agent).to_string()).await.ok();
+    let mut live = connect_to(standby.client.address, &stream, ADMIN, "").await;
+    let path = format!("/api/v1/events/stream?{}", query(&stream));
+    let reading = standby.client.clone();
+    let reading = tokio::spawn(async move { reading.get(&path).await });
+    let event = write_request(agent.agent_id, &[plain_event(&agent, &stream, 1)]);
+    writer.client.post(INGEST, event).await.ok();
+    assert_eq!(json_of(&mut live).await["envelope"]["sequence_number"], 1);
+    let began = std::time::Instant::now();
+    let stopping = tokio::spawn(standby.instance.stop());
+    let closing = async { while let Some(Ok(_)) = live.next().await {} };
+    timeout(LONG, closing).await.expect("is closed");
+    stopping.await.expect("no panic").expect("stops in order");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let read = reading.await.expect("server-sent events end as well");
+    assert!(read.text().starts_with("retry: "), "{}", read.text());
+    writer.instance.stop().await.expect("stops in order");
 }
