@@ -1,16 +1,13 @@
 //! Places of proofs: which are listed and in which order, and which leave theirs to a verified one.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 use stateset_event_log::MemoryDisk;
-use stateset_fixtures::{Agent, NOW, plain_event, stream};
+use stateset_fixtures::{Agent, NOW, plain_event};
 use stateset_sequencer::Config;
-use stateset_sequencer_api::ApiConfig;
 use ves::compliance::WitnessCommitment;
 use ves::{StreamKey, TimestampMs};
 
-use crate::verifier::{HashVerifier, VERSION, base64, prove, prove_until};
+use crate::verifier::{VERSION, base64, prove, prove_until, world_on};
 use crate::world::{Answer, World, join_all, query};
 
 const WITNESS: WitnessCommitment = WitnessCommitment([1, 2, 3, 4]);
@@ -31,22 +28,13 @@ impl Scene {
 
     /// Three events in a committed batch, as the disk holds them or made now.
     async fn on(disk: MemoryDisk, change: impl FnOnce(&mut Config)) -> Self {
-        let verifier: Arc<HashVerifier> = HashVerifier::new();
-        let world = World::configured(disk, ApiConfig::default(), |config| {
-            config.verifier = Some(verifier);
-            change(config);
-        })
-        .await;
-        let stream = stream(1);
-        let agent = Agent::new(&stream, 1);
-        if world.sequencer.head(&stream).head_sequence.get() == 0 {
-            world.register(&agent).await;
-            let events: Vec<_> = (1..4).map(|n| plain_event(&agent, &stream, n)).collect();
-            world.ingest(&agent, &events).await;
+        let (world, agent, stream) = world_on(disk, 3, change).await;
+        let commitments = format!("/api/v1/ves/commitments?{}", query(&stream));
+        if world.get(&commitments).await.ok()["commitments"] == json!([]) {
             let range = json!({"tenant_id": stream.tenant_id, "store_id": stream.store_id, "sequence_start": 1, "sequence_end": 3});
             world.post("/api/v1/ves/commitments", range).await.ok();
         }
-        let batches = world.get(&format!("/api/v1/ves/commitments?{}", query(&stream))).await.ok();
+        let batches = world.get(&commitments).await.ok();
         let batch = batches["commitments"][0]["batch_id"].as_str().expect("an id").to_owned();
         Self { world, agent, stream, batch }
     }

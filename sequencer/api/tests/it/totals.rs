@@ -1,17 +1,14 @@
 //! Running totals: each is continued once, by one event, whatever policy and proof say so.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 use stateset_event_log::MemoryDisk;
 use stateset_fixtures::{Agent, plain_event, stream};
 use stateset_sequencer::{Config, Table};
-use stateset_sequencer_api::ApiConfig;
 use ves::compliance::WitnessCommitment;
 use ves::{Digest, StreamKey};
 use ves_wire::compliance::ComplianceInputs;
 
-use crate::verifier::{HashVerifier, VERSION, base64, prove};
+use crate::verifier::{VERSION, base64, prove, world_on};
 use crate::world::{Answer, World, join_all, query};
 
 const WITNESS: WitnessCommitment = WitnessCommitment([1, 2, 3, 4]);
@@ -34,19 +31,7 @@ impl Scene {
     }
 
     async fn on(disk: MemoryDisk, change: impl FnOnce(&mut Config)) -> Self {
-        let verifier: Arc<HashVerifier> = HashVerifier::new();
-        let world = World::configured(disk, ApiConfig::default(), |config| {
-            config.verifier = Some(verifier);
-            change(config);
-        })
-        .await;
-        let stream = stream(1);
-        let agent = Agent::new(&stream, 1);
-        if world.sequencer.head(&stream).head_sequence.get() == 0 {
-            world.register(&agent).await;
-            let events: Vec<_> = (1..5).map(|n| plain_event(&agent, &stream, n)).collect();
-            world.ingest(&agent, &events).await;
-        }
+        let (world, agent, stream) = world_on(disk, 4, change).await;
         Self { world, agent, stream }
     }
 

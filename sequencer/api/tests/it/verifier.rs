@@ -8,12 +8,17 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use base64ct::{Base64, Encoding as _};
 use serde::Deserialize;
+use stateset_event_log::MemoryDisk;
+use stateset_fixtures::{Agent, plain_event, stream};
 use stateset_sequencer::{
-    ComplianceVerifier, ProofClaim, ProofSubject, Proved, TotalStep, Verdict, VerifierError,
+    ComplianceVerifier, Config, ProofClaim, ProofSubject, Proved, TotalStep, Verdict, VerifierError,
 };
-use ves::Digest;
+use stateset_sequencer_api::ApiConfig;
 use ves::compliance::WitnessCommitment;
 use ves::hash::Hasher;
+use ves::{Digest, StreamKey};
+
+use crate::world::World;
 
 /// The version of every type that it knows.
 pub const VERSION: u32 = 2;
@@ -41,6 +46,27 @@ impl HashVerifier {
     pub fn calls(&self) -> usize {
         self.calls.load(SeqCst)
     }
+}
+
+/// A world that has this verifier, and events 1 to `events` of an agent, as the disk holds them or made now.
+pub async fn world_on(
+    disk: MemoryDisk,
+    events: u64,
+    change: impl FnOnce(&mut Config),
+) -> (World, Agent, StreamKey) {
+    let world = World::configured(disk, ApiConfig::default(), |config| {
+        config.verifier = Some(HashVerifier::new());
+        change(config);
+    })
+    .await;
+    let stream = stream(1);
+    let agent = Agent::new(&stream, 1);
+    if world.sequencer.head(&stream).head_sequence.get() == 0 {
+        world.register(&agent).await;
+        let events: Vec<_> = (1..=events).map(|n| plain_event(&agent, &stream, n)).collect();
+        world.ingest(&agent, &events).await;
+    }
+    (world, agent, stream)
 }
 
 /// The one proof that is accepted.
