@@ -20,12 +20,13 @@ use std::path::Path;
 pub use database::{Database, Pool, PostgresSettings};
 pub use encryption::at_rest;
 pub use gather::{Gathered, Source};
-pub use keys::{KeysIn, Pin, TokenSettings};
+pub use keys::keys_in;
 pub use nearest::nearest;
 pub use observing::Observing;
 pub use setting::{Acts, Group, Kind, Setting};
 pub use settings::{Auth, Commits, Identity, Listen, LogFormat, Settings};
 pub use show::{documentation, shown, shown_text};
+pub use stateset_keystore::{KeysIn, Pin, TokenSettings};
 pub use value::bytes32;
 
 /// Something to mend before a start. It names the setting and the cure, and holds no secret.

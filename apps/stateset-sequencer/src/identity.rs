@@ -113,7 +113,7 @@ fn in_token(
     if !may_make && matches!(keys.info(&name()), Err(KeystoreError::NotFound { .. })) {
         let problem = format!("the token {} holds no key {SEQUENCER_KEY} to sign receipts with", token.label);
         return Err(Failure::input("NO_KEY", problem).hint(
-            "start the service once with this token on a SQLite database, which makes it; then let every instance use this token",
+            "make it once with `stateset key generate sequencer` and the same settings; then let every instance use this token",
         ));
     }
     let place = format!("{SEQUENCER_KEY} in the token {}", token.label);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use stateset_client::{Client, Identity};
 use stateset_keystore::{FileKeystore, Keystore, Passphrase, Pkcs11Keystore};
-use stateset_sequencer_app::config::KeysIn;
+use stateset_sequencer_app::config::{KeysIn, keys_in};
 use ves::StreamKey;
 use ves::ed25519::PublicKey;
 use ves_stark_client::ComplianceClient;
@@ -82,7 +82,7 @@ impl Context {
     /// Where the keys live: what --keystore or KEYSTORE says.
     pub fn keys_in(&self) -> Result<KeysIn, CliError> {
         let word = self.global.keystore.map(KeystoreName::word);
-        KeysIn::read(std::env::vars_os(), word).map_err(|problems| {
+        keys_in(std::env::vars_os(), word).map_err(|problems| {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             CliError::input("CONFIGURATION", lines.join("\n  "))
         })

@@ -18,6 +18,7 @@ mod pem;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;
 mod seal;
+mod settings;
 mod wrapped;
 
 pub use backup::Backup;
@@ -29,6 +30,7 @@ pub use one_place::{BackEnd, refuse_split};
 pub use passphrase::Passphrase;
 #[cfg(feature = "pkcs11")]
 pub use pkcs11::{Pkcs11Config, Pkcs11Keystore};
+pub use settings::{KeysIn, Pin, SettingProblem, TokenSettings};
 pub use wrapped::read_wrapped_file;
 
 use std::collections::BTreeMap;

@@ -133,7 +133,7 @@ impl Settings {
         let is_production = rules::is_production(gathered);
         let (payments, payment_worker) = super::payments::read(gathered, &mut problems);
         problems.extend(rules::problems(gathered, is_production));
-        let keys_in = super::KeysIn::of(gathered, &mut problems);
+        let keys_in = super::keys::of(gathered, &mut problems);
         if !problems.is_empty() {
             return Err(problems);
         }
