@@ -57,10 +57,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the server at `url`, such as `http://127.0.0.1:8080`. Nothing is sent yet.
+    /// A client of the server at `url`, such as `http://127.0.0.1:8080` or `https://NAME`. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`ClientError::Address`], [`ClientError::TlsNotBuilt`].
+    /// [`ClientError::Address`].
     pub fn new(url: &str, api_key: Option<String>) -> Result<Self, ClientError> {
         Ok(Self { http: Http::new(url, api_key)?, identity: OnceLock::new() })
     }

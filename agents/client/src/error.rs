@@ -9,10 +9,6 @@ use ves::{EventId, SequenceNumber};
 pub enum ClientError {
     #[error("{url:?} is not the address of a server: {problem}")]
     Address { url: String, problem: &'static str },
-    #[error(
-        "{url:?} asks for TLS, which this build leaves out: use http on loopback, or a tunnel that ends TLS"
-    )]
-    TlsNotBuilt { url: String },
     #[error("no answer from {url}: {problem}")]
     Unreachable { url: String, problem: String },
     /// The server answered and said no.

@@ -1,19 +1,13 @@
 //! Requests, their repetition and the reading of refusals.
 
-use std::thread;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use ves_wire::ErrorBody;
 
-use crate::ClientError;
+use crate::repeat::{Failed, repeat};
+use crate::{ClientError, tls};
 
-/// A request is sent at most this often.
-const ATTEMPTS_MAX: u32 = 6;
-/// Pause before the second attempt; it doubles from one to the next.
-const PAUSE_FIRST: Duration = Duration::from_millis(100);
-/// A server that asks for a longer pause than this is believed to be down.
-const PAUSE_MAX: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Larger than any page: 1,000 events whose payloads share the server's limits.
@@ -36,23 +30,24 @@ struct Answer {
 
 impl Http {
     pub fn new(url: &str, api_key: Option<String>) -> Result<Self, ClientError> {
-        if url.starts_with("https://") {
-            return Err(ClientError::TlsNotBuilt { url: url.to_owned() });
-        }
         let wrong = |problem| ClientError::Address { url: url.to_owned(), problem };
-        let host = url.strip_prefix("http://").ok_or_else(|| wrong("it does not begin with http://"))?;
+        let of_tls = url.strip_prefix("https://");
+        let host = of_tls.or_else(|| url.strip_prefix("http://"));
+        let host = host.ok_or_else(|| wrong("it does not begin with http:// or https://"))?;
         if host.trim_end_matches('/').is_empty() || host.contains(['?', '#', ' ']) {
             return Err(wrong("it should look like http://127.0.0.1:8080"));
         }
-        let config = ureq::Agent::config_builder()
+        let mut config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_global(Some(REQUEST_TIMEOUT))
-            .user_agent(concat!("stateset-client/", env!("CARGO_PKG_VERSION")))
-            .build();
-        Ok(Self { agent: config.new_agent(), base: url.trim_end_matches('/').to_owned(), api_key })
+            .user_agent(concat!("stateset-client/", env!("CARGO_PKG_VERSION")));
+        if of_tls.is_some() {
+            config = config.tls_config(tls::of_requests());
+        }
+        Ok(Self { agent: config.build().new_agent(), base: url.trim_end_matches('/').to_owned(), api_key })
     }
 
     pub fn base(&self) -> &str {
@@ -73,7 +68,7 @@ impl Http {
         })
     }
 
-    /// Posts JSON. Every post of this client may be repeated: the server answers a repetition like the first.
+    /// Posts JSON.
     pub fn post(&self, path: &str, body: &str) -> Result<String, ClientError> {
         self.repeat(|| {
             let mut request =
@@ -95,30 +90,16 @@ impl Http {
     }
 
     fn repeat(&self, send: impl Fn() -> Result<Answer, ureq::Error>) -> Result<String, ClientError> {
-        let mut pause = PAUSE_FIRST;
-        for attempt in 1.. {
-            let last = attempt == ATTEMPTS_MAX;
-            match send() {
-                Ok(answer) if (200..300).contains(&answer.status) => return Ok(answer.text),
-                Ok(answer) => {
-                    let asked = answer.retry_after.unwrap_or(pause);
-                    if last || !matches!(answer.status, 429 | 503 | 504) || asked > PAUSE_MAX {
-                        return Err(refusal(&answer));
-                    }
-                    thread::sleep(asked);
-                }
+        repeat(|| match send() {
+            Ok(answer) if (200..300).contains(&answer.status) => Ok(answer.text),
+            Ok(answer) => Err(Failed::refused(refusal(&answer), answer.retry_after)),
+            Err(error) => Err(Failed {
                 // A refused connection means nobody listens: waiting for a server that is not there helps nobody.
-                Err(error) if last || is_refused(&error) || !is_passing(&error) => {
-                    return Err(ClientError::Unreachable {
-                        url: self.base.clone(),
-                        problem: error.to_string(),
-                    });
-                }
-                Err(_) => thread::sleep(pause),
-            }
-            pause *= 2;
-        }
-        unreachable!("the last attempt returns")
+                is_passing: !is_refused(&error) && is_passing(&error),
+                error: ClientError::Unreachable { url: self.base.clone(), problem: error.to_string() },
+                retry_after: None,
+            }),
+        })
     }
 }
 
@@ -134,9 +115,13 @@ fn is_refused(error: &ureq::Error) -> bool {
     matches!(error, ureq::Error::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused)
 }
 
-/// Whether the same request may succeed in a moment.
+/// Whether the same request may succeed in a moment. A certificate that is not believed will not be then.
 fn is_passing(error: &ureq::Error) -> bool {
-    matches!(error, ureq::Error::Io(_) | ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed)
+    match error {
+        ureq::Error::Io(io) => io.kind() != std::io::ErrorKind::InvalidData,
+        ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed => true,
+        _ => false,
+    }
 }
 
 fn refusal(answer: &Answer) -> ClientError {
@@ -170,8 +155,8 @@ mod tests {
     #[test]
     fn an_address_is_checked_before_anything_is_sent() {
         assert!(Http::new("http://127.0.0.1:8080/", None).is_ok());
-        assert!(matches!(Http::new("https://example.org", None), Err(ClientError::TlsNotBuilt { .. })));
-        for bad in ["127.0.0.1:8080", "ftp://x", "http://", "http:///", "http://a b"] {
+        assert!(Http::new("https://example.org", None).is_ok());
+        for bad in ["127.0.0.1:8080", "ftp://x", "http://", "https://", "http:///", "http://a b"] {
             assert!(matches!(Http::new(bad, None), Err(ClientError::Address { .. })), "{bad}");
         }
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use stateset_client::{DIRECTORY_AGE_MS_MAX, Identity, KnownKey};
 use ves::directory::{DirectoryKey, Expected, KeyDirectory};
 use ves::keys::{KeyAlgorithm, KeyStatus};
@@ -95,6 +95,21 @@ impl Store {
             return Err(SyncError::Recipient { who: agent.to_string(), problem: problem.to_owned() });
         }
         Ok(usable)
+    }
+
+    /// The encryption key of this number, as it was last signed: a number is of one agent of the tenant.
+    pub(crate) fn recipient_by_kid(&self, kid: RecipientKeyId) -> Result<Option<Recipient>, SyncError> {
+        let text: Option<String> = self
+            .connection
+            .prepare_cached("SELECT key FROM agent_keys WHERE kind = ? AND key_id = ?")
+            .and_then(|mut statement| {
+                statement.query_row((Kind::Encryption as u8, kid.0), |row| row.get(0)).optional()
+            })
+            .map_err(self.failed("reading"))?;
+        let Some(text) = text else { return Ok(None) };
+        let key = serde_json::from_str(&text)
+            .map_err(|error| SyncError::damaged(&self.path, format!("a key: {error}")))?;
+        Ok(recipient(kid.0, &key))
     }
 }
 

@@ -17,6 +17,11 @@ pub enum SyncError {
     Fault(#[from] Fault),
     #[error(transparent)]
     Client(ClientError),
+    /// Nothing that the server shows is wrong, but it shows less than it did.
+    #[error(
+        "the server is behind: the log reached {seen} before, and it shows it to {now}; all that it shows is as it was"
+    )]
+    Behind { seen: SequenceNumber, now: SequenceNumber },
     #[error("{doing} {path}: {problem}", path = path.display())]
     File { doing: &'static str, path: PathBuf, problem: String },
     #[error("the disk is full: nothing was written to {path}", path = path.display())]
@@ -68,9 +73,9 @@ impl SyncError {
             Self::Client(ClientError::Refused { code, .. }) => return code.clone(),
             Self::Client(ClientError::Unreachable { .. }) => "SERVER_UNREACHABLE",
             Self::Client(ClientError::Address { .. }) => "BAD_ADDRESS",
-            Self::Client(ClientError::TlsNotBuilt { .. }) => "TLS_NOT_BUILT",
             Self::Client(ClientError::Untrue(_)) => "NOT_VERIFIED",
             Self::Client(_) => "UNREADABLE_ANSWER",
+            Self::Behind { .. } => "SERVER_BEHIND",
             Self::File { .. } => "IO",
             Self::DiskFull { .. } => "DISK_FULL",
             Self::NewerSchema { .. } => "NEWER_SCHEMA",
@@ -102,7 +107,7 @@ impl SyncError {
                 | Self::NotPulled { .. }
                 | Self::Recipient { .. }
                 | Self::OtherOwner { .. }
-                | Self::Client(ClientError::Address { .. } | ClientError::TlsNotBuilt { .. })
+                | Self::Client(ClientError::Address { .. })
         )
     }
 

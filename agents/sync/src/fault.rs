@@ -28,6 +28,12 @@ pub enum Fault {
     /// A receipt does not prove what it says.
     #[error("a receipt is wrong: {0}")]
     ReceiptWrong(String),
+    /// The server signs with a key that nobody vouched for: it was rotated, or it is another server.
+    #[error(
+        "the server signs with a key that is not believed, {named}: it was rotated, or this is another server; ask its operator \
+         for the key by another way"
+    )]
+    SequencerKeyUnknown { named: String },
     /// The keys of an agent are those of an earlier time.
     #[error("the key directory of agent {agent} is stale: {problem}")]
     DirectoryStale { agent: AgentId, problem: String },
@@ -47,6 +53,7 @@ impl Fault {
             Self::EventRepeated { .. } => "event_repeated",
             Self::EventForged { .. } => "event_forged",
             Self::ReceiptWrong(_) => "receipt_wrong",
+            Self::SequencerKeyUnknown { .. } => "sequencer_key_unknown",
             Self::DirectoryStale { .. } => "directory_stale",
             Self::DirectoryForged { .. } => "directory_forged",
         }
@@ -69,6 +76,11 @@ impl Fault {
 /// What the client found untrue about the answer to a push.
 impl From<Untrue> for Fault {
     fn from(untrue: Untrue) -> Self {
-        Self::ReceiptWrong(untrue.to_string())
+        match untrue {
+            Untrue::UnknownSequencerKey { version, .. } => {
+                Self::SequencerKeyUnknown { named: format!("version {version}") }
+            }
+            other => Self::ReceiptWrong(other.to_string()),
+        }
     }
 }

@@ -209,6 +209,31 @@ impl Store {
     }
 }
 
+impl Store {
+    /// A sealed event under another signing key, sealed again for whom it was sealed; `None` where it can't be.
+    pub(crate) fn sealed_anew(
+        &self,
+        entry: &Entry,
+        author: &Author,
+        held: &[Held],
+    ) -> Result<Option<Envelope<'static>>, SyncError> {
+        let Payload::Encrypted(sealed) = &entry.envelope.payload else { return Ok(None) };
+        let mut recipients = Vec::with_capacity(sealed.recipients.len());
+        for wrap in &sealed.recipients {
+            let own = held.iter().find(|held| held.kid == wrap.recipient_kid);
+            let own = own.map(|held| Recipient { kid: held.kid, public_key: held.key.public_key() });
+            match own.map_or_else(|| self.recipient_by_kid(wrap.recipient_kid), |own| Ok(Some(own)))? {
+                Some(recipient) => recipients.push(recipient),
+                None => return Ok(None),
+            }
+        }
+        match open_with_any(&entry.envelope, held) {
+            Ok(opened) => seal(entry, &opened, &recipients, author).map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
 fn is_sealed_for(entry: &Entry, recipients: &[Recipient]) -> bool {
     let Payload::Encrypted(sealed) = &entry.envelope.payload else { return false };
     let mut wanted: Vec<RecipientKeyId> = recipients.iter().map(|recipient| recipient.kid).collect();

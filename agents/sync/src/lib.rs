@@ -7,7 +7,7 @@
 //!
 //! - what an event goes through, pure: [`entry`], [`conflict`];
 //! - the file: [`Store`]; what goes into it: [`NewEvent`], [`Author`], [`Audience`];
-//! - a server: [`Transport`]; against it [`Store::push`] and [`Store::pull`];
+//! - a server: [`Transport`], over REST (`stateset_client::Client`) or gRPC ([`OverGrpc`]); against it [`Store::push`] and [`Store::pull`];
 //! - keys: [`Store::refresh_keys`], [`Store::refresh_group`], [`open_with_any`];
 //! - without a server: [`Store::audit`].
 
@@ -33,9 +33,9 @@ pub use draft::{Audience, Author, NewEvent};
 pub use error::SyncError;
 pub use fault::Fault;
 pub use group::{Group, Held, open_with_any};
-pub use outbox::{APPEND_EVENTS_MAX, Appended, Counts, Entry};
-pub use pull::Pulled;
+pub use outbox::{APPEND_EVENTS_MAX, Appended, Counts, Entry, SignedAnew};
+pub use pull::{BEHIND_MS_MAX, Pulled};
 pub use push::Pushed;
 pub use replica::Replicated;
 pub use store::{HeadSeen, KeptFault, Seen, Store, Turn};
-pub use transport::{RawEvent, RawPage, Transport};
+pub use transport::{OverGrpc, RawEvent, RawPage, Transport};

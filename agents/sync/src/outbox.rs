@@ -1,15 +1,19 @@
 //! Events on their way: appended durably, sent in order, kept with their receipts.
 
+mod prune;
 mod row;
+
+use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use ves::envelope::encode;
 use ves::receipt::Receipt;
-use ves::{AgentId, Envelope, EventId, KeyId, SequenceNumber, TimestampMs};
+use ves::{AgentId, Envelope, EventId, KeyId, Payload, SequenceNumber, TimestampMs};
 use ves_wire::ReceiptBody;
 
 use crate::draft::{Audience, Author, NewEvent};
 use crate::entry::{Input, State, step};
+use crate::group::Held;
 use crate::store::failed;
 use crate::{Store, SyncError};
 
@@ -29,10 +33,18 @@ pub const APPEND_EVENTS_MAX: usize = 10_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
     pub event_id: EventId,
-    /// Place in the outbox.
+    /// Place in the outbox; 0 when it was pruned.
     pub position: i64,
     /// An event of this id and content was there already.
     pub existed: bool,
+}
+
+/// What [`Store::sign_anew`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct SignedAnew {
+    pub signed: u64,
+    /// Sealed events that no key here opens, or one of whose recipients is not known: still under their old key.
+    pub left: u64,
 }
 
 /// How many events of the outbox are in each state.
@@ -95,12 +107,16 @@ impl Store {
             .enumerate()
             .map(|(index, event)| event.sign(index, stream, author, &audience.recipients, now))
             .collect::<Result<_, _>>()?;
+        let pruned = self.pruned(events, &signed)?;
         let path = self.path.clone();
         self.write("appending to", |connection| {
             let mut text = String::new();
             signed
                 .iter()
                 .map(|event| {
+                    if pruned.contains(&event.event_id) {
+                        return Ok(Appended { event_id: event.event_id, position: 0, existed: true });
+                    }
                     // An id that was just drawn is nobody else's; a given one may be a repetition.
                     insert(connection, event, audience.group, &mut text)
                         .map_err(|error| failed("appending to", &path, error))?
@@ -108,6 +124,28 @@ impl Store {
                 })
                 .collect()
         })
+    }
+
+    /// Events with a given id that are in the replica, and no more in the outbox.
+    fn pruned(
+        &self,
+        events: &[NewEvent],
+        signed: &[Envelope<'static>],
+    ) -> Result<BTreeSet<EventId>, SyncError> {
+        let mut found = BTreeSet::new();
+        for (_, event) in events.iter().zip(signed).filter(|(new, _)| new.event_id.is_some()) {
+            let Some(text) = self.replicated_text(&event.event_id)? else { continue };
+            match self.entry(&event.event_id) {
+                Err(SyncError::NoSuchEntry { .. }) if row::says_the_same(&text, event) => {
+                    found.insert(event.event_id);
+                }
+                Err(SyncError::NoSuchEntry { .. }) => {
+                    return Err(SyncError::EventIdTaken { event: event.event_id });
+                }
+                other => drop(other?),
+            }
+        }
+        Ok(found)
     }
 
     /// The next events to be sent: at most `events_max` of the oldest open ones, of one signing key, within the bounds of
@@ -260,32 +298,40 @@ impl Store {
     }
 
     /// Signs what waits and was never sent anew, under another key of the agent: after a rotation, or when the old
-    /// key can no longer be registered. Returns how many.
+    /// key can no longer be registered. A sealed payload is bound to the key that signs, so it is opened with one of the
+    /// `held` keys and sealed again for the same recipients.
     ///
     /// # Errors
-    /// [`SyncError::Signing`].
-    pub fn sign_anew(&mut self, author: &Author) -> Result<u64, SyncError> {
+    /// [`SyncError::Signing`], [`SyncError::NoRandomness`].
+    pub fn sign_anew(&mut self, author: &Author, held: &[Held]) -> Result<SignedAnew, SyncError> {
         assert_eq!(author.agent_id, self.agent, "the file belongs to another agent");
-        let (mut position, mut changed) = (0, 0);
+        let (mut position, mut done) = (0, SignedAnew::default());
         loop {
             let entries = self.entries(position, BATCH_EVENTS_MAX, Some("pending"))?;
-            let Some(last) = entries.last() else { return Ok(changed) };
+            let Some(last) = entries.last() else { return Ok(done) };
             position = last.position;
-            let stale: Vec<Entry> = entries
-                .into_iter()
-                .filter(|entry| entry.envelope.agent_key_id != author.key_id)
-                // The key is part of what a sealed payload is bound to, and here only its hash could be made anew.
-                .filter(|entry| matches!(entry.envelope.payload, ves::Payload::Plain(_)))
-                .collect();
-            changed += stale.len() as u64;
-            self.write("writing", |connection| {
-                for mut entry in stale {
-                    entry.envelope.agent_key_id = author.key_id;
-                    entry.envelope.agent_signature =
-                        author.signer.sign(entry.envelope.signing_hash().as_bytes())?;
-                    replace(connection, &entry)?;
+            let mut signed = Vec::new();
+            for mut entry in entries.into_iter().filter(|entry| entry.envelope.agent_key_id != author.key_id)
+            {
+                match &entry.envelope.payload {
+                    Payload::Plain(_) => {
+                        entry.envelope.agent_key_id = author.key_id;
+                        entry.envelope.agent_signature =
+                            author.signer.sign(entry.envelope.signing_hash().as_bytes())?;
+                    }
+                    Payload::Encrypted(_) => match self.sealed_anew(&entry, author, held)? {
+                        Some(envelope) => entry.envelope = envelope,
+                        None => {
+                            done.left += 1;
+                            continue;
+                        }
+                    },
                 }
-                Ok(())
+                signed.push(entry);
+            }
+            done.signed += signed.len() as u64;
+            self.write("writing", |connection| {
+                signed.iter().try_for_each(|entry| replace(connection, entry))
             })?;
         }
     }

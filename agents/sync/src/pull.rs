@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 
 use stateset_client::{Identity, verified_checkpoint};
-use ves::checkpoint::Checkpoint;
+use ves::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
+use ves::ed25519::PublicKey;
 use ves::log::verify_consistency;
 use ves::{EventId, SequenceNumber, TimestampMs};
 
@@ -20,6 +21,11 @@ use crate::{Fault, Store, SyncError};
 
 /// Events of one page.
 pub const PAGE_EVENTS: usize = 500;
+
+/// A server that shows less than was seen for longer than this has cut its log off, in milliseconds.
+pub const BEHIND_MS_MAX: i64 = 10 * 60 * 1000;
+/// Since when it does, in milliseconds.
+const BEHIND_SINCE: &str = "behind_since";
 
 /// What a pull did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -51,7 +57,9 @@ impl Store {
         let mut checker = Checker::new(self.stream, identity);
         let checkpoint = self.newest_checkpoint(transport, identity, now)?;
         let mut done = Pulled { head: self.replica_head()?, ..Pulled::default() };
-        self.compare_known(&checkpoint, now)?;
+        if let Some((_, says)) = &checkpoint {
+            self.compare_known(says, now)?;
+        }
         loop {
             let first = SequenceNumber(done.head.get() + 1);
             let page = transport.page(&self.stream, first, PAGE_EVENTS)?;
@@ -67,6 +75,7 @@ impl Store {
             done.head = SequenceNumber(first.get() + events - 1);
             progress(events, page.head.get());
         }
+        self.caught_up()?;
         done.checkpointed = checkpoint.as_ref().map_or(0, |(_, says)| says.size.min(done.head.get()));
         Ok(done)
     }
@@ -81,10 +90,10 @@ impl Store {
         let seen = self.head_seen()?.checkpoint;
         let Some(text) = transport.checkpoint(&self.stream)? else {
             let Some(seen) = seen else { return Ok(None) };
-            return Err(self.truncated(seen.size, 0, now));
+            return Err(self.behind(seen.size, 0, now));
         };
         let says = verified_checkpoint(&text, &self.stream, identity)
-            .map_err(|problem| self.caught(Fault::CheckpointForged(problem.to_string()), now.0))?;
+            .map_err(|problem| self.caught(forged(&text, identity, problem.to_string()), now.0))?;
         if let Some(seen) = seen {
             self.compare(transport, &seen, &says, now)?;
             if seen.size == says.size {
@@ -104,7 +113,8 @@ impl Store {
         now: TimestampMs,
     ) -> Result<(), SyncError> {
         if says.size < seen.size {
-            return Err(self.truncated(seen.size, says.size, now));
+            self.compare_known(says, now)?;
+            return Err(self.behind(seen.size, says.size, now));
         }
         if says.size == seen.size && says.root == seen.root {
             return Ok(());
@@ -125,12 +135,7 @@ impl Store {
     }
 
     /// Whether what was pulled before is what the checkpoint is about.
-    fn compare_known(
-        &mut self,
-        checkpoint: &Option<(String, Checkpoint)>,
-        now: TimestampMs,
-    ) -> Result<(), SyncError> {
-        let Some((_, says)) = checkpoint else { return Ok(()) };
+    fn compare_known(&mut self, says: &Checkpoint, now: TimestampMs) -> Result<(), SyncError> {
         if says.size > self.replica_head()?.get() {
             return Ok(());
         }
@@ -158,7 +163,7 @@ impl Store {
     ) -> Result<(), SyncError> {
         let seen = self.head_seen()?.head.get().max(checkpoint.as_ref().map_or(0, |(_, says)| says.size));
         if head.get() < seen {
-            return Err(self.truncated(seen, head.get(), now));
+            return Err(self.behind(seen, head.get(), now));
         }
         let is_short = events == 0 && first <= head;
         let is_long = events > PAGE_EVENTS as u64 || first.get().saturating_add(events) > head.get() + 1;
@@ -172,9 +177,39 @@ impl Store {
         Ok(())
     }
 
-    fn truncated(&mut self, seen: u64, now_ends: u64, now: TimestampMs) -> SyncError {
+    /// What it means that the log is said to end before what was seen of it. A replica that lags says so and catches up; a
+    /// log that was cut off stays so, or goes on with other events, which is a fork.
+    fn behind(&mut self, seen: u64, now_ends: u64, now: TimestampMs) -> SyncError {
         let (seen, ends) = (SequenceNumber(seen), SequenceNumber(now_ends));
-        self.caught(Fault::LogTruncated { seen, now: ends }, now.0)
+        let since = self.setting(BEHIND_SINCE).map(|text| text.and_then(|text| text.parse::<i64>().ok()));
+        let since = match since {
+            Ok(Some(since)) => since,
+            Ok(None) => {
+                let text = now.0.to_string();
+                match self
+                    .write("writing", |connection| set(connection, BEHIND_SINCE, &text).map_err(database))
+                {
+                    Ok(()) => now.0,
+                    Err(error) => return error,
+                }
+            }
+            Err(error) => return error,
+        };
+        match now.0.saturating_sub(since) > BEHIND_MS_MAX {
+            true => self.caught(Fault::LogTruncated { seen, now: ends }, now.0),
+            false => SyncError::Behind { seen, now: ends },
+        }
+    }
+
+    /// The server shows all that was seen.
+    fn caught_up(&mut self) -> Result<(), SyncError> {
+        if self.setting(BEHIND_SINCE)?.is_none() {
+            return Ok(());
+        }
+        self.write("writing", |connection| {
+            let forgotten = connection.execute("DELETE FROM settings WHERE name = ?", [BEHIND_SINCE]);
+            forgotten.map(drop).map_err(database)
+        })
     }
 
     /// Finds the keys of agents that were not met before: as they were last signed, else as they are signed now.
@@ -274,6 +309,21 @@ impl Store {
             Some(fault) => Err(self.caught(fault, now.0)),
             None => written,
         }
+    }
+}
+
+/// A checkpoint that names this sequencer, and a key of it that is not believed, is told apart from one that is damaged.
+fn forged(text: &str, identity: &Identity, problem: String) -> Fault {
+    let Ok(signed) = SignedCheckpoint::parse(text) else { return Fault::CheckpointForged(problem) };
+    let is_other = |key: &PublicKey| {
+        matches!(signed.verify(&identity.sequencer_id, key), Err(CheckpointError::OtherKey))
+    };
+    let name = identity.sequencer_id.to_string();
+    match signed.signatures().iter().find(|line| line.name == name) {
+        Some(line) if identity.keys.values().all(is_other) => Fault::SequencerKeyUnknown {
+            named: format!("of the hash {} in its checkpoint", ves::hex::encode(&line.key_hash)),
+        },
+        _ => Fault::CheckpointForged(problem),
     }
 }
 

@@ -1,6 +1,8 @@
 //! How a server is reached. What comes over a transport is nobody's truth until it was checked.
 
-use stateset_client::{Client, ClientError};
+use std::time::Duration;
+
+use stateset_client::{Client, ClientError, GrpcClient};
 use ves::envelope::decode_text;
 use ves::hex::Format;
 use ves::receipt::Receipt;
@@ -85,6 +87,11 @@ pub trait Transport {
     /// # Errors
     /// [`ClientError`]; `None` when there is no such group.
     fn group(&mut self, tenant: &TenantId, name: &str) -> Result<Option<GroupWithKeys>, ClientError>;
+
+    /// Waits for so long, or until the server tells of an event, where it can tell.
+    fn wait(&mut self, at_most: Duration) {
+        std::thread::sleep(at_most);
+    }
 }
 
 /// A server over REST.
@@ -130,6 +137,50 @@ impl Transport for Client {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// A server over gRPC: events over one `SyncStream`, and what is signed by itself (checkpoints, key directories) over REST.
+pub struct OverGrpc {
+    pub events: GrpcClient,
+    pub documents: Client,
+}
+
+impl Transport for OverGrpc {
+    fn push(&mut self, agent: AgentId, events: &[Envelope<'_>]) -> Result<IngestAnswer, ClientError> {
+        let stream = events.first().ok_or(ClientError::MixedEvents)?.stream;
+        self.events.push(&stream, agent, events)
+    }
+
+    fn page(
+        &mut self,
+        stream: &StreamKey,
+        from: SequenceNumber,
+        limit: usize,
+    ) -> Result<RawPage, ClientError> {
+        let (events, head) = self.events.page(stream, from, limit)?;
+        let events = events.into_iter().map(|(envelope, receipt)| RawEvent { envelope, receipt });
+        Ok(RawPage { events: events.collect(), head })
+    }
+
+    fn checkpoint(&mut self, stream: &StreamKey) -> Result<Option<String>, ClientError> {
+        Transport::checkpoint(&mut self.documents, stream)
+    }
+
+    fn consistency(&mut self, stream: &StreamKey, from: u64, to: u64) -> Result<Vec<Digest>, ClientError> {
+        Transport::consistency(&mut self.documents, stream, from, to)
+    }
+
+    fn directory(&mut self, stream: &StreamKey, agent: &AgentId) -> Result<String, ClientError> {
+        Transport::directory(&mut self.documents, stream, agent)
+    }
+
+    fn group(&mut self, tenant: &TenantId, name: &str) -> Result<Option<GroupWithKeys>, ClientError> {
+        Transport::group(&mut self.documents, tenant, name)
+    }
+
+    fn wait(&mut self, at_most: Duration) {
+        self.events.wait(at_most);
     }
 }
 

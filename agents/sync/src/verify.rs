@@ -137,7 +137,8 @@ impl<'a> Checker<'a> {
             return Err(wrong(ReceiptError::Unsigned.to_string()));
         }
         if !self.identity.keys.contains_key(&receipt.key_version) {
-            return Err(wrong(format!("it names the unknown key version {}", receipt.key_version)));
+            let named = format!("version {}", receipt.key_version);
+            return Err(Fault::SequencerKeyUnknown { named });
         }
         let agent = self.agents.get(&(envelope.source_agent_id, envelope.agent_key_id));
         let Some(agent) = agent else {

@@ -1,12 +1,13 @@
 //! Present states: the projection's rules, folded over the agent's own verified copy and what its outbox holds beyond it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 use stateset_mcp::{Entities, Entity, HistoryEvent, NewEvent, PortError, Refusal};
 use stateset_projection::{EntityName, Fact, Machine, Outcome, Payload, Record, Turn, machine, pass};
-use stateset_sync::{Entry, Replicated, Store, SyncError};
+use stateset_sync::{Entry, Held, Replicated, Store, SyncError, open_with_any};
 use ves::{Envelope, EventId};
 
 use crate::outbox::{held, port_error};
@@ -19,6 +20,8 @@ const CHUNK: usize = 500;
 /// States over one store.
 pub struct Folded {
     store: Arc<Mutex<Store>>,
+    /// What opens sealed payloads.
+    held: Arc<Vec<Held>>,
     /// By entity, what its replicated events fold to.
     records: Mutex<BTreeMap<EntityName, Record>>,
 }
@@ -34,8 +37,8 @@ struct Seen {
 }
 
 impl Folded {
-    pub fn new(store: Arc<Mutex<Store>>) -> Self {
-        Self { store, records: Mutex::new(BTreeMap::new()) }
+    pub fn new(store: Arc<Mutex<Store>>, held: Arc<Vec<Held>>) -> Self {
+        Self { store, held, records: Mutex::new(BTreeMap::new()) }
     }
 
     /// `None` where nothing is known of the entity, or no machine is for its type.
@@ -53,7 +56,7 @@ impl Folded {
                 None => pending += 1,
             }
             let place = record.sequence + 1;
-            pass(machine, &mut record, &fact(&entry.envelope, place), Turn::InOrder);
+            pass(machine, &mut record, &self.fact(&entry.envelope, place), Turn::InOrder);
         }
         Ok((record.version > 0).then_some(Seen { machine, record, pending, sequence }))
     }
@@ -67,7 +70,7 @@ impl Folded {
             let (entity_type, id) = (name.entity_type(), name.entity_id());
             let events = store.replicated_of_entity_after(entity_type, id, record.version, CHUNK)?;
             for event in &events {
-                let fact = fact(&event.envelope, event.receipt.sequence_number.get());
+                let fact = self.fact(&event.envelope, event.receipt.sequence_number.get());
                 pass(machine, &mut record, &fact, Turn::InOrder);
             }
             if events.len() < CHUNK {
@@ -131,13 +134,13 @@ impl Entities for Folded {
         let store = held(&self.store);
         let failed = |error: SyncError| port_error(&error);
         let events = store.replicated_of_entity_after(entity_type, entity_id, skip, limit).map_err(failed)?;
-        let mut found: Vec<HistoryEvent> = events.iter().map(of_replica).collect();
+        let mut found: Vec<HistoryEvent> = events.iter().map(|event| self.of_replica(event)).collect();
         if found.len() < limit {
             let version = store.entity_version(entity_type, entity_id).map_err(failed)?;
             let ahead = store.entries_ahead(entity_type, entity_id).map_err(failed)?;
             let passed = usize::try_from(skip.saturating_sub(version)).unwrap_or(usize::MAX);
             let room = limit - found.len();
-            found.extend(ahead.iter().skip(passed).take(room).map(of_outbox));
+            found.extend(ahead.iter().skip(passed).take(room).map(|entry| self.of_outbox(entry)));
         }
         Ok(found)
     }
@@ -145,10 +148,10 @@ impl Entities for Folded {
     fn event(&self, event: EventId) -> Result<Option<HistoryEvent>, PortError> {
         let store = held(&self.store);
         if let Some(found) = store.replicated_by_id(&event).map_err(|error| port_error(&error))? {
-            return Ok(Some(of_replica(&found)));
+            return Ok(Some(self.of_replica(&found)));
         }
         match store.entry(&event) {
-            Ok(entry) => Ok(Some(of_outbox(&entry))),
+            Ok(entry) => Ok(Some(self.of_outbox(&entry))),
             Err(SyncError::NoSuchEntry { .. }) => Ok(None),
             Err(error) => Err(port_error(&error)),
         }
@@ -203,43 +206,52 @@ fn absent(entity_type: &str, entity_id: &str) -> Entity {
     }
 }
 
-/// - `place`: its number in the stream, or one above all before it while it has none.
-fn fact<'a>(envelope: &'a Envelope<'_>, place: u64) -> Fact<'a> {
-    Fact {
-        sequence: place,
-        event_id: envelope.event_id,
-        entity_type: envelope.entity_type.as_ref().into(),
-        entity_id: envelope.entity_id.as_ref().into(),
-        event_type: envelope.event_type.as_ref().into(),
-        base_version: envelope.base_version,
-        is_own: false,
-        payload: match &envelope.payload {
-            ves::Payload::Plain(text) => Payload::Clear(text.as_ref().into()),
-            ves::Payload::Encrypted(_) => Payload::Sealed,
-        },
+impl Folded {
+    /// - `place`: its number in the stream, or one above all before it while it has none.
+    fn fact<'a>(&self, envelope: &'a Envelope<'_>, place: u64) -> Fact<'a> {
+        Fact {
+            sequence: place,
+            event_id: envelope.event_id,
+            entity_type: envelope.entity_type.as_ref().into(),
+            entity_id: envelope.entity_id.as_ref().into(),
+            event_type: envelope.event_type.as_ref().into(),
+            base_version: envelope.base_version,
+            is_own: false,
+            payload: self.payload(envelope).map_or(Payload::Sealed, Payload::Clear),
+        }
     }
-}
 
-fn of_replica(event: &Replicated) -> HistoryEvent {
-    history_event(&event.envelope, Some(event.receipt.sequence_number.get()))
-}
+    /// The payload, where it is in clear or a key here opens it. One that is sealed for a key here and does not open is
+    /// nobody's to read either.
+    fn payload<'a>(&self, envelope: &'a Envelope<'_>) -> Option<Cow<'a, str>> {
+        match &envelope.payload {
+            ves::Payload::Plain(text) => Some(text.as_ref().into()),
+            ves::Payload::Encrypted(_) => {
+                let opened = open_with_any(envelope, &self.held).ok()?;
+                Some(opened.canonical.to_string().into())
+            }
+        }
+    }
 
-fn of_outbox(entry: &Entry) -> HistoryEvent {
-    history_event(&entry.envelope, entry.receipt.as_ref().map(|receipt| receipt.sequence_number.get()))
-}
+    fn of_replica(&self, event: &Replicated) -> HistoryEvent {
+        self.history_event(&event.envelope, Some(event.receipt.sequence_number.get()))
+    }
 
-fn history_event(envelope: &Envelope<'_>, sequence_number: Option<u64>) -> HistoryEvent {
-    HistoryEvent {
-        event_id: envelope.event_id,
-        event_type: envelope.event_type.to_string(),
-        entity_type: envelope.entity_type.to_string(),
-        entity_id: envelope.entity_id.to_string(),
-        sequence_number,
-        created_at: envelope.created_at.to_string(),
-        agent_id: envelope.source_agent_id.to_string(),
-        payload: match &envelope.payload {
-            ves::Payload::Plain(text) => serde_json::from_str(text).ok(),
-            ves::Payload::Encrypted(_) => None,
-        },
+    fn of_outbox(&self, entry: &Entry) -> HistoryEvent {
+        let number = entry.receipt.as_ref().map(|receipt| receipt.sequence_number.get());
+        self.history_event(&entry.envelope, number)
+    }
+
+    fn history_event(&self, envelope: &Envelope<'_>, sequence_number: Option<u64>) -> HistoryEvent {
+        HistoryEvent {
+            event_id: envelope.event_id,
+            event_type: envelope.event_type.to_string(),
+            entity_type: envelope.entity_type.to_string(),
+            entity_id: envelope.entity_id.to_string(),
+            sequence_number,
+            created_at: envelope.created_at.to_string(),
+            agent_id: envelope.source_agent_id.to_string(),
+            payload: self.payload(envelope).and_then(|text| serde_json::from_str(&text).ok()),
+        }
     }
 }

@@ -99,7 +99,7 @@ pub fn desk(agent: &Agent, limits: Limits, interval: Option<Duration>) -> Result
     let syncer = syncer.map_err(|error| Problem::failure("IO", error))?;
     let ports = Ports {
         outbox,
-        entities: Arc::new(entities::Folded::new(store)),
+        entities: Arc::new(entities::Folded::new(store, Arc::clone(&agent.held))),
         service: Arc::new(service::Remote::new(agent.client()?, author, agent.stream)),
     };
     Desk::new(ports, journal, DeskConfig { limits, syncer }, Arc::new(SystemClock))

@@ -122,6 +122,7 @@ pub fn port_error(error: &SyncError) -> PortError {
     match error {
         SyncError::Client(error) => client_error(error),
         SyncError::Fault(_) => PortError::lasting("server_not_believed", message),
+        SyncError::Behind { .. } => PortError::passing("server_behind", message),
         SyncError::InUse { .. } => PortError::passing("sync_in_use", message),
         SyncError::DiskFull { .. } => PortError::passing("disk_full", message),
         SyncError::Draft { .. } => PortError::lasting("bad_event", message),

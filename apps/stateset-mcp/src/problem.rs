@@ -4,6 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use serde_json::json;
+use stateset_keystore::KeystoreError;
 use stateset_mcp::CallError;
 
 /// Why the program ends.
@@ -40,6 +41,20 @@ impl Problem {
             }
         }
         ExitCode::from(self.exit)
+    }
+}
+
+impl From<KeystoreError> for Problem {
+    fn from(error: KeystoreError) -> Self {
+        match error {
+            KeystoreError::Token { .. } => Self::failure("TOKEN", error).hint(
+                "the token is named by PKCS11_MODULE, PKCS11_TOKEN_LABEL and PKCS11_PIN_FILE or PKCS11_PIN",
+            ),
+            KeystoreError::Split { .. } => Self::input("SPLIT_KEYS", error)
+                .hint("KEYSTORE says where the keys of the node live, as for `stateset up`"),
+            KeystoreError::NotFound { .. } => Self::input("NO_KEY", error),
+            error => Self::failure("KEYS", error),
+        }
     }
 }
 

@@ -2,15 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Deserialize;
 use stateset_client::{Client, Identity};
-use stateset_keystore::{FileKeystore, KeyName, Keystore as _, Passphrase};
+use stateset_keystore::{Algorithm, KeyName, KeysIn, Keystore, Passphrase};
 use stateset_mcp::{Limits, Money};
-use stateset_sync::Author;
+use stateset_sync::{Author, Held};
 use ves::ed25519::PublicKey;
-use ves::{AgentId, KeyId, SequencerId, StoreId, StreamKey, TenantId};
+use ves::seal::DecryptionKey;
+use ves::{AgentId, KeyId, RecipientKeyId, SequencerId, StoreId, StreamKey, TenantId};
 use ves_wire::Hex;
 
 use crate::problem::Problem;
@@ -64,6 +66,8 @@ pub struct Agent {
     pub author: Author,
     pub identity: Identity,
     pub url: String,
+    /// Keys that open what is sealed for the agent.
+    pub held: Arc<Vec<Held>>,
     api_key: Option<String>,
     /// Where its outbox and its journal lie.
     pub folder: PathBuf,
@@ -76,9 +80,8 @@ impl Agent {
     /// [`Problem`], with what to do about it.
     pub fn open(options: &Options) -> Result<Self, Problem> {
         let profile = profile(&options.data)?;
-        let keys = FileKeystore::open(&options.data.join("keys"), passphrase(options)?)
-            .map_err(|error| Problem::failure("KEYS", error))?;
-        let info = keys.info(&options.key).map_err(|error| Problem::input("NO_KEY", error))?;
+        let keys = keystore(options)?;
+        let info = keys.info(&options.key)?;
         let label = |label: &str| info.labels.get(label).map(String::as_str);
         let agent_id: Option<AgentId> = label("Agent").and_then(|text| text.parse().ok());
         let key_id: Option<u32> = label("Key-Id").and_then(|text| text.parse().ok());
@@ -86,7 +89,7 @@ impl Agent {
             Problem::input("NO_AGENT", format!("the key {} belongs to no agent", options.key))
                 .hint("make one with `stateset key generate NAME`")
         })?;
-        let signer = keys.signer(&options.key).map_err(|error| Problem::failure("KEYS", error))?;
+        let signer = keys.signer(&options.key)?;
         let public_key = PublicKey::from_bytes(&profile.sequencer_public_key.0)
             .map_err(|problem| Problem::failure("BAD_PROFILE", format!("the sequencer's key {problem}")))?;
         let version = profile.sequencer_key_version;
@@ -101,6 +104,7 @@ impl Agent {
                 key_version: version,
                 keys: [(version, public_key)].into(),
             },
+            held: Arc::new(held(keys.as_ref(), &agent_id)?),
             api_key: api_key(options, &profile.url)?,
             url: options.server.clone().unwrap_or(profile.url),
             folder,
@@ -111,7 +115,12 @@ impl Agent {
     ///
     /// - `folder`: where its outbox and its journal lie; it has to be there.
     pub fn new(stream: StreamKey, author: Author, identity: Identity, url: String, folder: PathBuf) -> Self {
-        Self { stream, author, identity, url, api_key: None, folder }
+        Self { stream, author, identity, url, held: Arc::default(), api_key: None, folder }
+    }
+
+    /// The same agent with keys that open what is sealed for it.
+    pub fn holding(self, held: Vec<Held>) -> Self {
+        Self { held: Arc::new(held), ..self }
     }
 
     /// A client that believes the sequencer of the profile alone. Nothing is sent yet.
@@ -122,6 +131,32 @@ impl Agent {
         Client::pinned(&self.url, self.api_key.clone(), self.identity.clone())
             .map_err(|error| Problem::input("BAD_ADDRESS", error))
     }
+}
+
+/// The keys of the node: in files, or in the token that `KEYSTORE=pkcs11` and `PKCS11_*` name.
+fn keystore(options: &Options) -> Result<Box<dyn Keystore>, Problem> {
+    let text_of = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let keys_in = KeysIn::read(text_of).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Problem::input("CONFIGURATION", lines.join("\n  "))
+    })?;
+    keys_in.open(&options.data.join("keys"), options.key.as_str(), || passphrase(options))
+}
+
+/// Every key of the agent that opens sealed payloads; those of before a rotation open what was sealed then.
+fn held(keys: &dyn Keystore, agent: &AgentId) -> Result<Vec<Held>, Problem> {
+    let agent = agent.to_string();
+    let opening = keys
+        .list()?
+        .into_iter()
+        .filter(|key| key.algorithm == Algorithm::X25519 && key.labels.get("Agent") == Some(&agent));
+    opening
+        .filter_map(|key| Some((key.labels.get("Key-Id")?.parse().ok()?, key.name)))
+        .map(|(kid, name)| {
+            let key = keys.agreement_key(&name)?;
+            Ok(Held { kid: RecipientKeyId(kid), key: DecryptionKey::from_bytes(*key.secret()) })
+        })
+        .collect()
 }
 
 fn profile(data: &Path) -> Result<Profile, Problem> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 use stateset_sync::conflict::Strategy;
 use ves::{AgentId, EventId, StoreId, TenantId};
 
@@ -40,7 +41,8 @@ pub struct Global {
         help_heading = "Everywhere"
     )]
     pub dir: PathBuf,
-    /// File whose first line opens the keys; else STATESET_PASSPHRASE, else keys/passphrase
+    /// File whose first line opens the keys; else STATESET_PASSPHRASE, else keys/passphrase. KEYSTORE=pkcs11 takes a
+    /// token instead
     #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
     pub passphrase_file: Option<PathBuf>,
 }
@@ -84,6 +86,10 @@ pub enum Command {
     Show(EventArgs),
     /// Take an event back that was not sent
     Discard(EventArgs),
+    /// Take acknowledged events out of the outbox that the replica holds as well
+    Prune(PruneArgs),
+    /// Believe another key of the sequencer, after it was rotated
+    Trust(TrustArgs),
     /// Check every event and receipt that is here again, without a server
     Verify,
     /// Look at this installation and say what is wrong
@@ -102,6 +108,12 @@ pub struct InitArgs {
     pub tenant: Option<TenantId>,
     #[arg(long, value_name = "UUID", required_unless_present = "up")]
     pub store: Option<StoreId>,
+    /// How events are pushed and pulled
+    #[arg(long, value_enum, default_value_t = TransportName::Rest)]
+    pub transport: TransportName,
+    /// Where gRPC is, such as grpc://127.0.0.1:8081 or grpcs://NAME [default: as --up says, else the port after that of --server]
+    #[arg(long, value_name = "URL")]
+    pub grpc_server: Option<String>,
     /// The agent that writes [default: a new one]
     #[arg(long, value_name = "UUID")]
     pub agent: Option<AgentId>,
@@ -114,6 +126,17 @@ pub struct InitArgs {
     /// What to do when an entity is at another version than an event expects
     #[arg(long, value_name = "STRATEGY", value_parser = strategy, default_value = "ask")]
     pub strategy: Strategy,
+}
+
+/// How events are pushed and pulled. What is signed by itself, such as key directories, comes over REST either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum TransportName {
+    /// A request for each batch and page
+    #[default]
+    Rest,
+    /// One stream that is kept open, on which the server tells of new events at once
+    Grpc,
 }
 
 fn strategy(text: &str) -> Result<Strategy, String> {
@@ -186,8 +209,22 @@ pub struct PushArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Keep the newest so many entries all the same
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub keep: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct TrustArgs {
+    /// The new public key as hex, as the operator of the sequencer gave it by another way
+    #[arg(value_name = "HEX")]
+    pub key: String,
+}
+
+#[derive(Debug, Args)]
 pub struct WatchArgs {
-    /// Pause between two rounds
+    /// Pause between two rounds; over gRPC a new event ends it
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub interval: u64,
     /// End after so many rounds [default: never]

@@ -6,6 +6,7 @@ mod exchange;
 mod init;
 mod keys;
 mod look;
+mod trust;
 mod watch;
 
 use crate::args::{Cli, Command};
@@ -32,6 +33,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Log(args) => look::log(&home, &args),
         Command::Show(args) => look::show(&home, &args.event),
         Command::Discard(args) => look::discard(&home, &args.event),
+        Command::Prune(args) => look::prune(&home, args.keep),
+        Command::Trust(args) => trust::run(&home, &args.key),
         Command::Verify => look::verify(&home),
         Command::Doctor => doctor::run(&home),
     }

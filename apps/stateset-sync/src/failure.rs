@@ -4,7 +4,7 @@ use std::path::Path;
 
 use stateset_client::ClientError;
 use stateset_keystore::KeystoreError;
-use stateset_sync::SyncError;
+use stateset_sync::{Fault, SyncError};
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -56,6 +56,12 @@ impl From<SyncError> for Failure {
             false => Self::failed(&code, error.to_string()),
         };
         match error {
+            SyncError::Fault(Fault::SequencerKeyUnknown { .. }) => failure.hint(
+                "where the operator says so by another way, `stateset-sync trust HEX` believes the new key; else do not use this server",
+            ),
+            SyncError::Behind { .. } => failure.hint(
+                "a replica that lags catches up: pull again; what stays so for ten minutes counts as cut off",
+            ),
             SyncError::Fault(_) => failure.hint(
                 "nothing of this answer was taken over; `stateset-sync status` keeps it, compare with another agent",
             ),
@@ -88,6 +94,11 @@ impl From<KeystoreError> for Failure {
                 Self::input("NO_SUCH_KEY", message).hint("make one with `stateset-sync keys:generate`")
             }
             KeystoreError::ModeTooWide { .. } => Self::failed("MODE_TOO_WIDE", message),
+            KeystoreError::Split { .. } => Self::input("SPLIT_KEYS", message)
+                .hint("KEYSTORE says where the keys live; a folder whose keys are in files stays with files"),
+            KeystoreError::Token { .. } => Self::failed("TOKEN", message).hint(
+                "the token is named by PKCS11_MODULE, PKCS11_TOKEN_LABEL and PKCS11_PIN_FILE or PKCS11_PIN",
+            ),
             KeystoreError::BadName { .. } | KeystoreError::BadPassphrase => Self::input("BAD_NAME", message),
             _ => Self::failed("KEYSTORE", message),
         }

@@ -4,7 +4,8 @@
 //! DIR/            0700
 //!   sync.json     server, stream, agent, whose receipts to believe; no secrets
 //!   api-key       0600, what the server is shown
-//!   keys/         0700, encrypted keys; keys/passphrase 0600 when none was given
+//!   keys/         0700, encrypted keys; keys/passphrase 0600 when none was given; with KEYSTORE=pkcs11 the keys that a
+//!                 token wrapped, the others being in it
 //!   sync.db       outbox and replica
 //! ```
 
@@ -15,20 +16,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use stateset_client::{Client, Identity};
-use stateset_keystore::{Algorithm, FileKeystore, KeyInfo, KeyName, Keystore as _, Passphrase};
-use stateset_sync::{Author, Held, Store};
+use stateset_client::{Client, GrpcClient, Identity};
+use stateset_keystore::{Algorithm, KeyInfo, KeyName, KeysIn, Keystore, Passphrase, refuse_split};
+use stateset_sync::{Author, Held, OverGrpc, Store, Transport};
 use ves::ed25519::PublicKey;
 use ves::seal::{DecryptionKey, Recipient};
 use ves::{AgentId, KeyId, RecipientKeyId, SequencerId, StoreId, StreamKey, TenantId, TimestampMs};
 use ves_wire::Hex;
 
-use crate::args::Global;
+use crate::args::{Global, TransportName};
 use crate::failure::Failure;
 use crate::output::Output;
 
 /// Input larger than this is not read into memory.
 const INPUT_BYTES_MAX: u64 = 256 << 20;
+/// How a refusal of a split keystore calls what would lie elsewhere.
+const AGENTS_KEY: &str = "the agent's key";
 /// Labels of a key file.
 pub const AGENT_LABEL: &str = "agent";
 pub const KEY_ID_LABEL: &str = "key-id";
@@ -48,11 +51,27 @@ pub struct Config {
     pub sequencer_keys: BTreeMap<u32, Hex<32>>,
     /// What to do about conflicts.
     pub strategy: String,
+    /// How events are pushed and pulled.
+    #[serde(default)]
+    pub transport: TransportName,
+    /// Where they are with `grpc`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grpc_server: Option<String>,
 }
 
 impl Config {
     pub fn stream(&self) -> StreamKey {
         StreamKey { tenant_id: self.tenant_id, store_id: self.store_id }
+    }
+
+    /// The server for a person, with the door that events take.
+    pub fn reached_at(&self) -> String {
+        match &self.grpc_server {
+            Some(grpc) if self.transport == TransportName::Grpc => {
+                format!("{}, events over {grpc}", self.server)
+            }
+            _ => self.server.clone(),
+        }
     }
 
     pub fn identity(&self) -> Result<Identity, Failure> {
@@ -117,6 +136,23 @@ impl Home {
         Ok(Client::pinned(&config.server, self.api_key()?, config.identity()?)?)
     }
 
+    /// What events are pushed and pulled over.
+    pub fn transport(&self, config: &Config) -> Result<Box<dyn Transport>, Failure> {
+        let documents = self.client(config)?;
+        Ok(match config.transport {
+            TransportName::Rest => Box::new(documents),
+            TransportName::Grpc => Box::new(OverGrpc { events: self.grpc(config)?, documents }),
+        })
+    }
+
+    pub fn grpc(&self, config: &Config) -> Result<GrpcClient, Failure> {
+        let url = config.grpc_server.as_ref().ok_or_else(|| {
+            Failure::input("BAD_CONFIG", "sync.json: grpc_server is missing, and the transport is grpc")
+                .hint("write the address of gRPC there, such as grpc://127.0.0.1:8081")
+        })?;
+        Ok(GrpcClient::new(url, self.api_key()?)?)
+    }
+
     fn api_key(&self) -> Result<Option<String>, Failure> {
         let path = self.api_key_file();
         if !path.exists() {
@@ -138,19 +174,32 @@ impl Home {
         if beside.exists() { Ok(Some(Passphrase::from_file(&beside)?)) } else { Ok(None) }
     }
 
-    /// The keys, unlocked.
-    pub fn keystore(&self) -> Result<FileKeystore, Failure> {
-        let passphrase = self.passphrase()?.ok_or_else(|| {
-            Failure::input("NO_PASSPHRASE", "no passphrase for the keys was given").hint(
-                "use --passphrase-file or STATESET_PASSPHRASE; `stateset-sync keys:generate` makes the keys",
-            )
+    /// Where keys live, by `KEYSTORE` and `PKCS11_*` as for every program of a node.
+    fn keys_in(&self) -> Result<KeysIn, Failure> {
+        let text_of = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let keys_in = KeysIn::read(text_of).map_err(|problems| {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            Failure::input("CONFIGURATION", lines.join("\n  "))
         })?;
-        Ok(FileKeystore::open(&self.keys(), passphrase)?)
+        // Before anything is made: a folder of the other back end is left as it is.
+        refuse_split(&self.keys(), AGENTS_KEY, keys_in.back_end())?;
+        Ok(keys_in)
+    }
+
+    /// The keys, unlocked by the passphrase or the PIN.
+    pub fn keystore(&self) -> Result<Box<dyn Keystore>, Failure> {
+        self.keys_in()?.open(&self.keys(), AGENTS_KEY, || {
+            self.passphrase()?.ok_or_else(|| {
+                Failure::input("NO_PASSPHRASE", "no passphrase for the keys was given").hint(
+                    "use --passphrase-file or STATESET_PASSPHRASE; `stateset-sync keys:generate` makes the keys",
+                )
+            })
+        })
     }
 
     /// The same for keys that are about to be made: without a passphrase one is made and kept beside them.
-    pub fn keystore_for_new(&self) -> Result<FileKeystore, Failure> {
-        if self.passphrase()?.is_none() {
+    pub fn keystore_for_new(&self) -> Result<Box<dyn Keystore>, Failure> {
+        if matches!(self.keys_in()?, KeysIn::Files) && self.passphrase()?.is_none() {
             make_private_folder(&self.keys())?;
             Passphrase::random()?.keep_in_file(&self.keys().join("passphrase"))?;
             self.out.note(&format!("made a passphrase, {}", self.keys().join("passphrase").display()));
@@ -158,35 +207,50 @@ impl Home {
         self.keystore()
     }
 
-    /// Public parts of the keys, the newest of each kind last; empty before the first was made.
-    pub fn key_infos(&self) -> Result<Vec<KeyInfo>, Failure> {
-        if !self.keys().is_dir() {
+    /// Names for the agent's keys. A token is one for all agents of a node, so there each name begins with the agent's id.
+    pub fn key_names(&self, config: &Config) -> Result<KeyNames, Failure> {
+        Ok(KeyNames(match self.keys_in()? {
+            KeysIn::Files => String::new(),
+            KeysIn::Token(_) => format!("{}-", config.agent_id.0.simple()),
+        }))
+    }
+
+    /// Public parts of the agent's keys, the newest of each kind last; empty before the first was made.
+    pub fn key_infos(&self, config: &Config) -> Result<Vec<KeyInfo>, Failure> {
+        let keys_in = self.keys_in()?;
+        if matches!(keys_in, KeysIn::Files) && !self.keys().is_dir() {
             return Ok(Vec::new());
         }
-        let mut keys = FileKeystore::open_public(&self.keys())?.list()?;
+        let mut keys = keys_in.open_public(&self.keys())?.list()?;
+        let agent = config.agent_id.to_string();
+        keys.retain(|key| key.labels.get(AGENT_LABEL) == Some(&agent));
         keys.sort_by_key(|key| (key.algorithm, generation(key)));
         Ok(keys)
     }
 
     /// The key that signs now: the one with the highest number.
     pub fn author(&self, config: &Config) -> Result<Author, Failure> {
-        let info = self.newest(Algorithm::Ed25519)?;
+        let info = self.newest(config, Algorithm::Ed25519)?;
         let key_id = KeyId(key_id(&info)?);
         let signer = self.keystore()?.signer(&info.name)?;
         Ok(Author { agent_id: config.agent_id, key_id, signer: Arc::clone(&signer) })
     }
 
-    pub fn newest(&self, algorithm: Algorithm) -> Result<KeyInfo, Failure> {
-        let of_kind = self.key_infos()?.into_iter().rfind(|key| key.algorithm == algorithm);
+    pub fn newest(&self, config: &Config, algorithm: Algorithm) -> Result<KeyInfo, Failure> {
+        let of_kind = self.key_infos(config)?.into_iter().rfind(|key| key.algorithm == algorithm);
         of_kind.ok_or_else(|| {
-            Failure::input("NO_KEYS", format!("there is no {algorithm} key in {}", self.keys().display()))
+            let place = match self.keys_in() {
+                Ok(KeysIn::Token(token)) => format!("the token {}", token.label),
+                _ => self.keys().display().to_string(),
+            };
+            Failure::input("NO_KEYS", format!("there is no {algorithm} key of this agent in {place}"))
                 .hint("make the agent's keys with `stateset-sync keys:generate`")
         })
     }
 
     /// Every key here that opens sealed payloads, old ones too.
-    pub fn held(&self) -> Result<Vec<Held>, Failure> {
-        let infos = self.key_infos()?;
+    pub fn held(&self, config: &Config) -> Result<Vec<Held>, Failure> {
+        let infos = self.key_infos(config)?;
         let opening: Vec<&KeyInfo> = infos.iter().filter(|key| key.algorithm == Algorithm::X25519).collect();
         if opening.is_empty() {
             return Ok(Vec::new());
@@ -204,8 +268,8 @@ impl Home {
     }
 
     /// The agent's own newest key as a recipient.
-    pub fn own_recipient(&self) -> Result<Recipient, Failure> {
-        let info = self.newest(Algorithm::X25519)?;
+    pub fn own_recipient(&self, config: &Config) -> Result<Recipient, Failure> {
+        let info = self.newest(config, Algorithm::X25519)?;
         Ok(Recipient { kid: RecipientKeyId(key_id(&info)?), public_key: info.public_key })
     }
 }
@@ -215,9 +279,14 @@ pub fn generation(key: &KeyInfo) -> u32 {
     key.name.as_str().rsplit_once('-').and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
 }
 
-pub fn key_name(algorithm: Algorithm, generation: u32) -> Result<KeyName, Failure> {
-    let kind = if algorithm == Algorithm::Ed25519 { "signing" } else { "opening" };
-    Ok(format!("{kind}-{generation}").parse()?)
+/// See [`Home::key_names`]: what each begins with.
+pub struct KeyNames(String);
+
+impl KeyNames {
+    pub fn name(&self, algorithm: Algorithm, generation: u32) -> Result<KeyName, Failure> {
+        let kind = if algorithm == Algorithm::Ed25519 { "signing" } else { "opening" };
+        Ok(format!("{}{kind}-{generation}", self.0).parse()?)
+    }
 }
 
 /// The number under which a key is registered.

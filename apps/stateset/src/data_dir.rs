@@ -29,6 +29,9 @@ pub struct DataDir(PathBuf);
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     pub url: String,
+    /// Where gRPC is, as `grpc://HOST:PORT`; absent where it is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grpc_url: Option<String>,
     pub tenant_id: TenantId,
     pub store_id: StoreId,
     pub sequencer_id: SequencerId,

@@ -93,7 +93,6 @@ impl From<ClientError> for CliError {
         let message = printable(&error.to_string());
         match error {
             ClientError::Address { .. } => Self::input("BAD_ADDRESS", message),
-            ClientError::TlsNotBuilt { .. } => Self::input("TLS_NOT_BUILT", message),
             ClientError::Unreachable { .. } => Self::failure("SERVER_UNREACHABLE", message)
                 .hint("start one with `stateset up`, or name one with --server"),
             ClientError::Refused { status, code, message, .. } => {

@@ -111,6 +111,15 @@ impl Installation {
         Ok(())
     }
 
+    /// Notes where gRPC listens at this start, if it does.
+    pub fn with_grpc(&mut self, url: Option<String>, data: &DataDir) -> Result<(), CliError> {
+        if self.profile.grpc_url != url {
+            self.profile.grpc_url = url;
+            data.write_profile(&self.profile)?;
+        }
+        Ok(())
+    }
+
     /// Notes the database whose log was opened: from now on it is the only one.
     pub fn pinned_to(&mut self, database: String, data: &DataDir) -> Result<(), CliError> {
         if self.profile.database.as_ref() != Some(&database) {
@@ -169,6 +178,7 @@ fn new_profile(keys: &dyn Keystore, url: &str, made: &mut Vec<String>) -> Result
         || CliError::failure("BAD_KEY_FILE", format!("{} lacks its labels", place_of(&sequencer)));
     Ok(Profile {
         url: url.to_owned(),
+        grpc_url: None,
         tenant_id: TenantId::random(random()?),
         store_id: StoreId::random(random()?),
         sequencer_id: label(label::SEQUENCER).and_then(|text| text.parse().ok()).ok_or_else(bad_label)?,

@@ -5,9 +5,11 @@
 
 mod answer;
 mod push;
+mod read;
 
 pub use answer::{
     commitment, event, event_receipt, inclusion_proof, rejected, rejected_request, sequenced, timestamp,
     timestamp_of,
 };
 pub use push::{EventText, Push, event_texts, read_push};
+pub use read::{PushAnswer, Unreadable, read_answer, read_sequenced, whole_refusal};

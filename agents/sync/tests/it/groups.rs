@@ -2,9 +2,9 @@
 
 use stateset_fixtures::{NOW, Recipient};
 use stateset_sync::conflict::Strategy;
-use stateset_sync::{Audience, Held, SyncError, open_with_any};
+use stateset_sync::{Audience, Held, SignedAnew, SyncError, open_with_any};
 use ves::seal::DecryptionKey;
-use ves::{EventId, SequenceNumber};
+use ves::{EventId, KeyId, SequenceNumber};
 
 use crate::world::{Client, GROUP, Lie, Server, order};
 
@@ -83,6 +83,40 @@ fn any_held_key_opens_and_those_of_before_a_rotation_stay_good() {
     assert!(matches!(open_with_any(&envelope, &held(&Recipient::new(9))), Err(SyncError::NoKeyOpens { .. })));
     let wrong = vec![Held { kid: three.kid, key: DecryptionKey::from_bytes([1; 32]) }];
     assert!(matches!(open_with_any(&envelope, &wrong), Err(SyncError::Open(_))));
+}
+
+#[test]
+fn sealed_events_that_wait_are_sealed_and_signed_by_the_new_key() {
+    let (mut client, mut server, own, [two, three, four]) = world();
+    let id = append(&mut client, &mut server, &own);
+    // For one whose keys were never fetched, and for others alone.
+    let (author, mut seal) = (client.author(), Vec::new());
+    for recipients in [vec![own.to_seal_for(), four.to_seal_for()], vec![two.to_seal_for()]] {
+        let audience = Audience { recipients, group: None };
+        seal.push(client.store.append(&author, &order(2), &audience, NOW).unwrap().event_id);
+    }
+    let rotated = client.agent.with_key(KeyId(2));
+    server.keys = vec![rotated.clone()];
+    client.agent = rotated;
+    let author = client.author();
+    let held_here = held(&own);
+    let done = client.store.sign_anew(&author, &held_here).unwrap();
+    assert_eq!(done, SignedAnew { signed: 1, left: 2 });
+    let key_of = |client: &Client, id| client.store.entry(id).unwrap().envelope.agent_key_id;
+    assert_eq!([&id, &seal[0], &seal[1]].map(|id| key_of(&client, id)), [KeyId(2), KeyId(1), KeyId(1)]);
+    let envelope = client.store.entry(&id).unwrap().envelope;
+    for reader in [&own, &two, &three] {
+        let opened = open_with_any(&envelope, &held(reader)).unwrap();
+        assert_eq!(opened.canonical.as_str(), "{\"total\":1}");
+    }
+    let again = client.store.sign_anew(&author, &held_here).unwrap();
+    assert_eq!(again, SignedAnew { signed: 0, left: 2 }, "once");
+    // Now that the keys of the fourth are known, its event moves too.
+    client.store.refresh_keys(&mut server, &Server::identity(), &four.agent_id, NOW).unwrap();
+    assert_eq!(client.store.sign_anew(&author, &held_here).unwrap(), SignedAnew { signed: 1, left: 1 });
+    client.store.discard(&seal[1]).unwrap();
+    let done = client.store.push(&mut server, &Server::identity(), Strategy::Ask, NOW, |_| {}).unwrap();
+    assert_eq!((done.receipted, done.waiting), (2, 0), "both are believed under the new key");
 }
 
 #[test]

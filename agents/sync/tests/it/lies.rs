@@ -2,7 +2,7 @@
 
 use stateset_fixtures::{NOW, plain_event, stream};
 use stateset_sync::conflict::Strategy;
-use stateset_sync::{Pulled, SyncError};
+use stateset_sync::{BEHIND_MS_MAX, Pulled, SyncError};
 use ves::{SequenceNumber, TimestampMs};
 
 use crate::world::{Client, Lie, Server};
@@ -43,7 +43,9 @@ fn what_is_wrong_with_one_event_is_named() {
         (Lie::Payload(7), "event_forged"),
         (Lie::Signature(7), "event_forged"),
         (Lie::ReceiptKey, "receipt_wrong"),
-        (Lie::CheckpointKey, "checkpoint_forged"),
+        (Lie::CheckpointSize, "checkpoint_forged"),
+        (Lie::CheckpointKey, "sequencer_key_unknown"),
+        (Lie::ReceiptVersion, "sequencer_key_unknown"),
     ] {
         let (_, mut reader, mut server) = world(10, 0);
         server.lie = lie;
@@ -72,17 +74,48 @@ fn a_wrong_receipt_leaves_the_event_open() {
     }
 }
 
+/// Pulls when so many milliseconds have passed.
+fn pull_after(client: &mut Client, server: &mut Server, ms: i64) -> Result<Pulled, SyncError> {
+    client.store.pull(server, &Server::identity(), TimestampMs(NOW.0 + ms), |_, _| {})
+}
+
 #[test]
-fn a_log_that_became_shorter_is_truncated() {
-    let (mut writer, mut reader, mut server) = world(10, 10);
+fn a_log_that_stays_shorter_is_truncated() {
     for end in [0, 6, 9] {
+        let (mut writer, mut reader, mut server) = world(10, 10);
         server.lie = Lie::Truncate(end);
-        let result = pull(&mut reader, &mut server);
-        assert_eq!(caught(&mut reader, result, 10), "log_truncated", "after a pull, to {end}");
-        // The writer pulled nothing, and holds receipts.
-        let result = pull(&mut writer, &mut server);
-        assert_eq!(caught(&mut writer, result, 0), "log_truncated", "after a push, to {end}");
+        for (client, head) in [(&mut reader, 10), (&mut writer, 0)] {
+            // The writer pulled nothing, and holds receipts.
+            let result = pull(client, &mut server);
+            assert!(matches!(result, Err(SyncError::Behind { .. })), "it may be a replica that lags, {end}");
+            assert_eq!(client.store.faults().unwrap(), [], "which is no lie");
+            let result = pull_after(client, &mut server, BEHIND_MS_MAX + 1);
+            assert_eq!(caught(client, result, head), "log_truncated", "to {end}");
+        }
     }
+}
+
+#[test]
+fn a_replica_that_lags_catches_up_and_lags_anew() {
+    let (_, mut reader, mut server) = world(10, 10);
+    server.lie = Lie::Truncate(7);
+    let behind = pull(&mut reader, &mut server).unwrap_err();
+    assert_eq!(behind.code(), "SERVER_BEHIND");
+    assert!(behind.to_string().contains("10") && behind.to_string().contains('7'), "{behind}");
+    server.lie = Lie::None;
+    assert_eq!(pull_after(&mut reader, &mut server, BEHIND_MS_MAX / 2).unwrap().events, 0);
+    server.lie = Lie::Truncate(8);
+    let again = pull_after(&mut reader, &mut server, BEHIND_MS_MAX + 1);
+    assert!(matches!(again, Err(SyncError::Behind { .. })), "it caught up in between");
+    assert_eq!(reader.store.faults().unwrap(), []);
+}
+
+#[test]
+fn what_is_shorter_and_other_is_a_fork_at_once() {
+    let (_, mut reader, mut server) = world(10, 10);
+    fork(&mut server, 4, 3);
+    let result = pull(&mut reader, &mut server);
+    assert_eq!(caught(&mut reader, result, 10), "log_forked");
 }
 
 /// The server keeps the first `common` events of its log and writes others behind them.

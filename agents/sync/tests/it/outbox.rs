@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use stateset_fixtures::{NOW, Seed};
 use stateset_sync::conflict::Strategy as Wins;
 use stateset_sync::entry::State;
-use stateset_sync::{Audience, SyncError};
+use stateset_sync::{Audience, SignedAnew, SyncError};
 use ves::{EventId, KeyId, Payload};
 
 use crate::world::{Client, Server, event, order};
@@ -82,7 +82,7 @@ fn a_key_that_is_not_registered_holds_everything_back_and_loses_nothing() {
     server.keys.push(rotated.clone());
     client.agent = rotated;
     let author = client.author();
-    assert_eq!(client.store.sign_anew(&author).unwrap(), 3);
+    assert_eq!(client.store.sign_anew(&author, &[]).unwrap(), SignedAnew { signed: 3, left: 0 });
     let done = push(&mut client, &mut server);
     assert_eq!((done.receipted, done.waiting, done.refused), (3, 0, 0));
     assert!(server.events.iter().all(|(event, _)| event.agent_key_id == KeyId(2)));
@@ -97,6 +97,41 @@ fn a_sealed_event_is_opened_by_its_recipient_alone() {
     let entry = client.store.entry(&kept.event_id).unwrap();
     assert!(matches!(entry.envelope.payload, Payload::Encrypted(_)));
     assert_eq!(ves::seal::open(&entry.envelope, reader.kid, reader.secret()).unwrap(), "{\"total\":1}");
+}
+
+#[test]
+fn what_is_acknowledged_and_pulled_is_pruned_and_nothing_else() {
+    let mut client = Client::new(1);
+    let mut server = Server::new(std::slice::from_ref(&client.agent));
+    let given = EventId::from_bytes([7; 16]);
+    let author = client.author();
+    let append = |store: &mut stateset_sync::Store, payload: &str| {
+        let new = stateset_sync::NewEvent { event_id: Some(given), ..event("ORD-7", None, payload) };
+        store.append(&author, &new, &Audience::default(), NOW)
+    };
+    append(&mut client.store, "{\"total\":7}").unwrap();
+    client.append(0..9);
+    client.store.push(&mut server, &Server::identity(), Wins::Ask, NOW, |_| {}).unwrap();
+    assert_eq!(client.store.prune(0).unwrap(), 0, "the replica has none of them yet");
+    assert_eq!(client.store.pull(&mut server, &Server::identity(), NOW, |_, _| {}).unwrap().events, 10);
+    client.append(10..13);
+    assert_eq!(client.store.prune(9).unwrap(), 4, "thirteen, of which the newest nine are kept");
+    assert_eq!(client.store.prune(0).unwrap(), 6);
+    let counts = client.store.counts().unwrap();
+    assert_eq!((counts.receipted, counts.pending), (0, 3), "what waits stays, whatever is pruned");
+    client.store.compact().unwrap();
+    client.reopen();
+
+    // The same event again is answered, another one of its id is not taken, and positions go on.
+    let again = append(&mut client.store, "{\"total\":7}").unwrap();
+    assert!(again.existed && again.position == 0, "{again:?}");
+    assert!(matches!(append(&mut client.store, "{\"total\":8}"), Err(SyncError::EventIdTaken { .. })));
+    client.append(20..21);
+    let last = client.store.entries(0, 100, None).unwrap().pop().unwrap();
+    assert_eq!(last.position, 14);
+    let done = client.store.push(&mut server, &Server::identity(), Wins::Ask, NOW, |_| {}).unwrap();
+    assert_eq!((done.receipted, server.events.len()), (4, 14));
+    assert_eq!(client.store.head_seen().unwrap().head.get(), 14);
 }
 
 proptest! {

@@ -55,6 +55,10 @@ pub enum Lie {
     GroupKey,
     /// Checkpoints are signed by another key.
     CheckpointKey,
+    /// Checkpoints say another size than was signed.
+    CheckpointSize,
+    /// Receipts name a key that nobody vouched for.
+    ReceiptVersion,
 }
 
 pub struct Server {
@@ -154,7 +158,7 @@ impl Server {
             sequenced_at: self.now,
             receipt_hash: receipt_hash(&self.stream, &event.event_id, number, &event.signing_hash()),
             signature: None,
-            key_version: 1,
+            key_version: if self.lie == Lie::ReceiptVersion { 2 } else { 1 },
         };
         let key = sequencer_key(if self.lie == Lie::ReceiptKey { 2 } else { 1 });
         receipt.sign(&key).expect("signs");
@@ -239,7 +243,7 @@ impl Transport for Server {
                     envelope.agent_signature[3] ^= 1;
                     receipt = self.receipt(&envelope, at);
                 }
-                Lie::ReceiptKey => receipt = self.receipt(&envelope, at),
+                Lie::ReceiptKey | Lie::ReceiptVersion => receipt = self.receipt(&envelope, at),
                 Lie::EmptyPage => continue,
                 _ => {}
             }
@@ -255,7 +259,11 @@ impl Transport for Server {
         }
         let says = Checkpoint::for_stream(&self.stream, size, self.log(size).0.root());
         let key = sequencer_key(if self.lie == Lie::CheckpointKey { 2 } else { 1 });
-        Ok(Some(says.sign(&SEQUENCER, &key).expect("signs")))
+        let text = says.sign(&SEQUENCER, &key).expect("signs");
+        Ok(Some(match self.lie {
+            Lie::CheckpointSize => text.replacen(&format!("\n{size}\n"), &format!("\n{}\n", size + 1), 1),
+            _ => text,
+        }))
     }
 
     fn consistency(&mut self, _: &StreamKey, from: u64, to: u64) -> Result<Vec<Digest>, ClientError> {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 use stateset_client::ClientError;
-use stateset_sync::{APPEND_EVENTS_MAX, Audience, NewEvent, Store, SyncError};
+use stateset_sync::{APPEND_EVENTS_MAX, Audience, NewEvent, Store, SyncError, Transport};
 use ves::seal::Recipient;
 use ves::{AgentId, EventId};
 
@@ -96,7 +96,7 @@ fn audience(home: &Home, config: &Config, store: &mut Store, names: &[String]) -
     if names.is_empty() {
         return Ok(Audience::default());
     }
-    let (mut recipients, mut group) = (vec![home.own_recipient()?], None);
+    let (mut recipients, mut group) = (vec![home.own_recipient(config)?], None);
     for name in names {
         let (found, of_group) = find(home, config, store, name)?;
         if of_group.is_some() && names.len() > 1 {
@@ -156,16 +156,20 @@ fn fetch(
 }
 
 /// Seals what waits for groups anew where their members changed. Returns how many events.
-pub fn seal_anew(home: &Home, config: &Config, store: &mut Store) -> Result<u64, Failure> {
+pub fn seal_anew(
+    home: &Home,
+    config: &Config,
+    store: &mut Store,
+    transport: &mut dyn Transport,
+) -> Result<u64, Failure> {
     let groups = store.groups_that_wait()?;
     if groups.is_empty() {
         return Ok(0);
     }
-    let (author, held, own) = (home.author(config)?, home.held()?, home.own_recipient()?);
-    let mut client = home.client(config)?;
+    let (author, held, own) = (home.author(config)?, home.held(config)?, home.own_recipient(config)?);
     let mut changed = 0;
     for group in groups {
-        let found = store.refresh_group(&mut client, &config.identity()?, &group.to_string(), home::now())?;
+        let found = store.refresh_group(transport, &config.identity()?, &group.to_string(), home::now())?;
         let mut recipients = found.recipients;
         recipients.push(own);
         recipients.sort_unstable_by_key(|one| one.kid);

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use stateset_keystore::Algorithm;
 
+use crate::args::TransportName;
 use crate::failure::Failure;
 use crate::home::{self, Config, Home, key_id};
 
@@ -30,10 +31,13 @@ pub fn run(home: &Home) -> Result<(), Failure> {
     look("configuration", home.config().map(|config| format!("agent {}", config.agent_id)));
     if let Ok(config) = config {
         look("folder", home::refuse_wide_mode(&home.folder).map(|()| home.folder.display().to_string()));
-        look("keys", keys(home));
+        look("keys", keys(home, &config));
         look("file", file(home, &config));
         look("faults", faults(home, &config));
         look("server", server(home, &config));
+        if config.transport == TransportName::Grpc {
+            look("grpc", grpc(home, &config));
+        }
         look("registration", registration(home, &config));
     }
     let text: String = found
@@ -47,10 +51,13 @@ pub fn run(home: &Home) -> Result<(), Failure> {
     }
 }
 
-fn keys(home: &Home) -> Result<String, Failure> {
-    let (signing, opening) = (home.newest(Algorithm::Ed25519)?, home.newest(Algorithm::X25519)?);
-    home.keystore()?;
-    Ok(format!("{} and {}, in encrypted files", signing.name, opening.name))
+fn keys(home: &Home, config: &Config) -> Result<String, Failure> {
+    let newest = |algorithm| home.newest(config, algorithm);
+    let (signing, opening) = (newest(Algorithm::Ed25519)?, newest(Algorithm::X25519)?);
+    let keystore = home.keystore()?;
+    keystore.sign(&signing.name, b"stateset-sync doctor: a probe that is no message of any protocol")?;
+    keystore.agreement_key(&opening.name)?;
+    Ok(format!("{} signs and {} opens, in {}", signing.name, opening.name, keystore.backing()))
 }
 
 fn file(home: &Home, config: &Config) -> Result<String, Failure> {
@@ -77,7 +84,7 @@ fn server(home: &Home, config: &Config) -> Result<String, Failure> {
     let pinned = config.sequencer_keys.get(&said.key_version);
     if said.sequencer_id != config.sequencer_id || pinned != Some(&said.public_key) {
         return Err(Failure::failed("OTHER_SEQUENCER", "it signs with another key than sync.json names")
-            .hint("ask its operator; if the key was rotated, add it to sequencer_keys"));
+            .hint("ask its operator; if the key was rotated, `stateset-sync trust HEX` takes the new one"));
     }
     let off = (client.health()?.timestamp.0.0 - home::now().0).abs();
     if off > ves::directory::CLOCK_SKEW_MS_MAX {
@@ -87,8 +94,14 @@ fn server(home: &Home, config: &Config) -> Result<String, Failure> {
     Ok(format!("{} signs with the key that is pinned", config.server))
 }
 
+fn grpc(home: &Home, config: &Config) -> Result<String, Failure> {
+    let mut events = home.grpc(config)?;
+    events.open()?;
+    Ok(format!("{} answers on a SyncStream", events.url()))
+}
+
 fn registration(home: &Home, config: &Config) -> Result<String, Failure> {
-    let key = home.newest(Algorithm::Ed25519)?;
+    let key = home.newest(config, Algorithm::Ed25519)?;
     let (mut store, mut client) = (home.store(config)?, home.client(config)?);
     let now = home::now();
     let directory = store.refresh_keys(&mut client, &config.identity()?, &config.agent_id, now)?;

@@ -1,7 +1,7 @@
 //! `stateset-sync push` and `stateset-sync pull`.
 
 use stateset_sync::conflict::Strategy;
-use stateset_sync::{Pulled, Pushed, Store};
+use stateset_sync::{Pulled, Pushed, Store, Transport};
 
 use crate::commands::append::seal_anew;
 use crate::failure::Failure;
@@ -11,7 +11,7 @@ pub fn push(home: &Home, strategy: Option<Strategy>) -> Result<(), Failure> {
     let config = home.config()?;
     let mut store = home.store(&config)?;
     let _turn = store.take_turn()?;
-    let done = push_once(home, &config, &mut store, strategy)?;
+    let done = push_once(home, &config, &mut store, home.transport(&config)?.as_mut(), strategy)?;
     let mut text = format!(
         "{} events got their receipts, {} were refused; the stream ends at {}.",
         done.receipted, done.refused, done.head
@@ -28,6 +28,7 @@ pub fn push_once(
     home: &Home,
     config: &Config,
     store: &mut Store,
+    transport: &mut dyn Transport,
     strategy: Option<Strategy>,
 ) -> Result<Pushed, Failure> {
     let strategy = match strategy {
@@ -37,13 +38,12 @@ pub fn push_once(
             .parse()
             .map_err(|problem| Failure::input("BAD_CONFIG", format!("sync.json: strategy: {problem}")))?,
     };
-    let anew = seal_anew(home, config, store)?;
+    let anew = seal_anew(home, config, store, transport)?;
     if anew > 0 {
         home.out.note(&format!("{anew} waiting events were sealed for the present members of their group"));
     }
-    let mut client = home.client(config)?;
     let bar = home.out.progress(store.counts()?.open());
-    let done = store.push(&mut client, &config.identity()?, strategy, home::now(), |more| bar.inc(more));
+    let done = store.push(transport, &config.identity()?, strategy, home::now(), |more| bar.inc(more));
     bar.finish_and_clear();
     Ok(done?)
 }
@@ -70,7 +70,7 @@ pub fn pull(home: &Home) -> Result<(), Failure> {
     let config = home.config()?;
     let mut store = home.store(&config)?;
     let _turn = store.take_turn()?;
-    let done = pull_once(home, &config, &mut store)?;
+    let done = pull_once(home, &config, &mut store, home.transport(&config)?.as_mut())?;
     let text = format!(
         "{} events came; every hash, signature and receipt verifies. The replica ends at {}, a signed checkpoint vouches for {}.",
         done.events, done.head, done.checkpointed
@@ -79,11 +79,15 @@ pub fn pull(home: &Home) -> Result<(), Failure> {
     Ok(())
 }
 
-pub fn pull_once(home: &Home, config: &Config, store: &mut Store) -> Result<Pulled, Failure> {
-    let mut client = home.client(config)?;
+pub fn pull_once(
+    home: &Home,
+    config: &Config,
+    store: &mut Store,
+    transport: &mut dyn Transport,
+) -> Result<Pulled, Failure> {
     let bar = home.out.progress(0);
     let begin = store.replica_head()?.get();
-    let done = store.pull(&mut client, &config.identity()?, home::now(), |more, end| {
+    let done = store.pull(transport, &config.identity()?, home::now(), |more, end| {
         bar.set_length(end - begin);
         bar.inc(more);
     });

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
-use stateset_client::Client;
+use stateset_client::{Client, GrpcClient};
 use ves::{AgentId, SequencerId, StoreId, TenantId};
 use ves_wire::Hex;
 
-use crate::args::InitArgs;
+use crate::args::{InitArgs, TransportName};
 use crate::failure::Failure;
 use crate::home::{self, Config, Home};
 
@@ -16,6 +16,8 @@ use crate::home::{self, Config, Home};
 #[derive(Deserialize)]
 struct Profile {
     url: String,
+    #[serde(default)]
+    grpc_url: Option<String>,
     tenant_id: TenantId,
     store_id: StoreId,
     sequencer_id: SequencerId,
@@ -39,13 +41,22 @@ pub fn run(home: &Home, args: &InitArgs) -> Result<(), Failure> {
     };
     config.strategy = args.strategy.name().to_owned();
     config.identity()?;
+    if args.transport == TransportName::Grpc || args.grpc_server.is_some() {
+        config.transport = TransportName::Grpc;
+        config.grpc_server = Some(grpc_server(args, &config)?);
+        // A wrong port is told now, not at the first push.
+        let grpc_server = config.grpc_server.clone().unwrap_or_default();
+        GrpcClient::new(&grpc_server, api_key.clone())?.open().map_err(|error| {
+            Failure::from(error)
+                .hint("`stateset up` says where its gRPC is; give that with --grpc-server, or leave --transport out")
+        })?;
+    }
     home::make_private_folder(&home.folder)?;
     if let Some(key) = api_key {
         home::replace(&home.api_key_file(), &format!("{key}\n"))?;
     }
-    let text = serde_json::to_string_pretty(&config).expect("the configuration serialises to JSON");
     home.store(&config)?;
-    home::replace(&path, &format!("{text}\n"))?;
+    home.write_config(&config)?;
     if is_first_use {
         home.out.note(
             "the server itself named the key that signs its receipts; from now on no other is believed",
@@ -55,10 +66,27 @@ pub fn run(home: &Home, args: &InitArgs) -> Result<(), Failure> {
         "Agent {} writes to the stream {} at {}.\nMake its keys with `stateset-sync keys:generate`.",
         config.agent_id,
         config.stream(),
-        config.server
+        config.reached_at()
     );
     home.out.result(&config, &next);
     Ok(())
+}
+
+/// As it was given, as the service of `--up` says, or the port after that of REST, which is where a sequencer has it.
+fn grpc_server(args: &InitArgs, config: &Config) -> Result<String, Failure> {
+    if let Some(given) = args.grpc_server.as_ref().or(config.grpc_server.as_ref()) {
+        return Ok(given.clone());
+    }
+    let (scheme, rest) = match config.server.strip_prefix("https://") {
+        Some(rest) => ("grpcs", rest),
+        None => ("grpc", config.server.trim_start_matches("http://")),
+    };
+    let named = rest.trim_end_matches('/').rsplit_once(':');
+    let next = named.and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?.checked_add(1)?)));
+    match next {
+        Some((host, port)) => Ok(format!("{scheme}://{host}:{port}")),
+        None => Err(Failure::input("USAGE", "--grpc-server is needed: --server names no port to go by")),
+    }
 }
 
 fn of_service(folder: &Path, agent_id: AgentId) -> Result<(Config, Option<String>, bool), Failure> {
@@ -71,6 +99,8 @@ fn of_service(folder: &Path, agent_id: AgentId) -> Result<(Config, Option<String
     let version = profile.sequencer_key_version;
     let config = Config {
         server: profile.url,
+        transport: TransportName::Rest,
+        grpc_server: profile.grpc_url,
         tenant_id: profile.tenant_id,
         store_id: profile.store_id,
         agent_id,
@@ -108,6 +138,8 @@ fn of_server(args: &InitArgs, agent_id: AgentId) -> Result<(Config, Option<Strin
     }
     let config = Config {
         server,
+        transport: TransportName::Rest,
+        grpc_server: None,
         tenant_id,
         store_id,
         agent_id,

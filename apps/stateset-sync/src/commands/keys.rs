@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use stateset_client::{ClientError, KeyRegistration};
-use stateset_keystore::{Algorithm, KeyInfo, Keystore as _};
+use stateset_keystore::{Algorithm, KeyInfo};
 use ves::directory::DirectoryKey;
 use ves::{AgentId, KeyId};
 use ves_wire::keys::RevokeKeyRequest;
 
 use crate::args::RevokeArgs;
 use crate::failure::Failure;
-use crate::home::{self, AGENT_LABEL, Config, Home, KEY_ID_LABEL, generation, key_id, key_name};
+use crate::home::{self, AGENT_LABEL, Config, Home, KEY_ID_LABEL, generation, key_id};
 
 #[derive(Serialize)]
 struct KeyBody {
     name: String,
     algorithm: String,
+    /// `file`, `in-hsm` or `wrapped`.
+    place: String,
     key_id: u32,
     public_key: String,
 }
@@ -26,6 +28,7 @@ impl KeyBody {
         Ok(Self {
             name: info.name.to_string(),
             algorithm: info.algorithm.to_string(),
+            place: info.place.to_string(),
             key_id: key_id(info)?,
             public_key: ves::hex::encode(&info.public_key),
         })
@@ -40,11 +43,13 @@ struct Changed {
     registered: bool,
     /// Events that waited and are signed by the new key now.
     signed_anew: u64,
+    /// Sealed events that could not be, and stay under the old one.
+    left: u64,
 }
 
 pub fn generate(home: &Home, offline: bool) -> Result<(), Failure> {
     let config = home.config()?;
-    if !home.key_infos()?.is_empty() {
+    if !home.key_infos(&config)?.is_empty() {
         return Err(Failure::input("KEY_EXISTS", "the agent has keys already")
             .hint("`stateset-sync keys:rotate` makes new ones and keeps these"));
     }
@@ -53,7 +58,7 @@ pub fn generate(home: &Home, offline: bool) -> Result<(), Failure> {
 
 pub fn rotate(home: &Home, offline: bool) -> Result<(), Failure> {
     let config = home.config()?;
-    let newest = home.key_infos()?.iter().map(generation).max();
+    let newest = home.key_infos(&config)?.iter().map(generation).max();
     let newest = newest.ok_or_else(|| {
         Failure::input("NO_KEYS", "the agent has no keys yet")
             .hint("`stateset-sync keys:generate` makes them")
@@ -63,6 +68,7 @@ pub fn rotate(home: &Home, offline: bool) -> Result<(), Failure> {
 
 fn make(home: &Home, config: &Config, generation: u32, offline: bool) -> Result<(), Failure> {
     let keystore = home.keystore_for_new()?;
+    let names = home.key_names(config)?;
     let mut made = Vec::new();
     for algorithm in [Algorithm::Ed25519, Algorithm::X25519] {
         // A kid is unique in its tenant, and nobody is asked: 31 random bits.
@@ -74,11 +80,11 @@ fn make(home: &Home, config: &Config, generation: u32, offline: bool) -> Result<
             (AGENT_LABEL.to_owned(), config.agent_id.to_string()),
             (KEY_ID_LABEL.to_owned(), number.to_string()),
         ]);
-        made.push(keystore.generate(&key_name(algorithm, generation)?, algorithm, &labels)?);
+        made.push(keystore.generate(&names.name(algorithm, generation)?, algorithm, &labels)?);
     }
     let registered = !offline && try_register(home, config, &made)?;
     let author = home.author(config)?;
-    let signed_anew = home.store(config)?.sign_anew(&author)?;
+    let anew = home.store(config)?.sign_anew(&author, &home.held(config)?)?;
     let keys = made.iter().map(KeyBody::new).collect::<Result<Vec<_>, _>>()?;
     let mut text: String = keys
         .iter()
@@ -90,10 +96,18 @@ fn make(home: &Home, config: &Config, generation: u32, offline: bool) -> Result<
         true => "The server knows them.",
         false => "The server does not know them yet: `stateset-sync keys:register`, with an admin API key.",
     };
-    if signed_anew > 0 {
-        text += &format!("\n{signed_anew} waiting events are signed by the new key.");
+    if anew.signed > 0 {
+        text += &format!("\n{} waiting events are signed by the new key.", anew.signed);
     }
-    home.out.result(&Changed { keys, registered, signed_anew }, &text);
+    if anew.left > 0 {
+        text += &format!(
+            "\n{} sealed events that wait stay under the old key: fetch the keys of whom they are for with \
+             `stateset-sync recipients`, and rotate again before you revoke it.",
+            anew.left
+        );
+    }
+    let (signed_anew, left) = (anew.signed, anew.left);
+    home.out.result(&Changed { keys, registered, signed_anew, left }, &text);
     Ok(())
 }
 
@@ -142,7 +156,7 @@ fn register_one(home: &Home, config: &Config, key: &KeyInfo) -> Result<(), Clien
 /// Registers every key that the server does not have, and holds what it has then against the keys that are here.
 pub fn register(home: &Home) -> Result<(), Failure> {
     let config = home.config()?;
-    let keys = home.key_infos()?;
+    let keys = home.key_infos(&config)?;
     if keys.is_empty() {
         return Err(Failure::input("NO_KEYS", "the agent has no keys yet")
             .hint("`stateset-sync keys:generate` makes them"));
@@ -194,15 +208,16 @@ pub fn revoke(home: &Home, args: &RevokeArgs) -> Result<(), Failure> {
 }
 
 pub fn list(home: &Home, agent: Option<AgentId>) -> Result<(), Failure> {
+    let config = home.config()?;
     let Some(agent) = agent else {
-        let keys = home.key_infos()?.iter().map(KeyBody::new).collect::<Result<Vec<_>, _>>()?;
+        let keys = home.key_infos(&config)?.iter().map(KeyBody::new).collect::<Result<Vec<_>, _>>()?;
         let lines = keys.iter().map(|key| {
-            format!("{:<12} {:<8} number {:<10} {}\n", key.name, key.algorithm, key.key_id, key.public_key)
+            let KeyBody { name, algorithm, place, key_id, public_key } = key;
+            format!("{name:<12} {algorithm:<8} {place:<8} number {key_id:<10} {public_key}\n")
         });
         home.out.result(&keys, &lines.collect::<String>());
         return Ok(());
     };
-    let config = home.config()?;
     let (mut store, mut client) = (home.store(&config)?, home.client(&config)?);
     let directory = store.refresh_keys(&mut client, &config.identity()?, &agent, home::now())?;
     let line = |what: &str, key: &DirectoryKey| {

@@ -1,4 +1,4 @@
-//! What is here: `status`, `conflicts`, `log`, `show`, `discard`, `verify`.
+//! What is here: `status`, `conflicts`, `log`, `show`, `discard`, `prune`, `verify`.
 
 use serde_json::{Value, json};
 use stateset_sync::entry::State;
@@ -21,7 +21,7 @@ pub fn status(home: &Home) -> Result<(), Failure> {
     let faults = store.faults()?;
     let checkpoint = seen.checkpoint.as_ref().map(|checkpoint| checkpoint.size);
     let value = json!({
-        "server": config.server, "tenant_id": config.tenant_id, "store_id": config.store_id,
+        "server": config.server, "transport": config.transport, "grpc_server": config.grpc_server, "tenant_id": config.tenant_id, "store_id": config.store_id,
         "agent_id": config.agent_id, "outbox": counts, "replica_head": replica, "head_seen": seen.head,
         "checkpoint": checkpoint, "faults": faults,
     });
@@ -29,7 +29,7 @@ pub fn status(home: &Home) -> Result<(), Failure> {
         "agent      {}\nstream     {}\nserver     {}\noutbox     {} wait, {} sent without an answer, {} receipted, {} refused, {} in conflict\nreplica    to {}, the stream was last seen at {}\ncheckpoint {}\n",
         config.agent_id,
         config.stream(),
-        config.server,
+        config.reached_at(),
         counts.pending,
         counts.sent,
         counts.receipted,
@@ -141,7 +141,7 @@ pub fn show(home: &Home, id: &EventId) -> Result<(), Failure> {
     };
     let payload = match &envelope.payload {
         Payload::Plain(text) => Some(text.to_string()),
-        Payload::Encrypted(_) => match open_with_any(&envelope, &home.held()?) {
+        Payload::Encrypted(_) => match open_with_any(&envelope, &home.held(&config)?) {
             Ok(opened) => Some(opened.canonical.to_string()),
             Err(SyncError::NoKeyOpens { kids }) => {
                 let kids: Vec<u32> = kids.iter().map(|kid| kid.0).collect();
@@ -172,6 +172,29 @@ pub fn discard(home: &Home, id: &EventId) -> Result<(), Failure> {
     let config = home.config()?;
     home.store(&config)?.discard(id)?;
     home.out.result(&json!({"event_id": id, "discarded": true}), &format!("Event {id} will not be sent."));
+    Ok(())
+}
+
+pub fn prune(home: &Home, keep: u64) -> Result<(), Failure> {
+    let config = home.config()?;
+    let mut store = home.store(&config)?;
+    let _turn = store.take_turn()?;
+    let size = || std::fs::metadata(home.database()).map(|file| file.len()).unwrap_or_default();
+    let before = size();
+    let pruned = store.prune(keep)?;
+    if pruned > 0 {
+        store.compact()?;
+    }
+    let (after, counts) = (size(), store.counts()?);
+    let text = format!(
+        "{pruned} acknowledged events were taken out of the outbox; the replica has them. {} wait, {} are acknowledged and \
+         kept. The file has {after} bytes, {} less.",
+        counts.open(),
+        counts.receipted,
+        before.saturating_sub(after)
+    );
+    home.out
+        .result(&json!({"pruned": pruned, "outbox": counts, "bytes": after, "bytes_before": before}), &text);
     Ok(())
 }
 

@@ -1,6 +1,5 @@
 //! `stateset-sync watch`: push and pull in rounds, through whatever happens to the connection.
 
-use std::thread;
 use std::time::Duration;
 
 use crate::args::WatchArgs;
@@ -8,6 +7,8 @@ use crate::commands::exchange::{pull_once, push_once};
 use crate::failure::Failure;
 use crate::home::Home;
 
+/// Acknowledged entries of the outbox that stay to be looked at, so that a file that is watched is bounded by its replica.
+const KEPT: u64 = 10_000;
 /// Longest pause while no server can be reached.
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 
@@ -17,13 +18,15 @@ pub fn run(home: &Home, args: &WatchArgs) -> Result<(), Failure> {
     let _turn = store.take_turn()?;
     let interval = Duration::from_secs(args.interval);
     let (mut pause, mut round) = (interval, 0_u64);
+    let mut transport = home.transport(&config)?;
     loop {
         round += 1;
-        let done = push_once(home, &config, &mut store, None)
-            .and_then(|pushed| Ok((pushed, pull_once(home, &config, &mut store)?)));
+        let done = push_once(home, &config, &mut store, transport.as_mut(), None)
+            .and_then(|pushed| Ok((pushed, pull_once(home, &config, &mut store, transport.as_mut())?)));
         match done {
             Ok((pushed, pulled)) => {
                 pause = interval;
+                store.prune(KEPT)?;
                 let moved = pushed.receipted + pushed.refused + pulled.events > 0;
                 if home.out.json || moved {
                     let text = format!(
@@ -49,11 +52,11 @@ pub fn run(home: &Home, args: &WatchArgs) -> Result<(), Failure> {
         if args.rounds == Some(round) {
             return Ok(());
         }
-        thread::sleep(pause);
+        transport.wait(pause);
     }
 }
 
 fn is_passing(failure: &Failure) -> bool {
-    ["SERVER_UNREACHABLE", "SERVICE_UNAVAILABLE", "TIMEOUT", "RATE_LIMIT_EXCEEDED"]
+    ["SERVER_UNREACHABLE", "SERVER_BEHIND", "SERVICE_UNAVAILABLE", "TIMEOUT", "RATE_LIMIT_EXCEEDED"]
         .contains(&failure.code.as_str())
 }

@@ -153,6 +153,8 @@ async fn serve_until_stopped(
     let keys_in = context.keys_in()?;
     let now = SystemClock.now();
     let mut installation = Installation::open_in(&context.data, &keys_in, passphrase_file, &url, now)?;
+    let grpc = listeners.grpc_address.map(|address| format!("grpc://{address}"));
+    installation.with_grpc(grpc, &context.data)?;
     let policy = CommitPolicy { events_max: args.commit_events, age_ms_max: args.commit_seconds * 1000 };
     let commits = Commits { policy, automatic: !args.no_auto_commit };
     let store = match &log {

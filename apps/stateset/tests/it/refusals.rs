@@ -42,7 +42,6 @@ fn bad_usage_and_bad_input_exit_2() {
         (&["proof", "verify", "other.json", "--trust-file-keys", "--sequencer-key", NO_KEY], "USAGE"),
         (&["import", "northwind", "."], "BAD_DATA"),
         (&["log", "verify"], "NO_STORE"),
-        (&["--server", "https://127.0.0.1", "event", "pull"], "TLS_NOT_BUILT"),
         (&["--server", "nowhere", "event", "pull"], "BAD_ADDRESS"),
     ] {
         let given = [

@@ -107,7 +107,7 @@ fn uuid(text: &str) -> Option<uuid::Uuid> {
 }
 
 impl EventText {
-    fn of(event: &EventEnvelope) -> Self {
+    pub(super) fn of(event: &EventEnvelope) -> Self {
         let stream = match (uuid(&event.tenant_id), uuid(&event.store_id)) {
             (Some(tenant), Some(store)) => {
                 Some(StreamKey { tenant_id: TenantId(tenant), store_id: StoreId(store) })
@@ -134,7 +134,10 @@ impl EventText {
     }
 
     /// The event, and itself with the other spelling of `created_at` where there is one.
-    fn decode(&self, limits: &Limits) -> Result<(Envelope<'_>, Option<Envelope<'_>>), DecodeError> {
+    pub(super) fn decode(
+        &self,
+        limits: &Limits,
+    ) -> Result<(Envelope<'_>, Option<Envelope<'_>>), DecodeError> {
         let text = self.text.as_deref().map_err(Clone::clone)?;
         let mut envelope = decode_text(text, limits.format).map_err(in_grpc_names)?;
         if envelope.created_at.len() > CREATED_AT_BYTES_MAX {
