@@ -1,5 +1,6 @@
 //! `cargo xtask`: every chore of this workspace as one command, the same by hand and in continuous integration.
 //!
+//! - [`bench`]: what is measured;
 //! - [`check`]: format, lints, allowed edges, licences, tidiness, links, WebAssembly;
 //! - [`suite`]: everything that can fail, counted;
 //! - [`contracts`]: the Solidity contracts, by forge; [`x402`], [`mcp`]: public clients that judge our payments and our tools;
@@ -9,6 +10,7 @@
 //!
 //! Only the standard library and a JSON reader, so that it compiles in seconds.
 
+mod bench;
 mod check;
 mod contracts;
 mod debian;
@@ -46,7 +48,8 @@ Commands:
                               server; part of test
   contracts                   Build and test the Solidity contracts (npm); part of test
   install                     Install what check and test need and Rust does not bring (apt-get or rustup); test does so
-  bench [ARGS]...             Measure the service against its floors (release); arguments go to stateset-bench
+  bench [ARGS]...             Measure against floors (release): outbox, mcp and token by their own crates; all else goes to
+                              stateset-bench
   sim NAME SEED [--trace]     Replay one simulated world; `sim list` names them
   fuzz [TARGET] [--seconds N] Run the fuzz targets, or one; --inputs N counts instead (10^6 of compliance_proof is what the
                               specification of proofs asks for), --list names them, --input FILE replays one input,
@@ -71,7 +74,7 @@ fn main() -> ExitCode {
     match command {
         "check" => check::main(rest),
         "test" => suite::main(rest),
-        "bench" => hand_over(&["run", "--release", "--package", "stateset-bench", "--"], rest),
+        "bench" => bench::main(rest),
         "demo" => hand_over(&["run", "--release", "--package", "stateset", "--", "demo"], rest),
         "schemathesis" if rest.is_empty() => schemathesis::main(),
         "javascript" if rest.is_empty() => {
