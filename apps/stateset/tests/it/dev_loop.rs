@@ -56,6 +56,14 @@ fn run(folder: &Path, args: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
+/// What it says of a call that is refused for its input.
+fn refused(folder: &Path, args: &[&str]) -> String {
+    let output = stateset(folder, args).stderr(Stdio::piped()).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+    said
+}
+
 /// One request, answered with 200: its head in lower case, and its body.
 fn take(listener: &TcpListener) -> (String, Vec<u8>) {
     let (mut stream, _) = listener.accept().expect("a connection");
@@ -81,6 +89,38 @@ fn take(listener: &TcpListener) -> (String, Vec<u8>) {
 fn header(head: &str, name: &str) -> String {
     let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with(&format!("{name}: ")));
     line.and_then(|line| line.split_once(": ")).expect("the header").1.to_owned()
+}
+
+/// Without the operator's word a server posts nothing to itself and its neighbours, nor where a URL hides whom it names.
+#[test]
+fn a_server_refuses_receivers_that_are_not_out_in_the_open() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = stateset(folder.path(), &["up", "--listen", "127.0.0.1:0", "--grpc-listen", "none"]);
+    let mut server = command.env_remove("WEBHOOK_ALLOW_PRIVATE_TARGETS").spawn().expect("it starts");
+    let out = BufReader::new(server.stdout.take().expect("its output"));
+    let mut server = Running(server, out);
+    server.next();
+    let made = run(folder.path(), &["webhooks", "create", "https://example.com:8443/hook"]);
+    let id = made["webhook_id"].as_str().expect("an id").to_owned();
+    for (url, why) in [
+        ("http://example.com/", "expected https"),
+        ("https://127.0.0.1/", "private network"),
+        ("https://10.1.2.3/", "private network"),
+        ("https://169.254.169.254/latest", "private network"),
+        ("https://[::1]/", "private network"),
+        ("https://[::ffff:127.0.0.1]/", "private network"),
+        ("https://user:secret@example.com/", "without credentials"),
+        ("https://example.com:0/", "expected https://HOST/PATH"),
+        ("https://example.com:99999/", "expected https://HOST/PATH"),
+        ("https://example.com/#x", "fragment"),
+        ("file:///etc/passwd", "expected https://HOST/PATH"),
+    ] {
+        for args in [&["webhooks", "create", url][..], &["webhooks", "update", &id, "--url", url]] {
+            let said = refused(folder.path(), args);
+            assert!(said.contains(why) && !said.contains("secret@"), "{args:?}: {said}");
+        }
+    }
+    assert_eq!(run(folder.path(), &["webhooks", "list"])["count"], 1);
 }
 
 #[test]
@@ -158,6 +198,34 @@ fn a_developer_triggers_tails_listens_and_resends() {
     assert!(run(folder.path(), &["webhooks", "show", &id])["secret"].is_null(), "it is shown once");
     run(folder.path(), &["webhooks", "replay", &id, "--from", "8"]);
     take(&listener);
+    // Changed, paused, given another secret beside the first.
+    assert_eq!(run(folder.path(), &["webhooks", "pause", &id])["status"], "paused");
+    let changed = run(folder.path(), &["webhooks", "update", &id, "--all-events", "--description", "mine"]);
+    assert_eq!(
+        (&changed["event_types"], &changed["description"], &changed["status"]),
+        (&serde_json::json!([]), &"mine".into(), &"paused".into())
+    );
+    let rotated = run(folder.path(), &["webhooks", "rotate-secret", &id, "--overlap", "1"]);
+    run(folder.path(), &["trigger", "order.created"]);
+    assert_eq!(run(folder.path(), &["webhooks", "resume", &id])["status"], "active");
+    let (head, body) = take(&listener);
+    let timestamp = header(&head, "webhook-timestamp");
+    for secret in [&made["secret"], &rotated["secret"]] {
+        let secret = Secret::parse(secret.as_str().expect("a secret")).expect("a secret");
+        let checked = secret.verify(
+            &header(&head, "webhook-id"),
+            &timestamp,
+            &header(&head, "webhook-signature"),
+            &body,
+            timestamp.parse().expect("seconds"),
+        );
+        assert_eq!(checked, Ok(()));
+    }
+    // Nothing to change is a mistake of the call, a bad address one of its values.
+    let said = refused(folder.path(), &["webhooks", "update", &id]);
+    assert!(said.contains("--url <URL>"), "{said}");
+    let said = refused(folder.path(), &["webhooks", "update", &id, "--url", "https://u:p@example.com/"]);
+    assert!(said.contains("without credentials"), "{said}");
     run(folder.path(), &["webhooks", "delete", &id]);
     assert_eq!(run(folder.path(), &["webhooks", "list"])["count"], 0);
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::run;
 
-const COMMANDS: [&str; 63] = [
+const COMMANDS: [&str; 67] = [
     "",
     "up",
     "dev",
@@ -35,6 +35,10 @@ const COMMANDS: [&str; 63] = [
     "webhooks create",
     "webhooks list",
     "webhooks show",
+    "webhooks update",
+    "webhooks pause",
+    "webhooks resume",
+    "webhooks rotate-secret",
     "webhooks delete",
     "webhooks deliveries",
     "webhooks replay",
@@ -99,6 +103,8 @@ fn every_shell_gets_its_completions() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let (status, script, _) = run(folder.path(), &["completions", shell]);
         assert_eq!(status, 0);
-        assert!(script.contains("northwind"), "{shell}");
+        for word in ["northwind", "rotate-secret", "forward-to"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
     }
 }
