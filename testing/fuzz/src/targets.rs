@@ -13,6 +13,7 @@ mod proofs;
 mod signatures;
 mod storage;
 mod texts;
+mod webhooks;
 
 use crate::Target;
 
@@ -142,6 +143,12 @@ pub(crate) const ALL: &[Target] = &[
         holds: "a pushed event that is read is written as a message that reads the same",
         run: grpc::push,
         seeds: grpc::seeds,
+    },
+    Target {
+        name: "webhooks",
+        holds: "an address that is allowed is https to the open, a wait is at most a day, a signature is of its secret",
+        run: webhooks::webhooks,
+        seeds: webhooks::seeds,
     },
     Target {
         name: "keystore",

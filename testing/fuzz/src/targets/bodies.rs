@@ -20,6 +20,10 @@ use ves_wire::legacy::{LegacyCommitmentBody, LegacyProofBody, LegacyVerifyReques
 use ves_wire::policies::{GroupWithKeys, RotationPolicyBody};
 use ves_wire::proofs::{ConsistencyBody, InclusionProofBody, VerifyProofRequest};
 use ves_wire::validity::ValidityVerification;
+use ves_wire::webhooks::{
+    CreateWebhookRequest, ReplayWebhookRequest, RotateWebhookSecretRequest, UpdateWebhookRequest,
+    WebhookBody, WebhookDeliveryList,
+};
 
 pub fn bodies(data: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(data) else { return false };
@@ -45,6 +49,12 @@ pub fn bodies(data: &[u8]) -> bool {
         settles::<CommitAndAnchorRequest>(text),
         settles::<CommitAndAnchorAnswer>(text),
         settles::<PendingCommitments>(text),
+        settles::<CreateWebhookRequest>(text),
+        settles::<UpdateWebhookRequest>(text),
+        settles::<RotateWebhookSecretRequest>(text),
+        settles::<ReplayWebhookRequest>(text),
+        settles::<WebhookBody>(text),
+        settles::<WebhookDeliveryList>(text),
         commitment(text),
         receipt(text),
     ]
@@ -151,6 +161,14 @@ pub fn seeds() -> Vec<Vec<u8>> {
         format!(
             r#"{{"proof_id":"{tenant}","event_id":"{store}","tenant_id":"{tenant}","store_id":"{store}","proof_type":"stark","proof_version":1,"policy_id":"p","policy_hash":"{0}","proof_hash":"{0}","witness_commitment":[1,2,3,4],"witness_commitment_hex":null,"proof_hash_match":true,"public_inputs_hash":"{0}","canonical_public_inputs_hash":"{0}","public_inputs_match":true,"stark_valid":null,"valid":false,"reason":"verifier_not_available"}}"#,
             digest(2)
+        ),
+        format!(
+            r#"{{"tenant_id":"{tenant}","url":"https://example.com/","event_types":["order.*"],"store_id":"{store}","format":"event","description":"d","status":"paused"}}"#
+        ),
+        format!(r#"{{"tenant_id":"{tenant}","overlap_hours":24}}"#),
+        format!(r#"{{"tenant_id":"{tenant}","store_id":"{store}","from_sequence":7}}"#),
+        format!(
+            r#"{{"webhook_id":"{agent}","tenant_id":"{tenant}","url":"https://example.com/","event_types":[],"store_id":null,"format":"cloudevents","description":null,"created_at":"2025-01-01T00:00:00.000Z","status":"gone","status_since":"2025-01-01T00:00:00.000Z","earlier_secret_until":null,"streams":[{{"store_id":"{store}","next_sequence":1,"head_sequence":2,"delivered":3,"given_up":0,"dead_letters":0,"failures":1,"retry_at":null,"last_error":"e"}}]}}"#
         ),
         format!(r#"{{"chain_tx_hash":"0x{}","chain_id":84532001,"block_number":7}}"#, digest(3)),
     ];
