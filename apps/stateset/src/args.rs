@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use ves::{StoreId, TenantId};
 
 use crate::commands::{
-    anchor, commit, completions, compliance, db, dev, event, import, key, listen, log, pay, proof, trigger,
-    up, webhooks,
+    anchor, commerce, commit, completions, compliance, db, dev, event, import, key, listen, log, pay, proof,
+    trigger, up, webhooks,
 };
 
 /// Signed events in, receipts and proofs out.
@@ -171,6 +171,9 @@ pub enum Command {
     Db(db::DbArgs),
     /// Buy what a URL sells by the x402 protocol
     Pay(pay::PayArgs),
+    /// Find a business by A2A and UCP, and buy from it with AP2 mandates
+    #[command(subcommand)]
+    Commerce(commerce::CommerceCommand),
     /// The service as `stateset-sequencer` runs it: configured by file and environment
     #[command(disable_help_flag = true)]
     Sequencer(Rest),

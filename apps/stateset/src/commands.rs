@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod anchor;
+pub mod commerce;
 pub mod commit;
 pub mod completions;
 pub mod compliance;
@@ -43,6 +44,7 @@ pub fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Log(command) => log::run(context, &command),
         Command::Db(args) => db::run(context, &args),
         Command::Pay(args) => pay::run(context, &args),
+        Command::Commerce(command) => commerce::run(context, &command),
         // Reached with options before the command's name, which are not theirs.
         Command::Sequencer(_)
         | Command::SequencerAdmin(_)

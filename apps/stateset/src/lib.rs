@@ -22,6 +22,7 @@ mod program;
 mod report;
 mod rest;
 mod server;
+mod shop;
 mod store_source;
 
 use std::ffi::OsString;

@@ -1,4 +1,5 @@
-//! A page that costs a cent, on the local chain: what a newcomer sees of x402. Nothing on that chain is worth anything.
+//! A page that costs a cent, and a shop for agents, on the local chain: what a newcomer sees of x402. Nothing on that chain is
+//! worth anything.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::data_dir::DataDir;
 use crate::error::CliError;
 use crate::files;
 use crate::local_chain::{BUYER, LocalChain, SELLER, SETTLER, key};
+use crate::shop::Joins;
 
 /// A cent, in the smallest unit of a token with six decimals.
 const PRICE: u64 = 10_000;
@@ -30,7 +32,7 @@ const PRICE: u64 = 10_000;
 const VALID_S: u64 = 300;
 const PATH: &str = "/demo/paid";
 /// File of the buyer's key in the data directory.
-const BUYER_FILE: &str = "demo-buyer.key";
+pub const BUYER_FILE: &str = "demo-buyer.key";
 
 /// The page, for sale.
 pub struct PaidDemo {
@@ -68,7 +70,7 @@ impl PaidDemo {
         files::replace(&buyer_file, format!("{}\n", ACCOUNT_KEYS[BUYER]).as_bytes())
             .map_err(|error| CliError::io("write", &buyer_file, &error))?;
         let shop = Shop { chain, dollar };
-        let facilitator = Arc::new(shop.facilitator(present, stream)?);
+        let facilitator = Arc::new(shop.facilitator(present.clone(), stream)?);
         let gate = X402Gate::new(facilitator.clone(), shop.gate()).map_err(failed)?;
         let routes = Router::new().route(PATH, get(page));
         let app = Arc::new(gate).guard(routes).merge(stateset_x402::router(facilitator.clone()));
@@ -76,7 +78,10 @@ impl PaidDemo {
             Ok(listener) => listener,
             Err(_) => TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.map_err(failed)?,
         };
-        let url = format!("http://{}{PATH}", listener.local_addr().map_err(failed)?);
+        let address = format!("http://{}", listener.local_addr().map_err(failed)?);
+        let joins = Joins { facilitator: facilitator.clone(), offer: shop.offer(), present, stream };
+        let app = app.merge(crate::shop::open(data, &address, joins)?);
+        let url = format!("{address}{PATH}");
         let serving = tokio::spawn(async move {
             // It ends with the program.
             let _ = axum::serve(listener, app).await;
@@ -107,17 +112,20 @@ impl Shop<'_> {
         Token { address: self.dollar, name: "USDC".to_owned(), version: "2".to_owned() }
     }
 
-    fn gate(&self) -> GateSettings {
-        let offer = Offer {
+    fn offer(&self) -> Offer {
+        Offer {
             chain_id: DEVNET_CHAIN_ID,
             token: self.token(),
             amount: U256::from(PRICE),
             pay_to: key(SELLER).address(),
             timeout_s: VALID_S,
-        };
+        }
+    }
+
+    fn gate(&self) -> GateSettings {
         let mut prices = PriceTable::default();
         let price = Price {
-            offers: vec![offer],
+            offers: vec![self.offer()],
             description: "a page that costs a cent".to_owned(),
             mime_type: "application/json".to_owned(),
             needs_identifier: false,

@@ -17,7 +17,8 @@ impl Present {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sequencer;
     }
 
-    fn get(&self) -> Option<Sequencer> {
+    /// That of the present term.
+    pub fn get(&self) -> Option<Sequencer> {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         held.filter(|sequencer| !sequencer.has_ended())
     }
