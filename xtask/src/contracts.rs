@@ -13,7 +13,7 @@ use crate::report::{fail, progress, say};
 
 const FOLDER: &str = "chain/contracts";
 /// Contracts whose interface and bytecode are golden files.
-const SURFACES: &[&str] = &["SetRegistry", "StateSetAnchor", "SetPaymentBatch", "TestDollar"];
+const SURFACES: &[&str] = &["SetRegistry", "StateSetAnchor", "SetPaymentBatch", "TestDollar", "TestWallet"];
 
 pub fn main() -> ExitCode {
     let tally = test();

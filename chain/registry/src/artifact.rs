@@ -11,6 +11,8 @@ pub enum Contract {
     SetPaymentBatch,
     /// For tests and devnets only: anybody can mint it.
     TestDollar,
+    /// For tests and devnets only: a wallet that signs by ERC-1271, and moves nothing by itself.
+    TestWallet,
 }
 
 impl Contract {
@@ -21,11 +23,12 @@ impl Contract {
             Self::StateSetAnchor => include_str!("../../contracts/golden/bytecode/StateSetAnchor.hex"),
             Self::SetPaymentBatch => include_str!("../../contracts/golden/bytecode/SetPaymentBatch.hex"),
             Self::TestDollar => include_str!("../../contracts/golden/bytecode/TestDollar.hex"),
+            Self::TestWallet => include_str!("../../contracts/golden/bytecode/TestWallet.hex"),
         }
     }
 
     /// Input of the transaction that deploys it, without an address to send to. `owner` and `pauser` are those of the
-    /// constructor, zero for no pauser; the test dollar has neither.
+    /// constructor, zero for no pauser; of the test wallet its owners; the test dollar has neither.
     pub fn creation(self, owner: Address, pauser: Address) -> Bytes {
         let mut input = hex::decode(self.text().trim()).expect("a golden file is hex");
         if self != Self::TestDollar {

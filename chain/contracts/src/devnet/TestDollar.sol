@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IEip3009} from "../interfaces/IEip3009.sol";
+import {IErc1271} from "../interfaces/IErc1271.sol";
 
 /// @title A dollar for tests and local devnets
 /// @notice ERC-20 with six decimals and EIP-3009, as public x402 clients expect it. Anybody can mint any amount, so it is
@@ -93,7 +94,7 @@ contract TestDollar is IEip3009 {
         _useAndMove(from, to, value, validAfter, validBefore, nonce);
     }
 
-    /// @notice The same with the 65 bytes of a signature in one.
+    /// @notice The same with the signature as bytes: 65 of an account, or whatever the wallet at `from` takes (ERC-1271).
     function transferWithAuthorization(
         address from,
         address to,
@@ -103,9 +104,15 @@ contract TestDollar is IEip3009 {
         bytes32 nonce,
         bytes calldata signature
     ) external {
-        if (signature.length != 65) revert InvalidSignature();
         bytes32 digest = _digest(TRANSFER_WITH_AUTHORIZATION_TYPEHASH, from, to, value, validAfter, validBefore, nonce);
-        _checkSigner(from, digest, uint8(signature[64]), bytes32(signature[0:32]), bytes32(signature[32:64]));
+        if (from.code.length > 0) {
+            if (IErc1271(from).isValidSignature(digest, signature) != IErc1271.isValidSignature.selector) {
+                revert InvalidSignature();
+            }
+        } else {
+            if (signature.length != 65) revert InvalidSignature();
+            _checkSigner(from, digest, uint8(signature[64]), bytes32(signature[0:32]), bytes32(signature[32:64]));
+        }
         _useAndMove(from, to, value, validAfter, validBefore, nonce);
     }
 

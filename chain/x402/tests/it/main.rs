@@ -10,4 +10,5 @@ mod refusals;
 mod selling;
 mod shaky;
 mod stuck;
+mod wallets;
 mod world;
