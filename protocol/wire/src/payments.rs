@@ -353,6 +353,9 @@ pub struct PaymentBatchBody {
     pub submitted_at: Option<Rfc3339>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled_at: Option<Rfc3339>,
+    /// Since when the chain is known to have undone the block that settled it; gone once it is settled again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone_at: Option<Rfc3339>,
 }
 
 /// Body of `POST /api/v1/x402/batches/settle`.

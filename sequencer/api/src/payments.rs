@@ -43,10 +43,17 @@ impl From<PaymentError> for ApiError {
                 let message = "the chain can't be reached now; nothing was changed, ask again";
                 return Self::new(ErrorCode::ServiceUnavailable, message).retry_after(CHAIN_RETRY_S);
             }
+            PaymentError::Settlement(SettlementError::Misset(problem)) => {
+                tracing::error!(%problem, "no payment can be settled until the operator mends a setting");
+                let message = "payments can't be settled here until the operator mends a setting; nothing was changed, ask again later";
+                return Self::new(ErrorCode::ServiceUnavailable, message).retry_after(CHAIN_RETRY_S);
+            }
             PaymentError::Invalid { .. }
             | PaymentError::NothingToBatch
             | PaymentError::TooWide
-            | PaymentError::Settlement(SettlementError::Refused(_)) => ErrorCode::InvalidFieldValue,
+            | PaymentError::Settlement(SettlementError::Refused(_) | SettlementError::OtherNetwork(_)) => {
+                ErrorCode::InvalidFieldValue
+            }
             PaymentError::Missing { .. } => ErrorCode::MissingRequiredField,
             PaymentError::Signature => ErrorCode::SignatureVerificationFailed,
             PaymentError::NonceUsed

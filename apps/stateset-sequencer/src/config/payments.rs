@@ -41,7 +41,7 @@ pub(super) fn read(
         problems.push(Problem::new("X402_BATCH_MIN_SIZE", &problem));
     }
     let old_intents = gathered.is_true("X402_OLD_INTENTS");
-    let config = PaymentConfig { old_intents, tokens, settlement: settlement(gathered, problems) };
+    let config = PaymentConfig { old_intents, tokens, settlement: settlement(gathered, &networks, problems) };
     let wait_max = seconds("X402_BATCH_MAX_WAIT_SECS");
     let worker = PaymentWorkerSettings {
         interval: seconds("X402_BATCH_INTERVAL_SECS"),
@@ -56,7 +56,11 @@ pub(super) fn read(
 const KEY: &str = "X402_SETTLEMENT_KEY";
 
 /// The chain that batches are settled on, where one is named.
-fn settlement(gathered: &Gathered, problems: &mut Vec<Problem>) -> Option<Arc<dyn Settlement>> {
+fn settlement(
+    gathered: &Gathered,
+    networks: &[Network],
+    problems: &mut Vec<Problem>,
+) -> Option<Arc<dyn Settlement>> {
     const NAMES: [&str; 2] = ["X402_SETTLEMENT_RPC_URL", "X402_SETTLEMENT_CONTRACT"];
     let [url, contract] = NAMES.map(|name| gathered.text(name));
     let key = match gathered.text(KEY) {
@@ -87,7 +91,7 @@ fn settlement(gathered: &Gathered, problems: &mut Vec<Problem>) -> Option<Arc<dy
     let contract = contract.parse::<TokenAddress>();
     let contract = contract.map_err(|error| problems.push(Problem::new(NAMES[1], &error.to_string()))).ok();
     let confirmations = number(gathered, "X402_SETTLEMENT_CONFIRMATIONS");
-    Some(Arc::new(ChainSettlement::new(node?, contract?.0.into(), confirmations, key)))
+    Some(Arc::new(ChainSettlement::new(node?, contract?.0.into(), networks.to_vec(), confirmations, key)))
 }
 
 #[cfg(test)]

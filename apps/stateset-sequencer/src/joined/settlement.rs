@@ -25,6 +25,8 @@ const BROUGHT_BEFORE_S: u64 = 3_600;
 pub struct ChainSettlement {
     node: Node,
     contract: Address,
+    /// Networks whose batches are made here, so that the operator means them to be settled here.
+    networks: Vec<Network>,
     /// Blocks until an outcome counts.
     confirmations: u64,
     settles: bool,
@@ -43,11 +45,19 @@ struct Lane {
 }
 
 impl ChainSettlement {
-    /// `key` is of the account that sends; without one, batches are sent by somebody else.
-    pub fn new(node: Node, contract: Address, confirmations: u64, key: Option<ChainKey>) -> Self {
+    /// `networks`: whose batches are made here. `key` is of the account that sends; without one, batches are sent by somebody
+    /// else.
+    pub fn new(
+        node: Node,
+        contract: Address,
+        networks: Vec<Network>,
+        confirmations: u64,
+        key: Option<ChainKey>,
+    ) -> Self {
         Self {
             node,
             contract,
+            networks,
             confirmations,
             settles: key.is_some(),
             key: Mutex::new(key),
@@ -60,29 +70,40 @@ impl ChainSettlement {
     fn lane(&self, network: Network) -> Result<&Lane, SettlementError> {
         let lane = match self.lane.get() {
             Some(lane) => lane,
-            None => self.connect()?,
+            None => self.connect(network)?,
         };
-        let chain_id = lane.chain.chain_id();
-        match chain_id == network.chain_id() {
-            true => Ok(lane),
-            false => Err(SettlementError::Refused(format!(
-                "this service settles on chain {chain_id}, and {} is chain {}",
-                network.text(),
-                network.chain_id()
+        self.check_chain(lane.chain.chain_id(), network)?;
+        Ok(lane)
+    }
+
+    /// Whether the endpoint's chain is that of the network. Where the operator means the network to be settled here, the
+    /// endpoint is the wrong one; else the payer has chosen another network.
+    fn check_chain(&self, found: u64, network: Network) -> Result<(), SettlementError> {
+        let (name, chain_id) = (network.text(), network.chain_id());
+        match (found == chain_id, self.networks.contains(&network)) {
+            (true, _) => Ok(()),
+            (false, true) => Err(SettlementError::Misset(format!(
+                "the endpoint is of chain {found}, and {name} is chain {chain_id}; look at X402_SETTLEMENT_RPC_URL, or take {name} \
+                 out of X402_BATCH_NETWORKS"
+            ))),
+            (false, false) => Err(SettlementError::OtherNetwork(format!(
+                "this service settles on chain {found}, and {name} is chain {chain_id}"
             ))),
         }
     }
 
-    fn connect(&self) -> Result<&Lane, SettlementError> {
+    fn connect(&self, network: Network) -> Result<&Lane, SettlementError> {
         let mut key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lane) = self.lane.get() {
             return Ok(lane);
         }
         let account = key.as_ref().map_or(Address::ZERO, ChainKey::address);
         let chain = Arc::new(RpcChain::connect(self.node.clone(), None, account).map_err(unavailable)?);
+        // First: on another chain there is nothing at the address either.
+        self.check_chain(chain.chain_id(), network)?;
         let code = Handle::current().block_on(chain.code(self.contract)).map_err(unavailable)?;
         if code.is_empty() {
-            return Err(SettlementError::Refused(format!(
+            return Err(SettlementError::Misset(format!(
                 "there is no contract at {} on chain {}; look at X402_SETTLEMENT_CONTRACT",
                 self.contract,
                 chain.chain_id()
@@ -133,6 +154,18 @@ impl Settlement for ChainSettlement {
         let domain = self.domain(self.lane(network)?, token.0.into())?;
         check_signature(&signed(authorization), &authorization.signature, domain)
             .map_err(SettlementError::Refused)
+    }
+
+    fn ended(&self, payment: &Payment) -> Result<Option<ItemOutcome>, SettlementError> {
+        let lane = self.lane(payment.content.network)?;
+        let (Some(authorization), Some(token)) = (&payment.content.authorization, payment.token_address)
+        else {
+            let problem = "it carries no authorization of a token";
+            return Err(SettlementError::Refused(problem.to_owned()));
+        };
+        let authorization = signed(authorization);
+        let asked = lane.settler.ended(token.0.into(), &authorization, brought_since(payment));
+        Handle::current().block_on(asked).map(|fate| fate.map(late)).map_err(problem)
     }
 
     fn advance(&self, settlement: &BatchSettlement, note: Note) -> Result<SettlementReport, SettlementError> {
@@ -208,15 +241,19 @@ fn expected(settlement: &BatchSettlement) -> Result<Expected, SettlementError> {
         let problem = "its token has no contract here; the operator sets it in X402_TOKENS";
         return Err(SettlementError::Refused(problem.to_owned()));
     };
-    let oldest = settlement.payments.iter().map(|payment| payment.sequenced_at.0).min().unwrap_or(0);
     let item = |payment: &Payment| (intent(payment), payment.content.authorization.as_ref().map(signed));
     Ok(Expected {
         batch_id: words::of_batch(&batch.batch_id),
         merkle_root: words::of_digest(&batch.merkle_root),
         token: token.0.into(),
         items: settlement.payments.iter().map(item).collect(),
-        since_s: u64::try_from(oldest / 1000).unwrap_or(0).saturating_sub(BROUGHT_BEFORE_S),
+        since_s: settlement.payments.iter().map(brought_since).min().unwrap_or(0),
     })
+}
+
+/// Since when others may have brought its authorization, in Unix seconds.
+fn brought_since(payment: &Payment) -> u64 {
+    u64::try_from(payment.sequenced_at.0 / 1000).unwrap_or(0).saturating_sub(BROUGHT_BEFORE_S)
 }
 
 fn signed(authorization: &PayerAuthorization) -> Authorization {

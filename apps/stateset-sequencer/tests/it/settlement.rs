@@ -9,11 +9,17 @@ mod killed;
 use std::sync::Arc;
 
 use serde_json::json;
-use stateset_sequencer::{PaymentContent, PaymentError, PaymentStatus, Settlement};
+use set_registry::devnet::{ACCOUNT_KEYS, Anvil, AnvilSettings};
+use set_registry::{Address, ChainKey};
+use stateset_sequencer::{BatchStatus, ErrorKind, PaymentContent, PaymentError, PaymentStatus, Settlement};
+use stateset_sequencer_app::joined::settlement::ChainSettlement;
 use ves::Digest;
 use ves::merkle::verify_inclusion;
+use ves::x402::Network;
 
-use self::chain::{FUNDS, MERCHANT, PAYER, POOR, PRICE, SETTLER, Service, World, authorized, resigned};
+use self::chain::{
+    FUNDS, MERCHANT, PAYER, POOR, PRICE, SETTLER, Service, World, authorized, now_s, resigned,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn authorized_intents_settle_in_one_batch_and_one_that_fails_fails_alone() {
@@ -33,7 +39,11 @@ async fn authorized_intents_settle_in_one_batch_and_one_that_fails_fails_alone()
     let statuses: Vec<PaymentStatus> = payments.iter().map(|payment| payment.status).collect();
     let (paid, failed) = (PaymentStatus::Settled, PaymentStatus::Failed);
     assert_eq!(statuses, [paid, paid, failed, paid, paid, paid]);
-    assert!(payments[2].reason.as_ref().unwrap().contains("InsufficientBalance"), "{:?}", payments[2].reason);
+    let reason = payments[2].reason.clone().unwrap();
+    assert!(reason.contains("InsufficientBalance"), "{reason}");
+    // His wallet's signature lives on: with money in it, anyone can bring it.
+    let end = ves::TimestampMs(payments[2].content.valid_until as i64 * 1_000).to_string();
+    assert!(reason.contains("until valid_until") && reason.ends_with(&end), "{reason}");
     assert_eq!(payments[4].tx_hash, Some(elsewhere), "in the stranger's transaction");
     assert_eq!((world.balance(MERCHANT), world.balance_of(PAYER)), (5 * PRICE, FUNDS - 5 * PRICE));
     assert_eq!(world.sent_by_settler(), 1, "one transaction for all");
@@ -194,8 +204,22 @@ async fn a_settled_batch_whose_block_is_undone_is_sent_again_and_paid_once() {
     service.pay(world.intent(&service, 1, PAYER)).await;
     let before = world.ask("evm_snapshot", &json!([]));
     service.settle_all(1).await;
+    let batch = async || {
+        let batch = service.listed().await[0].batch_id.unwrap();
+        service.sequencer.payments().batch(None, &batch).await.unwrap().unwrap()
+    };
+    let first = batch().await;
+    assert_eq!((first.status, first.undone_at_ms), (BatchStatus::Settled, None));
     assert_eq!(world.ask("evm_revert", &json!([before])), json!(true));
     assert_eq!(world.balance(MERCHANT), 0);
+    // The other branch has blocks of its own, so that the transaction comes to stand in a later one.
+    (0..3).for_each(|_| drop(world.ask("evm_mine", &json!([]))));
+    world.ask("evm_setAutomine", &json!([false]));
+    service.round().await;
+    let undone = batch().await;
+    assert!(undone.undone_at_ms.is_some(), "while it is sent again the batch says so");
+    world.ask("evm_setAutomine", &json!([true]));
+    world.ask("evm_mine", &json!([]));
     for _ in 0..100 {
         service.round().await;
         if world.balance(MERCHANT) == PRICE {
@@ -205,7 +229,77 @@ async fn a_settled_batch_whose_block_is_undone_is_sent_again_and_paid_once() {
     }
     service.round().await;
     assert_eq!((world.balance(MERCHANT), world.sent_by_settler()), (PRICE, 1));
-    assert_eq!(service.listed().await[0].status, PaymentStatus::Settled);
+    let (settled, payment) = (batch().await, service.listed().await.remove(0));
+    assert_eq!((settled.status, settled.undone_at_ms), (BatchStatus::Settled, None));
+    assert_eq!(payment.status, PaymentStatus::Settled);
+    assert!(settled.block_number > first.block_number, "{settled:?}");
+    assert_eq!((payment.tx_hash, payment.block_number), (settled.tx_hash, settled.block_number));
+    service.sequencer.payments().announce().await.unwrap();
+    let told = service.told().await;
+    assert_eq!(told.iter().filter(|kind| *kind == "x402_batch.settled").count(), 1, "{told:?}");
+    service.close().await;
+}
+
+/// An intent without a batch was called expired though a stranger had brought its authorization to the token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_intent_that_no_batch_took_ends_as_the_token_says() {
+    let Some(world) = World::open() else { return };
+    // Valid for no longer than the margin in which nothing is batched, by the service's clock.
+    let port = Arc::new(world.port(Some(SETTLER)));
+    let service = world.service_with(port).await;
+    let mut sent = Vec::new();
+    for nonce in 1..=2 {
+        let mut content = world.unsigned(&service, nonce);
+        content.valid_until = now_s() + 3;
+        sent.push(service.pay(authorized(&world, &service, content, PAYER)).await);
+    }
+    let elsewhere = world.bring(&sent[1].content);
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    service.round().await;
+    let statuses = async || -> Vec<PaymentStatus> {
+        service.listed().await.iter().map(|payment| payment.status).collect()
+    };
+    assert_eq!(statuses().await, [PaymentStatus::Sequenced; 2], "the chain's clock has not passed the end");
+    world.pass(120);
+    service.settle_all(2).await;
+    assert_eq!(statuses().await, [PaymentStatus::Expired, PaymentStatus::Settled]);
+    let payments = service.listed().await;
+    assert_eq!((payments[1].tx_hash, world.balance(MERCHANT)), (Some(elsewhere), PRICE));
+    assert_eq!(world.sent_by_settler(), 0);
+    // It has its leaf like any other.
+    let settled = payments[1].clone();
+    let leaf = settled.sequenced().batch_leaf();
+    let receipt = service.sequencer.payments().receipt(settled).await.unwrap();
+    verify_inclusion(&leaf, &receipt.batch.merkle_root, Some(receipt.total_leaves), &receipt.proof).unwrap();
+    service.close().await;
+}
+
+/// It was answered as if the payer had signed wrongly; and that there was no contract at the address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_of_another_chain_is_the_operators_matter_and_another_network_the_payers() {
+    let Some(world) = World::open() else { return };
+    let elsewhere =
+        Anvil::start(&AnvilSettings { chain_id: Some(31_337), ..AnvilSettings::default() }).unwrap();
+    let of = |node, contract, network: Network| -> Arc<dyn Settlement> {
+        let key = ChainKey::from_hex(ACCOUNT_KEYS[SETTLER]).unwrap();
+        Arc::new(ChainSettlement::new(node, contract, vec![network], 1, Some(key)))
+    };
+    let (set_chain, base) = (Network::SetChain, Network::Base);
+    let no_contract = Address::repeat_byte(9);
+    for (port, says) in [
+        (of(elsewhere.node(), world.contract, set_chain), "X402_SETTLEMENT_RPC_URL"),
+        (of(world.anvil.node(), no_contract, set_chain), "X402_SETTLEMENT_CONTRACT"),
+    ] {
+        let service = world.service_with(port).await;
+        let refused = service.sequencer.payments().submit(world.intent(&service, 1, PAYER)).await;
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+        assert!(refused.to_string().contains(says), "{refused}");
+        service.close().await;
+    }
+    let service = world.service_with(of(elsewhere.node(), world.contract, base)).await;
+    let refused = service.sequencer.payments().submit(world.intent(&service, 1, PAYER)).await;
+    assert!(matches!(refused, Err(PaymentError::Invalid { field: "network", .. })), "{refused:?}");
     service.close().await;
 }
 

@@ -130,6 +130,7 @@ pub(super) fn batch(batch: &PaymentBatch) -> PaymentBatchBody {
         committed_at: Some(Rfc3339(batch.committed_at)),
         submitted_at: batch.submitted_at_ms.map(at),
         settled_at: batch.settled_at_ms.map(at),
+        undone_at: batch.undone_at_ms.map(at),
     }
 }
 

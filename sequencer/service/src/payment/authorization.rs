@@ -59,7 +59,8 @@ impl Payments<'_> {
         let asked = self.service.outside(SETTLEMENT, ask, is_gone, SettlementError::Unavailable);
         asked.await?.map_err(|error| match error {
             SettlementError::Refused(problem) => PaymentError::invalid("authorization.signature", problem),
-            away @ SettlementError::Unavailable(_) => away.into(),
+            SettlementError::OtherNetwork(problem) => PaymentError::invalid("network", problem),
+            ours @ (SettlementError::Unavailable(_) | SettlementError::Misset(_)) => ours.into(),
         })
     }
 }

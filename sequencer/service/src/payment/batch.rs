@@ -288,7 +288,7 @@ fn token_of(payment: &Payment) -> (Asset, Option<ves::x402::TokenAddress>) {
 }
 
 /// The batch of these members, and all that is written with it.
-fn committed(
+pub(super) fn committed(
     chain: &ChainText,
     batch_id: BatchId,
     members: Vec<Payment>,
@@ -348,6 +348,7 @@ pub(super) fn batch_over(
         committed_at: now,
         submitted_at_ms: None,
         settled_at_ms: None,
+        undone_at_ms: None,
         is_authorized: members.iter().all(|payment| payment.content.authorization.is_some()),
         attempts: Vec::new(),
     };

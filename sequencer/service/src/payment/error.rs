@@ -61,7 +61,9 @@ impl PaymentError {
             Self::NonceUsed | Self::ReplayedOldForm | Self::AuthorizationUsed | Self::KeyTaken => {
                 ErrorKind::Conflict
             }
-            Self::Settlement(SettlementError::Unavailable(_)) => ErrorKind::Unavailable,
+            Self::Settlement(SettlementError::Unavailable(_) | SettlementError::Misset(_)) => {
+                ErrorKind::Unavailable
+            }
             Self::Service(error) => error.kind(),
             Self::Invalid { .. }
             | Self::Missing { .. }

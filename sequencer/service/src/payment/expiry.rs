@@ -8,10 +8,11 @@ use ves::x402::{Party, VALIDITY_S_MAX};
 use ves::{BatchId, StreamKey};
 
 use super::Payments;
-use super::batch::OpenIntents;
+use super::batch::{OpenIntents, committed};
 use super::change::Change;
 use super::error::PaymentError;
 use super::record::{BatchStatus, Payment, PaymentBatch, PaymentStatus};
+use super::settle::{ItemOutcome, SettlementError};
 use super::stored::{
     FORGOTTEN, batch_list_prefix, batch_of, json, listed_payment, nonce_key, old_form_key, payment_at, put,
     put_batch, read, stream_key, unreadable,
@@ -19,7 +20,13 @@ use super::stored::{
 use super::submit::seconds;
 use super::tally::Tally;
 use crate::error::ServiceError;
+use crate::ingest::random_bytes;
+use crate::outside::SETTLEMENT;
 
+/// Why an intent expired.
+const UNBATCHED_END: &str = "valid_until passed before a batch took it";
+/// The same of one whose authorization somebody may have used.
+const UNASKED_END: &str = "valid_until passed before a batch took it, and the token could not be asked whether its authorization was used";
 /// Intents that expire in one transaction.
 const EXPIRE_MAX: usize = 256;
 /// Intents whose nonces are looked at in one step.
@@ -34,20 +41,78 @@ impl Payments<'_> {
     pub(super) async fn expire_due(&self, open: &OpenIntents) -> Result<usize, PaymentError> {
         let now_s = seconds(self.service.now());
         let mut expired = Tally::default();
+        let mut asked = Vec::new();
         for (stream, intents) in open {
-            let due: Vec<u64> = intents
-                .iter()
-                .filter(|(_, open)| open.valid_until < now_s)
-                .map(|(number, _)| *number)
-                .collect();
+            let due = intents.iter().filter(|(_, open)| open.valid_until < now_s);
+            let (of_token, due): (Vec<_>, Vec<_>) =
+                due.partition(|(_, open)| open.is_authorized && self.sends());
+            let due: Vec<u64> = due.into_iter().map(|(number, _)| number).collect();
             for numbers in due.chunks(EXPIRE_MAX) {
-                expired.add(self.expire(*stream, numbers.to_vec()).await);
+                expired.add(self.expire(*stream, numbers.to_vec(), UNBATCHED_END).await);
             }
+            asked.extend(of_token.into_iter().map(|(number, _)| (*stream, number)));
         }
+        expired.add(self.end_by_token(&asked).await);
         expired.end()
     }
 
-    async fn expire(&self, stream: StreamKey, numbers: Vec<u64>) -> Result<usize, PaymentError> {
+    /// Ends intents whose authorization somebody else may have brought to the token, as the token says; how many.
+    async fn end_by_token(&self, due: &[(StreamKey, u64)]) -> Result<usize, PaymentError> {
+        let Some(port) = self.config().settlement.clone() else { return Ok(0) };
+        let mut ended = Tally::default();
+        for (stream, number) in due.iter().copied() {
+            let found = self.service.read_much(move |reader| listed_payment(reader, &stream, number)).await?;
+            let port = port.clone();
+            let ask = move || port.ended(&found);
+            let is_gone = |error: &SettlementError| matches!(error, SettlementError::Unavailable(_));
+            let told = self.service.outside(SETTLEMENT, ask, is_gone, SettlementError::Unavailable).await?;
+            let step = match told {
+                Ok(None) => Ok(0),
+                Ok(Some(ItemOutcome::Paid | ItemOutcome::PaidElsewhere(_))) => {
+                    self.commit_brought(stream, number).await
+                }
+                Ok(Some(ItemOutcome::Expired(_) | ItemOutcome::Failed(_))) => {
+                    self.expire(stream, vec![number], UNBATCHED_END).await
+                }
+                // Nobody can ask it: the setting that admitted the intent is another now.
+                Err(error @ (SettlementError::Refused(_) | SettlementError::OtherNetwork(_))) => {
+                    tracing::warn!(%stream, number, %error, "an intent expired, and its token was not asked");
+                    self.expire(stream, vec![number], UNASKED_END).await
+                }
+                // They wait, all of them.
+                Err(error @ (SettlementError::Unavailable(_) | SettlementError::Misset(_))) => {
+                    ended.add(Err(error.into()));
+                    break;
+                }
+            };
+            ended.add(step);
+        }
+        ended.end()
+    }
+
+    /// Puts an intent whose money moved by somebody else's hand into a batch of its own: that has its leaf, and is settled as the
+    /// token says.
+    async fn commit_brought(&self, stream: StreamKey, number: u64) -> Result<usize, PaymentError> {
+        let batch_id = BatchId::random(random_bytes()?);
+        let clock = self.service.inner.clock.clone();
+        self.change(stream, move |reader, chain| {
+            let payment = listed_payment(reader, &stream, number)?;
+            // A batch may have taken it meanwhile.
+            if payment.status != PaymentStatus::Sequenced {
+                return Ok((None, 0));
+            }
+            let (change, _) = committed(chain, batch_id, vec![payment], clock.now())?;
+            Ok((Some(change), 1))
+        })
+        .await
+    }
+
+    async fn expire(
+        &self,
+        stream: StreamKey,
+        numbers: Vec<u64>,
+        reason: &'static str,
+    ) -> Result<usize, PaymentError> {
         let clock = self.service.inner.clock.clone();
         self.change(stream, move |reader, _| {
             let now = clock.now();
@@ -58,7 +123,7 @@ impl Payments<'_> {
                 let is_due =
                     payment.status == PaymentStatus::Sequenced && payment.content.valid_until < seconds(now);
                 if is_due {
-                    payment.reason = Some("valid_until passed before a batch took it".to_owned());
+                    payment.reason = Some(reason.to_owned());
                     change.move_payment(payment, PaymentStatus::Expired, now)?;
                 }
             }

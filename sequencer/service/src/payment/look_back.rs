@@ -1,17 +1,22 @@
 //! Batches that were settled from here a while ago: whether the chain still says so.
 //!
-//! A chain may undo blocks beyond the depth at which they count. What is written of a batch stays written; the transaction is sent
-//! again, and what can't be had back is told to people, by name.
+//! A chain may undo blocks beyond the depth at which they count. The batch then says since when (`undone_at_ms`) while its
+//! transaction is sent again; once it stands in a block again, batch and payments name that transaction and that block. What
+//! can't be had back is told to people, by name. Statuses, and the events that told of them, stay as they are.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
-use ves::{BatchId, TimestampMs};
+use ves::{BatchId, StreamKey, TimestampMs};
 
 use super::Payments;
+use super::change::Change;
 use super::error::PaymentError;
 use super::record::PaymentStatus;
-use super::settle::{BatchSettlement, ItemOutcome, Note, SettlementError, SettlementState, load};
+use super::settle::{
+    BatchSettlement, ItemOutcome, Note, SettlementError, SettlementReport, SettlementState, load,
+};
+use super::stored::{batch_of, put_batch, put_payment};
 use crate::outside::SETTLEMENT;
 
 /// How long a batch is looked at after it was settled.
@@ -58,8 +63,12 @@ impl Payments<'_> {
         for (batch_id, was_undone) in batches {
             let found = self.service.read_much(move |reader| load(reader, &batch_id)).await?;
             let Some(settlement) = found else { continue };
+            let stream = settlement.batch.stream();
             let Some(is_undone) = self.is_undone(settlement, was_undone).await? else { continue };
-            undone += usize::from(is_undone && !was_undone);
+            if is_undone && !was_undone {
+                undone += 1;
+                self.note_undone(stream, batch_id).await?;
+            }
             let watched = &self.service.shared().payments.watched;
             let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
             watched
@@ -89,9 +98,10 @@ impl Payments<'_> {
         let batch = &settlement.batch;
         let (batch_id, transaction) = (batch.batch_id, batch.tx_hash.map(ves::Digest::to_0x));
         match self.service.outside(SETTLEMENT, ask, is_gone, SettlementError::Unavailable).await? {
-            Ok(report) => match report.state {
+            Ok(report) => match report.state.clone() {
                 SettlementState::Done { outcomes, .. } => {
                     let lost = lost(&settlement, &outcomes);
+                    self.set_right(&settlement, &report, &outcomes).await?;
                     if !lost.is_empty() {
                         tracing::error!(
                             batch = %batch_id, intents = ?lost,
@@ -112,16 +122,106 @@ impl Payments<'_> {
                     Ok(Some(true))
                 }
             },
-            Err(SettlementError::Refused(problem)) => {
+            Err(SettlementError::Refused(problem) | SettlementError::OtherNetwork(problem)) => {
                 tracing::error!(
                     batch = %batch_id, transaction, problem,
                     "the chain has undone the block of a settled payment batch, and it can't be sent again"
                 );
                 Ok(Some(true))
             }
-            Err(SettlementError::Unavailable(_)) => Ok(None),
+            Err(SettlementError::Unavailable(_) | SettlementError::Misset(_)) => Ok(None),
         }
     }
+
+    /// From now on the batch says that the chain has undone it.
+    async fn note_undone(&self, stream: StreamKey, batch_id: BatchId) -> Result<(), PaymentError> {
+        let clock = self.service.inner.clock.clone();
+        self.change(stream, move |reader, _| {
+            let found = batch_of(reader, &batch_id)?.filter(|(batch, _)| batch.undone_at_ms.is_none());
+            let Some((mut batch, leaves)) = found else { return Ok((None, ())) };
+            let now = clock.now();
+            batch.undone_at_ms = Some(now.0);
+            let mut change = Change::at(now);
+            change.documents.extend(put_batch(Some(batch.status), &batch, leaves)?);
+            Ok((Some(change), ()))
+        })
+        .await
+    }
+
+    /// Batch and payments name the transaction and the block in which the chain has them now.
+    async fn set_right(
+        &self,
+        settlement: &BatchSettlement,
+        report: &SettlementReport,
+        outcomes: &[ItemOutcome],
+    ) -> Result<(), PaymentError> {
+        let stream = settlement.batch.stream();
+        let (before, report, outcomes) = (settlement.clone(), report.clone(), outcomes.to_vec());
+        if before.batch.undone_at_ms.is_none()
+            && corrected(&before, &report, &outcomes, before.batch.settled_at_ms).is_none()
+        {
+            return Ok(());
+        }
+        let clock = self.service.inner.clock.clone();
+        self.change(stream, move |reader, _| {
+            let (now, batch_id) = (clock.now(), before.batch.batch_id);
+            let Some(held) = load(reader, &batch_id)? else { return Ok((None, ())) };
+            let Some((_, leaves)) = batch_of(reader, &batch_id)? else { return Ok((None, ())) };
+            let is_undone = held.batch.undone_at_ms.is_some();
+            let mut settled = match corrected(&held, &report, &outcomes, Some(now.0)) {
+                Some(corrected) => corrected,
+                None if is_undone => held,
+                None => return Ok((None, ())),
+            };
+            settled.batch.undone_at_ms = None;
+            let mut change = Change::at(now);
+            change.documents.extend(put_batch(Some(settled.batch.status), &settled.batch, leaves)?);
+            for mut payment in settled.payments {
+                payment.updated_at = now.max(payment.updated_at);
+                change.documents.push(put_payment(&payment)?);
+            }
+            Ok((Some(change), ()))
+        })
+        .await
+    }
+}
+
+/// A settled batch as the chain has it now; `None` where nothing of that differs from what is written.
+fn corrected(
+    held: &BatchSettlement,
+    report: &SettlementReport,
+    outcomes: &[ItemOutcome],
+    settled_at_ms: Option<i64>,
+) -> Option<BatchSettlement> {
+    let mut new = held.clone();
+    // Where nothing of ours stands in a block, what is written stays.
+    if report.tx_hash.is_some() {
+        (new.batch.tx_hash, new.batch.block_number) = (report.tx_hash, report.block_number);
+        new.batch.gas_used = report.gas_used.or(new.batch.gas_used);
+    }
+    for (payment, outcome) in new.payments.iter_mut().zip(outcomes) {
+        if payment.status != PaymentStatus::Settled {
+            continue;
+        }
+        match outcome {
+            ItemOutcome::Paid => {
+                (payment.tx_hash, payment.block_number) = (new.batch.tx_hash, new.batch.block_number);
+                payment.reason = None;
+            }
+            ItemOutcome::PaidElsewhere(tx_hash) => {
+                (payment.tx_hash, payment.block_number) = (Some(*tx_hash), None);
+                payment.reason = None;
+            }
+            ItemOutcome::Expired(why) | ItemOutcome::Failed(why) => {
+                payment.reason = Some(format!("the chain has undone it, and it can't be had again: {why}"));
+            }
+        }
+    }
+    if new == *held {
+        return None;
+    }
+    new.batch.settled_at_ms = settled_at_ms;
+    Some(new)
 }
 
 /// Intents that are called settled, and that the chain calls otherwise.

@@ -3,7 +3,7 @@
 //!
 //! Who tells of one is trusted with it: the operator's own facilitator, which has seen the token's events. What makes it
 //! one payment is the authorization (chain, token, payer, nonce), in the whole log: told again, it is answered with what is
-//! stored.
+//! stored, and where the chain has it in another transaction by now, that one is stored.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -94,8 +94,10 @@ impl Payments<'_> {
         let as_of = self.service.shared().payments.ticks.load(Ordering::Acquire);
         let asked = keys.clone();
         let facts = self.service.read::<_, ServiceError>(move |reader| look_up(reader, &asked)).await?;
+        let (transaction, block_number) = (payment.transaction, payment.block_number);
         if facts.nonce_used {
-            return self.recorded(keys.nonce).await;
+            let recorded = self.recorded(keys.nonce).await?;
+            return self.moved_to(recorded, transaction, block_number).await;
         }
         let settled = SettledBefore {
             authorization: PublicAuthorization { nonce: payment.nonce },
@@ -117,7 +119,8 @@ impl Payments<'_> {
         match service.answer::<_, ServiceError>(answer).await? {
             Admitted::Sequenced(payment) => Ok(*payment),
             Admitted::NonceUsed | Admitted::AuthorizationUsed | Admitted::Repeated { .. } => {
-                self.recorded(keys.nonce).await
+                let recorded = self.recorded(keys.nonce).await?;
+                self.moved_to(recorded, transaction, block_number).await
             }
             Admitted::Full => Err(ServiceError::StreamFull.into()),
             Admitted::ReplayedOldForm | Admitted::Expired => {
@@ -125,6 +128,33 @@ impl Payments<'_> {
                 Err(ServiceError::Internal(problem).into())
             }
         }
+    }
+
+    /// A recorded payment that stands in another transaction or block than it was told with: the chain has undone that one. Its
+    /// record names where it stands now; the event that told of it stays as it is.
+    async fn moved_to(
+        &self,
+        recorded: Payment,
+        transaction: Digest,
+        block_number: u64,
+    ) -> Result<Payment, PaymentError> {
+        let place = (Some(transaction), Some(block_number));
+        // An intent that carries the same authorization has its own batch, which looks after it.
+        if (recorded.tx_hash, recorded.block_number) == place || recorded.authorization.is_none() {
+            return Ok(recorded);
+        }
+        let (stream, number) = (recorded.stream(), recorded.sequence_number);
+        let clock = self.service.inner.clock.clone();
+        self.change(stream, move |reader, _| {
+            let now = clock.now();
+            let mut payment = listed_payment(reader, &stream, number)?;
+            (payment.tx_hash, payment.block_number) = place;
+            payment.updated_at = now.max(payment.updated_at);
+            let mut change = Change::at(now);
+            change.documents.push(put_payment(&payment)?);
+            Ok((Some(change), payment))
+        })
+        .await
     }
 
     /// Which asset a contract is, so that history speaks of one asset by one name.

@@ -207,6 +207,9 @@ pub struct PaymentBatch {
     pub committed_at: TimestampMs,
     pub submitted_at_ms: Option<i64>,
     pub settled_at_ms: Option<i64>,
+    /// Of a settled batch: since when its block is known to be undone by the chain. Until it is settled again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone_at_ms: Option<i64>,
     /// Each member carries the authorization of its payer, so that the batch can be sent to the chain.
     #[serde(default)]
     pub is_authorized: bool,

@@ -41,13 +41,22 @@ pub trait Settlement: Send + Sync + 'static {
     /// Whether the payer's wallet signed this authorization in the domain of that token.
     ///
     /// # Errors
-    /// [`SettlementError::Refused`] where it did not, or the chain is another.
+    /// [`SettlementError::Refused`] where it did not, [`SettlementError::OtherNetwork`] where that network is not settled here.
     fn check(
         &self,
         _network: Network,
         _token: &TokenAddress,
         _authorization: &PayerAuthorization,
     ) -> Result<(), SettlementError> {
+        Err(SettlementError::Refused("no batch is sent from here".to_owned()))
+    }
+
+    /// What became of an intent whose time is over and that no batch took: somebody else may have brought its authorization to
+    /// the token. `None` while the chain's own clock has not passed its end.
+    ///
+    /// # Errors
+    /// [`SettlementError`].
+    fn ended(&self, _payment: &Payment) -> Result<Option<ItemOutcome>, SettlementError> {
         Err(SettlementError::Refused("no batch is sent from here".to_owned()))
     }
 
@@ -117,6 +126,12 @@ pub enum ItemOutcome {
 pub enum SettlementError {
     #[error("the chain can't be reached; ask again: {0}")]
     Unavailable(String),
+    /// A setting of the operator's is wrong, and nobody else can mend that.
+    #[error("the settlement of payments is set up wrongly here: {0}")]
+    Misset(String),
+    /// The intent or batch is on a network that is not settled here.
+    #[error("{0}")]
+    OtherNetwork(String),
     /// It is of another contract or batch, or has another root.
     #[error("the chain does not settle this batch: {0}")]
     Refused(String),
@@ -407,7 +422,7 @@ fn fail_all(
         let mut payment = listed_payment(reader, &batch.stream(), member.sequence_number)?;
         payment.tx_hash = batch.tx_hash;
         payment.block_number = batch.block_number;
-        payment.reason = Some("the transaction of its batch was reverted".to_owned());
+        payment.reason = Some(failure(&payment, "the transaction of its batch was reverted", now));
         change.move_payment(payment, PaymentStatus::Failed, now)?;
     }
     Ok(())
@@ -451,11 +466,21 @@ fn end_each(
                 PaymentStatus::Failed
             }
             ItemOutcome::Failed(reason) => {
-                payment.reason = Some(reason.clone());
+                payment.reason = Some(failure(&payment, reason, now));
                 PaymentStatus::Failed
             }
         };
         change.move_payment(payment, status, now)?;
     }
     Ok(paid)
+}
+
+/// Why a payment failed, and until when its authorization lives: what one transaction did not move, another can.
+fn failure(payment: &Payment, reason: &str, now: TimestampMs) -> String {
+    let valid_until = payment.content.valid_until;
+    if payment.content.authorization.is_none() || valid_until <= seconds(now) {
+        return reason.to_owned();
+    }
+    let end = TimestampMs(i64::try_from(valid_until.saturating_mul(1_000)).unwrap_or(i64::MAX));
+    format!("{reason}; anyone can still bring its authorization to the token until valid_until, {end}")
 }

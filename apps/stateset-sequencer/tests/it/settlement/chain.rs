@@ -74,7 +74,12 @@ impl World {
     }
 
     pub fn port(&self, settler: Option<usize>) -> ChainSettlement {
-        ChainSettlement::new(self.anvil.node(), self.contract, 1, settler.map(key))
+        self.port_for(Network::SetChain, settler)
+    }
+
+    /// Where the operator makes batches of that network.
+    pub fn port_for(&self, network: Network, settler: Option<usize>) -> ChainSettlement {
+        ChainSettlement::new(self.anvil.node(), self.contract, vec![network], 1, settler.map(key))
     }
 
     pub async fn service(&self) -> Service {
