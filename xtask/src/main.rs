@@ -3,7 +3,7 @@
 //! - [`bench`]: what is measured;
 //! - [`check`]: format, lints, allowed edges, licences, tidiness, links, WebAssembly;
 //! - [`suite`]: everything that can fail, counted;
-//! - [`contracts`]: the Solidity contracts, by forge; [`x402`], [`mcp`]: public clients that judge our payments and our tools;
+//! - [`contracts`]: the Solidity contracts, by forge; [`npm`]: public clients that judge our payments and our tools;
 //! - [`sdk`]: the libraries for other languages;
 //! - [`schemathesis`]: requests made from the OpenAPI document, against a real server;
 //! - the rest hands over to the package that does the work.
@@ -16,8 +16,8 @@ mod contracts;
 mod debian;
 mod doc_commands;
 mod grpc_client;
-mod mcp;
 mod metadata;
+mod npm;
 mod process;
 mod programs;
 mod proto;
@@ -27,7 +27,6 @@ mod schemathesis;
 mod sdk;
 mod suite;
 mod wasm;
-mod x402;
 
 use std::process::ExitCode;
 

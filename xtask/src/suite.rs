@@ -6,14 +6,13 @@ use crate::check::{self, Tally};
 use crate::contracts;
 use crate::debian;
 use crate::grpc_client;
-use crate::mcp;
+use crate::npm;
 use crate::process::{Step, capture, on_path, run, run_and_keep, run_for_output};
 use crate::programs::Built;
 use crate::report::{fail, progress, say};
 use crate::schemathesis;
 use crate::sdk;
 use crate::wasm;
-use crate::x402;
 
 /// Time for each fuzz target when there is time; its test reads this from `STATESET_FUZZ_SECONDS`.
 const FUZZ_SECONDS: &str = "5";
@@ -53,8 +52,8 @@ pub fn install() {
     }
     debian::install_for_tests();
     wasm::install();
-    x402::install();
-    mcp::install();
+    npm::X402.install();
+    npm::MCP.install();
     // Tests of crates start anvil. Where it can't be installed they say so, and fail in continuous integration.
     if let Err(why) = contracts::install() {
         say(&format!("forge and anvil: {why}"));
