@@ -15,6 +15,9 @@ use crate::payment::PaymentConfig;
 use crate::proof_registry::ComplianceVerifier;
 use crate::trace::Tracer;
 
+/// Says why something that this process runs beside the log does not do its work. May block.
+pub type ReadyCheck = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
 /// Configuration of one sequencer.
 #[derive(Clone)]
 pub struct Config {
@@ -50,6 +53,8 @@ pub struct Config {
     pub verify_time_max: Duration,
     /// Where commitments are anchored; `None` leaves that to an outside anchor service.
     pub anchor: Option<Arc<dyn AnchorTarget>>,
+    /// Asked besides whether the service is ready: a local chain that has ended is no small matter to who develops on it.
+    pub also_ready: Option<ReadyCheck>,
     /// Dead letters of one tenant; the next ones are left out, and stand in the log of rejections alone.
     pub dead_letters_max: u64,
     pub payments: PaymentConfig,
@@ -92,6 +97,7 @@ impl Config {
             verify_slot_wait_max: Duration::from_secs(5),
             verify_time_max: Duration::from_secs(15),
             anchor: None,
+            also_ready: None,
             dead_letters_max: crate::dead_letters::DEAD_LETTERS_MAX,
             payments: PaymentConfig::default(),
             breakers: Breakers::default(),

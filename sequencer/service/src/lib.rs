@@ -64,7 +64,7 @@ pub use anchor::{
 pub use audit::{Act, Action, Actor, AuditChain};
 pub use caches::CacheSizes;
 pub use clock::{Clock, SystemClock};
-pub use config::{CommitPolicy, Config};
+pub use config::{CommitPolicy, Config, ReadyCheck};
 pub use dead_letters::{
     DeadLetter, DeadLetterAct, DeadLetterCounts, DeadLetterFilter, DeadLetterOrder, DeadLetterPage,
     DeadLetterPlace, DeadLetterReason, DeadLetterStatus, RefusedEvent, RejectedEvent,

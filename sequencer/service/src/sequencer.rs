@@ -245,6 +245,9 @@ impl Sequencer {
             .signer
             .ready()
             .map_err(|error| ServiceError::StoreRefused(format!("receipts can't be signed: {error}")))?;
+        if let Some(check) = &self.inner.config.also_ready {
+            check().map_err(ServiceError::StoreRefused)?;
+        }
         match self.shared().is_poisoned() {
             true => Err(ServiceError::Poisoned),
             // Any read will do; this one costs the same however many streams there are.

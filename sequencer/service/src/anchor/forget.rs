@@ -5,6 +5,7 @@ use ves::{SequenceNumber, StreamKey};
 
 use super::record::{STEP, batches, cursor_of, prefix, read, record_of, write_cursor};
 use super::{AnchorBatch, BatchForm};
+use crate::audit::{Act, Action};
 use crate::error::ServiceError;
 use crate::sequencer::{Sequencer, blocking, uncancelled};
 
@@ -44,7 +45,7 @@ impl Sequencer {
     }
 
     /// Forgets that batches after number `through` of a stream stand on the chain: it is another one now, or was set back.
-    /// They are pending again. Returns how many. Finished also when the caller goes away.
+    /// They are pending again, and the audit log says so. Returns how many. Finished also when the caller goes away.
     ///
     /// # Errors
     /// [`ForgetError::OtherChain`] where a record is of another chain than `chain_id`; it and those after it stay.
@@ -84,7 +85,14 @@ impl Sequencer {
                 if changes.is_empty() {
                     return Ok(forgotten);
                 }
-                service.put_documents(changes).await?;
+                let act = Act::new(Action::AnchorsForgotten)
+                    .in_tenant(stream.tenant_id)
+                    .on("stream", stream)
+                    .with(serde_json::json!({
+                        "chain_id": chain_id, "records": records.len(), "after_sequence": through,
+                        "form": match form { BatchForm::Ves => "ves", BatchForm::Legacy => "legacy" },
+                    }));
+                service.put_documents_as(act, changes).await?;
                 match through {
                     SequenceNumber::ZERO => drop(cursors.remove(&(form, stream))),
                     through if cursor > through => drop(cursors.insert((form, stream), through)),

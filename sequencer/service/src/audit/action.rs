@@ -48,6 +48,8 @@ actions! {
         "an administrator asks for a batch of events; written before the batch is made";
     AnchorRecorded = "custom:anchor_recorded",
         "an anchor is recorded by an administrator or an outside anchor service, not by the service's own rounds";
+    AnchorsForgotten = "custom:anchors_forgotten",
+        "records of anchoring are taken out, since the local chain of `stateset up` is another or has lost blocks";
     ValidityProofStored = "custom:validity_proof_stored", "an administrator submits a proof about a batch; `supersedes` names the proof that left its place to it";
     PaymentBatchCommitted = "custom:payment_batch_committed",
         "an administrator puts payment intents under one root, not the service's own worker";

@@ -45,6 +45,10 @@ async fn batches_whose_chain_is_gone_are_pending_again_and_no_other_chain_is_for
     assert_eq!(pending(&world, 0).await, []);
     assert_eq!(forget(8, CHAIN).await.unwrap(), 2);
     assert_eq!(forget(8, CHAIN).await.unwrap(), 0);
+    let audited = world.sequencer.audit_records(0, 1_000).await.unwrap();
+    let forgotten: Vec<_> = audited.iter().filter(|act| act.action == "custom:anchors_forgotten").collect();
+    assert_eq!(forgotten.len(), 1, "{audited:?}");
+    assert_eq!(forgotten[0].details["records"], 2, "{forgotten:?}");
     assert_eq!(pending(&world, 2).await, made[1..]);
     world.close().await;
 
