@@ -16,7 +16,9 @@ use set_anchor::source::PENDING_MAX;
 use set_anchor::{PendingBatch, Service, Settings, Signal, Source, SourceError, Standing};
 use set_registry::devnet::DEVNET_CHAIN_ID;
 use set_registry::{Address, BatchRecord, BlockAt, Registry, RpcError, ViewError};
-use stateset_sequencer::{AnchorBatch, AnchorError, AnchorTarget, ChainPlace, Sequencer, TargetError};
+use stateset_sequencer::{
+    AnchorBatch, AnchorError, AnchorTarget, BatchForm, ChainPlace, Sequencer, TargetError,
+};
 use tokio::runtime::Handle;
 use ves::Digest;
 
@@ -190,6 +192,20 @@ impl InProcess {
     }
 }
 
+impl InProcess {
+    /// A batch as the sequencer has it, whether it waits or not.
+    fn closed(&self, record: &BatchRecord) -> Result<Option<AnchorBatch>, SourceError> {
+        for form in [BatchForm::Ves, BatchForm::Legacy] {
+            let asked = self.sequencer.batch_ending_at(form, record.stream, record.sequence_end);
+            let found = self.runtime.block_on(asked).map_err(|error| unavailable(&error))?;
+            if let Some(batch) = found.filter(|batch| batch.batch_id == record.batch_id) {
+                return Ok(Some(batch));
+            }
+        }
+        Ok(None)
+    }
+}
+
 impl Source for InProcess {
     fn pending(&mut self) -> Result<Vec<PendingBatch>, SourceError> {
         self.refresh()
@@ -199,8 +215,14 @@ impl Source for InProcess {
         if !self.known.contains_key(&key_of(batch)) {
             self.refresh()?;
         }
-        // No longer pending: it was told before.
-        let Some(batch) = self.known.get(&key_of(batch)).cloned() else { return Ok(()) };
+        let batch = match self.known.get(&key_of(batch)).cloned() {
+            Some(batch) => batch,
+            // No longer pending: it was told before, perhaps by the process before this one.
+            None => match self.closed(batch)? {
+                Some(batch) => batch,
+                None => return Ok(()),
+            },
+        };
         let place = ChainPlace {
             chain_id: u32::try_from(standing.chain_id).unwrap_or(u32::MAX),
             tx_hash: Digest(standing.transaction.0),

@@ -13,6 +13,8 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use set_registry::abi::{Eip3009Token, TestDollar};
@@ -20,7 +22,8 @@ use set_registry::artifact::Contract;
 use set_registry::devnet::{
     ACCOUNT_KEYS, Anvil, AnvilError, AnvilSettings, DEVNET_CHAIN_ID, SendError, Wallet,
 };
-use set_registry::{Address, BlockAt, ChainKey, Node, Registry, U256};
+use set_registry::{Address, BlockAt, ChainKey, Node, Registry, RpcSettings, U256};
+use stateset_sequencer::ReadyCheck;
 
 use crate::data_dir::DataDir;
 use crate::error::CliError;
@@ -35,6 +38,8 @@ pub const BUYER: usize = 3;
 
 /// What the buyer has at each start: a thousand dollars, in the smallest unit.
 const FUNDS: u64 = 1_000_000_000;
+/// How long anvil may take to say that it is there.
+const READY_TIMEOUT: Duration = Duration::from_secs(1);
 const STATE: &str = "anvil.json";
 const DAMAGED: &str = "anvil.damaged.json";
 const RECORD: &str = "devnet.json";
@@ -127,6 +132,19 @@ impl LocalChain {
 
     pub fn node(&self) -> Node {
         self.anvil.as_ref().expect("it runs until it is dropped").node()
+    }
+
+    /// Whether anvil still answers: who asks `/ready` is not to find out by batches that wait.
+    ///
+    /// # Errors
+    /// Where its address is none.
+    pub fn ready_check(&self) -> Result<ReadyCheck, CliError> {
+        let limits = RpcSettings { connect_timeout: READY_TIMEOUT, timeout: READY_TIMEOUT };
+        let node = Node::new(&self.record.rpc_url, limits).map_err(|error| unavailable(&error))?;
+        Ok(Arc::new(move || {
+            let answered = node.chain_id().map(drop);
+            answered.map_err(|error| format!("the local chain does not answer, start `up` again: {error}"))
+        }))
     }
 
     /// An account that sends without care; it owns the contracts.

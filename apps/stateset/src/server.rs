@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use stateset_event_log::{EventStore, Holder, PeerSecret, SqliteStore};
-use stateset_sequencer::{AnchorTarget, CommitPolicy, Config, RegisterError, Sequencer};
+use stateset_sequencer::{AnchorTarget, CommitPolicy, Config, ReadyCheck, RegisterError, Sequencer};
 use stateset_sequencer_admin::database::Target;
 use stateset_sequencer_api::{
     ApiConfig, Instance, InstanceConfig, InstanceError, OnTerm, install_bootstrap_key,
@@ -36,6 +36,14 @@ pub struct PaymentSetup {
     pub tokens: TokenTable,
     /// Where the sequencer of the present term is found.
     pub present: Present,
+}
+
+/// What the local chain is to the service.
+#[derive(Default)]
+pub struct OnChain {
+    pub target: Option<Arc<dyn AnchorTarget>>,
+    /// Without it the service is not ready.
+    pub check: Option<ReadyCheck>,
 }
 
 /// A running service.
@@ -123,7 +131,7 @@ impl Server {
         commits: Commits,
         payments: PaymentSetup,
         telemetry: &Telemetry,
-        anchor: Option<Arc<dyn AnchorTarget>>,
+        on_chain: OnChain,
     ) -> Result<Self, CliError> {
         let profile = &installation.profile;
         let settings = joined::from_environment()?;
@@ -131,7 +139,7 @@ impl Server {
         let mut sequencer = Config::new(profile.sequencer_id, installation.signer.clone(), version);
         sequencer.commit = commits.policy;
         sequencer.auto_commit = commits.automatic;
-        sequencer.anchor = anchor;
+        (sequencer.anchor, sequencer.also_ready) = (on_chain.target, on_chain.check);
         sequencer.tracer = telemetry.tracer();
         sequencer.breakers = telemetry.breakers();
         let PaymentSetup { tokens, present } = payments;

@@ -11,7 +11,7 @@ use crate::context::{Context, identity};
 use crate::data_dir::DataDir;
 use crate::error::CliError;
 use crate::installation::Installation;
-use crate::server::{Commits, Listeners, PaymentSetup, Server, Store};
+use crate::server::{Commits, Listeners, OnChain, PaymentSetup, Server, Store};
 use story::Story;
 
 pub fn run(context: &Context) -> Result<(), CliError> {
@@ -62,7 +62,7 @@ fn start(runtime: &tokio::runtime::Runtime, data: &DataDir) -> Result<World, Cli
             commits,
             PaymentSetup::default(),
             &Telemetry::default(),
-            None,
+            OnChain::default(),
         )
         .await?;
         Ok::<_, CliError>((server, installation))

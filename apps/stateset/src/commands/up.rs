@@ -19,7 +19,7 @@ use crate::installation::Installation;
 use crate::local_chain::{ChainRecord, LocalChain};
 use crate::paid_demo::{self, PaidDemo};
 use crate::pin::{self, Log};
-use crate::server::{Commits, Listeners, PaymentSetup, Server, Store};
+use crate::server::{Commits, Listeners, OnChain, PaymentSetup, Server, Store};
 
 #[derive(Debug, Args)]
 pub struct UpArgs {
@@ -169,9 +169,12 @@ async fn serve_until_stopped(
     }
     let (present, stream) = (payments.present.clone(), installation.profile.stream());
     let link = args.anchor.map(|AnchorOn::Anvil| Link::default());
-    let target = link.as_ref().map(Link::target);
+    let on_chain = OnChain {
+        target: link.as_ref().map(Link::target),
+        check: chain.as_ref().map(LocalChain::ready_check).transpose()?,
+    };
     let server =
-        Server::start(listeners, &store, &installation, commits, payments, &telemetry, target).await?;
+        Server::start(listeners, &store, &installation, commits, payments, &telemetry, on_chain).await?;
     installation.pinned_to(log.name(&context.data), &context.data)?;
     if let Some(version) = server.key_version() {
         installation.recorded_as(version, &context.data)?;

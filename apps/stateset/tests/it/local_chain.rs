@@ -5,11 +5,13 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use set_registry::devnet::{ACCOUNT_KEYS, DEVNET_CHAIN_ID};
+use set_registry::{Address, BlockAt, Bytes, ChainKey, Eip1559, Node, RpcSettings, U256};
 
 use crate::anchor::{has_anvil, path, push};
+use crate::run;
 use crate::service::Up;
-use crate::{json, run};
 
 fn up(folder: &Path, more: &[&str]) -> Up {
     Up::start_on_path(folder, &path(), more)
@@ -26,7 +28,7 @@ fn notes(up: &Up) -> String {
 fn buy(folder: &Path, up: &Up) -> Value {
     let (url, key) = (&up.started["paid_demo"], &up.started["paid_demo_key_file"]);
     let args = ["pay", url.as_str().unwrap(), "--key-file", key.as_str().unwrap(), "--yes"];
-    let (code, bought) = json(folder, &[&args[..], &["--max-amount", "10000"]].concat());
+    let (code, bought) = crate::json(folder, &[&args[..], &["--max-amount", "10000"]].concat());
     assert_eq!(code, 0, "{bought}");
     bought["paid"].clone()
 }
@@ -40,7 +42,7 @@ fn commit(folder: &Path, event: u32) {
 fn anchored(folder: &Path, batches: u64) -> Value {
     let started = Instant::now();
     loop {
-        let (_, status) = json(folder, &["anchor", "status"]);
+        let (_, status) = crate::json(folder, &["anchor", "status"]);
         if status["stream"]["batches"].as_u64() == Some(batches) {
             return status;
         }
@@ -159,7 +161,7 @@ fn after_the_loss_of_the_chain_all_batches_are_anchored_again() {
     );
     anchored(at, 2);
     assert_eq!(unknown.signal("-TERM").0, 0);
-    assert_eq!(json(at, &["log", "verify"]).0, 0);
+    assert_eq!(crate::json(at, &["log", "verify"]).0, 0);
 }
 
 #[test]
@@ -189,4 +191,107 @@ fn a_chain_that_is_ahead_of_an_older_log_is_left_for_a_new_registry() {
     assert_ne!(chain(&restored)["registry"], known["registry"]);
     commit(at, 3);
     anchored(at, 2);
+}
+
+/// The log kept the first transaction, since the service's own process passed over the correction of a batch that waits no more.
+#[test]
+fn a_batch_that_another_transaction_anchors_after_a_reorganisation_is_corrected_in_the_log() {
+    if !has_anvil() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let up = up(at, &["--anchor", "anvil"]);
+    let node = Node::new(chain(&up)["rpc_url"].as_str().unwrap(), RpcSettings::default()).unwrap();
+    let ask = |method: &str, asked: Value| node.request::<Value>(method, &asked).unwrap();
+    // The stream is open before, by another account's transaction.
+    commit(at, 1);
+    anchored(at, 1);
+    let before = ask("evm_snapshot", json!([]));
+    commit(at, 2);
+    anchored(at, 2);
+    let first = transaction_of_second(at, &up, |_| true);
+    ask("evm_setAutomine", json!([false]));
+    assert_eq!(ask("evm_revert", json!([before])), json!(true));
+    // Another sender with the service's key offers more for its nonce.
+    let key = ChainKey::from_hex(ACCOUNT_KEYS[1]).unwrap();
+    let other = Eip1559 {
+        chain_id: DEVNET_CHAIN_ID,
+        nonce: node.nonce(key.address(), BlockAt::Latest).unwrap(),
+        max_priority_fee_per_gas: 100_000_000_000,
+        max_fee_per_gas: 200_000_000_000,
+        gas_limit: 21_000,
+        to: Some(Address::repeat_byte(7)),
+        value: U256::from(1),
+        input: Bytes::new(),
+    };
+    node.send(&other.sign(&key).raw).unwrap();
+    ask("evm_mine", json!([]));
+    ask("evm_setAutomine", json!([true]));
+    let second = transaction_of_second(at, &up, |told| *told != first);
+    let receipt = node.receipt(&second.parse().unwrap()).unwrap().expect("in a block");
+    assert!(receipt.succeeded);
+    anchored(at, 2);
+}
+
+/// The transaction that the log names for the second batch, once it is the one that is waited for.
+fn transaction_of_second(folder: &Path, up: &Up, is_it: impl Fn(&String) -> bool) -> String {
+    let key = fs::read_to_string(folder.join(up.started["admin_api_key_file"].as_str().unwrap())).unwrap();
+    let (url, profile) = (up.started["url"].as_str().unwrap(), &up.started["profile"]);
+    let ask = |path: &str| -> Value {
+        let asked = ureq::get(format!("{url}/api/v1/ves/commitments{path}"))
+            .query("tenant_id", profile["tenant_id"].as_str().unwrap())
+            .query("store_id", profile["store_id"].as_str().unwrap())
+            .header("x-api-key", key.trim())
+            .call();
+        asked.unwrap().body_mut().read_json().unwrap()
+    };
+    let started = Instant::now();
+    loop {
+        let listed = ask("");
+        let second = listed["commitments"]
+            .as_array()
+            .and_then(|all| all.iter().find(|one| one["sequence_start"] == 2));
+        let shown = second.map_or(Value::Null, |one| ask(&format!("/{}", one["batch_id"].as_str().unwrap())));
+        let told = shown["chain_tx_hash"].as_str().map(|hash| format!("0x{}", hash.trim_start_matches("0x")));
+        if let Some(told) = told.filter(&is_it) {
+            return told;
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "{listed} {shown}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Batches waited, and the service called itself ready.
+#[test]
+fn a_local_chain_that_ends_makes_the_service_not_ready() {
+    if !has_anvil() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let up = up(folder.path(), &["--paid-demo"]);
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    let url = format!("{}/ready", up.started["url"].as_str().unwrap());
+    let ready = || agent.get(&url).call().unwrap().status().as_u16();
+    assert_eq!(ready(), 200);
+    let port = chain(&up)["rpc_url"].as_str().unwrap().rsplit(':').next().unwrap().to_owned();
+    let anvil = anvil_on(&port).expect("the chain's process");
+    let killed = std::process::Command::new("kill").args(["-KILL", &anvil]).status().unwrap();
+    assert!(killed.success());
+    let started = Instant::now();
+    while ready() != 503 {
+        assert!(started.elapsed() < Duration::from_secs(10), "still ready");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The process of anvil that listens on a port.
+fn anvil_on(port: &str) -> Option<String> {
+    fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
+        let command = fs::read(process.path().join("cmdline")).ok()?;
+        let mut words = command.split(|byte| *byte == 0);
+        let is_anvil = words.next()?.ends_with(b"anvil");
+        let is_on_it = words.any(|word| word == port.as_bytes());
+        (is_anvil && is_on_it).then(|| process.file_name().to_string_lossy().into_owned())
+    })
 }
