@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use set_registry::{Address, B256, Block, BlockAt, Committed, Node, Registry, RpcSettings, ViewError, words};
+use set_registry::{
+    Address, B256, Block, BlockAt, Committed, Node, Registry, RpcError, RpcSettings, ViewError, words,
+};
 use stateset_client::{ClaimedPlace, EventProof, FindingState, Trusted};
 use ves::{BatchId, Digest, StreamKey};
 
@@ -31,13 +33,13 @@ pub struct ChainArgs {
     #[arg(long, value_name = "URL", env = "L2_RPC_URL", hide_env_values = true)]
     pub rpc_url: Option<String>,
     /// Address of SetRegistry [default: that of `up --anchor anvil`]
-    #[arg(long, value_name = "ADDRESS", env = "SET_REGISTRY_ADDRESS", hide_env_values = true)]
+    #[arg(long, value_name = "ADDRESS", env = "SET_REGISTRY_ADDRESS", hide_env_values = true, value_parser = words::address)]
     pub registry: Option<Address>,
     /// Address of StateSetAnchor: ask for aggregated roots there, and not for the registry
-    #[arg(long, value_name = "ADDRESS", env = "STATESET_ANCHOR_ADDRESS", hide_env_values = true)]
+    #[arg(long, value_name = "ADDRESS", env = "STATESET_ANCHOR_ADDRESS", hide_env_values = true, value_parser = words::address)]
     pub anchor: Option<Address>,
     /// Account whose roots count [default: all that the owner of StateSetAnchor let anchor]
-    #[arg(long, value_name = "ADDRESS", requires = "anchor")]
+    #[arg(long, value_name = "ADDRESS", requires = "anchor", value_parser = words::address)]
     pub anchorer: Option<Address>,
 }
 
@@ -199,6 +201,9 @@ fn status_text(status: &Status) -> String {
 pub struct Verdict {
     pub valid: bool,
     batch_id: BatchId,
+    /// Where its ids are known: of a proof, or of who asked.
+    stream: Option<StreamKey>,
+    /// The stream's name in the contract.
     stream_key: String,
     events_root: Digest,
     new_state_root: Digest,
@@ -284,7 +289,12 @@ pub fn judge(
     let newest = newest(registry)?;
     // Batch ids are a stream's own: where one is known, no other stream's batch is taken for it.
     let stream = claimed.as_ref().map(|(_, place)| &place.stream).or(of);
-    let found = registry.find_committed(batch_id, stream, newest.number);
+    let found = match stream {
+        Some(_) => registry.find_committed(batch_id, stream, newest.number),
+        None => {
+            only(registry.find_in_streams(batch_id, newest.number), |found| found.stream_key.to_string())?
+        }
+    };
     let found = found.map_err(|error| failure(error.into()))?;
     let batch = found.ok_or_else(|| {
         let of_stream = stream.map_or_else(String::new, |stream| format!(" of stream {stream}"));
@@ -292,9 +302,35 @@ pub fn judge(
         CliError::failure("NOT_ANCHORED", message)
             .hint("`stateset anchor status` says how far a stream is anchored")
     })?;
+    let stream = stream.copied();
     let event = claimed.map(|(proof, place)| event_verdict(registry, &batch, proof, &place)).transpose()?;
     let is_held = registry.holds(&batch, BlockAt::Latest).map_err(failure)?.is_some();
-    verdict(registry, &batch, &newest, is_held, event)
+    verdict(registry, &batch, stream, &newest, is_held, event)
+}
+
+/// The one batch of an id whose stream nobody named.
+///
+/// # Errors
+/// Where several streams have one.
+fn only<T>(
+    found: Result<Vec<T>, RpcError>,
+    name: impl Fn(&T) -> String,
+) -> Result<Result<Option<T>, RpcError>, CliError> {
+    let mut found = match found {
+        Ok(found) => found,
+        Err(error) => return Ok(Err(error)),
+    };
+    if found.len() > 1 {
+        let names: Vec<String> = found.iter().map(name).collect();
+        let message = format!(
+            "{} streams have a batch of that id, by their names on the chain:\n  {}",
+            names.len(),
+            names.join("\n  ")
+        );
+        return Err(CliError::input("WHICH_STREAM", message)
+            .hint("say which one by --tenant and --store, or give --proof"));
+    }
+    Ok(Ok(found.pop()))
 }
 
 fn proof_in(file: &std::path::Path) -> Result<EventProof, CliError> {
@@ -339,6 +375,7 @@ fn problems_of(proof: &EventProof, batch: &Committed) -> Result<Vec<String>, Cli
 fn verdict(
     registry: &Registry,
     batch: &Committed,
+    stream: Option<StreamKey>,
     newest: &Block,
     is_held: bool,
     event: Option<EventVerdict>,
@@ -349,6 +386,7 @@ fn verdict(
     Ok(Verdict {
         valid: is_held && event.as_ref().is_none_or(EventVerdict::holds),
         batch_id: batch.batch_id,
+        stream,
         stream_key: batch.stream_key.to_string(),
         events_root: batch.events_root,
         new_state_root: batch.new_state_root,
@@ -364,11 +402,12 @@ fn verdict(
 
 fn verdict_text(verdict: &Verdict) -> String {
     let mut text = format!(
-        "{}: batch {} holds events {} to {}\n  events root {}\n  state root  {}\n  transaction {}\n  block {}, {} confirmations{}",
+        "{}: batch {} holds events {} to {}\n  stream      {}\n  events root {}\n  state root  {}\n  transaction {}\n  block {}, {} confirmations{}",
         if verdict.valid { "ANCHORED" } else { "NOT ANCHORED" },
         verdict.batch_id,
         verdict.sequence_start,
         verdict.sequence_end,
+        stream_text(verdict.stream.as_ref(), &verdict.stream_key),
         verdict.events_root,
         verdict.new_state_root,
         verdict.transaction,
@@ -380,6 +419,14 @@ fn verdict_text(verdict: &Verdict) -> String {
         text.push_str(&event.text());
     }
     text
+}
+
+/// By its ids where they are known, and by its name on the chain.
+fn stream_text(stream: Option<&StreamKey>, name: &dyn std::fmt::Display) -> String {
+    stream.map_or_else(
+        || format!("{name} (its name on the chain)"),
+        |stream| format!("{stream}, on the chain {name}"),
+    )
 }
 
 fn newest(registry: &Registry) -> Result<Block, CliError> {

@@ -6,6 +6,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use set_registry::artifact::Contract;
+use set_registry::devnet::{ACCOUNT_KEYS, Anvil, AnvilSettings, Wallet};
+use set_registry::{BatchRecord, ChainKey, Registry, U256};
+use ves::{BatchId, Digest, SequenceNumber, StoreId, StreamKey, TenantId};
 
 use crate::service::Up;
 use crate::{json, run};
@@ -155,4 +159,73 @@ fn without_a_chain_the_commands_say_what_to_give() {
         ["--rpc-url", "http://127.0.0.1:1", "--registry", "0x5FbDB2315678afecb367f032d93F642f64180aa3"];
     let (code, _, text) = run(folder.path(), &[&["anchor", "status"], &nowhere[..]].concat());
     assert_eq!((code, text.contains("check --rpc-url, and that the node runs")), (1, true), "{text}");
+}
+
+/// The newest batch of any stream was taken, and not said to be of which.
+#[test]
+fn a_batch_id_that_two_streams_have_is_asked_about_and_the_stream_is_always_named() {
+    if !has_anvil() {
+        return;
+    }
+    let anvil = Anvil::start(&AnvilSettings::default()).unwrap();
+    let owner = Wallet::new(anvil.node(), ChainKey::from_hex(ACCOUNT_KEYS[0]).unwrap()).unwrap();
+    let registry = owner.deploy(Contract::SetRegistry).unwrap();
+    let batch_id = BatchId::from_bytes([7; 16]);
+    let of = |n: u8| StreamKey {
+        tenant_id: TenantId::from_bytes([n; 16]),
+        store_id: StoreId::from_bytes([9; 16]),
+    };
+    for n in 1..=2 {
+        owner.open_stream(registry, &of(n), vec![owner.address()]).unwrap();
+        let batch = BatchRecord {
+            batch_id,
+            stream: of(n),
+            events_root: Digest([n; 32]),
+            prev_state_root: Digest::ZERO,
+            new_state_root: Digest([0x10 + n; 32]),
+            sequence_start: SequenceNumber(1),
+            sequence_end: SequenceNumber(u64::from(n)),
+            event_count: u32::from(n),
+        };
+        owner.send(Some(registry), Registry::commit_input(&[batch]), U256::ZERO).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (id, url, registry) = (batch_id.to_string(), anvil.url(), registry.to_string());
+    let verify = ["anchor", "verify", &id, "--rpc-url", &url, "--registry", &registry];
+    let (status, _, error) = run(folder.path(), &verify);
+    assert!(status == 2 && error.contains("2 streams have a batch of that id"), "{error}");
+    assert!(error.contains("--tenant and --store"), "{error}");
+    let (tenant, store) = (of(1).tenant_id.to_string(), of(1).store_id.to_string());
+    let named = [&verify[..], &["--tenant", &tenant, "--store", &store]].concat();
+    let (status, text, error) = run(folder.path(), &named);
+    assert!(status == 0 && text.contains("holds events 1 to 1"), "{text}{error}");
+    assert!(text.contains(&of(1).to_string()), "{text}");
+
+    // Another contract is no registry that refuses, and an address with a wrong digit is none.
+    let dollar = owner.deploy(Contract::TestDollar).unwrap().to_string();
+    for wrong in [&dollar, &format!("0x{}", "12".repeat(20))] {
+        let asked = ["anchor", "status", "--rpc-url", &url, "--registry", wrong, "--json"];
+        let (status, _, error) = run(folder.path(), &asked);
+        assert!(
+            status == 1 && error.contains("NO_REGISTRY") && error.contains("check --registry"),
+            "{error}"
+        );
+        let asked = ["anchor", "status", "--rpc-url", &url, "--anchor", wrong, "--json"];
+        let (status, _, error) = run(folder.path(), &asked);
+        assert!(status == 1 && error.contains("NO_REGISTRY") && error.contains("check --anchor"), "{error}");
+    }
+    let flipped: String =
+        registry
+            .chars()
+            .map(|c| {
+                if c.is_ascii_lowercase() && c != 'x' {
+                    c.to_ascii_uppercase()
+                } else {
+                    c.to_ascii_lowercase()
+                }
+            })
+            .collect();
+    let (status, _, error) =
+        run(folder.path(), &["anchor", "status", "--rpc-url", &url, "--registry", &flipped]);
+    assert!(status == 2 && error.contains("checksum"), "{error}");
 }

@@ -8,7 +8,7 @@ use stateset_client::{ClaimedPlace, EventProof, FindingState, Trusted};
 use ves::commitment::stream_id;
 use ves::{BatchId, Digest, InclusionProof, StreamKey};
 
-use super::{EventVerdict, failure};
+use super::{EventVerdict, failure, only, stream_text};
 use crate::context::Context;
 use crate::error::CliError;
 
@@ -55,6 +55,8 @@ struct StreamStatus {
 struct Verdict {
     valid: bool,
     batch_id: BatchId,
+    /// Where its ids are known: of a proof, or of who asked.
+    stream: Option<StreamKey>,
     stream_id: Digest,
     events_root: Digest,
     prev_state_root: Digest,
@@ -153,7 +155,10 @@ impl Aggregated {
         let (id, newest) = (stream.as_ref().map(stream_id), self.newest()?);
         let found = match transaction {
             Some(transaction) => self.roots.find_in(transaction, batch, id.as_ref()),
-            None => self.roots.find(batch, id.as_ref(), self.anchorer, newest),
+            None if id.is_some() => self.roots.find(batch, id.as_ref(), self.anchorer, newest),
+            None => only(self.roots.find_in_streams(batch, self.anchorer, newest), |found| {
+                found.header().stream_id.to_string()
+            })?,
         };
         let is_counted = |found: &FoundHeader| self.anchorer.is_none_or(|own| own == found.log.anchorer);
         let found = found.map_err(|error| failure(error.into()))?.filter(is_counted).ok_or_else(|| {
@@ -162,7 +167,7 @@ impl Aggregated {
                 .hint("`stateset anchor status --anchor ADDRESS` says how far a stream is anchored")
         })?;
         let event = claimed.map(|(proof, place)| self.event(&found, proof, &place)).transpose()?;
-        let verdict = self.verdict(batch, &found, newest, event)?;
+        let verdict = self.verdict(batch, stream, &found, newest, event)?;
         context.out.result(&verdict, &verdict_text(&verdict));
         match verdict.valid {
             true => Ok(()),
@@ -207,6 +212,7 @@ impl Aggregated {
     fn verdict(
         &self,
         batch: &BatchId,
+        stream: Option<StreamKey>,
         found: &FoundHeader,
         newest: u64,
         event: Option<EventVerdict>,
@@ -220,6 +226,7 @@ impl Aggregated {
         Ok(Verdict {
             valid: on_chain && event.as_ref().is_none_or(EventVerdict::holds),
             batch_id: *batch,
+            stream,
             stream_id: header.stream_id,
             events_root: header.events_root,
             prev_state_root: header.prev_state_root,
@@ -283,11 +290,12 @@ fn status_text(status: &Status) -> String {
 
 fn verdict_text(verdict: &Verdict) -> String {
     let mut text = format!(
-        "{}: batch {} holds events {} to {}\n  events root {}\n  state root  {}\n  below root  {}, header {} of {}, by {}\n  transaction {}\n  block {}, {} confirmations{}",
+        "{}: batch {} holds events {} to {}\n  stream      {}\n  events root {}\n  state root  {}\n  below root  {}, header {} of {}, by {}\n  transaction {}\n  block {}, {} confirmations{}",
         if verdict.valid { "ANCHORED" } else { "NOT ANCHORED" },
         verdict.batch_id,
         verdict.sequence_start,
         verdict.sequence_end,
+        stream_text(verdict.stream.as_ref(), &verdict.stream_id),
         verdict.events_root,
         verdict.new_state_root,
         verdict.root,
