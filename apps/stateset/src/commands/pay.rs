@@ -1,4 +1,9 @@
 //! `stateset pay`: buys what a URL sells by the x402 protocol.
+//!
+//! From the moment that a signed authorization was sent, whoever holds it can take the money until it ends. So nothing but the
+//! seller's word that it settled, or the token's word, ends a purchase; all else is `PAYMENT_UNKNOWN`.
+
+mod signed;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -6,14 +11,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use serde_json::{Value, json};
-use set_registry::{Address, B256, ChainKey, U256, tls_config};
+use set_registry::{Address, B256, ChainKey, Node, RpcSettings, U256, tls_config};
 use stateset_x402::{
     Bill, BuyError, Buyer, ChainTable, Choice, forms::SettleResponse, header, settlement_of,
 };
-use ves::TimestampMs;
 
+use self::signed::{Signed, TokenSays};
 use crate::context::Context;
 use crate::error::{CliError, printable, printable_lines};
+use crate::local_chain::ChainRecord;
 
 /// The variable that may hold the key.
 const KEY_VARIABLE: &str = "STATESET_PAY_KEY";
@@ -22,8 +28,6 @@ const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Of one request: a seller may wait a minute for a block.
 const TIMEOUT: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_secs(2);
-/// First bytes of a call of EIP-3009's `authorizationState(address,bytes32)`.
-const AUTHORIZATION_STATE: &str = "0xe94a0102";
 /// Longest wait for a sale, in seconds: an authorization is valid no longer.
 const VALID_S_MAX: u64 = 3_600;
 
@@ -50,6 +54,10 @@ pub struct PayArgs {
     /// Bring the same payment again for so many seconds, where the seller does not answer: it is never taken twice
     #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub wait: u64,
+    /// JSON-RPC endpoint of the chain that is paid on, to ask the token where the seller's answer leaves open whether it was paid
+    /// [default: that of `up --paid-demo`, where it is that chain]
+    #[arg(long, value_name = "URL")]
+    pub rpc_url: Option<String>,
     /// Send this text by POST
     #[arg(long, value_name = "TEXT")]
     pub post: Option<String>,
@@ -69,9 +77,21 @@ impl Answer {
 
     /// How the payment went, by the seller's word.
     fn settlement(&self) -> Option<SettleResponse> {
-        let told =
-            self.header(header::PAYMENT_RESPONSE).or_else(|| self.header(header::X_PAYMENT_RESPONSE))?;
-        settlement_of(told).ok()
+        settlement_of(self.payment_response()?).ok()
+    }
+
+    /// Whether it says anything of the payment, readable or not.
+    fn tells_of_payment(&self) -> bool {
+        self.payment_response().is_some()
+    }
+
+    fn payment_response(&self) -> Option<&[u8]> {
+        self.header(header::PAYMENT_RESPONSE).or_else(|| self.header(header::X_PAYMENT_RESPONSE))
+    }
+
+    /// Whether what was bought is in it.
+    fn delivers(&self) -> bool {
+        (200..300).contains(&self.status)
     }
 
     fn text(&self) -> String {
@@ -96,6 +116,7 @@ pub fn run(context: &Context, args: &PayArgs) -> Result<(), CliError> {
             format!("the seller asks for an authorization of {} s, more than an hour", bill.timeout_s);
         return Err(CliError::failure("OFFER", message));
     }
+    let node = node(context, args, bill.chain_id)?;
     if !args.yes {
         confirm(context)?;
     }
@@ -104,81 +125,132 @@ pub fn run(context: &Context, args: &PayArgs) -> Result<(), CliError> {
     let header = buyer.pay(&bill, now_s, nonce);
     let valid_before_s = now_s.saturating_add(bill.timeout_s);
     let signed = Signed { bill: &bill, payer: key.address(), nonce, valid_before_s };
-    let answer = bring(&agent, args, &header, &signed)?;
-    let settlement = answer.settlement();
-    match &settlement {
-        Some(told) if told.success && answer.status < 400 => {
-            report(context, &bill, &answer, told);
-            Ok(())
-        }
-        _ => Err(not_served(&answer, settlement.as_ref())),
+    let brought = bring(&agent, args, &header);
+    conclude(context, &signed, node.as_ref(), &brought)
+}
+
+/// An endpoint of the chain that is paid on: the named one, which has to be of that chain; else the local chain's.
+fn node(context: &Context, args: &PayArgs, chain_id: u64) -> Result<Option<Node>, CliError> {
+    let node = |url: &str| {
+        Node::new(url, RpcSettings::default())
+            .map_err(|error| CliError::input("BAD_ADDRESS", format!("--rpc-url: {error}")))
+    };
+    let Some(url) = &args.rpc_url else {
+        let local = ChainRecord::read(&context.data).ok().flatten();
+        return local
+            .filter(|local| local.chain_id == chain_id)
+            .map(|local| node(&local.rpc_url))
+            .transpose();
+    };
+    let node = node(url)?;
+    let found = node.chain_id().map_err(|error| {
+        CliError::failure("CHAIN_UNAVAILABLE", format!("--rpc-url: {error}")).hint("nothing was paid")
+    })?;
+    if found != chain_id {
+        let message =
+            format!("--rpc-url: {} is of chain {found}, and it is paid on chain {chain_id}", node.endpoint());
+        return Err(CliError::input("OTHER_CHAIN", message).hint("nothing was paid"));
     }
+    Ok(Some(node))
 }
 
-/// A payment that was signed: what its payer has to know of it when nobody answers.
-struct Signed<'a> {
-    bill: &'a Bill,
-    payer: Address,
-    nonce: B256,
-    /// Unix seconds.
-    valid_before_s: u64,
-}
-
-/// Brings the payment until there is an answer to it.
-fn bring(
-    agent: &ureq::Agent,
-    args: &PayArgs,
-    header: &(&'static str, String),
-    signed: &Signed<'_>,
-) -> Result<Answer, CliError> {
+/// Brings the payment until there is an answer to it, or the time is over: then the last answer, or why there was none.
+fn bring(agent: &ureq::Agent, args: &PayArgs, header: &(&'static str, String)) -> Result<Answer, String> {
     let started = Instant::now();
     loop {
-        let lost = match send(agent, args, Some(header)) {
-            Ok(answer) if answer.status >= 500 => {
-                format!("it answers with status {}: {:.200}", answer.status, answer.text())
-            }
-            Ok(answer) => return Ok(answer),
-            Err(problem) => problem,
-        };
+        let last = send(agent, args, Some(header));
+        if last.as_ref().is_ok_and(|answer| answer.status < 500) {
+            return last;
+        }
         if started.elapsed() + PAUSE >= Duration::from_secs(args.wait) {
-            return Err(signed.unknown(&lost, started.elapsed()));
+            return last
+                .map_err(|problem| format!("no answer in {} s: {problem}", started.elapsed().as_secs()));
         }
         std::thread::sleep(PAUSE);
     }
 }
 
-impl Signed<'_> {
-    /// Nobody has said what became of it. The token knows.
-    fn unknown(&self, lost: &str, waited: Duration) -> CliError {
-        let until_ms = self.valid_before_s.saturating_mul(1_000);
-        let until = TimestampMs(i64::try_from(until_ms).unwrap_or(i64::MAX));
-        let message = format!(
-            "no answer in {} s, so it is not known whether the payment was taken: {}\n  it can be taken until {until}, and \
-             never after\n  payer {}, authorization {}, token {} on chain {}",
-            waited.as_secs(),
-            printable(lost),
-            self.payer,
-            self.nonce,
-            self.bill.token,
-            self.bill.chain_id,
-        );
-        CliError::failure("PAYMENT_UNKNOWN", message).hint(format!(
-            "ask the token by any RPC endpoint of chain {} before you pay again; a result that ends in 1 says that it was taken:\n  \
-             curl -H 'content-type: application/json' RPC_URL -d '{}'",
-            self.bill.chain_id,
-            self.question()
-        ))
+/// What became of a payment that was brought.
+fn conclude(
+    context: &Context,
+    signed: &Signed<'_>,
+    node: Option<&Node>,
+    brought: &Result<Answer, String>,
+) -> Result<(), CliError> {
+    let told = brought.as_ref().ok().and_then(Answer::settlement);
+    let delivered = brought.as_ref().ok().filter(|answer| answer.delivers());
+    if let Some(told) = told.as_ref().filter(|told| told.success) {
+        return match delivered {
+            Some(answer) => {
+                report(context, signed, answer, Some(told));
+                Ok(())
+            }
+            None => {
+                let paid = format!(
+                    "it was paid in transaction {}, and the seller {}",
+                    told.transaction,
+                    said(brought)
+                );
+                Err(CliError::failure("PAID_NOT_SERVED", printable(&paid)))
+            }
+        };
     }
+    let says = signed.look_up(node);
+    match (&says, delivered) {
+        (TokenSays::Taken { .. }, Some(answer)) => {
+            report(context, signed, answer, None);
+            Ok(())
+        }
+        (TokenSays::Taken { block }, None) => {
+            let paid = format!(
+                "the token says in block {block} that the payment was taken, and the seller {}",
+                said(brought)
+            );
+            Err(CliError::failure("PAID_NOT_SERVED", printable(&paid)).hint(format!(
+                "payer {}, authorization {}, token {} on chain {}: show that to the seller",
+                signed.payer, signed.nonce, signed.bill.token, signed.bill.chain_id
+            )))
+        }
+        (TokenSays::Over { block }, None) => {
+            let refused = format!(
+                "the seller {}; the payment was not taken up to block {block}, when it had ended",
+                said(brought)
+            );
+            Err(CliError::failure("PAYMENT_REFUSED", printable(&refused)).hint("nothing was paid"))
+        }
+        (TokenSays::Open { .. } | TokenSays::Over { .. } | TokenSays::Nothing(_), delivered) => {
+            // What was delivered is not lost with the doubt.
+            if let Some(answer) = delivered {
+                context.out.result(
+                    &json!({"status": answer.status, "paid": "unknown", "body": body(answer)}),
+                    &printable_lines(&answer.text()),
+                );
+            }
+            Err(signed.unknown(&format!("the seller {}", said(brought)), &says))
+        }
+    }
+}
 
-    /// The JSON-RPC request whose answer says whether the authorization was used.
-    fn question(&self) -> Value {
-        // An address is the end of a word of 32 bytes.
-        let (payer, nonce) =
-            (ves::hex::encode(self.payer.as_slice()), ves::hex::encode(self.nonce.as_slice()));
-        let data = format!("{AUTHORIZATION_STATE}{:024}{payer}{nonce}", 0);
-        let call = json!([{"to": self.bill.token, "data": data}, "latest"]);
-        json!({"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": call})
-    }
+/// What the seller did, as the end of a sentence that begins with him.
+fn said(brought: &Result<Answer, String>) -> String {
+    let answer = match brought {
+        Ok(answer) => answer,
+        Err(problem) => return format!("gave {problem}"),
+    };
+    let of_payment = match (answer.settlement(), answer.tells_of_payment()) {
+        (Some(SettleResponse { error_reason: Some(reason), error_message, .. }), _) => {
+            format!(", refusing the payment ({reason}: {})", error_message.as_deref().unwrap_or_default())
+        }
+        (Some(_), _) => String::new(),
+        (None, true) => ", with a PAYMENT-RESPONSE that can't be read".to_owned(),
+        (None, false) => ", without PAYMENT-RESPONSE".to_owned(),
+    };
+    let to = answer.header("location").map(|to| format!(", sending to {}", String::from_utf8_lossy(to)));
+    let text = match of_payment.starts_with(", refusing") || answer.delivers() || answer.body.is_empty() {
+        true => String::new(),
+        false => format!(": {:.200}", answer.text()),
+    };
+    format!("answers with status {}{}{of_payment}{text}", answer.status, to.unwrap_or_default())
 }
 
 fn agent(wait: Duration) -> ureq::Agent {
@@ -261,33 +333,38 @@ fn confirm(context: &Context) -> Result<(), CliError> {
 }
 
 fn free(context: &Context, args: &PayArgs, answer: &Answer) -> Result<(), CliError> {
-    if answer.status >= 400 {
+    if !answer.delivers() {
         let message =
             format!("{} answers with status {}; nothing was paid", printable(&args.url), answer.status);
-        return Err(CliError::failure("NOT_SERVED", message));
+        let error = CliError::failure("NOT_SERVED", message);
+        return Err(match answer.header("location") {
+            Some(to) => error.hint(format!("it sends to {}", printable(&String::from_utf8_lossy(to)))),
+            None => error,
+        });
     }
     context.out.result(&json!({"status": answer.status, "paid": null, "body": body(answer)}), &answer.text());
     Ok(())
 }
 
-fn report(context: &Context, bill: &Bill, answer: &Answer, told: &SettleResponse) {
-    let place = &told.extensions.get("stateset").cloned().unwrap_or(Value::Null);
+/// What was bought. `told`: what the seller says of the payment; without it the token has said that it was taken.
+fn report(context: &Context, signed: &Signed<'_>, answer: &Answer, told: Option<&SettleResponse>) {
+    let bill = signed.bill;
+    let place = told.and_then(|told| told.extensions.get("stateset")).cloned().unwrap_or(Value::Null);
+    let transaction = told.map(|told| told.transaction.as_str());
     let value = json!({
         "status": answer.status,
         "paid": {
             "amount": bill.amount.to_string(), "token": bill.token, "chain_id": bill.chain_id, "pay_to": bill.pay_to,
-            "payer": told.payer, "transaction": told.transaction,
+            "payer": signed.payer, "authorization": signed.nonce, "transaction": transaction,
             "intent_id": place["intentId"], "sequence_number": place["sequenceNumber"],
         },
         "body": body(answer),
     });
-    let mut text = format!(
-        "{}\n\nPaid {} of {}\n  transaction {}",
-        answer.text(),
-        bill.amount,
-        bill.token_name,
-        told.transaction
-    );
+    let by = match transaction {
+        Some(transaction) => format!("transaction {transaction}"),
+        None => format!("the seller does not say so, and the token does: authorization {}", signed.nonce),
+    };
+    let mut text = format!("{}\n\nPaid {} of {}\n  {by}", answer.text(), bill.amount, bill.token_name);
     if let (Some(id), Some(number)) = (place["intentId"].as_str(), place["sequenceNumber"].as_u64()) {
         text += &format!("\n  sequenced as payment {number}, intent {id}");
     }
@@ -296,27 +373,6 @@ fn report(context: &Context, bill: &Bill, answer: &Answer, told: &SettleResponse
 
 fn body(answer: &Answer) -> Value {
     serde_json::from_slice(&answer.body).unwrap_or_else(|_| Value::String(answer.text()))
-}
-
-fn not_served(answer: &Answer, told: Option<&SettleResponse>) -> CliError {
-    match told {
-        Some(told) if told.success => {
-            let message = format!(
-                "it was paid in transaction {}, and answers with status {}",
-                told.transaction, answer.status
-            );
-            CliError::failure("PAID_NOT_SERVED", printable(&message))
-        }
-        Some(SettleResponse { error_reason: Some(reason), error_message, .. }) => {
-            let why = error_message.as_deref().unwrap_or_default();
-            CliError::failure("PAYMENT_REFUSED", printable(&format!("{reason}: {why}")))
-                .hint("this answer moved nothing; if an earlier try got none, look for its transfer before you pay again")
-        }
-        _ => {
-            let message = format!("it answers with status {}: {:.200}", answer.status, answer.text());
-            CliError::failure("PAYMENT_REFUSED", printable(&message))
-        }
-    }
 }
 
 fn of_buyer(error: BuyError) -> CliError {

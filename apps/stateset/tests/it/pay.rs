@@ -23,7 +23,7 @@ fn anvil_folder() -> Option<PathBuf> {
     found
 }
 
-fn up(folder: &Path) -> Option<Up> {
+pub fn up(folder: &Path) -> Option<Up> {
     let mut command = stateset(folder);
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{}:{path}", anvil_folder()?.display()));
@@ -73,48 +73,200 @@ fn a_page_is_paid_for_on_a_chain_and_the_payment_is_sequenced() {
     assert_eq!(up.signal("-TERM").0, 0);
 }
 
-/// A seller that makes the offer of another, and never delivers.
-fn silent_seller(offer: String) -> String {
+/// A seller that makes this offer, and gives who pays the answer that `answer` makes of the payment's header.
+fn seller(offer: String, answer: impl Fn(&str) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/page", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let (mut stream, mut request) = (stream.unwrap(), [0; 8192]);
             let length = stream.read(&mut request).unwrap();
-            let is_paid =
-                String::from_utf8_lossy(&request[..length]).to_lowercase().contains("payment-signature");
-            let head = match is_paid {
-                true => "503 Service Unavailable\r\n".to_owned(),
-                false => format!("402 Payment Required\r\npayment-required: {offer}\r\n"),
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            let payment = request.lines().find_map(|line| {
+                let (name, value) = line.split_once(": ")?;
+                name.eq_ignore_ascii_case("payment-signature").then_some(value)
+            });
+            let head = match payment {
+                Some(payment) => answer(payment),
+                None => format!("402 Payment Required\r\npayment-required: {offer}\r\n"),
             };
-            let answer = format!("HTTP/1.1 {head}content-length: 0\r\nconnection: close\r\n\r\n");
+            let answer = format!("HTTP/1.1 {head}content-length: 4\r\nconnection: close\r\n\r\npage");
             let _ = stream.write_all(answer.as_bytes());
         }
     });
     url
 }
 
-/// It was said that nobody knows, and not how to find out.
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).build().new_agent()
+}
+
+/// What a page asks for.
+fn offer_of(url: &str) -> String {
+    agent().get(url).call().unwrap().headers()["payment-required"].to_str().unwrap().to_owned()
+}
+
+fn header(value: &Value) -> String {
+    use base64ct::{Base64, Encoding as _};
+    Base64::encode_string(value.to_string().as_bytes())
+}
+
+/// An offer on a chain that nobody here knows.
+fn some_offer() -> String {
+    header(&serde_json::json!({
+        "x402Version": 2, "resource": {"url": "http://seller/page"},
+        "accepts": [{
+            "scheme": "exact", "network": "eip155:84532", "amount": "10000", "maxTimeoutSeconds": 60,
+            "asset": format!("0x{:040}", 3), "payTo": format!("0x{:040}", 4),
+            "extra": {"name": "USDC", "version": "2"},
+        }],
+    }))
+}
+
+/// Each of these was told as refused, or as served; and the seller held an authorization that he could still take.
 #[test]
-fn who_gets_no_answer_to_a_payment_is_told_how_to_ask_the_token() {
+fn whatever_a_seller_answers_a_signed_payment_is_unknown_until_the_token_says() {
+    let refused = header(&serde_json::json!({
+        "success": false, "transaction": "", "network": "eip155:84532", "errorReason": "insufficient_funds",
+    }));
+    let answers = [
+        ("402 Payment Required\r\n".to_owned(), "status 402, without PAYMENT-RESPONSE"),
+        (format!("402 Payment Required\r\npayment-response: {refused}\r\n"), "insufficient_funds"),
+        (
+            "302 Found\r\nlocation: http://other/page\r\n".to_owned(),
+            "status 302, sending to http://other/page",
+        ),
+        ("400 Bad Request\r\n".to_owned(), "status 400"),
+        ("200 OK\r\n".to_owned(), "status 200, without PAYMENT-RESPONSE"),
+        ("200 OK\r\npayment-response: !!\r\n".to_owned(), "a PAYMENT-RESPONSE that can't be read"),
+        (format!("200 OK\r\npayment-response: {refused}\r\n"), "status 200, refusing the payment"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let key_file = folder.path().join("key");
+    std::fs::write(&key_file, "07".repeat(32)).unwrap();
+    for (answer, says) in answers {
+        let is_delivered = answer.starts_with("200");
+        let url = seller(some_offer(), move |_| answer.clone());
+        let pay = [
+            "pay",
+            &url,
+            "--key-file",
+            key_file.to_str().unwrap(),
+            "--yes",
+            "--max-amount",
+            "10000",
+            "--json",
+        ];
+        let (status, out, error) = run(folder.path(), &pay);
+        let error: Value = serde_json::from_str(&error).unwrap_or_else(|_| panic!("{error}"));
+        assert_eq!((status, &error["error"]["code"]), (1, &Value::from("PAYMENT_UNKNOWN")), "{error}");
+        let message = error["error"]["message"].as_str().unwrap();
+        assert!(message.contains(says), "{says:?}: {message}");
+        assert!(
+            message.contains("it can be taken until 20") && message.contains("and never after"),
+            "{message}"
+        );
+        assert!(message.contains("the token was not asked: no endpoint of the chain is named"), "{message}");
+        // What was delivered is shown for all that.
+        assert_eq!(out.contains("page"), is_delivered, "{out}");
+    }
+}
+
+#[test]
+fn a_payment_that_the_seller_says_is_settled_and_does_not_serve_is_paid() {
+    let settled = header(&serde_json::json!({
+        "success": true, "transaction": format!("0x{:064}", 7), "network": "eip155:84532",
+    }));
+    let folder = tempfile::tempdir().unwrap();
+    let key_file = folder.path().join("key");
+    std::fs::write(&key_file, "07".repeat(32)).unwrap();
+    for head in ["404 Not Found\r\n", "303 See Other\r\nlocation: /there\r\n", "500 Error\r\n"] {
+        let answer = format!("{head}payment-response: {settled}\r\n");
+        let url = seller(some_offer(), move |_| answer.clone());
+        let key_file = key_file.to_str().unwrap();
+        let pay =
+            ["pay", &url, "--key-file", key_file, "--yes", "--max-amount", "10000", "--wait", "1", "--json"];
+        let (status, _, error) = run(folder.path(), &pay);
+        assert!(status == 1 && error.contains("PAID_NOT_SERVED") && error.contains("00007"), "{error}");
+        assert_eq!(head.starts_with("303"), error.contains("sending to /there"), "{error}");
+    }
+}
+
+/// A redirect was shown as an empty page that costs nothing.
+#[test]
+fn a_redirect_before_anything_is_paid_says_where_it_goes() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/page", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 8192]);
+        let answer = "HTTP/1.1 301 Moved\r\nlocation: http://other/page\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let _ = stream.write_all(answer.as_bytes());
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let (status, _, error) = run(folder.path(), &["pay", &url]);
+    assert!(status == 1 && error.contains("nothing was paid"), "{error}");
+    assert!(error.contains("it sends to http://other/page"), "{error}");
+}
+
+/// It was said that nobody knows, and not how to find out; and that nothing was moved where it was.
+#[test]
+fn the_token_is_asked_what_became_of_a_payment_that_the_seller_says_nothing_of() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let Some(up) = up(at) else { return };
     let text = |member: &str| up.started[member].as_str().unwrap().to_owned();
-    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
-    let asked = agent.get(text("paid_demo")).call().unwrap();
-    let offer = asked.headers()["payment-required"].to_str().unwrap().to_owned();
-    let url = silent_seller(offer);
-    let key_file = text("paid_demo_key_file");
+    let page = text("paid_demo");
+    // It is given from another folder too.
+    let key_file = at.join(text("paid_demo_key_file")).display().to_string();
+    let rpc_url = up.started["chain"]["rpc_url"].as_str().unwrap();
+    let offer = offer_of(&page);
+
+    let url = seller(offer.clone(), |_| "503 Service Unavailable\r\n".to_owned());
     let pay = ["pay", &url, "--key-file", &key_file, "--yes", "--max-amount", "10000", "--wait", "1"];
     let (status, _, error) = run(at, &pay);
     assert!(status == 1 && error.contains("it is not known whether the payment was taken"), "{error}");
     assert!(error.contains("it can be taken until 20") && error.contains("and never after"), "{error}");
-
+    assert!(error.contains("the token says that it was not taken up to block "), "{error}");
     let (_, question) = error.split_once("-d '").unwrap_or_else(|| panic!("{error}"));
     let question: Value = serde_json::from_str(question.trim().trim_end_matches('\'')).unwrap();
-    let rpc_url = up.started["chain"]["rpc_url"].as_str().unwrap();
     let mut answer = ureq::post(rpc_url).send_json(&question).unwrap();
     let answer: Value = answer.body_mut().read_json().unwrap();
     assert_eq!(answer["result"], format!("0x{:064}", 0), "it was not taken: {answer}");
+
+    // This one takes the money, and says otherwise.
+    let taking = |head: &'static str| {
+        let page = page.clone();
+        seller(offer.clone(), move |payment| {
+            let paid = agent().get(&page).header("payment-signature", payment).call().unwrap();
+            assert_eq!(paid.status(), 200);
+            head.to_owned()
+        })
+    };
+    let elsewhere = tempfile::tempdir().unwrap();
+    for head in ["402 Payment Required\r\n", "302 Found\r\nlocation: /x\r\n"] {
+        let url = taking(head);
+        let pay = ["pay", &url, "--key-file", &key_file, "--yes", "--max-amount", "10000", "--json"];
+        let (status, _, error) = run(at, &pay);
+        assert!(status == 1 && error.contains("PAID_NOT_SERVED"), "{error}");
+        assert!(error.contains("the token says in block"), "{error}");
+        // Without the local chain's record the endpoint is named.
+        let (_, _, error) = run(elsewhere.path(), &[&pay[..], &["--rpc-url", rpc_url]].concat());
+        assert!(error.contains("PAID_NOT_SERVED"), "{error}");
+        let (_, _, error) = run(elsewhere.path(), &pay);
+        assert!(error.contains("PAYMENT_UNKNOWN"), "{error}");
+    }
+    let url = taking("200 OK\r\n");
+    let (status, bought) =
+        json(at, &["pay", &url, "--key-file", &key_file, "--yes", "--max-amount", "10000"]);
+    assert_eq!((status, &bought["body"]), (0, &Value::from("page")), "{bought}");
+    assert_eq!(bought["paid"]["transaction"], Value::Null);
+    assert_eq!(bought["paid"]["authorization"].as_str().map(str::len), Some(66));
+
+    // An endpoint of another chain is found out before anything is signed.
+    let url = seller(some_offer(), |_| panic!("nothing is paid"));
+    let pay = ["pay", &url, "--key-file", &key_file, "--yes", "--max-amount", "10000", "--rpc-url", rpc_url];
+    let (status, _, error) = run(at, &pay);
+    assert!(status == 2 && error.contains("of chain 84532001, and it is paid on chain 84532"), "{error}");
+    assert_eq!(up.signal("-TERM").0, 0);
 }
