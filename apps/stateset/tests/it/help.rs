@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::run;
 
-const COMMANDS: [&str; 67] = [
+const COMMANDS: [&str; 71] = [
     "",
     "up",
     "dev",
@@ -61,6 +61,10 @@ const COMMANDS: [&str; 67] = [
     "db restore",
     "db check",
     "pay",
+    "commerce",
+    "commerce card",
+    "commerce profile",
+    "commerce buy",
     "sequencer",
     "sequencer-admin",
     "sync",
