@@ -48,7 +48,7 @@ fn while_one_secret_takes_the_place_of_another_a_receiver_with_either_believes()
     }
     let refused = other.verify(ID, &AT.to_string(), &signatures, BODY, AT);
     assert_eq!(refused, Err(SignError::Signature));
-    assert_eq!(Secret::sign_all(&[new.clone()], ID, AT, BODY), new.sign(ID, AT, BODY));
+    assert_eq!(Secret::sign_all(std::slice::from_ref(&new), ID, AT, BODY), new.sign(ID, AT, BODY));
 }
 
 #[test]
