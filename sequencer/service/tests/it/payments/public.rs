@@ -58,6 +58,16 @@ async fn a_settled_payment_stands_between_intents_and_is_told_once_however_often
     for number in at_once.collect::<Vec<_>>() {
         assert_eq!(number.await.unwrap(), 5);
     }
+    // The chain has undone its block, and put it into another.
+    let elsewhere = PublicPayment { transaction: Digest([0x77; 32]), block_number: 9, ..public(&world, 3) };
+    let moved = world.record(elsewhere).await;
+    assert_eq!(
+        (moved.sequence_number, moved.tx_hash, moved.block_number),
+        (5, Some(Digest([0x77; 32])), Some(9))
+    );
+    assert_eq!(world.listed(Some(PaymentStatus::Settled)).await.last(), Some(&moved));
+    let back = world.record(public(&world, 3)).await;
+    assert_eq!(back.tx_hash, Some(public(&world, 3).transaction));
     disk.fail(true);
     world.close().await;
     disk.fail(false);
