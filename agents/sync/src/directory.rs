@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use stateset_client::{DIRECTORY_AGE_MS_MAX, Identity, KnownKey};
-use ves::directory::{DirectoryKey, Expected, KeyDirectory};
+use ves::directory::{DirectoryError, DirectoryKey, Expected, KeyDirectory, SignedKeyDirectory};
 use ves::keys::{KeyAlgorithm, KeyStatus};
 use ves::seal::Recipient;
 use ves::{AgentId, AgentKey, KeyId, RecipientKeyId, SequenceNumber, TenantId, TimestampMs};
@@ -131,10 +131,24 @@ fn verified(
     };
     let forged = |problem: String| Fault::DirectoryForged { agent: *agent, problem };
     let key = identity.current_key().map_err(|problem| forged(problem.to_string()))?;
-    let directory =
-        ves::directory::verify(text, key, &expected).map_err(|problem| Fault::directory(*agent, &problem))?;
+    let directory = ves::directory::verify(text, key, &expected).map_err(|problem| match problem {
+        // Signed by another key than is believed, and it says so: told apart from one that was tampered with.
+        DirectoryError::InvalidSignature => match named_version(text) {
+            Some(version) if !identity.keys.contains_key(&version) => {
+                Fault::SequencerKeyUnknown { named: format!("version {version}") }
+            }
+            _ => Fault::directory(*agent, &problem),
+        },
+        problem => Fault::directory(*agent, &problem),
+    })?;
     compare(agent, known, &keys_of(&directory))?;
     Ok(directory)
+}
+
+/// The version of the sequencer's key that a directory names.
+fn named_version(text: &str) -> Option<u32> {
+    let signed: SignedKeyDirectory = serde_json::from_str(text).ok()?;
+    Some(signed.directory.sequencer_key_version)
 }
 
 /// Whether `new` can follow `known`: keys are added and revoked, and nothing else happens to them.

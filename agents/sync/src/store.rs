@@ -141,6 +141,15 @@ impl Store {
         rows.collect::<Result<_, _>>().map_err(&failed)
     }
 
+    /// Forgets faults of one code, whose cause a person has dealt with.
+    ///
+    /// # Errors
+    /// [`SyncError::File`].
+    pub fn forget_faults(&mut self, code: &str) -> Result<(), SyncError> {
+        let failed = self.failed("forgetting faults of");
+        self.connection.execute("DELETE FROM faults WHERE code = ?", [code]).map(drop).map_err(failed)
+    }
+
     /// Looks through the whole file for damage.
     ///
     /// # Errors

@@ -65,6 +65,8 @@ impl From<SyncError> for Failure {
             SyncError::Fault(_) => failure.hint(
                 "nothing of this answer was taken over; `stateset-sync status` keeps it, compare with another agent",
             ),
+            SyncError::Client(ClientError::Unreachable { problem, .. }) if problem.contains("certificate") => failure
+                .hint("certificates are believed as this machine does; SSL_CERT_FILE names a file of others instead"),
             SyncError::Client(ClientError::Unreachable { .. }) => {
                 failure.hint("nothing is lost: the next push or pull goes on")
             }
@@ -94,8 +96,9 @@ impl From<KeystoreError> for Failure {
                 Self::input("NO_SUCH_KEY", message).hint("make one with `stateset-sync keys:generate`")
             }
             KeystoreError::ModeTooWide { .. } => Self::failed("MODE_TOO_WIDE", message),
-            KeystoreError::Split { .. } => Self::input("SPLIT_KEYS", message)
-                .hint("KEYSTORE says where the keys live; a folder whose keys are in files stays with files"),
+            KeystoreError::Split { .. } => Self::input("SPLIT_KEYS", message).hint(
+                "set KEYSTORE, and PKCS11_* with it, as they were when the keys of this folder were made",
+            ),
             KeystoreError::Token { .. } => Self::failed("TOKEN", message).hint(
                 "the token is named by PKCS11_MODULE, PKCS11_TOKEN_LABEL and PKCS11_PIN_FILE or PKCS11_PIN",
             ),

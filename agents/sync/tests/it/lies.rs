@@ -159,6 +159,7 @@ fn a_fork_between_checkpoint_and_cursor_is_seen_when_the_next_checkpoint_comes()
 fn a_forged_or_stale_directory_is_refused() {
     for (lie, name) in [
         (Lie::DirectoryKey, "directory_forged"),
+        (Lie::DirectoryVersion, "sequencer_key_unknown"),
         (Lie::DirectoryAge(61_000), "directory_stale"),
         (Lie::DirectoryAge(-61_000), "directory_stale"),
     ] {

@@ -59,6 +59,8 @@ pub enum Lie {
     CheckpointSize,
     /// Receipts name a key that nobody vouched for.
     ReceiptVersion,
+    /// Directories do, and are signed by it.
+    DirectoryVersion,
 }
 
 pub struct Server {
@@ -283,7 +285,7 @@ impl Transport for Server {
             tenant_id: self.stream.tenant_id,
             agent_id: *agent,
             sequencer_id: SEQUENCER,
-            sequencer_key_version: 1,
+            sequencer_key_version: if self.lie == Lie::DirectoryVersion { 2 } else { 1 },
             as_of: TimestampMs(self.now.0 - age),
             stream: Some(DirectoryHead {
                 store_id: self.stream.store_id,
@@ -298,7 +300,8 @@ impl Transport for Server {
                 .map(|reader| DirectoryKey::from(&reader.registered_key(self.stream.tenant_id)))
                 .collect(),
         };
-        let key = sequencer_key(if self.lie == Lie::DirectoryKey { 2 } else { 1 });
+        let key =
+            sequencer_key(if matches!(self.lie, Lie::DirectoryKey | Lie::DirectoryVersion) { 2 } else { 1 });
         Ok(serde_json::to_string(&directory.sign(&key).expect("signs")).expect("JSON"))
     }
 

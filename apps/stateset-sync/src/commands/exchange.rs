@@ -12,10 +12,13 @@ pub fn push(home: &Home, strategy: Option<Strategy>) -> Result<(), Failure> {
     let mut store = home.store(&config)?;
     let _turn = store.take_turn()?;
     let done = push_once(home, &config, &mut store, home.transport(&config)?.as_mut(), strategy)?;
-    let mut text = format!(
-        "{} events got their receipts, {} were refused; the stream ends at {}.",
-        done.receipted, done.refused, done.head
-    );
+    let mut text = match done.requests {
+        0 if done.waiting == 0 && done.refused == 0 => "Nothing waits to be pushed.".to_owned(),
+        _ => format!(
+            "{} events got their receipts, {} were refused; the stream ends at {}.",
+            done.receipted, done.refused, done.head
+        ),
+    };
     if done.rebased > 0 {
         text += &format!("\n{} went onto a newer version of their entity.", done.rebased);
     }

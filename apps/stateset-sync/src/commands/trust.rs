@@ -35,6 +35,8 @@ pub fn run(home: &Home, key: &str) -> Result<(), Failure> {
     }
     config.identity()?;
     home.write_config(&config)?;
+    // What was seen of the new key is explained.
+    home.store(&config)?.forget_faults("sequencer_key_unknown")?;
     let text = format!("Receipts of key version {version} are believed from now on.");
     home.out
         .result(&serde_json::json!({"key_version": version, "public_key": ves::hex::encode(&key)}), &text);
