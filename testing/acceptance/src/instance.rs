@@ -77,6 +77,11 @@ impl Instance {
         Rest::new(&self.url, ADMIN)
     }
 
+    /// Where its REST door is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// `host:port` of its gRPC door.
     pub fn grpc(&self) -> &str {
         self.grpc.trim_start_matches("http://")

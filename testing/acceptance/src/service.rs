@@ -70,9 +70,17 @@ impl Service {
     /// # Panics
     /// When it does not start.
     pub fn start_with(data: &Path, more: &[&str]) -> Self {
+        Self::start_in(data, more, &[])
+    }
+
+    /// The same, with variables.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_in(data: &Path, more: &[&str], variables: &[(String, PathBuf)]) -> Self {
         let data = data.to_str().expect("a temporary folder with a plain name");
         let mut command = command(&["up", "--data", data, "--listen", "127.0.0.1:0", "--json"]);
-        command.args(more);
+        command.args(more).envs(variables.iter().map(|(name, value)| (name, value)));
         // What it says of the faults is many lines, of use to whoever asks for them.
         if std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "off");
