@@ -74,10 +74,7 @@ fn serve(built: &Built) -> Result<Served, String> {
         }
     };
     let folder = root_path(FOLDER).join("run");
-    if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(|problem| format!("{}: {problem}", folder.display()))?;
-    }
-    fs::create_dir_all(&folder).map_err(|problem| format!("{}: {problem}", folder.display()))?;
+    emptied(&folder)?;
     let data = folder.join("data");
     let server = Server::start(&stateset, &data.to_string_lossy(), &["--commit-seconds", "1"])?;
     Ok(Served { _server: server, data })
@@ -115,11 +112,34 @@ fn typescript(data: &Path) -> Result<Tally, String> {
         passed: number_after(&outcome.output, "# pass ").unwrap_or(0),
         failed: number_after(&outcome.output, "# fail ").unwrap_or(0),
     };
-    // Beside the built package, which finds itself by its own name.
-    let quick_start = folder.join("dist/quickstart.mjs");
-    extract(TYPESCRIPT, "js", &quick_start)?;
-    let quick_start = Step::new("node", [&quick_start]);
+    let project = root_path(FOLDER).join("typescript");
+    packed(&folder, &project)?;
+    extract(TYPESCRIPT, "js", &project.join("quickstart.mjs"))?;
+    let quick_start = Step::new("node", ["quickstart.mjs"]).within(&project);
     Ok(judged(&outcome, counted, || run_quick_start(quick_start, data)))
+}
+
+/// The package as its users get it: packed, and installed in a folder where nothing else is.
+fn packed(package: &Path, project: &Path) -> Result<(), String> {
+    emptied(project)?;
+    let to = project.to_string_lossy();
+    quietly(&Step::new("npm", ["pack", "--silent", "--pack-destination", &to]).within(package))?;
+    let archives = fs::read_dir(project).map_err(|problem| format!("{to}: {problem}"))?;
+    let mut archives = archives.filter_map(Result::ok).map(|entry| entry.path());
+    let archive = archives.find(|path| path.extension().is_some_and(|end| end == "tgz"));
+    let archive = archive.ok_or_else(|| format!("npm pack wrote nothing into {to}"))?;
+    fs::write(project.join("package.json"), "{\"private\": true}\n")
+        .map_err(|problem| problem.to_string())?;
+    // It depends on nothing, so nobody is asked.
+    let install = ["install", "--offline", "--no-audit", "--no-fund", "--silent", &archive.to_string_lossy()];
+    quietly(&Step::new("npm", install).within(project))
+}
+
+fn emptied(folder: &Path) -> Result<(), String> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(|problem| format!("{}: {problem}", folder.display()))?;
+    }
+    fs::create_dir_all(folder).map_err(|problem| format!("{}: {problem}", folder.display()))
 }
 
 fn python(data: &Path) -> Result<Tally, String> {
@@ -128,19 +148,27 @@ fn python(data: &Path) -> Result<Tally, String> {
     }
     let (folder, venv) = (root_path(PYTHON), root_path(FOLDER).join("python"));
     let (python, requirements) = (venv.join("bin/python"), folder.join("requirements-test.txt"));
+    let list = requirements.to_string_lossy();
     installed("what the Python library needs", &requirements, &venv.join("requirements.txt"), || {
-        quietly(&Step::new(
-            "python3",
-            ["-m".as_ref(), "venv".as_ref(), "--clear".as_ref(), venv.as_os_str()],
-        ))?;
-        let list = requirements.to_string_lossy();
-        let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", &list];
-        quietly(&Step::new(&python, install))
+        quietly(&Step::new("python3", ["-m", "venv", "--clear", &venv.to_string_lossy()]))?;
+        quietly(&pip(&python, ["install", "-r", &list]))
     })?;
-    // The wheel, as its users install it; what it is built with is among the requirements.
-    let wheel = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"];
-    let wheel = wheel.into_iter().chain(["--no-build-isolation", "--force-reinstall", "."]);
-    quietly(&Step::new(&python, wheel).within(&folder))?;
+    // The wheel; what it is built with is among the requirements.
+    let wheels = root_path(FOLDER).join("wheel");
+    emptied(&wheels)?;
+    let build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", &wheels.to_string_lossy(), "."];
+    quietly(&pip(&python, build).within(&folder))?;
+    let wheel = fs::read_dir(&wheels).map_err(|problem| problem.to_string())?.find_map(Result::ok);
+    let wheel = wheel.ok_or("pip made no wheel")?.path().to_string_lossy().into_owned();
+    quietly(&pip(&python, ["install", "--no-deps", "--force-reinstall", &wheel]))?;
+    // And as its users install it: in an environment where nothing else is but what it asks for itself.
+    let user = root_path(FOLDER).join("python-user");
+    let user_python = user.join("bin/python");
+    installed("the Python library for its user", &requirements, &user.join("requirements.txt"), || {
+        quietly(&Step::new("python3", ["-m", "venv", "--clear", &user.to_string_lossy()]))?;
+        quietly(&pip(&user_python, ["install", "--constraint", &list, &wheel]))
+    })?;
+    quietly(&pip(&user_python, ["install", "--no-deps", "--force-reinstall", &wheel]))?;
     let types = ["-m", "mypy", "--strict", "--cache-dir", "/dev/null", "src"];
     quietly(&Step::new(&python, types).within(&folder))?;
     let tests = ["-W", "error", "-m", "unittest", "discover", "-s", "tests", "-t", "tests"];
@@ -150,8 +178,13 @@ fn python(data: &Path) -> Result<Tally, String> {
     let failed = failed.iter().sum::<u64>().min(ran);
     let quick_start = root_path(FOLDER).join("quickstart.py");
     extract(PYTHON, "python", &quick_start)?;
-    let quick_start = Step::new(&python, [&quick_start]);
+    let quick_start = Step::new(&user_python, [&quick_start]);
     Ok(judged(&outcome, Tally { passed: ran - failed, failed }, || run_quick_start(quick_start, data)))
+}
+
+fn pip<'a>(python: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Step {
+    let (command, rest) = (["-m", "pip", "--quiet", "--disable-pip-version-check"], arguments.into_iter());
+    Step::new(python, command.into_iter().chain(rest))
 }
 
 /// The test runner of Python reports to standard error, which is not kept.
