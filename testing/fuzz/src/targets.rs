@@ -8,6 +8,7 @@ mod grpc;
 mod json;
 mod keystore;
 mod legacy;
+mod mandates;
 mod payments;
 mod proofs;
 mod signatures;
@@ -149,6 +150,12 @@ pub(crate) const ALL: &[Target] = &[
         holds: "an address that is allowed is https to the open, a wait is at most a day, a signature is of its secret",
         run: webhooks::webhooks,
         seeds: webhooks::seeds,
+    },
+    Target {
+        name: "mandate",
+        holds: "a chain of mandates verifies as it was signed, token by token; other requests are read or refused",
+        run: mandates::mandate,
+        seeds: mandates::seeds,
     },
     Target {
         name: "keystore",

@@ -68,6 +68,8 @@ bounded!(
     at_rest,
     bodies,
     grpc,
+    webhooks,
+    mandate,
     keystore,
 );
 
