@@ -10,6 +10,7 @@ use crate::doc_commands::{ADMIN_HELP, SEQUENCER_HELP, STARK_HELP, STATESET_HELP,
 const GOLDEN: &[(&str, &str)] = &[
     ("testing/vectors/ves_core.json", "protocol/ves"),
     ("testing/vectors/libraries.json", "protocol/wasm"),
+    ("testing/vectors/ledger", "ledger/types"),
     ("sequencer/log/migrations", "sequencer/log/src"),
     ("protocol/wire/proto/stateset", "protocol/wire/src"),
     (STATESET_HELP, "apps/stateset"),
