@@ -2,7 +2,7 @@
 
 use ves::Digest;
 
-use crate::codec::{List, Set, choice, codes, record};
+use crate::codec::{List, choice, codes, record};
 use crate::hash::{Domain, hash, length};
 use crate::ids::{AccountId, Amount, ChainId, Denom, EntityId, SettlementId, Units};
 use crate::keys::{PublicKey, Signature};
@@ -184,12 +184,17 @@ record! {
         pub expires_at: u64,
     }
 
-    /// `bank/denom/<denom>`.
+    /// `settle/agent/<key>/<denom>`: what an agent's key moved on its last day, counted from 1970.
+    pub struct AgentDay {
+        pub day: u64,
+        pub units: Units,
+    }
+
+    /// `bank/denom/<denom>`. Who may mint is in the members' records.
     pub struct DenomRecord {
         pub denom: Denom,
         /// Decimal places of its main unit.
         pub exponent: u8,
-        pub issuers: Set<EntityId, 64>,
     }
 }
 

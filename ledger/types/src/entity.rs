@@ -44,6 +44,14 @@ impl Roles {
     pub const fn has(self, role: Role) -> bool {
         self.0 & (1 << role.code()) != 0
     }
+    #[must_use]
+    pub const fn with(self, role: Role) -> Self {
+        Self(self.0 | 1 << role.code())
+    }
+    #[must_use]
+    pub const fn without(self, role: Role) -> Self {
+        Self(self.0 & !(1 << role.code()))
+    }
     fn known() -> u32 {
         Self::of(Role::ALL).0
     }

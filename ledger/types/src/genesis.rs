@@ -5,7 +5,7 @@ use ves::Digest;
 use ves::hash::Hasher;
 
 use crate::bank::DenomRecord;
-use crate::codec::{Blob, Decode, DecodeError, Encode, List, Reader, record};
+use crate::codec::{Blob, Decode, DecodeError, Encode, List, Reader, Text, record};
 use crate::entity::Entity;
 use crate::governance::{AttesterPolicy, ContractVersion};
 use crate::ids::{AccountId, Amount, ChainId, EntityId};
@@ -27,6 +27,18 @@ record! {
     pub struct GenesisAttesters {
         pub id: u32,
         pub policy: AttesterPolicy,
+    }
+}
+
+record! {
+    /// `gov/chain`: what never changes but by an upgrade.
+    pub struct ChainRecord {
+        pub chain_id: ChainId,
+        pub initial_height: u64,
+        /// Version of the rules (12.3).
+        pub app_version: u64,
+        /// Name of the last upgrade; empty before the first.
+        pub upgrade: Text<64>,
     }
 }
 

@@ -167,6 +167,12 @@ codes! {
         NoWithVeto = 4,
     }
 
+    pub enum ContractStatus: u8 {
+        Inactive = 1,
+        Active = 2,
+        Deprecated = 3,
+    }
+
     /// Life of a proposal.
     pub enum ProposalStatus: u8 {
         /// Collects sponsors.
@@ -211,6 +217,19 @@ record! {
         pub reason: Text<1024>,
     }
 
+    /// `contracts/id/<contract_id>/<version>`, and one entry of `contracts/set`.
+    pub struct ContractRecord {
+        pub contract_id: ContractId,
+        pub version: u32,
+        pub code_hash: Digest,
+        pub status: ContractStatus,
+    }
+
+    /// `contracts/set`: what `contract_set_hash` is of, by contract and version.
+    pub struct ContractSet {
+        pub contracts: List<ContractRecord, 4096>,
+    }
+
     /// One who may vote, as fixed when voting began.
     pub struct Voter {
         pub entity: EntityId,
@@ -227,5 +246,12 @@ record! {
     pub struct AttesterPolicy {
         pub threshold: u32,
         pub entities: Set<EntityId, 256>,
+    }
+}
+
+impl ContractSet {
+    /// `contract_set_hash` (9.2).
+    pub fn hash(&self) -> Digest {
+        crate::hash::hash(crate::hash::Domain::ContractSet, &[&crate::codec::Encode::to_sce(self)])
     }
 }

@@ -63,11 +63,9 @@ macro_rules! params {
             pub fn set(&mut self, name: &str, value: u64) -> Result<(), ParamError> {
                 match name {
                     $(stringify!($name) => {
-                        // Where the least is 0 every value is above it.
-                        #[allow(unused_comparisons)]
-                        let inside = value >= $min && value <= $max;
-                        if !inside {
-                            return Err(ParamError::Bounds { name: stringify!($name), value, min: $min, max: $max });
+                        let (min, max): (u64, u64) = ($min, $max);
+                        if !(min..=max).contains(&value) {
+                            return Err(ParamError::Bounds { name: stringify!($name), value, min, max });
                         }
                         self.$name = value;
                         Ok(())

@@ -73,9 +73,6 @@ impl StateKey {
     pub fn params_hash(height: u64) -> Self {
         numbered(Substore::Gov, "params_hash/", height)
     }
-    pub fn contract_set_hash(height: u64) -> Self {
-        numbered(Substore::Gov, "contract_set_hash/", height)
-    }
     pub fn attester_policy(id: u32) -> Self {
         key(Substore::Gov, format!("attester/{id}"))
     }
@@ -156,6 +153,10 @@ impl StateKey {
     pub fn batch(id: &SettlementId) -> Self {
         hex_key(Substore::Settle, "batch/", &id.0)
     }
+    /// What an agent key moved of a denomination on its last day.
+    pub fn agent_day(key: &crate::ids::KeyId, denom: &Denom) -> Self {
+        key_of_agent(key, denom)
+    }
     /// How much of a mandate is used; by the hash of what was signed.
     pub fn mandate_used(hash: &Digest) -> Self {
         hex_key(Substore::Settle, "mandate/", &hash.0)
@@ -190,6 +191,10 @@ impl StateKey {
         key.path.extend_from_slice(format!("/{batch_no}").as_bytes());
         key
     }
+}
+
+fn key_of_agent(agent: &crate::ids::KeyId, denom: &Denom) -> StateKey {
+    key(Substore::Settle, format!("agent/{agent}/{denom}"))
 }
 
 fn numbered(substore: Substore, word: &str, n: u64) -> StateKey {

@@ -6,7 +6,7 @@ use crate::body::{CONTENT_BYTES_MAX, HEADER_FORMAT, Header};
 use crate::envelope::{Envelope, Notarise, PublicTx, Request};
 use crate::error::{Code, Refusal};
 use crate::ids::{ChainId, Nullifier, SpentKey, TxId};
-use crate::keys::{PublicKey, business_message};
+use crate::keys::{PublicKey, attest_message, blob_message, business_message};
 use crate::params::Params;
 use crate::policy::{Opening, OpeningError, spend_message};
 use crate::tree::Mode;
@@ -114,6 +114,7 @@ fn notarise(request: &Notarise, rules: &Rules) -> Result<Ids, Refusal> {
     let message = spend_message(&rules.chain_id, &tx_id);
     openings(nullifiers.clone(), &request.openings, &message, rules)?;
     header(content.header(), rules)?;
+    endorsements(request, &tx_id, rules)?;
     let references = content.references.iter().map(|shown| &shown.component);
     Ok((tx_id, distinct(nullifiers, references)?))
 }
@@ -151,6 +152,37 @@ fn public(request: &PublicTx, rules: &Rules) -> Result<Ids, Refusal> {
         }
     }
     Ok((tx_id, spent))
+}
+
+/// Signatures of attesters and notaries outside the id; whether they speak for enough entities is asked of the state.
+fn endorsements(request: &Notarise, tx_id: &TxId, rules: &Rules) -> Result<(), Refusal> {
+    let header = request.content.header();
+    let wrong =
+        |what: &str, place| Refusal::new(Code::BadSignature, format!("{what} {place} has a wrong signature"));
+    match (request.content.mode, header.attester_policy) {
+        (Mode::Attested, Some(policy)) => {
+            let message = attest_message(&rules.chain_id, tx_id, policy, &header.contract_set_hash);
+            for (place, attestation) in request.attestations.iter().enumerate() {
+                if !attestation.key.verify(&message.0, &attestation.signature) {
+                    return Err(wrong("attestation", place));
+                }
+            }
+        }
+        (Mode::Attested, None) => {
+            return Err(Refusal::new(Code::Malformed, "an Attested transaction names its attester policy"));
+        }
+        _ if !request.attestations.is_empty() => {
+            return Err(Refusal::new(Code::Malformed, "only an Attested transaction has attestations"));
+        }
+        _ => {}
+    }
+    for (place, receipt) in request.receipts.iter().enumerate() {
+        let message = blob_message(&rules.chain_id, &receipt.ciphertext_hash);
+        if !receipt.key.verify(&message.0, &receipt.signature) {
+            return Err(wrong("receipt", place));
+        }
+    }
+    Ok(())
 }
 
 fn count(what: &str, found: usize, max: u64) -> Result<(), Refusal> {

@@ -79,7 +79,8 @@ impl TearOff {
             let group = Group::ALL[g];
             let components = &components[g];
             let shown: Vec<bool> = (0..components.len() as u32).map(|i| show(group, i)).collect();
-            if !shown.contains(&true) && !(components.is_empty() && show_empty(group)) {
+            let is_shown = if components.is_empty() { show_empty(group) } else { shown.contains(&true) };
+            if !is_shown {
                 return GroupView::Hidden(hashes[g]);
             }
             let nonces = (0..).map(|i| whole.salt.nonce(group, i));
