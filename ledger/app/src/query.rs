@@ -1,6 +1,5 @@
 //! Queries by path (section 14). Answers with a tree key name its place, so that the engine can prove it.
 
-use stateset_ledger_types::bank::{Escrow, Settlement};
 use stateset_ledger_types::codec::Encode;
 use stateset_ledger_types::ids::{AccountId, Denom, EntityId, SettlementId, SpentKey, TxId, Units};
 use stateset_ledger_types::{Code, StateKey, Substore};
@@ -46,8 +45,8 @@ pub fn answer(state: &dyn StateReader, height: u64, path: &str) -> Result<QueryA
         ["ssn", "contracts"] => at(&overlay, Some(StateKey::contract_set())),
         ["ssn", "bank", "audit"] => audit(&overlay),
         ["ssn", "bank", account, denom @ ..] => balances(&overlay, path, account, &denom.join("/")),
-        ["ssn", "settle", id] => settled::<Settlement>(&overlay, id, StateKey::settlement),
-        ["ssn", "escrow", id] => settled::<Escrow>(&overlay, id, StateKey::escrow),
+        ["ssn", "settle", id] => settled(&overlay, id, StateKey::settlement),
+        ["ssn", "escrow", id] => settled(&overlay, id, StateKey::escrow),
         ["ssn", "anchor", stream, "head"] => {
             at(&overlay, stream.parse().map(|stream: Digest| StateKey::anchor_head(&stream)).ok())
         }
@@ -83,7 +82,7 @@ fn at(overlay: &Overlay<'_>, key: Option<StateKey>) -> Result<QueryAnswer, Fault
     Ok(answer)
 }
 
-fn settled<T>(
+fn settled(
     overlay: &Overlay<'_>,
     id: &str,
     key: impl Fn(&SettlementId) -> StateKey,

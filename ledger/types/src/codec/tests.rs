@@ -86,6 +86,8 @@ codes! {
 #[test]
 fn unknown_tags_are_refused() {
     assert_eq!(Shape::Line(7).to_sce(), [0, 2, 0, 7]);
+    assert_eq!((Shape::Line(7).name(), Shape::Point(0).name()), ("Line", "Point"));
+    assert_eq!(Colour::ALL.iter().map(|colour| colour.code()).collect::<Vec<_>>(), [1, 3]);
     assert_eq!(Shape::from_sce(&[0, 1, 9]), Ok(Shape::Point(9)));
     for tag in (0..=u16::MAX).filter(|tag| !Shape::TAGS.contains(tag)) {
         let bytes = [tag.to_sce(), vec![0, 0]].concat();
