@@ -10,6 +10,7 @@
 //! Only the standard library and a JSON reader, so that it compiles in seconds.
 
 mod check;
+mod cometbft;
 mod contracts;
 mod debian;
 mod doc_commands;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::{Findings, files};
-use crate::doc_commands::{ADMIN_HELP, SEQUENCER_HELP, STARK_HELP, STATESET_HELP, SYNC_HELP};
+use crate::doc_commands::{ADMIN_HELP, NODE_HELP, SEQUENCER_HELP, STARK_HELP, STATESET_HELP, SYNC_HELP};
 
 /// A golden file and the folder whose existence asks for it.
 const GOLDEN: &[(&str, &str)] = &[
@@ -19,6 +19,7 @@ const GOLDEN: &[(&str, &str)] = &[
     (ADMIN_HELP, "apps/stateset-sequencer-admin"),
     (STARK_HELP, "proofs/cli"),
     (SYNC_HELP, "apps/stateset-sync"),
+    (NODE_HELP, "apps/statesetd"),
     ("testing/vectors/chain_trees.json", "chain/contracts"),
     ("chain/contracts/golden/abi", "chain/contracts/src"),
     ("chain/contracts/golden/bytecode", "chain/contracts/src"),
