@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use stateset_abci::comet::{Process, Program};
-use stateset_abci::{Abci, EngineError, Node, Server};
+use stateset_abci::{Abci, EngineError, Instance, Node, Server};
 use stateset_ledger_app::{Fault, Ledger};
 use stateset_ledger_store::Store;
 
@@ -12,11 +12,8 @@ use crate::args::CometArgs;
 use crate::home::{Home, Settings};
 use crate::output::Failure;
 
-/// In the order in which the parts are dropped: CometBFT ends before the application.
 pub struct Running {
-    process: Option<Process>,
-    _server: Server,
-    abci: Abci,
+    instance: Instance,
     home: Home,
     pub settings: Settings,
 }
@@ -43,11 +40,11 @@ impl Running {
             ),
             None => None,
         };
-        Ok(Self { process, _server: server, abci, home, settings })
+        Ok(Self { instance: Instance::new(abci, server, process), home, settings })
     }
 
     pub fn cometbft_pid(&self) -> Option<u32> {
-        self.process.as_ref().map(Process::id)
+        self.instance.process().map(Process::id)
     }
 
     /// Whether both parts still run.
@@ -55,7 +52,7 @@ impl Running {
     /// # Errors
     /// What ended one of them.
     pub fn check(&mut self) -> Result<(), Failure> {
-        if let Some(problem) = self.abci.failure() {
+        if let Some(problem) = self.instance.failure() {
             if let EngineError::Application(Fault::UpgradeNeeded { name, height, info }) = problem {
                 let needed = json!({"name": name, "height": height, "info": info});
                 let file = self.home.file("upgrade-needed.json");
@@ -65,15 +62,17 @@ impl Running {
             }
             return Err(Failure::failed("APPLICATION", problem));
         }
-        let Some(process) = &mut self.process else { return Ok(()) };
-        match process.ended() {
+        match self.instance.ended() {
             Ok(None) => Ok(()),
             ended => {
                 let how = ended.map_or_else(
                     |error| error.to_string(),
                     |status| status.map(|status| status.to_string()).unwrap_or_default(),
                 );
-                let (log, words) = (self.home.comet.log(), process.last_words());
+                let (log, words) = (
+                    self.home.comet.log(),
+                    self.instance.process().map(Process::last_words).unwrap_or_default(),
+                );
                 Err(Failure::failed(
                     "COMETBFT",
                     format!("cometbft ended: {how}; {} says:\n{words}", log.display()),

@@ -10,12 +10,12 @@ use stateset_abci::comet::{Home, StateSync, Timing};
 use crate::world::{TIMING, World, until};
 
 /// Without transactions the chain is slow, so that a snapshot is there for longer than CometBFT looks for some (5 s).
-const SLOW: Timing = Timing { empty_block_interval: Duration::from_secs(3), ..TIMING };
+const SLOW: Timing = Timing { empty_block_interval: Duration::from_secs(1), ..TIMING };
 
 fn with_snapshots(home: &Home) -> Options {
     Options {
         snapshots: Some(home.folder().join("snapshots")),
-        snapshot_interval: Some(5),
+        snapshot_interval: Some(10),
         ..Options::default()
     }
 }
@@ -24,7 +24,7 @@ fn with_snapshots(home: &Home) -> Options {
 fn a_new_node_begins_from_a_snapshot_and_goes_on_with_the_chain() {
     let Some(mut world) = World::start_with(1, SLOW, with_snapshots) else { return };
     // Each makes a block, and one more that proves it.
-    for number in 0..6 {
+    for number in 0..8 {
         assert_eq!(world.validators[0].send(&format!("early-{number}=value")), 0);
         until("an early key", || world.validators[0].get(&format!("early-{number}")));
     }
@@ -38,13 +38,13 @@ fn a_new_node_begins_from_a_snapshot_and_goes_on_with_the_chain() {
         ..Options::default()
     });
     world.start_one(joined);
-    world.validators[joined].until("the state at the new node", |node| node.get("early-5"));
+    world.validators[joined].until("the state at the new node", |node| node.get("early-7"));
     assert_eq!(world.validators[0].send("late=value"), 0);
     until("a block after the snapshot", || world.validators[joined].get("late"));
 
     let history = &world.validators[joined].history;
     assert!(history.chunks_applied.load(Ordering::SeqCst) > 0);
     let first = *history.app_hashes.lock().unwrap().first_key_value().unwrap().0;
-    assert!(first > 5, "it executed block {first}: the snapshot was not used");
+    assert!(first > 10, "it executed block {first}: the snapshot was not used");
     assert!(world.agreed_heights(2) > 0);
 }

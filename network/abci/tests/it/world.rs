@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use base64ct::{Base64, Encoding as _};
 use serde_json::{Value, json};
 use stateset_abci::comet::{Config, Genesis, Home, Peer, Process, Program, Rpc, StateSync, Timing};
-use stateset_abci::{Abci, Node, Options, Server};
+use stateset_abci::{Abci, Instance, Node, Options, Server};
 use stateset_fixtures::cometbft;
 use stateset_ledger_store::Store;
 
@@ -26,20 +26,13 @@ pub const PATIENCE: Duration = Duration::from_secs(40);
 /// Worlds run one after the other: their clocks are short, and their processes many.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// The parts of a running node, in the order in which they are dropped.
-struct Running {
-    process: Process,
-    _server: Server,
-    abci: Abci,
-}
-
 pub struct Validator {
     pub home: Home,
     pub rpc: Rpc,
     pub history: Arc<History>,
     address: SocketAddr,
     options: Options,
-    running: Option<Running>,
+    running: Option<Instance>,
 }
 
 pub struct World {
@@ -153,7 +146,7 @@ impl World {
         let server = Server::start(checked, &validator.home.socket()).unwrap();
         let process = self.start_comet(at);
         let validator = &mut self.validators[at];
-        validator.running = Some(Running { process, _server: server, abci });
+        validator.running = Some(Instance::new(abci, server, Some(process)));
     }
 
     /// Waits until the state of `height` is committed at each of `validators`.
@@ -196,10 +189,9 @@ impl Validator {
 
     /// Ends both at once.
     pub fn crash(&mut self) {
-        if let Some(running) = &mut self.running {
-            running.process.kill();
+        if let Some(running) = self.running.take() {
+            running.crash();
         }
-        self.running = None;
     }
 
     /// As [`until`], with what this node says of itself when it takes too long.
@@ -221,11 +213,11 @@ impl Validator {
     }
 
     pub fn failure(&self) -> Option<String> {
-        self.running.as_ref()?.abci.failure().map(ToString::to_string)
+        self.running.as_ref()?.failure().map(ToString::to_string)
     }
 
     fn last_words(&self) -> String {
-        self.running.as_ref().map(|running| running.process.last_words()).unwrap_or_default()
+        self.running.as_ref().and_then(Instance::process).map(Process::last_words).unwrap_or_default()
     }
 
     /// Height of the newest block; `None` while there is no answer.
