@@ -12,6 +12,7 @@ use crate::application::{
     Application, Block, Fault, Info, Initial, Outcome, Proposal, QueryAnswer, TxBytes, TxResult,
 };
 use crate::context::{APP_VERSION, Context};
+use crate::hot_keys::HotKeys;
 use crate::overlay::{Overlay, Stop};
 use crate::state::StateReader;
 use crate::{execute, init, notary, proposal, query};
@@ -24,6 +25,7 @@ const REMEMBERED_MAX: usize = 16_384;
 #[derive(Debug, Default)]
 pub struct Ledger {
     remembered: Mutex<Remembered>,
+    keys: HotKeys,
     clock: Mutex<Clock>,
 }
 
@@ -77,7 +79,7 @@ impl Ledger {
         if let Some(checked) = lock().find(rules, &hash) {
             return Ok(checked);
         }
-        let checked = Arc::new(stateless::check(bytes, rules)?);
+        let checked = Arc::new(stateless::check_by(bytes, rules, &self.keys)?);
         lock().keep(rules, hash, Arc::clone(&checked));
         Ok(checked)
     }

@@ -4,6 +4,7 @@
 //! - what engines ask, and who answers: [`application`], [`ledger`];
 //! - how state is read and written: [`state`], [`overlay`];
 //! - one block: [`execute`], [`context`], [`proposal`]; the first state: [`init`]; reads: [`query`];
+//! - signatures of keys that sign often: [`hot_keys`];
 //! - what transactions do: [`members`], [`notary`], [`bank`], [`anchor`], [`governance`].
 
 pub mod anchor;
@@ -12,6 +13,7 @@ pub mod bank;
 pub mod context;
 pub mod execute;
 pub mod governance;
+pub mod hot_keys;
 pub mod init;
 pub mod ledger;
 pub mod members;

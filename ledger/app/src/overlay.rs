@@ -120,7 +120,8 @@ impl<'a> Overlay<'a> {
 
     /// Takes the transaction's writes into the block.
     pub fn keep(&mut self) {
-        self.block.append(&mut self.tx);
+        // Not `append`, which would rebuild the whole block's layer for every transaction.
+        self.block.extend(std::mem::take(&mut self.tx));
     }
 
     /// Forgets the transaction's writes.

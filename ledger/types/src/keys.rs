@@ -246,6 +246,21 @@ record! {
     }
 }
 
+/// Judges signatures. Every implementation gives the answers of [`PublicKey::verify`]; some remember keys to be faster.
+pub trait Verifier {
+    fn verify(&self, key: &PublicKey, message: &Digest, signature: &Signature) -> bool;
+}
+
+/// Decodes the key anew for every signature.
+#[derive(Debug, Clone, Copy)]
+pub struct Plain;
+
+impl Verifier for Plain {
+    fn verify(&self, key: &PublicKey, message: &Digest, signature: &Signature) -> bool {
+        key.verify(&message.0, signature)
+    }
+}
+
 impl KeyRecord {
     /// A record of `key` without end.
     pub fn new(purpose: Purpose, key: PublicKey) -> Self {

@@ -6,7 +6,7 @@ use ves::Digest;
 use crate::codec::{Decode, DecodeError, Encode, List, Problem, Reader, Set, fixed_bytes, record};
 use crate::hash::{Domain, hash, length};
 use crate::ids::{ChainId, Nullifier, PolicyHash, SpentKey, StateRef, TxId};
-use crate::keys::{PublicKey, Signature};
+use crate::keys::{PublicKey, Signature, Verifier};
 use crate::tree::Nonce;
 
 /// Most keys of a policy.
@@ -163,7 +163,12 @@ impl Opening {
     ///
     /// # Errors
     /// [`OpeningError`]; a wrong signature is one even where the others would suffice.
-    pub fn check(&self, nullifier: &Nullifier, message: &Digest) -> Result<(), OpeningError> {
+    pub fn check(
+        &self,
+        nullifier: &Nullifier,
+        message: &Digest,
+        verifier: &dyn Verifier,
+    ) -> Result<(), OpeningError> {
         if self::nullifier(&self.blind, &self.policy.hash()) != *nullifier {
             return Err(OpeningError::OtherNullifier);
         }
@@ -177,7 +182,7 @@ impl Opening {
         }
         let pairs = self.policy.keys.iter().zip(self.signatures.iter()).enumerate();
         for (place, (key, signature)) in pairs {
-            if signature.is_some_and(|signature| !key.verify(&message.0, &signature)) {
+            if signature.is_some_and(|signature| !verifier.verify(key, message, &signature)) {
                 return Err(OpeningError::Signature { place });
             }
         }

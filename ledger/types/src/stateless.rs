@@ -6,7 +6,7 @@ use crate::body::{CONTENT_BYTES_MAX, HEADER_FORMAT, Header};
 use crate::envelope::{Envelope, Notarise, PublicTx, Request};
 use crate::error::{Code, Refusal};
 use crate::ids::{ChainId, Nullifier, SpentKey, TxId};
-use crate::keys::{PublicKey, attest_message, blob_message, business_message};
+use crate::keys::{Plain, PublicKey, Verifier, attest_message, blob_message, business_message};
 use crate::params::Params;
 use crate::policy::{Opening, OpeningError, spend_message};
 use crate::tree::Mode;
@@ -69,6 +69,14 @@ impl Checked {
 /// # Errors
 /// The [`Refusal`] of the first step of section 4.1 that fails.
 pub fn check(bytes: &[u8], rules: &Rules) -> Result<Checked, Refusal> {
+    check_by(bytes, rules, &Plain)
+}
+
+/// [`check`] with signatures judged by `verifier`.
+///
+/// # Errors
+/// As of [`check`].
+pub fn check_by(bytes: &[u8], rules: &Rules, verifier: &dyn Verifier) -> Result<Checked, Refusal> {
     if bytes.len() as u64 > rules.tx_bytes_max {
         let said = format!("{} bytes, at most {}", bytes.len(), rules.tx_bytes_max);
         return Err(Refusal::new(Code::TooLarge, said));
@@ -84,8 +92,8 @@ pub fn check(bytes: &[u8], rules: &Rules) -> Result<Checked, Refusal> {
     }
     let envelope = Envelope::from_bytes(bytes)?;
     let (tx_id, spent) = match envelope.request() {
-        Request::Notarise(request) => notarise(request, rules)?,
-        Request::PublicTx(request) => public(request, rules)?,
+        Request::Notarise(request) => notarise(request, rules, verifier)?,
+        Request::PublicTx(request) => public(request, rules, verifier)?,
         Request::Governance(_) => (TxId(envelope.unsigned_hash().0), Vec::new()),
     };
     let message = match envelope.request() {
@@ -93,7 +101,7 @@ pub fn check(bytes: &[u8], rules: &Rules) -> Result<Checked, Refusal> {
         _ => envelope.submit_message(&rules.chain_id, &tx_id),
     };
     let submission = envelope.request().submission();
-    if !submission.key.verify(&message.0, &submission.signature) {
+    if !verifier.verify(&submission.key, &message, &submission.signature) {
         return Err(Refusal::new(Code::BadSignature, "the submission's signature is wrong"));
     }
     Ok(Checked { envelope, tx_id, spent })
@@ -101,7 +109,7 @@ pub fn check(bytes: &[u8], rules: &Rules) -> Result<Checked, Refusal> {
 
 type Ids = (TxId, Vec<SpentKey>);
 
-fn notarise(request: &Notarise, rules: &Rules) -> Result<Ids, Refusal> {
+fn notarise(request: &Notarise, rules: &Rules, verifier: &dyn Verifier) -> Result<Ids, Refusal> {
     let content = &request.content;
     if content.mode == Mode::Public {
         return Err(Refusal::new(Code::Malformed, "a Public transaction is submitted with its whole body"));
@@ -112,14 +120,14 @@ fn notarise(request: &Notarise, rules: &Rules) -> Result<Ids, Refusal> {
     let tx_id = content.tx_id();
     let nullifiers = content.nullifiers.iter().map(|shown| &shown.component);
     let message = spend_message(&rules.chain_id, &tx_id);
-    openings(nullifiers.clone(), &request.openings, &message, rules)?;
+    openings(nullifiers.clone(), &request.openings, &message, rules, verifier)?;
     header(content.header(), rules)?;
-    endorsements(request, &tx_id, rules)?;
+    endorsements(request, &tx_id, rules, verifier)?;
     let references = content.references.iter().map(|shown| &shown.component);
     Ok((tx_id, distinct(nullifiers, references)?))
 }
 
-fn public(request: &PublicTx, rules: &Rules) -> Result<Ids, Refusal> {
+fn public(request: &PublicTx, rules: &Rules, verifier: &dyn Verifier) -> Result<Ids, Refusal> {
     let body = &request.content.body;
     count("nullifiers", body.nullifiers.len(), rules.inputs_max)?;
     count("outputs", body.outputs.len(), rules.components_max)?;
@@ -133,12 +141,12 @@ fn public(request: &PublicTx, rules: &Rules) -> Result<Ids, Refusal> {
     }
     let tx_id = request.content.tx_id(Mode::Public);
     let message = spend_message(&rules.chain_id, &tx_id);
-    openings(body.nullifiers.iter(), &request.openings, &message, rules)?;
+    openings(body.nullifiers.iter(), &request.openings, &message, rules, verifier)?;
     header(&body.header.0, rules)?;
     let spent = distinct(body.nullifiers.iter(), body.references.iter())?;
     for (place, signed) in request.signatures.iter().enumerate() {
         let message = business_message(&rules.chain_id, &tx_id, signed.purpose, &signed.key);
-        if !signed.key.verify(&message.0, &signed.signature) {
+        if !verifier.verify(&signed.key, &message, &signed.signature) {
             let said = format!("business signature {place} is wrong");
             return Err(Refusal::new(Code::BadSignature, said));
         }
@@ -155,7 +163,12 @@ fn public(request: &PublicTx, rules: &Rules) -> Result<Ids, Refusal> {
 }
 
 /// Signatures of attesters and notaries outside the id; whether they speak for enough entities is asked of the state.
-fn endorsements(request: &Notarise, tx_id: &TxId, rules: &Rules) -> Result<(), Refusal> {
+fn endorsements(
+    request: &Notarise,
+    tx_id: &TxId,
+    rules: &Rules,
+    verifier: &dyn Verifier,
+) -> Result<(), Refusal> {
     let header = request.content.header();
     let wrong =
         |what: &str, place| Refusal::new(Code::BadSignature, format!("{what} {place} has a wrong signature"));
@@ -163,7 +176,7 @@ fn endorsements(request: &Notarise, tx_id: &TxId, rules: &Rules) -> Result<(), R
         (Mode::Attested, Some(policy)) => {
             let message = attest_message(&rules.chain_id, tx_id, policy, &header.contract_set_hash);
             for (place, attestation) in request.attestations.iter().enumerate() {
-                if !attestation.key.verify(&message.0, &attestation.signature) {
+                if !verifier.verify(&attestation.key, &message, &attestation.signature) {
                     return Err(wrong("attestation", place));
                 }
             }
@@ -178,7 +191,7 @@ fn endorsements(request: &Notarise, tx_id: &TxId, rules: &Rules) -> Result<(), R
     }
     for (place, receipt) in request.receipts.iter().enumerate() {
         let message = blob_message(&rules.chain_id, &receipt.ciphertext_hash);
-        if !receipt.key.verify(&message.0, &receipt.signature) {
+        if !verifier.verify(&receipt.key, &message, &receipt.signature) {
             return Err(wrong("receipt", place));
         }
     }
@@ -197,6 +210,7 @@ fn openings<'a>(
     openings: &[Opening],
     message: &Digest,
     rules: &Rules,
+    verifier: &dyn Verifier,
 ) -> Result<(), Refusal> {
     if nullifiers.len() != openings.len() {
         let said = format!("{} openings for {} nullifiers", openings.len(), nullifiers.len());
@@ -204,7 +218,7 @@ fn openings<'a>(
     }
     for (index, (nullifier, opening)) in nullifiers.zip(openings).enumerate() {
         count("keys of a policy", opening.policy.keys().len(), rules.policy_keys_max)?;
-        opening.check(nullifier, message).map_err(|error| {
+        opening.check(nullifier, message, verifier).map_err(|error| {
             let code = match error {
                 OpeningError::Signature { .. } => Code::BadSignature,
                 _ => Code::PolicyNotMet,
