@@ -145,6 +145,10 @@ pub trait Application: Send + Sync {
     /// A sentence for a person: which part of the genesis is wrong.
     fn init_chain(&self, genesis_json: &[u8]) -> Result<Initial, String>;
 
+    /// Told at a start what was committed last: its height, and the time of its block in Unix milliseconds. Until then, or
+    /// until a first block, [`check_tx`](Self::check_tx) judges keys at the time 0.
+    fn resume(&self, _height: u64, _time_ms: u64) {}
+
     /// Whether `tx` may enter the pool: section 4.1, and steps 1 and 2 of section 5.1 as far as `state` tells.
     ///
     /// # Errors

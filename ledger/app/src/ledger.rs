@@ -95,7 +95,14 @@ impl Application for Ledger {
     }
 
     fn init_chain(&self, genesis_json: &[u8]) -> Result<Initial, String> {
-        init::init(&Genesis::from_json(genesis_json)?)
+        let initial = init::init(&Genesis::from_json(genesis_json)?)?;
+        self.resume(initial.initial_height - 1, initial.genesis_time_ms);
+        Ok(initial)
+    }
+
+    fn resume(&self, height: u64, time_ms: u64) {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        clock.committed = (height, time_ms);
     }
 
     fn check_tx(&self, state: &dyn StateReader, tx: TxBytes<'_>) -> Result<TxResult, Fault> {

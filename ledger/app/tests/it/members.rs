@@ -1,5 +1,7 @@
 //! C19: suspended entities and keys that end, at the exact height; who may submit at all.
 
+use stateset_ledger_app::Ledger;
+use stateset_ledger_app::application::Application;
 use stateset_ledger_types::codec::{List, Set, Text};
 use stateset_ledger_types::entity::{Entity, Roles};
 use stateset_ledger_types::governance::{Action, EntitySuspend, GovernanceMessage, Submit, Vote, VoteChoice};
@@ -35,6 +37,24 @@ fn a_key_ends_at_the_exact_time_of_the_block() {
         assert_eq!(code(&world.block_at(until - 1, &[before]).results[0]), None);
         assert_eq!(code(&world.block_at(until, &[after]).results[0]), Some(Code::NotAuthorised));
     }
+}
+
+#[test]
+fn the_pool_judges_keys_at_the_last_block_also_after_a_start() {
+    let genesis = with(3, |entity| {
+        let mut keys = entity.keys.to_vec();
+        keys[0].valid_from = 1_002_000;
+        entity.keys = List::new(keys).unwrap();
+    });
+    let mut world = World::of(&genesis);
+    let tx = world.private(3, 1, &[10], &[]);
+    let pooled = |ledger: &Ledger| code(&ledger.check_tx(&world.state, &tx).unwrap());
+    assert_eq!(pooled(&world.ledger), Some(Code::NotAuthorised), "valid a second later");
+    let started = Ledger::new();
+    started.resume(1, 1_001_999);
+    assert_eq!(pooled(&started), Some(Code::NotAuthorised));
+    started.resume(2, 1_002_000);
+    assert_eq!(pooled(&started), None);
 }
 
 #[test]
