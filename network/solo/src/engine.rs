@@ -129,6 +129,14 @@ impl<A: Application> Engine<A> {
         }
     }
 
+    pub fn application(&self) -> Arc<A> {
+        Arc::clone(&self.application)
+    }
+
+    pub fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
+    }
+
     /// The height that the next block will have.
     pub fn next_height(&self) -> u64 {
         self.tip.height

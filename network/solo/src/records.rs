@@ -20,6 +20,7 @@ pub const CODESPACE: &str = "ssn";
 
 const TIP: &[u8] = b"tip";
 const GENESIS: &[u8] = b"genesis";
+const START: &[u8] = b"start";
 const VALIDATORS: &[u8] = b"validators/";
 const LIMITS: &[u8] = b"limits/";
 
@@ -155,6 +156,7 @@ pub(crate) fn genesis(saved: &SavedTip, genesis_json: &[u8]) -> RecordBatch {
     let mut batch = RecordBatch::default();
     batch.put(Column::Engine, TIP, json(saved));
     batch.put(Column::Engine, GENESIS, genesis_json);
+    batch.put(Column::Engine, START, json(&(saved.time_ns, &saved.app_hash)));
     batch.put(Column::Engine, with_height(VALIDATORS, saved.initial_height), json(&saved.validators));
     let limits = (saved.block_bytes_max, saved.block_gas_max);
     batch.put(Column::Engine, with_height(LIMITS, saved.initial_height), json(&limits));
@@ -240,6 +242,17 @@ pub(crate) fn tip(view: &View) -> Result<SavedTip, EngineError> {
 /// [`EngineError::Store`].
 pub fn genesis_json(view: &View) -> Result<Option<Vec<u8>>, EngineError> {
     Ok(view.record(Column::Engine, GENESIS)?)
+}
+
+/// Time and app hash of genesis.
+///
+/// # Errors
+/// As [`block_at`].
+pub fn genesis_start(view: &View) -> Result<Option<(UnixNanos, Vec<u8>)>, EngineError> {
+    let Some(bytes) = view.record(Column::Engine, START)? else { return Ok(None) };
+    let (time, app_hash) =
+        serde_json::from_slice(&bytes).map_err(|error| damaged("the start of the chain", error))?;
+    Ok(Some((UnixNanos(time), app_hash)))
 }
 
 fn message<M: Message + Default>(view: &View, column: Column, height: u64) -> Result<Option<M>, EngineError> {

@@ -11,13 +11,12 @@ use stateset_ledger_types::Substore;
 
 use crate::{StoreError, View};
 
+/// Takes a key's hash, the key and its value.
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(KeyHash, &[u8], Vec<u8>) -> Result<(), StoreError>;
+
 impl View {
     /// Visits every key of a substore in order of key hashes, with the hash that its leaf holds of the value.
-    pub(crate) fn walk(
-        &self,
-        substore: Substore,
-        visit: &mut dyn FnMut(KeyHash, &[u8], Vec<u8>) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn walk(&self, substore: Substore, visit: Visit<'_>) -> Result<(), StoreError> {
         let nodes = TreeNodes::new(&self.tables, substore as u8, self.height);
         let mut path = vec![root_key(self.roots.substores[substore as usize].version)];
         while let Some(key) = path.pop() {
