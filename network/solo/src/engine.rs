@@ -114,6 +114,11 @@ impl<A: Application> Engine<A> {
         let mut engine = Self { application, store, keys, last_signed, tip, initial_height, proof_block_due };
         engine.signer(engine.tip.height)?;
         let stored = engine.tip.height - 1;
+        if let Some(header) = records::block_at(&view, stored)?.and_then(|block| block.header) {
+            let time = header.time.as_ref().and_then(UnixNanos::from_timestamp).unwrap_or(engine.tip.time);
+            engine.application.resume(stored, time.as_ms());
+        }
+        drop(view);
         match engine.last_signed.newest().cloned() {
             None if stored >= initial_height && !trust_stored_height => {
                 Err(EngineError::RecordMissing { stored })
