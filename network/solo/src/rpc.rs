@@ -1,10 +1,10 @@
 //! The RPC of a node without an external engine (network.md 7.2): JSON-RPC 2.0 over HTTP and WebSocket, and the same
 //! methods as paths with query parameters. Shapes are those of CometBFT 0.38.
 
-mod shapes;
 mod methods;
 mod params;
 mod search;
+mod shapes;
 mod subscribe;
 
 use std::net::SocketAddr;

@@ -320,7 +320,8 @@ fn genesis<A: Application>(node: &Handle<A>) -> Result<Value, RpcError> {
     let (first, _) = records::heights(&view)?;
     let missing = || RpcError::internal("the genesis is not stored");
     let given = records::genesis_json(&view)?.ok_or_else(missing)?;
-    let app_state: Value = serde_json::from_slice(&given).unwrap_or_else(|_| String::from_utf8_lossy(&given).into());
+    let app_state: Value =
+        serde_json::from_slice(&given).unwrap_or_else(|_| String::from_utf8_lossy(&given).into());
     let limits = records::limits_at(&view, first)?.ok_or_else(missing)?;
     let validators = records::validators_at(&view, first)?.ok_or_else(missing)?;
     let start = records::genesis_start(&view)?.ok_or_else(missing)?;
