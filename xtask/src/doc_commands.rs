@@ -13,13 +13,15 @@ pub const SEQUENCER_HELP: &str = "apps/stateset-sequencer/tests/help.txt";
 pub const ADMIN_HELP: &str = "apps/stateset-sequencer-admin/tests/help.txt";
 pub const STARK_HELP: &str = "proofs/cli/tests/help.txt";
 pub const SYNC_HELP: &str = "apps/stateset-sync/tests/help.txt";
+pub const NODE_HELP: &str = "apps/statesetd/tests/help.txt";
 
 /// Each program and its golden file.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("stateset", STATESET_HELP),
     ("stateset-sequencer", SEQUENCER_HELP),
     ("stateset-sequencer-admin", ADMIN_HELP),
     ("stateset-sync", SYNC_HELP),
+    ("statesetd", NODE_HELP),
     ("ves-stark", STARK_HELP),
 ];
 

@@ -12,6 +12,7 @@
 
 mod bench;
 mod check;
+mod cometbft;
 mod contracts;
 mod debian;
 mod doc_commands;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::check::{self, Tally};
+use crate::cometbft;
 use crate::contracts;
 use crate::debian;
 use crate::grpc_client;
@@ -54,6 +55,7 @@ pub fn install() {
     wasm::install();
     npm::X402.install();
     npm::MCP.install();
+    cometbft::install();
     // Tests of crates start anvil. Where it can't be installed they say so, and fail in continuous integration.
     if let Err(why) = contracts::install() {
         say(&format!("forge and anvil: {why}"));

@@ -12,7 +12,14 @@ use crate::process::{Step, capture, in_ci, on_path, quietly, run, run_and_keep};
 use crate::report::{fail, progress, say};
 
 const TARGET: &str = "wasm32-unknown-unknown";
-const CRATES: [&str; 4] = ["ves", "ves-wasm", "ves-stark-verifier", "ves-stark-wasm"];
+const CRATES: [&str; 6] = [
+    "ves",
+    "stateset-ledger-types",
+    "stateset-ledger-app",
+    "ves-wasm",
+    "ves-stark-verifier",
+    "ves-stark-wasm",
+];
 /// What JavaScript loads, with the profile that it is shipped in.
 const FOR_JAVASCRIPT: &str = "ves-stark-wasm";
 const PROFILE: &str = "wasm";

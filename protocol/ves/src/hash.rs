@@ -166,12 +166,18 @@ const GATHERED_BYTES_MAX: usize = 320;
 /// updates, which cost more than SHA-256 itself. For hashes that every event pays for.
 #[inline]
 pub fn hash_pieces(domain: Domain, pieces: &[&[u8]]) -> Digest {
+    hash_gathered(std::iter::once(domain.text().as_bytes()).chain(pieces.iter().copied()))
+}
+
+/// [`hash_pieces`] whose first piece is the domain: for layers that have a list of domains of their own.
+#[inline]
+pub fn hash_gathered<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone) -> Digest {
     let mut gathered = [0; GATHERED_BYTES_MAX];
     let mut len = 0;
-    for piece in std::iter::once(&domain.text().as_bytes()).chain(pieces) {
+    for piece in pieces.clone() {
         let end = len + piece.len();
         if end > GATHERED_BYTES_MAX {
-            return pieces.iter().fold(Hasher::new(domain), |hasher, piece| hasher.bytes(piece)).finish();
+            return pieces.fold(Hasher::bare(), |hasher, piece| hasher.bytes(piece)).finish();
         }
         gathered[len..end].copy_from_slice(piece);
         len = end;

@@ -7,6 +7,7 @@ mod events;
 mod grpc;
 mod json;
 mod keystore;
+mod ledger;
 mod legacy;
 mod mandates;
 mod payments;
@@ -156,6 +157,24 @@ pub(crate) const ALL: &[Target] = &[
         holds: "a chain of mandates verifies as it was signed, token by token; other requests are read or refused",
         run: mandates::mandate,
         seeds: mandates::seeds,
+    },
+    Target {
+        name: "ledger_values",
+        holds: "a value of the shared ledger has one encoding, and a tear-off that decodes has an id",
+        run: ledger::values,
+        seeds: ledger::value_seeds,
+    },
+    Target {
+        name: "ledger_request",
+        holds: "a request has one encoding, and one that was changed after signing is refused",
+        run: ledger::request,
+        seeds: ledger::request_seeds,
+    },
+    Target {
+        name: "ledger_block",
+        holds: "a block of anything panics nowhere, conserves value, and is the same on every node",
+        run: ledger::block,
+        seeds: ledger::block_seeds,
     },
     Target {
         name: "keystore",

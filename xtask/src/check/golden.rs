@@ -4,12 +4,13 @@
 use std::path::Path;
 
 use super::{Findings, files};
-use crate::doc_commands::{ADMIN_HELP, SEQUENCER_HELP, STARK_HELP, STATESET_HELP, SYNC_HELP};
+use crate::doc_commands::{ADMIN_HELP, NODE_HELP, SEQUENCER_HELP, STARK_HELP, STATESET_HELP, SYNC_HELP};
 
 /// A golden file and the folder whose existence asks for it.
 const GOLDEN: &[(&str, &str)] = &[
     ("testing/vectors/ves_core.json", "protocol/ves"),
     ("testing/vectors/libraries.json", "protocol/wasm"),
+    ("testing/vectors/ledger", "ledger/types"),
     ("sequencer/log/migrations", "sequencer/log/src"),
     ("protocol/wire/proto/stateset", "protocol/wire/src"),
     (STATESET_HELP, "apps/stateset"),
@@ -18,6 +19,7 @@ const GOLDEN: &[(&str, &str)] = &[
     (ADMIN_HELP, "apps/stateset-sequencer-admin"),
     (STARK_HELP, "proofs/cli"),
     (SYNC_HELP, "apps/stateset-sync"),
+    (NODE_HELP, "apps/statesetd"),
     ("testing/vectors/chain_trees.json", "chain/contracts"),
     ("chain/contracts/golden/abi", "chain/contracts/src"),
     ("chain/contracts/golden/bytecode", "chain/contracts/src"),

@@ -52,6 +52,8 @@ const PURE: &[&str] = &[
     "protocol/wasm/src/",
     "proofs/primitives/src/",
     "sequencer/engine/src/",
+    "ledger/types/src/",
+    "ledger/app/src/",
 ];
 const NOT_PURE: &[&str] = &[
     "std::fs",

@@ -70,12 +70,27 @@ bounded!(
     grpc,
     webhooks,
     mandate,
+    ledger_values,
+    ledger_request,
+    ledger_block,
     keystore,
 );
 
 #[test]
 fn every_seed_that_should_pass_does() {
-    for name in ["json", "envelope", "ingest", "record", "checkpoint", "bodies", "grpc", "keystore"] {
+    for name in [
+        "json",
+        "envelope",
+        "ingest",
+        "record",
+        "checkpoint",
+        "bodies",
+        "grpc",
+        "ledger_values",
+        "ledger_request",
+        "ledger_block",
+        "keystore",
+    ] {
         let target = target(name).expect("a listed target");
         for seed in (target.seeds)() {
             assert!((target.run)(&seed), "{name} refuses its seed {}", String::from_utf8_lossy(&seed));

@@ -1,0 +1,154 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+/// A node of the shared ledger
+#[derive(Debug, Parser)]
+#[command(name = "statesetd", version)]
+pub struct Cli {
+    /// Write results and failures as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The command line, for completions and documentation.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the home of a node: keys, configuration, and the genesis of a new chain or a given one
+    Init(InitArgs),
+    /// Run the node of a home, until a signal ends it
+    Start(StartArgs),
+    /// Make a network of validators on this machine and run it
+    Testnet(TestnetArgs),
+    /// Say where a node stands
+    Status(NodeArgs),
+    /// Hand a signed request to a node
+    Tx(TxArgs),
+    /// Ask a node for a path of its state
+    Query(QueryArgs),
+}
+
+/// What puts transactions in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// CometBFT, beside this program: validators of several operators
+    Comet,
+}
+
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Folder of the node
+    #[arg(long, env = "STATESETD_HOME", value_name = "DIR")]
+    pub home: PathBuf,
+    #[arg(long, value_enum, default_value = "comet")]
+    pub engine: Engine,
+    /// Name of the node among its peers, and of the company in a new genesis
+    #[arg(long, default_value = "company-1")]
+    pub name: String,
+    /// Chain of a new genesis, with its revision: NAME-1
+    #[arg(long, default_value = "stateset-1", conflicts_with = "genesis")]
+    pub chain_id: String,
+    /// Genesis of a chain that exists
+    #[arg(long, value_name = "FILE")]
+    pub genesis: Option<PathBuf>,
+    /// Address of the RPC
+    #[arg(long, default_value = "127.0.0.1:26657")]
+    pub rpc: SocketAddr,
+    /// Address for peers
+    #[arg(long, default_value = "127.0.0.1:26656")]
+    pub p2p: SocketAddr,
+    /// A peer to stay connected to, NODE_ID@ADDRESS; may be given again
+    #[arg(long = "peer", value_name = "PEER")]
+    pub peers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    /// Folder of the node
+    #[arg(long, env = "STATESETD_HOME", value_name = "DIR")]
+    pub home: PathBuf,
+    #[command(flatten)]
+    pub comet: CometArgs,
+    /// Run the application alone: CometBFT is started by others
+    #[arg(long)]
+    pub application_only: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CometArgs {
+    /// The program cometbft; else STATESET_COMETBFT, the search path, and where Go installs programs
+    #[arg(long, value_name = "FILE")]
+    pub cometbft: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct TestnetArgs {
+    /// Folder of the homes; an existing network in it is started again as it is
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub validators: u16,
+    /// Chain of a new network, with its revision: NAME-1
+    #[arg(long, default_value = "localnet-1")]
+    pub chain_id: String,
+    /// Least time between blocks of a new network
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    pub timeout_commit: u64,
+    /// Write the homes and end
+    #[arg(long)]
+    pub no_start: bool,
+    /// End after this time instead of at Ctrl-C
+    #[arg(long = "for", value_name = "SECONDS")]
+    pub seconds: Option<u64>,
+    #[command(flatten)]
+    pub comet: CometArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct NodeArgs {
+    /// RPC of the node
+    #[arg(long, env = "STATESETD_NODE", value_name = "URL", default_value = "http://127.0.0.1:26657")]
+    pub node: String,
+}
+
+#[derive(Debug, Args)]
+pub struct TxArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// The request's bytes, in hexadecimal
+    #[arg(long, conflicts_with = "file", required_unless_present = "file")]
+    pub hex: Option<String>,
+    /// A file with the request's bytes
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Wait until it stands in a block, and say what became of it
+    #[arg(long)]
+    pub wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Such as /ssn/status or /ssn/notary/tx/ID
+    pub path: String,
+    /// Data of the query, in hexadecimal
+    #[arg(long, default_value = "")]
+    pub data: String,
+    /// State after this block; the newest by default
+    #[arg(long, default_value_t = 0)]
+    pub height: u64,
+    /// Ask for the ICS-23 proofs, which lead to the app hash in the header of the height after the answer's
+    #[arg(long)]
+    pub prove: bool,
+}

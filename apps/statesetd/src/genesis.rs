@@ -1,0 +1,93 @@
+//! The genesis of a new chain whose members are its validators.
+
+use std::time::SystemTime;
+
+use stateset_ledger_types::Genesis;
+use stateset_ledger_types::codec::{List, Set, Text};
+use stateset_ledger_types::entity::{Compliance, Entity, EntityStatus, Quota, Role, Roles};
+use stateset_ledger_types::genesis::GenesisValidator;
+use stateset_ledger_types::ids::{ChainId, EntityId};
+use stateset_ledger_types::keys::{KeyRecord, PublicKey, Purpose};
+use ves::Digest;
+use ves::hash::Hasher;
+
+use crate::output::Failure;
+
+/// Weight of each validator.
+const POWER: u32 = 10;
+
+/// A company that is a member and a notary from the start.
+pub struct Founder {
+    pub name: String,
+    /// Signs blocks.
+    pub validator: [u8; 32],
+    /// Signs the company's requests.
+    pub ledger: [u8; 32],
+}
+
+/// Unix milliseconds.
+pub fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A genesis of `founders` at `time_ms`, with default parameters and without money.
+pub fn founded(chain_id: &str, time_ms: u64, founders: &[Founder]) -> Result<Genesis, Failure> {
+    let refused = |problem: &dyn ToString| Failure::input("GENESIS", problem.to_string());
+    let chain_id =
+        ChainId::new(chain_id).map_err(|problem| refused(&format!("--chain-id {chain_id}: {problem}")))?;
+    let mut entities = Vec::new();
+    let mut validators = Vec::new();
+    for founder in founders {
+        let entity = entity(chain_id.as_str(), founder).map_err(|problem| refused(&problem))?;
+        validators.push(GenesisValidator {
+            entity: entity.entity_id,
+            key: Digest(founder.validator),
+            power: POWER,
+        });
+        entities.push(entity);
+    }
+    let too_many = |_| refused(&"there are too many members");
+    Ok(Genesis {
+        chain_id,
+        genesis_time: time_ms,
+        initial_height: 1,
+        roots: List::default(),
+        entities: List::new(entities).map_err(too_many)?,
+        validators: List::new(validators).map_err(too_many)?,
+        params: Default::default(),
+        attester_policies: List::default(),
+        denoms: List::default(),
+        supply: List::default(),
+        balances: List::default(),
+        fee_collector: None,
+        contracts: List::default(),
+    })
+}
+
+fn entity(network: &str, founder: &Founder) -> Result<Entity, String> {
+    // Founders of such a chain have no certificates: the hash names none, and differs for each.
+    let subject = format!("CN={}", founder.name);
+    let cert_hash = Hasher::bare().bytes(subject.as_bytes()).bytes(&founder.ledger).finish();
+    let keys = [
+        KeyRecord::new(Purpose::LedgerSigning, PublicKey::ed25519(founder.ledger)),
+        KeyRecord::new(Purpose::ValidatorConsensus, PublicKey::ed25519(founder.validator)),
+    ];
+    let text = |problem: &dyn ToString| format!("name {}: {}", founder.name, problem.to_string());
+    Ok(Entity {
+        entity_id: EntityId::derive(network, &subject),
+        name: Text::new(founder.name.as_str()).map_err(|problem| text(&problem))?,
+        jurisdiction: Text::new("ZZ").map_err(|problem| text(&problem))?,
+        registration_no: Text::new(founder.name.as_str()).map_err(|problem| text(&problem))?,
+        lei: None,
+        cert_hash,
+        keys: List::new(keys).map_err(|_| "two keys fit".to_owned())?,
+        roles: Roles::of(&[Role::Member, Role::Notary]),
+        issuer_of: Set::default(),
+        status: EntityStatus::Admitted,
+        suspended_until: None,
+        voting_power: 1,
+        quota: Quota::default(),
+        compliance: Compliance { kyc_level: 0, risk: 0, sanctioned: false, expires_at: u64::MAX },
+    })
+}

@@ -1,0 +1,203 @@
+//! The home of a node: `statesetd.toml`, `genesis.json`, the state, and CometBFT's own files.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use stateset_abci::Options;
+use stateset_abci::comet::{self, Config, Peer, PublicKeys, Timing};
+use stateset_ledger_types::Genesis;
+use zeroize::Zeroizing;
+
+use crate::args::{Engine, InitArgs};
+use crate::genesis::{Founder, founded, now};
+use crate::output::{Failure, Output};
+
+/// `statesetd.toml`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub engine: Engine,
+    pub chain_id: String,
+    pub rpc: SocketAddr,
+    pub p2p: SocketAddr,
+    /// Newest states that stay readable and provable; without it, all.
+    pub keep_states: Option<u64>,
+    /// Newest blocks that the engine keeps; without it, all.
+    pub keep_blocks: Option<u64>,
+    /// A snapshot for nodes that join at each multiple of this height; without it, none.
+    pub snapshot_interval: Option<u64>,
+}
+
+/// A folder with a node in it.
+#[derive(Debug, Clone)]
+pub struct Home {
+    pub comet: comet::Home,
+}
+
+impl Home {
+    /// An absolute path, since CometBFT's configuration needs one.
+    pub fn at(folder: &Path) -> Result<Self, Failure> {
+        let folder = std::path::absolute(folder).map_err(|error| Failure::io("find", folder, &error))?;
+        Ok(Self { comet: comet::Home::at(folder) })
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.comet.folder()
+    }
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder().join(name)
+    }
+    pub fn exists(&self) -> bool {
+        self.file("statesetd.toml").exists()
+    }
+
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        let file = self.file("statesetd.toml");
+        let text = fs::read_to_string(&file).map_err(|error| {
+            Failure::input(
+                "NO_HOME",
+                format!("{}: {error}; make a home with `statesetd init`", file.display()),
+            )
+        })?;
+        toml::from_str(&text)
+            .map_err(|error| Failure::input("SETTINGS", format!("{}: {error}", file.display())))
+    }
+
+    /// What the settings say of the past.
+    pub fn options(&self, settings: &Settings) -> Options {
+        Options {
+            keep_states: settings.keep_states,
+            keep_blocks: settings.keep_blocks,
+            snapshots: Some(self.file("snapshots")),
+            snapshot_interval: settings.snapshot_interval,
+        }
+    }
+
+    pub fn keys(&self) -> Result<PublicKeys, Failure> {
+        fs::create_dir_all(self.folder()).map_err(|error| Failure::io("make", self.folder(), &error))?;
+        self.comet.keys().map_err(|error| Failure::failed("KEYS", error))
+    }
+
+    /// The key with which a founder of a new chain signs requests, made where it is missing; its public half.
+    pub fn member_key(&self) -> Result<[u8; 32], Failure> {
+        let file = self.file("member.seed");
+        let failed = |error: std::io::Error| Failure::io("use", &file, &error);
+        let seed = match fs::read_to_string(&file) {
+            Ok(text) => {
+                let text = Zeroizing::new(text);
+                let wrong =
+                    || Failure::failed("KEYS", format!("{}: it is no seed in hexadecimal", file.display()));
+                let bytes = Zeroizing::new(ves::hex::decode_vec(text.trim()).map_err(|_| wrong())?);
+                <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| wrong())?
+            }
+            Err(_) => {
+                let mut seed = [0; 32];
+                getrandom::fill(&mut seed).map_err(|error| Failure::failed("RANDOM", error))?;
+                let text = Zeroizing::new(ves::hex::encode(&seed));
+                let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file);
+                made.and_then(|mut made| made.write_all(text.as_bytes())).map_err(failed)?;
+                seed
+            }
+        };
+        Ok(ves::SigningKey::from_seed(seed).public_key())
+    }
+
+    /// What a founder's record needs.
+    pub fn founder(&self, name: &str) -> Result<Founder, Failure> {
+        let (keys, ledger) = (self.keys()?, self.member_key()?);
+        Ok(Founder { name: name.to_owned(), validator: keys.validator, ledger })
+    }
+
+    /// Writes genesis, CometBFT's files and, last, the settings that make the folder a home.
+    pub fn write(
+        &self,
+        name: &str,
+        settings: &Settings,
+        genesis: &Genesis,
+        peers: Vec<Peer>,
+        timing: Timing,
+    ) -> Result<(), Failure> {
+        let text = genesis.to_json();
+        let write = |name: &str, text: &str| {
+            fs::write(self.file(name), text).map_err(|error| Failure::io("write", &self.file(name), &error))
+        };
+        write("genesis.json", &text)?;
+        let moniker = name.to_owned();
+        let config =
+            Config { moniker, rpc: settings.rpc, p2p: settings.p2p, peers, timing, state_sync: None };
+        let of_comet = comet::Genesis {
+            chain_id: genesis.chain_id.as_str(),
+            time_ms: genesis.genesis_time,
+            initial_height: genesis.initial_height,
+            app_state: &text,
+        };
+        self.comet
+            .write_config(&config)
+            .and_then(|()| self.comet.write_genesis(&of_comet))
+            .map_err(|error| Failure::io("write", self.folder(), &error))?;
+        write(
+            "statesetd.toml",
+            &toml::to_string(settings).map_err(|error| Failure::failed("SETTINGS", error))?,
+        )
+    }
+}
+
+fn peer(text: &str) -> Result<Peer, Failure> {
+    let parsed = text.split_once('@').and_then(|(id, address)| {
+        let is_id = id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        Some(Peer { node_id: id.to_ascii_lowercase(), address: address.parse().ok()? }).filter(|_| is_id)
+    });
+    parsed.ok_or_else(|| {
+        Failure::input("PEER", format!("--peer {text}: it is NODE_ID@IP:PORT, with 40 hexadecimal digits"))
+    })
+}
+
+/// `statesetd init`
+pub fn init(args: &InitArgs, output: Output) -> Result<(), Failure> {
+    let home = Home::at(&args.home)?;
+    if home.exists() {
+        let message = format!("{} is a home already; nothing was changed", home.folder().display());
+        return Err(Failure::input("HOME_EXISTS", message));
+    }
+    let peers = args.peers.iter().map(|text| peer(text)).collect::<Result<_, _>>()?;
+    let given = match &args.genesis {
+        Some(file) => {
+            let text = fs::read(file).map_err(|error| Failure::io("read", file, &error))?;
+            let wrong = |problem| Failure::input("GENESIS", format!("{}: {problem}", file.display()));
+            Some(Genesis::from_json(&text).map_err(wrong)?)
+        }
+        None => None,
+    };
+    let keys = home.keys()?;
+    let genesis = match given {
+        Some(genesis) => genesis,
+        None => founded(&args.chain_id, now(), &[home.founder(&args.name)?])?,
+    };
+    let settings = Settings {
+        engine: args.engine,
+        chain_id: genesis.chain_id.to_string(),
+        rpc: args.rpc,
+        p2p: args.p2p,
+        keep_states: None,
+        keep_blocks: None,
+        snapshot_interval: None,
+    };
+    home.write(&args.name, &settings, &genesis, peers, Timing::default())?;
+    let (id, validator) = (&keys.node_id, ves::hex::encode(&keys.validator));
+    let hash = genesis.hash();
+    output.result(
+        &json!({"home": home.folder(), "chain_id": settings.chain_id, "genesis_hash": hash.to_string(),
+            "node_id": id, "validator_key": validator}),
+        &format!(
+            "{}: a node of {}\n  genesis        {hash}\n  node id        {id}\n  validator key  {validator}",
+            home.folder().display(),
+            settings.chain_id
+        ),
+    );
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! `statesetd`: a node of the shared ledger. Wiring only; the state machine is in `ledger/app`, its store and engines are in
+//! `network`.
+//!
+//! Every command takes `--json`, exits 0 on success, 2 on bad usage or input, 1 on any other failure, and writes errors to
+//! stderr. No secret is printed.
+
+mod args;
+mod client;
+mod genesis;
+mod home;
+mod node;
+mod output;
+mod start;
+mod testnet;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+use crate::output::Output;
+
+pub use args::command;
+
+/// Runs one command; the first of `args` is the program's name.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed output is the reader's wish.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let output = Output { json: cli.json };
+    let done = match cli.command {
+        Command::Init(args) => home::init(&args, output),
+        Command::Start(args) => start::run(&args, output),
+        Command::Testnet(args) => testnet::run(&args, output),
+        Command::Status(args) => client::status(&args, output),
+        Command::Tx(args) => client::tx(&args, output),
+        Command::Query(args) => client::query(&args, output),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.exit)
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Where the program writes: results to stdout, failures to stderr.
+#![allow(clippy::print_stderr)]
+
+use std::io::Write as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+/// Why the program ends with something else than 0.
+#[derive(Debug)]
+pub struct Failure {
+    pub exit: u8,
+    /// Stable, in capitals.
+    pub code: &'static str,
+    pub message: String,
+}
+
+impl Failure {
+    /// Exit 1: it could not be done.
+    pub fn failed(code: &'static str, message: impl ToString) -> Self {
+        Self { exit: 1, code, message: message.to_string() }
+    }
+    /// Exit 2: wrong usage or input.
+    pub fn input(code: &'static str, message: impl ToString) -> Self {
+        Self { exit: 2, ..Self::failed(code, message) }
+    }
+    pub fn io(doing: &str, path: &Path, error: &std::io::Error) -> Self {
+        Self::failed("IO", format!("cannot {doing} {}: {error}", path.display()))
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    pub json: bool,
+}
+
+impl Output {
+    /// `value` with `--json`, else `text`. A reader that went away is no failure of ours.
+    pub fn result(self, value: &Value, text: &str) {
+        let line = if self.json { value.to_string() } else { text.trim_end().to_owned() };
+        let mut stdout = std::io::stdout().lock();
+        let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    }
+
+    pub fn failure(self, failure: &Failure) {
+        if self.json {
+            eprintln!("{}", json!({"error": {"code": failure.code, "message": failure.message}}));
+        } else {
+            eprintln!("error: {}", failure.message);
+        }
+    }
+}

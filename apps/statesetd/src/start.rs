@@ -1,0 +1,88 @@
+//! `statesetd start`, and waiting for the end of what runs.
+
+use std::io::IsTerminal as _;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::StartArgs;
+use crate::home::Home;
+use crate::node::{Running, program};
+use crate::output::{Failure, Output};
+
+/// How often the parts of a node are looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+pub fn run(args: &StartArgs, output: Output) -> Result<(), Failure> {
+    let home = Home::at(&args.home)?;
+    home.settings()?;
+    let program = if args.application_only { None } else { Some(program(&args.comet)?) };
+    log();
+    let signals = signals()?;
+    let node = Running::start(home.clone(), program.as_ref())?;
+    let settings = &node.settings;
+    let socket = home.comet.socket();
+    output.result(
+        &json!({"chain_id": settings.chain_id, "rpc": format!("http://{}", settings.rpc),
+            "p2p": settings.p2p, "application": socket, "cometbft_pid": node.cometbft_pid()}),
+        &format!(
+            "A node of {} runs: RPC http://{}, peers {}, application {}. Ctrl-C ends it.",
+            settings.chain_id,
+            settings.rpc,
+            settings.p2p,
+            socket.display()
+        ),
+    );
+    wait(&mut [node], &signals, None)
+}
+
+/// What the libraries say goes to stderr; `RUST_LOG` chooses.
+pub fn log() {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,stateset_abci=info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Another command of this process may have begun it.
+    let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
+}
+
+/// Waits until a signal comes, the time is over, or a part ends by itself.
+pub fn wait(nodes: &mut [Running], signals: &Receiver<()>, time: Option<Duration>) -> Result<(), Failure> {
+    let begun = Instant::now();
+    while time.is_none_or(|time| begun.elapsed() < time) {
+        match signals.recv_timeout(LOOK) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
+        }
+        for node in nodes.iter_mut() {
+            node.check()?;
+        }
+    }
+    Ok(())
+}
+
+/// SIGTERM and SIGINT.
+pub fn signals() -> Result<Receiver<()>, Failure> {
+    let failed = |error: std::io::Error| Failure::failed("CANNOT_START", error);
+    let (sender, receiver) = mpsc::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let (mut terminate, mut interrupt) = {
+        let _inside = runtime.enter();
+        let listen = |kind| signal(kind).map_err(failed);
+        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?)
+    };
+    let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        });
+        // Nobody waits any more when the node ended by itself.
+        let _ = sender.send(());
+    });
+    thread.map_err(failed)?;
+    Ok(receiver)
+}

@@ -1,0 +1,6 @@
+//! The program as its users run it: real processes, real CometBFT.
+
+mod commands;
+mod help;
+mod networks;
+mod requests;

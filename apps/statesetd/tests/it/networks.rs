@@ -1,0 +1,188 @@
+//! Networks on this machine: notarisation, conflicts, killed nodes.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use stateset_abci::comet::Rpc;
+use stateset_fixtures::cometbft;
+
+use crate::requests::Member;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Networks run one after the other.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{what}: not in {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A running `statesetd`; ended by SIGTERM, and at the latest when it is dropped.
+struct Program(Child);
+
+impl Program {
+    /// Starts it and reads the line that says what runs.
+    fn start(args: &[&str], cometbft: &Path) -> (Self, Value) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_statesetd"))
+            .args(args)
+            .arg("--json")
+            .env("STATESET_COMETBFT", cometbft)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let program = Self(child);
+        (program, serde_json::from_str(&line).unwrap_or_else(|_| panic!("it says {line:?}")))
+    }
+
+    fn terminate(&mut self) {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+            let begun = Instant::now();
+            while matches!(self.0.try_wait(), Ok(None)) && begun.elapsed() < Duration::from_secs(15) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// Whether a process runs; one that ended and was not waited for does not.
+fn runs(pid: u64) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
+}
+
+/// Runs a command that ends by itself: its exit code, and what it says to either side.
+fn ask(args: &[&str]) -> (Option<i32>, Value) {
+    let output = Command::new(env!("CARGO_BIN_EXE_statesetd")).args(args).arg("--json").output().unwrap();
+    let said = if output.status.success() { &output.stdout } else { &output.stderr };
+    (output.status.code(), serde_json::from_slice(said).unwrap_or(Value::Null))
+}
+
+fn height(url: &str) -> Option<u64> {
+    let (code, said) = ask(&["status", "--node", url]);
+    (code == Some(0)).then(|| said["height"].as_u64()).flatten()
+}
+
+fn app_hash(url: &str, height: u64) -> Option<String> {
+    let block = Rpc::new(url).call("block", &json!({"height": height.to_string()})).ok()?;
+    Some(block["block"]["header"]["app_hash"].as_str()?.to_owned())
+}
+
+#[test]
+fn four_validators_notarise_and_one_of_two_conflicting_requests_wins() {
+    let Some(cometbft) = cometbft::program() else { return };
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("net");
+    let dir_text = dir.to_str().unwrap();
+    let args = ["testnet", "--dir", dir_text, "--validators", "4", "--timeout-commit", "100"];
+    let (mut network, said) = Program::start(&args, &cometbft);
+    let field = |name: &str| -> Vec<Value> {
+        said["validators"].as_array().unwrap().iter().map(|validator| validator[name].clone()).collect()
+    };
+    let urls: Vec<String> = field("rpc").iter().map(|url| url.as_str().unwrap().to_owned()).collect();
+    assert_eq!((said["chain_id"].as_str(), urls.len()), (Some("localnet-1"), 4));
+    urls.iter().for_each(|url| {
+        until("the first block", || height(url).filter(|height| *height > 0));
+    });
+
+    // The same state, consumed by two members at two nodes.
+    let left = Member::of(&dir, 0).notarise(7, 1, 1);
+    let right = Member::of(&dir, 1).notarise(7, 2, 1);
+    let send =
+        |bytes: &[u8], url: &str| ask(&["tx", "--hex", &ves::hex::encode(bytes), "--node", url, "--wait"]);
+    let (one, other) = std::thread::scope(|scope| {
+        let one = scope.spawn(|| send(&left.bytes, &urls[0]));
+        let other = scope.spawn(|| send(&right.bytes, &urls[1]));
+        (one.join().unwrap(), other.join().unwrap())
+    });
+    let won = [&one, &other].map(|(code, _)| *code == Some(0));
+    assert_ne!(won[0], won[1], "{one:?} {other:?}");
+    let (winner, loser) = if won[0] { (&left, &other.1) } else { (&right, &one.1) };
+    assert!(loser["error"]["message"].as_str().unwrap().contains("code 10"), "{loser}");
+
+    // Every node says who consumed it, with a proof.
+    let path = format!("/ssn/notary/spent/{}", winner.spent);
+    for url in &urls {
+        let answer = until("the spent key", || {
+            let (_, answer) = ask(&["query", &path, "--node", url, "--prove"]);
+            answer["value"].as_str().is_some_and(|value| !value.is_empty()).then_some(answer)
+        });
+        assert!(answer["value"].as_str().unwrap().contains(&winner.tx_id.to_string()), "{answer}");
+        assert_eq!(answer["proof"].as_array().map(Vec::len), Some(2), "{answer}");
+    }
+    // A replay is refused: the sequence was used.
+    assert_ne!(send(&winner.bytes, &urls[2]).0, None);
+
+    let last = height(&urls[0]).unwrap();
+    for at in 1..=last {
+        let hashes: Vec<String> = urls.iter().map(|url| until("a block", || app_hash(url, at))).collect();
+        assert!(hashes.iter().all(|hash| *hash == hashes[0]), "height {at}: {hashes:?}");
+    }
+    let pids: Vec<u64> = field("cometbft_pid").iter().map(|pid| pid.as_u64().unwrap()).collect();
+    assert!(pids.iter().all(|pid| runs(*pid)));
+    network.terminate();
+    assert!(!pids.iter().any(|pid| runs(*pid)), "a process of CometBFT is left");
+}
+
+#[test]
+fn a_killed_node_leaves_no_process_and_catches_up_when_it_is_started_again() {
+    let Some(cometbft) = cometbft::program() else { return };
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("net");
+    let args = ["testnet", "--dir", dir.to_str().unwrap(), "--validators", "4", "--timeout-commit", "100"];
+    let (code, written) = ask(&[&args[..], &["--no-start"]].concat());
+    assert_eq!(code, Some(0), "{written}");
+    let homes: Vec<PathBuf> = (1..=4).map(|at| dir.join(format!("validator-{at}"))).collect();
+    let start = |at: usize| Program::start(&["start", "--home", homes[at].to_str().unwrap()], &cometbft);
+    let mut nodes: Vec<(Program, Value)> = (0..4).map(start).collect();
+    let url = |at: usize| written["validators"][at]["rpc"].as_str().unwrap().to_owned();
+    (0..4).for_each(|at| {
+        until("the first block", || height(&url(at)).filter(|height| *height > 0));
+    });
+
+    // SIGKILL leaves it no time for anything.
+    let (mut killed, said) = nodes.pop().unwrap();
+    killed.0.kill().unwrap();
+    killed.0.wait().unwrap();
+    let pid = said["cometbft_pid"].as_u64().unwrap();
+    until("CometBFT ends without its application", || (!runs(pid)).then_some(()));
+
+    let request = Member::of(&dir, 0).notarise(9, 1, 1);
+    let sent = ask(&["tx", "--hex", &ves::hex::encode(&request.bytes), "--node", &url(0), "--wait"]);
+    assert_eq!(sent.0, Some(0), "three of four go on: {}", sent.1);
+    let at = sent.1["height"].as_u64().unwrap();
+
+    nodes.push(start(3));
+    let path = format!("/ssn/notary/tx/{}", request.tx_id);
+    until("the fourth to catch up", || {
+        let (code, _) = ask(&["query", &path, "--node", &url(3)]);
+        (code == Some(0)).then_some(())
+    });
+    until("the header after it", || app_hash(&url(3), at + 1));
+    assert_eq!(app_hash(&url(3), at + 1), app_hash(&url(0), at + 1));
+}

@@ -1,0 +1,103 @@
+//! What the state machine adds to a notarisation: `cargo bench -p stateset-ledger-app`.
+//!
+//! 16 entities submit private transactions of one input, one output's worth of hidden groups and one capsule; a block holds
+//! 3,200 of them. The state is in memory, so nothing here is the store's.
+#![allow(clippy::print_stdout)]
+
+#[path = "../tests/it/world.rs"]
+#[allow(dead_code)]
+mod world;
+
+use std::time::{Duration, Instant};
+
+use stateset_ledger_app::Ledger;
+use stateset_ledger_app::application::{Application, Block};
+use stateset_ledger_types::body::SaltedBody;
+use stateset_ledger_types::codec::List;
+use stateset_ledger_types::envelope::{Notarise, NotariseContent, Request};
+use stateset_ledger_types::policy::{Blind, Opening, Policy, nullifier, spend_message};
+use stateset_ledger_types::stateless::{Rules, check};
+use stateset_ledger_types::tree::{Mode, Salt};
+use stateset_ledger_types::{Envelope, Params};
+use world::{World, chain, entity, genesis, private_body, public_key, sign, submission};
+
+const ENTITIES: u8 = 16;
+const PER_ENTITY: u32 = 200;
+
+fn main() {
+    let mut genesis = genesis();
+    genesis.entities = List::new((1..=ENTITIES).map(entity).collect::<Vec<_>>()).expect("16");
+    genesis.balances = List::default();
+    genesis.supply = List::default();
+    let world = World::of(&genesis);
+    let txs: Vec<Vec<u8>> = (0..PER_ENTITY)
+        .flat_map(|n| (1..=ENTITIES).map(move |by| (by, n)))
+        .map(|(by, n)| private(&world, by, n))
+        .collect();
+    let rules = Rules::new(chain(), &Params::default());
+    let (count, bytes) = (txs.len(), txs[0].len());
+
+    let plain = timed(|| txs.iter().for_each(|tx| assert!(check(tx, &rules).is_ok())));
+    let ledger = Ledger::new();
+    let rules = Rules::new(chain(), &genesis.params);
+    let hot = timed(|| txs.iter().for_each(|tx| assert!(ledger.check(tx, &rules).is_ok())));
+    let block = Block {
+        height: 1,
+        time_ms: world.time_ms + 1,
+        transactions: txs.iter().map(Vec::as_slice).collect(),
+    };
+    let mut outcome = None;
+    let executed = timed(|| outcome = Some(ledger.finalize_block(&world.state, &block).expect("no fault")));
+    let outcome = outcome.expect("executed");
+    assert!(outcome.results.iter().all(|result| result.code == 0));
+
+    println!("{count} notarisations of {bytes} bytes, {} writes, on one core", outcome.writes.len());
+    for (what, took) in [
+        ("stateless check, plain", plain),
+        ("stateless check, hot keys", hot),
+        ("execution, checked before", executed),
+    ] {
+        let each = took / count as u32;
+        println!("{what:26} {each:>10.1?} each  {:>8.0} a second", 1.0 / each.as_secs_f64());
+    }
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+/// Transaction `n` of entity `by`, consuming a state of its own under a fresh key.
+fn private(world: &World, by: u8, n: u32) -> Vec<u8> {
+    let mut seed = [0; 32];
+    seed[..4].copy_from_slice(&n.to_be_bytes());
+    seed[4] = by;
+    let spender = ves::SigningKey::from_seed(seed);
+    let key = stateset_ledger_types::keys::PublicKey::ed25519(spender.public_key());
+    let policy = Policy::new(1, [key]).expect("one key");
+    let whole = private_body(world.header(), 1, &[], &[], None);
+    let mut whole = SaltedBody { salt: Salt(seed), ..whole };
+    whole.body.nullifiers = List::new([nullifier(&Blind(seed), &policy.hash())]).expect("one");
+    whole.body.inputs = List::new([stateset_ledger_types::ids::StateRef {
+        tx_id: stateset_ledger_types::ids::TxId(seed),
+        index: 0,
+    }])
+    .expect("one");
+    let content = NotariseContent::of(&whole, Mode::Private);
+    let message = spend_message(&chain(), &content.tx_id());
+    let signature = stateset_ledger_types::keys::Signature(spender.sign(&message.0));
+    let opening =
+        Opening { blind: Blind(seed), policy, signatures: List::new([Some(signature)]).expect("one") };
+    let request = Notarise {
+        content,
+        openings: List::new([opening]).expect("one"),
+        submission: submission(by, u64::from(n) + 1),
+        attestations: List::default(),
+        receipts: List::default(),
+    };
+    debug_assert_eq!(request.submission.key, public_key(by));
+    Envelope::signed(Request::Notarise(Box::new(request)), &chain(), |message| sign(by, message))
+        .bytes()
+        .to_vec()
+}

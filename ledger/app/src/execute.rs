@@ -1,0 +1,286 @@
+//! One block: transactions in order, then governance, then expiries (section 6.3).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use stateset_ledger_types::anchor::ANCHOR;
+use stateset_ledger_types::bank::BANK;
+use stateset_ledger_types::envelope::{GovernanceTx, Notarise, PublicTx, Request};
+use stateset_ledger_types::genesis::ChainRecord;
+use stateset_ledger_types::governance::SoftwareUpgrade;
+use stateset_ledger_types::ids::SettlementId;
+use stateset_ledger_types::keys::{PublicKey, Purpose};
+use stateset_ledger_types::stateless::Checked;
+use stateset_ledger_types::tree::Mode;
+use stateset_ledger_types::{Code, Encode, Refusal, StateKey};
+
+use crate::application::{Attribute, Block, Event, Fault, Outcome, TxResult};
+use crate::context::Context;
+use crate::governance::{self, Effects};
+use crate::members::Signers;
+use crate::notary::{self, Commit};
+use crate::overlay::{Overlay, Stop};
+use crate::state::StateReader;
+use crate::{anchor, bank};
+
+/// How a block gets the stateless check of a transaction: anew, or as remembered. The answer is the same.
+pub type Check<'a> = &'a dyn Fn(&[u8], &Context) -> Result<Arc<Checked>, Refusal>;
+
+/// Executes `block` on the state of the height before.
+///
+/// # Errors
+/// [`Fault`]: the node stops, nothing was changed.
+pub fn finalize(state: &dyn StateReader, block: &Block<'_>, check: Check<'_>) -> Result<Outcome, Fault> {
+    let mut overlay = Overlay::new(state);
+    upgrade(&overlay, block.height)?;
+    let mut context = Context::load(&overlay, block.height, block.time_ms)?;
+    let mut effects = Effects::default();
+    let mut outcome = Outcome::default();
+    for (index, bytes) in block.transactions.iter().enumerate() {
+        let executed = catch_unwind(AssertUnwindSafe(|| {
+            execute(&mut overlay, &mut context, &mut effects, check, index as u32, bytes)
+        }));
+        let result = executed.unwrap_or_else(|_| {
+            overlay.discard();
+            outcome.panicked.push(index);
+            Ok(refused(&Refusal::new(Code::Internal, "the node failed on this transaction"), 0))
+        })?;
+        outcome.results.push(result);
+    }
+    governance::run_queue(&mut overlay, &context, &mut effects)?;
+    overlay.keep();
+    for id in expire(&mut overlay, &context)? {
+        outcome.events.push(event("escrow_expired", &[("escrow", id.to_string())]));
+    }
+    overlay.keep();
+    if cfg!(debug_assertions) {
+        for (denom, holding) in bank::audit(&overlay)? {
+            assert!(holding.is_conserved(), "{denom} is not conserved (10.1): {holding:?}");
+        }
+    }
+    for (id, status) in &effects.moved {
+        let attributes = [("proposal", id.to_string()), ("status", format!("{status:?}"))];
+        outcome.events.push(event("proposal", &attributes));
+    }
+    outcome.validators = last_per_key(effects.validators);
+    outcome.bounds = effects.bounds;
+    outcome.writes = overlay.into_writes()?;
+    Ok(outcome)
+}
+
+fn expire(overlay: &mut Overlay<'_>, context: &Context) -> Result<Vec<SettlementId>, Fault> {
+    bank::expire_due(overlay, context).map_err(|stop| match stop {
+        Stop::Fault(fault) => fault,
+        Stop::Refused(refusal) => {
+            Fault::Corrupt { place: "settle/due".to_owned(), problem: refusal.to_string() }
+        }
+    })
+}
+
+/// Step 1: a program without the planned upgrade stops before the block (12.3).
+fn upgrade(overlay: &Overlay<'_>, height: u64) -> Result<(), Fault> {
+    let Some(plan): Option<SoftwareUpgrade> = overlay.get(&StateKey::upgrade_plan())? else { return Ok(()) };
+    let chain: ChainRecord = overlay.expect(&StateKey::chain())?;
+    if plan.height <= height && *chain.upgrade != *plan.name {
+        let (name, info) = (plan.name.to_string(), plan.info.to_string());
+        return Err(Fault::UpgradeNeeded { name, height: plan.height, info });
+    }
+    Ok(())
+}
+
+/// The last word on each validator, by key.
+fn last_per_key(
+    updates: Vec<crate::application::ValidatorUpdate>,
+) -> Vec<crate::application::ValidatorUpdate> {
+    let last: std::collections::BTreeMap<_, _> =
+        updates.into_iter().map(|update| (update.public_key, update)).collect();
+    last.into_values().collect()
+}
+
+/// One transaction: refusals become results, and leave what step 2 wrote.
+fn execute(
+    overlay: &mut Overlay<'_>,
+    context: &mut Context,
+    effects: &mut Effects,
+    check: Check<'_>,
+    index: u32,
+    bytes: &[u8],
+) -> Result<TxResult, Fault> {
+    let checked = match check(bytes, context) {
+        Ok(checked) => checked,
+        Err(refusal) => return Ok(refused(&refusal, 0)),
+    };
+    let gas = notary::gas(&checked);
+    let before = effects.clone();
+    match admitted(overlay, context, effects, &checked, gas, index) {
+        Ok(mut result) => {
+            overlay.keep();
+            result.gas_wanted = gas as i64;
+            result.gas_used = gas as i64;
+            Ok(result)
+        }
+        Err(Stop::Refused(refusal)) => {
+            overlay.discard();
+            *effects = before;
+            Ok(refused(&refusal, gas))
+        }
+        Err(Stop::Fault(fault)) => Err(fault),
+    }
+}
+
+fn admitted(
+    overlay: &mut Overlay<'_>,
+    context: &mut Context,
+    effects: &mut Effects,
+    checked: &Checked,
+    gas: u64,
+    index: u32,
+) -> Result<TxResult, Stop> {
+    if !matches!(checked.request(), Request::Governance(_)) {
+        notary::refuse_notarised(overlay, checked.tx_id())?;
+    }
+    let entity = notary::admit(overlay, context, checked)?;
+    notary::charge(overlay, context, checked);
+    // From here on a refusal leaves the sequence used up (5.1).
+    overlay.keep();
+    if gas > context.params.max_tx_gas {
+        let said = format!("{gas} gas, at most {}", context.params.max_tx_gas);
+        return Err(Refusal::new(Code::OutOfGas, said).into());
+    }
+    circuit(overlay, context, checked)?;
+    match checked.request() {
+        Request::Notarise(request) => notarise(overlay, context, checked, request, index),
+        Request::PublicTx(request) => public(overlay, context, checked, request, index),
+        Request::Governance(request) => govern(overlay, context, effects, &entity, request),
+    }
+}
+
+/// Whether the notaries broke this kind's circuit (12.1).
+fn circuit(overlay: &Overlay<'_>, context: &Context, checked: &Checked) -> Result<(), Stop> {
+    let kind = checked.request().kind();
+    if matches!(checked.request(), Request::Governance(_)) {
+        // Or nobody could ever close it again.
+        return Ok(());
+    }
+    let until: Option<u64> = overlay.get(&StateKey::circuit(kind))?;
+    match until {
+        Some(until) if context.time_ms < until => {
+            let said = format!("requests of kind {kind:?} are stopped until {until} ms");
+            Err(Refusal::new(Code::CircuitOpen, said).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn notarise(
+    overlay: &mut Overlay<'_>,
+    context: &Context,
+    checked: &Checked,
+    request: &Notarise,
+    index: u32,
+) -> Result<TxResult, Stop> {
+    let commit = Commit::of_notarise(checked, request);
+    commit.check(overlay, context)?;
+    notary::check_endorsements(overlay, context, request)?;
+    let record = commit.write(overlay, context, index);
+    Ok(TxResult {
+        data: record.to_sce(),
+        events: vec![notarised(checked, record.mode)],
+        ..TxResult::default()
+    })
+}
+
+fn public(
+    overlay: &mut Overlay<'_>,
+    context: &Context,
+    checked: &Checked,
+    request: &PublicTx,
+    index: u32,
+) -> Result<TxResult, Stop> {
+    let body = &request.content.body;
+    let commit = Commit {
+        tx_id: checked.tx_id(),
+        mode: Mode::Public,
+        header: &body.header.0,
+        window: body.time_window.first(),
+        spent: checked.spent(),
+        references: body.references.iter().collect(),
+        capsules: body.capsules.iter().collect(),
+    };
+    commit.check(overlay, context)?;
+    if let Some(output) = body.outputs.first() {
+        let said = format!("no contract {} runs in Public mode on this network", output.contract_id);
+        return Err(Refusal::new(Code::ContractUnknown, said).into());
+    }
+    if !body.inputs.is_empty() {
+        return Err(Refusal::new(Code::NotFound, "no state of this network is public").into());
+    }
+    let signed: Vec<(PublicKey, Purpose)> =
+        request.signatures.iter().map(|signed| (signed.key, signed.purpose)).collect();
+    let mut data = Vec::new();
+    for (place, command) in (0..).zip(body.commands.iter()) {
+        // A key that signed the transaction speaks in a command only where the command lists it.
+        let listed: Vec<(PublicKey, Purpose)> =
+            signed.iter().filter(|(key, _)| command.signers.contains(key)).copied().collect();
+        let signers = Signers(&listed);
+        data = match command.contract_id.as_str() {
+            BANK => {
+                let id = SettlementId::of(checked.tx_id(), place);
+                let mut call = bank::Call { overlay, context, signers, id, tag: command.tag };
+                bank::execute(&mut call, &command.args)?
+            }
+            ANCHOR => anchor::execute(overlay, context, signers, command.tag, &command.args)?,
+            other => {
+                let said = format!("no contract {other} runs in Public mode on this network");
+                return Err(Refusal::new(Code::ContractUnknown, said).into());
+            }
+        };
+    }
+    let record = commit.write(overlay, context, index);
+    let data = [record.to_sce(), data].concat();
+    Ok(TxResult { data, events: vec![notarised(checked, record.mode)], ..TxResult::default() })
+}
+
+fn govern(
+    overlay: &mut Overlay<'_>,
+    context: &Context,
+    effects: &mut Effects,
+    entity: &stateset_ledger_types::entity::Entity,
+    request: &GovernanceTx,
+) -> Result<TxResult, Stop> {
+    let data = governance::execute(overlay, context, effects, entity, &request.message)?;
+    Ok(TxResult { data, ..TxResult::default() })
+}
+
+fn notarised(checked: &Checked, mode: Mode) -> Event {
+    let submitter = checked.request().submission().entity;
+    event(
+        "notarised",
+        &[
+            ("tx_id", checked.tx_id().to_string()),
+            ("mode", format!("{mode:?}")),
+            ("submitter", submitter.to_string()),
+        ],
+    )
+}
+
+fn event(kind: &str, attributes: &[(&str, String)]) -> Event {
+    let attribute = |(key, value): &(&str, String)| Attribute {
+        key: (*key).to_owned(),
+        value: value.clone(),
+        index: true,
+    };
+    Event { kind: kind.to_owned(), attributes: attributes.iter().map(attribute).collect() }
+}
+
+/// The result of a refusal.
+pub fn refused(refusal: &Refusal, gas: u64) -> TxResult {
+    TxResult {
+        code: refusal.code.code(),
+        data: refusal.data.clone(),
+        gas_wanted: gas as i64,
+        gas_used: gas as i64,
+        log: refusal.to_string(),
+        events: Vec::new(),
+    }
+}

@@ -1,0 +1,164 @@
+//! The state machine: the rules of this crate behind [`Application`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use stateset_ledger_types::stateless::{self, Checked, Rules};
+use stateset_ledger_types::{Genesis, Refusal, Request};
+use ves::Digest;
+use ves::hash::Hasher;
+
+use crate::application::{
+    Application, Block, Fault, Info, Initial, Outcome, Proposal, QueryAnswer, TxBytes, TxResult,
+};
+use crate::context::{APP_VERSION, Context};
+use crate::hot_keys::HotKeys;
+use crate::overlay::{Overlay, Stop};
+use crate::state::StateReader;
+use crate::{execute, init, notary, proposal, query};
+
+/// Requests whose stateless check is remembered, so that each signature is verified once on its way from the pool through
+/// proposals into a block.
+const REMEMBERED_MAX: usize = 16_384;
+
+/// The shared ledger's state machine. Holds no state but what it can do without.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    remembered: Mutex<Remembered>,
+    keys: HotKeys,
+    clock: Mutex<Clock>,
+}
+
+/// Height and time of the last block: committed, and executed.
+#[derive(Debug, Default)]
+struct Clock {
+    committed: (u64, u64),
+    executed: (u64, u64),
+}
+
+/// Requests that passed under `rules`, by the hash of their bytes; the oldest go first.
+#[derive(Debug, Default)]
+struct Remembered {
+    rules: Option<Rules>,
+    checked: BTreeMap<Digest, Arc<Checked>>,
+    order: VecDeque<Digest>,
+}
+
+impl Remembered {
+    fn find(&self, rules: &Rules, hash: &Digest) -> Option<Arc<Checked>> {
+        (self.rules.as_ref() == Some(rules)).then(|| self.checked.get(hash).cloned()).flatten()
+    }
+
+    fn keep(&mut self, rules: &Rules, hash: Digest, checked: Arc<Checked>) {
+        if self.rules.as_ref() != Some(rules) {
+            *self = Self { rules: Some(rules.clone()), ..Self::default() };
+        }
+        if self.checked.insert(hash, checked).is_none() {
+            self.order.push_back(hash);
+        }
+        if self.order.len() > REMEMBERED_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.checked.remove(&oldest);
+        }
+    }
+}
+
+impl Ledger {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The stateless check of `bytes`, remembered when it passes. Engines may call it from many threads ahead of a block.
+    ///
+    /// # Errors
+    /// The [`Refusal`] of section 4.1.
+    pub fn check(&self, bytes: &[u8], rules: &Rules) -> Result<Arc<Checked>, Refusal> {
+        let hash = Hasher::bare().bytes(bytes).finish();
+        let lock = || self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(checked) = lock().find(rules, &hash) {
+            return Ok(checked);
+        }
+        let checked = Arc::new(stateless::check_by(bytes, rules, &self.keys)?);
+        lock().keep(rules, hash, Arc::clone(&checked));
+        Ok(checked)
+    }
+
+    fn committed(&self) -> (u64, u64) {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner).committed
+    }
+}
+
+impl Application for Ledger {
+    fn info(&self) -> Info {
+        Info { data: "stateset-ledger", version: env!("CARGO_PKG_VERSION"), app_version: APP_VERSION }
+    }
+
+    fn init_chain(&self, genesis_json: &[u8]) -> Result<Initial, String> {
+        let initial = init::init(&Genesis::from_json(genesis_json)?)?;
+        self.resume(initial.initial_height - 1, initial.genesis_time_ms);
+        Ok(initial)
+    }
+
+    fn resume(&self, height: u64, time_ms: u64) {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        clock.committed = (height, time_ms);
+    }
+
+    fn check_tx(&self, state: &dyn StateReader, tx: TxBytes<'_>) -> Result<TxResult, Fault> {
+        let overlay = Overlay::new(state);
+        let (height, time_ms) = self.committed();
+        let context = Context::load(&overlay, height + 1, time_ms)?;
+        let checked = match self.check(tx, &context.rules) {
+            Ok(checked) => checked,
+            Err(refusal) => return Ok(execute::refused(&refusal, 0)),
+        };
+        let gas = notary::gas(&checked);
+        let passed = match checked.request() {
+            Request::Governance(_) => Ok(()),
+            _ => notary::refuse_notarised(&overlay, checked.tx_id()),
+        };
+        match passed.and_then(|()| notary::admit(&overlay, &context, &checked)) {
+            Ok(_) => Ok(TxResult { gas_wanted: gas as i64, ..TxResult::default() }),
+            Err(Stop::Refused(refusal)) => Ok(execute::refused(&refusal, gas)),
+            Err(Stop::Fault(fault)) => Err(fault),
+        }
+    }
+
+    fn prepare_proposal(
+        &self,
+        state: &dyn StateReader,
+        proposal: &Proposal<'_>,
+    ) -> Result<Vec<usize>, Fault> {
+        proposal::prepare(state, proposal, &|bytes, context| self.check(bytes, &context.rules))
+    }
+
+    fn process_proposal(&self, state: &dyn StateReader, block: &Block<'_>) -> Result<bool, Fault> {
+        proposal::process(state, block, &|bytes, context| self.check(bytes, &context.rules))
+    }
+
+    fn finalize_block(&self, state: &dyn StateReader, block: &Block<'_>) -> Result<Outcome, Fault> {
+        let check = |bytes: &[u8], context: &Context| self.check(bytes, &context.rules);
+        let outcome = execute::finalize(state, block, &check)?;
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        clock.executed = (block.height, block.time_ms);
+        Ok(outcome)
+    }
+
+    fn commit(&self, height: u64) {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        if clock.executed.0 == height {
+            clock.committed = clock.executed;
+        }
+    }
+
+    fn query(
+        &self,
+        state: &dyn StateReader,
+        height: u64,
+        path: &str,
+        _data: &[u8],
+    ) -> Result<QueryAnswer, Fault> {
+        query::answer(state, height, path)
+    }
+}

@@ -1,0 +1,119 @@
+//! Members: reading their records, and who may speak for them (section 1).
+
+use stateset_ledger_types::bank::AgentDay;
+use stateset_ledger_types::entity::{Entity, Role};
+use stateset_ledger_types::ids::{Amount, EntityId, Units};
+use stateset_ledger_types::keys::{KeyRecord, PublicKey, Purpose};
+use stateset_ledger_types::{Code, Refusal, StateKey};
+
+use crate::context::Context;
+use crate::overlay::{Overlay, Stop};
+
+/// Milliseconds of a day.
+pub const DAY_MS: u64 = 86_400_000;
+
+/// The record of `id`, who may act now.
+///
+/// # Errors
+/// UNKNOWN_ENTITY, ENTITY_NOT_ACTIVE.
+pub fn active(overlay: &Overlay<'_>, context: &Context, id: &EntityId) -> Result<Entity, Stop> {
+    let entity: Option<Entity> = overlay.get(&StateKey::entity(id))?;
+    let entity = entity.ok_or_else(|| Refusal::new(Code::UnknownEntity, format!("{id} is no entity")))?;
+    if !entity.is_active(context.time_ms) {
+        let said = format!("entity {id} is {:?}", entity.status);
+        return Err(Refusal::new(Code::EntityNotActive, said).into());
+    }
+    Ok(entity)
+}
+
+/// Refuses an entity without `role`.
+///
+/// # Errors
+/// NOT_AUTHORISED.
+pub fn require(entity: &Entity, role: Role) -> Result<(), Refusal> {
+    if entity.roles.has(role) {
+        return Ok(());
+    }
+    let said = format!("entity {} has not the role {role:?}", entity.entity_id);
+    Err(Refusal::new(Code::NotAuthorised, said))
+}
+
+/// What a signature is used for, for the scope of agent keys (1.2).
+#[derive(Debug, Clone, Copy)]
+pub struct Use<'a> {
+    pub contract: &'a str,
+    pub command: u16,
+    /// What leaves the entity's account.
+    pub amount: Option<&'a Amount>,
+}
+
+/// The keys that signed a command, each with the purpose it signed for.
+#[derive(Debug, Clone, Copy)]
+pub struct Signers<'a>(pub &'a [(PublicKey, Purpose)]);
+
+impl Signers<'_> {
+    /// Whether one of the keys speaks for `entity` in this use; an agent's daily amount is counted.
+    ///
+    /// # Errors
+    /// NOT_AUTHORISED.
+    pub fn speak_for(
+        &self,
+        overlay: &mut Overlay<'_>,
+        context: &Context,
+        entity: &Entity,
+        use_: Use<'_>,
+    ) -> Result<(), Stop> {
+        let mut reason = "none of its keys signed";
+        for (key, purpose) in self.0 {
+            let Some(record) = entity.key(key).filter(|record| record.purpose == *purpose) else { continue };
+            if !record.is_live(context.time_ms) {
+                reason = "its key that signed is not valid now";
+                continue;
+            }
+            match purpose {
+                Purpose::LedgerSigning => return Ok(()),
+                Purpose::Agent if agent_may(overlay, context, record, use_)? => return Ok(()),
+                Purpose::Agent => reason = "its agent's key signed outside its scope",
+                _ => reason = "its key that signed has another purpose",
+            }
+        }
+        let said = format!("entity {} did not sign: {reason}", entity.entity_id);
+        Err(Refusal::new(Code::NotAuthorised, said).into())
+    }
+}
+
+/// Whether `record` may do this, by its scope; counts the day's amount if so.
+fn agent_may(
+    overlay: &mut Overlay<'_>,
+    context: &Context,
+    record: &KeyRecord,
+    use_: Use<'_>,
+) -> Result<bool, Stop> {
+    let Some(scope) = &record.scope else { return Ok(false) };
+    let named = scope.contracts.iter().any(|contract| contract.as_str() == use_.contract)
+        && scope.commands.contains(&use_.command)
+        && scope.expires_at.is_none_or(|expires| context.time_ms < expires);
+    if !named {
+        return Ok(false);
+    }
+    let Some(amount) = use_.amount else { return Ok(true) };
+    let within = |max: &Option<Amount>, units: u128| {
+        max.as_ref().is_none_or(|max| max.denom == amount.denom && units <= max.units.0)
+    };
+    if !within(&scope.amount_per_tx_max, amount.units.0) {
+        return Ok(false);
+    }
+    if scope.amount_per_day_max.is_none() {
+        return Ok(true);
+    }
+    let key = StateKey::agent_day(&record.key_id, &amount.denom);
+    let today = context.time_ms / DAY_MS;
+    let counted: Option<AgentDay> = overlay.get(&key)?;
+    let before = counted.filter(|counted| counted.day == today).map_or(0, |counted| counted.units.0);
+    let Some(total) = before.checked_add(amount.units.0) else { return Ok(false) };
+    if !within(&scope.amount_per_day_max, total) {
+        return Ok(false);
+    }
+    overlay.put(key, &AgentDay { day: today, units: Units(total) });
+    Ok(true)
+}

@@ -1,0 +1,76 @@
+//! What goes into a block and which blocks are voted for (section 6.4).
+
+use std::collections::BTreeSet;
+
+use stateset_ledger_types::envelope::Request;
+use stateset_ledger_types::ids::SpentKey;
+
+use crate::application::{Block, Fault, Proposal};
+use crate::context::Context;
+use crate::execute::Check;
+use crate::notary;
+use crate::overlay::{Overlay, Stop};
+use crate::state::StateReader;
+
+/// Places of the transactions to propose, in order of arrival: those that pass section 4.1 and steps 1 and 2 of
+/// section 5.1, the first of any that consume the same state, within the block's bounds.
+///
+/// # Errors
+/// [`Fault`].
+pub fn prepare(
+    state: &dyn StateReader,
+    proposal: &Proposal<'_>,
+    check: Check<'_>,
+) -> Result<Vec<usize>, Fault> {
+    let mut overlay = Overlay::new(state);
+    let mut context = Context::load(&overlay, proposal.height, proposal.time_ms)?;
+    let bytes_max = proposal.bytes_max.min(context.params.max_block_bytes);
+    let gas_max = context.params.max_block_gas;
+    let (mut bytes, mut gas) = (0u64, 0u64);
+    let mut consumed: BTreeSet<SpentKey> = BTreeSet::new();
+    let mut ids = BTreeSet::new();
+    let mut chosen = Vec::new();
+    for (place, tx) in proposal.transactions.iter().enumerate() {
+        let Ok(checked) = check(tx, &context) else { continue };
+        let (tx_bytes, tx_gas) = (tx.len() as u64, notary::gas(&checked));
+        if bytes + tx_bytes > bytes_max || gas + tx_gas > gas_max {
+            continue;
+        }
+        if checked.spent().iter().any(|spent| consumed.contains(spent)) || ids.contains(checked.tx_id()) {
+            continue;
+        }
+        let is_new = match checked.request() {
+            Request::Governance(_) => Ok(()),
+            _ => notary::refuse_notarised(&overlay, checked.tx_id()),
+        };
+        match is_new.and_then(|()| notary::admit(&overlay, &context, &checked).map(|_| ())) {
+            Ok(()) => {}
+            Err(Stop::Refused(_)) => continue,
+            Err(Stop::Fault(fault)) => return Err(fault),
+        }
+        notary::charge(&mut overlay, &mut context, &checked);
+        consumed.extend(checked.spent());
+        ids.insert(*checked.tx_id());
+        bytes += tx_bytes;
+        gas += tx_gas;
+        chosen.push(place);
+    }
+    Ok(chosen)
+}
+
+/// Whether every transaction decodes and passes section 4.1, and the block keeps to its bounds. Conflicts over states are
+/// settled in execution, so that an honest proposer with a stale view is never rejected.
+///
+/// # Errors
+/// [`Fault`].
+pub fn process(state: &dyn StateReader, block: &Block<'_>, check: Check<'_>) -> Result<bool, Fault> {
+    let overlay = Overlay::new(state);
+    let context = Context::load(&overlay, block.height, block.time_ms)?;
+    let (mut bytes, mut gas) = (0u64, 0u64);
+    for tx in &block.transactions {
+        let Ok(checked) = check(tx, &context) else { return Ok(false) };
+        bytes += tx.len() as u64;
+        gas += notary::gas(&checked);
+    }
+    Ok(bytes <= context.params.max_block_bytes && gas <= context.params.max_block_gas)
+}

@@ -1,0 +1,52 @@
+//! Section 6.6, and that the first state can be proven.
+
+use stateset_ledger_app::Ledger;
+use stateset_ledger_app::application::Application;
+use stateset_ledger_types::Genesis;
+use stateset_ledger_types::Substore;
+use stateset_ledger_types::codec::List;
+use stateset_ledger_types::entity::{EntityStatus, Roles};
+
+use crate::world::{dollars, genesis, id};
+
+fn refused(change: impl FnOnce(&mut Genesis)) -> String {
+    let mut genesis = genesis();
+    change(&mut genesis);
+    Ledger::new().init_chain(genesis.to_json().as_bytes()).expect_err("refused")
+}
+
+#[test]
+fn every_substore_has_a_key_from_genesis_on() {
+    let initial = Ledger::new().init_chain(genesis().to_json().as_bytes()).unwrap();
+    for substore in Substore::ALL {
+        let first = initial.writes.get(&(*substore, Substore::FIRST_KEY.to_vec()));
+        assert_eq!(first, Some(&Some(substore.name().as_bytes().to_vec())), "{substore}");
+    }
+    assert!(initial.writes.values().flatten().all(|value| !value.is_empty()));
+    assert_eq!(initial.validators.len(), 2);
+}
+
+#[test]
+fn what_does_not_add_up_is_refused_by_name() {
+    let said = refused(|genesis| genesis.supply = List::new([dollars(2_999_999)]).unwrap());
+    assert_eq!(said, "genesis: supply of usd is 2999999, its balances are 3000000");
+    let said = refused(|genesis| genesis.denoms = List::default());
+    assert!(said.contains("the denomination is not declared"), "{said}");
+    let said = refused(|genesis| genesis.validators = List::default());
+    assert!(said.contains("no validator"), "{said}");
+    let with = |genesis: &mut Genesis, change: &dyn Fn(&mut stateset_ledger_types::entity::Entity)| {
+        let mut entities = genesis.entities.to_vec();
+        change(&mut entities[0]);
+        genesis.entities = List::new(entities).unwrap();
+    };
+    let said = refused(|genesis| with(genesis, &|entity| entity.roles = Roles::default()));
+    assert!(said.contains("not an admitted NOTARY"), "{said}");
+    let said = refused(|genesis| with(genesis, &|entity| entity.status = EntityStatus::Suspended));
+    assert!(said.contains("not an admitted NOTARY"), "{said}");
+    let said = refused(|genesis| with(genesis, &|entity| entity.entity_id = id(2)));
+    assert!(said.contains("stands twice"), "{said}");
+    let said = refused(|genesis| with(genesis, &|entity| entity.keys = List::default()));
+    assert!(said.contains("NOTARY needs a key"), "{said}");
+    let said = refused(|genesis| genesis.initial_height = 0);
+    assert!(said.contains("initial_height"), "{said}");
+}

@@ -1,0 +1,308 @@
+//! C17: each kind of proposal, sponsors, deadlines, bounds, and that execution is all or nothing.
+
+use stateset_ledger_app::Fault;
+use stateset_ledger_app::application::{Application, Block};
+use stateset_ledger_types::codec::{Blob, List, Set, Text};
+use stateset_ledger_types::entity::{Entity, EntityStatus, Role};
+use stateset_ledger_types::envelope::Kind;
+use stateset_ledger_types::governance::GovernanceMessage as Message;
+use stateset_ledger_types::governance::{
+    Action, CircuitBreak, CircuitReset, CommitterChange, ContractRecord, ContractStatus, ContractVersion,
+    EntityRecord, EntityRevoke, MerchantRate, ParamChange, ParamChanges, Proposal, ProposalStatus,
+    RootChange, SoftwareUpgrade, Sponsor, Submit, TextAction, ValidatorChange, Vote, VoteChoice,
+};
+use stateset_ledger_types::ids::{ContractId, EntityId};
+use stateset_ledger_types::params::ParamName;
+use stateset_ledger_types::{Code, StateKey};
+use ves::Digest;
+
+use crate::world::{World, certificate, code, entity, id, key_of};
+
+fn submit(actions: Vec<Action>, expedited: bool) -> Message {
+    let actions = List::new(actions).unwrap();
+    Message::Submit(Box::new(Submit { title: Text::new("title").unwrap(), actions, expedited }))
+}
+
+fn text() -> Action {
+    Action::Text(TextAction { hash: Digest::ZERO })
+}
+
+fn params(changes: &[(&str, u64)]) -> Action {
+    let changes: Vec<ParamChange> = changes
+        .iter()
+        .map(|(name, value)| ParamChange { name: ParamName::new(*name).unwrap(), value: *value })
+        .collect();
+    Action::ParamChange(ParamChanges { changes: List::new(changes).unwrap() })
+}
+
+fn run(world: &mut World, by: u8, message: Message) -> Option<Code> {
+    let tx = world.govern(by, message);
+    code(&world.run(tx))
+}
+
+fn vote(world: &mut World, by: u8, proposal: u64, choice: VoteChoice) -> Option<Code> {
+    run(world, by, Message::Vote(Vote { proposal, choice }))
+}
+
+fn status(world: &World, id: u64) -> ProposalStatus {
+    world.get::<Proposal>(&StateKey::proposal(id)).unwrap().status
+}
+
+fn member(world: &World, n: u8) -> Entity {
+    world.get(&StateKey::entity(&id(n))).unwrap()
+}
+
+/// Sponsors proposal 1 of `actions`, votes as given, and waits until it can have been executed.
+fn decide(world: &mut World, actions: Vec<Action>, votes: &[VoteChoice]) -> Proposal {
+    let next: u64 = world.get(&StateKey::next_proposal()).unwrap();
+    assert_eq!(run(world, 1, submit(actions, false)), None);
+    assert_eq!(run(world, 2, Message::Sponsor(Sponsor { proposal: next })), None);
+    for (by, choice) in (1..).zip(votes) {
+        assert_eq!(vote(world, by, next, *choice), None);
+    }
+    world.empty_blocks(8);
+    world.get(&StateKey::proposal(next)).unwrap()
+}
+
+const ALL_YES: &[VoteChoice] = &[VoteChoice::Yes; 4];
+
+/// Carried out on a fresh chain by everyone's votes.
+fn carried_out(actions: Vec<Action>) -> (World, Proposal) {
+    let mut world = World::new();
+    let proposal = decide(&mut world, actions, ALL_YES);
+    (world, proposal)
+}
+
+#[test]
+fn a_proposal_goes_from_sponsors_over_votes_and_delay_to_execution() {
+    let mut world = World::new();
+    assert_eq!(run(&mut world, 1, submit(vec![params(&[("max_inputs", 5)])], false)), None);
+    assert_eq!(status(&world, 1), ProposalStatus::Submitted);
+    assert_eq!(vote(&mut world, 1, 1, VoteChoice::Yes), Some(Code::BadTransition));
+    assert_eq!(run(&mut world, 1, Message::Sponsor(Sponsor { proposal: 1 })), Some(Code::BadTransition));
+    assert_eq!(run(&mut world, 2, Message::Sponsor(Sponsor { proposal: 2 })), Some(Code::NotFound));
+    assert_eq!(run(&mut world, 2, Message::Sponsor(Sponsor { proposal: 1 })), None);
+    // Height 5: voting until 10, votes of that height included.
+    assert_eq!(status(&world, 1), ProposalStatus::Voting);
+    let voting_from = world.height;
+    assert_eq!(vote(&mut world, 1, 1, VoteChoice::No), None);
+    assert_eq!(vote(&mut world, 1, 1, VoteChoice::Yes), None, "changeable until the end");
+    world.empty_blocks(voting_from + 4 - world.height);
+    assert_eq!(vote(&mut world, 2, 1, VoteChoice::Yes), None);
+    assert_eq!(status(&world, 1), ProposalStatus::Passed);
+    assert_eq!(vote(&mut world, 3, 1, VoteChoice::No), Some(Code::BadTransition), "too late");
+    assert_eq!(world.params().max_inputs, 64);
+    world.block(&[]);
+    assert_eq!(status(&world, 1), ProposalStatus::Executed);
+    assert_eq!(world.params().max_inputs, 5);
+}
+
+#[test]
+fn what_nobody_sponsors_expires_and_what_too_few_want_is_rejected() {
+    let mut world = World::new();
+    assert_eq!(run(&mut world, 1, submit(vec![text()], false)), None);
+    world.empty_blocks(4);
+    assert_eq!(status(&world, 1), ProposalStatus::Submitted);
+    world.empty_blocks(1);
+    assert_eq!(status(&world, 1), ProposalStatus::Expired);
+
+    use VoteChoice::{Abstain, No, NoWithVeto, Yes};
+    let ends = |actions: Vec<Action>, votes: &[VoteChoice]| decide(&mut World::new(), actions, votes).status;
+    assert_eq!(ends(vec![text()], &[Yes]), ProposalStatus::Rejected, "quorum: 1 of 4");
+    assert_eq!(ends(vec![text()], &[Yes, Yes]), ProposalStatus::Executed);
+    assert_eq!(ends(vec![text()], &[Yes, No]), ProposalStatus::Rejected);
+    assert_eq!(ends(vec![text()], &[Yes, Abstain]), ProposalStatus::Executed);
+    assert_eq!(ends(vec![text()], &[Yes, Yes, NoWithVeto]), ProposalStatus::Executed, "333 of 1000");
+    assert_eq!(ends(vec![text()], &[Yes, NoWithVeto]), ProposalStatus::Vetoed);
+    // The strictest action decides: two thirds.
+    let root = || Action::RootChange(RootChange { number: 0, certificate: Blob::new([1]).unwrap() });
+    assert_eq!(ends(vec![text(), root()], &[Yes, Yes, No]), ProposalStatus::Executed);
+    assert_eq!(ends(vec![text(), root()], &[Yes, Yes, No, No]), ProposalStatus::Rejected);
+    assert_eq!(ends(vec![text(), root()], &[Yes, Yes, Yes, No]), ProposalStatus::Executed);
+}
+
+#[test]
+fn only_those_of_the_start_vote_with_their_weight() {
+    let mut world = World::new();
+    assert_eq!(run(&mut world, 1, submit(vec![text()], false)), None);
+    assert_eq!(run(&mut world, 2, Message::Sponsor(Sponsor { proposal: 1 })), None);
+    assert_eq!(vote(&mut world, 9, 1, VoteChoice::Yes), Some(Code::UnknownEntity));
+}
+
+#[test]
+fn parameters_keep_to_their_bounds_and_all_or_nothing_changes() {
+    let (world, proposal) = carried_out(vec![params(&[("max_inputs", 5), ("max_policy_keys", 17)])]);
+    assert_eq!(proposal.status, ProposalStatus::Failed);
+    assert!(proposal.reason.contains("max_policy_keys = 17 is outside 1 to 16"), "{}", proposal.reason);
+    assert_eq!(world.params().max_inputs, 64);
+    let (world, proposal) = carried_out(vec![params(&[("max_inputs", 5)]), params(&[("nothing", 1)])]);
+    assert_eq!(proposal.status, ProposalStatus::Failed);
+    assert_eq!(world.params().max_inputs, 64);
+}
+
+#[test]
+fn old_parameters_may_be_named_within_their_grace() {
+    let mut genesis = crate::world::genesis();
+    genesis.params.set("params_grace_blocks", 8).unwrap();
+    let mut world = World::of(&genesis);
+    let old = world.header();
+    let proposal = decide(&mut world, vec![params(&[("max_inputs", 5)])], ALL_YES);
+    assert_eq!(proposal.status, ProposalStatus::Executed);
+    let changed_at = proposal.deadline_height;
+    let at = |world: &mut World, salt| {
+        let whole = crate::world::private_body(old.clone(), salt, &[salt], &[], None);
+        let seq = world.next_seq(3);
+        let tx = crate::world::submit_private(
+            &whole,
+            stateset_ledger_types::tree::Mode::Private,
+            3,
+            seq,
+            &[salt],
+            &[],
+        );
+        code(&world.run(tx))
+    };
+    // In force until the height before the change; grace of eight blocks.
+    assert!(world.height < changed_at + 7, "the test looks at the edge");
+    while world.height + 1 < changed_at + 7 {
+        world.block(&[]);
+    }
+    assert_eq!(at(&mut world, 1), None);
+    assert_eq!(at(&mut world, 2), Some(Code::ParamsMismatch));
+}
+
+fn record(n: u8) -> Box<EntityRecord> {
+    Box::new(EntityRecord { record: entity(n), certificates: List::new([certificate(n)]).unwrap() })
+}
+
+#[test]
+fn members_are_admitted_changed_and_revoked() {
+    let (mut world, proposal) = carried_out(vec![Action::EntityAdmit(record(5))]);
+    assert_eq!(proposal.status, ProposalStatus::Executed);
+    assert_eq!(world.get::<EntityId>(&StateKey::cert(&entity(5).cert_hash)), Some(id(5)));
+    let tx = world.private(5, 1, &[10], &[]);
+    assert_eq!(code(&world.run(tx)), None);
+
+    let again = decide(&mut world, vec![Action::EntityAdmit(record(5))], ALL_YES);
+    assert_eq!(again.status, ProposalStatus::Failed, "{}", again.reason);
+    let mut other = record(5);
+    other.record.name = Text::new("Renamed").unwrap();
+    assert_eq!(
+        decide(&mut world, vec![Action::EntityUpdate(other)], ALL_YES).status,
+        ProposalStatus::Executed
+    );
+    assert_eq!(member(&world, 5).name.as_str(), "Renamed");
+    let mut uncertified = record(5);
+    uncertified.certificates = List::new([certificate(6)]).unwrap();
+    assert_eq!(
+        decide(&mut world, vec![Action::EntityUpdate(uncertified)], ALL_YES).status,
+        ProposalStatus::Failed
+    );
+
+    let revoke = Action::EntityRevoke(EntityRevoke { entity: id(5), reason: Text::default() });
+    assert_eq!(decide(&mut world, vec![revoke], ALL_YES).status, ProposalStatus::Executed);
+    assert_eq!(member(&world, 5).status, EntityStatus::Revoked);
+    let tx = world.private(5, 2, &[11], &[]);
+    assert_eq!(code(&world.run(tx)), Some(Code::EntityNotActive));
+    let back = decide(&mut world, vec![Action::EntityUpdate(record(5))], ALL_YES);
+    assert_eq!(back.status, ProposalStatus::Failed, "revoked for good");
+}
+
+#[test]
+fn validators_change_and_the_last_one_stays() {
+    let key = |n: u8| Digest(key_of(n + 100).public_key());
+    let change = |n, power| Action::ValidatorChange(ValidatorChange { entity: id(n), key: key(n), power });
+    let mut world = World::new();
+    let next: u64 = 1;
+    assert_eq!(run(&mut world, 1, submit(vec![change(2, 0), change(1, 30)], false)), None);
+    assert_eq!(run(&mut world, 2, Message::Sponsor(Sponsor { proposal: next })), None);
+    for by in 1..=3 {
+        assert_eq!(vote(&mut world, by, next, VoteChoice::Yes), None);
+    }
+    let updates: Vec<_> = (0..8).flat_map(|_| world.block(&[]).validators).collect();
+    let mut powers: Vec<(Digest, u64)> =
+        updates.iter().map(|update| (Digest(update.public_key), update.power)).collect();
+    powers.sort();
+    let mut expected = vec![(key(2), 0), (key(1), 30)];
+    expected.sort();
+    assert_eq!(powers, expected);
+    assert_eq!(decide(&mut world, vec![change(1, 0)], ALL_YES).status, ProposalStatus::Failed);
+    assert_eq!(decide(&mut world, vec![change(3, 1)], ALL_YES).status, ProposalStatus::Failed, "no NOTARY");
+}
+
+#[test]
+fn contracts_are_registered_activated_and_deprecated() {
+    let version = |code: u8| ContractVersion {
+        contract_id: ContractId::new("native:invoice").unwrap(),
+        version: 1,
+        code_hash: Digest([code; 32]),
+    };
+    let (mut world, proposal) = carried_out(vec![Action::ContractRegister(version(1))]);
+    assert_eq!(proposal.status, ProposalStatus::Executed);
+    let key = StateKey::contract(&version(1).contract_id, 1);
+    let now = |world: &World| world.get::<ContractRecord>(&key).unwrap().status;
+    assert_eq!(now(&world), ContractStatus::Inactive);
+    decide(&mut world, vec![Action::ContractActivate(version(1))], ALL_YES);
+    assert_eq!(now(&world), ContractStatus::Active);
+    let other = decide(&mut world, vec![Action::ContractDeprecate(version(2))], ALL_YES);
+    assert_eq!(other.status, ProposalStatus::Failed, "another code");
+    decide(&mut world, vec![Action::ContractDeprecate(version(1))], ALL_YES);
+    assert_eq!(now(&world), ContractStatus::Deprecated);
+}
+
+#[test]
+fn notaries_break_and_close_a_circuit_at_once() {
+    let mut world = World::new();
+    let kinds = || Set::new([Kind::Notarise]).unwrap();
+    let stop = Action::CircuitBreak(CircuitBreak { kinds: kinds(), until: 50_000_000 });
+    assert_eq!(run(&mut world, 3, submit(vec![stop.clone()], false)), Some(Code::Malformed));
+    assert_eq!(run(&mut world, 3, submit(vec![text()], true)), Some(Code::Malformed));
+    assert_eq!(run(&mut world, 3, submit(vec![stop], true)), None);
+    assert_eq!(vote(&mut world, 3, 1, VoteChoice::Yes), Some(Code::NotAuthorised), "no NOTARY");
+    assert_eq!(vote(&mut world, 1, 1, VoteChoice::Yes), None);
+    assert_eq!(status(&world, 1), ProposalStatus::Voting);
+    assert_eq!(vote(&mut world, 2, 1, VoteChoice::Yes), None);
+    assert_eq!(status(&world, 1), ProposalStatus::Executed);
+    let tx = world.private(3, 1, &[10], &[]);
+    assert_eq!(code(&world.run(tx)), Some(Code::CircuitOpen));
+    let reset = Action::CircuitReset(CircuitReset { kinds: kinds() });
+    assert_eq!(run(&mut world, 1, submit(vec![reset], true)), None);
+    assert_eq!(vote(&mut world, 1, 2, VoteChoice::Yes), None);
+    assert_eq!(vote(&mut world, 2, 2, VoteChoice::Yes), None);
+    let tx = world.private(3, 2, &[10], &[]);
+    assert_eq!(code(&world.run(tx)), None);
+}
+
+#[test]
+fn an_upgrade_stops_a_program_that_lacks_it() {
+    let mut world = World::new();
+    let plan = |height| {
+        Action::SoftwareUpgrade(SoftwareUpgrade {
+            name: Text::new("two").unwrap(),
+            height,
+            binary_hash: Digest::ZERO,
+            info: Text::default(),
+        })
+    };
+    assert_eq!(run(&mut world, 3, submit(vec![plan(20)], false)), Some(Code::NotAuthorised), "no COMMITTER");
+    assert_eq!(decide(&mut world, vec![plan(20)], ALL_YES).status, ProposalStatus::Executed);
+    while world.height < 19 {
+        world.block(&[]);
+    }
+    let block = Block { height: 20, time_ms: world.time_ms + 1, transactions: Vec::new() };
+    let needed = world.ledger.finalize_block(&world.state, &block);
+    assert!(matches!(needed, Err(Fault::UpgradeNeeded { height: 20, .. })), "{needed:?}");
+}
+
+#[test]
+fn committers_and_rates_are_set() {
+    let change = Action::CommitterChange(CommitterChange { entities: Set::new([id(2), id(3)]).unwrap() });
+    let rate = Action::MerchantRate(MerchantRate { merchant: id(2), bps: Some(100) });
+    let (world, proposal) = carried_out(vec![change, rate]);
+    assert_eq!(proposal.status, ProposalStatus::Executed);
+    let committers: Vec<bool> = (1..=4).map(|n| member(&world, n).roles.has(Role::Committer)).collect();
+    assert_eq!(committers, [false, true, true, false]);
+    assert_eq!(world.get::<u16>(&StateKey::merchant(&id(2))), Some(100));
+    let too_much = Action::MerchantRate(MerchantRate { merchant: id(2), bps: Some(10_001) });
+    assert_eq!(carried_out(vec![too_much]).1.status, ProposalStatus::Failed);
+}

@@ -1,0 +1,9 @@
+//! The state machine as an engine sees it: blocks in, results and writes out.
+
+mod anchors;
+mod bank;
+mod genesis;
+mod governance;
+mod members;
+mod notary;
+mod world;

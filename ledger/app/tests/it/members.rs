@@ -1,0 +1,152 @@
+//! C19: suspended entities and keys that end, at the exact height; who may submit at all.
+
+use stateset_ledger_app::Ledger;
+use stateset_ledger_app::application::Application;
+use stateset_ledger_types::codec::{List, Set, Text};
+use stateset_ledger_types::entity::{Entity, Roles};
+use stateset_ledger_types::governance::{Action, EntitySuspend, GovernanceMessage, Submit, Vote, VoteChoice};
+use stateset_ledger_types::keys::Purpose;
+use stateset_ledger_types::tree::Mode;
+use stateset_ledger_types::{Code, Genesis};
+
+use crate::world::{World, code, genesis, id, private_body, submit_private};
+
+/// A genesis in which entity `n` is changed.
+fn with(n: u8, change: impl Fn(&mut Entity)) -> Genesis {
+    let mut genesis = genesis();
+    let mut entities = genesis.entities.to_vec();
+    change(&mut entities[usize::from(n) - 1]);
+    genesis.entities = List::new(entities).unwrap();
+    genesis
+}
+
+#[test]
+fn a_key_ends_at_the_exact_time_of_the_block() {
+    for (revoke, until) in [(true, 1_003_000), (false, 1_003_000)] {
+        let genesis = with(3, |entity| {
+            let mut keys = entity.keys.to_vec();
+            if revoke {
+                keys[0].revoked_at = Some(until)
+            } else {
+                keys[0].valid_until = Some(until)
+            }
+            entity.keys = List::new(keys).unwrap();
+        });
+        let mut world = World::of(&genesis);
+        let (before, after) = (world.private(3, 1, &[10], &[]), world.private(3, 2, &[11], &[]));
+        assert_eq!(code(&world.block_at(until - 1, &[before]).results[0]), None);
+        assert_eq!(code(&world.block_at(until, &[after]).results[0]), Some(Code::NotAuthorised));
+    }
+}
+
+#[test]
+fn the_pool_judges_keys_at_the_last_block_also_after_a_start() {
+    let genesis = with(3, |entity| {
+        let mut keys = entity.keys.to_vec();
+        keys[0].valid_from = 1_002_000;
+        entity.keys = List::new(keys).unwrap();
+    });
+    let mut world = World::of(&genesis);
+    let tx = world.private(3, 1, &[10], &[]);
+    let pooled = |ledger: &Ledger| code(&ledger.check_tx(&world.state, &tx).unwrap());
+    assert_eq!(pooled(&world.ledger), Some(Code::NotAuthorised), "valid a second later");
+    let started = Ledger::new();
+    started.resume(1, 1_001_999);
+    assert_eq!(pooled(&started), Some(Code::NotAuthorised));
+    started.resume(2, 1_002_000);
+    assert_eq!(pooled(&started), None);
+}
+
+#[test]
+fn a_suspension_holds_from_the_next_transaction_until_it_lapses() {
+    let mut world = World::new();
+    let submit = GovernanceMessage::Submit(Box::new(Submit {
+        title: Text::new("stop").unwrap(),
+        actions: List::new([Action::EntitySuspend(EntitySuspend {
+            entity: id(3),
+            reason: Text::default(),
+            until: Some(1_010_000),
+        })])
+        .unwrap(),
+        expedited: true,
+    }));
+    let vote = |proposal| GovernanceMessage::Vote(Vote { proposal, choice: VoteChoice::Yes });
+    let proposed = world.govern(1, submit);
+    assert_eq!(code(&world.run(proposed)), None);
+    let one = world.govern(1, vote(1));
+    let (before, two, after) =
+        (world.private(3, 1, &[10], &[]), world.govern(2, vote(1)), world.private(3, 2, &[11], &[]));
+    // Two of two notaries: the second vote carries it out, in the middle of the block.
+    let outcome = world.block(&[one, before, two, after.clone()]);
+    let codes: Vec<_> = outcome.results.iter().map(code).collect();
+    assert_eq!(codes, [None, None, None, Some(Code::EntityNotActive)]);
+    assert_eq!(
+        code(&world.block_at(1_009_999, std::slice::from_ref(&after)).results[0]),
+        Some(Code::EntityNotActive)
+    );
+    assert_eq!(code(&world.block_at(1_010_000, &[after]).results[0]), None);
+}
+
+#[test]
+fn only_members_with_their_own_ledger_keys_submit() {
+    let mut world = World::new();
+    let whole = private_body(world.header(), 1, &[10], &[], None);
+    // Entity 9 is nobody.
+    let stranger = submit_private(&whole, Mode::Private, 9, 1, &[10], &[]);
+    assert_eq!(code(&world.run(stranger)), Some(Code::UnknownEntity));
+    // Without the role MEMBER.
+    let mut world = World::of(&with(3, |entity| entity.roles = Roles::default()));
+    let tx = world.private(3, 1, &[10], &[]);
+    assert_eq!(code(&world.run(tx)), Some(Code::NotAuthorised));
+    // With a key of another purpose.
+    let mut world = World::of(&with(3, |entity| {
+        let mut keys = entity.keys.to_vec();
+        keys[0].purpose = Purpose::Identity;
+        entity.keys = List::new(keys).unwrap();
+    }));
+    let tx = world.private(3, 1, &[10], &[]);
+    assert_eq!(code(&world.run(tx)), Some(Code::NotAuthorised));
+}
+
+#[test]
+fn c20_an_agent_acts_inside_its_scope_only() {
+    use stateset_ledger_types::bank::{BANK, BankCommand, Transfer};
+    use stateset_ledger_types::ids::ContractId;
+    use stateset_ledger_types::keys::Scope;
+
+    use crate::world::dollars;
+
+    let genesis = with(3, |entity| {
+        let mut keys = entity.keys.to_vec();
+        keys[0].purpose = Purpose::Agent;
+        keys[0].scope = Some(Scope {
+            contracts: Set::new([ContractId::new(BANK).unwrap()]).unwrap(),
+            commands: Set::new([1]).unwrap(),
+            amount_per_tx_max: Some(dollars(100)),
+            amount_per_day_max: Some(dollars(150)),
+            expires_at: Some(100_000_000),
+            quote_hash: None,
+        });
+        entity.keys = List::new(keys).unwrap();
+    });
+    let mut world = World::of(&genesis);
+    let transfer = |units| {
+        BankCommand::Transfer(Transfer {
+            payer: id(3),
+            payee: id(1).account(),
+            amount: dollars(units),
+            reference: None,
+        })
+    };
+    let pay = |world: &mut World, salt, units, time| {
+        let tx = world.agent_pay(3, salt, &[transfer(units)]);
+        code(&world.block_at(time, &[tx]).results[0])
+    };
+    let day = 86_400_000;
+    assert_eq!(pay(&mut world, 1, 101, 2_000_000), Some(Code::NotAuthorised));
+    assert_eq!(pay(&mut world, 2, 100, 3_000_000), None);
+    assert_eq!(pay(&mut world, 3, 51, 4_000_000), Some(Code::NotAuthorised), "the day's amount");
+    assert_eq!(pay(&mut world, 4, 50, 5_000_000), None);
+    assert_eq!(pay(&mut world, 5, 100, day), None, "another day");
+    assert_eq!(pay(&mut world, 6, 1, 100_000_000), Some(Code::NotAuthorised), "expired");
+}

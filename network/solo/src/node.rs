@@ -1,0 +1,242 @@
+//! The engine at work: when a block is due, the pool in front of it, and everyone who waits for blocks.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sha2::{Digest, Sha256};
+use stateset_ledger_app::Fault;
+use stateset_ledger_app::application::Application;
+use stateset_ledger_store::{Store, StoreError, View};
+use tendermint_proto::v0_38::abci::ExecTxResult;
+use tokio::sync::{Notify, broadcast, watch};
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Instant;
+
+use crate::block::UnixNanos;
+use crate::engine::{Committed, Engine, EngineError, TX_OVERHEAD_BYTES};
+use crate::mempool::{Mempool, MempoolBounds, MempoolError, TxHash};
+use crate::records;
+
+/// Blocks that a slow listener may lag behind before it misses some.
+const BLOCKS_BUFFERED_MAX: usize = 256;
+
+/// When blocks are made (network.md 7.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// Shortest time between two blocks with transactions.
+    pub block_interval_min: Duration,
+    /// A block is made after this time even when nothing waits.
+    pub empty_block_interval: Duration,
+    pub mempool: MempoolBounds,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            block_interval_min: Duration::from_millis(200),
+            empty_block_interval: Duration::from_secs(5),
+            mempool: MempoolBounds::default(),
+        }
+    }
+}
+
+/// Why a transaction did not enter the pool.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    #[error(transparent)]
+    Pool(#[from] MempoolError),
+    #[error("the transaction has {bytes} bytes; a block takes {max}")]
+    TooLarge { bytes: usize, max: usize },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Application(#[from] Fault),
+}
+
+struct Shared<A> {
+    application: Arc<A>,
+    store: Arc<Store>,
+    mempool: Mutex<Mempool>,
+    arrived: Notify,
+    blocks: broadcast::Sender<Committed>,
+    room_bytes: usize,
+    chain_id: String,
+}
+
+/// What servers and callers in the process use. Cheap to clone.
+pub struct Handle<A>(Arc<Shared<A>>);
+
+impl<A> Clone for Handle<A> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<A: Application> Handle<A> {
+    pub fn application(&self) -> &A {
+        &self.0.application
+    }
+
+    pub fn chain_id(&self) -> &str {
+        &self.0.chain_id
+    }
+
+    /// # Errors
+    /// As [`Store::view`].
+    pub fn view(&self) -> Result<View, StoreError> {
+        self.0.store.view()
+    }
+
+    /// # Errors
+    /// As [`Store::view_at`].
+    pub fn view_at(&self, height: u64) -> Result<View, StoreError> {
+        self.0.store.view_at(height)
+    }
+
+    /// Blocks from now on, each after it is stored.
+    pub fn blocks(&self) -> broadcast::Receiver<Committed> {
+        self.0.blocks.subscribe()
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Mempool> {
+        self.0.mempool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Transactions that wait, and their bytes.
+    pub fn waiting(&self) -> (usize, usize) {
+        let pool = self.pool();
+        (pool.len(), pool.bytes())
+    }
+
+    /// Checks a transaction against the newest state and adds it to the pool when its code is 0. Blocks while it is
+    /// checked, so call it from a thread that may.
+    ///
+    /// # Errors
+    /// [`SubmitError`]: it was not checked, or there is no room.
+    pub fn submit(&self, transaction: &[u8]) -> Result<(TxHash, ExecTxResult), SubmitError> {
+        let (bytes, max) = (transaction.len(), self.0.room_bytes.saturating_sub(TX_OVERHEAD_BYTES));
+        if bytes > max {
+            return Err(SubmitError::TooLarge { bytes, max });
+        }
+        let hash = Sha256::digest(transaction).into();
+        self.pool().admits(&hash, bytes)?;
+        let view = self.view()?;
+        let result = records::tx_result(&self.0.application.check_tx(&view, transaction)?);
+        if result.code == 0 {
+            self.pool().add(transaction)?;
+            self.0.arrived.notify_one();
+        }
+        Ok((hash, result))
+    }
+}
+
+/// A running engine. Dropping it stops the engine after the block at hand.
+pub struct Node<A> {
+    handle: Handle<A>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Result<(), EngineError>>,
+}
+
+impl<A: Application + 'static> Node<A> {
+    /// Runs an engine on the current tokio runtime. Blocks are made on threads that may block.
+    pub fn spawn(engine: Engine<A>, config: NodeConfig) -> Self {
+        let shared = Shared {
+            application: engine.application(),
+            store: engine.store(),
+            mempool: Mutex::new(Mempool::new(config.mempool)),
+            arrived: Notify::new(),
+            blocks: broadcast::Sender::new(BLOCKS_BUFFERED_MAX),
+            room_bytes: engine.room_bytes(),
+            chain_id: engine.chain_id().into(),
+        };
+        let handle = Handle(Arc::new(shared));
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(run(engine, handle.clone(), config, stopped));
+        Self { handle, stop, task }
+    }
+
+    pub fn handle(&self) -> Handle<A> {
+        self.handle.clone()
+    }
+
+    /// Ends after the block at hand.
+    ///
+    /// # Errors
+    /// The error that the engine stopped with, if it stopped by itself.
+    pub async fn stop(self) -> Result<(), EngineError> {
+        let _ = self.stop.send(true);
+        joined(self.task.await)
+    }
+
+    /// Waits until the engine stops by itself: it cannot go on after an error.
+    ///
+    /// # Errors
+    /// What stopped it.
+    pub async fn failed(&mut self) -> Result<(), EngineError> {
+        joined((&mut self.task).await)
+    }
+}
+
+fn joined(result: Result<Result<(), EngineError>, JoinError>) -> Result<(), EngineError> {
+    match result {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => Err(EngineError::Damaged(error.to_string())),
+    }
+}
+
+async fn run<A: Application + 'static>(
+    mut engine: Engine<A>,
+    handle: Handle<A>,
+    config: NodeConfig,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), EngineError> {
+    let (mut last_block, mut last_filled) = (Instant::now(), None::<Instant>);
+    loop {
+        // Proofs wait for a header with the new app hash, so that block comes at once. It takes transactions only when a
+        // block with transactions is due anyway: their pace stays that of the configuration.
+        let filled_due = last_filled.map(|at| at + config.block_interval_min);
+        if !engine.proof_block_due() {
+            let waiting = handle.waiting().0 > 0;
+            let due = match filled_due {
+                _ if !waiting => last_block + config.empty_block_interval,
+                Some(due) => due,
+                None => Instant::now(),
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(due) => {}
+                () = handle.0.arrived.notified(), if !waiting => continue,
+                _ = stop.changed() => return Ok(()),
+            }
+        }
+        if *stop.borrow() {
+            return Ok(());
+        }
+        let fill = filled_due.is_none_or(|due| Instant::now() >= due);
+        let offered =
+            if fill { handle.pool().offer(engine.room_bytes(), TX_OVERHEAD_BYTES) } else { Vec::new() };
+        let made = tokio::task::spawn_blocking(move || {
+            let candidates: Vec<_> = offered.iter().map(|(_, bytes)| Arc::clone(bytes)).collect();
+            let made = engine.next_block(&candidates, clock());
+            (engine, offered, made)
+        });
+        let (back, offered, made) = made.await.map_err(|error| EngineError::Damaged(error.to_string()))?;
+        engine = back;
+        let (committed, picked) = made?;
+        last_block = Instant::now();
+        if !picked.is_empty() {
+            last_filled = Some(last_block);
+        }
+        let mut pool = handle.pool();
+        pool.remove(picked.iter().map(|&place| offered[place].0));
+        pool.drop_stale();
+        drop(pool);
+        // Nobody listening is fine.
+        let _ = handle.0.blocks.send(committed);
+    }
+}
+
+fn clock() -> UnixNanos {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixNanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,5 @@
+//! The engine as strangers see it: light blocks and proofs judged by others' libraries alone, restarts, old backups.
+
+mod light_client;
+mod restart;
+mod support;

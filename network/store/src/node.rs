@@ -1,0 +1,105 @@
+//! Nodes of trees in the file, and the reader that the tree library walks them with.
+//!
+//! A row is the borsh form of the node; a leaf has its key behind it, since absence proofs must show the keys of
+//! neighbours and a leaf holds only their hashes. The index from key hash to key is thus the tree itself: it is written
+//! and pruned with the leaves, in rows that lie side by side.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use borsh::BorshDeserialize;
+use jmt::storage::{HasPreimage, LeafNode, Node, NodeKey, TreeReader};
+use jmt::{KeyHash, OwnedValue, Version};
+
+use crate::rows::node_row;
+use crate::view::Tables;
+use stateset_ledger_types::Substore;
+
+use crate::StoreError;
+
+/// Keys by their hash, of leaves that were read or will be written.
+pub(crate) type Preimages = BTreeMap<[u8; 32], Vec<u8>>;
+
+/// # Errors
+/// When the key of a leaf is unknown.
+pub(crate) fn encode(node: &Node, preimages: &Preimages) -> Result<Vec<u8>, StoreError> {
+    let mut row = borsh::to_vec(node).expect("a vector takes every node");
+    if let Node::Leaf(leaf) = node {
+        let key = preimages.get(&leaf.key_hash().0).ok_or_else(|| {
+            StoreError::Corrupt(format!("the key of leaf {:?} is unknown", leaf.key_hash()))
+        })?;
+        row.extend_from_slice(key);
+    }
+    Ok(row)
+}
+
+/// The node of a row, and the key if it is a leaf.
+pub(crate) fn decode(row: &[u8]) -> anyhow::Result<(Node, Option<Vec<u8>>)> {
+    let mut rest = row;
+    let node = Node::deserialize(&mut rest)?;
+    match node {
+        Node::Leaf(_) => Ok((node, Some(rest.to_vec()))),
+        _ if rest.is_empty() => Ok((node, None)),
+        _ => anyhow::bail!("a node has {} bytes too many", rest.len()),
+    }
+}
+
+/// Reads one tree: first what a running update has made, then the file.
+pub(crate) struct TreeNodes<'a> {
+    pub(crate) tables: &'a Tables,
+    pub(crate) tree: u8,
+    /// Values are asked for at this height; only proofs ask.
+    pub(crate) height: u64,
+    /// Nodes not yet in the file.
+    pub(crate) fresh: BTreeMap<NodeKey, Node>,
+    pub(crate) preimages: RefCell<Preimages>,
+}
+
+impl<'a> TreeNodes<'a> {
+    pub(crate) fn new(tables: &'a Tables, tree: u8, height: u64) -> Self {
+        Self { tables, tree, height, fresh: BTreeMap::new(), preimages: RefCell::default() }
+    }
+}
+
+impl TreeReader for TreeNodes<'_> {
+    fn get_node_option(&self, key: &NodeKey) -> anyhow::Result<Option<Node>> {
+        if let Some(node) = self.fresh.get(key) {
+            return Ok(Some(node.clone()));
+        }
+        let Some(row) = self.tables.nodes.get(node_row(self.tree, key).as_slice())? else {
+            return Ok(None);
+        };
+        let (node, preimage) = decode(row.value())?;
+        if let (Node::Leaf(leaf), Some(preimage)) = (&node, preimage) {
+            self.preimages.borrow_mut().insert(leaf.key_hash().0, preimage);
+        }
+        Ok(Some(node))
+    }
+
+    fn get_value_option(&self, _version: Version, hash: KeyHash) -> anyhow::Result<Option<OwnedValue>> {
+        let substore = Substore::ALL.get(usize::from(self.tree));
+        match (substore, self.preimages.borrow().get(&hash.0)) {
+            (Some(substore), Some(key)) => Ok(self.tables.value(*substore, key, self.height)?),
+            // The root tree has no rows of values: its values are the roots of the substores.
+            (None, Some(name)) => {
+                let roots = self.tables.roots_at(self.height)?;
+                let named = Substore::ALL.iter().copied().find(|substore| substore.name().as_bytes() == name);
+                Ok(named.map(|substore| roots.substores[substore as usize].hash.to_vec()))
+            }
+            // No leaf with this hash was met on the way down, so the tree does not hold it.
+            (_, None) => Ok(None),
+        }
+    }
+
+    fn get_rightmost_leaf(&self) -> anyhow::Result<Option<(NodeKey, LeafNode)>> {
+        anyhow::bail!(
+            "the rightmost leaf is asked for only by restores of the tree library, which are not used"
+        )
+    }
+}
+
+impl HasPreimage for TreeNodes<'_> {
+    fn preimage(&self, hash: KeyHash) -> anyhow::Result<Option<Vec<u8>>> {
+        Ok(self.preimages.borrow().get(&hash.0).cloned())
+    }
+}

@@ -1,0 +1,6 @@
+//! The store's public behaviour: proofs as strangers check them, crashes, pruning, snapshots.
+
+mod faults;
+mod proofs;
+mod snapshots;
+mod support;
