@@ -87,8 +87,8 @@ impl GrpcClient {
         repeat(|| {
             let answer = self.with_session(|runtime, session| {
                 let asked = session.ask(Message::Push(request.clone()), |message| match message {
-                    Message::PushResponse(answer) if answer.request_id == request.request_id => Ok(answer),
-                    other => Err(other),
+                    Message::PushResponse(answer) if answer.request_id == request.request_id => Some(answer),
+                    _ => None,
                 });
                 runtime.block_on(asked)
             })?;
@@ -172,10 +172,10 @@ async fn pull(session: &mut Session, request: &PullEventsRequest) -> Result<v2::
     }
     session.is_behind = false;
     let answer = session.ask(Message::Pull(request.clone()), |message| match message {
-        Message::PullResponse(page) => Ok(Ok(page)),
+        Message::PullResponse(page) => Some(Ok(page)),
         // A pull has no id to be named by: no push is under way, so this is about it.
-        Message::PushResponse(answer) => Ok(Err(answer)),
-        other => Err(other),
+        Message::PushResponse(answer) => Some(Err(answer)),
+        _ => None,
     });
     match answer.await? {
         Ok(page) => {

@@ -67,8 +67,8 @@ impl Session {
     /// Whether the server answers.
     pub async fn heartbeat(&mut self) -> Result<(), Failed> {
         let asked = self.ask(Message::Heartbeat(Heartbeat::default()), |message| match message {
-            Message::ServerHeartbeat(_) => Ok(()),
-            other => Err(other),
+            Message::ServerHeartbeat(_) => Some(()),
+            _ => None,
         });
         asked.await
     }
@@ -77,16 +77,15 @@ impl Session {
     pub async fn ask<T>(
         &mut self,
         message: Message,
-        mut is_answer: impl FnMut(Message) -> Result<T, Message>,
+        mut is_answer: impl FnMut(Message) -> Option<T>,
     ) -> Result<T, Failed> {
         self.say(message).await?;
         loop {
             let heard = timeout(ANSWER_TIMEOUT, self.hear()).await;
             let message = heard.map_err(|_| silent(&self.address))??;
-            match is_answer(message) {
-                Ok(answer) => return Ok(answer),
-                Err(Message::Event(_)) => self.is_behind = true,
-                Err(_) => {}
+            self.is_behind |= matches!(message, Message::Event(_));
+            if let Some(answer) = is_answer(message) {
+                return Ok(answer);
             }
         }
     }

@@ -97,7 +97,7 @@ fn the_results_hash_takes_four_fields_alone() {
         ExecTxResult { code: 10, data: vec![1, 2].into(), gas_wanted: 5, gas_used: 4, ..Default::default() };
     let noisy =
         ExecTxResult { log: "why".into(), info: "more".into(), codespace: "ssn".into(), ..result.clone() };
-    assert_eq!(results_hash(&[result.clone()]), results_hash(&[noisy]));
+    assert_eq!(results_hash(std::slice::from_ref(&result)), results_hash(&[noisy]));
     // The leaf is the message with these four fields alone.
     let leaf = [0x08, 10, 0x12, 2, 1, 2, 0x28, 5, 0x30, 4];
     assert_eq!(results_hash(&[result]), merkle::root([leaf]));

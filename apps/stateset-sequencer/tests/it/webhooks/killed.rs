@@ -129,7 +129,7 @@ fn what_a_receiver_took_before_a_kill_comes_again_with_its_id_and_nothing_is_pas
     let mut places: BTreeMap<String, &Came> = BTreeMap::new();
     let mut again = 0;
     for (n, came) in came.iter().enumerate() {
-        let next = match places.insert(came.store(), came) {
+        match places.insert(came.store(), came) {
             None => assert_eq!(came.number(), 1),
             Some(before) if before.number() == came.number() => {
                 again += 1;
@@ -137,8 +137,7 @@ fn what_a_receiver_took_before_a_kill_comes_again_with_its_id_and_nothing_is_pas
                 assert_eq!(before.body, came.body, "delivery {}", n + 1);
             }
             Some(before) => assert_eq!(came.number(), before.number() + 1, "delivery {}", n + 1),
-        };
-        next
+        }
     }
     // The other stream's delivery may have been on its way as well.
     assert!((KILLED_AT.len()..=2 * KILLED_AT.len()).contains(&again), "{again} came again");
