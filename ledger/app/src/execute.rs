@@ -37,6 +37,7 @@ pub fn finalize(state: &dyn StateReader, block: &Block<'_>, check: Check<'_>) ->
     let mut effects = Effects::default();
     let mut outcome = Outcome::default();
     for (index, bytes) in block.transactions.iter().enumerate() {
+        let before = effects.clone();
         let executed = catch_unwind(AssertUnwindSafe(|| {
             execute(&mut overlay, &mut context, &mut effects, check, index as u32, bytes)
         }));
@@ -45,6 +46,10 @@ pub fn finalize(state: &dyn StateReader, block: &Block<'_>, check: Check<'_>) ->
             outcome.panicked.push(index);
             Ok(refused(&Refusal::new(Code::Internal, "the node failed on this transaction"), 0))
         })?;
+        // What failed, or panicked half-way, asks nothing of the engine.
+        if result.code != 0 {
+            effects = before;
+        }
         outcome.results.push(result);
     }
     governance::run_queue(&mut overlay, &context, &mut effects)?;
@@ -111,7 +116,6 @@ fn execute(
         Err(refusal) => return Ok(refused(&refusal, 0)),
     };
     let gas = notary::gas(&checked);
-    let before = effects.clone();
     match admitted(overlay, context, effects, &checked, gas, index) {
         Ok(mut result) => {
             overlay.keep();
@@ -121,7 +125,6 @@ fn execute(
         }
         Err(Stop::Refused(refusal)) => {
             overlay.discard();
-            *effects = before;
             Ok(refused(&refusal, gas))
         }
         Err(Stop::Fault(fault)) => Err(fault),
