@@ -2,7 +2,7 @@
 
 use ics23::HostFunctionsManager;
 use prost::Message;
-use stateset_ledger_store::{RecordBatch, StateProof, Store, StoreError, Substore, Writes, tree_spec};
+use stateset_ledger_store::{RecordBatch, StateProof, StoreError, Substore, Writes, tree_spec};
 
 use crate::support::{Model, Random, begun, commit, follow, random_writes};
 
