@@ -10,4 +10,4 @@ mod process;
 mod programs;
 mod server;
 
-pub use server::{CpuTimes, Server, Settings, shared};
+pub use server::{CpuTimes, Server, Settings, make_certificate, shared};

@@ -62,6 +62,9 @@ impl Server {
         ]));
         if settings.tls {
             make_certificate(&folder);
+            for file in ["server.crt", "server.key"] {
+                hand_over(&folder.join(file));
+            }
         }
         Self::in_folder(folder, settings)
     }
@@ -272,8 +275,11 @@ fn new_folder(settings: &Settings) -> PathBuf {
     folder
 }
 
-/// An issuer of the server's own, and a certificate for `localhost` from it.
-fn make_certificate(folder: &Path) {
+/// An issuer, `root.crt`, and a certificate for `localhost` from it, `server.crt` and `server.key`, as files of `folder`.
+///
+/// # Panics
+/// Without `openssl`.
+pub fn make_certificate(folder: &Path) {
     let file = |name: &str| folder.join(name);
     let request = || {
         let mut openssl = Command::new("openssl");
@@ -290,8 +296,6 @@ fn make_certificate(folder: &Path) {
     issue.args(["x509", "-req", "-days", "2", "-CAcreateserial"]).arg("-in").arg(file("server.csr"));
     issue.arg("-CA").arg(file("root.crt")).arg("-CAkey").arg(file("root.key"));
     run(issue.arg("-extfile").arg(file("extensions")).arg("-out").arg(file("server.crt")));
-    hand_over(&file("server.crt"));
-    hand_over(&file("server.key"));
 }
 
 /// Ends the server of `folder` when this process is gone, whichever way.

@@ -5,6 +5,7 @@ mod client;
 mod commerce;
 mod http;
 mod inspector;
+mod keys;
 mod offline;
 
 use std::path::{Path, PathBuf};

@@ -1,128 +1,62 @@
-//! An agent that was offline: its outbox and replica against a real service, through a network that fails.
+//! An agent that was offline: its outbox and replica against a real service, through a network that fails, over REST and
+//! over gRPC.
 
+pub mod agent;
 mod proxy;
+mod rotated;
+mod tls;
+pub mod token;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use stateset_acceptance::Service;
 use stateset_acceptance::events::stored;
-use stateset_acceptance::service::command_of;
-use stateset_acceptance::{Service, stateset_sync};
 use stateset_fixtures::Seed;
 
+use self::agent::{Agent, Doors, NOWHERE, sync};
 use self::proxy::Proxy;
 
 /// Events of the run with cut connections; a long form takes another number.
 const EVENTS: u64 = 1_500;
 const EVENTS_VARIABLE: &str = "STATESET_SYNC_EVENTS";
-
-/// `stateset-sync --json --dir`, to be followed by the folder.
-fn sync() -> Command {
-    command_of(stateset_sync(), &["--json", "--dir"])
-}
-
-/// One agent's folder.
-struct Agent {
-    folder: PathBuf,
-}
-
-impl Agent {
-    fn new(service_data: &Path, folder: PathBuf) -> Self {
-        let agent = Self { folder };
-        agent.good(&["init", "--up", service_data.to_str().expect("a plain path")]);
-        let keys = agent.good(&["keys:generate"]);
-        assert_eq!(keys["registered"], true, "{keys}");
-        agent
-    }
-
-    fn run(&self, arguments: &[&str]) -> (Option<i32>, Value, Value) {
-        let mut command = sync();
-        let output = command.arg(&self.folder).args(arguments).output().expect("stateset starts");
-        let read = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or(Value::Null);
-        (output.status.code(), read(&output.stdout), read(&output.stderr))
-    }
-
-    fn good(&self, arguments: &[&str]) -> Value {
-        let (code, said, error) = self.run(arguments);
-        assert_eq!(code, Some(0), "{arguments:?}: {said} {error}");
-        said
-    }
-
-    fn refused(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        let (code, _, error) = self.run(arguments);
-        (code, error["error"]["code"].as_str().unwrap_or_default().to_owned())
-    }
-
-    fn config(&self) -> Value {
-        let text = std::fs::read_to_string(self.folder.join("sync.json")).expect("a configuration");
-        serde_json::from_str(&text).expect("JSON")
-    }
-
-    fn talks_to(&self, url: &str) {
-        let mut config = self.config();
-        config["server"] = json!(url);
-        std::fs::write(self.folder.join("sync.json"), config.to_string()).expect("is written");
-    }
-
-    fn id(&self) -> String {
-        self.config()["agent_id"].as_str().expect("an agent").to_owned()
-    }
-
-    fn drafts(&self, range: std::ops::Range<u64>) -> PathBuf {
-        let path = self.folder.join("drafts.jsonl");
-        let lines = range.map(|n| {
-            let draft = json!({"entity_type": "order", "entity_id": format!("ORD-{n:06}"),
-                "event_type": "order.created", "payload": {"total": n}});
-            format!("{draft}\n")
-        });
-        std::fs::write(&path, lines.collect::<String>()).expect("is written");
-        path
-    }
-
-    fn append(&self, range: std::ops::Range<u64>) {
-        let path = self.drafts(range);
-        self.good(&["append", path.to_str().expect("a plain path")]);
-    }
-
-    /// Ids of the outbox in the order of appends, with the places that their receipts name.
-    fn outbox(&self) -> Vec<(String, Option<u64>)> {
-        let (mut all, mut from) = (Vec::new(), 1_u64);
-        loop {
-            let from_text = from.to_string();
-            let page = self.good(&["log", "--outbox", "--from", &from_text, "--limit", "10000"]);
-            let page = page.as_array().expect("a list");
-            let entry = |entry: &Value| {
-                let id = entry["envelope"]["event_id"].as_str().expect("an id").to_owned();
-                (id, entry["receipt"]["sequenceNumber"].as_u64())
-            };
-            all.extend(page.iter().map(entry));
-            match page.last() {
-                Some(last) => from = last["position"].as_u64().expect("a place") + 1,
-                None => return all,
-            }
-        }
-    }
-}
+/// Tries of a push through a network that cuts; a long form needs many.
+const ROUNDS_MAX: u64 = 400;
 
 #[test]
 fn events_of_days_offline_arrive_once_and_in_order_through_cut_connections_and_kills() {
+    arrive_once_and_in_order("rest");
+}
+
+#[test]
+fn events_of_days_offline_arrive_once_and_in_order_over_grpc_too() {
+    arrive_once_and_in_order("grpc");
+}
+
+fn arrive_once_and_in_order(transport: &str) {
     let data = tempfile::tempdir().expect("a folder");
     let service = Service::start(data.path());
     let events = std::env::var(EVENTS_VARIABLE).ok().map_or(EVENTS, |text| text.parse().expect("a number"));
-    let agent = Agent::new(data.path(), data.path().join("agent"));
-    agent.talks_to("http://127.0.0.1:1");
+    let is_long = events > EVENTS;
+    let agent = Agent::new(&service, data.path().join("agent"), transport);
+    agent.talks_to(&Doors::both(NOWHERE));
     agent.append(0..events);
     assert_eq!(agent.refused(&["push"]), (Some(1), "SERVER_UNREACHABLE".to_owned()));
 
     let mut seed = Seed::new("cut connections", 7);
-    let proxy = Proxy::start(&service.url, seed.clone());
-    agent.talks_to(proxy.url());
+    let doors = Doors::of(&service);
+    let proxies = [&doors.rest, &doors.grpc].map(|door| Proxy::start(door, seed.clone()));
+    let cut = Doors { rest: proxies[0].url().to_owned(), grpc: proxies[1].url().to_owned() };
+    agent.talks_to(&cut);
+    let rounds_max = ROUNDS_MAX.max(events / 100);
     let mut rounds = 0;
     loop {
         rounds += 1;
-        assert!(rounds < 400, "the outbox is never empty");
+        assert!(rounds < rounds_max, "the outbox is never empty");
+        if is_long && rounds % 20 == 1 {
+            say(&format!("{transport}, round {rounds}: {}", agent.good(&["status"])["outbox"]));
+        }
         let mut push = sync();
         let mut push = push
             .arg(&agent.folder)
@@ -140,7 +74,11 @@ fn events_of_days_offline_arrive_once_and_in_order_through_cut_connections_and_k
             break;
         }
     }
-    assert!(proxy.cuts() >= 3, "the network was too good: {} cuts", proxy.cuts());
+    let cuts: u64 = proxies.iter().map(Proxy::cuts).sum();
+    assert!(cuts >= 3, "the network was too good: {cuts} cuts");
+    if is_long {
+        say(&format!("{transport}: all pushed in {rounds} rounds, {cuts} connections were cut"));
+    }
 
     let sent = agent.outbox();
     assert_eq!(sent.len() as u64, events);
@@ -154,24 +92,42 @@ fn events_of_days_offline_arrive_once_and_in_order_through_cut_connections_and_k
     }
 
     // A second agent pulls all of it through the same network.
-    let reader = Agent::new(data.path(), data.path().join("reader"));
-    reader.talks_to(proxy.url());
-    for _ in 0..400 {
+    let reader = Agent::new(&service, data.path().join("reader"), transport);
+    reader.talks_to(&cut);
+    for round in 0..rounds_max {
         if reader.run(&["pull"]).0 == Some(0) {
             break;
+        }
+        if is_long && round % 20 == 0 {
+            let head = reader.good(&["status"])["replica_head"].clone();
+            say(&format!("{transport}, round {round}: pulled to {head}"));
         }
     }
     assert_eq!(reader.good(&["status"])["replica_head"], events);
     let audit = reader.good(&["verify"]);
     assert_eq!(audit["events"], events, "{audit}");
     assert_eq!(reader.good(&["status"])["faults"], json!([]), "a bad network is no lie");
+
+    // What is acknowledged and in the replica too needs no room in the outbox.
+    agent.talks_to(&doors);
+    assert_eq!(agent.good(&["pull"])["events"], events);
+    let pruned = agent.good(&["prune", "--keep", "10"]);
+    assert_eq!((&pruned["pruned"], &pruned["outbox"]["receipted"]), (&json!(events - 10), &json!(10)));
+    assert_eq!(agent.good(&["push"])["requests"], 0);
+    assert_eq!(agent.good(&["verify"])["events"], events);
+}
+
+/// Past the capture of a test, so that a long one is seen to move.
+fn say(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 #[test]
 fn an_append_that_was_killed_left_all_of_it_or_nothing() {
     let data = tempfile::tempdir().expect("a folder");
     let service = Service::start(data.path());
-    let agent = Agent::new(data.path(), data.path().join("agent"));
+    let agent = Agent::new(&service, data.path().join("agent"), "rest");
     drop(service);
     let mut seed = Seed::new("killed appends", 3);
     let (mut kept, batch) = (500, 500_u64);
@@ -205,14 +161,19 @@ fn an_append_that_was_killed_left_all_of_it_or_nothing() {
 
 #[test]
 fn an_event_sealed_for_an_agent_is_read_by_it_and_its_author_also_after_a_rotation() {
+    for transport in ["rest", "grpc"] {
+        sealed_for_an_agent(transport);
+    }
+}
+
+fn sealed_for_an_agent(transport: &str) {
     let data = tempfile::tempdir().expect("a folder");
-    let _service = Service::start(data.path());
+    let service = Service::start(data.path());
     let [writer, reader, other] =
-        ["writer", "reader", "other"].map(|name| Agent::new(data.path(), data.path().join(name)));
+        ["writer", "reader", "other"].map(|name| Agent::new(&service, data.path().join(name), transport));
     writer.good(&["recipients", &reader.id()]);
     // Offline from here on: the keys that were fetched are enough.
-    let server = writer.config()["server"].as_str().expect("a URL").to_owned();
-    writer.talks_to("http://127.0.0.1:1");
+    writer.talks_to(&Doors::both(NOWHERE));
     let appended = writer.good(&[
         "append",
         "--entity-type",
@@ -227,7 +188,11 @@ fn an_event_sealed_for_an_agent_is_read_by_it_and_its_author_also_after_a_rotati
         &reader.id(),
     ]);
     let id = appended["events"][0]["event_id"].as_str().expect("an id").to_owned();
-    writer.talks_to(&server);
+    // Rotated while it waits: it is sealed and signed under the new key.
+    let rotated = writer.good(&["keys:rotate", "--offline"]);
+    assert_eq!((&rotated["signed_anew"], &rotated["left"]), (&json!(1), &json!(0)), "{rotated}");
+    writer.talks_to(&Doors::of(&service));
+    writer.good(&["keys:register"]);
     assert_eq!(writer.good(&["push"])["receipted"], 1);
 
     reader.good(&["keys:rotate"]);
@@ -240,7 +205,7 @@ fn an_event_sealed_for_an_agent_is_read_by_it_and_its_author_also_after_a_rotati
     assert_eq!(payload(&other), Value::Null);
 
     // A key that was revoked signs nothing more, and what it signed stays good.
-    writer.good(&["keys:revoke", "1"]);
+    writer.good(&["keys:revoke", "2"]);
     writer.append(1..2);
     assert_eq!(writer.refused(&["push"]), (Some(1), "EVENTS_REFUSED".to_owned()));
     let rotated = writer.good(&["keys:rotate"]);
@@ -253,9 +218,16 @@ fn an_event_sealed_for_an_agent_is_read_by_it_and_its_author_also_after_a_rotati
 
 #[test]
 fn a_conflict_is_listed_and_decided_and_misuse_is_told_apart() {
+    for transport in ["rest", "grpc"] {
+        a_conflict_is_listed_and_decided(transport);
+    }
+}
+
+fn a_conflict_is_listed_and_decided(transport: &str) {
     let data = tempfile::tempdir().expect("a folder");
     let service = Service::start(data.path());
-    let [ours, theirs] = ["ours", "theirs"].map(|name| Agent::new(data.path(), data.path().join(name)));
+    let [ours, theirs] =
+        ["ours", "theirs"].map(|name| Agent::new(&service, data.path().join(name), transport));
     let change = |agent: &Agent, payload: &str| {
         let said = agent.good(&[
             "append",
@@ -296,4 +268,28 @@ fn a_conflict_is_listed_and_decided_and_misuse_is_told_apart() {
     drop(service);
     assert_eq!(ours.refused(&["doctor"]), (Some(1), "UNWELL".to_owned()));
     assert_eq!(ours.refused(&["pull"]), (Some(1), "SERVER_UNREACHABLE".to_owned()));
+}
+
+#[test]
+fn a_watch_over_grpc_hears_of_an_event_long_before_its_pause_is_over() {
+    let data = tempfile::tempdir().expect("a folder");
+    let service = Service::start(data.path());
+    let [watcher, writer] =
+        ["watcher", "writer"].map(|name| Agent::new(&service, data.path().join(name), "grpc"));
+    let started = Instant::now();
+    let watch = sync()
+        .arg(&watcher.folder)
+        .args(["watch", "--interval", "120", "--rounds", "2"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("stateset-sync starts");
+    // The first round, of nothing, opens its session.
+    std::thread::sleep(Duration::from_secs(2));
+    writer.append(0..1);
+    assert_eq!(writer.good(&["push"])["receipted"], 1);
+    let output = watch.wait_with_output().expect("ends");
+    assert!(started.elapsed() < Duration::from_secs(60), "it waited out its pause");
+    let rounds = String::from_utf8_lossy(&output.stdout);
+    let last: Value = serde_json::from_str(rounds.lines().last().unwrap_or_default()).expect("JSON");
+    assert_eq!((&last["round"], &last["pull"]["events"]), (&json!(2), &json!(1)), "{rounds}");
 }

@@ -1,7 +1,7 @@
 //! Clients that speak the protocol with their hands.
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::Duration;
 
@@ -34,8 +34,14 @@ pub struct Model {
 impl Model {
     /// Starts the program on a data folder; nothing is said yet.
     pub fn start(data: &Path, more: &[&str]) -> Self {
+        Self::start_in(data, more, &[])
+    }
+
+    /// The same, with variables.
+    fn start_in(data: &Path, more: &[&str], variables: &[(String, PathBuf)]) -> Self {
         let mut command = mcp(&["stdio"]);
         command.arg("--data").arg(data).args(more).env("RUST_LOG", "off");
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().expect("a piped output")).lines();
@@ -56,6 +62,13 @@ impl Model {
     /// The same, without a handshake.
     pub fn stateless(data: &Path, more: &[&str]) -> Self {
         let mut client = Self::start(data, more);
+        client.meta = Some(meta());
+        client
+    }
+
+    /// The same, with variables.
+    pub fn stateless_in(data: &Path, more: &[&str], variables: &[(String, PathBuf)]) -> Self {
+        let mut client = Self::start_in(data, more, variables);
         client.meta = Some(meta());
         client
     }
@@ -156,14 +169,19 @@ impl Http {
 
     /// Status and body of a POST with exactly these headers besides those that every request has.
     pub fn post(&self, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+        self.try_post(headers, body).expect("an answer")
+    }
+
+    /// The same, where the connection may end before its answer was read.
+    pub fn try_post(&self, headers: &[(&str, &str)], body: &str) -> Result<(u16, String), ureq::Error> {
         let mut request = self.agent.post(&self.url).header("content-type", "application/json");
         request = request.header("accept", "application/json, text/event-stream");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let mut response = request.send(body).expect("an answer");
-        let text = response.body_mut().read_to_string().expect("a text");
-        (response.status().as_u16(), text)
+        let mut response = request.send(body)?;
+        let text = response.body_mut().read_to_string()?;
+        Ok((response.status().as_u16(), text))
     }
 
     /// A request of a revision, with the token.

@@ -63,7 +63,9 @@ fn a_stranger_is_refused() {
     assert_eq!(status(&[token, ("origin", "https://evil.example")]), 403);
     assert_eq!(status(&[token, ("origin", "https://shop.example")]), 200);
     let large = format!("{}{}", body, " ".repeat(2 << 20));
-    assert_eq!(door.post(&[token, ("mcp-protocol-version", OLDER[1])], &large).0, 413);
+    // It does not read on, so that its answer may be lost to what is still being sent.
+    let too_large = || door.try_post(&[token, ("mcp-protocol-version", OLDER[1])], &large).ok();
+    assert_eq!((0..100).find_map(|_| too_large()).map(|answer| answer.0), Some(413));
     let garbage = door.post(&[token], "{");
     assert!((400..500).contains(&garbage.0), "{garbage:?}");
 

@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex};
 
 use stateset_fixtures::Seed;
 
-/// Bytes that pass before a connection is cut, at most; some connections pass unharmed.
+/// Bytes that pass before a connection is cut, at most.
 const BYTES_MAX: u64 = 900_000;
+/// The same of those that live longer, so that everything gets through at last.
+const LONG_BYTES: [u64; 2] = [4_000_000, 13_000_000];
 
-/// The first connections are all cut.
+/// The first connections are all cut soon.
 const CUT_SURELY: usize = 12;
 
 /// Listens on loopback and hands on what comes, until it cuts.
@@ -22,7 +24,7 @@ pub struct Proxy {
 impl Proxy {
     /// In front of the service at `url`. Its threads end with the process.
     pub fn start(url: &str, seed: Seed) -> Self {
-        let target = url.trim_start_matches("http://").to_owned();
+        let target = url.split_once("://").map_or(url, |(_, address)| address).to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback listens");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (cuts, seed) = (Arc::new(AtomicU64::new(0)), Mutex::new(seed));
@@ -31,9 +33,8 @@ impl Proxy {
             for (number, inward) in listener.incoming().flatten().enumerate() {
                 let budget = {
                     let mut seed = seed.lock().expect("no thread panics with it");
-                    // Later on, one in three lives as long as it likes, so that everything gets through at last.
                     if number >= CUT_SURELY && seed.below(3) == 0 {
-                        u64::MAX
+                        LONG_BYTES[0] + seed.below(LONG_BYTES[1] - LONG_BYTES[0])
                     } else {
                         200 + seed.below(BYTES_MAX)
                     }
