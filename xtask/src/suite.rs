@@ -16,7 +16,7 @@ use crate::sdk;
 use crate::wasm;
 
 /// Time for each fuzz target when there is time; its test reads this from `STATESET_FUZZ_SECONDS`.
-const FUZZ_SECONDS: &str = "5";
+const FUZZ_SECONDS: &str = "3";
 
 pub fn main(args: &[String]) -> ExitCode {
     let fast = match args {
