@@ -2,4 +2,5 @@
 
 mod light_client;
 mod restart;
+mod rpc;
 mod support;
