@@ -43,6 +43,8 @@ pub enum Command {
 pub enum Engine {
     /// CometBFT, beside this program: validators of several operators
     Comet,
+    /// This program alone, with one validator key
+    Solo,
 }
 
 #[derive(Debug, Args)]

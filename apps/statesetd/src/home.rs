@@ -83,9 +83,10 @@ impl Home {
         self.comet.keys().map_err(|error| Failure::failed("KEYS", error))
     }
 
-    /// The key with which a founder of a new chain signs requests, made where it is missing; its public half.
-    pub fn member_key(&self) -> Result<[u8; 32], Failure> {
-        let file = self.file("member.seed");
+    /// The signing key whose seed lies in the file `name`, made where it is missing.
+    pub fn seed(&self, name: &str) -> Result<ves::SigningKey, Failure> {
+        fs::create_dir_all(self.folder()).map_err(|error| Failure::io("make", self.folder(), &error))?;
+        let file = self.file(name);
         let failed = |error: std::io::Error| Failure::io("use", &file, &error);
         let seed = match fs::read_to_string(&file) {
             Ok(text) => {
@@ -95,22 +96,32 @@ impl Home {
                 let bytes = Zeroizing::new(ves::hex::decode_vec(text.trim()).map_err(|_| wrong())?);
                 <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| wrong())?
             }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
             Err(_) => {
                 let mut seed = [0; 32];
                 getrandom::fill(&mut seed).map_err(|error| Failure::failed("RANDOM", error))?;
                 let text = Zeroizing::new(ves::hex::encode(&seed));
                 let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file);
-                made.and_then(|mut made| made.write_all(text.as_bytes())).map_err(failed)?;
+                made.and_then(|mut made| made.write_all(text.as_bytes()).and_then(|()| made.sync_all()))
+                    .map_err(failed)?;
                 seed
             }
         };
-        Ok(ves::SigningKey::from_seed(seed).public_key())
+        Ok(ves::SigningKey::from_seed(seed))
+    }
+
+    /// Public half of the key that signs blocks, made where it is missing.
+    pub fn validator(&self, engine: Engine) -> Result<[u8; 32], Failure> {
+        match engine {
+            Engine::Comet => Ok(self.keys()?.validator),
+            Engine::Solo => Ok(self.seed("validator.seed")?.public_key()),
+        }
     }
 
     /// What a founder's record needs.
-    pub fn founder(&self, name: &str) -> Result<Founder, Failure> {
-        let (keys, ledger) = (self.keys()?, self.member_key()?);
-        Ok(Founder { name: name.to_owned(), validator: keys.validator, ledger })
+    pub fn founder(&self, name: &str, engine: Engine) -> Result<Founder, Failure> {
+        let (validator, ledger) = (self.validator(engine)?, self.seed("member.seed")?.public_key());
+        Ok(Founder { name: name.to_owned(), validator, ledger })
     }
 
     /// Writes genesis, CometBFT's files and, last, the settings that make the folder a home.
@@ -127,23 +138,36 @@ impl Home {
             fs::write(self.file(name), text).map_err(|error| Failure::io("write", &self.file(name), &error))
         };
         write("genesis.json", &text)?;
-        let moniker = name.to_owned();
-        let config =
-            Config { moniker, rpc: settings.rpc, p2p: settings.p2p, peers, timing, state_sync: None };
-        let of_comet = comet::Genesis {
-            chain_id: genesis.chain_id.as_str(),
-            time_ms: genesis.genesis_time,
-            initial_height: genesis.initial_height,
-            app_state: &text,
-        };
-        self.comet
-            .write_config(&config)
-            .and_then(|()| self.comet.write_genesis(&of_comet))
-            .map_err(|error| Failure::io("write", self.folder(), &error))?;
+        if settings.engine == Engine::Comet {
+            self.write_comet(name, settings, genesis, &text, peers, timing)
+                .map_err(|error| Failure::io("write", self.folder(), &error))?;
+        }
         write(
             "statesetd.toml",
             &toml::to_string(settings).map_err(|error| Failure::failed("SETTINGS", error))?,
         )
+    }
+
+    fn write_comet(
+        &self,
+        name: &str,
+        settings: &Settings,
+        genesis: &Genesis,
+        app_state: &str,
+        peers: Vec<Peer>,
+        timing: Timing,
+    ) -> std::io::Result<()> {
+        let moniker = name.to_owned();
+        let (rpc, p2p) = (settings.rpc, settings.p2p);
+        let config = Config { moniker, rpc, p2p, peers, timing, state_sync: None };
+        let of_comet = comet::Genesis {
+            chain_id: genesis.chain_id.as_str(),
+            time_ms: genesis.genesis_time,
+            initial_height: genesis.initial_height,
+            app_state,
+        };
+        self.comet.write_config(&config)?;
+        self.comet.write_genesis(&of_comet)
     }
 }
 
@@ -164,6 +188,10 @@ pub fn init(args: &InitArgs, output: Output) -> Result<(), Failure> {
         let message = format!("{} is a home already; nothing was changed", home.folder().display());
         return Err(Failure::input("HOME_EXISTS", message));
     }
+    if args.engine == Engine::Solo && (args.genesis.is_some() || !args.peers.is_empty()) {
+        let message = "solo is one process with a chain of its own: it takes neither --genesis nor --peer";
+        return Err(Failure::input("USAGE", message));
+    }
     let peers = args.peers.iter().map(|text| peer(text)).collect::<Result<_, _>>()?;
     let given = match &args.genesis {
         Some(file) => {
@@ -173,10 +201,10 @@ pub fn init(args: &InitArgs, output: Output) -> Result<(), Failure> {
         }
         None => None,
     };
-    let keys = home.keys()?;
+    let validator = ves::hex::encode(&home.validator(args.engine)?);
     let genesis = match given {
         Some(genesis) => genesis,
-        None => founded(&args.chain_id, now(), &[home.founder(&args.name)?])?,
+        None => founded(&args.chain_id, now(), &[home.founder(&args.name, args.engine)?])?,
     };
     let settings = Settings {
         engine: args.engine,
@@ -188,16 +216,19 @@ pub fn init(args: &InitArgs, output: Output) -> Result<(), Failure> {
         snapshot_interval: None,
     };
     home.write(&args.name, &settings, &genesis, peers, Timing::default())?;
-    let (id, validator) = (&keys.node_id, ves::hex::encode(&keys.validator));
     let hash = genesis.hash();
-    output.result(
-        &json!({"home": home.folder(), "chain_id": settings.chain_id, "genesis_hash": hash.to_string(),
-            "node_id": id, "validator_key": validator}),
-        &format!(
-            "{}: a node of {}\n  genesis        {hash}\n  node id        {id}\n  validator key  {validator}",
-            home.folder().display(),
-            settings.chain_id
-        ),
+    let mut said = format!(
+        "{}: a node of {}\n  genesis        {hash}\n  validator key  {validator}",
+        home.folder().display(),
+        settings.chain_id
     );
+    let mut made = json!({"home": home.folder(), "chain_id": settings.chain_id, "genesis_hash": hash.to_string(),
+        "validator_key": validator});
+    if args.engine == Engine::Comet {
+        let id = home.keys()?.node_id;
+        said.push_str(&format!("\n  node id        {id}"));
+        made["node_id"] = id.into();
+    }
+    output.result(&made, &said);
     Ok(())
 }

@@ -10,6 +10,7 @@ mod genesis;
 mod home;
 mod node;
 mod output;
+mod solo;
 mod start;
 mod testnet;
 

@@ -1,4 +1,4 @@
-//! A running node: the application on its socket, and CometBFT beside it.
+//! A running node: the state machine under the engine of its home.
 
 use std::sync::Arc;
 
@@ -8,12 +8,19 @@ use stateset_abci::{Abci, EngineError, Instance, Node, Server};
 use stateset_ledger_app::{Fault, Ledger};
 use stateset_ledger_store::Store;
 
-use crate::args::CometArgs;
+use crate::args::{CometArgs, Engine};
 use crate::home::{Home, Settings};
 use crate::output::Failure;
+use crate::solo::Solo;
+
+/// What puts the transactions in order, with all that stands on it.
+enum Parts {
+    Comet(Instance),
+    Solo(Solo),
+}
 
 pub struct Running {
-    instance: Instance,
+    parts: Parts,
     home: Home,
     pub settings: Settings,
 }
@@ -25,59 +32,70 @@ pub fn program(args: &CometArgs) -> Result<Program, Failure> {
 }
 
 impl Running {
-    /// Starts the node of `home`; without `program`, the application alone.
+    /// Starts the node of `home`. Under CometBFT without `program`: the application alone.
     pub fn start(home: Home, program: Option<&Program>) -> Result<Self, Failure> {
         let settings = home.settings()?;
         let store = Store::open(&home.file("state.redb")).map_err(|error| Failure::failed("STATE", error))?;
-        let node = Node::new(Arc::new(Ledger::new()), Arc::new(store), home.options(&settings));
-        let abci = Abci::new(node.map_err(|error| Failure::failed("STATE", error))?);
-        let server = Server::start(abci.clone(), &home.comet.socket())
-            .map_err(|error| Failure::failed("CANNOT_START", error))?;
-        let process = match program {
-            Some(program) => Some(
-                Process::start(program, &home.comet)
-                    .map_err(|error| Failure::failed("CANNOT_START", format!("cometbft: {error}")))?,
-            ),
-            None => None,
+        let parts = match settings.engine {
+            Engine::Comet => Parts::Comet(comet(&home, &settings, store, program)?),
+            Engine::Solo => Parts::Solo(Solo::start(&home, &settings, store)?),
         };
-        Ok(Self { instance: Instance::new(abci, server, process), home, settings })
+        Ok(Self { parts, home, settings })
     }
 
     pub fn cometbft_pid(&self) -> Option<u32> {
-        self.instance.process().map(Process::id)
+        match &self.parts {
+            Parts::Comet(instance) => instance.process().map(Process::id),
+            Parts::Solo(_) => None,
+        }
     }
 
-    /// Whether both parts still run.
+    /// Whether all parts still run.
     ///
     /// # Errors
     /// What ended one of them.
     pub fn check(&mut self) -> Result<(), Failure> {
-        if let Some(problem) = self.instance.failure() {
-            if let EngineError::Application(Fault::UpgradeNeeded { name, height, info }) = problem {
-                let needed = json!({"name": name, "height": height, "info": info});
-                let file = self.home.file("upgrade-needed.json");
-                std::fs::write(&file, needed.to_string())
-                    .map_err(|error| Failure::io("write", &file, &error))?;
-                return Err(Failure::failed("UPGRADE_NEEDED", problem));
-            }
-            return Err(Failure::failed("APPLICATION", problem));
-        }
-        match self.instance.ended() {
-            Ok(None) => Ok(()),
-            ended => {
-                let how = ended.map_or_else(
-                    |error| error.to_string(),
-                    |status| status.map(|status| status.to_string()).unwrap_or_default(),
-                );
-                let (log, words) = (
-                    self.home.comet.log(),
-                    self.instance.process().map(Process::last_words).unwrap_or_default(),
-                );
-                Err(Failure::failed(
-                    "COMETBFT",
-                    format!("cometbft ended: {how}; {} says:\n{words}", log.display()),
-                ))
-            }
+        match &mut self.parts {
+            Parts::Comet(instance) => check_comet(instance, &self.home),
+            Parts::Solo(solo) => match solo.failure() {
+                Some(problem) => Err(Failure::failed("ENGINE", problem)),
+                None => Ok(()),
+            },
         }
     }
+}
+
+fn comet(
+    home: &Home,
+    settings: &Settings,
+    store: Store,
+    program: Option<&Program>,
+) -> Result<Instance, Failure> {
+    let node = Node::new(Arc::new(Ledger::new()), Arc::new(store), home.options(settings));
+    let abci = Abci::new(node.map_err(|error| Failure::failed("STATE", error))?);
+    let server = Server::start(abci.clone(), &home.comet.socket())
+        .map_err(|error| Failure::failed("CANNOT_START", error))?;
+    let process = program.map(|program| Process::start(program, &home.comet)).transpose();
+    let process = process.map_err(|error| Failure::failed("CANNOT_START", format!("cometbft: {error}")))?;
+    Ok(Instance::new(abci, server, process))
+}
+
+fn check_comet(instance: &mut Instance, home: &Home) -> Result<(), Failure> {
+    if let Some(problem) = instance.failure() {
+        if let EngineError::Application(Fault::UpgradeNeeded { name, height, info }) = problem {
+            let needed = json!({"name": name, "height": height, "info": info});
+            let file = home.file("upgrade-needed.json");
+            std::fs::write(&file, needed.to_string()).map_err(|error| Failure::io("write", &file, &error))?;
+            return Err(Failure::failed("UPGRADE_NEEDED", problem));
+        }
+        return Err(Failure::failed("APPLICATION", problem));
+    }
+    let how = match instance.ended() {
+        Ok(None) => return Ok(()),
+        Ok(Some(status)) => status.to_string(),
+        Err(error) => error.to_string(),
+    };
+    let words = instance.process().map(Process::last_words).unwrap_or_default();
+    let log = home.comet.log();
+    Err(Failure::failed("COMETBFT", format!("cometbft ended: {how}; {} says:\n{words}", log.display())))
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::args::StartArgs;
+use crate::args::{Engine, StartArgs};
 use crate::home::Home;
 use crate::node::{Running, program};
 use crate::output::{Failure, Output};
@@ -18,24 +18,25 @@ const LOOK: Duration = Duration::from_millis(100);
 
 pub fn run(args: &StartArgs, output: Output) -> Result<(), Failure> {
     let home = Home::at(&args.home)?;
-    home.settings()?;
-    let program = if args.application_only { None } else { Some(program(&args.comet)?) };
+    let engine = home.settings()?.engine;
+    let program = match engine {
+        Engine::Comet if !args.application_only => Some(program(&args.comet)?),
+        _ => None,
+    };
     log();
     let signals = signals()?;
     let node = Running::start(home.clone(), program.as_ref())?;
     let settings = &node.settings;
-    let socket = home.comet.socket();
-    output.result(
-        &json!({"chain_id": settings.chain_id, "rpc": format!("http://{}", settings.rpc),
-            "p2p": settings.p2p, "application": socket, "cometbft_pid": node.cometbft_pid()}),
-        &format!(
-            "A node of {} runs: RPC http://{}, peers {}, application {}. Ctrl-C ends it.",
-            settings.chain_id,
-            settings.rpc,
-            settings.p2p,
-            socket.display()
-        ),
-    );
+    let mut said = json!({"chain_id": settings.chain_id, "rpc": format!("http://{}", settings.rpc)});
+    let mut text = format!("A node of {} runs: RPC http://{}", settings.chain_id, settings.rpc);
+    if engine == Engine::Comet {
+        let socket = home.comet.socket();
+        text.push_str(&format!(", peers {}, application {}", settings.p2p, socket.display()));
+        said["p2p"] = settings.p2p.to_string().into();
+        said["application"] = socket.display().to_string().into();
+        said["cometbft_pid"] = node.cometbft_pid().into();
+    }
+    output.result(&said, &format!("{text}. Ctrl-C ends it."));
     wait(&mut [node], &signals, None)
 }
 

@@ -68,7 +68,7 @@ fn homes(args: &TestnetArgs) -> Result<Vec<Home>, Failure> {
         return Err(Failure::input("DIR_IN_USE", message));
     }
     let name = |at: usize| format!("company-{}", at + 1);
-    let founders = homes.iter().enumerate().map(|(at, home)| home.founder(&name(at)));
+    let founders = homes.iter().enumerate().map(|(at, home)| home.founder(&name(at), Engine::Comet));
     let genesis = founded(&args.chain_id, now(), &founders.collect::<Result<Vec<_>, _>>()?)?;
     let addresses = free_addresses(2 * count)?;
     let peers = homes

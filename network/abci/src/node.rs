@@ -15,6 +15,8 @@ use crate::snapshots::Snapshots;
 
 /// Record of the genesis: u64 height of its state ‖ 32 bytes of its hash. A state restored from a snapshot has none.
 const GENESIS: &[u8] = b"comet/genesis";
+/// Record of the last block: u64 height ‖ u64 Unix milliseconds of its header.
+const LAST: &[u8] = b"comet/last";
 /// INTERNAL of network.md 15.
 const INTERNAL: u32 = 255;
 /// Heights that one Commit forgets at most, so that it stays short.
@@ -41,8 +43,8 @@ pub struct Node {
     options: Options,
     /// The state that CheckTx, proposals and execution read: the last one committed.
     latest: RwLock<Option<Arc<View>>>,
-    /// What FinalizeBlock computed and Commit will write.
-    executed: Mutex<Option<Prepared>>,
+    /// What FinalizeBlock computed and Commit will write, and the block's time.
+    executed: Mutex<Option<(Prepared, u64)>>,
 }
 
 impl Node {
@@ -57,6 +59,12 @@ impl Node {
             Some(_) => Some(Arc::new(store.view()?)),
             None => None,
         };
+        let last = latest.as_ref().map(|view| view.record(Column::Engine, LAST)).transpose()?.flatten();
+        if let Some((height, time)) = last.as_deref().and_then(|last| last.split_first_chunk::<8>())
+            && let Ok(time) = time.try_into()
+        {
+            application.resume(u64::from_be_bytes(*height), u64::from_be_bytes(time));
+        }
         let snapshots = options.snapshots.clone().map(Snapshots::open).transpose()?;
         Ok(Self {
             application,
@@ -188,7 +196,7 @@ impl Node {
         }
         let prepared = self.store.prepare(block.height, &outcome.writes)?;
         let app_hash = app_hash(prepared.app_hash());
-        *self.executed.lock().unwrap_or_else(PoisonError::into_inner) = Some(prepared);
+        *self.executed.lock().unwrap_or_else(PoisonError::into_inner) = Some((prepared, block.time_ms));
         let bounds = outcome.bounds.map(|bounds| params(bounds, self.application.info().app_version));
         Ok(response::FinalizeBlock {
             events: outcome.events.into_iter().map(event).collect(),
@@ -202,10 +210,12 @@ impl Node {
     /// Writes what FinalizeBlock computed; durable when it returns.
     pub(crate) fn commit(&self) -> Result<response::Commit, EngineError> {
         let executed = self.executed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let prepared = executed
+        let (prepared, time) = executed
             .ok_or_else(|| EngineError::Order("it commits a block that it has not given".to_owned()))?;
         let committed = prepared.height();
-        self.store.commit(prepared, RecordBatch::default())?;
+        let mut records = RecordBatch::default();
+        records.put(Column::Engine, LAST, [committed.to_be_bytes(), time.to_be_bytes()].concat());
+        self.store.commit(prepared, records)?;
         self.refresh()?;
         self.application.commit(committed);
         if let Some(kept) = self.options.keep_states {

@@ -186,3 +186,37 @@ fn a_killed_node_leaves_no_process_and_catches_up_when_it_is_started_again() {
     until("the header after it", || app_hash(&url(3), at + 1));
     assert_eq!(app_hash(&url(3), at + 1), app_hash(&url(0), at + 1));
 }
+
+#[test]
+fn one_process_alone_orders_proves_and_goes_on_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("validator-1");
+    let home_text = home.to_str().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let args = ["init", "--engine", "solo", "--home", home_text, "--rpc", &free, "--chain-id", "alone-1"];
+    let (code, made) = ask(&args);
+    assert_eq!(code, Some(0), "{made}");
+    let url = format!("http://{free}");
+    let nothing = Path::new("/nowhere");
+    let (mut node, said) = Program::start(&["start", "--home", home_text], nothing);
+    assert_eq!((said["chain_id"].as_str(), said["rpc"].as_str()), (Some("alone-1"), Some(url.as_str())));
+
+    let member = Member::of(folder.path(), 0);
+    let request = member.notarise(3, 1, 1);
+    let send = |bytes: &[u8]| ask(&["tx", "--hex", &ves::hex::encode(bytes), "--node", &url, "--wait"]);
+    let (code, sent) = send(&request.bytes);
+    assert_eq!(code, Some(0), "{sent}");
+    let (code, refused) = send(&member.notarise(3, 2, 2).bytes);
+    assert_eq!(code, Some(1));
+    assert!(refused["error"]["message"].as_str().unwrap().contains("code 10"), "{refused}");
+    let path = format!("/ssn/notary/tx/{}", request.tx_id);
+    let (code, answer) = ask(&["query", &path, "--node", &url, "--prove"]);
+    assert_eq!((code, answer["proof"].as_array().map(Vec::len)), (Some(0), Some(2)), "{answer}");
+
+    let reached = height(&url).unwrap();
+    node.terminate();
+    let (mut again, _) = Program::start(&["start", "--home", home_text], nothing);
+    assert!(height(&url).unwrap() >= reached);
+    assert_eq!(ask(&["query", &path, "--node", &url]).0, Some(0));
+    again.terminate();
+}

@@ -1,0 +1,87 @@
+//! The engine `solo` in this process: blocks, and the RPC of a node.
+
+use std::fs;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use stateset_ledger_app::Ledger;
+use stateset_ledger_store::Store;
+use stateset_solo::{Engine, EngineParts, LastSigned, Node, NodeConfig, rpc};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::home::{Home, Settings};
+use crate::output::Failure;
+
+/// The last block may be written; later work is cut.
+const STOP_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Runs until it is dropped, which ends it after the block at hand.
+pub struct Solo {
+    runtime: Option<Runtime>,
+    stop: Option<oneshot::Sender<()>>,
+    engine: Option<JoinHandle<()>>,
+    failure: Arc<OnceLock<String>>,
+}
+
+impl Solo {
+    pub fn start(home: &Home, settings: &Settings, store: Store) -> Result<Self, Failure> {
+        let failed = |problem: &dyn ToString| Failure::failed("CANNOT_START", problem.to_string());
+        let file = home.file("genesis.json");
+        let genesis = fs::read(&file).map_err(|error| Failure::io("read", &file, &error))?;
+        // What was signed last stands apart from the state, so that an old copy of the state signs no height again.
+        let signed = home.file("signed");
+        fs::create_dir_all(&signed).map_err(|error| Failure::io("make", &signed, &error))?;
+        let parts = EngineParts {
+            application: Arc::new(Ledger::new()),
+            store: Arc::new(store),
+            keys: vec![Arc::new(home.seed("validator.seed")?)],
+            last_signed: LastSigned::open(&signed).map_err(|error| failed(&error))?,
+            trust_stored_height: false,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| failed(&error))?;
+        let (engine, _) = Engine::start(parts, &genesis).map_err(|error| failed(&error))?;
+        let listening = runtime.block_on(TcpListener::bind(settings.rpc));
+        let listener = listening.map_err(|error| failed(&format!("{}: {error}", settings.rpc)))?;
+        let inside = runtime.enter();
+        let mut node = Node::spawn(engine, NodeConfig::default());
+        let serving = rpc::serve(listener, node.handle());
+        let failure = Arc::new(OnceLock::new());
+        let (stop, mut stopped) = oneshot::channel();
+        let noted = Arc::clone(&failure);
+        let engine = runtime.spawn(async move {
+            let ended = tokio::select! {
+                _ = &mut stopped => None,
+                ended = node.failed() => Some(ended.err().map(|error| error.to_string())),
+                served = serving => Some(served.err().map(|error| error.to_string())),
+            };
+            match ended {
+                // It ends with the block at hand, whatever comes of it: the next start says what is wrong.
+                None => drop(node.stop().await),
+                Some(why) => drop(noted.set(why.unwrap_or_else(|| "it ended by itself".to_owned()))),
+            }
+        });
+        drop(inside);
+        Ok(Self { runtime: Some(runtime), stop: Some(stop), engine: Some(engine), failure })
+    }
+
+    /// Why it stopped by itself, if it did.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+}
+
+impl Drop for Solo {
+    fn drop(&mut self) {
+        // No receiver: the engine has ended.
+        let _ = self.stop.take().map(|stop| stop.send(()));
+        if let (Some(runtime), Some(engine)) = (self.runtime.take(), self.engine.take()) {
+            // A panic of the engine was reported when it happened.
+            let _ = runtime.block_on(engine);
+            runtime.shutdown_timeout(STOP_TIME_MAX);
+        }
+    }
+}
