@@ -5,7 +5,7 @@
 #![allow(clippy::print_stdout)]
 
 #[path = "../tests/it/world.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "a bench needs a part of the world of the tests")]
 mod world;
 
 use std::time::{Duration, Instant};
