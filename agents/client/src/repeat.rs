@@ -23,7 +23,8 @@ pub(crate) struct Failed {
 }
 
 impl Failed {
-    /// Nothing but another request would help.
+    /// Nothing but another request would help. Over REST the status says so, and [`Failed::refused`] reads it.
+    #[cfg(any(feature = "grpc", test))]
     pub fn lasting(error: ClientError) -> Self {
         Self { error, is_passing: false, retry_after: None }
     }
