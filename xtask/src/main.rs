@@ -3,7 +3,8 @@
 //! - [`bench`]: what is measured;
 //! - [`check`]: format, lints, allowed edges, licences, tidiness, links, WebAssembly;
 //! - [`suite`]: everything that can fail, counted;
-//! - [`contracts`]: the Solidity contracts, by forge; [`npm`]: public clients that judge our payments and our tools;
+//! - [`contracts`]: the Solidity contracts, by forge; [`npm`], [`public_client`]: public clients that judge our payments
+//!   and our tools;
 //! - [`sdk`]: the libraries for other languages;
 //! - [`schemathesis`]: requests made from the OpenAPI document, against a real server;
 //! - the rest hands over to the package that does the work.
@@ -22,6 +23,7 @@ mod npm;
 mod process;
 mod programs;
 mod proto;
+mod public_client;
 mod report;
 mod rust_text;
 mod schemathesis;

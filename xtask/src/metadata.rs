@@ -40,9 +40,13 @@ pub struct Workspace {
     pub externals: Vec<External>,
 }
 
-/// Reads the whole dependency graph; `--locked`, so a lock file that lags behind is an error.
-pub fn workspace() -> Result<Workspace, String> {
-    let text = capture(&Step::cargo(["metadata", "--format-version", "1", "--locked", "--all-features"]))?;
+/// Manifest of the workspace that the product is made of.
+pub const PRODUCT: &str = "Cargo.toml";
+
+/// Reads the whole dependency graph of a workspace; `--locked`, so a lock file that lags behind is an error.
+pub fn workspace(manifest: &str) -> Result<Workspace, String> {
+    let metadata = ["metadata", "--format-version", "1", "--locked", "--all-features", "--manifest-path"];
+    let text = capture(&Step::cargo(metadata).arg(manifest))?;
     let json: Value = serde_json::from_str(&text).map_err(|problem| format!("cargo metadata: {problem}"))?;
     let root = PathBuf::from(json["workspace_root"].as_str().unwrap_or_default());
     let members: Vec<&str> =
@@ -52,7 +56,7 @@ pub fn workspace() -> Result<Workspace, String> {
         packages.iter().partition(|package| package["id"].as_str().is_some_and(|id| members.contains(&id)));
     let folders: BTreeMap<String, String> =
         own.iter().map(|package| (text_of(package, "name"), folder(package, &root))).collect();
-    let built = built()?;
+    let built = built(manifest)?;
     let externals = foreign.iter().map(|package| external(package));
     Ok(Workspace {
         members: own.iter().map(|package| member(package, &root, &folders)).collect(),
@@ -64,9 +68,10 @@ pub fn workspace() -> Result<Workspace, String> {
 
 /// Every package that some build takes in, as `NAME vVERSION`. The graph of `cargo metadata` has more: what a package
 /// would only use under a feature that nothing turns on, where another feature names it weakly (`name?/feature`).
-fn built() -> Result<BTreeSet<String>, String> {
+fn built(manifest: &str) -> Result<BTreeSet<String>, String> {
     let tree = ["tree", "--workspace", "--all-features", "--target", "all", "--edges", "normal,build,dev"];
-    let text = capture(&Step::cargo(tree.into_iter().chain(["--locked", "--prefix", "none"])))?;
+    let more = ["--locked", "--prefix", "none", "--manifest-path", manifest];
+    let text = capture(&Step::cargo(tree.into_iter().chain(more)))?;
     let name_and_version = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
     Ok(text.lines().map(name_and_version).collect())
 }

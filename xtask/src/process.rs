@@ -49,6 +49,10 @@ impl Step {
     pub fn cargo<A: Into<OsString>>(args: impl IntoIterator<Item = A>) -> Self {
         Self::new(cargo(), args)
     }
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), value.into()));
         self

@@ -10,6 +10,7 @@ use crate::grpc_client;
 use crate::npm;
 use crate::process::{Step, capture, on_path, run, run_and_keep, run_for_output};
 use crate::programs::Built;
+use crate::public_client;
 use crate::report::{fail, progress, say};
 use crate::schemathesis;
 use crate::sdk;
@@ -43,7 +44,7 @@ pub fn main(args: &[String]) -> ExitCode {
     summarise(&runners)
 }
 
-/// What the tests need and Rust does not bring, by the ordinary package clients.
+/// What the tests need beside this workspace, by the ordinary package clients.
 pub fn install() {
     for tool in ["rustfmt", "clippy"] {
         let command = if tool == "rustfmt" { "fmt" } else { "clippy" };
@@ -54,6 +55,7 @@ pub fn install() {
     debian::install_for_tests();
     wasm::install();
     npm::X402.install();
+    public_client::build();
     npm::MCP.install();
     cometbft::install();
     // Tests of crates start anvil. Where it can't be installed they say so, and fail in continuous integration.

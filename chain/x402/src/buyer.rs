@@ -1,14 +1,15 @@
 //! The buyer: reads a 402, chooses an offer that it may accept, and signs the header that pays it. Sends nothing itself.
 
 use alloy_primitives::{Address, B256, Bytes, U256};
+use serde_json::{Map, Value, json};
 use set_registry::ChainKey;
 
 use crate::authorization::{Authorization, Domain};
 use crate::forms::{
-    EXACT, ExactPayload, PaymentPayload, PaymentPayloadV1, PaymentRequired, PaymentRequiredV1,
-    PaymentRequirements, PaymentRequirementsV1, ResourceInfo, SettleResponse,
+    Asked, EXACT, ExactPayload, PAYMENT_IDENTIFIER, PaymentPayloadV1, PaymentRequirements,
+    PaymentRequirementsV1, ResourceInfo, SettleResponse,
 };
-use crate::header::{self, HeaderError, PAYMENT_SIGNATURE, X_PAYMENT};
+use crate::header::{self, HeaderError, JsonError, PAYMENT_SIGNATURE, X_PAYMENT};
 use crate::networks::{ChainTable, NetworkError, of_caip2};
 
 /// Clocks differ: an authorization counts from so many seconds ago.
@@ -41,11 +42,25 @@ pub struct Choice {
     pub token: Option<Address>,
 }
 
+impl From<JsonError> for BuyError {
+    fn from(error: JsonError) -> Self {
+        Self::Offer(error.to_string())
+    }
+}
+
 /// One offer of a 402, in either version.
 #[derive(Debug, Clone, PartialEq)]
 enum Form {
     One(PaymentRequirementsV1),
-    Two(PaymentRequirements, ResourceInfo),
+    Two(PaymentRequirements, Echo),
+}
+
+/// What a payment of version 2 sends back as it came: sellers compare it with their own, to the letter of an address.
+#[derive(Debug, Clone, PartialEq)]
+struct Echo {
+    accepted: Value,
+    resource: Option<Value>,
+    extensions: Map<String, Value>,
 }
 
 /// What would be paid.
@@ -81,27 +96,26 @@ impl<'k> Buyer<'k> {
     /// # Errors
     /// [`BuyError`].
     pub fn bill(&self, header: Option<&[u8]>, body: &[u8], choice: &Choice) -> Result<Bill, BuyError> {
-        let bills = match header {
-            Some(value) => {
-                let offer: PaymentRequired = header::read(value)?;
-                if offer.x402_version != 2 {
-                    return Err(BuyError::Offer("PAYMENT-REQUIRED is not of version 2".to_owned()));
-                }
-                let resource = offer.resource;
-                offer.accepts.into_iter().map(|form| Form::Two(form, resource.clone())).collect::<Vec<_>>()
-            }
-            None => {
-                let offer: PaymentRequiredV1 =
-                    serde_json::from_slice(body).map_err(|error| BuyError::Offer(error.to_string()))?;
-                if offer.x402_version != 1 {
-                    return Err(BuyError::Offer("the body is not of version 1".to_owned()));
-                }
-                offer.accepts.into_iter().map(Form::One).collect()
-            }
+        let asked: Asked = match header {
+            Some(value) => header::read(value)?,
+            None => header::json(body)?,
         };
+        let version = if header.is_some() { 2 } else { 1 };
+        if asked.x402_version != version {
+            let found = asked.x402_version;
+            return Err(BuyError::Offer(format!(
+                "it is of version {found}, and stands where {version} does"
+            )));
+        }
         let mut against = Vec::new();
-        for form in bills {
-            match self.read(form).and_then(|bill| allowed(bill, choice)) {
+        for accepted in &asked.accepts {
+            // Others are for other clients: of chains, schemes and addresses that are not known here.
+            let form = match version {
+                1 => header::of_value(accepted).map(Form::One),
+                _ => header::of_value(accepted).map(|form| Form::Two(form, asked.echo(accepted))),
+            };
+            let form = form.map_err(|error| format!("it can't be read: {error}"));
+            match form.and_then(|form| self.read(form)).and_then(|bill| allowed(bill, choice)) {
                 Ok(bill) => return Ok(bill),
                 Err(why) => against.push(why),
             }
@@ -123,7 +137,7 @@ impl<'k> Buyer<'k> {
                 of.resource.clone(),
                 of.description.clone(),
             ),
-            Form::Two(of, resource) => (
+            Form::Two(of, echo) => (
                 &of.scheme,
                 of_caip2(&of.network).map_err(network)?,
                 of.asset,
@@ -131,8 +145,8 @@ impl<'k> Buyer<'k> {
                 of.pay_to,
                 of.max_timeout_seconds,
                 &of.extra,
-                resource.url.clone(),
-                resource.description.clone().unwrap_or_default(),
+                echo.resource().url,
+                echo.resource().description.unwrap_or_default(),
             ),
         };
         if scheme != EXACT {
@@ -184,17 +198,42 @@ impl<'k> Buyer<'k> {
                 let (scheme, network) = (of.scheme.clone(), of.network.clone());
                 (X_PAYMENT, header::write(&PaymentPayloadV1 { x402_version: 1, scheme, network, payload }))
             }
-            Form::Two(of, resource) => {
-                let paid = PaymentPayload {
-                    x402_version: 2,
-                    resource: Some(resource.clone()),
-                    accepted: of.clone(),
-                    payload,
-                    extensions: serde_json::Map::new(),
-                };
+            Form::Two(_, echo) => {
+                let Echo { accepted, resource, .. } = echo;
+                let mut paid = json!({"x402Version": 2, "accepted": accepted, "payload": payload});
+                if let Some(resource) = resource {
+                    paid["resource"] = resource.clone();
+                }
+                paid["extensions"] = echo.extensions(nonce).into();
                 (PAYMENT_SIGNATURE, header::write(&paid))
             }
         }
+    }
+}
+
+impl Asked {
+    fn echo(&self, accepted: &Value) -> Echo {
+        let (resource, extensions) = (self.resource.clone(), self.extensions.clone());
+        Echo { accepted: accepted.clone(), resource, extensions }
+    }
+}
+
+impl Echo {
+    fn resource(&self) -> ResourceInfo {
+        let read = self.resource.as_ref().and_then(|resource| header::of_value(resource).ok());
+        read.unwrap_or(ResourceInfo { url: String::new(), description: None, mime_type: None })
+    }
+
+    /// Where the seller wants payments named, this one has the name of its authorization.
+    fn extensions(&self, nonce: B256) -> Map<String, Value> {
+        let mut extensions = self.extensions.clone();
+        let info = extensions.get_mut(PAYMENT_IDENTIFIER).and_then(|entry| entry.get_mut("info"));
+        let wanted =
+            info.and_then(Value::as_object_mut).filter(|info| info.get("required") == Some(&true.into()));
+        if let Some(info) = wanted {
+            info.insert("id".to_owned(), alloy_primitives::hex::encode(nonce).into());
+        }
+        extensions
     }
 }
 
@@ -230,6 +269,7 @@ fn allowed(bill: Bill, choice: &Choice) -> Result<Bill, String> {
 mod tests {
     use super::*;
     use crate::claim::{Claim, Version};
+    use crate::forms::{PaymentRequired, PaymentRequiredV1};
     use crate::offer::{Offer, Resource, Token};
     use crate::verify::{Signer, check_signature, check_terms};
 
@@ -296,5 +336,41 @@ mod tests {
         assert!(matches!(bill(&elsewhere), Err(BuyError::NoneFits(_))));
         let other_token = Choice { token: Some(Address::ZERO), ..choice(10_000) };
         assert!(matches!(bill(&other_token), Err(BuyError::NoneFits(_))));
+    }
+
+    /// Servers that others have written compare the echo with their offer as JSON; and they offer what is not known here.
+    #[test]
+    fn an_offer_is_sent_back_as_it_came_and_those_that_can_not_be_read_are_passed_over() {
+        let key = ChainKey::from_hex(&"07".repeat(32)).unwrap();
+        let buyer = Buyer::new(&key, ChainTable::default());
+        let solana = json!({
+            "scheme": "exact", "network": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", "amount": "10000",
+            "asset": "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGkZwyTDt1v", "maxTimeoutSeconds": 60,
+            "payTo": "2wKupLR9q6wXYppw8Gr2NvWxKBUqm4PPJKkQfoxHDBg4", "extra": {"feePayer": "EwWqGE4ZFKLofuestmU4LDdK7XM1N4ALgdZccwYugwGd"},
+        });
+        let ours = json!({
+            "scheme": "exact", "network": "eip155:84532", "amount": "10000", "maxTimeoutSeconds": 60, "new": [1],
+            "asset": "0x036cbd53842c5426634e7929541ec2318f3dcf7e", "payTo": "0x00000000000000000000000000000000000c0ffe",
+            "extra": {"name": "USDC", "version": "2"},
+        });
+        let mut asked = json!({
+            "x402Version": 2, "resource": {"url": "http://x/y", "tags": ["a"]}, "accepts": [solana, ours],
+            "extensions": {"payment-identifier": {"info": {"required": true}, "schema": {}}, "other": {"info": 1}},
+        });
+        let value = header::write(&asked);
+        let bill = buyer.bill(Some(value.as_bytes()), b"", &choice(10_000)).unwrap();
+        let (_, paid) = buyer.pay(&bill, 1_000, B256::repeat_byte(1));
+        let paid: Value = header::read(paid.as_bytes()).unwrap();
+        assert_eq!((&paid["accepted"], &paid["resource"]), (&ours, &asked["resource"]));
+        assert_eq!(paid["extensions"]["payment-identifier"]["info"]["id"], "01".repeat(32));
+        asked["extensions"]["payment-identifier"]["info"]["id"] = "01".repeat(32).into();
+        assert_eq!(paid["extensions"], asked["extensions"]);
+
+        asked["accepts"] = json!([solana]);
+        let refused = buyer.bill(Some(header::write(&asked).as_bytes()), b"", &choice(10_000));
+        assert!(
+            matches!(&refused, Err(BuyError::NoneFits(why)) if why[0].contains("asset: expected an address")),
+            "{refused:?}"
+        );
     }
 }

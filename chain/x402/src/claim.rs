@@ -7,7 +7,7 @@ use crate::forms::{
     AuthorizationForm, ExactPayload, PAYMENT_IDENTIFIER, PaymentPayload, PaymentPayloadV1,
     PaymentRequirements, VersionOnly,
 };
-use crate::header::{self, HeaderError};
+use crate::header::{self, HeaderError, JsonError};
 
 /// Version of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,7 +50,7 @@ pub enum ClaimError {
     #[error(transparent)]
     Header(#[from] HeaderError),
     #[error("{0}")]
-    Json(#[from] serde_json::Error),
+    Json(#[from] JsonError),
     #[error("x402Version is {found}; this form is of version {expected}")]
     Version { found: u64, expected: &'static str },
     #[error("extensions.payment-identifier.info.id: expected 16 to 128 letters, digits, - or _")]
@@ -74,10 +74,10 @@ impl Claim {
     /// # Errors
     /// [`ClaimError`].
     pub fn parse(version: Version, json: &[u8]) -> Result<Self, ClaimError> {
-        let found = serde_json::from_slice::<VersionOnly>(json)?.x402_version;
+        let found = header::json::<VersionOnly>(json)?.x402_version;
         match (version, found) {
-            (Version::One, 1) => Ok(Self::of_v1(serde_json::from_slice(json)?)),
-            (Version::Two, 2) => Self::of_v2(serde_json::from_slice(json)?),
+            (Version::One, 1) => Ok(Self::of_v1(header::json(json)?)),
+            (Version::Two, 2) => Self::of_v2(header::json(json)?),
             (Version::One, found) => Err(ClaimError::Version { found, expected: "1" }),
             (Version::Two, found) => Err(ClaimError::Version { found, expected: "2" }),
         }

@@ -53,6 +53,18 @@ pub struct PaymentRequired {
     pub extensions: Map<String, Value>,
 }
 
+/// An offer as a buyer reads it, in either version: each way to pay by itself, since some are for other clients.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Asked {
+    pub x402_version: u64,
+    #[serde(default)]
+    pub resource: Option<Value>,
+    pub accepts: Vec<Value>,
+    #[serde(default, deserialize_with = "or_none")]
+    pub extensions: Map<String, Value>,
+}
+
 /// One way to pay, in version 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -168,7 +180,7 @@ pub struct VerifyResponse {
 
 /// Which version some JSON is of; the rest of it is looked at afterwards.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object with x402Version")]
 pub(crate) struct VersionOnly {
     pub x402_version: u64,
 }

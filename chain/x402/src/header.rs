@@ -1,8 +1,9 @@
 //! Headers: base64 (standard alphabet, padded) of UTF-8 JSON. Sizes are bounded before anything is allocated.
 
 use base64ct::{Base64, Encoding as _};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The offer of version 2.
 pub const PAYMENT_REQUIRED: &str = "payment-required";
@@ -26,7 +27,23 @@ pub enum HeaderError {
     #[error("it is not base64 of the standard alphabet with padding")]
     Base64,
     #[error("inside the base64: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(#[from] JsonError),
+}
+
+/// JSON that is not what was expected: the member that it is about, and what is wrong there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct JsonError(String);
+
+/// What JSON says.
+///
+/// # Errors
+/// [`JsonError`].
+pub fn json<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, JsonError> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let said = serde_path_to_error::deserialize(&mut reader).map_err(|error| JsonError(error.to_string()))?;
+    reader.end().map_err(|error| JsonError(error.to_string()))?;
+    Ok(said)
 }
 
 /// The bytes inside a header.
@@ -41,12 +58,20 @@ pub fn bytes(value: &[u8]) -> Result<Vec<u8>, HeaderError> {
     Base64::decode_vec(text).map_err(|_| HeaderError::Base64)
 }
 
+/// What JSON says that was read as such before.
+///
+/// # Errors
+/// [`JsonError`].
+pub fn of_value<T: DeserializeOwned>(value: &Value) -> Result<T, JsonError> {
+    serde_path_to_error::deserialize(value).map_err(|error| JsonError(error.to_string()))
+}
+
 /// What a header says.
 ///
 /// # Errors
 /// [`HeaderError`].
 pub fn read<T: DeserializeOwned>(value: &[u8]) -> Result<T, HeaderError> {
-    Ok(serde_json::from_slice(&bytes(value)?)?)
+    Ok(json(&bytes(value)?)?)
 }
 
 /// The text of a header; always ASCII.
@@ -81,5 +106,22 @@ mod tests {
         assert!(matches!(read::<String>(b"e30"), Err(HeaderError::Base64)), "unpadded");
         assert!(matches!(read::<String>(b"_-8="), Err(HeaderError::Base64)), "another alphabet");
         assert!(matches!(read::<String>(b"e30="), Err(HeaderError::Json(_))));
+    }
+
+    #[test]
+    fn what_is_wrong_in_json_is_named() {
+        use crate::forms::ExactPayload;
+        let mut payload = serde_json::json!({"signature": "0x", "authorization": {
+            "from": "0x00000000000000000000000000000000000c0ffe", "to": "0x00000000000000000000000000000000000c0ffe", "value": 5,
+        }});
+        let refused = |payload: &serde_json::Value| {
+            json::<ExactPayload>(payload.to_string().as_bytes()).unwrap_err().to_string()
+        };
+        assert!(refused(&payload).starts_with("authorization.value: invalid type: integer `5`"));
+        payload["authorization"]["value"] = "1e4".into();
+        assert!(refused(&payload).starts_with("authorization.value: expected a whole number"));
+        payload["authorization"]["value"] = "1".into();
+        assert!(refused(&payload).starts_with("authorization: missing field `validAfter`"));
+        assert!(json::<u8>(b"1 2").is_err(), "something after the end");
     }
 }

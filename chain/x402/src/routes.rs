@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::claim::{Claim, Version};
 use crate::facilitator::{Facilitator, Requirements};
 use crate::forms::{EXACT, SettleResponse, VerifyResponse};
+use crate::header::{self, JsonError};
 use crate::networks::caip2;
 use crate::offer::Offer;
 use crate::reason::{Reason, Refusal};
@@ -75,12 +76,12 @@ struct Asked<'a> {
 
 /// Why a body is unreadable: a sentence for status 400.
 fn read(body: &[u8]) -> Result<(Claim, Requirements), String> {
-    let asked: Asked<'_> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let requirements = asked.payment_requirements.get();
-    let wrong = |error: serde_json::Error| format!("paymentRequirements: {error}");
+    let asked: Asked<'_> = header::json(body).map_err(|error| error.to_string())?;
+    let requirements = asked.payment_requirements.get().as_bytes();
+    let wrong = |error: JsonError| format!("paymentRequirements: {error}");
     let (version, requirements) = match asked.x402_version {
-        1 => (Version::One, Requirements::One(serde_json::from_str(requirements).map_err(wrong)?)),
-        2 => (Version::Two, Requirements::Two(serde_json::from_str(requirements).map_err(wrong)?)),
+        1 => (Version::One, Requirements::One(header::json(requirements).map_err(wrong)?)),
+        2 => (Version::Two, Requirements::Two(header::json(requirements).map_err(wrong)?)),
         other => return Err(format!("x402Version is {other}; versions 1 and 2 are taken here")),
     };
     let claim = Claim::parse(version, asked.payment_payload.get().as_bytes());

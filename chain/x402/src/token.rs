@@ -87,14 +87,29 @@ pub fn use_topics(from: Address, nonce: B256) -> Vec<B256> {
 
 /// Whether the token itself says in these events that this authorization moved this money (x402 B.4: the events are
 /// checked, not only the status).
+///
+/// One transaction may bring several authorizations, and one transfer counts for one of them: the first that the token tells
+/// of after the use. Where there is one use and one transfer their order is free, since EIP-3009 does not fix it.
 pub fn moved(logs: &[Log], token: Address, authorization: &Authorization) -> bool {
-    let of_token = || logs.iter().filter(move |log| log.address == token);
+    let is = |log: &Log, event: B256| log.topics.first() == Some(&event);
+    let (mut uses, mut transfers) = (Vec::new(), Vec::new());
+    for (place, log) in logs.iter().enumerate().filter(|(_, log)| log.address == token) {
+        match () {
+            () if is(log, Eip3009::AuthorizationUsed::SIGNATURE_HASH) => uses.push((place, log)),
+            () if is(log, Eip3009::Transfer::SIGNATURE_HASH) => transfers.push((place, log)),
+            () => {}
+        }
+    }
     let used = use_topics(authorization.from, authorization.nonce);
+    let Some((place, _)) = uses.iter().find(|(_, log)| log.topics == used) else { return false };
+    let its_own = match (&uses[..], &transfers[..]) {
+        ([_], [transfer]) => Some(transfer),
+        _ => transfers.iter().find(|(after, _)| after > place),
+    };
     let parties =
         [Eip3009::Transfer::SIGNATURE_HASH, authorization.from.into_word(), authorization.to.into_word()];
     let value = authorization.value.to_be_bytes::<32>();
-    of_token().any(|log| log.topics == used)
-        && of_token().any(|log| log.topics == parties && log.data[..] == value)
+    its_own.is_some_and(|(_, log)| log.topics == parties && log.data[..] == value)
 }
 
 /// The word that a call returned.
@@ -144,3 +159,64 @@ const KNOWN_ERRORS: &[(&str, &str)] = &[
     ("AmountOutOfBounds(uint256)", ""),
     ("DailyLimitReached(uint256)", ""),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: Address = Address::repeat_byte(0xaa);
+    const PAYER: Address = Address::repeat_byte(1);
+    const SHOP: Address = Address::repeat_byte(2);
+
+    fn authorization(nonce: u8) -> Authorization {
+        let (from, to, value) = (PAYER, SHOP, U256::from(10_000));
+        let (valid_after, valid_before) = (U256::ZERO, U256::MAX);
+        Authorization { from, to, value, valid_after, valid_before, nonce: B256::repeat_byte(nonce) }
+    }
+
+    fn log(address: Address, topics: Vec<B256>, data: Bytes) -> Log {
+        let (block_hash, transaction_hash) = (B256::ZERO, B256::ZERO);
+        Log { address, topics, data, block_number: 1, block_hash, transaction_hash }
+    }
+
+    fn used(nonce: u8) -> Log {
+        log(TOKEN, use_topics(PAYER, B256::repeat_byte(nonce)), Bytes::new())
+    }
+
+    fn transfer(to: Address, value: u64) -> Log {
+        let parties = vec![Eip3009::Transfer::SIGNATURE_HASH, PAYER.into_word(), to.into_word()];
+        log(TOKEN, parties, B256::from(U256::from(value)).0.into())
+    }
+
+    /// A payer could bring two authorizations of two purchases in one transaction of his, one of them signed anew to himself.
+    #[test]
+    fn one_transfer_counts_for_one_authorization() {
+        let (paid, own) = (transfer(SHOP, 10_000), transfer(PAYER, 10_000));
+        let counts = |logs: &[Log]| [1, 2].map(|nonce| moved(logs, TOKEN, &authorization(nonce)));
+        let both = [used(1), paid.clone(), used(2), paid.clone()];
+        assert_eq!(counts(&both), [true, true]);
+        assert_eq!(counts(&[used(1), paid.clone(), used(2), own.clone()]), [true, false]);
+        assert_eq!(counts(&[used(2), own.clone(), used(1), paid.clone()]), [true, false]);
+        assert_eq!(counts(&[used(1), own, used(2), paid.clone()]), [false, true]);
+        assert_eq!(counts(&[paid.clone(), used(2), transfer(PAYER, 1), paid.clone()]), [false, false]);
+    }
+
+    #[test]
+    fn only_this_transfer_of_this_token_counts() {
+        let moves = |logs: &[Log]| moved(logs, TOKEN, &authorization(1));
+        let paid = transfer(SHOP, 10_000);
+        assert!(moves(&[used(1), paid.clone()]));
+        assert!(moves(&[paid.clone(), used(1)]), "the order of a single pair is the token's");
+        let elsewhere = Log { address: Address::repeat_byte(0xbb), ..paid.clone() };
+        for logs in [
+            vec![used(1)],
+            vec![paid.clone()],
+            vec![used(2), paid],
+            vec![used(1), elsewhere],
+            vec![used(1), transfer(SHOP, 9_999)],
+            vec![used(1), transfer(PAYER, 10_000)],
+        ] {
+            assert!(!moves(&logs), "{logs:?}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The one-way edges between rooms (ARCHITECTURE.md, "Allowed edges"). Adding a line here is an architectural decision.
 
 use super::Findings;
-use crate::metadata::{Member, Use, workspace};
+use crate::metadata::{Member, PRODUCT, Use, workspace};
 
 /// The crates of each room; inside a room a crate may use those listed before it.
 const ROOMS: &[(&str, &[&str])] = &[
@@ -47,7 +47,7 @@ const FOR_TESTS: &[&str] = &["testing/fixtures", "testing/postgres", "testing/so
 
 pub fn check() -> Findings {
     let mut found = Findings::default();
-    match workspace() {
+    match workspace(PRODUCT) {
         Ok(workspace) => {
             for member in &workspace.members {
                 check_member(member, &mut found);

@@ -1,7 +1,9 @@
-//! Licences of everything linked (decision 9): permissive ones only, and each one known.
+//! Licences of everything linked (decision 9): permissive ones only, and each one known. So are those of the public client
+//! that judges our payments.
 
 use super::Findings;
-use crate::metadata::workspace;
+use crate::metadata::{PRODUCT, workspace};
+use crate::public_client;
 
 /// What we accept, as SPDX names.
 const ACCEPTED: &[&str] = &[
@@ -25,7 +27,13 @@ const ACCEPTED: &[&str] = &[
 
 pub fn check() -> Findings {
     let mut found = Findings::default();
-    match workspace() {
+    look_at(PRODUCT, &mut found);
+    look_at(public_client::MANIFEST, &mut found);
+    found
+}
+
+fn look_at(manifest: &str, found: &mut Findings) {
+    match workspace(manifest) {
         Ok(workspace) => {
             for package in &workspace.externals {
                 match &package.licence {
@@ -36,11 +44,10 @@ pub fn check() -> Findings {
                     Some(_) => {}
                 }
             }
-            found.note(format!("{} packages from elsewhere", workspace.externals.len()));
+            found.note(format!("{manifest}: {} packages from elsewhere", workspace.externals.len()));
         }
         Err(problem) => found.problem(problem),
     }
-    found
 }
 
 /// Whether an SPDX expression leaves a choice that we accept. `AND` binds tighter than `OR`; `/` is the old `OR`.

@@ -43,7 +43,7 @@ const ROOT: &[&str] = &[
 ];
 
 /// Packages that inherit nothing: each is the whole of a workspace.
-const WORKSPACES_OF_THEIR_OWN: &[&str] = &["testing/fuzz/cargo-fuzz/", "xtask/proto/"];
+const WORKSPACES_OF_THEIR_OWN: &[&str] = &["testing/fuzz/cargo-fuzz/", "testing/x402/rust/", "xtask/proto/"];
 
 /// Crates that compute and do nothing else (invariant 1).
 const PURE: &[&str] = &[

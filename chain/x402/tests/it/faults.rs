@@ -2,15 +2,18 @@
 
 use std::sync::atomic::Ordering;
 
-use alloy_primitives::U256;
+use alloy_primitives::{B256, U256};
 use alloy_sol_types::SolCall as _;
 use axum::http::StatusCode;
+use set_registry::abi::SetPaymentBatch::settleBatchCall;
 use set_registry::abi::TestDollar::transferWithAuthorization_0Call as Bring;
 use set_registry::devnet::Wallet;
-use stateset_x402::{Claim, Version, header, settlement_of};
+use stateset_x402::batch::batch_payment;
+use stateset_x402::{Authorization, Claim, Version, header, settlement_of};
 
+use crate::batches::{OWNER, deploy, terms};
 use crate::shaky::NextSend;
-use crate::world::{BASE_SEPOLIA, STRANGER, World, key};
+use crate::world::{BASE_SEPOLIA, MERCHANT, PAYER, PRICE, STRANGER, World, key};
 
 /// Brings a payment to the token from another account.
 fn bring(world: &World, claim: &Claim) -> impl Fn() + Send + Sync + use<> {
@@ -104,6 +107,33 @@ async fn an_authorization_that_another_brings_first_counts_as_settled_in_his_tra
     let told = settlement_of(answer.header(header::PAYMENT_RESPONSE).unwrap()).unwrap();
     let logged = world.log.told.lock().unwrap()[0].transaction;
     assert_eq!((told.transaction, world.sold()), (logged.to_string(), 1));
+}
+
+/// The payer signs the nonce once more, to himself, and uses it in one transaction with a payment of the same price for
+/// something else: the shop has one price, and sells one thing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_transfer_that_pays_for_something_else_in_the_same_transaction_settles_nothing() {
+    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
+    let (name, value) = world.payment().await;
+    let (_, other) = world.payment().await;
+    let [claim, other] = [&value, &other].map(|value| Claim::read(Version::Two, value.as_bytes()).unwrap());
+    let to_himself = Authorization { to: key(STRANGER).address(), ..claim.authorization };
+    let signature = key(PAYER).sign(&to_himself.digest(&world.offer().domain())).as_bytes();
+    let payments = vec![
+        batch_payment(B256::repeat_byte(1), &other.authorization, &other.signature).unwrap(),
+        batch_payment(B256::repeat_byte(2), &to_himself, &signature).unwrap(),
+    ];
+    let contract = tokio::task::block_in_place(|| deploy(&world, world.dollar));
+    let call = settleBatchCall { terms: terms(world.dollar, 2), payments };
+    let node = world.anvil.node();
+    *world.chain().before_send.lock().unwrap() = Some(Box::new(move || {
+        Wallet::new(node.clone(), key(OWNER)).unwrap().call(contract, &call).unwrap();
+    }));
+    let answer = world.ask("/paid", &[(name, value)]).await;
+    assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED, "{answer:?}");
+    assert_eq!(answer.reason().as_deref(), Some("invalid_exact_evm_nonce_already_used"));
+    assert_eq!((world.balance(MERCHANT), world.served.load(Ordering::SeqCst)), (PRICE, 0));
+    assert!(world.log.told.lock().unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -131,3 +131,15 @@ async fn version_1_pays_too() {
     assert!(answer.header(header::PAYMENT_RESPONSE).is_none());
     assert_eq!((world.sold(), world.balance(MERCHANT)), (1, PRICE));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_buyer_names_its_payment_where_the_seller_wants_that() {
+    let Some(world) = World::open(SET_CHAIN).await else { return };
+    let asked = world.ask("/named", &[]).await;
+    let (signer, amount_max) = (key(PAYER), alloy_primitives::U256::from(PRICE));
+    let buyer = Buyer::new(&signer, ChainTable::default());
+    let choice = stateset_x402::Choice { amount_max, chain_id: None, token: None };
+    let bill = buyer.bill(asked.header(header::PAYMENT_REQUIRED), b"", &choice).unwrap();
+    let answer = world.ask("/named", &[buyer.pay(&bill, now_s(), nonce())]).await;
+    assert_eq!((answer.status, world.sold()), (StatusCode::OK, 1), "{answer:?}");
+}
