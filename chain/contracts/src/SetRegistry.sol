@@ -42,6 +42,11 @@ contract SetRegistry is StreamRoles {
         uint256 rest;
     }
 
+    /// What is kept of a batch. Upper 224 bits: those of the hash of root and facts. Lower 32 bits: number of the stream.
+    struct Record {
+        bytes32 fixedBytes;
+    }
+
     /// @notice A batch to commit; the arguments of {commitBatch}.
     struct Batch {
         bytes32 batchId;
@@ -92,8 +97,7 @@ contract SetRegistry is StreamRoles {
 
     mapping(bytes32 streamKey => PackedHead) private _heads;
     mapping(uint32 number => bytes32) private _streamKeys;
-    /// Upper 224 bits: those of the hash of root and facts. Lower 32 bits: number of the stream.
-    mapping(bytes32 batchId => bytes32) private _records;
+    mapping(bytes32 batchId => Record) private _records;
     mapping(bytes32 batchId => bytes32) private _claims;
 
     /// @notice A stream begins, with its first batch to come.
@@ -248,19 +252,14 @@ contract SetRegistry is StreamRoles {
         uint64 sequenceEnd,
         uint32 eventCount
     ) external whenWriting {
-        _commitOrRevert(
-            Batch(
-                batchId,
-                tenantId,
-                storeId,
-                eventsRoot,
-                prevStateRoot,
-                newStateRoot,
-                sequenceStart,
-                sequenceEnd,
-                eventCount
-            )
-        );
+        Batch calldata batch;
+        assembly ("memory-safe") {
+            // The arguments are the members of a batch, one after another behind the selector. Named, they were checked.
+            batch := 4
+            pop(or(batchId, or(tenantId, or(storeId, or(eventsRoot, prevStateRoot)))))
+            pop(or(newStateRoot, or(sequenceStart, or(sequenceEnd, eventCount))))
+        }
+        _commitOrRevert(batch);
     }
 
     /// @notice Anchors batches of any number of streams. One that is refused is left out with {BatchSkipped} and does not
@@ -269,7 +268,7 @@ contract SetRegistry is StreamRoles {
     function commitBatches(Batch[] calldata batches) external whenWriting {
         if (batches.length == 0) revert EmptyArray();
         for (uint256 i = 0; i < batches.length; ++i) {
-            Batch memory batch = batches[i];
+            Batch calldata batch = batches[i];
             (, bytes memory refusal) = _commit(batch);
             if (refusal.length != 0) {
                 emit BatchSkipped(batch.batchId, streamKey(batch.tenantId, batch.storeId), msg.sender, refusal);
@@ -296,7 +295,7 @@ contract SetRegistry is StreamRoles {
         uint64 proofSize,
         uint64 provingTimeMs
     ) external whenWriting {
-        bytes32 record = _records[batchId];
+        bytes32 record = _records[batchId].fixedBytes;
         if (record == 0) revert BatchNotCommitted();
         if (!isWriter(_streamKeys[uint32(uint256(record))], msg.sender)) revert NotAuthorizedSequencer();
         _claim(batchId, record, StarkClaim(proofHash, policyHash, policyLimit, allCompliant, proofSize, provingTimeMs));
@@ -305,10 +304,10 @@ contract SetRegistry is StreamRoles {
     /// @notice {commitBatch} and {commitStarkProof} in one: both or nothing.
     function commitBatchWithStarkProof(Batch calldata batch, StarkClaim calldata claim) external whenWriting {
         bytes32 kept = _commitOrRevert(batch);
-        _claim(kept, _records[kept], claim);
+        _claim(kept, _records[kept].fixedBytes, claim);
     }
 
-    function _commitOrRevert(Batch memory batch) private returns (bytes32 kept) {
+    function _commitOrRevert(Batch calldata batch) private returns (bytes32 kept) {
         bytes memory refusal;
         (kept, refusal) = _commit(batch);
         if (refusal.length != 0) {
@@ -321,29 +320,40 @@ contract SetRegistry is StreamRoles {
     /// Written for gas: members of `batch` are read where they lie, and what is wrong is asked only when something is.
     /// @return kept Id under which the batch is kept.
     /// @return refusal Error why it is not anchored; empty when it is.
-    function _commit(Batch memory batch) private returns (bytes32 kept, bytes memory refusal) {
+    function _commit(Batch calldata batch) private returns (bytes32 kept, bytes memory refusal) {
         bytes32 key = streamKey(batch.tenantId, batch.storeId);
         if (!isWriter(key, msg.sender)) return (kept, abi.encodeWithSelector(NotAuthorizedSequencer.selector));
         if (!_isSound(batch)) return (kept, _faultOf(batch));
         PackedHead storage head = _heads[key];
         uint256 rest = head.rest;
-        bytes32 record = _recordOf(uint32(rest >> 136), batch);
+        (uint256 told, bytes32 fixedBytes) = _toldOf(batch, uint32(rest >> 136));
+        Record storage record;
         bytes32 found;
-        (kept, found) = _place(batch.batchId, key, uint32(rest >> 136));
-        if (found == record) return (kept, refusal);
+        (kept, record, found) = _place(batch.batchId, key, uint32(rest >> 136));
+        if (found == fixedBytes) return (kept, refusal);
         if (found != 0) return (kept, abi.encodeWithSelector(BatchAlreadyCommitted.selector));
         bytes32 stateRoot = head.stateRoot;
-        if (stateRoot != batch.prevStateRoot || uint64(rest) != batch.sequenceStart) {
-            return (kept, _breakOf(batch, stateRoot, uint64(rest)));
-        }
-        _records[kept] = record;
+        if (!_continues(batch, stateRoot, rest)) return (kept, _breakOf(batch, stateRoot, uint64(rest)));
+        record.fixedBytes = fixedBytes;
         _advance(head, rest, batch);
         if (kept != batch.batchId) emit BatchIdTaken(batch.batchId, key, kept);
-        _announce(batch, key);
+        _announce(batch, key, told);
+    }
+
+    /// Whether a sound batch begins where the stream ends.
+    function _continues(Batch calldata batch, bytes32 stateRoot, uint256 rest) private pure returns (bool) {
+        uint256 differs;
+        assembly ("memory-safe") {
+            differs := or(
+                xor(stateRoot, calldataload(add(batch, 0x80))),
+                xor(and(rest, 0xffffffffffffffff), calldataload(add(batch, 0xc0)))
+            )
+        }
+        return differs == 0;
     }
 
     /// How a batch fails to continue its chain.
-    function _breakOf(Batch memory batch, bytes32 stateRoot, uint64 nextSequence)
+    function _breakOf(Batch calldata batch, bytes32 stateRoot, uint64 nextSequence)
         private
         pure
         returns (bytes memory refusal)
@@ -351,49 +361,64 @@ contract SetRegistry is StreamRoles {
         if (stateRoot != batch.prevStateRoot) {
             return abi.encodeWithSelector(StateRootMismatch.selector, stateRoot, batch.prevStateRoot);
         }
-        if (nextSequence != batch.sequenceStart) {
-            return abi.encodeWithSelector(SequenceGap.selector, nextSequence, batch.sequenceStart);
-        }
+        return abi.encodeWithSelector(SequenceGap.selector, nextSequence, batch.sequenceStart);
     }
 
-    function _advance(PackedHead storage head, uint256 rest, Batch memory batch) private {
+    function _advance(PackedHead storage head, uint256 rest, Batch calldata batch) private {
         head.stateRoot = batch.newStateRoot;
-        // The count wraps after 2^32 batches; the end was checked to be below 2^63.
-        unchecked {
-            uint256 batchCount = uint32(rest >> 64) + 1;
-            head.rest = rest >> 136 << 136 | uint256(uint40(block.timestamp)) << 96 | uint256(uint32(batchCount)) << 64
-                | uint256(batch.sequenceEnd + 1);
+        assembly ("memory-safe") {
+            // The count wraps after 2^32 batches; the end was checked to be below 2^63.
+            let batchCount := and(add(shr(64, rest), 1), 0xffffffff)
+            let moved := or(shl(96, timestamp()), or(shl(64, batchCount), add(calldataload(add(batch, 0xe0)), 1)))
+            sstore(add(head.slot, 1), or(shl(136, shr(136, rest)), moved))
         }
     }
 
-    /// {BatchCommitted}, whose last four words lie in the batch one after another; the root goes before them, over
-    /// `prevStateRoot`, which nobody asks for any more.
-    function _announce(Batch memory batch, bytes32 key) private {
-        bytes32 topic = BatchCommitted.selector;
-        batch.prevStateRoot = batch.eventsRoot;
+    /// What {BatchCommitted} tells of a batch, as it lies in memory, and what its record holds: the hash over all of that but
+    /// the count.
+    function _toldOf(Batch calldata batch, uint32 streamNumber)
+        private
+        pure
+        returns (uint256 told, bytes32 fixedBytes)
+    {
+        bytes32 hash;
         assembly ("memory-safe") {
-            log3(add(batch, 0x80), 0xa0, topic, mload(batch), key)
+            told := mload(0x40)
+            mstore(0x40, add(told, 0xa0))
+            mstore(told, calldataload(add(batch, 0x60)))
+            calldatacopy(add(told, 0x20), add(batch, 0xa0), 0x80)
+            hash := keccak256(told, 0x80)
+        }
+        fixedBytes = _numbered(hash, streamNumber);
+    }
+
+    /// {BatchCommitted}.
+    function _announce(Batch calldata batch, bytes32 key, uint256 told) private {
+        bytes32 topic = BatchCommitted.selector;
+        assembly ("memory-safe") {
+            log3(told, 0xa0, topic, calldataload(batch), key)
         }
     }
 
     /// Whether {_faultOf} finds nothing.
-    function _isSound(Batch memory batch) private pure returns (bool sound) {
+    function _isSound(Batch calldata batch) private pure returns (bool sound) {
         uint256 sequenceMax = Ves.SEQUENCE_MAX;
         assembly ("memory-safe") {
-            let id := mload(batch)
-            let start := mload(add(batch, 0xc0))
-            let end := mload(add(batch, 0xe0))
+            let id := calldataload(batch)
+            let start := calldataload(add(batch, 0xc0))
+            let end := calldataload(add(batch, 0xe0))
+            let count := calldataload(add(batch, 0x100))
             // The count is below 2^32 and equal to that of the range, so the range is in order and not too long.
-            let wrong := xor(sub(add(end, 1), start), mload(add(batch, 0x100)))
+            let wrong := or(xor(sub(add(end, 1), start), count), shr(32, count))
             wrong := or(wrong, or(gt(start, end), gt(end, sequenceMax)))
             wrong := or(wrong, or(iszero(id), shl(128, id)))
-            wrong := or(wrong, or(iszero(mload(add(batch, 0x60))), iszero(mload(add(batch, 0xa0)))))
+            wrong := or(wrong, or(iszero(calldataload(add(batch, 0x60))), iszero(calldataload(add(batch, 0xa0)))))
             sound := iszero(wrong)
         }
     }
 
     /// What can be said against a batch by itself.
-    function _faultOf(Batch memory batch) private pure returns (bytes memory refusal) {
+    function _faultOf(Batch calldata batch) private pure returns (bytes memory refusal) {
         if (!Ves.isUuid(batch.batchId)) return abi.encodeWithSelector(InvalidUuid.selector, batch.batchId);
         if (!Ves.isRange(batch.sequenceStart, batch.sequenceEnd)) {
             return abi.encodeWithSelector(InvalidSequenceRange.selector);
@@ -407,19 +432,26 @@ contract SetRegistry is StreamRoles {
         }
         if (batch.eventsRoot == 0) return abi.encodeWithSelector(EmptyEventsRoot.selector);
         if (batch.newStateRoot == 0) return abi.encodeWithSelector(EmptyStateRoot.selector);
+        // Nothing else is wrong: what {_isSound} and this say of a batch must not differ.
+        assert(false);
     }
 
     /// Where a batch of this stream is kept, and what is there. A batch id is a UUID, a scoped id ends in other bytes than
     /// zeros: so no stream can take an id from another, neither this one nor that.
-    function _place(bytes32 batchId, bytes32 key, uint32 number) private view returns (bytes32 kept, bytes32 found) {
-        found = _records[batchId];
-        if (found == 0) {
-            // Kept under the scoped id before, if at all; only then was the plain one taken, and it still is.
-            return (batchId, found);
+    function _place(bytes32 batchId, bytes32 key, uint32 number)
+        private
+        view
+        returns (bytes32 kept, Record storage record, bytes32 found)
+    {
+        kept = batchId;
+        record = _records[batchId];
+        found = record.fixedBytes;
+        // Kept under the scoped id before, if at all; only then was the plain one taken, and it still is.
+        if (found != 0 && uint32(uint256(found)) != number) {
+            kept = _hashOfPair(key, batchId);
+            record = _records[kept];
+            found = record.fixedBytes;
         }
-        if (uint32(uint256(found)) == number) return (batchId, found);
-        kept = _hashOfPair(key, batchId);
-        found = _records[kept];
     }
 
     function _claim(bytes32 batchId, bytes32 record, StarkClaim memory claim) private {
@@ -469,7 +501,9 @@ contract SetRegistry is StreamRoles {
     {
         if (!Ves.isUuid(leaf.tenantId) || !Ves.isUuid(leaf.storeId) || leaf.signature.length != 64) return false;
         if (leaf.sequence < facts.sequenceStart || leaf.sequence > facts.sequenceEnd) return false;
-        if (_streamKeys[uint32(uint256(_records[batchId]))] != streamKey(leaf.tenantId, leaf.storeId)) return false;
+        if (_streamKeys[uint32(uint256(_records[batchId].fixedBytes))] != streamKey(leaf.tenantId, leaf.storeId)) {
+            return false;
+        }
         bytes32 hash = Ves.leaf(leaf.tenantId, leaf.storeId, leaf.sequence, leaf.signingHash, leaf.signature);
         return _includes(batchId, hash, proof, leaf.sequence - facts.sequenceStart, facts);
     }
@@ -489,7 +523,7 @@ contract SetRegistry is StreamRoles {
 
     /// @notice Whether exactly this batch is anchored under this id. False for an unknown one.
     function verifyBatch(bytes32 batchId, bytes32 eventsRoot, BatchFacts memory facts) public view returns (bool) {
-        bytes32 record = _records[batchId];
+        bytes32 record = _records[batchId].fixedBytes;
         return record != 0
             && record
                 == _record(
@@ -506,14 +540,15 @@ contract SetRegistry is StreamRoles {
         bool allCompliant
     ) external view returns (bool) {
         bytes32 claim = _claims[batchId];
-        return claim != 0 && claim == _claimHash(_records[batchId], proofHash, policyHash, policyLimit, allCompliant);
+        return claim != 0
+            && claim == _claimHash(_records[batchId].fixedBytes, proofHash, policyHash, policyLimit, allCompliant);
     }
 
     // Reading
 
     /// @notice Whether a batch is kept under this id.
     function batchExists(bytes32 batchId) external view returns (bool) {
-        return _records[batchId] != 0;
+        return _records[batchId].fixedBytes != 0;
     }
 
     /// @notice Whether a claim is recorded for the batch.
@@ -523,7 +558,7 @@ contract SetRegistry is StreamRoles {
 
     /// @notice Stream of the batch; zero when no batch is kept under this id.
     function streamOfBatch(bytes32 batchId) external view returns (bytes32 tenantStoreKey) {
-        return _streamKeys[uint32(uint256(_records[batchId]))];
+        return _streamKeys[uint32(uint256(_records[batchId].fixedBytes))];
     }
 
     /// @notice The end of a stream's chain; `number` is 0 when the stream was never opened.
@@ -563,18 +598,6 @@ contract SetRegistry is StreamRoles {
         uint64 sequenceEnd
     ) private pure returns (bytes32) {
         bytes32 hash = keccak256(abi.encode(eventsRoot, newStateRoot, sequenceStart, sequenceEnd));
-        return _numbered(hash, streamNumber);
-    }
-
-    /// {_record} of a batch, whose members lie in that order but for `prevStateRoot`, which stands in the way.
-    function _recordOf(uint32 streamNumber, Batch memory batch) private pure returns (bytes32) {
-        bytes32 prevStateRoot = batch.prevStateRoot;
-        batch.prevStateRoot = batch.eventsRoot;
-        bytes32 hash;
-        assembly ("memory-safe") {
-            hash := keccak256(add(batch, 0x80), 0x80)
-        }
-        batch.prevStateRoot = prevStateRoot;
         return _numbered(hash, streamNumber);
     }
 

@@ -182,6 +182,8 @@ contract SetRegistryTest is RegistryTest {
         bytes32 key = registry.streamKey(tenant, store);
         vm.expectEmit(address(registry));
         emit SetRegistry.BatchIdTaken(ours.batchId, key, scoped);
+        vm.expectEmit(address(registry));
+        emit SetRegistry.BatchCommitted(ours.batchId, key, ours.eventsRoot, ours.newStateRoot, 1, 5, 5);
         commit(ours);
         isTrue(registry.verifyBatch(scoped, ours.eventsRoot, facts(ours)), "kept under the scoped id");
         isFalse(registry.verifyBatch(ours.batchId, ours.eventsRoot, facts(ours)), "the plain id is the other's");
@@ -194,6 +196,35 @@ contract SetRegistryTest is RegistryTest {
         vm.prank(WRITER);
         registry.commitStarkProof(scoped, keccak256("proof"), keccak256("policy"), 1, true, 2, 3);
         isFalse(registry.hasStarkProof(ours.batchId), "a claim under the scoped id is ours alone");
+    }
+
+    /// Members are read as words: bits beyond a number's own must not pass as that number.
+    function test_a_number_with_bits_beyond_its_own_is_refused_by_each_way_in() public {
+        SetRegistry.Batch memory b = batch(1, 5, 0);
+        for (uint256 member = 6; member < 9; ++member) {
+            uint256[3] memory beyond = [uint256(1) << 64, 1 << 255, type(uint256).max << 64];
+            for (uint256 i = 0; i < beyond.length; ++i) {
+                bytes memory words = abi.encode(b);
+                assembly ("memory-safe") {
+                    let place := add(add(words, 32), mul(member, 32))
+                    mstore(place, or(mload(place), mload(add(beyond, mul(i, 32)))))
+                }
+                refusedWhole(abi.encodePacked(registry.commitBatch.selector, words));
+                bytes memory list = abi.encodePacked(uint256(32), uint256(1), words);
+                refusedWhole(abi.encodePacked(registry.commitBatches.selector, list));
+                bytes memory claim = abi.encode(SetRegistry.StarkClaim(0, 0, 1, true, 2, 3));
+                refusedWhole(abi.encodePacked(registry.commitBatchWithStarkProof.selector, words, claim));
+            }
+        }
+        equal(registry.getHead(tenant, store).batchCount, 0, "nothing was anchored");
+        commit(b);
+        equal(registry.getHead(tenant, store).batchCount, 1, "as it is it fits");
+    }
+
+    function refusedWhole(bytes memory input) private {
+        vm.prank(WRITER);
+        (bool done,) = address(registry).call(input);
+        isFalse(done, "taken");
     }
 
     function test_one_bad_batch_does_not_sink_the_others() public {
