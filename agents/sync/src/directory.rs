@@ -31,7 +31,7 @@ impl Store {
     /// Fetches the keys of `agent`, checks them, and keeps them.
     ///
     /// # Errors
-    /// [`Fault::DirectoryForged`], [`Fault::DirectoryStale`]; nothing of such an answer is kept.
+    /// [`Fault::DirectoryForged`], [`Fault::DirectoryStale`], [`SyncError::Behind`]; nothing of such an answer is kept.
     pub fn refresh_keys(
         &mut self,
         transport: &mut dyn Transport,
@@ -47,7 +47,8 @@ impl Store {
                 self.write("writing", |connection| keep(connection, agent, &directory))?;
                 Ok(directory)
             }
-            Err(fault) => Err(self.caught(fault, now.0)),
+            Err(Refused::Behind { found }) => Err(self.behind(seen.get(), found.get(), now)),
+            Err(Refused::Fault(fault)) => Err(self.caught(fault, now.0)),
         }
     }
 
@@ -113,6 +114,21 @@ impl Store {
     }
 }
 
+/// Why a directory is not believed.
+enum Refused {
+    Fault(Fault),
+    /// It is of this end of the stream, before the one that was seen: it may be of a replica that lags.
+    Behind {
+        found: SequenceNumber,
+    },
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
 fn verified(
     text: &str,
     store: &Store,
@@ -121,7 +137,7 @@ fn verified(
     seen: SequenceNumber,
     known: &Known,
     now: TimestampMs,
-) -> Result<KeyDirectory, Fault> {
+) -> Result<KeyDirectory, Refused> {
     let expected = Expected {
         tenant_id: store.stream.tenant_id,
         agent_id: *agent,
@@ -135,11 +151,12 @@ fn verified(
         // Signed by another key than is believed, and it says so: told apart from one that was tampered with.
         DirectoryError::InvalidSignature => match named_version(text) {
             Some(version) if !identity.keys.contains_key(&version) => {
-                Fault::SequencerKeyUnknown { named: format!("version {version}") }
+                Refused::Fault(Fault::SequencerKeyUnknown { named: format!("version {version}") })
             }
-            _ => Fault::directory(*agent, &problem),
+            _ => Fault::directory(*agent, &problem).into(),
         },
-        problem => Fault::directory(*agent, &problem),
+        DirectoryError::Behind { found, .. } => Refused::Behind { found },
+        problem => Fault::directory(*agent, &problem).into(),
     })?;
     compare(agent, known, &keys_of(&directory))?;
     Ok(directory)

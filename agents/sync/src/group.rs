@@ -15,7 +15,7 @@ use ves_wire::Hex;
 use crate::draft::{Author, draw};
 use crate::outbox::{self, BATCH_EVENTS_MAX, Entry, database};
 use crate::transport::Transport;
-use crate::{Fault, Store, SyncError};
+use crate::{Clock, Fault, Store, SyncError};
 
 /// Members of one group that are looked at.
 const MEMBERS_MAX: usize = 256;
@@ -75,7 +75,7 @@ impl Store {
         transport: &mut dyn Transport,
         identity: &Identity,
         name: &str,
-        now: TimestampMs,
+        clock: impl Clock,
     ) -> Result<Group, SyncError> {
         let wrong =
             |problem: &str| SyncError::Recipient { who: name.to_owned(), problem: problem.to_owned() };
@@ -86,6 +86,7 @@ impl Store {
         }
         let mut recipients = Vec::new();
         for member in &found.members {
+            let now = clock.now();
             self.refresh_keys(transport, identity, &member.agent_id, now)?;
             match self.recipients_of(&member.agent_id, now) {
                 Ok(keys) => recipients.extend(keys),
@@ -105,7 +106,9 @@ impl Store {
                     "the group {name} names the encryption key {}, which the signed directory does not have",
                     named.recipient_kid
                 );
-                return Err(self.caught(Fault::DirectoryForged { agent: named.agent_id, problem }, now.0));
+                return Err(
+                    self.caught(Fault::DirectoryForged { agent: named.agent_id, problem }, clock.now().0)
+                );
             }
         }
         if recipients.is_empty() {

@@ -3,7 +3,8 @@
 //! Invariants: an append is on disk before it returns; an event of unknown fate is sent again until there is a receipt,
 //! and never given up; own events reach the stream in the order in which they were appended; no receipt, event or key is
 //! taken over before it was verified; a server that contradicts what it signed before is an error with a name
-//! ([`Fault`]). The crate reads no clock and no environment, and never prints: time comes in as a value.
+//! ([`Fault`]). The crate reads no clock and no environment, and never prints: time comes in by the
+//! caller's [`Clock`].
 //!
 //! - what an event goes through, pure: [`entry`], [`conflict`];
 //! - the file: [`Store`]; what goes into it: [`NewEvent`], [`Author`], [`Audience`];
@@ -12,6 +13,7 @@
 //! - without a server: [`Store::audit`].
 
 mod audit;
+mod clock;
 pub mod conflict;
 mod directory;
 mod draft;
@@ -28,6 +30,7 @@ mod transport;
 mod verify;
 
 pub use audit::Audit;
+pub use clock::Clock;
 pub use directory::{Kind, Known};
 pub use draft::{Audience, Author, NewEvent};
 pub use error::SyncError;

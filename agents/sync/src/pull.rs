@@ -17,7 +17,7 @@ use crate::replica;
 use crate::store::{Seen, set};
 use crate::transport::Transport;
 use crate::verify::{Checked, Checker};
-use crate::{Fault, Store, SyncError};
+use crate::{Clock, Fault, Store, SyncError};
 
 /// Events of one page.
 pub const PAGE_EVENTS: usize = 500;
@@ -51,9 +51,10 @@ impl Store {
         &mut self,
         transport: &mut dyn Transport,
         identity: &Identity,
-        now: TimestampMs,
+        clock: impl Clock,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<Pulled, SyncError> {
+        let now = clock.now();
         let mut checker = Checker::new(self.stream, identity);
         let checkpoint = self.newest_checkpoint(transport, identity, now)?;
         let mut done = Pulled { head: self.replica_head()?, ..Pulled::default() };
@@ -62,13 +63,14 @@ impl Store {
         }
         loop {
             let first = SequenceNumber(done.head.get() + 1);
+            let now = clock.now();
             let page = transport.page(&self.stream, first, PAGE_EVENTS)?;
             self.check_end(first, page.events.len() as u64, page.head, &checkpoint, now)?;
             if page.events.is_empty() {
                 break;
             }
             let events = page.events.len() as u64;
-            self.learn_signers(transport, identity, &mut checker, &page.events, now)?;
+            self.learn_signers(transport, identity, &mut checker, &page.events, &clock)?;
             let checked = checker.check(first, page.events).map_err(|fault| self.caught(fault, now.0))?;
             done.recovered += self.take_over(&checked, &checkpoint, now)?;
             done.events += events;
@@ -179,7 +181,7 @@ impl Store {
 
     /// What it means that the log is said to end before what was seen of it. A replica that lags says so and catches up; a
     /// log that was cut off stays so, or goes on with other events, which is a fork.
-    fn behind(&mut self, seen: u64, now_ends: u64, now: TimestampMs) -> SyncError {
+    pub(crate) fn behind(&mut self, seen: u64, now_ends: u64, now: TimestampMs) -> SyncError {
         let (seen, ends) = (SequenceNumber(seen), SequenceNumber(now_ends));
         let since = self.setting(BEHIND_SINCE).map(|text| text.and_then(|text| text.parse::<i64>().ok()));
         let since = match since {
@@ -219,7 +221,7 @@ impl Store {
         identity: &Identity,
         checker: &mut Checker<'_>,
         events: &[crate::transport::RawEvent],
-        now: TimestampMs,
+        clock: &impl Clock,
     ) -> Result<(), SyncError> {
         checker.make_room();
         let mut asked = BTreeSet::new();
@@ -230,7 +232,7 @@ impl Store {
                 continue;
             }
             if self.signing_key(agent, key)?.is_none() {
-                self.refresh_keys(transport, identity, &agent, now)?;
+                self.refresh_keys(transport, identity, &agent, clock.now())?;
             }
             if let Some(found) = self.signing_key(agent, key)? {
                 checker.learn(agent, key, found);

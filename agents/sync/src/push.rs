@@ -9,7 +9,7 @@ use crate::conflict::{Decision, Strategy, Written, decide};
 use crate::entry::{Input, NotAllowed, State};
 use crate::outbox::{self, BATCH_EVENTS_MAX, Entry, change, database, reason};
 use crate::transport::Transport;
-use crate::{Fault, Store, SyncError};
+use crate::{Clock, Fault, Store, SyncError};
 
 /// What a push did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -27,7 +27,7 @@ pub struct Pushed {
     pub waiting: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
-    /// Where the stream ends, as the last answer said.
+    /// Where the stream ends, as was last seen.
     pub head: SequenceNumber,
 }
 
@@ -43,11 +43,13 @@ impl Store {
         transport: &mut dyn Transport,
         identity: &Identity,
         strategy: Strategy,
-        now: TimestampMs,
+        clock: impl Clock,
         mut progress: impl FnMut(u64),
     ) -> Result<Pushed, SyncError> {
-        let (mut done, mut events_max) = (Pushed::default(), BATCH_EVENTS_MAX);
+        let mut done = Pushed { head: self.head_seen()?.head, ..Pushed::default() };
+        let mut events_max = BATCH_EVENTS_MAX;
         loop {
+            let now = clock.now();
             let batch = self.next_batch(events_max)?;
             if batch.is_empty() {
                 break;
@@ -79,7 +81,7 @@ impl Store {
             progress(batch.len() as u64);
             let conflicts = conflicts_of(&batch, &results);
             if !conflicts.is_empty() {
-                self.decide_conflicts(transport, identity, strategy, &conflicts, &mut done, now)?;
+                self.decide_conflicts(transport, identity, strategy, &conflicts, &mut done, &clock)?;
             }
             if let Some(why) = held {
                 done.waiting_for = Some(why);
@@ -183,11 +185,11 @@ impl Store {
         strategy: Strategy,
         conflicts: &[EventId],
         done: &mut Pushed,
-        now: TimestampMs,
+        clock: &impl Clock,
     ) -> Result<(), SyncError> {
         if strategy == Strategy::LastWriter {
             // Who wrote last is known from the stream.
-            self.pull(transport, identity, now, |_, _| {})?;
+            self.pull(transport, identity, || clock.now(), |_, _| {})?;
         }
         for event in conflicts {
             let entry = self.entry(event)?;

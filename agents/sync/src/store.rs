@@ -70,9 +70,7 @@ impl Store {
     /// # Errors
     /// [`SyncError::InUse`].
     pub fn take_turn(&self) -> Result<Turn, SyncError> {
-        let mut path = self.path.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
+        let path = open::lock_file(&self.path);
         let file = open::private_file(&path).map_err(|error| SyncError::File {
             doing: "opening",
             path: path.clone(),

@@ -1,7 +1,7 @@
 //! Opening the file: mode, settings, migrations.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -25,6 +25,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, SyncError> {
         path: path.to_owned(),
         problem: error.to_string(),
     };
+    // Before the version is read: another process may be making the file at this moment.
+    let was_used = lock_file(path).exists();
     if !path.exists() {
         // Made here for its mode; SQLite would leave that to the umask.
         private_file(path).map_err(io)?;
@@ -39,6 +41,9 @@ pub(super) fn open(path: &Path) -> Result<Connection, SyncError> {
     if found > known {
         return Err(SyncError::NewerSchema { path: path.to_owned(), found, known });
     }
+    if found == 0 && was_used {
+        return Err(SyncError::damaged(path, "it is gone or empty, and was in use before"));
+    }
     connection
         .execute_batch(&format!(
             "PRAGMA journal_mode = WAL;
@@ -51,7 +56,16 @@ pub(super) fn open(path: &Path) -> Result<Connection, SyncError> {
     if found < known {
         migrate(&mut connection).map_err(failed)?;
     }
+    private_file(&lock_file(path)).map_err(io)?;
     Ok(connection)
+}
+
+/// The file whose lock is the right to synchronise. It is made once the database is, so that it also says that there was one:
+/// an outbox that is gone must not be taken for one that is new.
+pub(super) fn lock_file(path: &Path) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(".lock");
+    PathBuf::from(path)
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<u32> {
@@ -100,6 +114,22 @@ mod tests {
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let newer = Store::open(&path, mine, agent).err().expect("a newer schema");
         assert!(matches!(newer, SyncError::NewerSchema { found: 99, .. }), "{newer}");
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_not_taken_for_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sync.db");
+        let (mine, agent) = (stream(1), Agent::new(&stream(1), 1).agent_id);
+        let open = || Store::open(&path, mine, agent);
+        drop(open().unwrap());
+        std::fs::write(&path, "").unwrap();
+        assert!(matches!(open().err(), Some(SyncError::Damaged { .. })), "cut to nothing");
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(open().err(), Some(SyncError::Damaged { .. })), "taken away");
+        std::fs::remove_file(&path).ok();
+        std::fs::remove_file(lock_file(&path)).unwrap();
+        assert!(open().is_ok(), "begun anew by a person's will");
     }
 
     #[test]

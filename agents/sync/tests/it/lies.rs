@@ -1,5 +1,7 @@
 //! A server that lies is caught, and what it lied about is named.
 
+use std::cell::Cell;
+
 use stateset_fixtures::{NOW, plain_event, stream};
 use stateset_sync::conflict::Strategy;
 use stateset_sync::{BEHIND_MS_MAX, Pulled, SyncError};
@@ -178,7 +180,28 @@ fn a_forged_or_stale_directory_is_refused() {
     server.lie = Lie::None;
     fork(&mut server, 3, 0);
     let result = reader.store.refresh_keys(&mut server, &Server::identity(), &agent, TimestampMs(NOW.0 + 1));
-    assert_eq!(caught(&mut reader, result, 10), "directory_stale", "of a head behind the one that was seen");
+    assert!(
+        matches!(result, Err(SyncError::Behind { .. })),
+        "of a head behind the one that was seen: {result:?}"
+    );
+    let later_ms = 2 + BEHIND_MS_MAX;
+    server.lie = Lie::DirectoryAge(-later_ms);
+    let later = TimestampMs(NOW.0 + later_ms);
+    let result = reader.store.refresh_keys(&mut server, &Server::identity(), &agent, later);
+    assert_eq!(caught(&mut reader, result, 10), "log_truncated", "and it stays there");
+}
+
+#[test]
+fn a_directory_that_was_signed_during_a_long_pull_is_not_of_the_future() {
+    let (_, mut reader, mut server) = world(10, 0);
+    server.lie = Lie::DirectoryAge(-120_000);
+    let asked = Cell::new(0);
+    let clock = || {
+        asked.set(asked.get() + 1);
+        TimestampMs(NOW.0 + if asked.get() == 1 { 0 } else { 120_000 })
+    };
+    assert_eq!(reader.store.pull(&mut server, &Server::identity(), clock, |_, _| {}).unwrap().events, 10);
+    assert_eq!(reader.store.faults().unwrap(), []);
 }
 
 #[test]
