@@ -64,7 +64,8 @@ impl Target {
         match bracketed.unwrap_or(host).parse() {
             Ok(address) => policy.judge(address)?,
             // Not an address, so no name either: one with a zone, or of a later version.
-            Err(_) if bracketed.is_some() => return Err(TargetError::Form),
+            Err(_) if bracketed.is_some() || ends_in_number(host) => return Err(TargetError::Form),
+            Err(_) if is_this_machine(host) => policy.judge(IpAddr::V4(Ipv4Addr::LOCALHOST))?,
             Err(_) => {}
         }
         Ok(Self(uri))
@@ -73,6 +74,23 @@ impl Target {
     pub fn uri(&self) -> &Uri {
         &self.0
     }
+}
+
+/// Whether a host is an address in a spelling of its own, such as 127.1 or 0x7f000001: no name ends in a number (URL Standard,
+/// "ends in a number").
+fn ends_in_number(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let last = host.rsplit('.').next().unwrap_or_default();
+    match last.strip_prefix("0x").or(last.strip_prefix("0X")) {
+        Some(digits) => digits.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()),
+    }
+}
+
+/// Names that mean this machine wherever they are looked up (RFC 6761).
+fn is_this_machine(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    host.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case("localhost"))
 }
 
 impl TargetPolicy {
@@ -194,6 +212,9 @@ mod tests {
             "https://[::1]:1/",
             "https://[::ffff:10.0.0.1]/",
             "https://169.254.169.254/x",
+            "https://localhost/",
+            "https://LocalHost.:8443/",
+            "https://a.localhost/",
         ] {
             assert!(matches!(Target::parse(url, STRICT), Err(TargetError::Private(_))), "{url}");
             assert!(Target::parse(url, OPEN).is_ok(), "{url}");
@@ -221,6 +242,13 @@ mod tests {
             "//example.com/",
             "https://exämple.com/",
             "file:///etc/passwd",
+            // Addresses in other spellings.
+            "https://127.1/",
+            "https://2130706433/",
+            "https://0x7f000001/",
+            "https://0x7f.1/",
+            "https://127.0.0.1./",
+            "https://0/",
             &long,
         ] {
             assert_eq!(Target::parse(url, OPEN), Err(TargetError::Form), "{url}");
