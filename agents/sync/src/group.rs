@@ -9,7 +9,7 @@ use stateset_client::Identity;
 use ves::draft::Draft;
 use ves::keys::KeyAlgorithm;
 use ves::seal::{DecryptionKey, OpenError, OpenedPayload, Recipient};
-use ves::{Envelope, Payload, RecipientKeyId, TimestampMs};
+use ves::{Envelope, Payload, RecipientKeyId};
 use ves_wire::Hex;
 
 use crate::draft::{Author, draw};
