@@ -121,9 +121,14 @@ pub fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     }
     let text = std::str::from_utf8(body).map_err(|_| "the body is not UTF-8".to_owned())?;
     let text = ves::json::canonicalize_strict(text).map_err(|error| format!("the body: {error}"))?;
-    serde_json::from_str(&text).map_err(|error| {
-        // Places are of the canonical text, which the sender never saw.
-        let text = error.to_string();
-        text.split(" at line ").next().unwrap_or_default().to_owned()
+    let mut reader = serde_json::Deserializer::from_str(&text);
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        // Places are of the canonical text, which the sender never saw; members are the sender's own.
+        let (path, text) = (error.path().to_string(), error.inner().to_string());
+        let text = text.split(" at line ").next().unwrap_or_default();
+        match path.as_str() {
+            "." => text.to_owned(),
+            path => format!("{path}: {text}"),
+        }
     })
 }

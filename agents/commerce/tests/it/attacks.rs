@@ -197,7 +197,7 @@ async fn unknown_members_and_bounds_are_named() {
         (json!({"line_items": [], "gift": 1}), "gift"),
         (json!({"line_items": [{"item": {"id": "mug"}, "quantity": 1, "discount": 5}]}), "discount"),
         (json!({"line_items": [{"item": {"id": "mug", "weight": 1}, "quantity": 1}]}), "weight"),
-        (json!({"line_items": [{"item": {"id": "mug"}, "quantity": -1}]}), "-1"),
+        (json!({"line_items": [{"item": {"id": "mug"}, "quantity": -1}]}), "line_items[0].quantity: "),
         (json!({}), "line_items"),
     ];
     for (body, named) in cases {
