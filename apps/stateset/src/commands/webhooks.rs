@@ -241,7 +241,7 @@ fn stream_line(lane: &Value) -> String {
         text +=
             &format!("; {} failures, again at {}: {error}", word(lane, "failures"), word(lane, "retry_at"));
     } else if !lane["last_error"].is_null() {
-        text += &format!("; the last one that was given up: {error}");
+        text += &format!("; the last failure: {error}");
     }
     text
 }
