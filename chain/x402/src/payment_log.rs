@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::authorization::Authorization;
 use crate::chain::Later;
 use crate::claim::Version;
+use crate::record::PaymentKey;
 
 /// A payment that settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,12 @@ pub trait PaymentLog: Send + Sync {
         &'a self,
         payment: &'a SettledPayment,
     ) -> Later<'a, Result<Option<LogReceipt>, PaymentLogError>>;
+
+    /// Whether the history has this authorization for what was not bought here: an intent that carries it, and is settled by
+    /// it. Asked before a payment is put down. A history without intents promises nothing.
+    fn is_promised<'a>(&'a self, _key: &'a PaymentKey) -> Later<'a, Result<bool, PaymentLogError>> {
+        Box::pin(async { Ok(false) })
+    }
 }
 
 /// Keeps no history beside the facilitator's own records.

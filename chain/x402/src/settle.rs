@@ -21,7 +21,7 @@ use crate::follow::{Followed, chain_underway};
 use crate::offer::Offer;
 use crate::payment_log::{LogReceipt, PaymentLogError, SettledPayment};
 use crate::reason::{Reason, Refusal};
-use crate::record::{Logged, Record, Stage};
+use crate::record::{Logged, PaymentKey, Record, Stage};
 use crate::sender::{Message, Outgoing, SendError};
 use crate::token;
 use crate::verify::{VerifyError, check_on_chain, check_signature, check_terms};
@@ -144,11 +144,13 @@ impl Facilitator {
         let now_s = self.now_s();
         check_terms(claim, offer, &self.names, now_s)?;
         let signer = check_signature(claim, offer)?;
+        let key = key_of(claim, offer);
+        self.check_unpromised(&key).await?;
         // Before the authorization is seen unused: whoever uses it does so in a block after this one.
         let from_block = lane.chain.head().await.map_err(VerifyError::from)?;
         check_on_chain(claim, offer, signer, lane.chain.as_ref()).await?;
         let record = Record {
-            key: key_of(claim, offer),
+            key,
             stage: Stage::Reserved,
             authorization: claim.authorization,
             signature: claim.signature.clone(),
@@ -163,6 +165,21 @@ impl Facilitator {
         };
         self.put(record.clone()).await.map_err(SettleError::Unavailable)?;
         Ok(record)
+    }
+
+    /// What pays for an intent pays for nothing else. A log that is away holds nobody up.
+    async fn check_unpromised(&self, key: &PaymentKey) -> Result<(), Refusal> {
+        match self.log.is_promised(key).await {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                let detail = "the authorization is that of a payment intent; sign a new one";
+                Err(Refusal::new(Reason::NonceUsed, detail))
+            }
+            Err(error) => {
+                tracing::warn!(%error, payer = %key.from, "it is not known whether an intent carries a payment's authorization");
+                Ok(())
+            }
+        }
     }
 
     /// Takes a payment to its end, as far as that goes in this time.

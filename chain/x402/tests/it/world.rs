@@ -18,8 +18,8 @@ use set_registry::devnet::{ACCOUNT_KEYS, Anvil, AnvilSettings, DEVNET_CHAIN_ID, 
 use set_registry::{BlockAt, ChainKey, Node};
 use stateset_x402::{
     Bill, Buyer, ChainSetup, ChainTable, Choice, Facilitator, GateSettings, Later, LogReceipt, Offer,
-    PaymentLog, PaymentLogError, Price, PriceTable, Records, RpcChain, SettledPayment, Token, X402Gate,
-    header, settlement_of,
+    PaymentKey, PaymentLog, PaymentLogError, Price, PriceTable, Records, RpcChain, SettledPayment, Token,
+    X402Gate, header, settlement_of,
 };
 use tower::ServiceExt as _;
 
@@ -45,6 +45,8 @@ pub struct MemoryLog {
     /// Whether it refuses everything.
     pub refuses: AtomicBool,
     pub asked: AtomicU64,
+    /// Nonces of authorizations that intents carry.
+    pub promised: Mutex<Vec<B256>>,
 }
 
 impl MemoryLog {
@@ -82,6 +84,14 @@ impl PaymentLog for MemoryLog {
                     sequence_number,
                 }))
             }
+        };
+        Box::pin(async move { answer })
+    }
+
+    fn is_promised<'a>(&'a self, key: &'a PaymentKey) -> Later<'a, Result<bool, PaymentLogError>> {
+        let answer = match self.is_away.load(Ordering::SeqCst) {
+            true => Err(PaymentLogError::Unavailable("away".to_owned())),
+            false => Ok(self.promised.lock().unwrap().contains(&key.nonce)),
         };
         Box::pin(async move { answer })
     }
