@@ -1,21 +1,25 @@
 //! The door for clients over HTTP: `/mcp`, streamable HTTP.
 //!
 //! Host and Origin are held against lists; a bearer token is asked for unless the door is on loopback and says that it asks for
-//! none. Bodies, connections and times are bounded.
+//! none. Bodies, connections and times are bounded. HTTP/1.1 alone: a connection on which nothing is asked is closed, which
+//! nobody would see to before the first bytes of one that may turn out to be HTTP/2.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::StreamExt as _;
 use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rmcp::model::ProtocolVersion;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use subtle::ConstantTimeEq as _;
@@ -25,15 +29,16 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use zeroize::Zeroizing;
 
-use crate::server::Server;
+use crate::server::{Server, VERSIONS};
 
 /// Bytes of one request.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// Connections at once; more wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 256;
-/// Requests at once on one connection of HTTP/2.
-const STREAMS_MAX: u32 = 16;
-/// A request's head has to be there in this time.
+/// Bytes of a body that is too large which are read and thrown away, so that its sender hears why it is refused.
+const DRAINED_BYTES_MAX: usize = 16 << 20;
+const DRAIN_BODY_TIME_MAX: Duration = Duration::from_secs(10);
+/// A request's head has to be there in this time, from the beginning of the connection or the answer before it.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// A request has to be answered in this time: longer than a push to a slow server.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(90);
@@ -160,11 +165,10 @@ impl Door {
             let (router, stop) = (router.clone(), stop.clone());
             connections.spawn(async move {
                 let _place = place;
-                let mut builder = Builder::new(TokioExecutor::new());
-                builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
+                let mut builder = Builder::new();
+                builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
                 let service =
                     service_fn(move |request: hyper::Request<Incoming>| router.clone().oneshot(request));
-                builder.http2().max_concurrent_streams(STREAMS_MAX);
                 let connection = builder.serve_connection(TokioIo::new(stream), service);
                 tokio::pin!(connection);
                 let ended = tokio::select! {
@@ -200,6 +204,7 @@ impl Door {
         let mcp = StreamableHttpService::new(move || Ok(server.clone()), sessions, config);
         Router::new()
             .route_service("/mcp", mcp)
+            .layer(middleware::from_fn(in_bounds))
             .layer(middleware::from_fn(in_time))
             .layer(middleware::from_fn_with_state(self.access.clone(), admit))
     }
@@ -226,6 +231,40 @@ async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_TIME_MAX, next.run(request)).await {
         Ok(response) => response,
         Err(_) => (StatusCode::GATEWAY_TIMEOUT, "the call took too long\n").into_response(),
+    }
+}
+
+/// Refuses what is too large by its own word, and revisions that are older than those served. Whoever may call hears why: an
+/// answer before the end of a body is lost to senders that read once they have sent.
+async fn in_bounds(request: Request, next: Next) -> Response {
+    if let Some(problem) = older_revision(request.headers()) {
+        return (StatusCode::BAD_REQUEST, problem).into_response();
+    }
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if length.and_then(|text| text.parse::<usize>().ok()).is_some_and(|length| length > BODY_BYTES_MAX) {
+        let _ = tokio::time::timeout(DRAIN_BODY_TIME_MAX, drain(request.into_body())).await;
+        let problem = format!("the body is longer than {BODY_BYTES_MAX} bytes\n");
+        return (StatusCode::PAYLOAD_TOO_LARGE, problem).into_response();
+    }
+    next.run(request).await
+}
+
+/// What is wrong with a revision that rmcp knows and this server does not serve.
+fn older_revision(headers: &HeaderMap) -> Option<String> {
+    let asked = headers.get("mcp-protocol-version")?.to_str().ok()?;
+    let is_older = [ProtocolVersion::V_2024_11_05, ProtocolVersion::V_2025_03_26]
+        .iter()
+        .any(|version| version.as_str() == asked);
+    let ours: Vec<&str> = VERSIONS.iter().map(ProtocolVersion::as_str).collect();
+    is_older
+        .then(|| format!("MCP-Protocol-Version: {asked} is not served; take one of {}\n", ours.join(", ")))
+}
+
+async fn drain(body: Body) {
+    let (mut rest, mut chunks) = (DRAINED_BYTES_MAX, body.into_data_stream());
+    while let Some(Ok(chunk)) = chunks.next().await {
+        let Some(left) = rest.checked_sub(chunk.len()) else { return };
+        rest = left;
     }
 }
 
