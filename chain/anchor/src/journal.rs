@@ -90,7 +90,16 @@ impl Journal {
         if found == *expected {
             return Ok(());
         }
+        // Whose it is says nothing yet: settings that were wrong at the first start are put right.
+        if self.is_blank()? {
+            return self.write(OWNER, expected);
+        }
         Err(JournalError::OfAnother { path, found: Box::new(found), expected: Box::new(*expected) })
+    }
+
+    /// Whether nothing is in it that would be of somebody.
+    fn is_blank(&self) -> Result<bool, JournalError> {
+        Ok(!self.folder.join(HISTORY).exists() && self.owed()?.is_empty() && self.read()?.is_empty())
     }
 
     fn read(&self) -> Result<Vec<Flight>, JournalError> {
@@ -299,8 +308,25 @@ mod tests {
     #[test]
     fn a_journal_of_another_chain_or_account_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        drop(Journal::open(folder.path(), &owner()).unwrap());
+        let (journal, _) = Journal::open(folder.path(), &owner()).unwrap();
+        journal.put(&flight(7)).unwrap();
+        drop(journal);
         let problem = Journal::open(folder.path(), &Owner { chain_id: 2, ..owner() }).unwrap_err();
         assert!(problem.to_string().contains("set ANCHOR_DATA_DIR to a new folder"), "{problem}");
+        assert_eq!(Journal::open(folder.path(), &owner()).unwrap().1, [flight(7)]);
+    }
+
+    #[test]
+    fn a_journal_that_nothing_was_put_into_takes_settings_that_were_put_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, _) = Journal::open(folder.path(), &Owner { chain_id: 8_453, ..owner() }).unwrap();
+        journal.put_owed([]).unwrap();
+        drop(journal);
+        drop(Journal::open(folder.path(), &owner()).unwrap());
+        let (journal, _) = Journal::open(folder.path(), &owner()).unwrap();
+        journal.put_history(&Snapshot::default()).unwrap();
+        drop(journal);
+        let other = Owner { account: Address::repeat_byte(9), ..owner() };
+        assert!(matches!(Journal::open(folder.path(), &other), Err(JournalError::OfAnother { .. })));
     }
 }
