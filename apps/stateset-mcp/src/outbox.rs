@@ -84,7 +84,7 @@ impl Outbox for Joined {
         let (store, client) = &mut *exchange;
         let _turn = store.take_turn().map_err(|error| port_error(&error))?;
         // A conflict is for a person: what the agent decided may not hold on another version.
-        let pushed = store.push(client, &self.identity, Strategy::Ask, SystemClock.now(), |_| {});
+        let pushed = store.push(client, &self.identity, Strategy::Ask, || SystemClock.now(), |_| {});
         let pushed = pushed.map_err(|error| port_error(&error))?;
         Ok(SyncReport {
             events: pushed.receipted,
@@ -98,7 +98,7 @@ impl Outbox for Joined {
         let mut exchange = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
         let (store, client) = &mut *exchange;
         let _turn = store.take_turn().map_err(|error| port_error(&error))?;
-        let pulled = store.pull(client, &self.identity, SystemClock.now(), |_, _| {});
+        let pulled = store.pull(client, &self.identity, || SystemClock.now(), |_, _| {});
         let pulled = pulled.map_err(|error| port_error(&error))?;
         Ok(SyncReport { events: pulled.events, refused: 0, conflicts: 0, head: pulled.head.get() })
     }

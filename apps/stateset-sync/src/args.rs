@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -83,7 +84,7 @@ pub enum Command {
     /// List the events of the replica, or of the outbox
     Log(LogArgs),
     /// Show one event, opened where a key allows
-    Show(EventArgs),
+    Show(ShowArgs),
     /// Take an event back that was not sent
     Discard(EventArgs),
     /// Take acknowledged events out of the outbox that the replica holds as well
@@ -264,6 +265,31 @@ pub struct LogArgs {
     /// One entity, as TYPE/ID
     #[arg(long, value_name = "ENTITY")]
     pub entity: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Id of the event, or its number in the stream
+    pub event: Which,
+}
+
+/// An event, as a person names it.
+#[derive(Debug, Clone, Copy)]
+pub enum Which {
+    Id(EventId),
+    Number(u64),
+}
+
+impl FromStr for Which {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = || text.parse().map(Self::Number);
+        text.parse()
+            .map(Self::Id)
+            .or_else(|_| number())
+            .map_err(|_| "expected the id of an event, or its number")
+    }
 }
 
 #[derive(Debug, Args)]

@@ -31,7 +31,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Status => look::status(&home),
         Command::Conflicts(args) => look::conflicts(&home, &args),
         Command::Log(args) => look::log(&home, &args),
-        Command::Show(args) => look::show(&home, &args.event),
+        Command::Show(args) => look::show(&home, args.event),
         Command::Discard(args) => look::discard(&home, &args.event),
         Command::Prune(args) => look::prune(&home, args.keep),
         Command::Trust(args) => trust::run(&home, &args.key),

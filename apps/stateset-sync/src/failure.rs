@@ -48,6 +48,11 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// The text as part of one line: what others wrote must not begin another.
+pub fn in_line(text: &str) -> String {
+    printable(text).replace('\n', "\\n")
+}
+
 impl From<SyncError> for Failure {
     fn from(error: SyncError) -> Self {
         let code = error.code();
@@ -62,6 +67,13 @@ impl From<SyncError> for Failure {
             SyncError::Behind { .. } => failure.hint(
                 "a replica that lags catches up: pull again; what stays so for ten minutes counts as cut off",
             ),
+            SyncError::Fault(Fault::DirectoryStale { .. }) => failure.hint(
+                "nothing of this answer was taken over; where this machine's clock is right, compare with another agent",
+            ),
+            SyncError::Damaged { path, .. } => failure.hint(format!(
+                "put {0} back from a backup; without one, move {0} and {0}.lock away and pull: what was sent comes again, what waited is lost",
+                path.display()
+            )),
             SyncError::Fault(_) => failure.hint(
                 "nothing of this answer was taken over; `stateset-sync status` keeps it, compare with another agent",
             ),
@@ -115,6 +127,7 @@ mod tests {
     #[test]
     fn texts_of_others_cannot_steer_a_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\r\nc\u{202e}"), "a\\u{1b}[2Jb\\r\nc\\u{202e}");
+        assert_eq!(in_line("a\n 7 b"), "a\\n 7 b", "no second line of a list");
         assert_eq!(Failure::failed("X\u{1b}", "no\u{7}").message, "no\\u{7}");
     }
 }

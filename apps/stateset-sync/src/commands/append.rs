@@ -35,7 +35,12 @@ pub fn run(home: &Home, args: &AppendArgs) -> Result<(), Failure> {
                 SyncError::Draft { index, problem } => SyncError::Draft { index: first + index, problem },
                 SyncError::PayloadTooLarge { index } => SyncError::PayloadTooLarge { index: first + index },
                 other => other,
-            })?;
+            });
+        let appended = appended.map_err(|error| match first {
+            0 => error.into(),
+            kept => Failure::from(error)
+                .hint(format!("the first {kept} drafts are signed and kept; append those after them")),
+        })?;
         first += chunk.len();
         bar.inc(chunk.len() as u64);
         bodies.extend(appended.iter().map(|one| AppendedBody {
@@ -62,16 +67,22 @@ pub fn run(home: &Home, args: &AppendArgs) -> Result<(), Failure> {
 }
 
 fn drafts(args: &AppendArgs) -> Result<Vec<NewEvent>, Failure> {
-    let bad = |error: serde_json::Error| Failure::input("BAD_DRAFT", error.to_string());
+    let bad = |index: usize, error: serde_json::Error| {
+        Failure::input("BAD_DRAFT", format!("event {index}: {error}"))
+    };
     if let Some(file) = &args.drafts {
         let text = home::read_text(file)?;
         let mut events = Vec::new();
         for value in serde_json::Deserializer::from_str(&text).into_iter::<Box<RawValue>>() {
-            let value = value.map_err(bad)?;
+            let bad_here = |error| bad(events.len(), error);
+            let value = value.map_err(bad_here)?;
             if value.get().starts_with('[') {
-                events.extend(serde_json::from_str::<Vec<NewEvent>>(value.get()).map_err(bad)?);
+                let listed: Vec<&RawValue> = serde_json::from_str(value.get()).map_err(bad_here)?;
+                for one in listed {
+                    events.push(serde_json::from_str(one.get()).map_err(|error| bad(events.len(), error))?);
+                }
             } else {
-                events.push(serde_json::from_str(value.get()).map_err(bad)?);
+                events.push(serde_json::from_str(value.get()).map_err(bad_here)?);
             }
         }
         return Ok(events);
@@ -143,15 +154,15 @@ fn fetch(
 ) -> Result<(Vec<Recipient>, Option<uuid::Uuid>), SyncError> {
     let other = |failure: Failure| SyncError::Recipient { who: name.to_owned(), problem: failure.message };
     let mut client = home.client(config).map_err(other)?;
-    let (identity, now) = (config.identity().map_err(other)?, home::now());
+    let identity = config.identity().map_err(other)?;
     if let Ok(agent) = name.parse::<AgentId>() {
-        let directory = store.refresh_keys(&mut client, &identity, &agent, now)?;
+        let directory = store.refresh_keys(&mut client, &identity, &agent, home::now())?;
         // Else it is the id of a group: an agent without any key has an empty directory.
         if !directory.encryption_keys.is_empty() || !directory.signing_keys.is_empty() {
-            return Ok((store.recipients_of(&agent, now)?, None));
+            return Ok((store.recipients_of(&agent, home::now())?, None));
         }
     }
-    let group = store.refresh_group(&mut client, &identity, name, now)?;
+    let group = store.refresh_group(&mut client, &identity, name, home::now)?;
     Ok((group.recipients, Some(group.id)))
 }
 
@@ -169,7 +180,7 @@ pub fn seal_anew(
     let (author, held, own) = (home.author(config)?, home.held(config)?, home.own_recipient(config)?);
     let mut changed = 0;
     for group in groups {
-        let found = store.refresh_group(transport, &config.identity()?, &group.to_string(), home::now())?;
+        let found = store.refresh_group(transport, &config.identity()?, &group.to_string(), home::now)?;
         let mut recipients = found.recipients;
         recipients.push(own);
         recipients.sort_unstable_by_key(|one| one.kid);

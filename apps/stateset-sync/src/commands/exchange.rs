@@ -7,6 +7,9 @@ use crate::commands::append::seal_anew;
 use crate::failure::Failure;
 use crate::home::{self, Config, Home};
 
+/// The group that an event waits for is gone, or nobody in it can read: nothing is sent, since events keep their order.
+pub const GROUP_UNUSABLE: &str = "GROUP_UNUSABLE";
+
 pub fn push(home: &Home, strategy: Option<Strategy>) -> Result<(), Failure> {
     let config = home.config()?;
     let mut store = home.store(&config)?;
@@ -41,12 +44,20 @@ pub fn push_once(
             .parse()
             .map_err(|problem| Failure::input("BAD_CONFIG", format!("sync.json: strategy: {problem}")))?,
     };
-    let anew = seal_anew(home, config, store, transport)?;
+    let anew = seal_anew(home, config, store, transport).map_err(|failure| match failure.code.as_str() {
+        "BAD_RECIPIENT" => {
+            let message = format!("events wait for their group: {}", failure.message);
+            Failure::failed(GROUP_UNUSABLE, message).hint(
+                "put members into the group at the server, or take back what waits for it: `stateset-sync log --outbox` shows it, `discard EVENT` takes it back",
+            )
+        }
+        _ => failure,
+    })?;
     if anew > 0 {
         home.out.note(&format!("{anew} waiting events were sealed for the present members of their group"));
     }
     let bar = home.out.progress(store.counts()?.open());
-    let done = store.push(transport, &config.identity()?, strategy, home::now(), |more| bar.inc(more));
+    let done = store.push(transport, &config.identity()?, strategy, home::now, |more| bar.inc(more));
     bar.finish_and_clear();
     Ok(done?)
 }
@@ -90,7 +101,7 @@ pub fn pull_once(
 ) -> Result<Pulled, Failure> {
     let bar = home.out.progress(0);
     let begin = store.replica_head()?.get();
-    let done = store.pull(transport, &config.identity()?, home::now(), |more, end| {
+    let done = store.pull(transport, &config.identity()?, home::now, |more, end| {
         bar.set_length(end - begin);
         bar.inc(more);
     });

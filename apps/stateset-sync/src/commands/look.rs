@@ -7,8 +7,8 @@ use ves::envelope::encode;
 use ves::{Envelope, EventId, Payload, SequenceNumber};
 use ves_wire::ReceiptBody;
 
-use crate::args::{ConflictsArgs, LogArgs, Side};
-use crate::failure::Failure;
+use crate::args::{ConflictsArgs, LogArgs, Side, Which};
+use crate::failure::{Failure, in_line};
 use crate::home::Home;
 
 /// Conflicts that are listed at once.
@@ -67,7 +67,10 @@ pub fn conflicts(home: &Home, args: &ConflictsArgs) -> Result<(), Failure> {
         let expected = event.base_version.map_or("none".to_owned(), |version| version.to_string());
         format!(
             "{}  {} {} {}: expects version {expected}, it is at {actual}\n",
-            event.event_id, event.event_type, event.entity_type, event.entity_id
+            event.event_id,
+            in_line(&event.event_type),
+            in_line(&event.entity_type),
+            in_line(&event.entity_id)
         )
     });
     let text: String = lines.collect();
@@ -87,15 +90,16 @@ pub fn log(home: &Home, args: &LogArgs) -> Result<(), Failure> {
             let at =
                 entry.receipt.as_ref().map_or("-".to_owned(), |receipt| receipt.sequence_number.to_string());
             let event = &entry.envelope;
+            let of_group = || entry.group.map_or(String::new(), |group| format!("sealed for group {group}"));
             format!(
                 "{:>6} {:<10} {at:>8} {} {:<20} {} {} {}\n",
                 entry.position,
                 entry.state.name(),
                 event.event_id,
-                event.event_type,
-                event.entity_type,
-                event.entity_id,
-                entry.reason.as_deref().unwrap_or_default()
+                in_line(&event.event_type),
+                in_line(&event.entity_type),
+                in_line(&event.entity_id),
+                entry.reason.as_deref().map_or_else(of_group, in_line)
             )
         });
         let text: String = lines.collect();
@@ -117,9 +121,9 @@ pub fn log(home: &Home, args: &LogArgs) -> Result<(), Failure> {
             "{:>8} {} {:<20} {} {} v{} {}\n",
             event.receipt.sequence_number.get(),
             e.event_id,
-            e.event_type,
-            e.entity_type,
-            e.entity_id,
+            in_line(&e.event_type),
+            in_line(&e.entity_type),
+            in_line(&e.entity_id),
             event.version,
             e.created_at
         )
@@ -129,15 +133,25 @@ pub fn log(home: &Home, args: &LogArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-pub fn show(home: &Home, id: &EventId) -> Result<(), Failure> {
+pub fn show(home: &Home, which: Which) -> Result<(), Failure> {
     let config = home.config()?;
     let store = home.store(&config)?;
-    let (envelope, mut value) = match store.replicated_by_id(id)? {
-        Some(event) => (event.envelope.clone(), event_value(&event)),
-        None => {
-            let entry = store.entry(id)?;
+    let found = match which {
+        Which::Id(id) => store.replicated_by_id(&id)?,
+        Which::Number(number) => {
+            let is_it = |event: &Replicated| event.receipt.sequence_number.get() == number;
+            store.replicated(SequenceNumber(number), 1)?.into_iter().find(is_it)
+        }
+    };
+    let (envelope, mut value) = match (found, which) {
+        (None, Which::Id(id)) => {
+            let entry = store.entry(&id)?;
             (entry.envelope.clone(), entry_value(&entry))
         }
+        (None, Which::Number(number)) => {
+            return Err(SyncError::NotPulled { at: SequenceNumber(number) }.into());
+        }
+        (Some(event), _) => (event.envelope.clone(), event_value(&event)),
     };
     let payload = match &envelope.payload {
         Payload::Plain(text) => Some(text.to_string()),
@@ -154,9 +168,9 @@ pub fn show(home: &Home, id: &EventId) -> Result<(), Failure> {
     let payload: Option<Value> = payload.and_then(|text| serde_json::from_str(&text).ok());
     let text = format!(
         "{} {} {}\n  event    {}\n  agent    {} key {}\n  created  {}\n{}",
-        envelope.event_type,
-        envelope.entity_type,
-        envelope.entity_id,
+        in_line(&envelope.event_type),
+        in_line(&envelope.entity_type),
+        in_line(&envelope.entity_id),
         envelope.event_id,
         envelope.source_agent_id,
         envelope.agent_key_id,
@@ -222,7 +236,7 @@ fn entry_value(entry: &Entry) -> Value {
     let actual = if let State::Conflict { actual } = entry.state { Some(actual) } else { None };
     json!({
         "position": entry.position, "state": entry.state.name(), "attempts": entry.attempts,
-        "reason": entry.reason, "actual_version": actual,
+        "reason": entry.reason, "actual_version": actual, "group_id": entry.group,
         "receipt": entry.receipt.as_ref().map(ReceiptBody::from), "envelope": envelope_value(&entry.envelope),
     })
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::args::WatchArgs;
-use crate::commands::exchange::{pull_once, push_once};
+use stateset_sync::{Pushed, Store};
+
+use crate::commands::exchange::{GROUP_UNUSABLE, pull_once, push_once};
 use crate::failure::Failure;
 use crate::home::Home;
 
@@ -22,6 +24,7 @@ pub fn run(home: &Home, args: &WatchArgs) -> Result<(), Failure> {
     loop {
         round += 1;
         let done = push_once(home, &config, &mut store, transport.as_mut(), None)
+            .or_else(|failure| held_back(home, &store, failure))
             .and_then(|pushed| Ok((pushed, pull_once(home, &config, &mut store, transport.as_mut())?)));
         match done {
             Ok((pushed, pulled)) => {
@@ -54,6 +57,20 @@ pub fn run(home: &Home, args: &WatchArgs) -> Result<(), Failure> {
         }
         transport.wait(pause);
     }
+}
+
+/// What waits for a group holds back what is behind it, and not what comes from others.
+fn held_back(home: &Home, store: &Store, failure: Failure) -> Result<Pushed, Failure> {
+    if failure.code != GROUP_UNUSABLE {
+        return Err(failure);
+    }
+    home.out.note(&failure.message);
+    if let Some(hint) = &failure.hint {
+        home.out.note(hint);
+    }
+    let counts = store.counts()?;
+    let head = store.head_seen()?.head;
+    Ok(Pushed { waiting: counts.open(), waiting_for: Some(failure.message), head, ..Pushed::default() })
 }
 
 fn is_passing(failure: &Failure) -> bool {
