@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use stateset_sequencer::{ErrorKind, PaymentError, PublicPayment, Sequencer};
-use stateset_x402::{Later, LogReceipt, PaymentLog, PaymentLogError, SettledPayment};
+use stateset_x402::{Later, LogReceipt, PaymentKey, PaymentLog, PaymentLogError, SettledPayment};
 use ves::x402::TokenAddress;
 use ves::{Digest, StreamKey};
 
@@ -36,15 +36,35 @@ impl PaymentLog for SequencedPayments {
         payment: &'a SettledPayment,
     ) -> Later<'a, Result<Option<LogReceipt>, PaymentLogError>> {
         Box::pin(async move {
-            let Some(sequencer) = self.present.get() else {
-                let problem = "another process writes the log, or none does".to_owned();
-                return Err(PaymentLogError::Unavailable(problem));
-            };
+            let sequencer = self.writer()?;
             let told = public(payment, self.stream)?;
             let recorded =
                 sequencer.payments().record_settled(told).await.map_err(|error| refused(&error))?;
             let (intent_id, sequence_number) = (recorded.intent_id, recorded.sequence_number);
+            if recorded.is_intent() {
+                tracing::error!(
+                    intent = %intent_id, transaction = %payment.transaction, bought = payment.resource,
+                    "one authorization has paid for an intent and for what was bought: they came at once, and the money moved once"
+                );
+            }
             Ok(Some(LogReceipt { intent_id, sequence_number }))
+        })
+    }
+
+    fn is_promised<'a>(&'a self, key: &'a PaymentKey) -> Later<'a, Result<bool, PaymentLogError>> {
+        Box::pin(async move {
+            let (token, payer, nonce) =
+                (TokenAddress(key.token.into()), key.from.into(), Digest(key.nonce.0));
+            let found = self.writer()?.payments().is_of_intent(key.chain_id, &token, &payer, &nonce).await;
+            found.map_err(|error| refused(&error))
+        })
+    }
+}
+
+impl SequencedPayments {
+    fn writer(&self) -> Result<Sequencer, PaymentLogError> {
+        self.present.get().ok_or_else(|| {
+            PaymentLogError::Unavailable("another process writes the log, or none does".to_owned())
         })
     }
 }

@@ -342,7 +342,8 @@ fn free(context: &Context, args: &PayArgs, answer: &Answer) -> Result<(), CliErr
             None => error,
         });
     }
-    context.out.result(&json!({"status": answer.status, "paid": null, "body": body(answer)}), &answer.text());
+    let value = json!({"status": answer.status, "paid": null, "body": body(answer)});
+    context.out.result(&value, &printable_lines(&answer.text()));
     Ok(())
 }
 
@@ -380,7 +381,7 @@ fn of_buyer(error: BuyError) -> CliError {
         BuyError::Offer(_) => "OFFER",
         BuyError::NoneFits(_) => "NO_OFFER_FITS",
     };
-    CliError::failure(code, error.to_string()).hint("nothing was paid")
+    CliError::failure(code, printable_lines(&error.to_string())).hint("nothing was paid")
 }
 
 fn unreachable(url: &str, problem: &str) -> CliError {

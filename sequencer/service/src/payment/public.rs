@@ -140,7 +140,7 @@ impl Payments<'_> {
     ) -> Result<Payment, PaymentError> {
         let place = (Some(transaction), Some(block_number));
         // An intent that carries the same authorization has its own batch, which looks after it.
-        if (recorded.tx_hash, recorded.block_number) == place || recorded.authorization.is_none() {
+        if (recorded.tx_hash, recorded.block_number) == place || recorded.is_intent() {
             return Ok(recorded);
         }
         let (stream, number) = (recorded.stream(), recorded.sequence_number);
@@ -171,15 +171,35 @@ impl Payments<'_> {
     }
 
     async fn recorded(&self, key: Vec<u8>) -> Result<Payment, PaymentError> {
+        let problem =
+            || ServiceError::Read("an authorization is taken, and its payment is missing".to_owned());
+        Ok(self.taken_by(key).await?.ok_or_else(problem)?)
+    }
+
+    /// The payment that a public authorization is of, by its key.
+    async fn taken_by(&self, key: Vec<u8>) -> Result<Option<Payment>, PaymentError> {
         self.filed().await?;
         let found = self.service.read::<_, ServiceError>(move |reader| {
             let Some(found) = reader.document(Table::PaymentNonces, &key)? else { return Ok(None) };
             let (stream, _) = split_stream(&found.content)?;
             listed_payment(reader, &stream, read(&found)?).map(Some)
         });
-        let problem =
-            || ServiceError::Read("an authorization is taken, and its payment is missing".to_owned());
-        Ok(found.await?.ok_or_else(problem)?)
+        Ok(found.await?)
+    }
+
+    /// Whether an intent carries this authorization: then it pays for what that intent says, and for nothing else.
+    ///
+    /// # Errors
+    /// [`PaymentError::Service`].
+    pub async fn is_of_intent(
+        &self,
+        chain_id: u64,
+        token: &TokenAddress,
+        payer: &[u8; 20],
+        nonce: &Digest,
+    ) -> Result<bool, PaymentError> {
+        let found = self.taken_by(public_key(chain_id, token, payer, nonce)).await?;
+        Ok(found.is_some_and(|payment| payment.is_intent()))
     }
 
     /// Puts settled payments that are under no root yet under one; how many batches. They need no chain any more, so their

@@ -159,6 +159,11 @@ impl Payment {
         self.content.stream()
     }
 
+    /// Whether it was submitted as an intent, and not paid by the public protocol before it came here.
+    pub fn is_intent(&self) -> bool {
+        self.authorization.is_none()
+    }
+
     /// What the batch tree is over.
     pub fn sequenced(&self) -> SequencedIntent {
         SequencedIntent {
