@@ -12,7 +12,9 @@ use serde_json::json;
 use set_registry::devnet::{ACCOUNT_KEYS, Anvil, AnvilSettings};
 use set_registry::{Address, ChainKey};
 use stateset_sequencer::{BatchStatus, ErrorKind, PaymentContent, PaymentError, PaymentStatus, Settlement};
+use stateset_sequencer_app::joined::payments::{Present, SequencedPayments};
 use stateset_sequencer_app::joined::settlement::ChainSettlement;
+use stateset_x402::{PaymentKey, PaymentLog as _, PaymentLogError};
 use ves::Digest;
 use ves::merkle::verify_inclusion;
 use ves::x402::Network;
@@ -124,6 +126,35 @@ async fn an_authorization_that_is_not_of_the_intent_is_refused_by_its_member() {
     assert!(matches!(again, Err(PaymentError::NonceUsed)), "{again:?}");
     service.settle_all(2).await;
     assert_eq!(world.balance(MERCHANT), 2 * PRICE);
+    service.close().await;
+}
+
+/// The gate of the public protocol asks this before it takes a payment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_authorization_that_an_intent_carries_is_promised_to_that() {
+    let Some(world) = World::open() else { return };
+    let service = world.service().await;
+    let sent = service.pay(world.intent(&service, 1, PAYER)).await;
+    let content = &sent.content;
+    let authorization = content.authorization.as_ref().unwrap();
+    let key = PaymentKey {
+        chain_id: content.network.chain_id(),
+        token: sent.token_address.unwrap().0.into(),
+        from: authorization.from.into(),
+        nonce: authorization.nonce.0.into(),
+    };
+    let present = Present::default();
+    let log = SequencedPayments { present: present.clone(), stream: sent.stream() };
+    assert!(matches!(log.is_promised(&key).await, Err(PaymentLogError::Unavailable(_))), "no term");
+    present.set(Some(service.sequencer.clone()));
+    assert_eq!(log.is_promised(&key).await, Ok(true));
+    let other = PaymentKey { nonce: [7; 32].into(), ..key };
+    assert_eq!(log.is_promised(&other).await, Ok(false));
+    let other = PaymentKey { chain_id: 1, ..key };
+    assert_eq!(log.is_promised(&other).await, Ok(false));
+    service.settle_all(1).await;
+    assert_eq!(log.is_promised(&key).await, Ok(true), "also once it is settled");
+    present.set(None);
     service.close().await;
 }
 
