@@ -270,6 +270,70 @@ fn a_conflict_is_listed_and_decided(transport: &str) {
     assert_eq!(ours.refused(&["pull"]), (Some(1), "SERVER_UNREACHABLE".to_owned()));
 }
 
+/// The group is deleted while an event waits for it: nothing may go to those who were in it last, and nothing else of the
+/// agent is stuck for good.
+#[test]
+fn what_waits_for_a_group_that_is_gone_is_named_and_can_be_taken_back() {
+    let data = tempfile::tempdir().expect("a folder");
+    let service = Service::start(data.path());
+    let [writer, reader] =
+        ["writer", "reader"].map(|name| Agent::new(&service, data.path().join(name), "rest"));
+    let tenant = writer.config()["tenant_id"].clone();
+    let body = json!({"tenantId": tenant, "name": "partners", "members": [reader.id()]});
+    let group = service.rest().post_json("/api/v1/encryption-groups", &body.to_string()).expect("a group");
+    let append = |entity: &str, more: &[&str]| {
+        let draft = ["append", "--entity-type", "note", "--entity-id", entity, "--type", "note.made"];
+        let said = writer.good(&[&draft, &["--payload", r#"{"n":1}"#][..], more].concat());
+        said["events"][0]["event_id"].as_str().expect("an id").to_owned()
+    };
+    let sealed = append("N-1", &["--seal-to", "partners"]);
+    append("N-2", &[]);
+    let group = group["groupId"].as_str().expect("an id");
+    let url = format!(
+        "{}/api/v1/encryption-groups/{group}?tenant_id={}",
+        service.url,
+        tenant.as_str().expect("an id")
+    );
+    ureq::delete(url).header("x-api-key", &service.api_key).call().expect("the group is deleted");
+
+    assert_eq!(writer.refused(&["push"]), (Some(1), "GROUP_UNUSABLE".to_owned()));
+    assert_eq!(writer.good(&["log", "--outbox"])[0]["group_id"], group);
+    reader.append(0..1);
+    reader.good(&["push"]);
+    let watched = writer.good(&["watch", "--rounds", "1"]);
+    assert_eq!(
+        (&watched["push"]["waiting"], &watched["pull"]["events"]),
+        (&json!(2), &json!(1)),
+        "{watched}"
+    );
+    writer.good(&["discard", &sealed]);
+    assert_eq!(writer.good(&["push"])["receipted"], 1);
+}
+
+/// What a person reads names the event that is meant, and takes the number that lists show.
+#[test]
+fn an_event_is_shown_by_its_number_and_a_bad_draft_is_named_by_its_place() {
+    let data = tempfile::tempdir().expect("a folder");
+    let service = Service::start(data.path());
+    let agent = Agent::new(&service, data.path().join("agent"), "rest");
+    agent.append(0..2);
+    agent.good(&["push"]);
+    agent.good(&["pull"]);
+    let by_number = agent.good(&["show", "2"]);
+    let id = by_number["envelope"]["event_id"].as_str().expect("an id");
+    assert_eq!((&by_number["sequence_number"], agent.good(&["show", id])), (&json!(2), by_number.clone()));
+    assert_eq!(agent.refused(&["show", "3"]), (Some(2), "EVENT_NOT_FOUND".to_owned()));
+    assert_eq!(agent.refused(&["show", "x"]), (Some(2), "USAGE".to_owned()));
+
+    let drafts = agent.drafts(2..4);
+    let mut text = std::fs::read_to_string(&drafts).expect("drafts");
+    text.push_str("{\"entity_type\":\"order\"}\n");
+    std::fs::write(&drafts, text).expect("is written");
+    let (code, _, error) = agent.run(&["append", drafts.to_str().expect("a plain path")]);
+    let message = error["error"]["message"].as_str().expect("a message");
+    assert!(code == Some(2) && message.starts_with("event 2: missing field"), "{message}");
+}
+
 #[test]
 fn a_watch_over_grpc_hears_of_an_event_long_before_its_pause_is_over() {
     let data = tempfile::tempdir().expect("a folder");
