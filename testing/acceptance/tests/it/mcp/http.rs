@@ -1,5 +1,8 @@
 //! Over HTTP: every revision without a session, and no stranger.
 
+use std::io::Write as _;
+use std::net::TcpStream;
+
 use serde_json::json;
 use stateset_acceptance::Service;
 
@@ -34,6 +37,20 @@ fn every_revision_is_served_over_http_without_a_session() {
     let (status, bad) =
         doors[0].ask(STATELESS, "tools/call", Some("order_get"), json!({"name": "order_get"}));
     assert_eq!((status, &bad["error"]["code"]), (200, &json!(-32602)), "{bad}");
+    for (method, params, field) in [
+        ("tools/call", json!({"name": "order_get", "arguments": []}), "arguments"),
+        ("tools/call", json!({"arguments": {}}), "name"),
+        ("resources/read", json!({"uri": 5}), "uri"),
+    ] {
+        let (_, bad) = doors[0].ask(OLDER[1], method, None, params);
+        assert_eq!(
+            (&bad["error"]["code"], &bad["error"]["data"]["field"]),
+            (&json!(-32602), &json!(field)),
+            "{bad}"
+        );
+    }
+    let (_, unknown) = doors[0].ask(OLDER[1], "no/such", None, json!({}));
+    assert_eq!(unknown["error"]["code"], -32601, "{unknown}");
     // Without what every request of this revision has to say.
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}).to_string();
     let bearer = format!("Bearer {}", doors[0].token.as_deref().unwrap());
@@ -63,9 +80,11 @@ fn a_stranger_is_refused() {
     assert_eq!(status(&[token, ("origin", "https://evil.example")]), 403);
     assert_eq!(status(&[token, ("origin", "https://shop.example")]), 200);
     let large = format!("{}{}", body, " ".repeat(2 << 20));
-    // It does not read on, so that its answer may be lost to what is still being sent.
-    let too_large = || door.try_post(&[token, ("mcp-protocol-version", OLDER[1])], &large).ok();
-    assert_eq!((0..100).find_map(|_| too_large()).map(|answer| answer.0), Some(413));
+    let too_large = door.post(&[token, ("mcp-protocol-version", OLDER[1])], &large);
+    assert_eq!(too_large.0, 413, "{}", too_large.1);
+    let older = door.post(&[token, ("mcp-protocol-version", "2024-11-05")], &body);
+    assert_eq!(older.0, 400, "a revision without structured results");
+    assert!(older.1.contains(STATELESS) && older.1.contains(OLDER[0]), "ours are named: {}", older.1);
     let garbage = door.post(&[token], "{");
     assert!((400..500).contains(&garbage.0), "{garbage:?}");
 
@@ -74,4 +93,24 @@ fn a_stranger_is_refused() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.contains("bearer token"), "{error}");
+}
+
+#[test]
+fn connections_on_which_nothing_is_asked_give_their_places_back() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(Service::start(folder.path()).stop().success());
+    let door = Http::start(folder.path(), &[]);
+    let address = door.url.trim_start_matches("http://").trim_end_matches("/mcp");
+    // As many as the door takes; half of them begin as HTTP/2 would.
+    let idle: Vec<TcpStream> = (0..256)
+        .map(|n| {
+            let mut stream = TcpStream::connect(address).expect("it listens");
+            if n % 2 == 0 {
+                stream.write_all(b"P").expect("it takes a byte");
+            }
+            stream
+        })
+        .collect();
+    let (status, _) = door.ask(OLDER[1], "ping", None, json!({}));
+    assert_eq!(status, 200, "asked while {} others were idle", idle.len());
 }
