@@ -16,8 +16,10 @@ const OF_SERVICE: [&str; 5] = ["run", "--release", "--package", "stateset-bench"
 pub fn main(args: &[String]) -> ExitCode {
     let is_beside = |arg: &str| BESIDE.iter().any(|(name, _)| *name == arg);
     let of_service: Vec<&str> = args.iter().map(String::as_str).filter(|arg| !is_beside(arg)).collect();
-    let (is_all, mut failed) = (args.is_empty(), false);
-    if is_all || !of_service.is_empty() {
+    // Options alone, beside names of benchmarks of crates, ask for no figure of the service.
+    let names_service = of_service.iter().any(|arg| !arg.starts_with('-'));
+    let (is_all, mut failed) = (args.iter().all(|arg| arg.starts_with('-')), false);
+    if is_all || names_service {
         failed |= !run(&Step::cargo(OF_SERVICE.iter().copied().chain(of_service))).ok();
     }
     for (name, cargo) in BESIDE {
