@@ -3,7 +3,6 @@
 
 /// A struct whose encoding is that of its fields in the order written.
 #[macro_export]
-#[macro_export]
 macro_rules! record {
     ($($(#[$doc:meta])* pub struct $name:ident { $($(#[$fdoc:meta])* pub $field:ident: $kind:ty),* $(,)? })+) => {$(
         $(#[$doc])*
@@ -26,7 +25,6 @@ macro_rules! record {
 }
 
 /// An enum of one value per variant: a u16 tag and the value.
-#[macro_export]
 #[macro_export]
 macro_rules! choice {
     ($($(#[$doc:meta])* pub enum $name:ident { $($(#[$vdoc:meta])* $variant:ident($body:ty) = $tag:literal),+ $(,)? })+) => {$(
@@ -71,7 +69,6 @@ macro_rules! choice {
 }
 
 /// An enum without bodies, encoded as the given integer.
-#[macro_export]
 #[macro_export]
 macro_rules! codes {
     ($($(#[$doc:meta])* pub enum $name:ident: $int:ty { $($(#[$vdoc:meta])* $variant:ident = $code:literal),+ $(,)? })+) => {$(
