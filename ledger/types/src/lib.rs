@@ -7,6 +7,7 @@
 //! - requests: [`body`], [`envelope`], [`governance`], [`bank`], [`anchor`]; what can be said of them alone:
 //!   [`stateless`];
 //! - the state: [`Substore`], [`state_key`], [`notary`], [`params`], [`genesis`];
+//! - certificates of members and their nodes: [`x509`];
 //! - why something is refused: [`error`].
 
 pub mod anchor;
@@ -29,6 +30,7 @@ pub mod stateless;
 mod substore;
 pub mod tearoff;
 pub mod tree;
+pub mod x509;
 
 pub use codec::{Decode, DecodeError, Encode};
 pub use envelope::{Envelope, Request};
