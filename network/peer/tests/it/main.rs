@@ -1,0 +1,7 @@
+//! The transport between real tasks and sockets on loopback.
+
+mod faults;
+mod impostors;
+mod sessions;
+mod strangers;
+mod world;
