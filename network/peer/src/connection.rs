@@ -1,7 +1,7 @@
 //! One connection after its greeting: a reader and a writer, until one of them ends.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use stateset_ledger_types::codec::List;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
@@ -12,7 +12,7 @@ use crate::config::{CONTROL_FRAMES_MAX, QUESTIONS_MAX};
 use crate::error::ConnectionError;
 use crate::frame::{Decoder, Frame, SessionId};
 use crate::greeting::{broken, message};
-use crate::link::{Connected, Link};
+use crate::link::{Connected, Link, lock};
 use crate::members::member_of;
 use crate::message::{
     Answer, Liveness, Message, Ping, Pong, Question, Received, Reject, RejectCode, Unsequenced,
@@ -25,8 +25,31 @@ use crate::store::Kept;
 const PIECE_BYTES: usize = 64 * 1024;
 /// Messages read from the outbox at once.
 const OUTBOX_READ: usize = 8;
+/// Messages under way at first, and at most; the number doubles with each acknowledgement.
+const WINDOW_FIRST: usize = 4;
+const WINDOW_LAST: usize = 256;
 /// Bytes put together before they are written.
 const WRITE_BYTES: usize = 256 * 1024;
+
+/// Messages that were written to this connection and not acknowledged yet. Their number begins small, so that a connection
+/// that breaks early again and again does not carry the same messages each time and never hears that they are known.
+struct Flight {
+    window: usize,
+    outstanding: Vec<(SessionId, u32)>,
+}
+
+impl Flight {
+    fn room(&self) -> usize {
+        self.window.saturating_sub(self.outstanding.len())
+    }
+    fn acknowledged(&mut self, watermark: &Watermark) {
+        let known = |(session, sequence): &(SessionId, u32)| {
+            session.0 == watermark.session && *sequence <= watermark.sequence
+        };
+        self.outstanding.retain(|sent| !known(sent));
+        self.window = (self.window * 2).min(WINDOW_LAST);
+    }
+}
 
 /// What reader and writer share.
 struct Connection {
@@ -37,6 +60,7 @@ struct Connection {
     chain: Vec<Vec<u8>>,
     /// What was received and not yet acknowledged: last sequence by session.
     received: Mutex<BTreeMap<SessionId, u32>>,
+    flight: Mutex<Flight>,
     questions: Arc<Semaphore>,
 }
 
@@ -62,6 +86,7 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Send>(
         handle,
         chain,
         received: Mutex::default(),
+        flight: Mutex::new(Flight { window: WINDOW_FIRST, outstanding: Vec::new() }),
         questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
     };
     let (reader, writer) = tokio::io::split(stream);
@@ -155,7 +180,7 @@ impl Connection {
             Kept::New | Kept::Full => frame.sequence,
         };
         {
-            let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut received = lock(&self.received);
             let last = received.entry(frame.session).or_default();
             *last = (*last).max(sequence);
         }
@@ -176,12 +201,16 @@ impl Connection {
             Liveness::Pong(_) => Ok(()),
             Liveness::Received(received) => {
                 let peer = self.link.entity;
+                let watermarks = received.watermarks.clone();
                 let acknowledge = move |store: &dyn crate::store::SessionStore| {
                     received.watermarks.iter().try_for_each(|watermark| {
                         store.acknowledge(&peer, SessionId(watermark.session), watermark.sequence)
                     })
                 };
-                Ok(self.shared.store(acknowledge).await?)
+                self.shared.store(acknowledge).await?;
+                watermarks.iter().for_each(|watermark| lock(&self.flight).acknowledged(watermark));
+                self.handle.wake.notify_one();
+                Ok(())
             }
         }
     }
@@ -269,7 +298,7 @@ impl Connection {
 
     /// Acknowledges what was received since the last time.
     fn put_received(&self, bytes: &mut Vec<u8>) -> Result<(), ConnectionError> {
-        let received = std::mem::take(&mut *self.received.lock().unwrap_or_else(PoisonError::into_inner));
+        let received = std::mem::take(&mut *lock(&self.received));
         let watermarks: Vec<Watermark> = received
             .into_iter()
             .map(|(session, sequence)| Watermark { session: session.0, sequence })
@@ -288,11 +317,17 @@ impl Connection {
             return Ok(());
         }
         let (peer, after) = (self.link.entity, *written);
-        let waiting = self.shared.store(move |store| store.outbox(&peer, after, OUTBOX_READ)).await?;
-        if waiting.len() == OUTBOX_READ {
+        let some = lock(&self.flight).room().min(OUTBOX_READ);
+        if some == 0 {
+            return Ok(());
+        }
+        let waiting = self.shared.store(move |store| store.outbox(&peer, after, some)).await?;
+        if waiting.len() == some {
             // There may be more, after what others have to say.
             self.handle.wake.notify_one();
         }
+        let sent = waiting.iter().map(|stored| (stored.session, stored.sequence));
+        lock(&self.flight).outstanding.extend(sent);
         for stored in waiting {
             let (kind, session, sequence, payload) =
                 (stored.kind, stored.session, stored.sequence, stored.payload);

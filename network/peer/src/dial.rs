@@ -49,7 +49,8 @@ pub(crate) async fn run(shared: Arc<Shared>, link: Arc<Link>) {
     }
 }
 
-/// Whether there is a reason to dial: somebody asks for it, or a message waits, and there is no connection.
+/// Whether there is a reason to dial: there is no connection, and somebody asks for one, or this side made one before, or
+/// a message waits.
 async fn is_wanted(shared: &Shared, link: &Link) -> Result<bool, StoreError> {
     if link.is_connected() {
         return Ok(false);
@@ -59,6 +60,9 @@ async fn is_wanted(shared: &Shared, link: &Link) -> Result<bool, StoreError> {
     }
     if link.addresses().is_empty() {
         return Ok(false);
+    }
+    if link.is_kept() {
+        return Ok(true);
     }
     let entity = link.entity;
     shared.store(move |store| Ok(!store.outbox(&entity, 0, 1)?.is_empty())).await
@@ -98,6 +102,7 @@ async fn dialled(
     let (stream, decoder) = timeout(shared.config.timing.handshake_max, handshake)
         .await
         .map_err(|_| ConnectionError::HandshakeSlow)??;
+    link.keep();
     let chain = crate::accept::certificates(stream.get_ref().1.peer_certificates());
     Ok(connection::run(shared.clone(), link.clone(), stream, decoder, chain).await)
 }

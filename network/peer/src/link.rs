@@ -47,6 +47,9 @@ pub(crate) struct Link {
     pub(crate) dial: Notify,
     /// Somebody waits for a connection.
     asked: AtomicBool,
+    /// This side dialled with success before: it dials again whenever the connection is lost, since the other side may
+    /// have something to say and no address to say it to.
+    is_kept: AtomicBool,
     /// The inbox has something.
     pub(crate) arrived: Notify,
     /// The inbox has room again.
@@ -60,7 +63,7 @@ struct Question {
     answer: oneshot::Sender<Answer>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing here panics while it holds a lock.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -74,6 +77,7 @@ impl Link {
             questions: Mutex::default(),
             dial: Notify::new(),
             asked: AtomicBool::new(false),
+            is_kept: AtomicBool::new(false),
             arrived: Notify::new(),
             room: Notify::new(),
             state: watch::Sender::new(LinkState::default()),
@@ -148,6 +152,12 @@ impl Link {
     }
     pub(crate) fn is_asked_for(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
+    }
+    pub(crate) fn keep(&self) {
+        self.is_kept.store(true, Ordering::Relaxed);
+    }
+    pub(crate) fn is_kept(&self) -> bool {
+        self.is_kept.load(Ordering::Relaxed)
     }
 
     /// There is something to send: by the current connection, or by one that is to be made.

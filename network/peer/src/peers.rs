@@ -208,7 +208,8 @@ impl Peers {
         }
     }
 
-    /// Makes a connection to `to` if there is none.
+    /// Makes a connection to `to` if there is none, and from then on makes it again whenever it is lost. A node that
+    /// peers cannot dial does this at start with whoever may have something for it.
     ///
     /// # Errors
     /// Why the attempt failed.

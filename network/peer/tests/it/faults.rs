@@ -63,7 +63,7 @@ async fn forward(mut near: TcpStream, mut far: TcpStream, mut budget: u64) {
 
 #[tokio::test]
 async fn connections_cut_at_any_byte_lose_and_double_nothing_and_keep_the_order() {
-    const MESSAGES: u32 = 150;
+    const MESSAGES: u32 = 300;
     for seed in [1, 0xdead_beef, 0x5eed_5eed_5eed] {
         let (a, b) = (Company::new(1), Company::new(2));
         let ledger = Ledger::of(&[&a, &b]);
