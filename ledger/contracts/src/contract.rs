@@ -83,6 +83,11 @@ pub trait Contract: Sync {
     fn code_hash(&self) -> Digest;
     /// The types of states that it owns.
     fn types(&self) -> &'static [u16];
+    /// Whether a state of it that was made in private may be consumed in public (3.4). Contracts of fungible value say no: the
+    /// chain cannot tell what was made out of nothing (10.1).
+    fn may_be_promoted(&self) -> bool;
+    /// Whether its states live in Public mode only (3.4).
+    fn is_public_only(&self) -> bool;
 
     /// Whether the transaction keeps the contract's rules.
     ///
@@ -96,4 +101,11 @@ pub trait Contract: Sync {
     /// # Errors
     /// MALFORMED.
     fn evidence(&self, tag: u16, args: &[u8]) -> Result<Vec<PaymentEvidence>, Refusal>;
+
+    /// The most that a command commits its signers to, of the contract's states among `inputs`: what limits of agents' keys
+    /// are held against (1.2).
+    ///
+    /// # Errors
+    /// MALFORMED.
+    fn stake(&self, tag: u16, args: &[u8], inputs: &[&OutputState]) -> Result<Option<Amount>, Refusal>;
 }

@@ -28,4 +28,4 @@ pub use facts::Facts;
 pub use invoice::{Invoice, InvoiceCommand, InvoiceStatus};
 pub use state_type::{Ask, Head, StateType};
 pub use table::{Condition, From, Holders, Role, Row, Signer, Status, Table, To};
-pub use validate::{Resolved, Transaction, validate};
+pub use validate::{Resolved, Transaction, judge, validate};

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use stateset_ledger_types::body::{Command, OutputState, TimeWindow};
 use stateset_ledger_types::codec::{Decode, DecodeError, Encode, Problem, Reader};
-use stateset_ledger_types::ids::{ContractId, EntityId, LinearId};
+use stateset_ledger_types::ids::{Amount, ContractId, EntityId, LinearId};
 use stateset_ledger_types::policy::Policy;
 use stateset_ledger_types::{Code, Refusal};
 use ves::Digest;
@@ -35,10 +35,16 @@ impl<C: StateType> Contract for TableContract<C> {
         C::table().version
     }
     fn code_hash(&self) -> Digest {
-        Hasher::bare().bytes(C::table().to_markdown().as_bytes()).finish()
+        Hasher::bare().bytes(&C::table().rules()).finish()
     }
     fn types(&self) -> &'static [u16] {
         std::slice::from_ref(&C::table().type_id)
+    }
+    fn may_be_promoted(&self) -> bool {
+        C::table().may_be_promoted
+    }
+    fn is_public_only(&self) -> bool {
+        false
     }
     fn verify(&self, view: &TxView<'_>) -> Verdict {
         verify::<C>(view)
@@ -46,6 +52,13 @@ impl<C: StateType> Contract for TableContract<C> {
     fn evidence(&self, tag: u16, args: &[u8]) -> Result<Vec<PaymentEvidence>, Refusal> {
         let (_, command) = read_args::<C>(tag, args)?;
         Ok(C::evidence(&command).into_iter().cloned().collect())
+    }
+    fn stake(&self, tag: u16, args: &[u8], inputs: &[&OutputState]) -> Result<Option<Amount>, Refusal> {
+        let (linear_id, command) = read_args::<C>(tag, args)?;
+        let mut own = inputs.iter().filter(|state| state.type_id == C::table().type_id);
+        let before = own.find(|state| state.linear_id == Some(linear_id));
+        let before = before.map(|state| read_content::<C>(state)).transpose()?;
+        Ok(C::stake(&command, before.as_ref()))
     }
 }
 

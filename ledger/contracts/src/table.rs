@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use stateset_ledger_types::body::DataClass;
+use stateset_ledger_types::codec::{Encode, put_length, put_list, put_str};
 
 use crate::state_type::{Ask, StateType};
 
@@ -20,6 +21,8 @@ pub struct Table<C: StateType> {
     pub schema_version: u16,
     pub name: &'static str,
     pub data_class: DataClass,
+    /// Whether a private state of the type may be consumed in public (3.4).
+    pub may_be_promoted: bool,
     /// Names of roles; a role's place is its number.
     pub roles: &'static [&'static str],
     /// Code, name, and whether nothing leads on.
@@ -98,6 +101,40 @@ pub enum Holders {
     One(stateset_ledger_types::ids::EntityId),
 }
 
+impl From {
+    /// In numbers.
+    fn rule(self) -> Vec<u16> {
+        match self {
+            Self::Nothing => vec![0],
+            Self::OneOf(statuses) => [&[1], statuses].concat(),
+        }
+    }
+}
+
+impl To {
+    /// In numbers.
+    fn rule(self) -> Vec<u16> {
+        match self {
+            Self::Nothing => vec![0],
+            Self::One(status) => vec![1, status],
+            Self::OneOf(statuses) => [&[1], statuses].concat(),
+            Self::Same => vec![2],
+        }
+    }
+}
+
+impl Signer {
+    /// In numbers.
+    fn rule(self) -> [u16; 2] {
+        let (kind, role) = match self {
+            Self::Has(role) => (0, role),
+            Self::IfAny(role) => (1, role),
+            Self::New(role) => (2, role),
+        };
+        [kind, role as u16]
+    }
+}
+
 impl<C: StateType> Table<C> {
     pub fn row(&self, tag: u16) -> Option<&'static Row<C>> {
         self.rows.iter().find(|row| row.tag == tag)
@@ -115,6 +152,32 @@ impl<C: StateType> Table<C> {
         self.status(status).is_some_and(|(.., terminal)| *terminal)
     }
 
+    /// The table without its words: what the code hash of its contract is of (9.2). A condition or an effect that means
+    /// something else comes with another `version`.
+    pub fn rules(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_str(&mut out, self.contract);
+        self.version.encode(&mut out);
+        [self.type_id, self.schema_version].iter().for_each(|number| number.encode(&mut out));
+        self.data_class.encode(&mut out);
+        self.may_be_promoted.encode(&mut out);
+        put_length(&mut out, self.statuses.len());
+        for (code, _, terminal) in self.statuses {
+            code.encode(&mut out);
+            terminal.encode(&mut out);
+        }
+        put_length(&mut out, self.invariants.len());
+        put_length(&mut out, self.rows.len());
+        for row in self.rows {
+            row.tag.encode(&mut out);
+            let (from, to) = (row.from.rule(), row.to.rule());
+            let signers: Vec<u16> = row.signers.iter().flat_map(|signer| signer.rule()).collect();
+            [from, to, signers].iter().for_each(|numbers| put_list(&mut out, numbers));
+            put_length(&mut out, row.conditions.len());
+        }
+        out
+    }
+
     /// The table as the documents show it, in Markdown.
     pub fn to_markdown(&self) -> String {
         let mut out = String::new();
@@ -129,6 +192,8 @@ impl<C: StateType> Table<C> {
         let _ = writeln!(out, "- roles: {roles}");
         let _ = writeln!(out, "- statuses: {}", statuses.join(", "));
         let _ = writeln!(out, "- policy: {}", self.policy);
+        let promoted = if self.may_be_promoted { "may" } else { "may not" };
+        let _ = writeln!(out, "- a private state {promoted} be promoted");
         for invariant in self.invariants {
             let _ = writeln!(out, "- always: {}", invariant.text);
         }

@@ -9,6 +9,7 @@ use stateset_ledger_types::governance::ContractSet;
 use stateset_ledger_types::ids::{ContractId, Nullifier, StateRef, TxId};
 use stateset_ledger_types::keys::{BusinessSignature, business_message};
 use stateset_ledger_types::policy::{blind, nullifier};
+use stateset_ledger_types::registry::REGISTRY;
 use stateset_ledger_types::tree::{Group, Mode, Nonce};
 use stateset_ledger_types::{Code, Refusal};
 
@@ -62,12 +63,23 @@ pub struct Transaction<'a> {
 /// The code of the first step that fails; among them NULLIFIER_MISMATCH (step 6) for a transaction that was notarised under
 /// another list than the derived one.
 pub fn validate(tx: &Transaction<'_>, facts: &Facts) -> Result<(), Refusal> {
+    if let Some(signatures) = tx.signatures {
+        verify_signatures(tx, facts, signatures)?;
+    }
+    judge(tx, facts)
+}
+
+/// [`validate`] of a transaction whose signatures the caller has verified.
+///
+/// # Errors
+/// As of [`validate`].
+pub fn judge(tx: &Transaction<'_>, facts: &Facts) -> Result<(), Refusal> {
     let body = &tx.whole.body;
     has_its_id(tx, facts)?;
     resolves(tx)?;
     encumbrances(tx)?;
     if let Some(signatures) = tx.signatures {
-        signed(tx, facts, signatures)?;
+        signed(tx, signatures)?;
     }
     let set = contract_set(body, facts)?;
     contracts(tx, facts, set)?;
@@ -151,14 +163,22 @@ fn encumbrances(tx: &Transaction<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Step 4: every key that a command lists signed, for the purpose that it has.
-fn signed(tx: &Transaction<'_>, facts: &Facts, signatures: &[BusinessSignature]) -> Result<(), Refusal> {
+fn verify_signatures(
+    tx: &Transaction<'_>,
+    facts: &Facts,
+    signatures: &[BusinessSignature],
+) -> Result<(), Refusal> {
     for (place, signed) in signatures.iter().enumerate() {
         let message = business_message(&facts.chain_id, &tx.tx_id, signed.purpose, &signed.key);
         if !signed.key.verify(&message.0, &signed.signature) {
             return Err(Refusal::new(Code::BadSignature, format!("business signature {place} is wrong")));
         }
     }
+    Ok(())
+}
+
+/// Step 4: every key that a command lists signed.
+fn signed(tx: &Transaction<'_>, signatures: &[BusinessSignature]) -> Result<(), Refusal> {
     for (place, command) in tx.whole.body.commands.iter().enumerate() {
         for key in command.signers.iter() {
             if !signatures.iter().any(|signed| signed.key == *key) {
@@ -181,7 +201,7 @@ fn contract_set<'f>(body: &Body, facts: &'f Facts) -> Result<&'f ContractSet, Re
 
 /// What the chain itself executes in Public mode.
 fn is_of_chain(contract: &ContractId) -> bool {
-    [BANK, ANCHOR].contains(&contract.as_str())
+    [BANK, ANCHOR, REGISTRY].contains(&contract.as_str())
 }
 
 /// Step 5: every contract that an input or output names accepts; no command names another one.
@@ -211,6 +231,9 @@ fn contracts(tx: &Transaction<'_>, facts: &Facts, set: &ContractSet) -> Result<(
     }
     for (id, makes) in touched {
         let contract = registry::running(set, id, makes)?;
+        if contract.is_public_only() && tx.mode != Mode::Public {
+            return Err(Refusal::new(Code::Invariant, format!("states of {id} live in Public mode only")));
+        }
         contract.verify(&view(tx, facts, contract.types(), id)?)?;
     }
     Ok(())

@@ -4,7 +4,7 @@
 //!
 //! - bytes to values, once: [`codec`], [`ids`], [`keys`], [`entity`];
 //! - hashes, each with its tag: [`hash`], [`tree`], [`tearoff`], [`policy`];
-//! - requests: [`body`], [`envelope`], [`governance`], [`bank`], [`anchor`]; what can be said of them alone:
+//! - requests: [`body`], [`envelope`], [`governance`], [`bank`], [`anchor`], [`registry`]; what can be said of them alone:
 //!   [`stateless`];
 //! - the state: [`Substore`], [`state_key`], [`notary`], [`params`], [`genesis`];
 //! - certificates of members and their nodes: [`x509`];
@@ -25,6 +25,7 @@ pub mod keys;
 pub mod notary;
 pub mod params;
 pub mod policy;
+pub mod registry;
 pub mod state_key;
 pub mod stateless;
 mod substore;

@@ -53,6 +53,7 @@ const PURE: &[&str] = &[
     "proofs/primitives/src/",
     "sequencer/engine/src/",
     "ledger/types/src/",
+    "ledger/contracts/src/",
     "ledger/app/src/",
 ];
 const NOT_PURE: &[&str] = &[

@@ -6,4 +6,5 @@ mod genesis;
 mod governance;
 mod members;
 mod notary;
+mod public;
 mod world;

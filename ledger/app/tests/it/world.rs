@@ -262,7 +262,7 @@ impl World {
     }
 }
 
-fn signed(request: Request, by: u8) -> Vec<u8> {
+pub fn signed(request: Request, by: u8) -> Vec<u8> {
     Envelope::signed(request, &chain(), |message| sign(by, message)).bytes().to_vec()
 }
 

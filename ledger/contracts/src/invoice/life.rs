@@ -30,6 +30,7 @@ pub static TABLE: Table<Invoice> = Table {
     schema_version: 1,
     name: "invoice",
     data_class: DataClass::Business,
+    may_be_promoted: true,
     roles: &["party", "counterparty", "factor", "payee"],
     statuses: &[
         (ISSUED, "ISSUED", false),
