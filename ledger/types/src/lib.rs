@@ -6,7 +6,7 @@
 //! - hashes, each with its tag: [`hash`], [`tree`], [`tearoff`], [`policy`];
 //! - requests: [`body`], [`envelope`], [`governance`], [`bank`], [`anchor`], [`registry`]; what can be said of them alone:
 //!   [`stateless`];
-//! - the state: [`Substore`], [`state_key`], [`notary`], [`params`], [`genesis`];
+//! - the state: [`Substore`], [`state_key`], [`notary`], [`params`], [`genesis`]; how it is asked: [`query`];
 //! - certificates of members and their nodes: [`x509`];
 //! - why something is refused: [`error`].
 
@@ -25,6 +25,7 @@ pub mod keys;
 pub mod notary;
 pub mod params;
 pub mod policy;
+pub mod query;
 pub mod registry;
 pub mod state_key;
 pub mod stateless;

@@ -3,11 +3,13 @@
 
 use base64ct::{Base64, Encoding as _};
 use serde_json::{Value, json};
+use stateset_ledger_types::StateKey;
 use stateset_ledger_types::ids::{ChainId, SpentKey, TxId};
+use stateset_ledger_types::query::key_of;
 use tendermint::block::signed_header::SignedHeader;
 use tendermint::validator;
 
-use crate::certificate::{commitment, state_key};
+use crate::certificate::commitment;
 use crate::{Certificate, LightBlock};
 
 /// Most validators on one page of the RPC.
@@ -50,7 +52,7 @@ fn number<E>(method: &'static str, value: &Value) -> Result<u64, FetchError<E>> 
 /// Bytes of JSON-RPC: base 64, or null where there are none.
 fn bytes<E>(value: &Value) -> Result<Vec<u8>, FetchError<E>> {
     let text = value.as_str().unwrap_or_default();
-    Base64::decode_vec(text).map_err(|_| FetchError::unreadable("abci_query", "bytes are not base 64"))
+    Base64::decode_vec(text).map_err(|_| FetchError::unreadable("the state", "bytes are not base 64"))
 }
 
 /// The validators of `height`, all pages.
@@ -100,28 +102,61 @@ pub(crate) fn latest<E>(call: &mut Call<'_, E>) -> Result<u64, FetchError<E>> {
     number("status", &status["sync_info"]["latest_block_height"])
 }
 
+/// The newest state that a header proves, if that is also the newest state: what was written last is not left out.
+fn newest<E>(call: &mut Call<'_, E>) -> Result<u64, FetchError<E>> {
+    let info = call("abci_info", &json!({})).map_err(FetchError::Call)?["response"].take();
+    let status = call("status", &json!({})).map_err(FetchError::Call)?["sync_info"].take();
+    let (state, header) =
+        (number("abci_info", &info["last_block_height"])?, number("status", &status["latest_block_height"])?);
+    if header > state {
+        return Ok(state);
+    }
+    // The newest header holds the app hash before its own block. Where that block changed nothing, both states are one.
+    let before = status["latest_app_hash"].as_str().unwrap_or_default().to_ascii_lowercase();
+    if header == state && before == ves::hex::encode(&bytes(&info["last_block_app_hash"])?) {
+        return Ok(state.saturating_sub(1));
+    }
+    Err(FetchError::NotYet)
+}
+
 /// Proof of what the state holds where `path` (network.md 14) looks, in the state of `height`, or without one in the newest
-/// that a header proves: a transaction of the newest block is there when the next block is.
+/// that a header proves: [`FetchError::NotYet`] while a block that changed the state waits for the next one.
 ///
 /// # Errors
-/// [`FetchError`].
+/// [`FetchError`]; [`FetchError::NoProof`] for a path whose answer is made of several keys.
 pub fn fetch<E>(
     call: &mut Call<'_, E>,
     path: &str,
     height: Option<u64>,
 ) -> Result<Certificate, FetchError<E>> {
+    let key = key_of(path).ok_or_else(|| FetchError::NoProof { path: path.to_owned() })?;
+    fetch_key(call, path, &[], &key, height)
+}
+
+/// As [`fetch`], for a node whose path `path` with `data` looks at `key`.
+///
+/// # Errors
+/// [`FetchError`].
+pub fn fetch_key<E>(
+    call: &mut Call<'_, E>,
+    path: &str,
+    data: &[u8],
+    key: &StateKey,
+    height: Option<u64>,
+) -> Result<Certificate, FetchError<E>> {
     let height = match height {
         Some(height) => height,
-        None => latest(call)?.saturating_sub(1),
+        None => newest(call)?,
     };
     if height == 0 {
         return Err(FetchError::NotYet);
     }
-    let params = json!({"path": path, "data": "", "height": height.to_string(), "prove": true});
+    let data = ves::hex::encode(data);
+    let params = json!({"path": path, "data": data, "height": height.to_string(), "prove": true});
     let answer = call("abci_query", &params).map_err(FetchError::Call)?["response"].take();
     let code = answer["code"].as_u64().unwrap_or_default();
     let ops = answer["proofOps"]["ops"].as_array();
-    let ops = match ops.map(Vec::as_slice) {
+    let [of_key, of_substore] = match ops.map(Vec::as_slice) {
         Some([of_key, of_substore]) if code == 0 || code == NOT_FOUND => [of_key, of_substore],
         _ if code != 0 => {
             let log = answer["log"].as_str().unwrap_or_default().to_owned();
@@ -129,21 +164,21 @@ pub fn fetch<E>(
         }
         _ => return Err(FetchError::NoProof { path: path.to_owned() }),
     };
-    let unreadable = |problem: &dyn ToString| FetchError::unreadable("abci_query", problem.to_string());
-    let substore = String::from_utf8(bytes(&ops[1]["key"])?).map_err(|problem| unreadable(&problem))?;
-    let key = state_key(&substore, &bytes::<E>(&ops[0]["key"])?).map_err(|problem| unreadable(&problem))?;
+    let proof = |field, op: &Value| {
+        let unreadable = |problem| FetchError::unreadable("abci_query", problem);
+        commitment(field, &bytes(&op["data"])?).map_err(unreadable)
+    };
     let value = bytes(&answer["value"])?;
-    let proof =
-        |field, op: &Value| commitment(field, &bytes(&op["data"])?).map_err(|problem| unreadable(&problem));
     let block = light_block(call, height + 1)?;
     Ok(Certificate {
         chain_id: ChainId::new(block.signed_header.header.chain_id.as_str())
             .map_err(|problem| FetchError::unreadable("commit", problem))?,
         height,
-        key,
+        // What was asked for: a proof of another key does not lead to it.
+        key: key.clone(),
         value: (!value.is_empty()).then_some(value),
-        key_proof: proof("key_proof", ops[0])?,
-        substore_proof: proof("substore_proof", ops[1])?,
+        key_proof: proof("key_proof", of_key)?,
+        substore_proof: proof("substore_proof", of_substore)?,
         block,
     })
 }

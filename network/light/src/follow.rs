@@ -50,3 +50,23 @@ pub fn follow<E>(
     }
     Ok(trusted)
 }
+
+/// The block of `height`, or without one the newest, as a trusted one, where `trust` suffices to verify it by itself.
+///
+/// # Errors
+/// [`FollowError`].
+pub fn trusted_block<E>(
+    call: &mut Call<'_, E>,
+    trust: &Trust<'_>,
+    height: Option<u64>,
+    now_ms: u64,
+) -> Result<TrustedState, FollowError<E>> {
+    let height = match height {
+        Some(height) => height,
+        None => latest(call)?,
+    };
+    let refused = |problem| FollowError::Refused { height, problem };
+    let block = light_block(call, height)?;
+    block.verify(trust, now_ms).map_err(refused)?;
+    block.trusted(validator_set(call, height + 1)?).map_err(refused)
+}

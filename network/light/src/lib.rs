@@ -19,8 +19,8 @@ mod verify;
 
 pub use certificate::{CERTIFICATE_BYTES_MAX, Certificate, LightBlock};
 pub use error::{CertificateError, FormError};
-pub use fetch::{Call, FetchError, fetch, fetch_spent, fetch_transaction, light_block};
-pub use follow::{FollowError, follow};
+pub use fetch::{Call, FetchError, fetch, fetch_key, fetch_spent, fetch_transaction, light_block};
+pub use follow::{FollowError, follow, trusted_block};
 pub use state_proof::tree_spec;
 pub use tendermint::Time;
 pub use tendermint::validator::Set as Validators;

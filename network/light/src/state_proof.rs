@@ -45,7 +45,8 @@ pub(crate) fn leads(
         (Some(value), Some(Proof::Exist(_))) => {
             ics23::verify_membership::<HostFunctionsManager>(key_proof, &spec, root, &key.path, value)
         }
-        (None, Some(Proof::Nonexist(_))) => {
+        // The library does not look at the key that a proof of absence names.
+        (None, Some(Proof::Nonexist(absent))) if absent.key == key.path => {
             ics23::verify_non_membership::<HostFunctionsManager>(key_proof, &spec, root, &key.path)
         }
         // Batches and compressed proofs are never made of this tree.

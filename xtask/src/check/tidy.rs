@@ -55,6 +55,7 @@ const PURE: &[&str] = &[
     "ledger/types/src/",
     "ledger/contracts/src/",
     "ledger/app/src/",
+    "network/light/src/",
 ];
 const NOT_PURE: &[&str] = &[
     "std::fs",
