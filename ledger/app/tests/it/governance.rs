@@ -16,7 +16,7 @@ use stateset_ledger_types::params::ParamName;
 use stateset_ledger_types::{Code, StateKey};
 use ves::Digest;
 
-use crate::world::{World, certificate, code, entity, id, key_of};
+use crate::world::{World, certificate, code, entity, id, key_of, root_certificate};
 
 fn submit(actions: Vec<Action>, expedited: bool) -> Message {
     let actions = List::new(actions).unwrap();
@@ -48,12 +48,12 @@ fn status(world: &World, id: u64) -> ProposalStatus {
     world.get::<Proposal>(&StateKey::proposal(id)).unwrap().status
 }
 
-fn member(world: &World, n: u8) -> Entity {
+pub fn member(world: &World, n: u8) -> Entity {
     world.get(&StateKey::entity(&id(n))).unwrap()
 }
 
 /// Sponsors proposal 1 of `actions`, votes as given, and waits until it can have been executed.
-fn decide(world: &mut World, actions: Vec<Action>, votes: &[VoteChoice]) -> Proposal {
+pub fn decide(world: &mut World, actions: Vec<Action>, votes: &[VoteChoice]) -> Proposal {
     let next: u64 = world.get(&StateKey::next_proposal()).unwrap();
     assert_eq!(run(world, 1, submit(actions, false)), None);
     assert_eq!(run(world, 2, Message::Sponsor(Sponsor { proposal: next })), None);
@@ -64,7 +64,7 @@ fn decide(world: &mut World, actions: Vec<Action>, votes: &[VoteChoice]) -> Prop
     world.get(&StateKey::proposal(next)).unwrap()
 }
 
-const ALL_YES: &[VoteChoice] = &[VoteChoice::Yes; 4];
+pub const ALL_YES: &[VoteChoice] = &[VoteChoice::Yes; 4];
 
 /// Carried out on a fresh chain by everyone's votes.
 fn carried_out(actions: Vec<Action>) -> (World, Proposal) {
@@ -115,7 +115,7 @@ fn what_nobody_sponsors_expires_and_what_too_few_want_is_rejected() {
     assert_eq!(ends(vec![text()], &[Yes, Yes, NoWithVeto]), ProposalStatus::Executed, "333 of 1000");
     assert_eq!(ends(vec![text()], &[Yes, NoWithVeto]), ProposalStatus::Vetoed);
     // The strictest action decides: two thirds.
-    let root = || Action::RootChange(RootChange { number: 0, certificate: Blob::new([1]).unwrap() });
+    let root = || Action::RootChange(RootChange { number: 1, certificate: root_certificate(201) });
     assert_eq!(ends(vec![text(), root()], &[Yes, Yes, No]), ProposalStatus::Executed);
     assert_eq!(ends(vec![text(), root()], &[Yes, Yes, No, No]), ProposalStatus::Rejected);
     assert_eq!(ends(vec![text(), root()], &[Yes, Yes, Yes, No]), ProposalStatus::Executed);
@@ -171,7 +171,7 @@ fn old_parameters_may_be_named_within_their_grace() {
     assert_eq!(at(&mut world, 2), Some(Code::ParamsMismatch));
 }
 
-fn record(n: u8) -> Box<EntityRecord> {
+pub fn record(n: u8) -> Box<EntityRecord> {
     Box::new(EntityRecord { record: entity(n), certificates: List::new([certificate(n)]).unwrap() })
 }
 

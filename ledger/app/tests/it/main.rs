@@ -2,6 +2,7 @@
 
 mod anchors;
 mod bank;
+mod certificates;
 mod genesis;
 mod governance;
 mod members;
