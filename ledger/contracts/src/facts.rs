@@ -94,27 +94,24 @@ impl Facts {
         (self.time_ms < binding.not_after).then_some(binding.entity_id)
     }
 
-    /// For whom `key` signs now, and with which purpose: as its ledger key, a key bound to it, or its agent's.
+    /// For whom `key` signs now, and with which purpose: as its ledger key, a key bound to it, or its agent's. A key of two
+    /// entities speaks for neither.
     pub fn signer(&self, key: &PublicKey) -> Option<(SignerView<'_>, Purpose)> {
-        if let Some(entity) = self.bound(key) {
-            return Some((SignerView { entity, scope: None }, Purpose::LedgerSigning));
-        }
-        for entity in self.entities.values() {
-            let Some(record) = entity.key(key).filter(|record| record.is_live(self.time_ms)) else {
-                continue;
-            };
+        let bound =
+            self.bound(key).map(|entity| (SignerView { entity, scope: None }, Purpose::LedgerSigning));
+        let mut found = bound.into_iter().chain(self.entities.values().filter_map(|entity| {
+            let record = entity.key(key).filter(|record| record.is_live(self.time_ms))?;
+            let entity = entity.entity_id;
             match (record.purpose, &record.scope) {
-                (Purpose::LedgerSigning, _) => {
-                    return Some((SignerView { entity: entity.entity_id, scope: None }, record.purpose));
+                (Purpose::LedgerSigning, _) => Some((SignerView { entity, scope: None }, record.purpose)),
+                (Purpose::Agent, Some(_)) => {
+                    Some((SignerView { entity, scope: record.scope.as_ref() }, record.purpose))
                 }
-                (Purpose::Agent, Some(scope)) => {
-                    let signer = SignerView { entity: entity.entity_id, scope: Some(scope) };
-                    return Some((signer, record.purpose));
-                }
-                _ => {}
+                _ => None,
             }
-        }
-        None
+        }));
+        let first = found.next()?;
+        found.next().is_none().then_some(first)
     }
 
     /// Whose `key` is as a key that may hold a state: an agent's is not one.

@@ -1,5 +1,6 @@
 //! What a proposal does when it is carried out. Refusals here make it FAILED.
 
+use stateset_ledger_types::bank::DenomRecord;
 use stateset_ledger_types::codec::List;
 use stateset_ledger_types::entity::{Entity, EntityStatus, Role};
 use stateset_ledger_types::genesis::GenesisValidator;
@@ -7,7 +8,7 @@ use stateset_ledger_types::governance::{
     Action, ContractRecord, ContractSet, ContractStatus, ContractVersion, EntityRecord, EntitySuspend,
     ParamChanges, SoftwareUpgrade, ValidatorChange,
 };
-use stateset_ledger_types::ids::EntityId;
+use stateset_ledger_types::ids::{EntityId, Units};
 use stateset_ledger_types::keys::{PublicKey, Purpose};
 use stateset_ledger_types::{Code, Params, Refusal, StateKey, Substore};
 use ves::hash::Hasher;
@@ -73,6 +74,7 @@ pub(super) fn execute(
                 }
             }
         }
+        Action::DenomAdd(record) => add_denom(overlay, record),
         Action::ClientRecover(_) | Action::IbcUpgrade(_) | Action::ChannelAllow(_) => {
             Err(Refusal::new(Code::Unsupported, "this network has no connections to other chains").into())
         }
@@ -81,6 +83,21 @@ pub(super) fn execute(
 
 fn invariant(said: impl std::fmt::Display) -> Stop {
     Refusal::new(Code::Invariant, said).into()
+}
+
+/// A new denomination, with a supply of zero.
+fn add_denom(overlay: &mut Overlay<'_>, record: &DenomRecord) -> Result<(), Stop> {
+    let key = StateKey::denom(&record.denom);
+    if overlay.get_raw(&key)?.is_some() {
+        return Err(invariant(format!("{} is a denomination already", record.denom)));
+    }
+    // Such names are for vouchers of other chains (13.4).
+    if record.denom.as_str().starts_with("ibc/") {
+        return Err(invariant("a denomination of this network does not begin with ibc/"));
+    }
+    overlay.put(key, record);
+    overlay.put(StateKey::supply(&record.denom), &Units(0));
+    Ok(())
 }
 
 fn change_params(

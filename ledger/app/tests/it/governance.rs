@@ -2,7 +2,7 @@
 
 use stateset_ledger_app::Fault;
 use stateset_ledger_app::application::{Application, Block};
-use stateset_ledger_types::codec::{Blob, List, Set, Text};
+use stateset_ledger_types::codec::{List, Set, Text};
 use stateset_ledger_types::entity::{Entity, EntityStatus, Role};
 use stateset_ledger_types::envelope::Kind;
 use stateset_ledger_types::governance::GovernanceMessage as Message;
@@ -305,4 +305,33 @@ fn committers_and_rates_are_set() {
     assert_eq!(world.get::<u16>(&StateKey::merchant(&id(2))), Some(100));
     let too_much = Action::MerchantRate(MerchantRate { merchant: id(2), bps: Some(10_001) });
     assert_eq!(carried_out(vec![too_much]).1.status, ProposalStatus::Failed);
+}
+
+#[test]
+fn a_new_denomination_begins_with_nothing_and_is_minted_by_its_issuer() {
+    use stateset_ledger_types::bank::{BankCommand, DenomRecord, Mint};
+    use stateset_ledger_types::ids::{Amount, Denom, Units};
+    let points = || Denom::new("points").unwrap();
+    let add = |denom| Action::DenomAdd(DenomRecord { denom, exponent: 0 });
+    let (mut world, done) = carried_out(vec![add(points())]);
+    assert_eq!(done.status, ProposalStatus::Executed, "{}", done.reason);
+    assert_eq!(world.get::<Units>(&StateKey::supply(&points())), Some(Units(0)));
+    let mint = |world: &mut World, salt| {
+        let amount = Amount { denom: points(), units: Units(7) };
+        let mint = BankCommand::Mint(Mint { issuer: id(4), to: id(2).account(), amount });
+        let tx = world.pay(4, salt, &[mint]);
+        code(&world.run(tx))
+    };
+    assert_eq!(mint(&mut world, 1), Some(Code::NotAuthorised), "nobody is its issuer yet");
+    let mut issuer = record(4);
+    issuer.record.issuer_of = Set::new([points()]).unwrap();
+    assert_eq!(
+        decide(&mut world, vec![Action::EntityUpdate(issuer)], ALL_YES).status,
+        ProposalStatus::Executed
+    );
+    assert_eq!(mint(&mut world, 2), None);
+    assert_eq!(world.get::<Units>(&StateKey::balance(&id(2).account(), &points())), Some(Units(7)));
+    for again in [points(), Denom::new("ibc/0").unwrap()] {
+        assert_eq!(decide(&mut world, vec![add(again)], ALL_YES).status, ProposalStatus::Failed);
+    }
 }

@@ -84,6 +84,10 @@ fn step_4_every_listed_key_signed_in_its_purpose() {
     assert_eq!(tx.judge_as(tx_id, Some(&signatures)).unwrap_err().code, Code::NotAuthorised);
     // While signatures are collected none is asked for.
     assert_eq!(tx.judge_as(tx_id, None), Ok(()));
+    // A key that two entities registered speaks for neither.
+    let mut other = entity(6);
+    other.keys = entity(BUYER).keys;
+    judged(|tx| tx.facts = tx.facts.clone().with_entities([other]), Code::NotAuthorised);
     // A key that is revoked at that time.
     let mut buyer = entity(BUYER);
     let mut keys = buyer.keys.clone().into_vec();
