@@ -6,6 +6,9 @@ use crate::codec::{Blob, List, Text, record};
 use crate::ids::{ChainId, TxId};
 use crate::tree::Mode;
 
+/// Most capsules on a page.
+pub const CAPSULES_MAX: usize = 500;
+
 record! {
     /// `notary/tx/<tx_id>`.
     #[derive(Copy)]
@@ -53,10 +56,44 @@ record! {
         pub consumer: TxId,
     }
 
-    /// A range of capsule entries as answered to a query.
+    /// Where a capsule stands on the chain.
+    #[derive(Copy, PartialOrd, Ord)]
+    pub struct CapsulePlace {
+        pub height: u64,
+        /// Of the transaction in the block.
+        pub index: u32,
+        /// Of the capsule in group 8.
+        pub n: u32,
+    }
+
+    /// Capsule entries in the order of the chain, as answered to a query.
     pub struct CapsulePage {
-        pub entries: List<CapsuleEntry, 500>,
-        /// Height to go on from; 0 at the end.
-        pub next_height: u64,
+        pub entries: List<CapsuleEntry, CAPSULES_MAX>,
+        /// Where to go on; `None` at the end.
+        pub next: Option<CapsulePlace>,
+    }
+}
+
+impl std::fmt::Display for CapsulePlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.height, self.index, self.n)
+    }
+}
+
+impl std::str::FromStr for CapsulePlace {
+    type Err = &'static str;
+    /// `HEIGHT`, or `HEIGHT/INDEX/N`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = "a place of a capsule is HEIGHT or HEIGHT/INDEX/N";
+        let mut parts = text.split('/');
+        let height = parts.next().and_then(|height| height.parse().ok()).ok_or(wrong)?;
+        let (index, n) = match (parts.next(), parts.next(), parts.next()) {
+            (None, None, None) => (0, 0),
+            (Some(index), Some(n), None) => {
+                (index.parse().map_err(|_| wrong)?, n.parse().map_err(|_| wrong)?)
+            }
+            _ => return Err(wrong),
+        };
+        Ok(Self { height, index, n })
     }
 }
