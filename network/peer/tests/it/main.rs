@@ -2,6 +2,7 @@
 
 mod faults;
 mod impostors;
+mod judges;
 mod sessions;
 mod strangers;
 mod world;
