@@ -1,7 +1,7 @@
 //! Public mode (section 3.4): every node sees the whole transaction and runs its contracts. The rules are those that
 //! participants run; what they are told is read from the state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stateset_contracts::{Facts, Proven, Resolved, Transaction, judge, registry as contracts};
 use stateset_ledger_types::anchor::ANCHOR;
@@ -22,6 +22,9 @@ use crate::context::Context;
 use crate::members::{Signers, Use};
 use crate::overlay::{Overlay, Stop};
 use crate::{anchor, bank, registry};
+
+/// Most members who take part in the states of one Public transaction: each costs every node the read of a record.
+const MEMBERS_MAX: usize = 64;
 
 /// Runs commands and contracts of a transaction whose notary checks have passed. Returns what the last command answers.
 ///
@@ -193,14 +196,9 @@ fn facts(
     let mut facts = Facts::new(context.chain_id.clone(), context.time_ms, context.params.clone(), set);
     facts.params_hashes.extend(context.params_hashes.iter().copied());
     let states = inputs.iter().map(|input| &input.output).chain(body.outputs.iter());
-    for participant in states.flat_map(|state| state.participants.iter()) {
-        let Participant::Entity(id) = participant else {
-            let said =
-                "one-time keys take part in private states only: nobody tells the chain whose they are";
-            return Err(Refusal::new(Code::Unsupported, said).into());
-        };
-        if let Some(entity) = overlay.get::<Entity>(&StateKey::entity(id))? {
-            facts.entities.insert(*id, entity);
+    for id in members(states)? {
+        if let Some(entity) = overlay.get::<Entity>(&StateKey::entity(&id))? {
+            facts.entities.insert(id, entity);
         }
     }
     for evidence in stateset_contracts::validate::evidence(body)? {
@@ -211,6 +209,24 @@ fn facts(
         }
     }
     Ok(facts)
+}
+
+/// Who takes part in states.
+fn members<'a>(states: impl Iterator<Item = &'a OutputState>) -> Result<BTreeSet<EntityId>, Refusal> {
+    let mut found = BTreeSet::new();
+    for participant in states.flat_map(|state| state.participants.iter()) {
+        let Participant::Entity(id) = participant else {
+            let said =
+                "one-time keys take part in private states only: nobody tells the chain whose they are";
+            return Err(Refusal::new(Code::Unsupported, said));
+        };
+        found.insert(*id);
+        if found.len() > MEMBERS_MAX {
+            let said = format!("more than {MEMBERS_MAX} members take part in the states");
+            return Err(Refusal::new(Code::TooLarge, said));
+        }
+    }
+    Ok(found)
 }
 
 /// Agents' keys that sign for states: inside their scope, amounts of the day counted (1.2).

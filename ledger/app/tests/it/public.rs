@@ -294,6 +294,13 @@ fn signers_nullifiers_and_what_is_not_supported_are_named() {
         body.outputs = List::new(outputs).unwrap();
     });
     check(hidden, Code::Unsupported);
+    let crowded = good(16).change(|body| {
+        let mut outputs = body.outputs.clone().into_vec();
+        let crowd = (100..164).map(|n| Participant::Entity(EntityId([n; 20])));
+        outputs[0].participants = Set::new(crowd).unwrap();
+        body.outputs = List::new(outputs).unwrap();
+    });
+    check(crowded, Code::TooLarge);
     let other_set = good(15).change(|body| body.header.0.contract_set_hash = Digest::ZERO);
     check(other_set, Code::ParamsMismatch);
     // A network that never registered the contract.
