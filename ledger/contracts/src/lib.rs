@@ -27,5 +27,5 @@ pub use evidence::{PaymentEvidence, Proven};
 pub use facts::Facts;
 pub use invoice::{Invoice, InvoiceCommand, InvoiceStatus};
 pub use state_type::{Ask, Head, StateType};
-pub use table::{Condition, From, Holders, Role, Row, Signer, Status, Table, To};
+pub use table::{Condition, Holders, Role, Row, Signer, Status, Table};
 pub use validate::{Resolved, Transaction, judge, validate};

@@ -208,8 +208,8 @@ impl<C: StateType> Table<C> {
                 "| {} | {} | {} | {} | {} | {} |",
                 row.tag,
                 row.command,
-                self.from_text(row.from),
-                self.to_text(row.to),
+                self.start_text(row.from),
+                self.end_text(row.to),
                 self.signers_text(row),
                 conditions.join("; "),
             );
@@ -225,14 +225,14 @@ impl<C: StateType> Table<C> {
         statuses.iter().map(name).collect::<Vec<_>>().join(between)
     }
 
-    fn from_text(&self, from: From) -> String {
+    fn start_text(&self, from: From) -> String {
         match from {
             From::Nothing => "—".to_owned(),
             From::OneOf(statuses) => self.names(statuses, ", "),
         }
     }
 
-    fn to_text(&self, to: To) -> String {
+    fn end_text(&self, to: To) -> String {
         match to {
             To::Same => "same".to_owned(),
             To::One(status) => self.names(&[status], ""),

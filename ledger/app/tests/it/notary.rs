@@ -167,7 +167,7 @@ fn an_attestation_counts_for_one_live_attester_of_this_transaction_and_policy() 
         code(&World::of(&genesis).run(again.bytes().to_vec()))
     };
     assert_eq!(judged(&|_| {}), None);
-    assert_eq!(judged(&|all| drop(all.pop())), Some(Code::AttestationMissing));
+    assert_eq!(judged(&|all| all.truncate(1)), Some(Code::AttestationMissing));
     // One of them twice.
     assert_eq!(judged(&|all| all[1] = all[0].clone()), Some(Code::AttestationMissing));
     // Signed by another key, and said to be so or not.
