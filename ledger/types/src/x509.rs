@@ -22,6 +22,7 @@ use crate::keys::{KeyError, PublicKey};
 
 pub use chain::{CHAIN_MAX, ChainError, EntityCertificate, NodeCertificate, Root, check_entity, check_node};
 pub use issue::{IssueError, Issuer, Template, issue, self_issue};
+pub use name::common_name;
 use signature::Algorithm;
 
 /// Most bytes of a certificate.

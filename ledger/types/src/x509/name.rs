@@ -66,6 +66,13 @@ fn put(
     Ok(())
 }
 
+/// The distinguished name of which `name` is all that is said: `CN=` and the name, escaped.
+pub fn common_name(name: &str) -> String {
+    let mut text = "CN=".to_owned();
+    escape(&mut text, name);
+    text
+}
+
 /// RFC 4514, section 2.4.
 fn escape(text: &mut String, value: &str) {
     let last = value.chars().count().saturating_sub(1);
@@ -103,6 +110,16 @@ mod tests {
         );
         // A serial number has no name in section 3.
         assert_eq!(of("SERIALNUMBER=12"), "2.5.4.5=#13023132");
+    }
+
+    #[test]
+    fn any_name_of_a_company_is_a_common_name() {
+        for name in ["Acme", "Müller, Söhne & Co", " #1 = <a+b>; \"c\\d\" ", "#"] {
+            let dn = common_name(name);
+            let parsed: Name = dn.parse().unwrap();
+            assert_eq!(parsed.0[0].0.get(0).unwrap().value.value(), name.as_bytes());
+            assert_eq!(text(&parsed, "subject"), Ok(dn));
+        }
     }
 
     #[test]
