@@ -11,6 +11,7 @@ mod ledger;
 mod legacy;
 mod mandates;
 mod payments;
+mod peers;
 mod proofs;
 mod signatures;
 mod storage;
@@ -175,6 +176,18 @@ pub(crate) const ALL: &[Target] = &[
         holds: "a block of anything panics nowhere, conserves value, and is the same on every node",
         run: ledger::block,
         seeds: ledger::block_seeds,
+    },
+    Target {
+        name: "peer_frames",
+        holds: "frames do not depend on how a connection cuts them, and a peer's message has one encoding",
+        run: peers::frames,
+        seeds: peers::frame_seeds,
+    },
+    Target {
+        name: "member_certificates",
+        holds: "no certificate but the one that was signed leads to the network's root",
+        run: peers::certificates,
+        seeds: peers::certificate_seeds,
     },
     Target {
         name: "keystore",

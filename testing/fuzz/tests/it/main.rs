@@ -73,6 +73,8 @@ bounded!(
     ledger_values,
     ledger_request,
     ledger_block,
+    peer_frames,
+    member_certificates,
     keystore,
 );
 
