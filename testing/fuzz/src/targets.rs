@@ -2,6 +2,7 @@
 
 mod bodies;
 mod compliance;
+mod contracts;
 mod directory;
 mod events;
 mod grpc;
@@ -188,6 +189,18 @@ pub(crate) const ALL: &[Target] = &[
         holds: "no certificate but the one that was signed leads to the network's root",
         run: peers::certificates,
         seeds: peers::certificate_seeds,
+    },
+    Target {
+        name: "contract_values",
+        holds: "contents, commands and evidence have one encoding each",
+        run: contracts::values,
+        seeds: contracts::value_seeds,
+    },
+    Target {
+        name: "contract_life",
+        holds: "any commands on an invoice keep its invariants, and what is drafted passes validation",
+        run: contracts::life,
+        seeds: contracts::life_seeds,
     },
     Target {
         name: "keystore",

@@ -75,6 +75,8 @@ bounded!(
     ledger_block,
     peer_frames,
     member_certificates,
+    contract_values,
+    contract_life,
     keystore,
 );
 
@@ -91,6 +93,7 @@ fn every_seed_that_should_pass_does() {
         "ledger_values",
         "ledger_request",
         "ledger_block",
+        "contract_values",
         "keystore",
     ] {
         let target = target(name).expect("a listed target");
