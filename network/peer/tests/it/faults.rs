@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use stateset_peer::MemoryStore;
+use stateset_ledger_types::ids::EntityId;
+use stateset_peer::message::{Reject, RejectCode};
+use stateset_peer::store::{INBOX_MESSAGES_MAX, OUTBOX_MESSAGES_MAX, StoreError};
+use stateset_peer::{Answer, Delivery, Handler, MemoryStore, Peers, Question, SendError, SessionStore as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -125,4 +128,92 @@ async fn processes_that_restart_while_messages_are_under_way_lose_and_double_not
     // A message that was being handled when its process ended may come again, and nothing else.
     received.dedup();
     assert_eq!(received, (1..=sent).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_store_that_was_lost_or_is_an_old_copy_loses_nothing_that_is_sent_after() {
+    let (a, b) = (Company::new(1), Company::new(2));
+    let ledger = Ledger::of(&[&a, &b]);
+    let left = start(&a, &ledger).await;
+    let mut right = start(&b, &ledger).await;
+    left.knows(&right);
+    for n in 1..=5 {
+        left.peers.send(b.id, session(3), &padded(n, 10)).await.unwrap();
+        assert_eq!(number(&right.next().await), n);
+    }
+    left.peers.close().await;
+    // The same session from a store that knows nothing of it.
+    let store = Arc::new(MemoryStore::default());
+    let left = start_with(&a, &ledger, store.clone(), config(&a)).await.unwrap();
+    left.knows(&right);
+    for n in 6..=9 {
+        left.peers.send(b.id, session(3), &padded(n, 10)).await.unwrap();
+    }
+    for n in 6..=9 {
+        let delivery = right.next().await;
+        assert_eq!((number(&delivery), delivery.session), (n, session(3)));
+    }
+    // And the other side, when it has lost its own.
+    right.peers.close().await;
+    let mut right = start(&b, &ledger).await;
+    left.knows(&right);
+    left.peers.send(b.id, session(3), &padded(10, 10)).await.unwrap();
+    assert_eq!(number(&right.next().await), 10);
+}
+
+/// Holds every message until it may go on.
+struct Slow {
+    gate: Arc<tokio::sync::Semaphore>,
+    arrived: tokio::sync::mpsc::UnboundedSender<u32>,
+}
+
+impl Handler for Slow {
+    async fn deliver(&self, delivery: Delivery) -> Result<(), String> {
+        self.gate.acquire().await.map_err(|error| error.to_string())?.forget();
+        self.arrived.send(number(&delivery)).map_err(|error| error.to_string())
+    }
+    async fn answer(&self, _from: EntityId, _question: Question) -> Answer {
+        Answer::Reject(Reject::new(RejectCode::Busy, "later"))
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_keep_up_holds_its_peer_back_and_loses_nothing() {
+    let count = u32::try_from(INBOX_MESSAGES_MAX).unwrap() + 300;
+    let (a, b) = (Company::new(1), Company::new(2));
+    let ledger = Ledger::of(&[&a, &b]);
+    let (of_left, of_right) = (Arc::new(MemoryStore::default()), Arc::new(MemoryStore::default()));
+    let left = start_with(&a, &ledger, of_left.clone(), config(&a)).await.unwrap();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let (arrived, mut numbers) = tokio::sync::mpsc::unbounded_channel();
+    let handler = Arc::new(Slow { gate: gate.clone(), arrived });
+    let right =
+        Peers::start(config(&b), b.identity(), ledger.clone(), of_right.clone(), handler).await.unwrap();
+    left.peers.know(b.id, vec![right.address().unwrap().to_string()]);
+    for n in 1..=count {
+        left.peers.send(b.id, session(1), &padded(n, 1)).await.unwrap();
+    }
+    while of_right.inbox(&a.id, usize::MAX).unwrap().len() < INBOX_MESSAGES_MAX {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(of_right.inbox(&a.id, usize::MAX).unwrap().len(), INBOX_MESSAGES_MAX, "and no more");
+    assert!(!of_left.outbox(&b.id, 0, 1).unwrap().is_empty(), "the rest waits where it came from");
+    gate.add_permits(count as usize);
+    for n in 1..=count {
+        let next = tokio::time::timeout(Duration::from_secs(20), numbers.recv());
+        assert_eq!(next.await.expect("in time"), Some(n));
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_an_entity_that_is_never_there_has_a_bound() {
+    let (a, b) = (Company::new(1), Company::new(2));
+    let ledger = Ledger::of(&[&a, &b]);
+    let left = start(&a, &ledger).await;
+    for n in 1..=u32::try_from(OUTBOX_MESSAGES_MAX).unwrap() {
+        left.peers.send(b.id, session(1), &padded(n, 1)).await.unwrap();
+    }
+    let refused = left.peers.send(b.id, session(1), &padded(0, 1)).await;
+    assert!(matches!(refused, Err(SendError::Store(StoreError::OutboxFull { .. }))), "{refused:?}");
 }
