@@ -1,9 +1,12 @@
 //! Section 3.4: contracts run by the chain, demotion, promotion; the registry's commands.
 
-use stateset_contracts::invoice::{Pay, Terms};
+use proptest::prelude::*;
+use stateset_contracts::invoice::{Pay, SettleDispute, Terms, Transfer as TransferIt};
 use stateset_contracts::{
     Facts, Invoice, InvoiceCommand, InvoiceStatus, Move, PaymentEvidence, Resolved, assemble, draft, registry,
 };
+use stateset_ledger_app::Ledger;
+use stateset_ledger_app::application::{Application, Block};
 use stateset_ledger_types::bank::{BankCommand, Settlement, Transfer, payment_reference};
 use stateset_ledger_types::body::{Body, Command, Participant, SaltedBody, TimeWindow};
 use stateset_ledger_types::codec::{Blob, List, Set, Text};
@@ -22,7 +25,7 @@ use stateset_ledger_types::registry::{
 };
 use stateset_ledger_types::tearoff::TearOff;
 use stateset_ledger_types::tree::{Group, Mode, Salt};
-use stateset_ledger_types::{Code, Decode, Encode, StateKey};
+use stateset_ledger_types::{Code, Decode, Encode, Refusal, StateKey, Substore};
 use ves::Digest;
 
 use crate::world::{World, chain, code, dollars, entity, id, public_key, sign, signed, submission, usd};
@@ -78,6 +81,23 @@ fn facts(world: &World) -> Facts {
     )
 }
 
+fn try_transaction(
+    world: &World,
+    salt: u8,
+    before: Option<&Resolved>,
+    command: InvoiceCommand,
+    facts: &Facts,
+) -> Result<Tx, Refusal> {
+    let content = before.map(|before| Invoice::from_sce(&before.output.content).unwrap());
+    let step = Move { linear_id: linear(), before: content.as_ref(), command, at_ms: world.time_ms };
+    let window = TimeWindow { from_ms: Some(world.time_ms), until_ms: Some(world.time_ms + 100_000) };
+    let made = draft(&step, &window, facts, &|entity| facts.ledger_key(entity))?;
+    let by = made.signers.iter().map(|entity| entity.0[0]).collect();
+    let inputs: Vec<Resolved> = before.cloned().into_iter().collect();
+    let body = assemble(header(world), window, &inputs, [(made.command, made.output)]).unwrap();
+    Ok(Tx { whole: SaltedBody { salt: Salt([salt; 32]), body }, inputs, content: made.content, by })
+}
+
 fn transaction(
     world: &World,
     salt: u8,
@@ -85,14 +105,7 @@ fn transaction(
     command: InvoiceCommand,
     facts: &Facts,
 ) -> Tx {
-    let content = before.map(|before| Invoice::from_sce(&before.output.content).unwrap());
-    let step = Move { linear_id: linear(), before: content.as_ref(), command, at_ms: world.time_ms };
-    let window = TimeWindow { from_ms: Some(world.time_ms), until_ms: Some(world.time_ms + 100_000) };
-    let made = draft(&step, &window, facts, &|entity| facts.ledger_key(entity)).unwrap();
-    let by = made.signers.iter().map(|entity| entity.0[0]).collect();
-    let inputs: Vec<Resolved> = before.cloned().into_iter().collect();
-    let body = assemble(header(world), window, &inputs, [(made.command, made.output)]).unwrap();
-    Tx { whole: SaltedBody { salt: Salt([salt; 32]), body }, inputs, content: made.content, by }
+    try_transaction(world, salt, before, command, facts).unwrap()
 }
 
 impl Tx {
@@ -490,4 +503,45 @@ fn an_agents_day_is_counted_over_public_states() {
         codes.push(code(&world.run(signed(Request::PublicTx(Box::new(request)), SELLER))));
     }
     assert_eq!(codes, [None, None, Some(Code::NotAuthorised)]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whoever consumes what, in whatever order: of one invoice one output is public at any time, its successor is what the
+    /// table makes, and a node with nothing remembered does the same.
+    #[test]
+    fn one_output_of_an_invoice_is_live_at_any_time(steps in prop::collection::vec((0u8..6, 0usize..3), 1..10)) {
+        let (mut world, first) = issued();
+        let mut outputs = vec![first];
+        for (salt, (wish, back)) in (2..).zip(steps) {
+            let command = match wish {
+                0 => InvoiceCommand::Accept(()),
+                1 => InvoiceCommand::Dispute(()),
+                2 => InvoiceCommand::SettleDispute(SettleDispute { adjusted: None }),
+                3 => InvoiceCommand::MarkOverdue(()),
+                4 => InvoiceCommand::Transfer(TransferIt { party: id(3) }),
+                _ => InvoiceCommand::Void(()),
+            };
+            let back = back.min(outputs.len() - 1);
+            let before = outputs[outputs.len() - 1 - back].clone();
+            let Ok(tx) = try_transaction(&world, salt, Some(&before), command, &facts(&world)) else { continue };
+            let bytes = tx.public(&mut world);
+            let (height, time_ms) = (world.height + 1, world.time_ms + 1_000);
+            let block = Block { height, time_ms, transactions: vec![&bytes] };
+            let other = Ledger::new().finalize_block(&world.state, &block).unwrap();
+            let outcome = world.block(std::slice::from_ref(&bytes));
+            prop_assert_eq!(&other, &outcome);
+            let expected = (back > 0).then_some(Code::Conflict);
+            prop_assert_eq!(code(&outcome.results[0]), expected, "{}", outcome.results[0].log);
+            if back == 0 {
+                outputs.push(tx.output(Mode::Public));
+            }
+            let live = world.state.rows().into_keys().filter(|(substore, key)| {
+                *substore == Substore::Utxo && key != Substore::FIRST_KEY
+            });
+            let last = StateKey::utxo(&outputs.last().unwrap().place).path;
+            prop_assert_eq!(live.map(|(_, key)| key).collect::<Vec<_>>(), [last]);
+        }
+    }
 }
