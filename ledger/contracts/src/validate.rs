@@ -63,10 +63,7 @@ pub struct Transaction<'a> {
 /// The code of the first step that fails; among them NULLIFIER_MISMATCH (step 6) for a transaction that was notarised under
 /// another list than the derived one.
 pub fn validate(tx: &Transaction<'_>, facts: &Facts) -> Result<(), Refusal> {
-    if let Some(signatures) = tx.signatures {
-        verify_signatures(tx, facts, signatures)?;
-    }
-    judge(tx, facts)
+    steps(tx, facts, true)
 }
 
 /// [`validate`] of a transaction whose signatures the caller has verified.
@@ -74,11 +71,18 @@ pub fn validate(tx: &Transaction<'_>, facts: &Facts) -> Result<(), Refusal> {
 /// # Errors
 /// As of [`validate`].
 pub fn judge(tx: &Transaction<'_>, facts: &Facts) -> Result<(), Refusal> {
+    steps(tx, facts, false)
+}
+
+fn steps(tx: &Transaction<'_>, facts: &Facts, verifies: bool) -> Result<(), Refusal> {
     let body = &tx.whole.body;
     has_its_id(tx, facts)?;
     resolves(tx)?;
     encumbrances(tx)?;
     if let Some(signatures) = tx.signatures {
+        if verifies {
+            verify_signatures(tx, facts, signatures)?;
+        }
         signed(tx, signatures)?;
     }
     let set = contract_set(body, facts)?;
