@@ -6,9 +6,11 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::connection;
 use crate::error::ConnectionError;
+use crate::frame::Decoder;
 use crate::greeting::{broken, greet};
 use crate::link::Link;
 use crate::peers::Shared;
@@ -31,22 +33,35 @@ pub(crate) async fn run(shared: Arc<Shared>, link: Arc<Link>) {
                 link.failed(error.into());
             }
         }
-        tokio::select! {
-            attempt = attempt(&shared, &link) => match attempt {
-                // It was greeted: whatever ended it, the peer is there.
-                Ok(_) => backoff = timing.backoff_first,
-                Err(error) => {
-                    tracing::debug!(entity = %link.entity, %error, "dialling failed");
-                    link.failed(error);
-                }
-            },
-            () = shared.stop.cancelled() => {}
+        let attempted = tokio::select! {
+            attempted = attempt(&shared, &link) => attempted,
+            () = shared.stop.cancelled() => return,
+        };
+        match attempted {
+            // It was greeted: whatever ends it, the peer is there. At the stop it ends by itself, in order.
+            Ok(Greeted { stream, decoder, chain }) => {
+                link.keep();
+                connection::run(shared.clone(), link.clone(), stream, decoder, chain).await;
+                backoff = timing.backoff_first;
+            }
+            Err(error) => {
+                tracing::debug!(entity = %link.entity, %error, "dialling failed");
+                link.failed(error);
+            }
         }
         tokio::select! {
             () = sleep(jittered(backoff)) => backoff = (backoff * 2).min(timing.backoff_last),
             () = shared.stop.cancelled() => return,
         }
     }
+}
+
+/// A connection that this side made.
+struct Greeted {
+    stream: TlsStream<TcpStream>,
+    decoder: Decoder,
+    /// DER of the peer's certificates.
+    chain: Vec<Vec<u8>>,
 }
 
 /// Whether there is a reason to dial: there is no connection, and somebody asks for one, or this side made one before, or
@@ -68,23 +83,19 @@ async fn is_wanted(shared: &Shared, link: &Link) -> Result<bool, StoreError> {
     shared.store(move |store| Ok(!store.outbox(&entity, 0, 1)?.is_empty())).await
 }
 
-/// Dials each address in turn and serves the first connection that is greeted, to its end.
-async fn attempt(shared: &Arc<Shared>, link: &Arc<Link>) -> Result<ConnectionError, ConnectionError> {
+/// Dials each address in turn; the first connection that is greeted.
+async fn attempt(shared: &Arc<Shared>, link: &Arc<Link>) -> Result<Greeted, ConnectionError> {
     let mut failure = ConnectionError::NoAddress(link.entity);
     for address in link.addresses() {
         match dialled(shared, link, &address).await {
-            Ok(ended) => return Ok(ended),
+            Ok(greeted) => return Ok(greeted),
             Err(error) => failure = error,
         }
     }
     Err(failure)
 }
 
-async fn dialled(
-    shared: &Arc<Shared>,
-    link: &Arc<Link>,
-    address: &str,
-) -> Result<ConnectionError, ConnectionError> {
+async fn dialled(shared: &Arc<Shared>, link: &Arc<Link>, address: &str) -> Result<Greeted, ConnectionError> {
     let unreachable = |error: std::io::Error| ConnectionError::Unreachable {
         address: address.to_owned(),
         error: error.to_string(),
@@ -94,17 +105,14 @@ async fn dialled(
         let stream = TcpStream::connect(address).await.map_err(unreachable)?;
         stream.set_nodelay(true).map_err(unreachable)?;
         let connector = TlsConnector::from(client);
-        let mut stream =
-            connector.connect(crate::tls::any_name(), stream).await.map_err(|error| broken(&error))?;
+        let connected = connector.connect(crate::tls::any_name(), stream).await;
+        let mut stream = connected.map_err(|error| broken(&error))?;
         let decoder = greet(&mut stream, link.entity, &shared.config, &*shared.members).await?;
-        Ok::<_, ConnectionError>((stream, decoder))
+        let chain = crate::accept::certificates(stream.get_ref().1.peer_certificates());
+        Ok(Greeted { stream, decoder, chain })
     };
-    let (stream, decoder) = timeout(shared.config.timing.handshake_max, handshake)
-        .await
-        .map_err(|_| ConnectionError::HandshakeSlow)??;
-    link.keep();
-    let chain = crate::accept::certificates(stream.get_ref().1.peer_certificates());
-    Ok(connection::run(shared.clone(), link.clone(), stream, decoder, chain).await)
+    let handshake = timeout(shared.config.timing.handshake_max, handshake);
+    handshake.await.unwrap_or(Err(ConnectionError::HandshakeSlow))
 }
 
 /// Between a half and the whole of `backoff`, so that peers that lost one another at the same moment don't dial at the

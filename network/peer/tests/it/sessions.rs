@@ -185,3 +185,24 @@ async fn a_suspended_entity_is_cut_off_at_once_and_heard_again_after() {
     ledger.change(|state| state.entities.get_mut(&a.id).unwrap().status = EntityStatus::Admitted);
     assert_eq!(number(&right.next().await), 2, "what waited arrives");
 }
+
+#[tokio::test]
+async fn an_orderly_end_is_seen_as_one_by_the_peer() {
+    let (a, b) = (Company::new(1), Company::new(2));
+    let ledger = Ledger::of(&[&a, &b]);
+    // Once the side that dialled ends, once the other one.
+    for dialler_ends in [true, false] {
+        let (left, right) = (start(&a, &ledger).await, start(&b, &ledger).await);
+        left.knows(&right);
+        left.peers.connect(b.id).await.unwrap();
+        while right.peers.status().is_empty() || right.peers.status()[0].connections == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let (ends, sees) = if dialler_ends { (&left, &right) } else { (&right, &left) };
+        ends.peers.close().await;
+        while sees.peers.status()[0].last_error.is_none() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert_eq!(sees.peers.status()[0].last_error, Some(ConnectionError::Ended), "closed, not cut");
+    }
+}
