@@ -1,0 +1,10 @@
+//! Participants' nodes at work.
+
+mod chain;
+mod crashes;
+mod double_spend;
+mod invoices;
+mod peers;
+mod recovery;
+mod vault;
+mod world;
