@@ -4,4 +4,5 @@ mod invoice;
 mod lives;
 mod table;
 mod validation;
+mod vectors;
 mod world;
