@@ -61,7 +61,7 @@ pub fn founded(chain_id: &str, time_ms: u64, founders: &[Founder]) -> Result<Gen
         supply: List::default(),
         balances: List::default(),
         fee_collector: None,
-        contracts: List::default(),
+        contracts: List::new(stateset_contracts::registry::versions()).expect("few are compiled in"),
     })
 }
 
