@@ -3,6 +3,7 @@
 mod faults;
 mod impostors;
 mod judges;
+mod processes;
 mod sessions;
 mod strangers;
 mod world;
