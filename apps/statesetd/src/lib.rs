@@ -5,6 +5,7 @@
 //! stderr. No secret is printed.
 
 mod args;
+mod certificates;
 mod client;
 mod genesis;
 mod home;
