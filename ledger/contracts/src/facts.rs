@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stateset_ledger_types::body::Participant;
-use stateset_ledger_types::entity::Entity;
+use stateset_ledger_types::entity::{Entity, Role};
 use stateset_ledger_types::governance::ContractSet;
 use stateset_ledger_types::ids::{ChainId, EntityId, SettlementId};
 use stateset_ledger_types::keys::{KeyBinding, PublicKey, Purpose, Signature};
@@ -87,6 +87,12 @@ impl Facts {
             return Err(Refusal::new(Code::EntityNotActive, said));
         }
         Ok(entity)
+    }
+
+    /// Whether `id` may act in a business role: always, unless the network asks for its flag (1.3).
+    pub fn is_capable(&self, id: &EntityId, role: Role) -> bool {
+        let has = |entity: &Entity| entity.roles.has(role);
+        self.params.require_capability == 0 || self.entities.get(id).is_some_and(has)
     }
 
     fn bound(&self, key: &PublicKey) -> Option<EntityId> {

@@ -1,6 +1,7 @@
 //! The life of an invoice: the one table of section 11.12.
 
 use stateset_ledger_types::body::DataClass;
+use stateset_ledger_types::entity::Role;
 use stateset_ledger_types::ids::{EntityId, Units};
 
 use super::{
@@ -155,6 +156,7 @@ static ROWS: &[Row<Invoice>] = &[
             NOT_FACTORED,
             Condition { text: "advance + discount = amount_remaining", holds: price_is_what_remains },
             Condition { text: "evidence factor → party of advance", holds: advance_is_proven },
+            CAPABLE,
         ],
         effect: factor,
     },
@@ -167,6 +169,7 @@ static ROWS: &[Row<Invoice>] = &[
         conditions: &[
             Condition { text: "factor set before", holds: is_factored },
             Condition { text: "the new factor is another one", holds: factor_is_another },
+            CAPABLE,
         ],
         effect: |next, ask| {
             if let InvoiceCommand::Refactor(refactor) = ask.command {
@@ -230,6 +233,11 @@ static ROWS: &[Row<Invoice>] = &[
 const NOT_FACTORED: Condition<Invoice> = Condition {
     text: "factor unset before",
     holds: |ask| when(before(ask).factor.is_none(), "it is factored"),
+};
+
+const CAPABLE: Condition<Invoice> = Condition {
+    text: "the factor has the role FACTOR where require_capability is set",
+    holds: factor_is_capable,
 };
 
 fn when(holds: bool, why_not: &str) -> Done {
@@ -374,6 +382,15 @@ fn is_factored(ask: &Ask<'_>) -> Done {
 fn factor_is_another(ask: &Ask<'_>) -> Done {
     let InvoiceCommand::Refactor(refactor) = ask.command else { return Ok(()) };
     when(before(ask).factor != Some(refactor.factor), "it is the same")
+}
+
+fn factor_is_capable(ask: &Ask<'_>) -> Done {
+    let factor = match ask.command {
+        InvoiceCommand::Factor(terms) => terms.factor,
+        InvoiceCommand::Refactor(refactor) => refactor.factor,
+        _ => return Ok(()),
+    };
+    when(ask.facts.is_capable(&factor, Role::Factor), &format!("{factor} has it not"))
 }
 
 fn party_is_another(ask: &Ask<'_>) -> Done {

@@ -170,6 +170,26 @@ fn a_claim_is_sold_once_for_what_remains() {
 }
 
 #[test]
+fn a_factor_is_one_where_the_network_asks_for_it() {
+    let judged = |required: u64, is_factor: bool| {
+        let mut facts = facts();
+        facts.params.require_capability = required;
+        facts.params_hashes.insert(facts.params.hash());
+        let mut other = entity(OTHER_BANK);
+        if is_factor {
+            other.roles = other.roles.with(stateset_ledger_types::entity::Role::Factor);
+        }
+        let facts = facts.with_entities([other]);
+        let before = invoice(S::Accepted, 0, true);
+        let command = InvoiceCommand::Refactor(Refactor { factor: id(OTHER_BANK) });
+        Tx::of(facts, Some(&before), command).and_then(|tx| tx.judge())
+    };
+    assert_eq!(judged(0, false), Ok(()));
+    assert_eq!(judged(1, true), Ok(()));
+    refused(judged(1, false), "has it not");
+}
+
+#[test]
 fn recourse_refactor_transfer_and_void_keep_to_their_conditions() {
     let mut facts = facts();
     let recourse = |facts: &mut Facts, before: &Invoice| {
