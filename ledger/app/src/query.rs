@@ -1,5 +1,7 @@
 //! Queries by path (section 14). Answers with a tree key name its place, so that the engine can prove it.
 
+mod capsules;
+
 use stateset_ledger_types::codec::Encode;
 use stateset_ledger_types::ids::{AccountId, Denom, EntityId, SettlementId, SpentKey, TxId, Units};
 use stateset_ledger_types::{Code, StateKey, Substore};
@@ -19,6 +21,9 @@ const ROWS_MAX: usize = 500;
 /// [`Fault`] when the state cannot be read.
 pub fn answer(state: &dyn StateReader, height: u64, path: &str) -> Result<QueryAnswer, Fault> {
     let overlay = Overlay::new(state);
+    if let Some(question) = path.strip_prefix("/ssn/capsules?") {
+        return Ok(capsules::answer(&overlay, question)?.unwrap_or_else(|| malformed(path)));
+    }
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match parts.as_slice() {
         ["ssn", "notary", "tx", id] => at(&overlay, id.parse().map(|id: TxId| StateKey::tx(&id)).ok()),

@@ -3,6 +3,7 @@
 mod chain;
 mod crashes;
 mod double_spend;
+mod engine;
 mod invoices;
 mod peers;
 mod recovery;
