@@ -15,12 +15,8 @@ use crate::store::{StoreError, Stored};
 const INBOX_READ: usize = 16;
 
 pub(crate) async fn run(shared: Arc<Shared>, link: Arc<Link>) {
-    loop {
-        let delivered = tokio::select! {
-            delivered = deliver(&shared, &link) => delivered,
-            () = shared.stop.cancelled() => return,
-        };
-        let again = match delivered {
+    while !shared.stop.is_cancelled() {
+        let again = match deliver(&shared, &link).await {
             Ok(0) => None,
             Ok(_) => continue,
             Err(error) => {
@@ -36,7 +32,8 @@ pub(crate) async fn run(shared: Arc<Shared>, link: Arc<Link>) {
     }
 }
 
-/// Hands over some of what waits; how much it was.
+/// Hands over some of what waits; how much it was. At the stop the message in hand is finished, so that an orderly end
+/// repeats none.
 async fn deliver(shared: &Shared, link: &Link) -> Result<usize, String> {
     let entity = link.entity;
     let failed = |error: StoreError| error.to_string();
@@ -45,7 +42,14 @@ async fn deliver(shared: &Shared, link: &Link) -> Result<usize, String> {
     for Stored { place, session, sequence, kind, payload } in waiting {
         let message =
             message(&Frame { kind, session, sequence, payload }).map_err(|error| error.to_string())?;
-        shared.handler.deliver(Delivery { from: entity, session, sequence, message }).await?;
+        if shared.stop.is_cancelled() {
+            break;
+        }
+        let handler = shared.handler.clone();
+        let delivery = Delivery { from: entity, session, sequence, message };
+        // A task of its own, so that a panic of the node ends the message and not the entity's others.
+        let delivered = shared.tasks.spawn(async move { handler.deliver(delivery).await });
+        delivered.await.map_err(|error| error.to_string())??;
         shared.store(move |store| store.handled(&entity, place)).await.map_err(failed)?;
         link.room.notify_one();
     }
