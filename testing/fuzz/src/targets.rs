@@ -1,6 +1,7 @@
 //! The targets, by what they read.
 
 mod bodies;
+mod certificates;
 mod compliance;
 mod contracts;
 mod directory;
@@ -177,6 +178,12 @@ pub(crate) const ALL: &[Target] = &[
         holds: "a block of anything panics nowhere, conserves value, and is the same on every node",
         run: ledger::block,
         seeds: ledger::block_seeds,
+    },
+    Target {
+        name: "certificate",
+        holds: "a certificate has one encoding in each form, and proves nothing after any change",
+        run: certificates::certificate,
+        seeds: certificates::seeds,
     },
     Target {
         name: "peer_frames",

@@ -73,6 +73,7 @@ bounded!(
     ledger_values,
     ledger_request,
     ledger_block,
+    certificate,
     peer_frames,
     member_certificates,
     contract_values,
@@ -93,6 +94,7 @@ fn every_seed_that_should_pass_does() {
         "ledger_values",
         "ledger_request",
         "ledger_block",
+        "certificate",
         "contract_values",
         "keystore",
     ] {
