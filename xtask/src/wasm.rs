@@ -12,9 +12,10 @@ use crate::process::{Step, capture, in_ci, on_path, quietly, run, run_and_keep};
 use crate::report::{fail, progress, say};
 
 const TARGET: &str = "wasm32-unknown-unknown";
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 7] = [
     "ves",
     "stateset-ledger-types",
+    "stateset-contracts",
     "stateset-ledger-app",
     "ves-wasm",
     "ves-stark-verifier",

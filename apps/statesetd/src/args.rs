@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::trust::TrustArgs;
+
 /// A node of the shared ledger
 #[derive(Debug, Parser)]
 #[command(name = "statesetd", version)]
@@ -150,7 +152,12 @@ pub struct QueryArgs {
     /// State after this block; the newest by default
     #[arg(long, default_value_t = 0)]
     pub height: u64,
-    /// Ask for the ICS-23 proofs, which lead to the app hash in the header of the height after the answer's
+    /// Ask for the proof, and show nothing that it does not prove to whoever trusts what is named
     #[arg(long)]
     pub prove: bool,
+    /// With --prove: write the certificate here, to be verified by others, offline
+    #[arg(long, short, value_name = "FILE", requires = "prove")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub trust: TrustArgs,
 }

@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 use base64ct::{Base64, Encoding as _};
 use serde_json::{Value, json};
 use stateset_abci::comet::{Rpc, RpcError};
+use stateset_ledger_types::Code;
+use stateset_light::Proven;
 
 use crate::args::{NodeArgs, QueryArgs, TxArgs};
 use crate::output::{Failure, Output};
+use crate::trust::Held;
 
 /// How long `--wait` waits for a block.
 const BLOCK_TIME_MAX: Duration = Duration::from_secs(30);
@@ -35,23 +38,44 @@ fn bytes(value: &Value) -> Vec<u8> {
     value.as_str().and_then(|text| Base64::decode_vec(text).ok()).unwrap_or_default()
 }
 
-pub fn status(args: &NodeArgs, output: Output) -> Result<(), Failure> {
-    let status = Rpc::new(&args.node).call("status", &json!({}))?;
+/// Where a node stands, by its word.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct NodeStatus {
+    pub chain_id: String,
+    pub node_id: String,
+    pub engine: String,
+    pub height: u64,
+    pub app_hash: String,
+    pub time: String,
+    pub catching_up: bool,
+    pub voting_power: String,
+}
+
+/// Asks a node where it stands.
+pub fn status_of(rpc: &Rpc) -> Result<NodeStatus, Failure> {
+    let status = rpc.call("status", &json!({}))?;
     let (node, sync) = (&status["node_info"], &status["sync_info"]);
-    let height: u64 = text(sync, "latest_block_height").parse().unwrap_or_default();
-    let catching_up = sync["catching_up"].as_bool().unwrap_or_default();
-    let app_hash = text(sync, "latest_app_hash").to_lowercase();
+    Ok(NodeStatus {
+        chain_id: text(node, "network").to_owned(),
+        node_id: text(node, "id").to_owned(),
+        engine: text(node, "version").to_owned(),
+        height: text(sync, "latest_block_height").parse().unwrap_or_default(),
+        app_hash: text(sync, "latest_app_hash").to_lowercase(),
+        time: text(sync, "latest_block_time").to_owned(),
+        catching_up: sync["catching_up"].as_bool().unwrap_or_default(),
+        voting_power: text(&status["validator_info"], "voting_power").to_owned(),
+    })
+}
+
+pub fn status(args: &NodeArgs, output: Output) -> Result<(), Failure> {
+    let status = status_of(&Rpc::new(&args.node))?;
+    let behind = if status.catching_up { ", catching up" } else { "" };
+    let NodeStatus { chain_id, height, app_hash, time, node_id, engine, .. } = &status;
     output.result(
-        &json!({"chain_id": text(node, "network"), "node_id": text(node, "id"), "engine": text(node, "version"),
-            "height": height, "app_hash": app_hash, "time": text(sync, "latest_block_time"),
-            "catching_up": catching_up, "voting_power": text(&status["validator_info"], "voting_power")}),
+        &json!(status),
         &format!(
-            "chain        {}\nheight       {height}{}\napp hash     {app_hash}\nblock time   {}\nnode id      {}\nengine       {}",
-            text(node, "network"),
-            if catching_up { ", catching up" } else { "" },
-            text(sync, "latest_block_time"),
-            text(node, "id"),
-            text(node, "version"),
+            "chain        {chain_id}\nheight       {height}{behind}\napp hash     {app_hash}\nblock time   {time}\n\
+             node id      {node_id}\nengine       {engine}"
         ),
     );
     Ok(())
@@ -103,33 +127,76 @@ pub fn tx(args: &TxArgs, output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn refused(code: u64, log: &str) -> Failure {
-    Failure::failed("REFUSED", format!("the ledger refuses with code {code}: {log}"))
+/// A refusal of the ledger, by its name (network.md 15).
+pub fn refused(code: u64, log: &str) -> Failure {
+    let known = u32::try_from(code).ok().and_then(Code::from_code);
+    let name = known.map_or_else(|| "REFUSED".to_owned(), Code::name);
+    // The log begins with the name.
+    let log = log.strip_prefix(&name).map_or(log, |rest| rest.trim_start_matches(": "));
+    Failure::failed(&name, format!("the ledger refuses with code {code}, {name}: {log}"))
 }
 
 pub fn query(args: &QueryArgs, output: Output) -> Result<(), Failure> {
     ves::hex::decode_vec(&args.data)
         .map_err(|problem| Failure::input("HEX", format!("--data: {problem}")))?;
-    let params = json!({"path": args.path, "data": args.data, "height": args.height.to_string(),
-        "prove": args.prove});
+    if args.prove {
+        return prove(args, output);
+    }
+    let params =
+        json!({"path": args.path, "data": args.data, "height": args.height.to_string(), "prove": false});
     let answer = Rpc::new(&args.node.node).call("abci_query", &params)?["response"].take();
     let code = answer["code"].as_u64().unwrap_or_default();
-    let proof = &answer["proofOps"]["ops"];
-    // An absent key is an answer when its absence is proven.
-    if code != 0 && proof.is_null() {
-        return Err(Failure::failed("REFUSED", format!("code {code}: {}", text(&answer, "log"))));
+    if code != 0 {
+        return Err(refused(code, text(&answer, "log")));
     }
     let (key, value) = (ves::hex::encode(&bytes(&answer["key"])), ves::hex::encode(&bytes(&answer["value"])));
     let height: u64 = text(&answer, "height").parse().unwrap_or_default();
-    let mut said = format!("height  {height}\nvalue   {}", if value.is_empty() { "absent" } else { &value });
-    if !proof.is_null() {
-        said.push_str(&format!(
-            "\nproof   {} operations, to the app hash in the header of height {}",
-            proof.as_array().map_or(0, Vec::len),
-            height + 1
-        ));
-    }
-    output
-        .result(&json!({"code": code, "height": height, "key": key, "value": value, "proof": proof}), &said);
+    output.result(
+        &json!({"height": height, "key": key, "value": value, "verified": false}),
+        &format!(
+            "height    {height}\nvalue     {value}\nverified  no: the node's word; --prove asks for the proof"
+        ),
+    );
     Ok(())
+}
+
+/// `statesetd query --prove`: nothing is shown that was not verified.
+fn prove(args: &QueryArgs, output: Output) -> Result<(), Failure> {
+    let held = Held::of(&args.trust)?.ok_or_else(|| {
+        let said = "a proof is verified against something that is trusted: name it with --trust FILE, --genesis FILE, or \
+                    --validators HASH --chain-id CHAIN";
+        Failure::input("NO_TRUST", said)
+    })?;
+    let rpc = Rpc::new(&args.node.node);
+    let answer = held.ask(&rpc, &args.path, (args.height > 0).then_some(args.height))?;
+    if let Some(file) = &args.output {
+        let json = answer.certificate.to_json();
+        std::fs::write(file, json).map_err(|error| Failure::io("write", file, &error))?;
+    }
+    let (value, text) = shown(&answer.proven, &held);
+    output.result(&value, &text);
+    Ok(())
+}
+
+/// What was proven, by which header, and what was trusted: for a program and for a person.
+pub fn shown(proven: &Proven, held: &Held) -> (Value, String) {
+    let value = proven.value.as_deref().map(ves::hex::encode);
+    let time = proven.header_time.to_rfc3339();
+    let header = proven.height + 1;
+    let json = json!({
+        "verified": true, "height": proven.height, "key": proven.key.to_string(), "value": value,
+        "header": {"height": header, "hash": proven.header_hash, "time": time,
+            "validators_hash": proven.validators_hash},
+        "trust": held.to_json(),
+    });
+    let text = format!(
+        "key       {}\nheight    {}\nvalue     {}\nverified  yes\n  header  {header} of {time}, {}\n  signed  by more than \
+         two thirds of validators {}\n  trust   {held}",
+        proven.key,
+        proven.height,
+        value.as_deref().unwrap_or("absent"),
+        proven.header_hash,
+        proven.validators_hash,
+    );
+    (json, text)
 }

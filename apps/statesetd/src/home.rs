@@ -14,6 +14,7 @@ use stateset_ledger_types::Genesis;
 use zeroize::Zeroizing;
 
 use crate::args::{Engine, InitArgs};
+use crate::certificates::{ROOT_SEED, certify};
 use crate::genesis::{Founder, founded, now};
 use crate::output::{Failure, Output};
 
@@ -204,7 +205,11 @@ pub fn init(args: &InitArgs, output: Output) -> Result<(), Failure> {
     let validator = ves::hex::encode(&home.validator(args.engine)?);
     let genesis = match given {
         Some(genesis) => genesis,
-        None => founded(&args.chain_id, now(), &[home.founder(&args.name, args.engine)?])?,
+        None => {
+            let mut genesis = founded(&args.chain_id, now(), &[home.founder(&args.name, args.engine)?])?;
+            certify(&mut genesis, &home.seed(ROOT_SEED)?, &[&home])?;
+            genesis
+        }
     };
     let settings = Settings {
         engine: args.engine,

@@ -1,18 +1,25 @@
 //! `statesetd`: a node of the shared ledger. Wiring only; the state machine is in `ledger/app`, its store and engines are in
 //! `network`.
 //!
+//! Other programs use its parts: a ledger in their process ([`LocalLedger`]), requests of a member ([`Member`]), and answers
+//! that are verified ([`Held`]).
+//!
 //! Every command takes `--json`, exits 0 on success, 2 on bad usage or input, 1 on any other failure, and writes errors to
 //! stderr. No secret is printed.
 
 mod args;
+mod certificates;
 mod client;
 mod genesis;
 mod home;
+mod local;
+mod member;
 mod node;
 mod output;
 mod solo;
 mod start;
 mod testnet;
+mod trust;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -23,6 +30,13 @@ use crate::args::{Cli, Command};
 use crate::output::Output;
 
 pub use args::command;
+pub use client::{NodeStatus, refused, shown, status_of};
+pub use genesis::now;
+pub use local::{Admitted, LocalHome, LocalLedger, Newcomer};
+pub use member::{Committed, Member, read};
+pub use output::Failure;
+pub use stateset_abci::comet::{Rpc, RpcError};
+pub use trust::{Answer, Held, TrustArgs, genesis_of};
 
 /// Runs one command; the first of `args` is the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {

@@ -7,11 +7,12 @@ use stateset_abci::comet::{Process, Program};
 use stateset_abci::{Abci, EngineError, Instance, Node, Server};
 use stateset_ledger_app::{Fault, Ledger};
 use stateset_ledger_store::Store;
+use stateset_solo::NodeConfig;
 
 use crate::args::{CometArgs, Engine};
 use crate::home::{Home, Settings};
 use crate::output::Failure;
-use crate::solo::Solo;
+use crate::solo::{Listen, Solo};
 
 /// What puts the transactions in order, with all that stands on it.
 enum Parts {
@@ -38,7 +39,10 @@ impl Running {
         let store = Store::open(&home.file("state.redb")).map_err(|error| Failure::failed("STATE", error))?;
         let parts = match settings.engine {
             Engine::Comet => Parts::Comet(comet(&home, &settings, store, program)?),
-            Engine::Solo => Parts::Solo(Solo::start(&home, &settings, store)?),
+            Engine::Solo => {
+                let at = Listen { rpc: settings.rpc, else_free: false };
+                Parts::Solo(Solo::start(&home, at, NodeConfig::default(), store)?)
+            }
         };
         Ok(Self { parts, home, settings })
     }

@@ -11,17 +11,17 @@ use serde_json::{Value, json};
 pub struct Failure {
     pub exit: u8,
     /// Stable, in capitals.
-    pub code: &'static str,
+    pub code: String,
     pub message: String,
 }
 
 impl Failure {
     /// Exit 1: it could not be done.
-    pub fn failed(code: &'static str, message: impl ToString) -> Self {
-        Self { exit: 1, code, message: message.to_string() }
+    pub fn failed(code: &str, message: impl ToString) -> Self {
+        Self { exit: 1, code: code.to_owned(), message: message.to_string() }
     }
     /// Exit 2: wrong usage or input.
-    pub fn input(code: &'static str, message: impl ToString) -> Self {
+    pub fn input(code: &str, message: impl ToString) -> Self {
         Self { exit: 2, ..Self::failed(code, message) }
     }
     pub fn io(doing: &str, path: &Path, error: &std::io::Error) -> Self {

@@ -1,25 +1,47 @@
 //! The engine `solo` in this process: blocks, and the RPC of a node.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use stateset_ledger_app::Ledger;
 use stateset_ledger_store::Store;
-use stateset_solo::{Engine, EngineParts, LastSigned, Node, NodeConfig, rpc};
+use stateset_solo::{Engine, EngineParts, LastSigned, Node, NodeConfig};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::home::{Home, Settings};
+use crate::home::Home;
 use crate::output::Failure;
 
 /// The last block may be written; later work is cut.
 const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// Where the RPC listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Listen {
+    pub rpc: SocketAddr,
+    /// Take a free port where that one is taken.
+    pub else_free: bool,
+}
+
+impl Listen {
+    async fn listener(self) -> std::io::Result<TcpListener> {
+        match TcpListener::bind(self.rpc).await {
+            Err(error) if self.else_free && error.kind() == std::io::ErrorKind::AddrInUse => {
+                TcpListener::bind(SocketAddr::new(self.rpc.ip(), 0)).await
+            }
+            other => other,
+        }
+    }
+}
+
 /// Runs until it is dropped, which ends it after the block at hand.
 pub struct Solo {
+    /// Where the RPC listens.
+    pub rpc: SocketAddr,
     runtime: Option<Runtime>,
     stop: Option<oneshot::Sender<()>>,
     engine: Option<JoinHandle<()>>,
@@ -27,7 +49,8 @@ pub struct Solo {
 }
 
 impl Solo {
-    pub fn start(home: &Home, settings: &Settings, store: Store) -> Result<Self, Failure> {
+    /// Starts the engine of `home`. Blocks: not to be called where tasks run.
+    pub fn start(home: &Home, at: Listen, config: NodeConfig, store: Store) -> Result<Self, Failure> {
         let failed = |problem: &dyn ToString| Failure::failed("CANNOT_START", problem.to_string());
         let file = home.file("genesis.json");
         let genesis = fs::read(&file).map_err(|error| Failure::io("read", &file, &error))?;
@@ -44,11 +67,12 @@ impl Solo {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| failed(&error))?;
         let (engine, _) = Engine::start(parts, &genesis).map_err(|error| failed(&error))?;
-        let listening = runtime.block_on(TcpListener::bind(settings.rpc));
-        let listener = listening.map_err(|error| failed(&format!("{}: {error}", settings.rpc)))?;
+        let listener =
+            runtime.block_on(at.listener()).map_err(|error| failed(&format!("{}: {error}", at.rpc)))?;
+        let rpc = listener.local_addr().map_err(|error| failed(&error))?;
         let inside = runtime.enter();
-        let mut node = Node::spawn(engine, NodeConfig::default());
-        let serving = rpc::serve(listener, node.handle());
+        let mut node = Node::spawn(engine, config);
+        let serving = stateset_solo::rpc::serve(listener, node.handle());
         let failure = Arc::new(OnceLock::new());
         let (stop, mut stopped) = oneshot::channel();
         let noted = Arc::clone(&failure);
@@ -65,7 +89,13 @@ impl Solo {
             }
         });
         drop(inside);
-        Ok(Self { runtime: Some(runtime), stop: Some(stop), engine: Some(engine), failure })
+        Ok(Self { rpc, runtime: Some(runtime), stop: Some(stop), engine: Some(engine), failure })
+    }
+
+    /// As [`failure`](Self::failure), for others to ask.
+    pub fn watch(&self) -> impl Fn() -> Option<String> + Send + Sync + use<> {
+        let failure = Arc::clone(&self.failure);
+        move || failure.get().cloned()
     }
 
     /// Why it stopped by itself, if it did.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use stateset_abci::comet::{Peer, Timing};
 
 use crate::args::{Engine, TestnetArgs};
+use crate::certificates::{ROOT_SEED, certify};
 use crate::genesis::{founded, now};
 use crate::home::{Home, Settings};
 use crate::node::{Running, program};
@@ -69,7 +70,8 @@ fn homes(args: &TestnetArgs) -> Result<Vec<Home>, Failure> {
     }
     let name = |at: usize| format!("company-{}", at + 1);
     let founders = homes.iter().enumerate().map(|(at, home)| home.founder(&name(at), Engine::Comet));
-    let genesis = founded(&args.chain_id, now(), &founders.collect::<Result<Vec<_>, _>>()?)?;
+    let mut genesis = founded(&args.chain_id, now(), &founders.collect::<Result<Vec<_>, _>>()?)?;
+    certify(&mut genesis, &Home::at(&args.dir)?.seed(ROOT_SEED)?, &homes.iter().collect::<Vec<_>>())?;
     let addresses = free_addresses(2 * count)?;
     let peers = homes
         .iter()

@@ -3,13 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use stateset_ledger_types::anchor::ANCHOR;
-use stateset_ledger_types::bank::BANK;
 use stateset_ledger_types::envelope::{GovernanceTx, Notarise, PublicTx, Request};
 use stateset_ledger_types::genesis::ChainRecord;
 use stateset_ledger_types::governance::SoftwareUpgrade;
 use stateset_ledger_types::ids::SettlementId;
-use stateset_ledger_types::keys::{PublicKey, Purpose};
 use stateset_ledger_types::stateless::Checked;
 use stateset_ledger_types::tree::Mode;
 use stateset_ledger_types::{Code, Encode, Refusal, StateKey};
@@ -17,11 +14,10 @@ use stateset_ledger_types::{Code, Encode, Refusal, StateKey};
 use crate::application::{Attribute, Block, Event, Fault, Outcome, TxResult};
 use crate::context::Context;
 use crate::governance::{self, Effects};
-use crate::members::Signers;
 use crate::notary::{self, Commit};
 use crate::overlay::{Overlay, Stop};
 use crate::state::StateReader;
-use crate::{anchor, bank};
+use crate::{bank, public};
 
 /// How a block gets the stateless check of a transaction: anew, or as remembered. The answer is the same.
 pub type Check<'a> = &'a dyn Fn(&[u8], &Context) -> Result<Arc<Checked>, Refusal>;
@@ -153,7 +149,7 @@ fn admitted(
     circuit(overlay, context, checked)?;
     match checked.request() {
         Request::Notarise(request) => notarise(overlay, context, checked, request, index),
-        Request::PublicTx(request) => public(overlay, context, checked, request, index),
+        Request::PublicTx(request) => publish(overlay, context, checked, request, index),
         Request::Governance(request) => govern(overlay, context, effects, &entity, request),
     }
 }
@@ -193,7 +189,7 @@ fn notarise(
     })
 }
 
-fn public(
+fn publish(
     overlay: &mut Overlay<'_>,
     context: &Context,
     checked: &Checked,
@@ -211,34 +207,7 @@ fn public(
         capsules: body.capsules.iter().collect(),
     };
     commit.check(overlay, context)?;
-    if let Some(output) = body.outputs.first() {
-        let said = format!("no contract {} runs in Public mode on this network", output.contract_id);
-        return Err(Refusal::new(Code::ContractUnknown, said).into());
-    }
-    if !body.inputs.is_empty() {
-        return Err(Refusal::new(Code::NotFound, "no state of this network is public").into());
-    }
-    let signed: Vec<(PublicKey, Purpose)> =
-        request.signatures.iter().map(|signed| (signed.key, signed.purpose)).collect();
-    let mut data = Vec::new();
-    for (place, command) in (0..).zip(body.commands.iter()) {
-        // A key that signed the transaction speaks in a command only where the command lists it.
-        let listed: Vec<(PublicKey, Purpose)> =
-            signed.iter().filter(|(key, _)| command.signers.contains(key)).copied().collect();
-        let signers = Signers(&listed);
-        data = match command.contract_id.as_str() {
-            BANK => {
-                let id = SettlementId::of(checked.tx_id(), place);
-                let mut call = bank::Call { overlay, context, signers, id, tag: command.tag };
-                bank::execute(&mut call, &command.args)?
-            }
-            ANCHOR => anchor::execute(overlay, context, signers, command.tag, &command.args)?,
-            other => {
-                let said = format!("no contract {other} runs in Public mode on this network");
-                return Err(Refusal::new(Code::ContractUnknown, said).into());
-            }
-        };
-    }
+    let data = public::execute(overlay, context, checked.tx_id(), request)?;
     let record = commit.write(overlay, context, index);
     let data = [record.to_sce(), data].concat();
     Ok(TxResult { data, events: vec![notarised(checked, record.mode)], ..TxResult::default() })

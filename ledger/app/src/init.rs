@@ -8,6 +8,7 @@ use stateset_ledger_types::genesis::{ChainRecord, Genesis};
 use stateset_ledger_types::governance::{ContractSet, ContractStatus};
 use stateset_ledger_types::ids::{Denom, Units};
 use stateset_ledger_types::keys::{PublicKey, Purpose};
+use stateset_ledger_types::x509::Root;
 use stateset_ledger_types::{StateKey, Substore};
 
 use crate::application::{Initial, ValidatorUpdate};
@@ -42,6 +43,7 @@ pub fn init(genesis: &Genesis) -> Result<Initial, String> {
     overlay.put(StateKey::params_hash(genesis.initial_height - 1), &genesis.params.hash());
     overlay.put(StateKey::next_proposal(), &1u64);
     for (number, root) in (0..).zip(genesis.roots.iter()) {
+        Root::parse(root).map_err(|error| format!("genesis: root {number}: {error}"))?;
         overlay.put(StateKey::root(number), root);
     }
     entities(genesis, &mut overlay)?;

@@ -157,8 +157,8 @@ impl Application for Ledger {
         state: &dyn StateReader,
         height: u64,
         path: &str,
-        _data: &[u8],
+        data: &[u8],
     ) -> Result<QueryAnswer, Fault> {
-        query::answer(state, height, path)
+        query::answer(state, height, path, data)
     }
 }

@@ -5,7 +5,8 @@
 //! - how state is read and written: [`state`], [`overlay`];
 //! - one block: [`execute`], [`context`], [`proposal`]; the first state: [`init`]; reads: [`query`];
 //! - signatures of keys that sign often: [`hot_keys`];
-//! - what transactions do: [`members`], [`notary`], [`bank`], [`anchor`], [`governance`].
+//! - what transactions do: [`members`], [`notary`], [`public`] with [`bank`], [`anchor`] and [`registry`],
+//!   [`governance`].
 
 pub mod anchor;
 pub mod application;
@@ -20,7 +21,9 @@ pub mod members;
 pub mod notary;
 pub mod overlay;
 pub mod proposal;
+pub mod public;
 pub mod query;
+pub mod registry;
 pub mod state;
 
 pub use application::{Application, Block, Fault, Initial, Outcome, TxResult};

@@ -1,16 +1,71 @@
 //! Members: reading their records, and who may speak for them (section 1).
 
 use stateset_ledger_types::bank::AgentDay;
+use stateset_ledger_types::codec::Blob;
 use stateset_ledger_types::entity::{Entity, Role};
+use stateset_ledger_types::governance::{EntityRecord, RootChange};
 use stateset_ledger_types::ids::{Amount, EntityId, Units};
 use stateset_ledger_types::keys::{KeyRecord, PublicKey, Purpose};
-use stateset_ledger_types::{Code, Refusal, StateKey};
+use stateset_ledger_types::x509::{CERTIFICATE_BYTES_MAX, Root, check_entity};
+use stateset_ledger_types::{Code, Refusal, StateKey, Substore};
 
+use crate::application::Fault;
 use crate::context::Context;
-use crate::overlay::{Overlay, Stop};
+use crate::overlay::{Overlay, Stop, decode};
 
 /// Milliseconds of a day.
 pub const DAY_MS: u64 = 86_400_000;
+
+/// Most roots of a network at once.
+pub const ROOTS_MAX: usize = 16;
+
+/// The network's roots as they stand now (1.1).
+///
+/// # Errors
+/// [`Fault`].
+pub fn roots(overlay: &Overlay<'_>) -> Result<Vec<Root>, Fault> {
+    let mut roots = Vec::new();
+    for (key, bytes) in overlay.prefix(Substore::Entities, "root/", ROOTS_MAX)? {
+        let der: Blob<CERTIFICATE_BYTES_MAX> = decode(&key, &bytes)?;
+        let root = Root::parse(&der);
+        let corrupt = |error| Fault::Corrupt { place: key.to_string(), problem: format!("{error}") };
+        roots.push(root.map_err(corrupt)?);
+    }
+    Ok(roots)
+}
+
+/// Adds, replaces or removes a root.
+///
+/// # Errors
+/// INVARIANT for what is no root, and for more than [`ROOTS_MAX`].
+pub fn change_root(overlay: &mut Overlay<'_>, change: &RootChange) -> Result<(), Stop> {
+    let key = StateKey::root(change.number);
+    if change.certificate.is_empty() {
+        overlay.delete(key);
+        return Ok(());
+    }
+    let refused = |said: String| Stop::from(Refusal::new(Code::Invariant, said));
+    let named = |error| refused(format!("root {}: {error}", change.number));
+    Root::parse(&change.certificate).map_err(named)?;
+    let is_new = overlay.get_raw(&key)?.is_none();
+    if is_new && overlay.prefix(Substore::Entities, "root/", ROOTS_MAX)?.len() == ROOTS_MAX {
+        return Err(refused(format!("a network has at most {ROOTS_MAX} roots")));
+    }
+    overlay.put(key, &change.certificate);
+    Ok(())
+}
+
+/// Whether the certificates of a record lead to a root of the network at the block's time, make the record's id, and
+/// hold a live key of it with purpose IDENTITY (1.1).
+///
+/// # Errors
+/// INVARIANT with the reason.
+pub fn certify(overlay: &Overlay<'_>, context: &Context, record: &EntityRecord) -> Result<(), Stop> {
+    let chain: Vec<&[u8]> = record.certificates.iter().map(|der| &**der).collect();
+    let certified = check_entity(&chain, &roots(overlay)?, context.time_ms)
+        .and_then(|certificate| certificate.is_of(&record.record, context.time_ms));
+    certified.map_err(|error| Refusal::new(Code::Invariant, error).into())
+}
 
 /// The record of `id`, who may act now.
 ///

@@ -1,9 +1,11 @@
 //! Queries by path (section 14). Answers with a tree key name its place, so that the engine can prove it.
 
+mod capsules;
+
 use stateset_ledger_types::codec::Encode;
-use stateset_ledger_types::ids::{AccountId, Denom, EntityId, SettlementId, SpentKey, TxId, Units};
+use stateset_ledger_types::ids::{AccountId, Denom, Units};
+use stateset_ledger_types::query::key_of;
 use stateset_ledger_types::{Code, StateKey, Substore};
-use ves::Digest;
 
 use crate::application::{Fault, QueryAnswer};
 use crate::bank;
@@ -13,48 +15,38 @@ use crate::state::StateReader;
 /// Most rows of one answer.
 const ROWS_MAX: usize = 500;
 
-/// Answers `path`. Values are canonical encodings; lists are u32 count and items.
+/// Answers `path`; `data` is the key for `/store/<substore>/key`. Values are canonical encodings; lists are u32 count and items.
 ///
 /// # Errors
 /// [`Fault`] when the state cannot be read.
-pub fn answer(state: &dyn StateReader, height: u64, path: &str) -> Result<QueryAnswer, Fault> {
+pub fn answer(state: &dyn StateReader, height: u64, path: &str, data: &[u8]) -> Result<QueryAnswer, Fault> {
     let overlay = Overlay::new(state);
+    if let Some(key) = key_of(path) {
+        return at(&overlay, &key);
+    }
+    if let Some(question) = path.strip_prefix("/ssn/capsules?") {
+        return Ok(capsules::answer(&overlay, question)?.unwrap_or_else(|| malformed(path)));
+    }
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match parts.as_slice() {
-        ["ssn", "notary", "tx", id] => at(&overlay, id.parse().map(|id: TxId| StateKey::tx(&id)).ok()),
-        ["ssn", "notary", "spent", key] => {
-            at(&overlay, key.parse().map(|key: SpentKey| StateKey::spent(&key)).ok())
-        }
-        ["ssn", "notary", "seq", id] => at(&overlay, id.parse().map(|id: EntityId| StateKey::seq(&id)).ok()),
         ["ssn", "entities"] => list(&overlay, Substore::Entities, "", |key| key.path.len() == 40),
-        ["ssn", "entities", "by-cert", hash] => {
-            at(&overlay, hash.parse().map(|hash: Digest| StateKey::cert(&hash)).ok())
-        }
-        ["ssn", "entities", id] => at(&overlay, id.parse().map(|id: EntityId| StateKey::entity(&id)).ok()),
-        ["ssn", "params"] => at(&overlay, Some(StateKey::params())),
         ["ssn", "params", name] => {
             let params: stateset_ledger_types::Params = overlay.expect(&StateKey::params())?;
             Ok(params.get(name).map_or_else(|| missing(path), |value| plain(value.to_sce())))
         }
         ["ssn", "gov", "proposals"] => list(&overlay, Substore::Gov, "proposal/", |_| true),
-        ["ssn", "gov", "proposals", id] => at(&overlay, id.parse().map(StateKey::proposal).ok()),
         ["ssn", "gov", "proposals", id, "votes"] => match id.parse::<u64>() {
             Ok(id) => list(&overlay, Substore::Gov, &format!("vote/{id:020}/"), |_| true),
             Err(_) => Ok(malformed(path)),
         },
-        ["ssn", "contracts"] => at(&overlay, Some(StateKey::contract_set())),
         ["ssn", "bank", "audit"] => audit(&overlay),
-        ["ssn", "bank", account, denom @ ..] => balances(&overlay, path, account, &denom.join("/")),
-        ["ssn", "settle", id] => settled(&overlay, id, StateKey::settlement),
-        ["ssn", "escrow", id] => settled(&overlay, id, StateKey::escrow),
-        ["ssn", "anchor", stream, "head"] => {
-            at(&overlay, stream.parse().map(|stream: Digest| StateKey::anchor_head(&stream)).ok())
-        }
-        ["ssn", "anchor", stream, batch] => {
-            let key = stream.parse().ok().zip(batch.parse().ok());
-            at(&overlay, key.map(|(stream, batch): (Digest, u64)| StateKey::anchor_batch(&stream, batch)))
-        }
+        ["ssn", "bank", account] => balances(&overlay, path, account),
         ["ssn", "status"] => status(&overlay, height),
+        // Any key of the state, as light clients of other chains ask for it.
+        ["store", name, "key"] => match Substore::from_name(name) {
+            Some(substore) if !data.is_empty() => at(&overlay, &StateKey { substore, path: data.to_vec() }),
+            _ => Ok(malformed(path)),
+        },
         _ => Ok(malformed(path)),
     }
 }
@@ -69,25 +61,16 @@ fn missing(what: impl std::fmt::Display) -> QueryAnswer {
 }
 
 fn malformed(path: &str) -> QueryAnswer {
-    let log = format!("MALFORMED: {path} is no query; see the list of /ssn/ paths");
+    let log = format!("MALFORMED: {path} is no query, or an id in it is none; see the list of /ssn/ paths");
     QueryAnswer { code: Code::Malformed.code(), log, ..QueryAnswer::default() }
 }
 
 /// The value at a key; an absent one too has a place, whose absence can be proven.
-fn at(overlay: &Overlay<'_>, key: Option<StateKey>) -> Result<QueryAnswer, Fault> {
-    let Some(key) = key else { return Ok(malformed("an id in the path")) };
-    let value = overlay.get_raw(&key)?;
-    let mut answer = value.map_or_else(|| missing(&key), plain);
-    answer.place = Some((key.substore, key.path));
+fn at(overlay: &Overlay<'_>, key: &StateKey) -> Result<QueryAnswer, Fault> {
+    let value = overlay.get_raw(key)?;
+    let mut answer = value.map_or_else(|| missing(key), plain);
+    answer.place = Some((key.substore, key.path.clone()));
     Ok(answer)
-}
-
-fn settled(
-    overlay: &Overlay<'_>,
-    id: &str,
-    key: impl Fn(&SettlementId) -> StateKey,
-) -> Result<QueryAnswer, Fault> {
-    at(overlay, id.parse().map(|id: SettlementId| key(&id)).ok())
 }
 
 fn list(
@@ -104,13 +87,9 @@ fn list(
     Ok(plain(answer))
 }
 
-/// One denomination, or all of an account as a list of denomination and units.
-fn balances(overlay: &Overlay<'_>, path: &str, account: &str, denom: &str) -> Result<QueryAnswer, Fault> {
+/// All of an account as a list of denomination and units.
+fn balances(overlay: &Overlay<'_>, path: &str, account: &str) -> Result<QueryAnswer, Fault> {
     let Ok(account) = account.parse::<AccountId>() else { return Ok(malformed(path)) };
-    if !denom.is_empty() {
-        let Ok(denom) = Denom::new(denom) else { return Ok(malformed(path)) };
-        return at(overlay, Some(StateKey::balance(&account, &denom)));
-    }
     let prefix = format!("bal/{account}/");
     let rows = overlay.prefix(Substore::Bank, &prefix, ROWS_MAX)?;
     let mut value = (rows.len() as u32).to_sce();

@@ -9,7 +9,7 @@ mod macros;
 use std::fmt;
 
 pub use bounded::{Blob, List, Map, Set, Text, TooMany};
-pub(crate) use macros::{choice, codes, fixed_bytes, record};
+pub use macros::{choice, codes, fixed_bytes, record};
 
 /// Most bytes of any value on its own: the upper bound of `max_tx_bytes` and of a peer's frame (section 12.2).
 pub const VALUE_BYTES_MAX: usize = 4_194_304;

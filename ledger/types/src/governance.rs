@@ -2,6 +2,7 @@
 
 use ves::Digest;
 
+use crate::bank::DenomRecord;
 use crate::codec::{Blob, List, Set, Text, choice, codes, record};
 use crate::entity::Entity;
 use crate::envelope::Kind;
@@ -114,6 +115,8 @@ choice! {
         ChannelAllow(ChannelAllow) = 17,
         CommitterChange(CommitterChange) = 18,
         MerchantRate(MerchantRate) = 19,
+        /// A new denomination, of which there is nothing yet; who may mint it is said in members' records.
+        DenomAdd(DenomRecord) = 20,
     }
 
     /// A governance request.

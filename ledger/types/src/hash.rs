@@ -85,6 +85,8 @@ domains! {
     Mandate = "SSN_MANDATE_V1",
     /// Ours: a claim on a payment channel (10.2)
     Claim = "SSN_CLAIM_V1",
+    /// Ours: the unspent states of a vault, by which two vaults are compared (8.5)
+    Vault = "SSN_VAULT_V1",
 }
 
 /// SHA-256 of the tag and the pieces behind it. Short preimages are put together first, without allocation.

@@ -4,9 +4,10 @@
 //!
 //! - bytes to values, once: [`codec`], [`ids`], [`keys`], [`entity`];
 //! - hashes, each with its tag: [`hash`], [`tree`], [`tearoff`], [`policy`];
-//! - requests: [`body`], [`envelope`], [`governance`], [`bank`], [`anchor`]; what can be said of them alone:
+//! - requests: [`body`], [`envelope`], [`governance`], [`bank`], [`anchor`], [`registry`]; what can be said of them alone:
 //!   [`stateless`];
-//! - the state: [`Substore`], [`state_key`], [`notary`], [`params`], [`genesis`];
+//! - the state: [`Substore`], [`state_key`], [`notary`], [`params`], [`genesis`]; how it is asked: [`query`];
+//! - certificates of members and their nodes: [`x509`];
 //! - why something is refused: [`error`].
 
 pub mod anchor;
@@ -24,11 +25,14 @@ pub mod keys;
 pub mod notary;
 pub mod params;
 pub mod policy;
+pub mod query;
+pub mod registry;
 pub mod state_key;
 pub mod stateless;
 mod substore;
 pub mod tearoff;
 pub mod tree;
+pub mod x509;
 
 pub use codec::{Decode, DecodeError, Encode};
 pub use envelope::{Envelope, Request};

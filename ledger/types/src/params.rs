@@ -112,6 +112,8 @@ params! {
     max_batch = 100, 1 => 1_000;
     max_expiries_per_block = 200, 1 => 10_000;
     evidence_max_age_days = 14, 1 => 365;
+    /// 1: contracts ask for the roles FACTOR, LENDER and FINANCER where one acts as such (1.3).
+    require_capability = 0, 0 => 1;
     /// For light clients.
     unbonding_period_days = 21, 1 => 365;
     /// Contests (5.3) are not built: this stays 0.

@@ -164,6 +164,9 @@ impl StateKey {
     pub fn merchant(entity: &EntityId) -> Self {
         hex_key(Substore::Settle, "merchant/", &entity.0)
     }
+    pub fn fingerprint(hash: &Digest) -> Self {
+        hex_key(Substore::Settle, "fingerprint/", &hash.0)
+    }
 
     // utxo
     pub fn utxo(output: &StateRef) -> Self {

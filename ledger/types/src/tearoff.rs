@@ -114,11 +114,14 @@ impl TearOff {
 
     /// A component, if it is shown.
     pub fn component(&self, group: Group, index: u32) -> Option<&[u8]> {
+        self.shown(group, index).map(|shown| &*shown.component)
+    }
+
+    /// A component with its nonce, if it is shown.
+    pub fn shown(&self, group: Group, index: u32) -> Option<&ShownComponent> {
         match &self.groups[usize::from(group.code())] {
             GroupView::Hidden(_) => None,
-            GroupView::Partial(partial) => {
-                partial.shown.iter().find(|shown| shown.index == index).map(|shown| &*shown.component)
-            }
+            GroupView::Partial(partial) => partial.shown.iter().find(|shown| shown.index == index),
         }
     }
 }

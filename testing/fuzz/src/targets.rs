@@ -1,7 +1,9 @@
 //! The targets, by what they read.
 
 mod bodies;
+mod certificates;
 mod compliance;
+mod contracts;
 mod directory;
 mod events;
 mod grpc;
@@ -11,6 +13,7 @@ mod ledger;
 mod legacy;
 mod mandates;
 mod payments;
+mod peers;
 mod proofs;
 mod signatures;
 mod storage;
@@ -175,6 +178,36 @@ pub(crate) const ALL: &[Target] = &[
         holds: "a block of anything panics nowhere, conserves value, and is the same on every node",
         run: ledger::block,
         seeds: ledger::block_seeds,
+    },
+    Target {
+        name: "certificate",
+        holds: "a certificate has one encoding in each form, and proves nothing after any change",
+        run: certificates::certificate,
+        seeds: certificates::seeds,
+    },
+    Target {
+        name: "peer_frames",
+        holds: "frames do not depend on how a connection cuts them, and a peer's message has one encoding",
+        run: peers::frames,
+        seeds: peers::frame_seeds,
+    },
+    Target {
+        name: "member_certificates",
+        holds: "no certificate but the one that was signed leads to the network's root",
+        run: peers::certificates,
+        seeds: peers::certificate_seeds,
+    },
+    Target {
+        name: "contract_values",
+        holds: "contents, commands and evidence have one encoding each",
+        run: contracts::values,
+        seeds: contracts::value_seeds,
+    },
+    Target {
+        name: "contract_life",
+        holds: "any commands on an invoice keep its invariants, and what is drafted passes validation",
+        run: contracts::life,
+        seeds: contracts::life_seeds,
     },
     Target {
         name: "keystore",

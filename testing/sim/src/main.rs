@@ -1,14 +1,18 @@
-//! `stateset-sim WORLD SEED [--trace]`, `stateset-sim list`.
+//! `stateset-sim WORLD SEED [--trace]`, `stateset-sim WORLD FROM..TO`, `stateset-sim list`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::process::ExitCode;
 
-use stateset_sim::{PROFILES, named_seeds, run_with};
+use stateset_sim::{LEDGER_WORLDS, PROFILES, ledger_world, named_seeds, profile, run_seeds, run_with};
 
 const USAGE: &str = "usage: stateset-sim WORLD SEED [--trace]
+       stateset-sim WORLD FROM..TO
        stateset-sim list
 
-Runs one simulated world. The same WORLD and SEED always give the same trace.
+Runs one simulated world, or one for each seed from FROM to below TO, on all cores. The same WORLD and SEED always give
+the same trace.
   --trace   print every step
   list      the worlds and the named seeds";
 
@@ -29,10 +33,16 @@ fn usage(problem: &str) -> ExitCode {
 }
 
 fn simulate(world: &str, seed: &str, keeps_lines: bool) -> ExitCode {
-    let Ok(seed) = seed.parse() else { return usage("SEED is a decimal number") };
-    if stateset_sim::profile(world).is_none() {
+    if profile(world).is_none() && ledger_world(world).is_none() {
         return usage(&format!("there is no world {world}; see `stateset-sim list`"));
     }
+    if let Some((from, to)) = seed.split_once("..") {
+        return match (from.parse(), to.parse()) {
+            (Ok(from), Ok(to)) if from < to => simulate_all(world, from..to),
+            _ => usage("FROM..TO are two decimal numbers, the first below the second"),
+        };
+    }
+    let Ok(seed) = seed.parse() else { return usage("SEED is a decimal number") };
     match run_with(world, seed, None, keeps_lines) {
         Ok(trace) => {
             if keeps_lines {
@@ -49,10 +59,39 @@ fn simulate(world: &str, seed: &str, keeps_lines: bool) -> ExitCode {
     }
 }
 
+fn simulate_all(world: &str, seeds: Range<u64>) -> ExitCode {
+    let runs = run_seeds(world, seeds.clone());
+    let mut reached = BTreeSet::new();
+    let (mut steps, mut failed) = (0, 0);
+    for run in &runs {
+        match run {
+            Ok(trace) => {
+                steps += trace.steps;
+                reached.extend(trace.reached.iter().copied());
+            }
+            Err(failure) => {
+                failed += 1;
+                println!("{failure}\n");
+            }
+        }
+    }
+    println!(
+        "{world} {}..{}: {} held, {failed} failed, {steps} steps",
+        seeds.start,
+        seeds.end,
+        runs.len() - failed
+    );
+    println!("met: {}", reached.into_iter().collect::<Vec<_>>().join(", "));
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 fn list() -> ExitCode {
     println!("Worlds");
     for profile in &PROFILES {
         println!("  {:<14}{}", profile.name, profile.about);
+    }
+    for world in &LEDGER_WORLDS {
+        println!("  {:<14}{}", world.name, world.about);
     }
     match named_seeds() {
         Ok(seeds) => {

@@ -11,6 +11,7 @@ const GOLDEN: &[(&str, &str)] = &[
     ("testing/vectors/ves_core.json", "protocol/ves"),
     ("testing/vectors/libraries.json", "protocol/wasm"),
     ("testing/vectors/ledger", "ledger/types"),
+    ("testing/vectors/light", "network/light"),
     ("sequencer/log/migrations", "sequencer/log/src"),
     ("protocol/wire/proto/stateset", "protocol/wire/src"),
     (STATESET_HELP, "apps/stateset"),

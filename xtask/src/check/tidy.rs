@@ -53,7 +53,9 @@ const PURE: &[&str] = &[
     "proofs/primitives/src/",
     "sequencer/engine/src/",
     "ledger/types/src/",
+    "ledger/contracts/src/",
     "ledger/app/src/",
+    "network/light/src/",
 ];
 const NOT_PURE: &[&str] = &[
     "std::fs",

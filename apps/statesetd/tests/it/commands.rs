@@ -2,6 +2,10 @@
 
 use std::process::{Command, Output};
 
+use base64ct::{Base64, Encoding as _};
+use stateset_ledger_types::Genesis;
+use stateset_ledger_types::x509::{Root, check_node};
+
 fn statesetd(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_statesetd"))
         .args(args)
@@ -52,6 +56,41 @@ fn a_home_is_made_once_and_others_join_by_its_genesis() {
     let wrong = statesetd(&["init", "--home", &place("third"), "--peer", "someone"]);
     assert_eq!(wrong.status.code(), Some(2));
     assert!(said(&wrong).contains("--peer someone"), "{}", said(&wrong));
+}
+
+#[test]
+fn a_new_chain_has_a_root_and_its_founders_certificates_lead_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let text = |name: &str| std::fs::read_to_string(place(name)).unwrap();
+    for (args, homes) in [
+        (vec!["init", "--engine", "solo", "--name", "Müller, Söhne & Co", "--home"], vec!["one"]),
+        (
+            vec!["testnet", "--no-start", "--validators", "2", "--dir"],
+            vec!["net/validator-1", "net/validator-2"],
+        ),
+    ] {
+        let folder = if homes.len() == 1 { "one" } else { "net" };
+        let output = statesetd(&[args, vec![place(folder).to_str().unwrap()]].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        let genesis = Genesis::from_json(text(&format!("{}/genesis.json", homes[0])).as_bytes()).unwrap();
+        let roots: Vec<Root> = genesis.roots.iter().map(|der| Root::parse(der).unwrap()).collect();
+        for (home, entity) in homes.iter().zip(genesis.entities.iter()) {
+            let chain = certificates(&text(&format!("{home}/node.pem")));
+            let node = check_node(&chain, &roots, genesis.genesis_time).unwrap();
+            assert_eq!(node.speaks_for(entity, genesis.genesis_time), Ok(()));
+            assert_eq!(certificates(&text(&format!("{home}/root.pem"))), [genesis.roots[0].to_vec()]);
+        }
+        assert_eq!(genesis.validators[0].entity, genesis.entities[0].entity_id);
+    }
+    assert_ne!(text("one/root.seed"), text("net/root.seed"));
+}
+
+/// DER of the certificates in a PEM file.
+fn certificates(pem: &str) -> Vec<Vec<u8>> {
+    let body = |part: &str| part.split("-----END").next().unwrap().replace('\n', "");
+    let parts = pem.split("-----BEGIN CERTIFICATE-----").skip(1);
+    parts.map(|part| Base64::decode_vec(&body(part)).unwrap()).collect()
 }
 
 #[test]

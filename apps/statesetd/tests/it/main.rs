@@ -3,4 +3,5 @@
 mod commands;
 mod help;
 mod networks;
+mod proofs;
 mod requests;

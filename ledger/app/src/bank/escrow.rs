@@ -53,6 +53,10 @@ pub(super) fn release(call: &mut Call<'_, '_>, command: &EscrowRelease) -> Resul
     let amount = Amount { denom: escrow.denom.clone(), units: escrow.locked };
     let fee = accounts::pay(call.overlay, call.context, &escrow.payee, &amount)?;
     close(call.overlay, &command.escrow, escrow, SettlementStatus::Completed, fee)?;
+    // What was refunded before was not paid: the settlement is evidence of what was (10.3).
+    let key = StateKey::settlement(&command.escrow);
+    let settlement: Settlement = call.overlay.expect(&key)?;
+    call.overlay.put(key, &Settlement { amount, ..settlement });
     Ok(())
 }
 

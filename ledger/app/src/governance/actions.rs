@@ -1,5 +1,6 @@
 //! What a proposal does when it is carried out. Refusals here make it FAILED.
 
+use stateset_ledger_types::bank::DenomRecord;
 use stateset_ledger_types::codec::List;
 use stateset_ledger_types::entity::{Entity, EntityStatus, Role};
 use stateset_ledger_types::genesis::GenesisValidator;
@@ -7,7 +8,7 @@ use stateset_ledger_types::governance::{
     Action, ContractRecord, ContractSet, ContractStatus, ContractVersion, EntityRecord, EntitySuspend,
     ParamChanges, SoftwareUpgrade, ValidatorChange,
 };
-use stateset_ledger_types::ids::EntityId;
+use stateset_ledger_types::ids::{EntityId, Units};
 use stateset_ledger_types::keys::{PublicKey, Purpose};
 use stateset_ledger_types::{Code, Params, Refusal, StateKey, Substore};
 use ves::hash::Hasher;
@@ -15,7 +16,7 @@ use ves::hash::Hasher;
 use super::Effects;
 use crate::application::{BlockBounds, ValidatorUpdate};
 use crate::context::Context;
-use crate::members::DAY_MS;
+use crate::members::{self, DAY_MS};
 use crate::overlay::{Overlay, Stop, decode};
 
 /// How long an expedited suspension stands unless it is confirmed.
@@ -31,22 +32,15 @@ pub(super) fn execute(
     match action {
         Action::Text(_) => Ok(()),
         Action::ParamChange(changes) => change_params(overlay, context, effects, changes),
-        Action::EntityAdmit(record) => admit(overlay, record),
-        Action::EntityUpdate(record) => update(overlay, record),
+        Action::EntityAdmit(record) => admit(overlay, context, record),
+        Action::EntityUpdate(record) => update(overlay, context, record),
         Action::EntitySuspend(suspend) => self::suspend(overlay, context, expedited, suspend),
         Action::EntityRevoke(revoke) => {
             let entity = find(overlay, &revoke.entity)?;
             put(overlay, Entity { status: EntityStatus::Revoked, suspended_until: None, ..entity });
             Ok(())
         }
-        Action::RootChange(change) if change.certificate.is_empty() => {
-            overlay.delete(StateKey::root(change.number));
-            Ok(())
-        }
-        Action::RootChange(change) => {
-            overlay.put(StateKey::root(change.number), &change.certificate);
-            Ok(())
-        }
+        Action::RootChange(change) => members::change_root(overlay, change),
         Action::ValidatorChange(change) => change_validator(overlay, context, effects, change),
         Action::ContractRegister(version) => register(overlay, version),
         Action::ContractActivate(version) => set_status(overlay, version, ContractStatus::Active),
@@ -80,6 +74,7 @@ pub(super) fn execute(
                 }
             }
         }
+        Action::DenomAdd(record) => add_denom(overlay, record),
         Action::ClientRecover(_) | Action::IbcUpgrade(_) | Action::ChannelAllow(_) => {
             Err(Refusal::new(Code::Unsupported, "this network has no connections to other chains").into())
         }
@@ -88,6 +83,21 @@ pub(super) fn execute(
 
 fn invariant(said: impl std::fmt::Display) -> Stop {
     Refusal::new(Code::Invariant, said).into()
+}
+
+/// A new denomination, with a supply of zero.
+fn add_denom(overlay: &mut Overlay<'_>, record: &DenomRecord) -> Result<(), Stop> {
+    let key = StateKey::denom(&record.denom);
+    if overlay.get_raw(&key)?.is_some() {
+        return Err(invariant(format!("{} is a denomination already", record.denom)));
+    }
+    // Such names are for vouchers of other chains (13.4).
+    if record.denom.as_str().starts_with("ibc/") {
+        return Err(invariant("a denomination of this network does not begin with ibc/"));
+    }
+    overlay.put(key, record);
+    overlay.put(StateKey::supply(&record.denom), &Units(0));
+    Ok(())
 }
 
 fn change_params(
@@ -143,8 +153,9 @@ fn is_certified(overlay: &mut Overlay<'_>, record: &Entity) -> Result<(), Stop> 
     }
 }
 
-fn admit(overlay: &mut Overlay<'_>, record: &EntityRecord) -> Result<(), Stop> {
+fn admit(overlay: &mut Overlay<'_>, context: &Context, record: &EntityRecord) -> Result<(), Stop> {
     check_record(record)?;
+    members::certify(overlay, context, record)?;
     let id = record.record.entity_id;
     if overlay.get_raw(&StateKey::entity(&id))?.is_some() {
         return Err(invariant(format!("{id} is an entity already")));
@@ -155,7 +166,9 @@ fn admit(overlay: &mut Overlay<'_>, record: &EntityRecord) -> Result<(), Stop> {
 }
 
 /// Replaces a record. A suspension ends or stands as the new record says; a revoked entity stays revoked.
-fn update(overlay: &mut Overlay<'_>, record: &EntityRecord) -> Result<(), Stop> {
+///
+/// A certificate is judged when it comes to the record: one that has expired since keeps no key from being revoked.
+fn update(overlay: &mut Overlay<'_>, context: &Context, record: &EntityRecord) -> Result<(), Stop> {
     check_record(record)?;
     let before = find(overlay, &record.record.entity_id)?;
     if before.status == EntityStatus::Revoked {
@@ -165,6 +178,7 @@ fn update(overlay: &mut Overlay<'_>, record: &EntityRecord) -> Result<(), Stop> 
         return Err(invariant("an entity is revoked by EntityRevoke"));
     }
     if before.cert_hash != record.record.cert_hash {
+        members::certify(overlay, context, record)?;
         overlay.delete(StateKey::cert(&before.cert_hash));
     }
     is_certified(overlay, &record.record)?;

@@ -128,6 +128,8 @@ fn an_escrow_ends_by_release_refund_or_expiry() {
     run(&mut world, 3, 6, &[release(made, 3)]).unwrap();
     assert_eq!(status(&world, &made), SettlementStatus::Completed);
     assert_eq!((world.balance(3), world.balance(2)), (999_940, 1_000_060));
+    let settlement: Settlement = world.get(&StateKey::settlement(&made)).unwrap();
+    assert_eq!(settlement.amount, dollars(60), "evidence of what was paid, not of what was locked");
     assert_eq!(run(&mut world, 3, 7, &[release(made, 3)]), Err(Code::BadTransition));
 
     // The arbiter may decide either way.

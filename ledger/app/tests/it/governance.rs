@@ -2,7 +2,7 @@
 
 use stateset_ledger_app::Fault;
 use stateset_ledger_app::application::{Application, Block};
-use stateset_ledger_types::codec::{Blob, List, Set, Text};
+use stateset_ledger_types::codec::{List, Set, Text};
 use stateset_ledger_types::entity::{Entity, EntityStatus, Role};
 use stateset_ledger_types::envelope::Kind;
 use stateset_ledger_types::governance::GovernanceMessage as Message;
@@ -16,7 +16,7 @@ use stateset_ledger_types::params::ParamName;
 use stateset_ledger_types::{Code, StateKey};
 use ves::Digest;
 
-use crate::world::{World, certificate, code, entity, id, key_of};
+use crate::world::{World, certificate, code, entity, id, key_of, root_certificate};
 
 fn submit(actions: Vec<Action>, expedited: bool) -> Message {
     let actions = List::new(actions).unwrap();
@@ -48,12 +48,12 @@ fn status(world: &World, id: u64) -> ProposalStatus {
     world.get::<Proposal>(&StateKey::proposal(id)).unwrap().status
 }
 
-fn member(world: &World, n: u8) -> Entity {
+pub fn member(world: &World, n: u8) -> Entity {
     world.get(&StateKey::entity(&id(n))).unwrap()
 }
 
 /// Sponsors proposal 1 of `actions`, votes as given, and waits until it can have been executed.
-fn decide(world: &mut World, actions: Vec<Action>, votes: &[VoteChoice]) -> Proposal {
+pub fn decide(world: &mut World, actions: Vec<Action>, votes: &[VoteChoice]) -> Proposal {
     let next: u64 = world.get(&StateKey::next_proposal()).unwrap();
     assert_eq!(run(world, 1, submit(actions, false)), None);
     assert_eq!(run(world, 2, Message::Sponsor(Sponsor { proposal: next })), None);
@@ -64,7 +64,7 @@ fn decide(world: &mut World, actions: Vec<Action>, votes: &[VoteChoice]) -> Prop
     world.get(&StateKey::proposal(next)).unwrap()
 }
 
-const ALL_YES: &[VoteChoice] = &[VoteChoice::Yes; 4];
+pub const ALL_YES: &[VoteChoice] = &[VoteChoice::Yes; 4];
 
 /// Carried out on a fresh chain by everyone's votes.
 fn carried_out(actions: Vec<Action>) -> (World, Proposal) {
@@ -115,7 +115,7 @@ fn what_nobody_sponsors_expires_and_what_too_few_want_is_rejected() {
     assert_eq!(ends(vec![text()], &[Yes, Yes, NoWithVeto]), ProposalStatus::Executed, "333 of 1000");
     assert_eq!(ends(vec![text()], &[Yes, NoWithVeto]), ProposalStatus::Vetoed);
     // The strictest action decides: two thirds.
-    let root = || Action::RootChange(RootChange { number: 0, certificate: Blob::new([1]).unwrap() });
+    let root = || Action::RootChange(RootChange { number: 1, certificate: root_certificate(201) });
     assert_eq!(ends(vec![text(), root()], &[Yes, Yes, No]), ProposalStatus::Executed);
     assert_eq!(ends(vec![text(), root()], &[Yes, Yes, No, No]), ProposalStatus::Rejected);
     assert_eq!(ends(vec![text(), root()], &[Yes, Yes, Yes, No]), ProposalStatus::Executed);
@@ -171,7 +171,7 @@ fn old_parameters_may_be_named_within_their_grace() {
     assert_eq!(at(&mut world, 2), Some(Code::ParamsMismatch));
 }
 
-fn record(n: u8) -> Box<EntityRecord> {
+pub fn record(n: u8) -> Box<EntityRecord> {
     Box::new(EntityRecord { record: entity(n), certificates: List::new([certificate(n)]).unwrap() })
 }
 
@@ -305,4 +305,33 @@ fn committers_and_rates_are_set() {
     assert_eq!(world.get::<u16>(&StateKey::merchant(&id(2))), Some(100));
     let too_much = Action::MerchantRate(MerchantRate { merchant: id(2), bps: Some(10_001) });
     assert_eq!(carried_out(vec![too_much]).1.status, ProposalStatus::Failed);
+}
+
+#[test]
+fn a_new_denomination_begins_with_nothing_and_is_minted_by_its_issuer() {
+    use stateset_ledger_types::bank::{BankCommand, DenomRecord, Mint};
+    use stateset_ledger_types::ids::{Amount, Denom, Units};
+    let points = || Denom::new("points").unwrap();
+    let add = |denom| Action::DenomAdd(DenomRecord { denom, exponent: 0 });
+    let (mut world, done) = carried_out(vec![add(points())]);
+    assert_eq!(done.status, ProposalStatus::Executed, "{}", done.reason);
+    assert_eq!(world.get::<Units>(&StateKey::supply(&points())), Some(Units(0)));
+    let mint = |world: &mut World, salt| {
+        let amount = Amount { denom: points(), units: Units(7) };
+        let mint = BankCommand::Mint(Mint { issuer: id(4), to: id(2).account(), amount });
+        let tx = world.pay(4, salt, &[mint]);
+        code(&world.run(tx))
+    };
+    assert_eq!(mint(&mut world, 1), Some(Code::NotAuthorised), "nobody is its issuer yet");
+    let mut issuer = record(4);
+    issuer.record.issuer_of = Set::new([points()]).unwrap();
+    assert_eq!(
+        decide(&mut world, vec![Action::EntityUpdate(issuer)], ALL_YES).status,
+        ProposalStatus::Executed
+    );
+    assert_eq!(mint(&mut world, 2), None);
+    assert_eq!(world.get::<Units>(&StateKey::balance(&id(2).account(), &points())), Some(Units(7)));
+    for again in [points(), Denom::new("ibc/0").unwrap()] {
+        assert_eq!(decide(&mut world, vec![add(again)], ALL_YES).status, ProposalStatus::Failed);
+    }
 }

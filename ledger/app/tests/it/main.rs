@@ -2,8 +2,10 @@
 
 mod anchors;
 mod bank;
+mod certificates;
 mod genesis;
 mod governance;
 mod members;
 mod notary;
+mod public;
 mod world;

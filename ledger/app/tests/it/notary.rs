@@ -5,12 +5,13 @@ use stateset_ledger_app::application::{Application, Block, Proposal};
 use stateset_ledger_app::state::{ReadFault, Row, StateReader};
 use stateset_ledger_app::{Fault, Ledger, MemoryState};
 use stateset_ledger_types::body::{Header, TimeWindow};
+use stateset_ledger_types::codec::{List, Set};
 use stateset_ledger_types::ids::TxId;
 use stateset_ledger_types::notary::{CapsuleEntry, ConflictData, NotaryRecord};
 use stateset_ledger_types::tree::Mode;
-use stateset_ledger_types::{Code, Decode, StateKey, Substore};
+use stateset_ledger_types::{Code, Decode, Envelope, Request, StateKey, Substore};
 
-use crate::world::{World, code, id, private_body, spent_key, submit_private};
+use crate::world::{World, chain, code, id, private_body, sign, spent_key, submit_private};
 
 #[test]
 fn a_good_request_is_written_with_everything_it_consumes() {
@@ -134,6 +135,88 @@ fn an_attested_transaction_needs_its_quorum() {
     assert_eq!(attested(7, &[]), Some(Code::AttestationMissing));
     assert_eq!(attested(7, &[1, 2]), Some(Code::AttestationMissing), "not in the policy");
     assert_eq!(attested(8, &[3]), Some(Code::AttestationMissing), "no such policy");
+}
+
+#[test]
+fn an_attestation_counts_for_one_live_attester_of_this_transaction_and_policy() {
+    use stateset_ledger_types::entity::{EntityStatus, Role};
+    use stateset_ledger_types::envelope::Attestation;
+    use stateset_ledger_types::keys::attest_message;
+    let policies = |genesis: &mut stateset_ledger_types::Genesis| {
+        let mut policies = genesis.attester_policies.clone().into_vec();
+        policies[0].policy.threshold = 2;
+        policies[0].policy.entities = Set::new([id(2), id(3)]).unwrap();
+        genesis.attester_policies = List::new(policies).unwrap();
+        let mut entities = genesis.entities.clone().into_vec();
+        entities[1].roles = entities[1].roles.with(Role::Attester);
+        genesis.entities = List::new(entities).unwrap();
+    };
+    let judged = |change: &dyn Fn(&mut Vec<Attestation>)| {
+        let mut genesis = crate::world::genesis();
+        policies(&mut genesis);
+        let header = Header { attester_policy: Some(7), ..World::of(&genesis).header() };
+        let whole = private_body(header, 1, &[10], &[], None);
+        let signed = submit_private(&whole, Mode::Attested, 1, 1, &[10], &[2, 3]);
+        let Request::Notarise(mut request) = Envelope::from_bytes(signed).unwrap().request().clone() else {
+            panic!("is one")
+        };
+        let mut attestations = request.attestations.clone().into_vec();
+        change(&mut attestations);
+        request.attestations = List::new(attestations).unwrap();
+        let again = Envelope::signed(Request::Notarise(request), &chain(), |message| sign(1, message));
+        code(&World::of(&genesis).run(again.bytes().to_vec()))
+    };
+    assert_eq!(judged(&|_| {}), None);
+    assert_eq!(judged(&|all| all.truncate(1)), Some(Code::AttestationMissing));
+    // One of them twice.
+    assert_eq!(judged(&|all| all[1] = all[0].clone()), Some(Code::AttestationMissing));
+    // Signed by another key, and said to be so or not.
+    assert_eq!(judged(&|all| all[0].signature = all[1].signature), Some(Code::BadSignature));
+    assert_eq!(judged(&|all| all[0].key = all[1].key), Some(Code::BadSignature));
+    let swapped = |all: &mut Vec<Attestation>| {
+        (all[0].key, all[0].signature) = (all[1].key, all[1].signature);
+    };
+    assert_eq!(judged(&swapped), Some(Code::AttestationMissing), "a good signature of someone else");
+    // Over another transaction, another policy, another set of contracts.
+    let good = {
+        let header = Header { attester_policy: Some(7), ..World::new().header() };
+        private_body(header, 1, &[10], &[], None).tx_id(Mode::Attested)
+    };
+    let over = |tx_id: &TxId, policy, set: u8| {
+        sign(2, &attest_message(&chain(), tx_id, policy, &ves::Digest([set; 32])))
+    };
+    let signed: Vec<_> = [(good, 7, 0), (TxId([1; 32]), 7, 0), (good, 8, 0), (good, 7, 1)]
+        .iter()
+        .map(|(tx_id, policy, set)| judged(&|all| all[0].signature = over(tx_id, *policy, *set)))
+        .collect();
+    assert_eq!(signed, [None, Some(Code::BadSignature), Some(Code::BadSignature), Some(Code::BadSignature)]);
+    // Without the role, suspended, or with a key that was revoked.
+    let entity = |change: fn(&mut stateset_ledger_types::entity::Entity)| {
+        let mut genesis = crate::world::genesis();
+        policies(&mut genesis);
+        let mut entities = genesis.entities.clone().into_vec();
+        change(&mut entities[2]);
+        genesis.entities = List::new(entities).unwrap();
+        let mut world = World::of(&genesis);
+        let header = Header { attester_policy: Some(7), ..world.header() };
+        let whole = private_body(header, 1, &[10], &[], None);
+        code(&world.run(submit_private(&whole, Mode::Attested, 1, 1, &[10], &[2, 3])))
+    };
+    assert_eq!(entity(|_| {}), None);
+    assert_eq!(entity(|it| it.roles = it.roles.without(Role::Attester)), Some(Code::AttestationMissing));
+    assert_eq!(entity(|it| it.status = EntityStatus::Suspended), Some(Code::AttestationMissing));
+    let revoked = |it: &mut stateset_ledger_types::entity::Entity| {
+        let mut keys = it.keys.clone().into_vec();
+        keys[0].revoked_at = Some(0);
+        it.keys = List::new(keys).unwrap();
+    };
+    assert_eq!(entity(revoked), Some(Code::AttestationMissing));
+    // A private transaction has none, and an attested one names its policy.
+    let none = private_body(World::new().header(), 1, &[10], &[], None);
+    let private = submit_private(&none, Mode::Private, 1, 1, &[10], &[3]);
+    assert_eq!(code(&World::new().run(private)), Some(Code::Malformed));
+    let nameless = submit_private(&none, Mode::Attested, 1, 1, &[10], &[3]);
+    assert_eq!(code(&World::new().run(nameless)), Some(Code::Malformed));
 }
 
 #[test]

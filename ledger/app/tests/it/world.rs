@@ -21,6 +21,7 @@ use stateset_ledger_types::keys::{
 };
 use stateset_ledger_types::policy::{Blind, Opening, Policy, nullifier, spend_message};
 use stateset_ledger_types::tree::{Mode, Salt};
+use stateset_ledger_types::x509::{Issuer, Kind, Template, issue, self_issue};
 use stateset_ledger_types::{Code, Decode, Encode, Envelope, Params, StateKey};
 use ves::Digest;
 
@@ -45,8 +46,40 @@ pub fn sign(n: u8, message: &Digest) -> Signature {
     Signature(key_of(n).sign(&message.0))
 }
 
+/// Members of the genesis have simple ids; who is admitted later has the one that its certificate makes.
 pub fn id(n: u8) -> EntityId {
-    EntityId([n; 20])
+    if n <= MEMBERS { EntityId([n; 20]) } else { EntityId::derive(ROOT, &subject(n)) }
+}
+
+/// The network's root, with the key of seed 200.
+pub const ROOT: &str = "CN=Network Root";
+const ROOT_KEY: u8 = 200;
+/// When certificates end, unless a test says otherwise.
+pub const CERTIFIED_UNTIL: u64 = 4_000_000_000;
+
+fn subject(n: u8) -> String {
+    format!("CN=Company {n}")
+}
+
+/// Entity `n` has its certificate for the key of seed `n + 50`.
+pub fn identity_key(n: u8) -> PublicKey {
+    public_key(n + 50)
+}
+
+/// A root named [`ROOT`] with the key of seed `key`.
+pub fn root_certificate(key: u8) -> Blob<8192> {
+    let public = public_key(key);
+    let template =
+        Template { kind: Kind::Root, subject: ROOT, key: &public, from_ms: 0, until_ms: CERTIFIED_UNTIL };
+    Blob::new(self_issue(&template, |tbs| Signature(key_of(key).sign(tbs))).unwrap()).unwrap()
+}
+
+/// The certificate of entity `n` for the time given, signed by the root with the key of seed `root`.
+pub fn certificate_by(root: u8, n: u8, from_ms: u64, until_ms: u64) -> Blob<8192> {
+    let (subject, key, issuer) = (subject(n), identity_key(n), public_key(root));
+    let template = Template { kind: Kind::Entity, subject: &subject, key: &key, from_ms, until_ms };
+    let issuer = Issuer { subject: ROOT, key: &issuer };
+    Blob::new(issue(&template, &issuer, |tbs| Signature(key_of(root).sign(tbs))).unwrap()).unwrap()
 }
 
 pub fn usd() -> Denom {
@@ -58,7 +91,7 @@ pub fn dollars(units: u128) -> Amount {
 }
 
 pub fn certificate(n: u8) -> Blob<8192> {
-    Blob::new(vec![n; 40]).unwrap()
+    certificate_by(ROOT_KEY, n, 0, CERTIFIED_UNTIL)
 }
 
 pub fn entity(n: u8) -> Entity {
@@ -78,6 +111,7 @@ pub fn entity(n: u8) -> Entity {
         keys: List::new([
             KeyRecord::new(Purpose::LedgerSigning, public_key(n)),
             KeyRecord::new(Purpose::ValidatorConsensus, consensus),
+            KeyRecord::new(Purpose::Identity, identity_key(n)),
         ])
         .unwrap(),
         roles: Roles::of(roles),
@@ -103,7 +137,7 @@ pub fn genesis() -> Genesis {
         chain_id: chain(),
         genesis_time: GENESIS_TIME,
         initial_height: 1,
-        roots: List::default(),
+        roots: List::new([root_certificate(ROOT_KEY)]).unwrap(),
         entities: List::new(list(1..=MEMBERS)).unwrap(),
         validators: List::new([validator(1), validator(2)]).unwrap(),
         params,
@@ -262,7 +296,7 @@ impl World {
     }
 }
 
-fn signed(request: Request, by: u8) -> Vec<u8> {
+pub fn signed(request: Request, by: u8) -> Vec<u8> {
     Envelope::signed(request, &chain(), |message| sign(by, message)).bytes().to_vec()
 }
 

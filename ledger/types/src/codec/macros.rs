@@ -1,6 +1,8 @@
-//! Declares types together with their encoding, so that neither can drift from the other.
+//! Declares types together with their encoding, so that neither can drift from the other. Crates that use the macros name
+//! `serde` among their dependencies, and `ves` for [`fixed_bytes`].
 
 /// A struct whose encoding is that of its fields in the order written.
+#[macro_export]
 macro_rules! record {
     ($($(#[$doc:meta])* pub struct $name:ident { $($(#[$fdoc:meta])* pub $field:ident: $kind:ty),* $(,)? })+) => {$(
         $(#[$doc])*
@@ -23,6 +25,7 @@ macro_rules! record {
 }
 
 /// An enum of one value per variant: a u16 tag and the value.
+#[macro_export]
 macro_rules! choice {
     ($($(#[$doc:meta])* pub enum $name:ident { $($(#[$vdoc:meta])* $variant:ident($body:ty) = $tag:literal),+ $(,)? })+) => {$(
         $(#[$doc])*
@@ -66,6 +69,7 @@ macro_rules! choice {
 }
 
 /// An enum without bodies, encoded as the given integer.
+#[macro_export]
 macro_rules! codes {
     ($($(#[$doc:meta])* pub enum $name:ident: $int:ty { $($(#[$vdoc:meta])* $variant:ident = $code:literal),+ $(,)? })+) => {$(
         $(#[$doc])*
@@ -104,6 +108,7 @@ macro_rules! codes {
 }
 
 /// A value of so many bytes with a type of its own. Text form: lowercase hex.
+#[macro_export]
 macro_rules! fixed_bytes {
     ($($(#[$doc:meta])* $name:ident[$len:literal]),+ $(,)?) => {$(
         $(#[$doc])*
@@ -157,4 +162,4 @@ macro_rules! fixed_bytes {
     )+};
 }
 
-pub(crate) use {choice, codes, fixed_bytes, record};
+pub use crate::{choice, codes, fixed_bytes, record};

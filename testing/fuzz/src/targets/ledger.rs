@@ -32,7 +32,7 @@ use crate::Input;
 const TRANSACTIONS: &str = include_str!("../../../vectors/ledger/transactions.json");
 
 /// Values that decode encode to the bytes they came from.
-fn canonical<T: Decode + Encode>(bytes: &[u8]) -> bool {
+pub(super) fn canonical<T: Decode + Encode>(bytes: &[u8]) -> bool {
     let Ok(value) = T::from_sce(bytes) else { return false };
     assert_eq!(value.to_sce(), bytes, "one encoding of a value");
     true

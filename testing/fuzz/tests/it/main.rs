@@ -73,6 +73,11 @@ bounded!(
     ledger_values,
     ledger_request,
     ledger_block,
+    certificate,
+    peer_frames,
+    member_certificates,
+    contract_values,
+    contract_life,
     keystore,
 );
 
@@ -89,6 +94,8 @@ fn every_seed_that_should_pass_does() {
         "ledger_values",
         "ledger_request",
         "ledger_block",
+        "certificate",
+        "contract_values",
         "keystore",
     ] {
         let target = target(name).expect("a listed target");

@@ -1,12 +1,23 @@
 //! A checker that cannot fail checks nothing: each deliberate mistake is found, and by the promise that it breaks.
 
-use stateset_sim::{Sabotage, run_with};
+use stateset_sim::{Failure, Sabotage, ledger, ledger_world, run_with};
 
 /// Runs worlds with the mistake until one is stopped by one of these findings.
 fn is_found(world: &str, sabotage: Sabotage, findings: &[&str]) {
+    let run = |seed| run_with(world, seed, Some(sabotage), false).err();
+    is_found_by(world, &format!("{sabotage:?}"), run, findings);
+}
+
+fn is_found_in_ledger(world: &str, sabotage: ledger::Sabotage, findings: &[&str]) {
+    let kind = ledger_world(world).expect("a world of the ledger");
+    let run = |seed| ledger::run(kind, seed, Some(sabotage), false).err();
+    is_found_by(world, &format!("{sabotage:?}"), run, findings);
+}
+
+fn is_found_by(world: &str, sabotage: &str, run: impl Fn(u64) -> Option<Box<Failure>>, findings: &[&str]) {
     let mut others = Vec::new();
     for seed in 0..80 {
-        let Err(failure) = run_with(world, seed, Some(sabotage), false) else { continue };
+        let Some(failure) = run(seed) else { continue };
         let text = failure.to_string();
         assert!(text.ends_with(&format!("cargo xtask sim {world} {seed}")), "{text}");
         if findings.iter().any(|finding| failure.problem.contains(finding)) {
@@ -14,7 +25,7 @@ fn is_found(world: &str, sabotage: Sabotage, findings: &[&str]) {
         }
         others.push(failure.problem);
     }
-    panic!("{sabotage:?} in {world} is not found by {findings:?}, only by {others:#?}");
+    panic!("{sabotage} in {world} is not found by {findings:?}, only by {others:#?}");
 }
 
 #[test]
@@ -59,4 +70,28 @@ fn a_batch_over_other_leaves_is_found() {
 #[test]
 fn a_replay_refused_for_its_revoked_key_is_found() {
     is_found("duplicates", Sabotage::ChecksKeysBeforeReplays, &["rejected without reason"]);
+}
+
+#[test]
+fn a_ledger_that_forgets_what_was_consumed_is_found() {
+    is_found_in_ledger(
+        "ledger-calm",
+        ledger::Sabotage::ForgetsConsumption,
+        &["differs from the model at notary/spent/"],
+    );
+}
+
+#[test]
+fn a_node_of_the_ledger_with_another_state_is_found() {
+    is_found_in_ledger("ledger-calm", ledger::Sabotage::OneNodeForgetsSequences, &["has another app hash"]);
+}
+
+#[test]
+fn balances_of_a_ledger_that_are_off_by_one_are_found() {
+    is_found_in_ledger("ledger-calm", ledger::Sabotage::MakesMoney, &["differs from the model at bank/bal/"]);
+}
+
+#[test]
+fn nodes_of_a_ledger_that_vote_for_forged_requests_are_found() {
+    is_found_in_ledger("ledger", ledger::Sabotage::AcceptsEveryBlock, &["votes true on a false block"]);
 }

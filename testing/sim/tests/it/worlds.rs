@@ -2,29 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use stateset_sim::{PROFILES, named_seeds, run};
+use stateset_sim::{LEDGER_WORLDS, PROFILES, named_seeds, run, run_seeds};
 
 /// Runs `seeds` of a world on all cores; on failure says how to see it again. Every landmark must be met somewhere:
 /// runs in which a thing never happens prove nothing about it.
 fn hold(world: &str, seeds: Range<u64>, landmarks: &[&str]) {
-    let next = AtomicU64::new(seeds.start);
-    let work = || {
-        let mut runs = Vec::new();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return runs;
-            }
-            runs.push(run(world, seed));
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let runs: Vec<_> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("a worker")).collect()
-    });
+    let runs = run_seeds(world, seeds.clone());
     let failures: Vec<_> = runs.iter().filter_map(|run| run.as_ref().err()).collect();
     assert!(failures.is_empty(), "{} of {seeds:?} fail; the first:\n{}", failures.len(), failures[0]);
     let reached: BTreeSet<_> =
@@ -125,16 +109,59 @@ fn a_world_whose_clock_is_set_ahead_and_back_keeps_every_promise() {
 }
 
 #[test]
+fn a_calm_ledger_keeps_every_promise() {
+    hold("ledger-calm", 0..60, &["OK", "INSUFFICIENT_FUNDS", "INVARIANT", "an escrow that expired"]);
+}
+
+#[test]
+fn a_ledger_of_cheats_and_lying_proposers_keeps_every_promise() {
+    hold(
+        "ledger",
+        0..200,
+        &[
+            "OK",
+            "ALREADY_NOTARISED",
+            "QUOTA",
+            "BAD_SEQUENCE",
+            "CONFLICT",
+            "REFERENCE_SPENT",
+            "WINDOW_NOT_OPEN",
+            "WINDOW_CLOSED",
+            "EXPIRED",
+            "PARAMS_MISMATCH",
+            "ATTESTATION_MISSING",
+            "NOT_AUTHORISED",
+            "BAD_TRANSITION",
+            "INVARIANT",
+            "INSUFFICIENT_FUNDS",
+            "NOT_FOUND",
+            "an escrow that expired",
+            "a proposer that lies",
+            "a rejected block",
+            "a node that lags",
+            "an old backup",
+            "power lost in a commit",
+        ],
+    );
+}
+
+#[test]
+fn a_ledger_that_loses_power_keeps_every_promise() {
+    hold("ledger-crash", 0..100, &["OK", "CONFLICT", "an old backup", "power lost in a commit"]);
+}
+
+#[test]
 fn one_seed_gives_one_trace() {
-    for profile in &PROFILES {
-        let (first, second) = (run(profile.name, 42), run(profile.name, 42));
+    let of_ledger = LEDGER_WORLDS.iter().map(|world| world.name);
+    for world in PROFILES.iter().map(|profile| profile.name).chain(of_ledger) {
+        let (first, second) = (run(world, 42), run(world, 42));
         let hash = |trace: Result<stateset_sim::Trace, _>| {
             trace.map(|trace| trace.hash).map_err(|f: Box<stateset_sim::Failure>| f.to_string())
         };
         let first = hash(first);
         assert!(first.is_ok(), "{first:?}");
-        assert_eq!(first, hash(second), "{}", profile.name);
-        assert_ne!(first, hash(run(profile.name, 43)), "{}", profile.name);
+        assert_eq!(first, hash(second), "{world}");
+        assert_ne!(first, hash(run(world, 43)), "{world}");
     }
 }
 

@@ -1,0 +1,163 @@
+//! Members of a ledger of one machine: companies that its founder admits.
+
+use std::time::{Duration, Instant};
+
+use stateset_ledger_types::codec::{Blob, Decode as _, List, Set, Text};
+use stateset_ledger_types::entity::{Compliance, Entity, EntityStatus, Quota, Roles};
+use stateset_ledger_types::governance::{
+    Action, EntityRecord, GovernanceMessage, Proposal, ProposalStatus, Submit, Vote, VoteChoice,
+};
+use stateset_ledger_types::ids::EntityId;
+use stateset_ledger_types::keys::{KeyRecord, PublicKey, Purpose, Signature};
+use stateset_ledger_types::x509::{Issuer, Kind, Root, Template, check_entity, common_name, issue};
+use ves::hash::Hasher;
+
+use super::LocalHome;
+use crate::certificates::ROOT_SEED;
+use crate::genesis::now;
+use crate::member::read;
+use crate::output::Failure;
+
+/// Milliseconds; certificates hold from a day before they are made, for clocks that differ.
+const BEFORE: u64 = 86_400_000;
+const VALID: u64 = 10 * 365 * 86_400_000;
+/// How long an admission may take.
+const TIME_MAX: Duration = Duration::from_secs(30);
+
+fn failed(error: impl ToString) -> Failure {
+    Failure::failed("CERTIFICATE", error)
+}
+
+/// A company that is to be a member.
+#[derive(Debug, Clone)]
+pub struct Newcomer {
+    pub name: String,
+    /// ISO 3166 code.
+    pub jurisdiction: String,
+    pub registration_no: String,
+    pub lei: Option<String>,
+    pub roles: Roles,
+    /// Its certificate's key.
+    pub identity: PublicKey,
+    /// The others, by what they are for.
+    pub keys: Vec<(Purpose, PublicKey)>,
+}
+
+/// A company that is a member.
+#[derive(Debug, Clone)]
+pub struct Admitted {
+    pub entity: Entity,
+    /// DER of its certificate, and of the root that issued it.
+    pub certificate: Vec<u8>,
+    pub root: Vec<u8>,
+    pub proposal: u64,
+}
+
+fn text<const MAX: usize>(field: &str, value: &str) -> Result<Text<MAX>, Failure> {
+    Text::new(value).map_err(|problem| Failure::input("ENTITY", format!("{field}: {problem}")))
+}
+
+impl LocalHome {
+    /// Issues a certificate to the company, proposes it as the founder and votes for it, until it is a member. It has no
+    /// vote itself, so that the founder goes on deciding alone.
+    pub fn admit(&self, newcomer: &Newcomer) -> Result<Admitted, Failure> {
+        let genesis = self.genesis()?;
+        let root = genesis.roots.first().map(|root| root.to_vec());
+        let root = root.ok_or_else(|| failed("the genesis has no root certificate"))?;
+        let roots = [Root::parse(&root).map_err(failed)?];
+        let certificate = self.certificate(newcomer, roots[0].id())?;
+        let certified = check_entity(&[&certificate], &roots, now()).map_err(failed)?;
+        let record = record(newcomer, certified.entity_id(), &certificate)?;
+        record.check().map_err(|error| Failure::input("ENTITY", error))?;
+        if self.entity(&record.entity_id)?.is_some() {
+            let said = format!("{} is a member already, as {}", newcomer.name, record.entity_id);
+            return Err(Failure::input("ENTITY_EXISTS", said));
+        }
+        let proposal = self.carried_out(Action::EntityAdmit(Box::new(EntityRecord {
+            record: record.clone(),
+            certificates: List::new([Blob::new(certificate.as_slice()).map_err(failed)?]).map_err(failed)?,
+        })))?;
+        let entity = self.entity(&record.entity_id)?;
+        let entity =
+            entity.ok_or_else(|| failed("the proposal was executed, and the member is not there"))?;
+        Ok(Admitted { entity, certificate, root, proposal })
+    }
+
+    /// DER, under the root of the network.
+    fn certificate(&self, newcomer: &Newcomer, root: &str) -> Result<Vec<u8>, Failure> {
+        let (key, subject) = (self.0.seed(ROOT_SEED)?, common_name(&newcomer.name));
+        let template = Template {
+            kind: Kind::Entity,
+            subject: &subject,
+            key: &newcomer.identity,
+            from_ms: now().saturating_sub(BEFORE),
+            until_ms: now().saturating_add(VALID),
+        };
+        let issuer = Issuer { subject: root, key: &PublicKey::ed25519(key.public_key()) };
+        issue(&template, &issuer, |message| Signature(key.sign(message))).map_err(failed)
+    }
+
+    fn entity(&self, id: &EntityId) -> Result<Option<Entity>, Failure> {
+        read(&self.founder()?.rpc, &format!("/ssn/entities/{id}"))
+    }
+
+    /// Proposes an action and votes for it, until it is executed. Blocks come with requests here, and votes count in
+    /// blocks, so the vote is said again until it is over.
+    fn carried_out(&self, action: Action) -> Result<u64, Failure> {
+        let founder = self.founder()?;
+        let actions = List::new([action]).map_err(failed)?;
+        let submit = Submit { title: Text::default(), actions, expedited: false };
+        let submitted = founder.govern(&GovernanceMessage::Submit(Box::new(submit)))?;
+        let id = u64::from_sce(&submitted.data).map_err(|error| Failure::failed("NODE_UNREADABLE", error))?;
+        let (begun, path) = (Instant::now(), format!("/ssn/gov/proposals/{id}"));
+        loop {
+            let proposal: Option<Proposal> = read(&founder.rpc, &path)?;
+            let missing = || Failure::failed("NODE_UNREADABLE", format!("there is no proposal {id}"));
+            let proposal = proposal.ok_or_else(missing)?;
+            match proposal.status {
+                ProposalStatus::Executed => return Ok(id),
+                ProposalStatus::Voting => {
+                    let vote = Vote { proposal: id, choice: VoteChoice::Yes };
+                    match founder.govern(&GovernanceMessage::Vote(vote)) {
+                        // Voting ended with this block.
+                        Err(failure) if failure.code == "BAD_TRANSITION" => {}
+                        other => drop(other?),
+                    }
+                }
+                ProposalStatus::Submitted | ProposalStatus::Passed => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                ended => {
+                    let said = format!("proposal {id} is {ended:?}: {}", proposal.reason);
+                    return Err(Failure::failed("NOT_ADMITTED", said));
+                }
+            }
+            if begun.elapsed() > TIME_MAX {
+                let said = format!("proposal {id} is {:?} after {TIME_MAX:?}", proposal.status);
+                return Err(Failure::failed("NOT_ADMITTED", said));
+            }
+        }
+    }
+}
+
+fn record(newcomer: &Newcomer, entity_id: EntityId, certificate: &[u8]) -> Result<Entity, Failure> {
+    let keys = [(Purpose::Identity, newcomer.identity)].into_iter().chain(newcomer.keys.iter().copied());
+    let keys = keys.map(|(purpose, key)| KeyRecord::new(purpose, key)).collect::<Vec<_>>();
+    let lei = newcomer.lei.as_deref().map(|lei| text("--lei", lei)).transpose()?;
+    Ok(Entity {
+        entity_id,
+        name: text("the name", &newcomer.name)?,
+        jurisdiction: text("--jurisdiction", &newcomer.jurisdiction)?,
+        registration_no: text("--registration-no", &newcomer.registration_no)?,
+        lei,
+        cert_hash: Hasher::bare().bytes(certificate).finish(),
+        keys: List::new(keys).map_err(failed)?,
+        roles: newcomer.roles,
+        issuer_of: Set::default(),
+        status: EntityStatus::Admitted,
+        suspended_until: None,
+        voting_power: 0,
+        quota: Quota::default(),
+        compliance: Compliance { kyc_level: 0, risk: 0, sanctioned: false, expires_at: u64::MAX },
+    })
+}

@@ -1,0 +1,204 @@
+//! A member at a node: its requests, signed, sent and followed to their block.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64ct::{Base64, Encoding as _};
+use serde_json::{Value, json};
+use stateset_abci::comet::{Rpc, RpcError};
+use stateset_ledger_types::body::{Body, Command, Header, One, SaltedBody};
+use stateset_ledger_types::codec::{Blob, Decode, List, Set};
+use stateset_ledger_types::envelope::{GovernanceTx, PublicTx, Request, Submission};
+use stateset_ledger_types::governance::GovernanceMessage;
+use stateset_ledger_types::ids::{ChainId, ContractId, EntityId, TxId};
+use stateset_ledger_types::keys::{BusinessSignature, PublicKey, Purpose, Signature, business_message};
+use stateset_ledger_types::tree::{Mode, Salt};
+use stateset_ledger_types::{Code, Envelope, Params};
+use ves::{Digest, Signer};
+
+use crate::client::refused;
+use crate::output::Failure;
+
+/// How long a request may take to its block.
+const BLOCK_TIME_MAX: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(25);
+/// How often a request is signed anew because another process of the same member was quicker.
+const SEQUENCES_MAX: usize = 5;
+
+/// A member that speaks to one node.
+#[derive(Clone)]
+pub struct Member {
+    pub rpc: Rpc,
+    pub chain_id: ChainId,
+    pub entity: EntityId,
+    /// A live ledger key of the entity.
+    pub key: Arc<dyn Signer>,
+}
+
+/// A request that stands in a block, and was carried out there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// SHA-256 of the request's bytes: how nodes find it.
+    pub hash: Digest,
+    pub height: u64,
+    /// What it returned.
+    pub data: Vec<u8>,
+}
+
+/// What the state of a node holds at a path (network.md 14), by the node's word; `None` where it holds nothing.
+pub fn read<T: Decode>(rpc: &Rpc, path: &str) -> Result<Option<T>, Failure> {
+    let answer = rpc.call("abci_query", &json!({"path": path, "data": ""}))?["response"].take();
+    let log = answer["log"].as_str().unwrap_or_default();
+    match answer["code"].as_u64().unwrap_or_default() {
+        0 => {}
+        code if code == u64::from(Code::NotFound.code()) => return Ok(None),
+        code => return Err(refused(code, log)),
+    }
+    let unreadable = |problem: String| Failure::failed("NODE_UNREADABLE", format!("{path}: {problem}"));
+    let value = Base64::decode_vec(answer["value"].as_str().unwrap_or_default())
+        .map_err(|problem| unreadable(problem.to_string()))?;
+    T::from_sce(&value).map(Some).map_err(|problem| unreadable(problem.to_string()))
+}
+
+impl Member {
+    pub fn public_key(&self) -> PublicKey {
+        PublicKey::ed25519(self.key.public_key())
+    }
+
+    fn sign(&self, message: &Digest) -> Result<Signature, Failure> {
+        self.key.sign(&message.0).map(Signature).map_err(|error| Failure::failed("SIGNING", error))
+    }
+
+    /// Carries out commands of one contract in public, each a tag and the encoding of its arguments.
+    pub fn public(&self, contract: &str, commands: &[(u16, Vec<u8>)]) -> Result<(TxId, Committed), Failure> {
+        let mut salt = [0; 32];
+        getrandom::fill(&mut salt).map_err(|error| Failure::failed("RANDOM", error))?;
+        let params: Params = read(&self.rpc, "/ssn/params")?.ok_or_else(|| missing("parameters"))?;
+        let content = SaltedBody { salt: Salt(salt), body: self.body(&params, contract, commands)? };
+        let tx_id = content.tx_id(Mode::Public);
+        let (purpose, key) = (Purpose::LedgerSigning, self.public_key());
+        let signature = self.sign(&business_message(&self.chain_id, &tx_id, purpose, &key))?;
+        let signatures = List::new([BusinessSignature { purpose, key, signature }]).map_err(too_many)?;
+        let committed = self.submit(|submission| {
+            let (content, signatures) = (content.clone(), signatures.clone());
+            let openings = List::default();
+            Request::PublicTx(Box::new(PublicTx { content, signatures, openings, submission }))
+        })?;
+        Ok((tx_id, committed))
+    }
+
+    fn body(&self, params: &Params, contract: &str, commands: &[(u16, Vec<u8>)]) -> Result<Body, Failure> {
+        let command = |(tag, args): &(u16, Vec<u8>)| -> Result<Command, Failure> {
+            Ok(Command {
+                contract_id: ContractId::new(contract)
+                    .map_err(|problem| Failure::input("CONTRACT", problem))?,
+                tag: *tag,
+                args: Blob::new(args.as_slice()).map_err(too_many)?,
+                signers: Set::new([self.public_key()]).map_err(too_many)?,
+            })
+        };
+        let commands = commands.iter().map(command).collect::<Result<Vec<_>, _>>()?;
+        let header = Header {
+            format: 1,
+            chain_id: self.chain_id.clone(),
+            not_before_height: 0,
+            expires_height: 0,
+            params_hash: params.hash(),
+            contract_set_hash: Digest::ZERO,
+            attester_policy: None,
+        };
+        Ok(Body {
+            nullifiers: List::default(),
+            outputs: List::default(),
+            commands: List::new(commands).map_err(too_many)?,
+            references: List::default(),
+            attachments: List::default(),
+            time_window: List::default(),
+            header: One(header),
+            inputs: List::default(),
+            capsules: List::default(),
+            memo: List::default(),
+        })
+    }
+
+    /// Proposes, sponsors or votes.
+    pub fn govern(&self, message: &GovernanceMessage) -> Result<Committed, Failure> {
+        self.submit(|submission| {
+            Request::Governance(Box::new(GovernanceTx { message: message.clone(), submission }))
+        })
+    }
+
+    /// Signs what `request` makes of a submission, and waits until it was carried out.
+    pub fn submit(&self, request: impl Fn(Submission) -> Request) -> Result<Committed, Failure> {
+        let path = format!("/ssn/notary/seq/{}", self.entity);
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let last: u64 = read(&self.rpc, &path)?.unwrap_or_default();
+            let (key, signature) = (self.public_key(), Signature([0; 64]));
+            let submission = Submission { entity: self.entity, seq: last + tried as u64, key, signature };
+            let mut signed = Ok(());
+            let envelope = Envelope::signed(request(submission), &self.chain_id, |message| {
+                self.sign(message).unwrap_or_else(|failure| {
+                    signed = Err(failure);
+                    Signature([0; 64])
+                })
+            });
+            signed?;
+            match send(&self.rpc, envelope.bytes())? {
+                Sent::Done(committed) => return Ok(committed),
+                Sent::Refused(code, _) if code == Code::BadSequence.code() && tried < SEQUENCES_MAX => {}
+                Sent::Refused(code, log) => return Err(refused(code.into(), &log)),
+            }
+        }
+    }
+}
+
+fn missing(what: &str) -> Failure {
+    Failure::failed("NODE_UNREADABLE", format!("the node has no {what}"))
+}
+
+fn too_many(problem: impl ToString) -> Failure {
+    Failure::input("TOO_LARGE", problem.to_string())
+}
+
+enum Sent {
+    Done(Committed),
+    Refused(u32, String),
+}
+
+fn code_of(value: &Value) -> u32 {
+    value["code"].as_u64().and_then(|code| u32::try_from(code).ok()).unwrap_or_default()
+}
+
+/// Hands bytes to a node, and waits until they stand in a block.
+fn send(rpc: &Rpc, bytes: &[u8]) -> Result<Sent, Failure> {
+    let answer = rpc.call("broadcast_tx_sync", &json!({"tx": Base64::encode_string(bytes)}))?;
+    let log = |value: &Value| value["log"].as_str().unwrap_or_default().to_owned();
+    if code_of(&answer) != 0 {
+        return Ok(Sent::Refused(code_of(&answer), log(&answer)));
+    }
+    let hash = ves::hash::Hasher::bare().bytes(bytes).finish();
+    let (begun, params) = (Instant::now(), json!({"hash": Base64::encode_string(&hash.0)}));
+    let found = loop {
+        match rpc.call("tx", &params) {
+            Ok(found) => break found,
+            // It says so while the request is in no block.
+            Err(RpcError::Refused { .. }) if begun.elapsed() < BLOCK_TIME_MAX => std::thread::sleep(LOOK),
+            Err(RpcError::Refused { .. }) => {
+                let message = format!("{hash} is in no block after {BLOCK_TIME_MAX:?}; ask again later");
+                return Err(Failure::failed("NOT_IN_A_BLOCK", message));
+            }
+            Err(other) => return Err(other.into()),
+        }
+    };
+    let result = &found["tx_result"];
+    if code_of(result) != 0 {
+        return Ok(Sent::Refused(code_of(result), log(result)));
+    }
+    let height = found["height"].as_str().and_then(|text| text.parse().ok());
+    let height =
+        height.ok_or_else(|| Failure::failed("NODE_UNREADABLE", "a transaction without a height"))?;
+    let data = Base64::decode_vec(result["data"].as_str().unwrap_or_default()).unwrap_or_default();
+    Ok(Sent::Done(Committed { hash, height, data }))
+}

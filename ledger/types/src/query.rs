@@ -1,0 +1,74 @@
+//! Paths of queries whose answer is one key of the state (section 14), and so can be proven.
+
+use ves::Digest;
+
+use crate::StateKey;
+use crate::ids::{AccountId, Denom, EntityId, SettlementId, SpentKey, TxId};
+
+/// The key that the answer to `path` rests on. `None` for answers made of several keys, and for what is no path.
+pub fn key_of(path: &str) -> Option<StateKey> {
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let ["ssn", parts @ ..] = parts.as_slice() else { return None };
+    Some(match parts {
+        ["notary", "tx", id] => StateKey::tx(&id.parse::<TxId>().ok()?),
+        ["notary", "spent", key] => StateKey::spent(&key.parse::<SpentKey>().ok()?),
+        ["notary", "seq", id] => StateKey::seq(&id.parse::<EntityId>().ok()?),
+        ["entities", "by-cert", hash] => StateKey::cert(&hash.parse::<Digest>().ok()?),
+        ["entities", id] => StateKey::entity(&id.parse::<EntityId>().ok()?),
+        ["params"] => StateKey::params(),
+        ["gov", "proposals", id] => StateKey::proposal(id.parse().ok()?),
+        ["contracts"] => StateKey::contract_set(),
+        ["bank", account, denom @ ..] if !denom.is_empty() && *account != "audit" => {
+            StateKey::balance(&account.parse::<AccountId>().ok()?, &Denom::new(denom.join("/")).ok()?)
+        }
+        ["settle", id] => StateKey::settlement(&id.parse::<SettlementId>().ok()?),
+        ["escrow", id] => StateKey::escrow(&id.parse::<SettlementId>().ok()?),
+        ["anchor", stream, "head"] => StateKey::anchor_head(&stream.parse::<Digest>().ok()?),
+        ["anchor", stream, batch] => {
+            StateKey::anchor_batch(&stream.parse::<Digest>().ok()?, batch.parse().ok()?)
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_one_key_name_it() {
+        let id = "07".repeat(32);
+        let named = |path: &str| key_of(path).map(|key| key.to_string());
+        assert_eq!(named(&format!("/ssn/notary/tx/{id}")), Some(format!("notary/tx/{id}")));
+        assert_eq!(named(&format!("/ssn/anchor/{id}/head")), Some(format!("anchor/{id}/head")));
+        assert_eq!(named(&format!("ssn/anchor/{id}/12")), Some(format!("anchor/{id}/12")));
+        let account = "05".repeat(20);
+        assert_eq!(
+            named(&format!("/ssn/bank/{account}/ibc/usd")),
+            Some(format!("bank/bal/{account}/ibc/usd"))
+        );
+        assert_eq!(named("/ssn/params"), Some("gov/params".to_owned()));
+    }
+
+    #[test]
+    fn lists_and_nonsense_name_none() {
+        let account = "05".repeat(20);
+        let of_account = format!("/ssn/bank/{account}");
+        for path in [
+            "",
+            "/",
+            "/ssn",
+            "/ssn/entities",
+            "/ssn/notary/tx/",
+            "/ssn/notary/tx/07",
+            "/ssn/bank/audit",
+            "/ssn/status",
+            "/ssn/gov/proposals/x",
+            "/ssn/anchor/07/head",
+            "/store/bank/key",
+            of_account.as_str(),
+        ] {
+            assert_eq!(key_of(path), None, "{path}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Payments that private steps rest on (10.3): a transfer of the bank whose reference only the parties can read, and the
+//! evidence of it.
+
+use stateset_contracts::PaymentEvidence;
+use stateset_ledger_types::bank::{BANK, BankCommand, Transfer, payment_reference};
+use stateset_ledger_types::body::{Body, Command, HEADER_FORMAT, Header, One, SaltedBody};
+use stateset_ledger_types::codec::{Blob, Decode, Encode, List, Set, record};
+use stateset_ledger_types::envelope::{PublicTx, Request, Submission};
+use stateset_ledger_types::ids::{Amount, ContractId, EntityId, LinearId, SettlementId, TxId};
+use stateset_ledger_types::keys::{BusinessSignature, Purpose, Signature, business_message};
+use stateset_ledger_types::tree::{Mode, Salt};
+use stateset_ledger_types::{Code, Envelope, Refusal, StateKey};
+use ves::Digest;
+
+use crate::build::{random, signed_envelope};
+use crate::error::NodeError;
+use crate::node::Node;
+
+/// One payment for one step of one state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payment {
+    pub payee: EntityId,
+    pub amount: Amount,
+    pub linear_id: LinearId,
+    /// Version of the state that the step will consume.
+    pub version: u64,
+}
+
+record! {
+    /// A payment under way: kept before it is submitted, so that asking again pays nothing twice.
+    pub struct Pending {
+        pub body: SaltedBody,
+        pub blind: Digest,
+    }
+}
+
+impl Node {
+    /// Pays, or goes on with the same payment: call again until the evidence is there. However often it is called, and
+    /// whatever happens in between, a payee is paid once for a version of a state.
+    ///
+    /// # Errors
+    /// [`NodeError::Refused`] with the ledger's code, as INSUFFICIENT_FUNDS; [`NodeError::Chain`].
+    pub fn pay(&self, payment: &Payment) -> Result<Option<PaymentEvidence>, NodeError> {
+        let _turn = self.take_turn();
+        let name = format!("payment {} {} {}", payment.linear_id, payment.version, payment.payee);
+        let pending = self.vault().kept::<Pending>(&name)?;
+        let Some(pending) = pending else {
+            let pending = self.transfer(payment)?;
+            self.vault().keep(&name, &pending)?;
+            self.submit_transfer(&pending)?;
+            return Ok(None);
+        };
+        let tx_id = pending.body.tx_id(Mode::Public);
+        if self.ports.chain.certificate(&tx_id)?.is_none() {
+            let expires = pending.body.body.header.0.expires_height;
+            let tip = self.ports.chain.tip()?;
+            if tip.height > expires {
+                self.vault().forget(&name)?;
+                let said =
+                    format!("the payment was not made by height {expires}; nothing was paid, pay again");
+                return Err(Refusal::new(Code::Expired, said).into());
+            }
+            self.submit_transfer(&pending)?;
+            return Ok(None);
+        }
+        self.evidence(payment, &pending, &tx_id).map(Some)
+    }
+
+    fn transfer(&self, payment: &Payment) -> Result<Pending, NodeError> {
+        let blind = Digest(random()?);
+        let reference = payment_reference(&payment.linear_id, payment.version, &blind);
+        let transfer = BankCommand::Transfer(Transfer {
+            payer: self.entity(),
+            payee: payment.payee.account(),
+            amount: payment.amount.clone(),
+            reference: Some(reference),
+        });
+        let sce = transfer.to_sce();
+        let command = Command {
+            contract_id: ContractId::new(BANK).expect("a contract's name"),
+            tag: transfer.tag(),
+            // Behind the tag.
+            args: Blob::new(&sce[2..]).expect("a transfer is short"),
+            signers: Set::new([self.keys.ledger_key()]).expect("one key"),
+        };
+        let tip = self.ports.chain.tip()?;
+        let facts = self.ledger().facts(tip.height, tip.time_ms, &[].into())?;
+        let header = Header {
+            format: HEADER_FORMAT,
+            chain_id: self.config.chain_id.clone(),
+            not_before_height: 0,
+            expires_height: tip.height + self.config.expires_blocks,
+            params_hash: facts.params.hash(),
+            contract_set_hash: facts.contract_sets.first().expect("the set in force").hash(),
+            attester_policy: None,
+        };
+        let body = Body {
+            nullifiers: List::default(),
+            outputs: List::default(),
+            commands: List::new([command]).expect("one command"),
+            references: List::default(),
+            attachments: List::default(),
+            time_window: List::default(),
+            header: One(header),
+            inputs: List::default(),
+            capsules: List::default(),
+            memo: List::default(),
+        };
+        Ok(Pending { body: SaltedBody { salt: Salt(random()?), body }, blind })
+    }
+
+    fn submit_transfer(&self, pending: &Pending) -> Result<(), NodeError> {
+        let (chain_id, key) = (&self.config.chain_id, self.keys.ledger_key());
+        let (tx_id, purpose) = (pending.body.tx_id(Mode::Public), Purpose::LedgerSigning);
+        let signature = self.keys.sign(&business_message(chain_id, &tx_id, purpose, &key))?;
+        let submission =
+            Submission { entity: self.entity(), seq: self.next_seq()?, key, signature: Signature([0; 64]) };
+        let request = Request::PublicTx(Box::new(PublicTx {
+            content: pending.body.clone(),
+            signatures: List::new([BusinessSignature { purpose, key, signature }]).expect("one signature"),
+            openings: List::default(),
+            submission,
+        }));
+        let envelope: Envelope = signed_envelope(&self.keys, request, chain_id)?;
+        match self.ports.chain.submit(envelope.bytes())? {
+            Ok(()) => Ok(()),
+            Err(refusal) if refusal.code == Code::AlreadyNotarised => Ok(()),
+            Err(refusal) if crate::flow::is_for_now(refusal.code) => Ok(()),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    fn evidence(
+        &self,
+        payment: &Payment,
+        pending: &Pending,
+        tx_id: &TxId,
+    ) -> Result<PaymentEvidence, NodeError> {
+        let settlement = SettlementId::of(tx_id, 0);
+        let height = self.ports.chain.tip()?.height;
+        let proven = self.ports.chain.prove(&StateKey::settlement(&settlement), height)?;
+        if proven.value.is_none() {
+            let said = format!("height {height} has no settlement {settlement}");
+            return Err(Refusal::new(Code::NotFound, said).into());
+        }
+        let proof = Blob::new(proven.proof).map_err(|error| Refusal::new(Code::TooLarge, error))?;
+        let (linear_id, version, blind) = (payment.linear_id, payment.version, pending.blind);
+        Ok(PaymentEvidence { settlement, height, proof, linear_id, version, blind })
+    }
+}
+
+impl crate::Vault {
+    /// A record kept under `name`.
+    fn kept<T: Decode>(&self, name: &str) -> Result<Option<T>, NodeError> {
+        let read = |problem| NodeError::Damaged { what: "setting", problem };
+        self.setting(name)?.map(|bytes| T::from_sce(&bytes).map_err(read)).transpose()
+    }
+
+    fn keep(&mut self, name: &str, value: &impl Encode) -> Result<(), NodeError> {
+        self.set(name, &value.to_sce())
+    }
+}

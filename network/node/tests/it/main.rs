@@ -1,0 +1,11 @@
+//! Participants' nodes at work.
+
+mod chain;
+mod crashes;
+mod double_spend;
+mod engine;
+mod invoices;
+mod peers;
+mod recovery;
+mod vault;
+mod world;
