@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use ves::{StoreId, TenantId};
 
 use crate::commands::{
-    anchor, commerce, commit, completions, compliance, db, dev, event, import, key, listen, log, pay, proof,
-    trigger, up, webhooks,
+    anchor, commerce, commit, completions, compliance, db, dev, event, import, key, ledger, listen, log, org,
+    pay, proof, trigger, up, webhooks,
 };
 
 /// Signed events in, receipts and proofs out.
@@ -164,6 +164,12 @@ pub enum Command {
     /// Ask a chain what is anchored on it
     #[command(subcommand)]
     Anchor(anchor::AnchorCommand),
+    /// Ask the shared ledger what it holds, with proofs, and check proofs offline
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
+    /// Companies on the shared ledger of this machine
+    #[command(subcommand)]
+    Org(org::OrgCommand),
     /// Check whole streams again
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -189,6 +195,9 @@ pub enum Command {
     /// Make and check compliance proofs with files, as `ves-stark`
     #[command(disable_help_flag = true)]
     Stark(Rest),
+    /// A node of the shared ledger, as `statesetd`
+    #[command(disable_help_flag = true)]
+    Node(Rest),
     /// Look at this installation and say what is wrong
     Doctor,
     /// Print the completions of a shell

@@ -12,8 +12,10 @@ pub mod doctor;
 pub mod event;
 pub mod import;
 pub mod key;
+pub mod ledger;
 pub mod listen;
 pub mod log;
+pub mod org;
 pub mod pay;
 pub mod proof;
 pub mod trigger;
@@ -41,6 +43,8 @@ pub fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Prove(args) => compliance::prove::run(context, &args),
         Command::Verify(args) => compliance::verify::run(context, &args),
         Command::Anchor(command) => anchor::run(context, &command),
+        Command::Ledger(command) => ledger::run(context, &command),
+        Command::Org(command) => org::run(context, &command),
         Command::Log(command) => log::run(context, &command),
         Command::Db(args) => db::run(context, &args),
         Command::Pay(args) => pay::run(context, &args),
@@ -50,9 +54,10 @@ pub fn run(context: &Context, command: Command) -> Result<(), CliError> {
         | Command::SequencerAdmin(_)
         | Command::Sync(_)
         | Command::Mcp(_)
-        | Command::Stark(_) => Err(CliError::input(
+        | Command::Stark(_)
+        | Command::Node(_) => Err(CliError::input(
             "USAGE",
-            "the options of sequencer, sequencer-admin, sync, mcp and stark are written after their names",
+            "the options of sequencer, sequencer-admin, sync, mcp, stark and node are written after their names",
         )),
         Command::Doctor => doctor::run(context),
         Command::Completions(args) => completions::run(context, &args),

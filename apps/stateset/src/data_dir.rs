@@ -6,6 +6,7 @@
 //!   admin-api-key      0600, the bootstrap key of the server
 //!   keys/              0700, encrypted keys; keys/passphrase 0600 when none was given
 //!   store/events.db    the event log
+//!   ledger/            the shared ledger that this process orders: keys, genesis, state
 //!   chain/             the local chain of `up --anchor anvil`, and what is on its way to it
 //!   lock               held while a server runs on it
 //! ```
@@ -69,6 +70,9 @@ impl DataDir {
     }
     pub fn store_file(&self) -> PathBuf {
         self.store().join("events.db")
+    }
+    pub fn ledger(&self) -> PathBuf {
+        self.0.join("ledger")
     }
     fn profile_file(&self) -> PathBuf {
         self.0.join("profile.json")

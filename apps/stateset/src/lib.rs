@@ -13,6 +13,7 @@ mod error;
 mod feed;
 mod files;
 mod installation;
+mod ledger;
 mod local_chain;
 mod output;
 mod paid_demo;

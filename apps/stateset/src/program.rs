@@ -19,12 +19,13 @@ impl Program {
 }
 
 /// The word after `stateset`, the name of a link, and what they run.
-const PROGRAMS: [(&str, &str, Run); 5] = [
+const PROGRAMS: [(&str, &str, Run); 6] = [
     ("sequencer", "stateset-sequencer", |args| stateset_sequencer_app::run(args)),
     ("sequencer-admin", "stateset-sequencer-admin", |args| stateset_sequencer_admin::run(args)),
     ("mcp", "stateset-mcp", |args| stateset_mcp_app::run(args)),
     ("sync", "stateset-sync", |args| stateset_sync_app::run(args)),
     ("stark", "ves-stark", |args| ves_stark_cli::run(args)),
+    ("node", "statesetd", |args| statesetd_app::run(args)),
 ];
 
 /// The program that the arguments mean, where it is not `stateset` itself.

@@ -2,10 +2,11 @@
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
-use stateset_sequencer::{Clock as _, CommitPolicy, SystemClock};
+use stateset_sequencer::{Clock as _, CommitPolicy, ReadyCheck, SystemClock};
 use stateset_sequencer_app::config::Observing;
 use stateset_sequencer_app::logging;
 use stateset_sequencer_app::signals::Signals;
@@ -16,6 +17,7 @@ use crate::data_dir::Profile;
 use crate::devnet::{Devnet, Link};
 use crate::error::CliError;
 use crate::installation::Installation;
+use crate::ledger::{Ledger, LedgerRecord};
 use crate::local_chain::{ChainRecord, LocalChain};
 use crate::paid_demo::{self, PaidDemo};
 use crate::pin::{self, Log};
@@ -44,14 +46,23 @@ pub struct UpArgs {
     /// Sell a page for test dollars on a local chain, which anvil runs, to be bought with `stateset pay`
     #[arg(long)]
     pub paid_demo: bool,
-    /// Start a local chain, and anchor every batch on it: for development, its accounts are known to everybody
+    /// Anchor every batch: on the ledger of the data directory, or on a local EVM chain that is started, for development
     #[arg(long, value_name = "CHAIN")]
     pub anchor: Option<AnchorOn>,
+    /// Order a shared ledger too, in the data directory; --anchor ledger says so as well
+    #[arg(long)]
+    pub ledger: bool,
+    /// Address and port of the ledger's RPC; a free port where it is taken [default: 127.0.0.1, three ports after --listen]
+    #[arg(long, value_name = "ADDRESS")]
+    pub ledger_rpc: Option<SocketAddr>,
 }
 
 /// Where `up` anchors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum AnchorOn {
+    /// The shared ledger, ordered by this process
+    Ledger,
+    /// Anvil, whose accounts are known to everybody
     Anvil,
 }
 
@@ -92,13 +103,29 @@ impl UpArgs {
 }
 
 impl UpArgs {
-    /// Where the paid demo would like to be: two ports after the service, after gRPC.
-    fn shop_address(&self) -> SocketAddr {
+    /// An address of this machine, so many ports after the service, or a free port.
+    fn local_address(&self, after: u16) -> SocketAddr {
         let port = match self.listen.port() {
             0 => 0,
-            port => port.checked_add(2).unwrap_or(0),
+            port => port.checked_add(after).unwrap_or(0),
         };
         SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    /// Where the paid demo would like to be: after gRPC.
+    fn shop_address(&self) -> SocketAddr {
+        self.local_address(2)
+    }
+
+    /// Whether batches are anchored there.
+    fn anchors_on(&self, chain: AnchorOn) -> bool {
+        self.anchor == Some(chain)
+    }
+
+    /// The ledger's RPC, where there is to be a ledger.
+    fn ledger_address(&self) -> Option<SocketAddr> {
+        let asked = self.ledger || self.ledger_rpc.is_some() || self.anchors_on(AnchorOn::Ledger);
+        asked.then(|| self.ledger_rpc.unwrap_or_else(|| self.local_address(3)))
     }
 }
 
@@ -118,6 +145,7 @@ struct Started<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     paid_demo_key_file: Option<&'a str>,
     chain: Option<&'a ChainRecord>,
+    ledger: Option<&'a LedgerRecord>,
     /// What a person has to know of the chain's start.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     chain_notes: &'a [String],
@@ -168,11 +196,15 @@ async fn serve_until_stopped(
         payments.tokens = paid_demo::tokens(dollar)?;
     }
     let (present, stream) = (payments.present.clone(), installation.profile.stream());
-    let link = args.anchor.map(|AnchorOn::Anvil| Link::default());
-    let on_chain = OnChain {
-        target: link.as_ref().map(Link::target),
-        check: chain.as_ref().map(LocalChain::ready_check).transpose()?,
+    let link = args.anchors_on(AnchorOn::Anvil).then(Link::default);
+    let mut ledger = match args.ledger_address() {
+        Some(rpc) => Some(Ledger::start(&context.data, rpc, args.anchors_on(AnchorOn::Ledger)).await?),
+        None => None,
     };
+    let of_ledger = ledger.as_ref().and_then(Ledger::target);
+    let checks =
+        [chain.as_ref().map(LocalChain::ready_check).transpose()?, ledger.as_ref().map(Ledger::ready_check)];
+    let on_chain = OnChain { target: of_ledger.or(link.as_ref().map(Link::target)), check: all_of(checks) };
     let server =
         Server::start(listeners, &store, &installation, commits, payments, &telemetry, on_chain).await?;
     installation.pinned_to(log.name(&context.data), &context.data)?;
@@ -180,7 +212,7 @@ async fn serve_until_stopped(
         installation.recorded_as(version, &context.data)?;
     }
     let head = server.head(&stream);
-    let devnet = match begin_anchoring(&mut chain, link, &server).await {
+    let devnet = match begin_anchoring(&mut chain, link, &mut ledger, &server, context).await {
         Ok(devnet) => devnet,
         Err(error) => {
             let _ = server.stop().await;
@@ -194,14 +226,17 @@ async fn serve_until_stopped(
         }
         _ => None,
     };
-    let on_chain = chain.as_ref().map(|chain| (chain, devnet.is_some()));
+    let on_chain = OnChains {
+        chain: chain.as_ref().map(|chain| (chain, devnet.is_some())),
+        ledger: ledger.as_ref().map(|ledger| &ledger.record),
+    };
     chain.iter().flat_map(|chain| &chain.said).for_each(|said| context.out.note(said));
     greet(context, &installation, &store, grpc_url.as_deref(), head, on_chain, demo.as_ref());
     let signal = tokio::select! {
         signal = signals.next() => signal,
         reason = server.ended() => {
             // The reason says more than a stop that did not go well after it.
-            let _ = stop_anchoring(devnet).await;
+            let _ = stop_anchoring(devnet, &mut ledger).await;
             let _ = server.stop().await;
             return Err(reason);
         }
@@ -209,8 +244,11 @@ async fn serve_until_stopped(
     signals.exit_at_the_next();
     drop(demo);
     context.out.note(&format!("\n{signal}: finishing what is in flight."));
-    stop_anchoring(devnet).await?;
+    stop_anchoring(devnet, &mut ledger).await?;
     server.stop().await?;
+    if let Some(ledger) = ledger {
+        ledger.stop().await?;
+    }
     telemetry.stop().await;
     drop(chain);
     context.out.result(&serde_json::json!({"event": "stopped", "signal": signal}), "Closed cleanly.");
@@ -219,10 +257,11 @@ async fn serve_until_stopped(
 
 /// The local chain, where one is asked for, with the contracts that are. Anvil starts within seconds.
 async fn start_chain(context: &Context, args: &UpArgs) -> Result<Option<LocalChain>, CliError> {
-    if args.anchor.is_none() && !args.paid_demo {
+    let anchors = args.anchors_on(AnchorOn::Anvil);
+    if !anchors && !args.paid_demo {
         return Ok(None);
     }
-    let (data, anchors, sells) = (context.data.clone(), args.anchor.is_some(), args.paid_demo);
+    let (data, sells) = (context.data.clone(), args.paid_demo);
     let started = tokio::task::spawn_blocking(move || {
         let mut chain = LocalChain::start(&data)?;
         if anchors {
@@ -239,13 +278,27 @@ async fn start_chain(context: &Context, args: &UpArgs) -> Result<Option<LocalCha
 async fn begin_anchoring(
     chain: &mut Option<LocalChain>,
     link: Option<Link>,
+    ledger: &mut Option<Ledger>,
     server: &Server,
+    context: &Context,
 ) -> Result<Option<Devnet>, CliError> {
-    let Some(link) = link else { return Ok(None) };
+    let of_ledger = ledger.as_mut().filter(|ledger| ledger.record.anchors);
+    if link.is_none() && of_ledger.is_none() {
+        return Ok(None);
+    }
     let sequencer = server.sequencer().ok_or_else(|| {
         CliError::failure("NOT_THE_WRITER", "another process writes this database, and anchors it")
             .hint("use --anchor where the database is written")
     })?;
+    if let Some(ledger) = of_ledger {
+        let lost = ledger.begin_anchoring(sequencer.clone()).await?;
+        if lost > 0 {
+            context.out.note(&format!(
+                "Batches recorded as anchored that the ledger does not hold: {lost}. They are anchored again."
+            ));
+        }
+    }
+    let Some(link) = link else { return Ok(None) };
     let Some(mut taken) = chain.take() else { return Ok(None) };
     let runtime = tokio::runtime::Handle::current();
     let started = tokio::task::spawn_blocking(move || {
@@ -258,10 +311,26 @@ async fn begin_anchoring(
     Ok(Some(devnet))
 }
 
-async fn stop_anchoring(devnet: Option<Devnet>) -> Result<(), CliError> {
+async fn stop_anchoring(devnet: Option<Devnet>, ledger: &mut Option<Ledger>) -> Result<(), CliError> {
+    if let Some(ledger) = ledger {
+        ledger.stop_anchoring().await?;
+    }
     let Some(devnet) = devnet else { return Ok(()) };
     let stopped = tokio::task::spawn_blocking(move || devnet.stop()).await;
     stopped.map_err(|error| CliError::failure("NOT_DRAINED", error.to_string()))
+}
+
+/// Ready when each is.
+fn all_of(checks: [Option<ReadyCheck>; 2]) -> Option<ReadyCheck> {
+    let checks: Vec<ReadyCheck> = checks.into_iter().flatten().collect();
+    (!checks.is_empty()).then(|| Arc::new(move || checks.iter().try_for_each(|check| check())) as ReadyCheck)
+}
+
+/// The local EVM chain, with whether it takes anchors, and the ledger.
+#[derive(Clone, Copy)]
+struct OnChains<'a> {
+    chain: Option<(&'a LocalChain, bool)>,
+    ledger: Option<&'a LedgerRecord>,
 }
 
 fn greet(
@@ -270,9 +339,10 @@ fn greet(
     store: &Store,
     grpc_url: Option<&str>,
     head: u64,
-    chain: Option<(&LocalChain, bool)>,
+    on_chains: OnChains<'_>,
     demo: Option<&PaidDemo>,
 ) {
+    let OnChains { chain, ledger } = on_chains;
     let (profile, data) = (&installation.profile, &context.data);
     let started = Started {
         event: "started",
@@ -287,6 +357,7 @@ fn greet(
         paid_demo: demo.map(|demo| demo.url.as_str()),
         paid_demo_key_file: demo.map(|demo| demo.buyer_file.as_str()),
         chain: chain.map(|(chain, _)| &chain.record),
+        ledger,
         chain_notes: chain.map_or(&[], |(chain, _)| &chain.said),
     };
     let mut text = String::new();
@@ -295,14 +366,17 @@ fn greet(
     }
     let found = if head > 0 { format!(", {head} events in it") } else { String::new() };
     let grpc = grpc_url.map_or_else(String::new, |url| format!(", gRPC on {url}"));
-    let on_chain =
+    let mut on_chain =
         chain.map_or_else(String::new, |(chain, anchors)| chain_lines(&chain.record, anchors, demo));
-    let anchors = chain.is_some_and(|(_, anchors)| anchors);
-    let ask_chain = if anchors {
-        format!("\x20 {} anchor status{}\n", program(), option(context))
-    } else {
-        String::new()
-    };
+    let mut ask_chain = String::new();
+    if chain.is_some_and(|(_, anchors)| anchors) {
+        ask_chain = format!("\x20 {} anchor status{}\n", program(), option(context));
+    }
+    if let Some(ledger) = ledger {
+        let anchors = if ledger.anchors { ", batches are anchored on it" } else { "" };
+        on_chain += &format!("\x20 ledger   {} at {}{anchors}\n", ledger.chain_id, ledger.rpc_url);
+        ask_chain += &format!("\x20 {} ledger status{}\n", program(), option(context));
+    }
     text += &format!(
         "Stateset listens on {url}{grpc}\n\
          \x20 store    {store}{found}\n\

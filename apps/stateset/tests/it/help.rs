@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::run;
 
-const COMMANDS: [&str; 71] = [
+const COMMANDS: [&str; 83] = [
     "",
     "up",
     "dev",
@@ -52,6 +52,17 @@ const COMMANDS: [&str; 71] = [
     "anchor",
     "anchor status",
     "anchor verify",
+    "ledger",
+    "ledger status",
+    "ledger tx",
+    "ledger prove",
+    "ledger prove anchor",
+    "ledger verify",
+    "ledger trust",
+    "org",
+    "org create",
+    "org list",
+    "org show",
     "log",
     "log verify",
     "db",
@@ -76,6 +87,7 @@ const COMMANDS: [&str; 71] = [
     "mcp approvals show",
     "mcp approvals approve",
     "mcp approvals reject",
+    "node",
     "doctor",
 ];
 

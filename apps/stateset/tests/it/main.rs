@@ -7,6 +7,7 @@ mod demo;
 mod dev_loop;
 mod help;
 mod keys;
+mod ledger;
 mod local_chain;
 mod log;
 mod outputs;
@@ -22,7 +23,7 @@ use std::process::{Command, Output};
 /// The program, with none of its variables in the environment and `folder` as its place.
 pub fn stateset(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stateset"));
-    for variable in ["DATA", "URL", "API_KEY", "TENANT", "STORE", "PASSPHRASE", "PAY_KEY"] {
+    for variable in ["DATA", "URL", "API_KEY", "TENANT", "STORE", "PASSPHRASE", "PAY_KEY", "LEDGER_NODE"] {
         command.env_remove(format!("STATESET_{variable}"));
     }
     command.env_remove("L2_RPC_URL").env_remove("SET_REGISTRY_ADDRESS");

@@ -1,0 +1,241 @@
+//! `stateset org`: companies on the shared ledger of this machine.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
+use stateset_keystore::{Algorithm, KeyInfo, KeyName, Keystore, KeystoreError};
+use stateset_ledger_types::entity::{Role, Roles};
+use stateset_ledger_types::ids::EntityId;
+use stateset_ledger_types::keys::{PublicKey, Purpose, Scheme};
+use statesetd_app::{Admitted, LocalHome, Newcomer};
+
+use crate::context::Context;
+use crate::error::{CliError, printable};
+use crate::{files, ledger};
+
+#[derive(Debug, Subcommand)]
+pub enum OrgCommand {
+    /// Make a company's keys and certificate, and have it admitted to the ledger that `stateset up --ledger` runs
+    Create(CreateArgs),
+    /// List the companies that were made here
+    List,
+    /// Show one company
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// What to call it here: its keys are ORG.identity, ORG.ledger and ORG.view
+    pub org: KeyName,
+    /// Its legal name [default: ORG]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Country of its registration, ISO 3166
+    #[arg(long, value_name = "CODE", default_value = "ZZ")]
+    pub jurisdiction: String,
+    /// Its number in the register there
+    #[arg(long, value_name = "NUMBER", default_value = "")]
+    pub registration_no: String,
+    /// Legal entity identifier, ISO 17442
+    #[arg(long)]
+    pub lei: Option<String>,
+    /// What it may do besides holding states; may be given again
+    #[arg(long = "role", value_name = "ROLE", value_enum)]
+    pub roles: Vec<RoleName>,
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The company's name here
+    pub org: KeyName,
+}
+
+/// Roles that a company may ask for (network.md 1.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleName {
+    Attester,
+    Factor,
+    Lender,
+    Financer,
+    Compliance,
+    Arbiter,
+}
+
+impl RoleName {
+    const fn role(self) -> Role {
+        match self {
+            Self::Attester => Role::Attester,
+            Self::Factor => Role::Factor,
+            Self::Lender => Role::Lender,
+            Self::Financer => Role::Financer,
+            Self::Compliance => Role::Compliance,
+            Self::Arbiter => Role::Arbiter,
+        }
+    }
+}
+
+/// `ledger/orgs/<org>.json`: what is public of a company that was made here.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrgRecord {
+    pub org: String,
+    pub name: String,
+    pub entity_id: EntityId,
+    pub chain_id: String,
+    /// Names of its keys in the keystore.
+    pub identity_key: String,
+    pub ledger_key: String,
+    pub view_key: String,
+    /// DER of its certificate, and of the root that issued it.
+    pub certificate: HexBytes,
+    pub root: HexBytes,
+}
+
+/// Bytes as lowercase hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HexBytes(pub Vec<u8>);
+
+impl Serialize for HexBytes {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&ves::hex::encode(&self.0))
+    }
+}
+impl<'de> Deserialize<'de> for HexBytes {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        ves::hex::decode_vec(&text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+pub fn run(context: &Context, command: &OrgCommand) -> Result<(), CliError> {
+    match command {
+        OrgCommand::Create(args) => create(context, args),
+        OrgCommand::List => list(context),
+        OrgCommand::Show(args) => {
+            let record = read(context, &args.org)?;
+            context.out.result(&record, &text(&record));
+            Ok(())
+        }
+    }
+}
+
+fn folder(context: &Context) -> PathBuf {
+    context.data.ledger().join("orgs")
+}
+
+fn running(context: &Context) -> Result<LocalHome, CliError> {
+    let home = ledger::home(&context.data)?;
+    if home.exists() {
+        return Ok(home);
+    }
+    let said = format!("there is no ledger in {}", context.data.path().display());
+    Err(CliError::input("NO_LEDGER", said).hint("run `stateset up --ledger` there, and leave it running"))
+}
+
+/// A key of the company, made where it is missing: an attempt that failed later is gone on with.
+fn key(keys: &dyn Keystore, org: &KeyName, use_: &str, algorithm: Algorithm) -> Result<KeyInfo, CliError> {
+    let name: KeyName = format!("{org}.{use_}").parse()?;
+    let labels = BTreeMap::from([("Org".to_owned(), org.to_string())]);
+    match keys.info(&name) {
+        Ok(info) if info.algorithm == algorithm && info.labels.get("Org") == labels.get("Org") => Ok(info),
+        Ok(_) => Err(CliError::input("KEY_EXISTS", format!("the key {name} is another one"))
+            .hint("choose another name for the company")),
+        Err(KeystoreError::NotFound { .. }) => Ok(keys.generate(&name, algorithm, &labels)?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn create(context: &Context, args: &CreateArgs) -> Result<(), CliError> {
+    let home = running(context)?;
+    let file = folder(context).join(format!("{}.json", args.org));
+    if file.exists() {
+        return Err(CliError::input("ORG_EXISTS", format!("there is a company {} already", args.org)));
+    }
+    let keys = context.keystore()?;
+    let identity = key(keys.as_ref(), &args.org, "identity", Algorithm::Ed25519)?;
+    let signing = key(keys.as_ref(), &args.org, "ledger", Algorithm::Ed25519)?;
+    let view = key(keys.as_ref(), &args.org, "view", Algorithm::X25519)?;
+    let public = |scheme, info: &KeyInfo| {
+        PublicKey::new(scheme, &info.public_key)
+            .map_err(|error| CliError::failure("WRONG_ALGORITHM", error.to_string()))
+    };
+    let roles: Vec<Role> =
+        [Role::Member].into_iter().chain(args.roles.iter().map(|role| role.role())).collect();
+    let newcomer = Newcomer {
+        name: args.name.clone().unwrap_or_else(|| args.org.to_string()),
+        jurisdiction: args.jurisdiction.clone(),
+        registration_no: args.registration_no.clone(),
+        lei: args.lei.clone(),
+        roles: Roles::of(&roles),
+        identity: public(Scheme::Ed25519, &identity)?,
+        keys: vec![
+            (Purpose::LedgerSigning, public(Scheme::Ed25519, &signing)?),
+            (Purpose::View, public(Scheme::X25519, &view)?),
+        ],
+    };
+    let Admitted { entity, certificate, root, .. } = home.admit(&newcomer)?;
+    let record = OrgRecord {
+        org: args.org.to_string(),
+        name: entity.name.to_string(),
+        entity_id: entity.entity_id,
+        chain_id: home.genesis()?.chain_id.to_string(),
+        identity_key: identity.name.to_string(),
+        ledger_key: signing.name.to_string(),
+        view_key: view.name.to_string(),
+        certificate: HexBytes(certificate),
+        root: HexBytes(root),
+    };
+    let folder = folder(context);
+    files::make_private_folder(&folder).map_err(|error| CliError::io("make", &folder, &error))?;
+    let json = serde_json::to_string_pretty(&record).unwrap_or_default() + "\n";
+    files::replace(&file, json.as_bytes()).map_err(|error| CliError::io("write", &file, &error))?;
+    context.out.result(&record, &format!("{}Admitted to {}.", text(&record), record.chain_id));
+    Ok(())
+}
+
+fn text(record: &OrgRecord) -> String {
+    let OrgRecord { org, name, entity_id, chain_id, identity_key, ledger_key, view_key, certificate, .. } =
+        record;
+    let hash = ves::hash::Hasher::bare().bytes(&certificate.0).finish();
+    format!(
+        "{org}  {}\n  entity       {entity_id}\n  ledger       {chain_id}\n  keys         {identity_key}, {ledger_key}, \
+         {view_key}\n  certificate  {}\n",
+        printable(name),
+        hash
+    )
+}
+
+fn read(context: &Context, org: &KeyName) -> Result<OrgRecord, CliError> {
+    let file = folder(context).join(format!("{org}.json"));
+    if !file.exists() {
+        return Err(CliError::input("NO_SUCH_ORG", format!("there is no company {org} here"))
+            .hint("see `stateset org list`"));
+    }
+    let bad = |error: serde_json::Error| {
+        CliError::failure("BAD_ORG", format!("{} cannot be read: {error}", file.display()))
+    };
+    serde_json::from_str(&files::read_text(&file)?).map_err(bad)
+}
+
+fn list(context: &Context) -> Result<(), CliError> {
+    let folder = folder(context);
+    let mut names = Vec::new();
+    if folder.is_dir() {
+        let io = |error: std::io::Error| CliError::io("read", &folder, &error);
+        for entry in std::fs::read_dir(&folder).map_err(io)? {
+            let name = entry.map_err(io)?.file_name();
+            let org = name.to_str().and_then(|name| name.strip_suffix(".json"));
+            names.extend(org.and_then(|org| org.parse::<KeyName>().ok()));
+        }
+    }
+    names.sort_by_key(ToString::to_string);
+    let records = names.iter().map(|name| read(context, name)).collect::<Result<Vec<_>, _>>()?;
+    let lines: String = records
+        .iter()
+        .map(|record| format!("{:<16} {}  {}\n", record.org, record.entity_id, printable(&record.name)))
+        .collect();
+    context.out.result(&records, &lines);
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! The shared ledger of `up`: one process orders it, in `ledger/` of the data directory.
+
+mod anchors;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use stateset_sequencer::{AnchorTarget, ReadyCheck, Sequencer};
+use statesetd_app::{LocalHome, LocalLedger};
+use tokio::runtime::Handle;
+
+use self::anchors::{Anchorer, LedgerTarget};
+use crate::data_dir::DataDir;
+use crate::error::CliError;
+
+/// The ledger of a data directory, whether it runs or not.
+pub fn home(data: &DataDir) -> Result<LocalHome, CliError> {
+    LocalHome::at(&data.ledger()).map_err(CliError::from)
+}
+
+/// What a person and a program are told of it at the start.
+#[derive(Debug, Clone, Serialize)]
+pub struct LedgerRecord {
+    pub chain_id: String,
+    pub rpc_url: String,
+    pub genesis_file: String,
+    /// Whether batches are anchored on it.
+    pub anchors: bool,
+}
+
+/// What keeps the ledger from doing its part: of the batch that it refuses, for `/ready`.
+type Problem = Arc<Mutex<Option<String>>>;
+
+/// The ledger, running, and where it is asked for what anchors batches on it.
+pub struct Ledger {
+    running: Option<LocalLedger>,
+    pub record: LedgerRecord,
+    target: Option<Arc<LedgerTarget>>,
+    anchorer: Option<Anchorer>,
+    problem: Problem,
+}
+
+impl Ledger {
+    /// Starts it; takes a moment, so it is done aside.
+    pub async fn start(data: &DataDir, rpc: SocketAddr, anchors: bool) -> Result<Self, CliError> {
+        let folder = data.ledger();
+        let started = tokio::task::spawn_blocking(move || {
+            crate::files::make_private_folder(&folder)
+                .map_err(|error| CliError::io("make", &folder, &error))?;
+            let running = LocalLedger::start(&folder, rpc)?;
+            let target = if anchors { Some(Arc::new(LedgerTarget::of(&running.home)?)) } else { None };
+            Ok::<_, CliError>((running, target))
+        });
+        let started = started.await.map_err(|error| CliError::failure("CANNOT_START", error.to_string()))?;
+        let (running, target) = started?;
+        let record = LedgerRecord {
+            chain_id: running.home.genesis()?.chain_id.to_string(),
+            rpc_url: running.url.clone(),
+            genesis_file: data.ledger().join("genesis.json").display().to_string(),
+            anchors,
+        };
+        Ok(Self { running: Some(running), record, target, anchorer: None, problem: Problem::default() })
+    }
+
+    /// Where batches are anchored, where they are anchored here.
+    pub fn target(&self) -> Option<Arc<dyn AnchorTarget>> {
+        self.target.clone().map(|target| target as Arc<dyn AnchorTarget>)
+    }
+
+    /// Not ready once it has stopped by itself, or refuses a batch.
+    pub fn ready_check(&self) -> ReadyCheck {
+        let watch = self.running.as_ref().map(LocalLedger::watch);
+        let problem = Arc::clone(&self.problem);
+        Arc::new(move || {
+            if let Some(why) = watch.as_ref().and_then(|watch| watch()) {
+                return Err(format!("the ledger has stopped, start `up` again: {why}"));
+            }
+            match &*problem.lock().unwrap_or_else(PoisonError::into_inner) {
+                Some(problem) => Err(problem.clone()),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Begins to anchor what `sequencer` closes, after log and ledger were made to agree. Returns how many batches that were
+    /// recorded as anchored are not on the ledger, and are anchored again.
+    pub async fn begin_anchoring(&mut self, sequencer: Sequencer) -> Result<usize, CliError> {
+        let Some(target) = self.target.clone() else { return Ok(0) };
+        let (runtime, problem) = (Handle::current(), Arc::clone(&self.problem));
+        let begun = tokio::task::spawn_blocking(move || {
+            let lost = anchors::agree(&target, &sequencer, &runtime)?;
+            Ok::<_, CliError>((lost, Anchorer::start(sequencer, runtime, problem)?))
+        });
+        let begun = begun.await.map_err(|error| CliError::failure("CANNOT_START", error.to_string()))?;
+        let (lost, anchorer) = begun?;
+        self.anchorer = Some(anchorer);
+        Ok(lost)
+    }
+
+    /// Ends what anchors, before the event service ends.
+    pub async fn stop_anchoring(&mut self) -> Result<(), CliError> {
+        let Some(anchorer) = self.anchorer.take() else { return Ok(()) };
+        ended(tokio::task::spawn_blocking(move || anchorer.stop()).await)
+    }
+
+    /// Ends the ledger after the block at hand.
+    pub async fn stop(mut self) -> Result<(), CliError> {
+        self.stop_anchoring().await?;
+        let running = self.running.take();
+        ended(tokio::task::spawn_blocking(move || drop(running)).await)
+    }
+}
+
+fn ended(result: Result<(), tokio::task::JoinError>) -> Result<(), CliError> {
+    result.map_err(|error| CliError::failure("NOT_DRAINED", error.to_string()))
+}
+
+impl Drop for Ledger {
+    /// After a failure of the start: its end blocks, which tasks may not.
+    fn drop(&mut self) {
+        let (anchorer, running) = (self.anchorer.take(), self.running.take());
+        if anchorer.is_none() && running.is_none() {
+            return;
+        }
+        let ending = std::thread::spawn(move || {
+            anchorer.into_iter().for_each(Anchorer::stop);
+            drop(running);
+        });
+        // A panic there was reported when it happened.
+        let _ = ending.join();
+    }
+}
