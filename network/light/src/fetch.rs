@@ -6,11 +6,10 @@ use serde_json::{Value, json};
 use stateset_ledger_types::StateKey;
 use stateset_ledger_types::ids::{ChainId, SpentKey, TxId};
 use stateset_ledger_types::query::key_of;
-use tendermint::block::signed_header::SignedHeader;
 use tendermint::validator;
 
 use crate::certificate::commitment;
-use crate::{Certificate, LightBlock};
+use crate::{Certificate, LightBlock, tendermint_json};
 
 /// Most validators on one page of the RPC.
 const PAGE: usize = 100;
@@ -64,8 +63,8 @@ fn validators<E>(call: &mut Call<'_, E>, height: u64) -> Result<Vec<validator::I
         let params =
             json!({"height": height.to_string(), "page": page.to_string(), "per_page": PAGE.to_string()});
         let mut answer = call("validators", &params).map_err(FetchError::Call)?;
-        let listed: Vec<validator::Info> =
-            serde_json::from_value(answer["validators"].take()).map_err(|problem| unreadable(&problem))?;
+        let listed = tendermint_json::validators(answer["validators"].take())
+            .map_err(|problem| unreadable(&problem))?;
         let total = usize::try_from(number("validators", &answer["total"])?).unwrap_or(usize::MAX);
         let none = listed.is_empty();
         all.extend(listed);
@@ -84,7 +83,7 @@ fn validators<E>(call: &mut Call<'_, E>, height: u64) -> Result<Vec<validator::I
 /// [`FetchError`].
 pub fn light_block<E>(call: &mut Call<'_, E>, height: u64) -> Result<LightBlock, FetchError<E>> {
     let mut answer = call("commit", &json!({"height": height.to_string()})).map_err(FetchError::Call)?;
-    let signed_header: SignedHeader = serde_json::from_value(answer["signed_header"].take())
+    let signed_header = tendermint_json::signed_header(answer["signed_header"].take())
         .map_err(|problem| FetchError::unreadable("commit", problem))?;
     LightBlock::new(signed_header, validators(call, height)?)
         .map_err(|problem| FetchError::unreadable("validators", problem))

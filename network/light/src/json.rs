@@ -54,6 +54,7 @@ struct CertificateJson {
     value: Option<String>,
     key_proof: String,
     substore_proof: String,
+    #[serde(deserialize_with = "crate::tendermint_json::deserialize")]
     signed_header: SignedHeader,
     validators: Vec<ListedValidator>,
 }

@@ -13,6 +13,7 @@ mod fetch;
 mod follow;
 mod json;
 mod state_proof;
+mod tendermint_json;
 mod trust;
 mod validators;
 mod verify;
