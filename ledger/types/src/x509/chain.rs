@@ -27,6 +27,8 @@ pub enum ChainError {
     UnknownRoot(String),
     #[error("the certificate of the {kind} was issued by {issuer}, the next one is of {next}")]
     OtherIssuer { kind: Kind, issuer: String, next: String },
+    #[error("the certificate of the {0} names itself as its issuer, as a root does")]
+    SelfIssued(Kind),
     #[error("the certificate of the {0} is not signed by its issuer's key")]
     Signature(Kind),
     #[error("the certificate of the {kind} holds from {from_ms} ms on, it is {now_ms}")]
@@ -218,8 +220,13 @@ fn parse<C: AsRef<[u8]>>(chain: &[C], kinds: &[Kind]) -> Result<Vec<Link>, Chain
         return Err(ChainError::TooMany { found: chain.len(), max: kinds.len() });
     }
     let parse = |(kind, der): (&Kind, &C)| {
-        let certificate = Certificate::parse(der.as_ref());
-        certificate.map(|parsed| (*kind, parsed)).map_err(|error| ChainError::Certificate(*kind, error))
+        let parsed =
+            Certificate::parse(der.as_ref()).map_err(|error| ChainError::Certificate(*kind, error))?;
+        // A root signed itself: it would hold as an entity of its own name.
+        if *kind != Kind::Intermediate && parsed.subject == parsed.issuer {
+            return Err(ChainError::SelfIssued(*kind));
+        }
+        Ok((*kind, parsed))
     };
     kinds.iter().zip(chain).map(parse).collect()
 }

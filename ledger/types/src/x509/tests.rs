@@ -237,6 +237,21 @@ fn who_may_not_issue_did_not_issue() {
 }
 
 #[test]
+fn a_root_is_no_entity_and_no_node() {
+    let world = world();
+    let own = self_issue(&world.root.template(Kind::Root), |tbs| world.root.sign(tbs)).unwrap();
+    let refused = check_entity(std::slice::from_ref(&own), &world.roots(), NOW);
+    assert_eq!(refused, Err(ChainError::SelfIssued(Kind::Entity)));
+    let node = world.root.issues(&world.node.template(Kind::Node));
+    assert_eq!(
+        check_node(&[node, own.clone()], &world.roots(), NOW),
+        Err(ChainError::SelfIssued(Kind::Entity))
+    );
+    let entity = world.root.issues(&world.acme.template(Kind::Entity));
+    assert_eq!(check_node(&[own, entity], &world.roots(), NOW), Err(ChainError::SelfIssued(Kind::Node)));
+}
+
+#[test]
 fn a_certificate_is_of_one_record_only() {
     let world = world();
     let certificate = check_entity(&world.chain()[1..], &world.roots(), NOW).unwrap();
