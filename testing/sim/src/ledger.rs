@@ -143,7 +143,7 @@ impl Chain {
             nodes: (0..world.nodes).map(|number| Replica::new(number, &genesis)).collect(),
             params: genesis.params,
             submitters: Submitters::new(rng.fork()),
-            model: Model::new(),
+            model: Model::of_genesis(),
             known: BTreeMap::new(),
             pool: Vec::new(),
             decided: Vec::new(),

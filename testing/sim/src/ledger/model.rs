@@ -73,7 +73,8 @@ pub struct Model {
 type Done = Result<(), Code>;
 
 impl Model {
-    pub fn new() -> Self {
+    /// What the genesis of the world says.
+    pub fn of_genesis() -> Self {
         Self {
             seqs: BTreeMap::new(),
             spent: BTreeMap::new(),
