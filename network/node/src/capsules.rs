@@ -9,14 +9,13 @@ use ves::Digest;
 use ves::hash::Hasher;
 
 use crate::error::{ChainError, NodeError};
+use crate::file;
 use crate::ports::CapsuleStore;
 
 /// Most sealed signatures that are kept beside one transaction: no more than it may have recipients.
 const SIGNATURES_MAX: u32 = 64;
 
 const SCHEMA: &str = "
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
 CREATE TABLE IF NOT EXISTS capsules (
     hash       BLOB PRIMARY KEY CHECK (length(hash) = 32),
     ciphertext BLOB NOT NULL
@@ -36,12 +35,9 @@ impl CapsuleFile {
     /// Opens the file, or makes it.
     ///
     /// # Errors
-    /// [`NodeError::Vault`].
+    /// [`NodeError::File`], [`NodeError::Vault`].
     pub fn open(path: &Path) -> Result<Self, NodeError> {
-        let failed = |problem| NodeError::Vault { path: path.to_owned(), doing: "opening", problem };
-        let connection = Connection::open(path).map_err(failed)?;
-        connection.execute_batch(SCHEMA).map_err(failed)?;
-        Ok(Self(Mutex::new(connection)))
+        Ok(Self(Mutex::new(file::with_tables(path, SCHEMA)?)))
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {

@@ -15,6 +15,7 @@ pub mod capsule;
 mod capsules;
 mod effects;
 pub mod error;
+mod file;
 pub mod flow;
 pub mod judge;
 mod keys;

@@ -11,10 +11,9 @@ use stateset_peer::store::{
 };
 
 use crate::error::NodeError;
+use crate::file;
 
 const SCHEMA: &str = "
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
 -- Last sequence sent and last sequence received of each session.
 CREATE TABLE IF NOT EXISTS sent (
     peer BLOB NOT NULL, session BLOB NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (peer, session)
@@ -43,12 +42,9 @@ impl SessionFile {
     /// Opens the file, or makes it.
     ///
     /// # Errors
-    /// [`NodeError::Vault`].
+    /// [`NodeError::File`], [`NodeError::Vault`].
     pub fn open(path: &Path) -> Result<Self, NodeError> {
-        let failed = |problem| NodeError::Vault { path: path.to_owned(), doing: "opening", problem };
-        let connection = Connection::open(path).map_err(failed)?;
-        connection.execute_batch(SCHEMA).map_err(failed)?;
-        Ok(Self(Mutex::new(connection)))
+        Ok(Self(Mutex::new(file::with_tables(path, SCHEMA)?)))
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
