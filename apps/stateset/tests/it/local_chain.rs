@@ -51,6 +51,34 @@ fn anchored(folder: &Path, batches: u64) -> Value {
     }
 }
 
+/// What the log says of its commitments at this path below their route.
+fn commitments(folder: &Path, up: &Up, path: &str) -> Value {
+    let key = fs::read_to_string(folder.join(up.started["admin_api_key_file"].as_str().unwrap())).unwrap();
+    let (url, profile) = (up.started["url"].as_str().unwrap(), &up.started["profile"]);
+    let asked = ureq::get(format!("{url}/api/v1/ves/commitments{path}"))
+        .query("tenant_id", profile["tenant_id"].as_str().unwrap())
+        .query("store_id", profile["store_id"].as_str().unwrap())
+        .header("x-api-key", key.trim())
+        .call();
+    asked.unwrap().body_mut().read_json().unwrap()
+}
+
+/// Waits until the log has written down that so many batches are anchored: the chain knows it a moment before, and a
+/// stop in between leaves a log that has lost nothing.
+fn recorded(folder: &Path, up: &Up, batches: usize) {
+    let started = Instant::now();
+    loop {
+        let listed = commitments(folder, up, "");
+        let all = listed["commitments"].as_array().unwrap();
+        let shown = |one: &Value| commitments(folder, up, &format!("/{}", one["batch_id"].as_str().unwrap()));
+        if all.iter().filter(|one| shown(one)["chain_tx_hash"].is_string()).count() == batches {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "{listed}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn what_anchors_and_what_sells_share_one_chain_that_survives_a_restart() {
     if !has_anvil() {
@@ -123,6 +151,7 @@ fn after_the_loss_of_the_chain_all_batches_are_anchored_again() {
     let before = up(at, &["--anchor", "anvil", "--paid-demo"]);
     commit(at, 1);
     anchored(at, 1);
+    recorded(at, &before, 1);
     buy(at, &before);
     assert_eq!(before.signal("-TERM").0, 0);
 
@@ -136,6 +165,7 @@ fn after_the_loss_of_the_chain_all_batches_are_anchored_again() {
     anchored(at, 1);
     commit(at, 2);
     anchored(at, 2);
+    recorded(at, &deleted, 2);
     buy(at, &deleted);
     assert_eq!(deleted.signal("-TERM").0, 0);
 
@@ -149,6 +179,7 @@ fn after_the_loss_of_the_chain_all_batches_are_anchored_again() {
     );
     assert_eq!(fs::read(data.join("anvil.damaged.json")).unwrap().len(), state.len() / 2);
     anchored(at, 2);
+    recorded(at, &damaged, 2);
     buy(at, &damaged);
     assert_eq!(damaged.signal("-TERM").0, 0);
 
@@ -236,23 +267,15 @@ fn a_batch_that_another_transaction_anchors_after_a_reorganisation_is_corrected_
 
 /// The transaction that the log names for the second batch, once it is the one that is waited for.
 fn transaction_of_second(folder: &Path, up: &Up, is_it: impl Fn(&String) -> bool) -> String {
-    let key = fs::read_to_string(folder.join(up.started["admin_api_key_file"].as_str().unwrap())).unwrap();
-    let (url, profile) = (up.started["url"].as_str().unwrap(), &up.started["profile"]);
-    let ask = |path: &str| -> Value {
-        let asked = ureq::get(format!("{url}/api/v1/ves/commitments{path}"))
-            .query("tenant_id", profile["tenant_id"].as_str().unwrap())
-            .query("store_id", profile["store_id"].as_str().unwrap())
-            .header("x-api-key", key.trim())
-            .call();
-        asked.unwrap().body_mut().read_json().unwrap()
-    };
     let started = Instant::now();
     loop {
-        let listed = ask("");
+        let listed = commitments(folder, up, "");
         let second = listed["commitments"]
             .as_array()
             .and_then(|all| all.iter().find(|one| one["sequence_start"] == 2));
-        let shown = second.map_or(Value::Null, |one| ask(&format!("/{}", one["batch_id"].as_str().unwrap())));
+        let shown = second.map_or(Value::Null, |one| {
+            commitments(folder, up, &format!("/{}", one["batch_id"].as_str().unwrap()))
+        });
         let told = shown["chain_tx_hash"].as_str().map(|hash| format!("0x{}", hash.trim_start_matches("0x")));
         if let Some(told) = told.filter(&is_it) {
             return told;
