@@ -8,6 +8,7 @@
 //! - Values and keys are never empty, and a write that changes nothing leaves the app hash as it was.
 //! - This crate reads no clock and starts no thread; order never comes from an unordered map.
 
+mod branch;
 mod error;
 mod node;
 mod proof;
@@ -16,6 +17,7 @@ mod records;
 mod rows;
 mod snapshot;
 mod store;
+mod tree;
 mod update;
 mod verify;
 mod view;

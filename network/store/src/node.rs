@@ -15,23 +15,8 @@ use crate::rows::node_row;
 use crate::view::Tables;
 use stateset_ledger_types::Substore;
 
-use crate::StoreError;
-
-/// Keys by their hash, of leaves that were read or will be written.
+/// Keys by their hash, of leaves that were read.
 pub(crate) type Preimages = BTreeMap<[u8; 32], Vec<u8>>;
-
-/// # Errors
-/// When the key of a leaf is unknown.
-pub(crate) fn encode(node: &Node, preimages: &Preimages) -> Result<Vec<u8>, StoreError> {
-    let mut row = borsh::to_vec(node).expect("a vector takes every node");
-    if let Node::Leaf(leaf) = node {
-        let key = preimages.get(&leaf.key_hash().0).ok_or_else(|| {
-            StoreError::Corrupt(format!("the key of leaf {:?} is unknown", leaf.key_hash()))
-        })?;
-        row.extend_from_slice(key);
-    }
-    Ok(row)
-}
 
 /// The node of a row, and the key if it is a leaf.
 pub(crate) fn decode(row: &[u8]) -> anyhow::Result<(Node, Option<Vec<u8>>)> {
@@ -44,28 +29,23 @@ pub(crate) fn decode(row: &[u8]) -> anyhow::Result<(Node, Option<Vec<u8>>)> {
     }
 }
 
-/// Reads one tree: first what a running update has made, then the file.
+/// Reads one tree for proofs and walks.
 pub(crate) struct TreeNodes<'a> {
     pub(crate) tables: &'a Tables,
     pub(crate) tree: u8,
     /// Values are asked for at this height; only proofs ask.
     pub(crate) height: u64,
-    /// Nodes not yet in the file.
-    pub(crate) fresh: BTreeMap<NodeKey, Node>,
     pub(crate) preimages: RefCell<Preimages>,
 }
 
 impl<'a> TreeNodes<'a> {
     pub(crate) fn new(tables: &'a Tables, tree: u8, height: u64) -> Self {
-        Self { tables, tree, height, fresh: BTreeMap::new(), preimages: RefCell::default() }
+        Self { tables, tree, height, preimages: RefCell::default() }
     }
 }
 
 impl TreeReader for TreeNodes<'_> {
     fn get_node_option(&self, key: &NodeKey) -> anyhow::Result<Option<Node>> {
-        if let Some(node) = self.fresh.get(key) {
-            return Ok(Some(node.clone()));
-        }
         let Some(row) = self.tables.nodes.get(node_row(self.tree, key).as_slice())? else {
             return Ok(None);
         };

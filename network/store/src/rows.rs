@@ -84,16 +84,17 @@ pub(crate) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
 }
 
 pub(crate) fn node_row(tree: u8, key: &NodeKey) -> Vec<u8> {
-    let path = key.nibble_path();
-    let mut row = Vec::with_capacity(10 + path.num_nibbles().div_ceil(2));
+    let path: Vec<u8> = key.nibble_path().nibbles().map(u8::from).collect();
+    node_row_at(tree, key.version(), &path)
+}
+
+/// `path`: a nibble in each byte.
+pub(crate) fn node_row_at(tree: u8, version: u64, path: &[u8]) -> Vec<u8> {
+    let mut row = Vec::with_capacity(10 + path.len().div_ceil(2));
     row.push(tree);
-    row.extend_from_slice(&key.version().to_be_bytes());
-    row.push(path.num_nibbles() as u8);
-    let mut nibbles = path.nibbles();
-    while let Some(high) = nibbles.next() {
-        let low = nibbles.next().map_or(0, u8::from);
-        row.push(u8::from(high) << 4 | low);
-    }
+    row.extend_from_slice(&version.to_be_bytes());
+    row.push(path.len() as u8);
+    row.extend(path.chunks(2).map(|pair| pair[0] << 4 | pair.get(1).copied().unwrap_or(0)));
     row
 }
 

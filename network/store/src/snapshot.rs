@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use stateset_ledger_app::Writes;
 use stateset_ledger_types::Substore;
 
+use crate::branch::{BRANCHES_MAX, Tops};
 use crate::rows::{KEPT_FROM, LATEST, NUMBERS, RESTORING, ROOTS, Roots};
 use crate::store::write_rows;
 use crate::update::apply;
@@ -122,6 +123,8 @@ pub struct Restore<'a> {
     metadata: SnapshotMetadata,
     given: usize,
     last: Option<(Substore, KeyHash)>,
+    /// Of the trees so far.
+    tops: Tops,
 }
 
 impl Store {
@@ -141,7 +144,7 @@ impl Store {
             }
         }
         transaction.commit()?;
-        Ok(Restore { store: self, metadata, given: 0, last: None })
+        Ok(Restore { store: self, metadata, given: 0, last: None, tops: Tops::default() })
     }
 }
 
@@ -169,13 +172,15 @@ impl Restore<'_> {
         let tables = self.store.tables()?;
         let before = if self.given == 0 { None } else { Some(tables.roots_at(self.metadata.height)?) };
         // Rows of all chunks bear the snapshot's height; the trees count a version for each chunk.
-        let (roots, mut rows) = apply(&tables, before.as_ref(), self.metadata.height, &writes)?;
+        let applied = apply(&tables, &self.tops, before.as_ref(), self.metadata.height, &writes)?;
+        let (roots, mut rows) = (applied.roots, applied.rows);
         let stale = std::mem::take(&mut rows.stale);
         let transaction = self.store.database.begin_write()?;
         transaction.open_table(ROOTS)?.insert(self.metadata.height, roots.to_bytes().as_slice())?;
         write_rows(&transaction, self.metadata.height, rows)?;
         stale.remove(&transaction)?;
         transaction.commit()?;
+        self.tops.keep(applied.tops, BRANCHES_MAX);
         self.given += 1;
         self.last = last;
         Ok(())

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::backends::InMemoryBackend;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend};
 
+use crate::branch::{BRANCHES_MAX, Tops};
 use crate::records::{RecordBatch, create_tables};
 use crate::rows::{KEPT_FROM, LATEST, NODES, NUMBERS, RESTORING, ROOTS, Roots, STALE, VALUES};
-use crate::update::{Rows, apply, check};
+use crate::update::{Applied, Rows, apply, check};
 use crate::view::{Tables, View};
 use stateset_ledger_app::Writes;
 use stateset_ledger_types::Substore;
@@ -23,6 +25,8 @@ const CACHE_BYTES: usize = 512 << 20;
 #[derive(Debug)]
 pub struct Store {
     pub(crate) database: Database,
+    /// Tops of the trees of the newest state.
+    tops: Mutex<Tops>,
 }
 
 /// The state after a block, computed but not yet written.
@@ -32,6 +36,8 @@ pub struct Prepared {
     before: Option<[u8; 32]>,
     roots: Roots,
     rows: Rows,
+    /// Of the trees that changed.
+    tops: Tops,
 }
 
 impl Prepared {
@@ -112,7 +118,7 @@ impl Store {
             create_tables(&transaction)?;
             transaction.commit()?;
         }
-        Ok(Self { database })
+        Ok(Self { database, tops: Mutex::default() })
     }
 
     fn refuse_half_restored(&self, name: &str) -> Result<(), StoreError> {
@@ -120,6 +126,16 @@ impl Store {
             Some(_) => Err(StoreError::HalfRestored(name.into())),
             None => Ok(()),
         }
+    }
+
+    /// Lets go of what is in memory beyond so many branches.
+    #[cfg(test)]
+    pub(crate) fn hold(&self, branches_max: usize) {
+        self.tops().keep(Tops::default(), branches_max);
+    }
+
+    fn tops(&self) -> MutexGuard<'_, Tops> {
+        self.tops.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn tables(&self) -> Result<Tables, StoreError> {
@@ -172,8 +188,8 @@ impl Store {
         for &substore in Substore::ALL {
             writes.insert((substore, Substore::FIRST_KEY.to_vec()), Some(substore.name().into()));
         }
-        let (roots, rows) = apply(&tables, None, height, &writes)?;
-        Ok(Prepared { height, before: None, roots, rows })
+        let Applied { roots, rows, tops } = apply(&tables, &Tops::default(), None, height, &writes)?;
+        Ok(Prepared { height, before: None, roots, rows, tops })
     }
 
     /// Computes the state after block `height`, which must be the next one, and writes nothing.
@@ -188,8 +204,10 @@ impl Store {
             return Err(StoreError::OutOfOrder { height, expected });
         }
         check(writes)?;
-        let (roots, rows) = apply(&view.tables, Some(&view.roots), height, writes)?;
-        Ok(Prepared { height, before: Some(view.app_hash()), roots, rows })
+        let tops = self.tops().clone();
+        let applied = apply(&view.tables, &tops, Some(&view.roots), height, writes)?;
+        let Applied { roots, rows, tops } = applied;
+        Ok(Prepared { height, before: Some(view.app_hash()), roots, rows, tops })
     }
 
     /// Writes a prepared state and the engine's records in one transaction. Durable when it returns.
@@ -222,6 +240,7 @@ impl Store {
         }
         records.write(&transaction)?;
         transaction.commit()?;
+        self.tops().keep(prepared.tops, BRANCHES_MAX);
         Ok(())
     }
 }

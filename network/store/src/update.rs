@@ -1,16 +1,11 @@
 //! Turning the writes of one block into tree nodes, rows and an app hash, without touching the file.
 
-use std::collections::BTreeMap;
-
-use jmt::storage::TreeUpdateBatch;
-use jmt::{KeyHash, OwnedValue, RootHash, Sha256Jmt};
 use sha2::{Digest, Sha256};
 
-use crate::error::{damaged, readable};
-use crate::node::{Preimages, TreeNodes, encode};
-use crate::rows::{
-    KEY_BYTES_MAX, NODES, ROOT_TREE, Roots, TreeRoot, VALUES, node_row, value_prefix, with_height,
-};
+use crate::branch::Tops;
+use crate::error::readable;
+use crate::rows::{KEY_BYTES_MAX, NODES, ROOT_TREE, Roots, TreeRoot, VALUES, value_prefix, with_height};
+use crate::tree::{Change, Effect, TreeUpdate};
 use crate::view::Tables;
 use stateset_ledger_app::Writes;
 use stateset_ledger_types::Substore;
@@ -36,7 +31,7 @@ pub(crate) enum StaleTable {
 }
 
 impl StaleRows {
-    fn push(&mut self, table: StaleTable, row: &[u8]) {
+    pub(crate) fn push(&mut self, table: StaleTable, row: &[u8]) {
         let length = u16::try_from(row.len()).expect("keys are bounded by KEY_BYTES_MAX");
         self.0.push(table as u8);
         self.0.extend_from_slice(&length.to_be_bytes());
@@ -104,147 +99,112 @@ pub(crate) fn check(writes: &Writes) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Writes of one substore that change it.
-#[derive(Default)]
-struct Changes {
-    puts: Vec<(KeyHash, OwnedValue)>,
-    deletes: Vec<KeyHash>,
-    keys: Preimages,
+/// What a block makes of the state before it.
+pub(crate) struct Applied {
+    /// Those of before when nothing changed.
+    pub(crate) roots: Roots,
+    pub(crate) rows: Rows,
+    /// Of the trees that changed.
+    pub(crate) tops: Tops,
 }
 
-/// Applies `writes` to the state `before`; `None` roots in `before` mean genesis.
-///
-/// Returns the roots after `height` and the rows to be added; the roots are those of `before` when nothing changed.
+/// Applies `writes` to the state `before`; `None` in `before` means genesis. `tops` are those of `before` that are in memory.
 pub(crate) fn apply(
     tables: &Tables,
+    tops: &Tops,
     before: Option<&Roots>,
     height: u64,
     writes: &Writes,
-) -> Result<(Roots, Rows), StoreError> {
-    let mut rows = Rows::default();
-    let mut changes: BTreeMap<Substore, Changes> = BTreeMap::new();
-    for ((substore, key), value) in writes {
-        let (substore, value) = (*substore, value.as_deref());
-        let old = tables.value_with_height(substore, key, height)?;
-        let old_value = old.as_ref().map(|(value, _)| value.as_slice()).filter(|value| !value.is_empty());
-        if old_value == value {
-            continue; // Writing the same again would cost nodes and change nothing.
+) -> Result<Applied, StoreError> {
+    let none = Roots { app: TreeRoot::NONE, substores: [TreeRoot::NONE; Substore::ALL.len()] };
+    let mut update = Update { tables, tops, height, rows: Rows::default(), changed: Tops::default() };
+    let mut roots = before.cloned().unwrap_or(none);
+    let mut names = Vec::new();
+    let writes: Vec<_> = writes.iter().collect();
+    for writes in writes.chunk_by(|a, b| a.0.0 == b.0.0) {
+        let substore = writes[0].0.0;
+        let changes = writes.iter().map(|((_, key), value)| change(key, value.as_deref())).collect();
+        let root = &mut roots.substores[substore as usize];
+        if let Some(after) = update.tree(substore as u8, Some(substore), *root, changes)? {
+            *root = after;
+            names.push((substore, after.hash));
         }
-        let prefix = value_prefix(substore, key);
-        if let Some((_, old_height)) = old {
-            rows.stale.push(StaleTable::Values, &with_height(prefix.clone(), old_height));
+    }
+    let names = names.iter().map(|(substore, hash)| change(substore.name().as_bytes(), Some(hash))).collect();
+    if let Some(after) = update.tree(ROOT_TREE, None, roots.app, names)? {
+        roots.app = after;
+    }
+    Ok(Applied { roots, rows: update.rows, tops: update.changed })
+}
+
+fn change<'a>(key: &'a [u8], value: Option<&'a [u8]>) -> Change<'a> {
+    let hash = |bytes: &[u8]| Sha256::digest(bytes).into();
+    Change { key_hash: hash(key), key, value: value.map(|value| (value, hash(value))) }
+}
+
+/// One block under way.
+struct Update<'a> {
+    tables: &'a Tables,
+    tops: &'a Tops,
+    height: u64,
+    rows: Rows,
+    changed: Tops,
+}
+
+impl Update<'_> {
+    /// Applies the changes of one tree. Values have rows in substores only: those of the root tree are the roots.
+    fn tree(
+        &mut self,
+        tree: u8,
+        substore: Option<Substore>,
+        before: TreeRoot,
+        mut changes: Vec<Change<'_>>,
+    ) -> Result<Option<TreeRoot>, StoreError> {
+        if changes.is_empty() {
+            return Ok(None);
         }
-        let row = with_height(prefix, height);
-        let changes = changes.entry(substore).or_default();
-        let hash: [u8; 32] = Sha256::digest(key).into();
-        changes.keys.insert(hash, key.to_vec());
-        match value {
-            Some(value) => changes.puts.push((KeyHash(hash), value.to_vec())),
-            None => {
-                // From this height on neither the old row nor the mark of its deletion is needed.
-                rows.stale.push(StaleTable::Values, &row);
-                changes.deletes.push(KeyHash(hash));
+        changes.sort_unstable_by_key(|change| change.key_hash);
+        let before = (before != TreeRoot::NONE).then_some(before);
+        let held = before.and_then(|before| self.tops.of(tree, before.version));
+        let (tables, height) = (self.tables, self.height);
+        let Rows { nodes, values, stale } = &mut self.rows;
+        let mut stale_values = StaleRows::default();
+        let mut changed = |change: &Change<'_>, effect| match substore {
+            Some(substore) => {
+                value_rows(tables, height, (substore, change, effect), values, &mut stale_values)
             }
-        }
-        rows.values.push((row, value.unwrap_or_default().to_vec()));
+            None => Ok(()),
+        };
+        let version = before.map_or(0, |before| before.version + 1);
+        let update = TreeUpdate { tables, tree, version, nodes, stale, changed: &mut changed };
+        let updated = update.run(before, held, &changes)?;
+        self.rows.stale.0.extend(stale_values.0);
+        let Some(updated) = updated else { return Ok(None) };
+        self.changed.0.extend(updated.top.map(|top| (tree, (version, top))));
+        Ok(Some(updated.root))
     }
-    let roots = update_trees(tables, before, height, changes, &mut rows)?;
-    Ok((roots, rows))
 }
 
-fn update_trees(
+/// The row of a changed value, and which rows later heights do not need.
+fn value_rows(
     tables: &Tables,
-    before: Option<&Roots>,
     height: u64,
-    changes: BTreeMap<Substore, Changes>,
-    rows: &mut Rows,
-) -> Result<Roots, StoreError> {
-    let mut substores = match before {
-        Some(before) if changes.is_empty() => return Ok(before.clone()),
-        Some(before) => before.substores,
-        None => [TreeRoot::NONE; Substore::ALL.len()],
-    };
-    let mut names = Changes::default();
-    for (substore, changes) in changes {
-        let tree = &mut substores[substore as usize];
-        *tree = update_tree(tables, substore as u8, *tree, height, changes, rows)?;
-        let hash: [u8; 32] = Sha256::digest(substore.name()).into();
-        names.keys.insert(hash, substore.name().into());
-        names.puts.push((KeyHash(hash), tree.hash.to_vec()));
-    }
-    let app = before.map_or(TreeRoot::NONE, |before| before.app);
-    let app = update_tree(tables, ROOT_TREE, app, height, names, rows)?;
-    Ok(Roots { app, substores })
-}
-
-/// Applies changes to one tree: deletions in one version, insertions of all keys at once in the next. The root of a tree
-/// depends on what it holds alone, so the order does not matter.
-fn update_tree(
-    tables: &Tables,
-    tree: u8,
-    before: TreeRoot,
-    height: u64,
-    changes: Changes,
-    rows: &mut Rows,
-) -> Result<TreeRoot, StoreError> {
-    let mut nodes = TreeNodes::new(tables, tree, height);
-    nodes.preimages.replace(changes.keys);
-    let mut now = before;
-    let mut stale = Vec::new();
-    if !changes.deletes.is_empty() {
-        let deletes = changes.deletes.into_iter().map(|hash| (hash, None));
-        step(&mut nodes, &mut now, &mut stale, |tree, version| tree.put_value_set(deletes, version))?;
-    }
-    if !changes.puts.is_empty() {
-        step(&mut nodes, &mut now, &mut stale, |tree, version| {
-            let (roots, batch) = tree.batch_put_value_sets(vec![changes.puts], None, version)?;
-            anyhow::ensure!(roots.len() == 1, "one set of values gave {} roots", roots.len());
-            Ok((roots[0], batch))
-        })?;
-    }
-    let preimages = nodes.preimages.take();
-    // A node made by the deletions and replaced by the insertions never reaches the file.
-    for key in stale {
-        if nodes.fresh.remove(&key).is_none() {
-            rows.stale.push(StaleTable::Nodes, &node_row(tree, &key));
-        }
-    }
-    for (key, node) in &nodes.fresh {
-        rows.nodes.push((node_row(tree, key), encode(node, &preimages)?));
-    }
-    Ok(now)
-}
-
-type Trees<'a, 'b> = Sha256Jmt<'a, TreeNodes<'b>>;
-
-fn step(
-    nodes: &mut TreeNodes<'_>,
-    now: &mut TreeRoot,
-    stale: &mut Vec<jmt::storage::NodeKey>,
-    put: impl FnOnce(&Trees<'_, '_>, u64) -> anyhow::Result<(RootHash, TreeUpdateBatch)>,
+    (substore, change, effect): (Substore, &Change<'_>, Effect),
+    values: &mut Vec<(Vec<u8>, Vec<u8>)>,
+    stale: &mut StaleRows,
 ) -> Result<(), StoreError> {
-    let version = if *now == TreeRoot::NONE {
-        0
-    } else {
-        assert_root(nodes, *now)?;
-        now.version + 1
-    };
-    let (root, batch) = put(&Trees::new(nodes), version).map_err(damaged)?;
-    stale.extend(batch.stale_node_index_batch.into_iter().map(|stale| stale.node_key));
-    nodes.fresh.extend(batch.node_batch.nodes().iter().map(|(key, node)| (key.clone(), node.clone())));
-    *now = TreeRoot { version, hash: root.0 };
-    Ok(())
-}
-
-/// The tree library starts from an empty tree, without a word, when the version before has no root: the whole state would
-/// be lost from the next app hash (decision 34).
-fn assert_root(nodes: &TreeNodes<'_>, before: TreeRoot) -> Result<(), StoreError> {
-    let hash = Trees::new(nodes).get_root_hash_option(before.version).map_err(damaged)?;
-    if hash != Some(RootHash(before.hash)) {
-        return Err(StoreError::Corrupt(format!(
-            "tree {} has no root at version {}, or another one",
-            nodes.tree, before.version
-        )));
+    let prefix = value_prefix(substore, change.key);
+    let row = with_height(prefix.clone(), height);
+    // A key that the tree did not hold has no row that is still needed, so none is looked for.
+    if effect != Effect::New
+        && let Some((_, old_height)) = tables.value_with_height(substore, change.key, height)?
+    {
+        stale.push(StaleTable::Values, &with_height(prefix, old_height));
     }
+    if effect == Effect::Deleted {
+        // From this height on neither the old row nor the mark of its deletion is needed.
+        stale.push(StaleTable::Values, &row);
+    }
+    values.push((row, change.value.map_or_else(Vec::new, |(value, _)| value.to_vec())));
     Ok(())
 }

@@ -64,7 +64,7 @@ impl View {
         for &substore in Substore::ALL {
             let mut leaves = Vec::new();
             self.walk(substore, &mut |hash, _, value| {
-                leaves.push((hash, leaf_hash(hash, &value)));
+                leaves.push((hash, leaf_hash(hash.0, Sha256::digest(&value).into())));
                 Ok(())
             })?;
             count += leaves.len() as u64;
@@ -75,7 +75,7 @@ impl View {
                 )));
             }
             let name = KeyHash(Sha256::digest(substore.name()).into());
-            roots.push((name, leaf_hash(name, &root)));
+            roots.push((name, leaf_hash(name.0, Sha256::digest(root).into())));
         }
         roots.sort();
         if subtree_root(&roots, 0) != self.app_hash() {
@@ -86,12 +86,12 @@ impl View {
 }
 
 const LEAF_PREFIX: &[u8] = b"JMT::LeafNode";
-const INNER_PREFIX: &[u8] = b"JMT::IntrnalNode";
-const EMPTY: [u8; 32] = *b"SPARSE_MERKLE_PLACEHOLDER_HASH__";
+pub(crate) const INNER_PREFIX: &[u8; 16] = b"JMT::IntrnalNode";
+pub(crate) const EMPTY: [u8; 32] = *b"SPARSE_MERKLE_PLACEHOLDER_HASH__";
 
-fn leaf_hash(key: KeyHash, value: &[u8]) -> [u8; 32] {
-    let value: [u8; 32] = Sha256::digest(value).into();
-    Sha256::new().chain_update(LEAF_PREFIX).chain_update(key.0).chain_update(value).finalize().into()
+/// Hash of a leaf from those of its key and its value.
+pub(crate) fn leaf_hash(key: [u8; 32], value: [u8; 32]) -> [u8; 32] {
+    Sha256::new().chain_update(LEAF_PREFIX).chain_update(key).chain_update(value).finalize().into()
 }
 
 /// Root of sorted leaves that share their first `depth` bits, straight from network.md 6.1 and without the tree library.

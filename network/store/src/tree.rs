@@ -1,0 +1,409 @@
+//! One tree and the changes of one block: a single pass down, in order of key hashes.
+
+use std::sync::Arc;
+
+use crate::StoreError;
+use crate::branch::{Branch, Child, Kind, Leaf, WIDTH};
+use crate::rows::{TreeRoot, node_row_at};
+use crate::update::{StaleRows, StaleTable};
+use crate::verify::leaf_hash;
+use crate::view::Tables;
+
+/// What a block does to one key.
+#[derive(Debug)]
+pub(crate) struct Change<'a> {
+    /// SHA-256 of the key.
+    pub(crate) key_hash: [u8; 32],
+    pub(crate) key: &'a [u8],
+    /// The value and its SHA-256; `None` deletes.
+    pub(crate) value: Option<(&'a [u8], [u8; 32])>,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// The tree held no such key.
+    New,
+    /// It held the key with another value.
+    Replaced,
+    Deleted,
+}
+
+/// A place in the tree before the block.
+enum Before {
+    Nothing,
+    Leaf { version: u64 },
+    Branch { version: u64, held: Option<Arc<Branch>> },
+}
+
+/// The same place after it. Leaves are written by whoever holds them in the end: a branch, or the root.
+enum After {
+    Unchanged,
+    Nothing,
+    Leaf(Leaf),
+    /// Written already.
+    Branch(Child),
+}
+
+/// An update of one tree under way.
+pub(crate) struct TreeUpdate<'a> {
+    pub(crate) tables: &'a Tables,
+    pub(crate) tree: u8,
+    /// Of the tree after the block.
+    pub(crate) version: u64,
+    /// Rows of `nodes` to be added.
+    pub(crate) nodes: &'a mut Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) stale: &'a mut StaleRows,
+    /// Told of every change that is one.
+    pub(crate) changed: &'a mut dyn FnMut(&Change<'_>, Effect) -> Result<(), StoreError>,
+}
+
+/// A tree after a block.
+pub(crate) struct Updated {
+    pub(crate) root: TreeRoot,
+    /// Absent where the tree is one leaf.
+    pub(crate) top: Option<Arc<Branch>>,
+}
+
+impl TreeUpdate<'_> {
+    /// Applies `changes`, sorted by key hash and each of another key, to the tree `before`, whose top `held` is when it is in
+    /// memory. `None` when they change nothing.
+    pub(crate) fn run(
+        mut self,
+        before: Option<TreeRoot>,
+        held: Option<Arc<Branch>>,
+        changes: &[Change<'_>],
+    ) -> Result<Option<Updated>, StoreError> {
+        let start = match before {
+            None => Before::Nothing,
+            Some(root) => self.start(root, held)?,
+        };
+        let child = match self.place(start, &mut Vec::new(), changes)? {
+            After::Unchanged => return Ok(None),
+            // Every substore holds its first key for ever.
+            After::Nothing => return Err(StoreError::bad_node(self.tree, "a block would leave it empty")),
+            After::Leaf(leaf) => self.write_leaf(&leaf, &[]),
+            After::Branch(child) => child,
+        };
+        let root = TreeRoot { version: self.version, hash: child.hash };
+        let top = match child.kind {
+            Kind::Branch { held, .. } => held,
+            Kind::Leaf => None,
+        };
+        Ok(Some(Updated { root, top }))
+    }
+
+    /// The root, which must be the one that was left: a missing one would be taken for an empty tree, and the whole state
+    /// lost from the next app hash (decision 34).
+    fn start(&self, root: TreeRoot, held: Option<Arc<Branch>>) -> Result<Before, StoreError> {
+        if let Some(held) = held {
+            return Ok(Before::Branch { version: root.version, held: Some(held) });
+        }
+        let lost = || {
+            StoreError::Corrupt(format!(
+                "tree {} has no root at version {}, or another one",
+                self.tree, root.version
+            ))
+        };
+        let row = self.row(root.version, &[])?.ok_or_else(lost)?;
+        let (hash, before) = match (Branch::from_row(&row), Leaf::from_row(&row)) {
+            (Some(branch), _) => {
+                let hash = branch.hash();
+                (hash, Before::Branch { version: root.version, held: Some(Arc::new(branch)) })
+            }
+            (None, Some(leaf)) => {
+                (leaf_hash(leaf.key_hash, leaf.value_hash), Before::Leaf { version: root.version })
+            }
+            (None, None) => return Err(lost()),
+        };
+        if hash == root.hash { Ok(before) } else { Err(lost()) }
+    }
+
+    /// The part of `changes` that lies below `path`.
+    fn place(
+        &mut self,
+        before: Before,
+        path: &mut Vec<u8>,
+        changes: &[Change<'_>],
+    ) -> Result<After, StoreError> {
+        match before {
+            Before::Nothing => {
+                let mut leaves = Vec::with_capacity(changes.len());
+                for change in changes {
+                    leaves.extend(self.new_leaf(change)?);
+                }
+                Ok(if leaves.is_empty() { After::Unchanged } else { self.build(path, &leaves) })
+            }
+            Before::Leaf { version } => self.at_leaf(version, path, changes),
+            Before::Branch { version, held } => {
+                let branch = match held {
+                    Some(held) => held,
+                    None => Arc::new(self.read_branch(version, path)?),
+                };
+                self.at_branch(version, &branch, path, changes)
+            }
+        }
+    }
+
+    fn new_leaf(&mut self, change: &Change<'_>) -> Result<Option<Leaf>, StoreError> {
+        let Some((_, value_hash)) = change.value else { return Ok(None) };
+        (self.changed)(change, Effect::New)?;
+        Ok(Some(Leaf { key_hash: change.key_hash, value_hash, key: change.key.to_vec() }))
+    }
+
+    fn at_leaf(
+        &mut self,
+        version: u64,
+        path: &mut Vec<u8>,
+        changes: &[Change<'_>],
+    ) -> Result<After, StoreError> {
+        let old = self.read_leaf(version, path)?;
+        let (mut leaves, mut kept, mut differs) = (Vec::with_capacity(changes.len() + 1), true, false);
+        for change in changes {
+            if change.key_hash != old.key_hash {
+                leaves.extend(self.new_leaf(change)?);
+                continue;
+            }
+            match change.value {
+                Some((_, value_hash)) if value_hash == old.value_hash => continue,
+                Some((_, value_hash)) => {
+                    (self.changed)(change, Effect::Replaced)?;
+                    leaves.push(Leaf { value_hash, ..old.clone() });
+                }
+                None => (self.changed)(change, Effect::Deleted)?,
+            }
+            (kept, differs) = (false, true);
+        }
+        if !differs && leaves.is_empty() {
+            return Ok(After::Unchanged);
+        }
+        self.forget(version, path);
+        if kept {
+            let at = leaves.partition_point(|leaf| leaf.key_hash < old.key_hash);
+            leaves.insert(at, old);
+        }
+        Ok(if leaves.is_empty() { After::Nothing } else { self.build(path, &leaves) })
+    }
+
+    fn at_branch(
+        &mut self,
+        version: u64,
+        branch: &Branch,
+        path: &mut Vec<u8>,
+        changes: &[Change<'_>],
+    ) -> Result<After, StoreError> {
+        let depth = path.len();
+        let mut children: Option<[Option<Child>; WIDTH]> = None;
+        let mut new_leaves: [Option<Leaf>; WIDTH] = [const { None }; WIDTH];
+        for group in changes.chunk_by(|a, b| nibble(&a.key_hash, depth) == nibble(&b.key_hash, depth)) {
+            let at = nibble(&group[0].key_hash, depth);
+            let before = match &branch.children[usize::from(at)] {
+                None => Before::Nothing,
+                Some(Child { version, kind: Kind::Leaf, .. }) => Before::Leaf { version: *version },
+                Some(Child { version, kind: Kind::Branch { held, .. }, .. }) => {
+                    Before::Branch { version: *version, held: held.clone() }
+                }
+            };
+            path.push(at);
+            let after = self.place(before, path, group)?;
+            path.pop();
+            if matches!(after, After::Unchanged) {
+                continue;
+            }
+            let child = &mut children.get_or_insert_with(|| branch.children.clone())[usize::from(at)];
+            *child = match after {
+                After::Leaf(leaf) => {
+                    new_leaves[usize::from(at)] = Some(leaf);
+                    None
+                }
+                After::Branch(child) => Some(child),
+                After::Nothing | After::Unchanged => None,
+            };
+        }
+        let Some(children) = children else { return Ok(After::Unchanged) };
+        self.forget(version, path);
+        self.close(path, children, new_leaves)
+    }
+
+    /// A branch of what is left: itself, or its only leaf, or nothing.
+    fn close(
+        &mut self,
+        path: &mut Vec<u8>,
+        mut children: [Option<Child>; WIDTH],
+        mut new_leaves: [Option<Leaf>; WIDTH],
+    ) -> Result<After, StoreError> {
+        let count = children.iter().flatten().count() + new_leaves.iter().flatten().count();
+        if count == 0 {
+            return Ok(After::Nothing);
+        }
+        if count == 1 {
+            if let Some(leaf) = new_leaves.iter_mut().find_map(Option::take) {
+                return Ok(After::Leaf(leaf));
+            }
+            let only = children.iter().zip(0..).find_map(|(child, at)| child.as_ref().map(|c| (c, at)));
+            if let Some((Child { version, kind: Kind::Leaf, .. }, at)) = only {
+                path.push(at);
+                let leaf = self.read_leaf(*version, path)?;
+                self.forget(*version, path);
+                path.pop();
+                return Ok(After::Leaf(leaf));
+            }
+        }
+        for (at, leaf) in (0..).zip(&new_leaves) {
+            if let Some(leaf) = leaf {
+                path.push(at);
+                children[usize::from(at)] = Some(self.write_leaf(leaf, path));
+                path.pop();
+            }
+        }
+        Ok(After::Branch(self.write_branch(Branch::new(children), path)))
+    }
+
+    /// The subtree of `leaves`, sorted and at least one.
+    fn build(&mut self, path: &mut Vec<u8>, leaves: &[Leaf]) -> After {
+        if let [only] = leaves {
+            return After::Leaf(only.clone());
+        }
+        let depth = path.len();
+        let mut children = [const { None }; WIDTH];
+        for group in leaves.chunk_by(|a, b| nibble(&a.key_hash, depth) == nibble(&b.key_hash, depth)) {
+            let at = nibble(&group[0].key_hash, depth);
+            path.push(at);
+            children[usize::from(at)] = match self.build(path, group) {
+                After::Leaf(leaf) => Some(self.write_leaf(&leaf, path)),
+                After::Branch(child) => Some(child),
+                After::Nothing | After::Unchanged => None,
+            };
+            path.pop();
+        }
+        After::Branch(self.write_branch(Branch::new(children), path))
+    }
+
+    fn write_leaf(&mut self, leaf: &Leaf, path: &[u8]) -> Child {
+        self.nodes.push((node_row_at(self.tree, self.version, path), leaf.to_row()));
+        let hash = leaf_hash(leaf.key_hash, leaf.value_hash);
+        Child { hash, version: self.version, kind: Kind::Leaf }
+    }
+
+    fn write_branch(&mut self, branch: Branch, path: &[u8]) -> Child {
+        self.nodes.push((node_row_at(self.tree, self.version, path), branch.to_row()));
+        let (hash, leaves) = (branch.hash(), branch.leaves());
+        let held = Some(Arc::new(branch));
+        Child { hash, version: self.version, kind: Kind::Branch { leaves, held } }
+    }
+
+    fn forget(&mut self, version: u64, path: &[u8]) {
+        self.stale.push(StaleTable::Nodes, &node_row_at(self.tree, version, path));
+    }
+
+    fn row(&self, version: u64, path: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let row = self.tables.nodes.get(node_row_at(self.tree, version, path).as_slice())?;
+        Ok(row.map(|row| row.value().to_vec()))
+    }
+
+    fn read_branch(&self, version: u64, path: &[u8]) -> Result<Branch, StoreError> {
+        let row = self.row(version, path)?;
+        row.and_then(|row| Branch::from_row(&row))
+            .ok_or_else(|| StoreError::bad_node(self.tree, "an inner node is missing or malformed"))
+    }
+
+    fn read_leaf(&self, version: u64, path: &[u8]) -> Result<Leaf, StoreError> {
+        let row = self.row(version, path)?;
+        row.and_then(|row| Leaf::from_row(&row))
+            .ok_or_else(|| StoreError::bad_node(self.tree, "a leaf is missing or malformed"))
+    }
+}
+
+/// Nibble `depth` of a key hash, from its top.
+fn nibble(hash: &[u8; 32], depth: usize) -> u8 {
+    let byte = hash[depth / 2];
+    if depth.is_multiple_of(2) { byte >> 4 } else { byte & 0xf }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
+    use jmt::{KeyHash, OwnedValue, Sha256Jmt, Version};
+    use sha2::{Digest, Sha256};
+    use stateset_ledger_app::Writes;
+    use stateset_ledger_types::Substore;
+
+    use crate::{RecordBatch, Store};
+
+    /// The tree library by itself.
+    #[derive(Default)]
+    struct Library(RefCell<BTreeMap<NodeKey, Node>>);
+
+    impl TreeReader for Library {
+        fn get_node_option(&self, key: &NodeKey) -> anyhow::Result<Option<Node>> {
+            Ok(self.0.borrow().get(key).cloned())
+        }
+        fn get_value_option(&self, _: Version, _: KeyHash) -> anyhow::Result<Option<OwnedValue>> {
+            Ok(None)
+        }
+        fn get_rightmost_leaf(&self) -> anyhow::Result<Option<(NodeKey, LeafNode)>> {
+            Ok(None)
+        }
+    }
+
+    impl Library {
+        fn apply(&self, version: Version, writes: &Writes) -> [u8; 32] {
+            let hashed = |((_, key), value): (&(Substore, Vec<u8>), &Option<Vec<u8>>)| {
+                (KeyHash(Sha256::digest(key).into()), value.clone())
+            };
+            let put = Sha256Jmt::new(self).put_value_set(writes.iter().map(hashed), version);
+            let (root, batch) = put.expect("its own nodes");
+            let nodes = batch.node_batch.nodes().iter().map(|(key, node)| (key.clone(), node.clone()));
+            self.0.borrow_mut().extend(nodes);
+            root.0
+        }
+    }
+
+    /// Blocks of few keys that share long and short paths: put, changed, put again as they are, deleted.
+    fn blocks() -> Vec<Writes> {
+        let mut state = 7u64;
+        let mut random = move |below: u64| {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            (state >> 33) % below
+        };
+        let block = |count: u64| {
+            let write = |_| {
+                let key = format!("k{}", random(300)).into_bytes();
+                ((Substore::Notary, key), (random(3) > 0).then(|| vec![random(3) as u8 + 1]))
+            };
+            (0..count).map(write).collect()
+        };
+        [1, 1, 2, 3, 200, 1, 40, 90, 5].into_iter().cycle().take(60).map(block).collect()
+    }
+
+    #[test]
+    fn what_is_in_memory_changes_no_root_and_roots_are_those_of_the_library() {
+        let library = Library::default();
+        let stores: Vec<Store> = (0..3).map(|_| Store::in_memory().expect("memory")).collect();
+        for store in &stores {
+            let genesis = store.prepare_genesis(0, &Writes::new()).expect("empty");
+            store.commit(genesis, RecordBatch::default()).expect("memory");
+        }
+        let first = (Substore::Notary, Substore::FIRST_KEY.to_vec());
+        library.apply(0, &Writes::from([(first, Some(Substore::Notary.name().into()))]));
+        for (height, writes) in (1..).zip(blocks()) {
+            let root = library.apply(height, &writes);
+            for (kept, store) in stores.iter().enumerate() {
+                let prepared = store.prepare(height, &writes).expect("valid");
+                store.commit(prepared, RecordBatch::default()).expect("memory");
+                let view = store.view().expect("the state");
+                assert_eq!(view.substore_root(Substore::Notary), root, "height {height}, {kept} levels");
+                view.verify().expect("whole");
+                // All in memory, roots alone, about one level.
+                store.hold(match kept {
+                    0 => usize::MAX,
+                    1 => 0,
+                    _ => 14,
+                });
+            }
+        }
+    }
+}
