@@ -9,8 +9,8 @@ use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 use set_registry::devnet::{ACCOUNT_KEYS, DEVNET_CHAIN_ID};
 use set_registry::{Address, U256};
-use stateset_sequencer::{Clock as _, SystemClock};
-use stateset_sequencer_app::joined::payments::{Present, SequencedPayments};
+use stateset_sequencer::{Clock as _, PublicGate, SystemClock};
+use stateset_sequencer_app::joined::payments::{GateRecords, Present, SequencedPayments};
 use stateset_x402::{
     ChainSetup, ChainTable, Facilitator, GateSettings, Offer, Price, PriceTable, Records, RpcChain,
     Settlement, Token, X402Gate,
@@ -45,11 +45,33 @@ fn failed(problem: impl std::fmt::Display) -> CliError {
     CliError::failure("PAID_DEMO", format!("the paid demo does not start: {problem}"))
 }
 
-/// The tokens of the sequencer, with the dollar of the local chain.
-pub fn tokens(dollar: Address) -> Result<TokenTable, CliError> {
-    let mut tokens = TokenTable::default();
-    tokens.set(&format!("set_chain:usdc={dollar}")).map_err(failed)?;
-    Ok(tokens)
+/// What the sequencer has to know of the sale before it takes the first intent.
+pub struct Sold {
+    dollar: Address,
+    records: Arc<Records>,
+}
+
+impl Sold {
+    /// The records of what was sold so far; `None` where the local chain has no dollar.
+    ///
+    /// # Errors
+    /// What the file says.
+    pub fn open(chain: &LocalChain) -> Result<Option<Self>, CliError> {
+        let Some(dollar) = chain.record.dollar else { return Ok(None) };
+        let records = Records::open(&chain.payments(), now_s()).map_err(failed)?;
+        Ok(Some(Self { dollar, records: Arc::new(records) }))
+    }
+
+    /// The tokens of the sequencer, with the dollar of the local chain.
+    pub fn tokens(&self) -> Result<TokenTable, CliError> {
+        let mut tokens = TokenTable::default();
+        tokens.set(&format!("set_chain:usdc={}", self.dollar)).map_err(failed)?;
+        Ok(tokens)
+    }
+
+    pub fn gate(&self) -> Arc<dyn PublicGate> {
+        Arc::new(GateRecords(self.records.clone()))
+    }
 }
 
 impl PaidDemo {
@@ -60,7 +82,7 @@ impl PaidDemo {
     /// What is missing.
     pub async fn open(
         chain: &LocalChain,
-        dollar: Address,
+        sold: Sold,
         present: Present,
         stream: StreamKey,
         listen: SocketAddr,
@@ -69,8 +91,8 @@ impl PaidDemo {
         let buyer_file = data.path().join(BUYER_FILE);
         files::replace(&buyer_file, format!("{}\n", ACCOUNT_KEYS[BUYER]).as_bytes())
             .map_err(|error| CliError::io("write", &buyer_file, &error))?;
-        let shop = Shop { chain, dollar };
-        let facilitator = Arc::new(shop.facilitator(present.clone(), stream)?);
+        let shop = Shop { chain, dollar: sold.dollar };
+        let facilitator = Arc::new(shop.facilitator(sold.records, present.clone(), stream)?);
         let gate = X402Gate::new(facilitator.clone(), shop.gate()).map_err(failed)?;
         let routes = Router::new().route(PATH, get(page));
         let app = Arc::new(gate).guard(routes).merge(stateset_x402::router(facilitator.clone()));
@@ -98,12 +120,16 @@ struct Shop<'a> {
 }
 
 impl Shop<'_> {
-    fn facilitator(&self, present: Present, stream: StreamKey) -> Result<Facilitator, CliError> {
+    fn facilitator(
+        &self,
+        records: Arc<Records>,
+        present: Present,
+        stream: StreamKey,
+    ) -> Result<Facilitator, CliError> {
         let signer = key(SETTLER);
         let connect = || RpcChain::connect(self.chain.node(), Some(DEVNET_CHAIN_ID), signer.address());
         let chain = tokio::task::block_in_place(connect).map_err(failed)?;
         let setup = ChainSetup { chain: Arc::new(chain), signer, tokens: vec![self.token()] };
-        let records = Records::open(&self.chain.payments(), now_s()).map_err(failed)?;
         let log = Arc::new(SequencedPayments { present, stream });
         Facilitator::new(vec![setup], ChainTable::default(), records, log, Arc::new(now_s)).map_err(failed)
     }

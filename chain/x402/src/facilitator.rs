@@ -71,7 +71,7 @@ impl Facilitator {
     pub fn new(
         setups: Vec<ChainSetup>,
         names: ChainTable,
-        records: Records,
+        records: impl Into<Arc<Records>>,
         log: Arc<dyn PaymentLog>,
         clock: Clock,
     ) -> Result<Self, FacilitatorError> {
@@ -89,7 +89,7 @@ impl Facilitator {
         Ok(Self {
             lanes,
             names,
-            records: Arc::new(records),
+            records: records.into(),
             log,
             clock,
             slots: Mutex::default(),
@@ -143,7 +143,7 @@ impl Facilitator {
 
     /// Whether a payment with this key is being settled, or was.
     pub(crate) fn has_taken(&self, key: &PaymentKey) -> bool {
-        self.records.get(key).is_some_and(|record| !record.stage.is_failed())
+        self.records.has_taken(key)
     }
 
     /// Whether the log has refused the payment a short while ago.

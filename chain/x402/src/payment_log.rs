@@ -51,7 +51,11 @@ pub trait PaymentLog: Send + Sync {
     ) -> Later<'a, Result<Option<LogReceipt>, PaymentLogError>>;
 
     /// Whether the history has this authorization for what was not bought here: an intent that carries it, and is settled by
-    /// it. Asked before a payment is put down. A history without intents promises nothing.
+    /// it. A history without intents promises nothing.
+    ///
+    /// Asked before a payment is put down, and again when that is durable. With the second answer one of both counts,
+    /// where the history keeps to this: what it has taken before it is asked is in the answer, and of what it takes after that
+    /// it looks up [`Records::has_taken`](crate::Records::has_taken) first. Nothing is settled without an answer.
     fn is_promised<'a>(&'a self, _key: &'a PaymentKey) -> Later<'a, Result<bool, PaymentLogError>> {
         Box::pin(async { Ok(false) })
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use alloy_primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
@@ -119,9 +119,8 @@ pub enum OpenError {
     Broken { path: PathBuf, line: usize, problem: String },
 }
 
-struct Inside {
+struct Lines {
     file: File,
-    records: BTreeMap<PaymentKey, Record>,
     /// The length up to which lines are whole.
     length: u64,
 }
@@ -129,7 +128,9 @@ struct Inside {
 /// The records of one facilitator.
 pub struct Records {
     path: PathBuf,
-    inside: Mutex<Inside>,
+    lines: Mutex<Lines>,
+    /// What is on disk. Whoever reads it waits for no write: the writer of a log asks, too.
+    durable: RwLock<BTreeMap<PaymentKey, Record>>,
     /// Beside the file, since that is replaced: held as long as this lives.
     _lock: File,
 }
@@ -167,18 +168,28 @@ impl Records {
         records.retain(|_, record| {
             !record.is_over() || record.authorization.valid_before_s().saturating_add(KEPT_S) >= now_s
         });
-        let inside = write_anew(path, records).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), inside: Mutex::new(inside), _lock: lock })
+        let lines = write_anew(path, &records).map_err(failed)?;
+        Ok(Self {
+            path: path.to_owned(),
+            lines: Mutex::new(lines),
+            durable: RwLock::new(records),
+            _lock: lock,
+        })
     }
 
     /// The state of a payment.
     pub fn get(&self, key: &PaymentKey) -> Option<Record> {
-        self.inside().records.get(key).cloned()
+        self.durable().get(key).cloned()
+    }
+
+    /// Whether a payment with this key is being settled, or was: its authorization pays for nothing else.
+    pub fn has_taken(&self, key: &PaymentKey) -> bool {
+        self.durable().get(key).is_some_and(|record| !record.stage.is_failed())
     }
 
     /// Payments about which something is left to be done.
     pub fn open_ones(&self) -> Vec<Record> {
-        self.inside().records.values().filter(|record| !record.is_over()).cloned().collect()
+        self.durable().values().filter(|record| !record.is_over()).cloned().collect()
     }
 
     /// Payments of a chain that settled in this block or later.
@@ -187,7 +198,7 @@ impl Records {
             let Stage::Settled { block_number, .. } = record.stage else { return false };
             record.key.chain_id == chain && block_number >= first_block
         };
-        self.inside().records.values().filter(is_watched).cloned().collect()
+        self.durable().values().filter(is_watched).cloned().collect()
     }
 
     /// Puts a state down; it is on disk when this returns. Blocks.
@@ -196,20 +207,20 @@ impl Records {
     /// What the file says. Then the state is the one of before.
     pub fn put(&self, record: Record) -> io::Result<()> {
         let line = line(&record)?;
-        let mut guard = self.inside();
-        let inside = &mut *guard;
-        let written = inside.file.write_all(&line).and_then(|()| inside.file.sync_data());
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = lines.file.write_all(&line).and_then(|()| lines.file.sync_data());
         if let Err(error) = written {
             // Half a line must not stand before the next one.
-            let length = inside.length;
-            let cut = inside.file.set_len(length).and_then(|()| inside.file.seek(SeekFrom::Start(length)));
+            let length = lines.length;
+            let cut = lines.file.set_len(length).and_then(|()| lines.file.seek(SeekFrom::Start(length)));
             return match cut {
                 Ok(_) => Err(error),
                 Err(second) => Err(io::Error::other(format!("{error}; then {second}"))),
             };
         }
-        inside.length += line.len() as u64;
-        inside.records.insert(record.key, record);
+        lines.length += line.len() as u64;
+        // Before the next line: states are seen in the order in which they are on disk.
+        self.durable.write().unwrap_or_else(PoisonError::into_inner).insert(record.key, record);
         Ok(())
     }
 
@@ -217,8 +228,8 @@ impl Records {
         &self.path
     }
 
-    fn inside(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    fn durable(&self) -> RwLockReadGuard<'_, BTreeMap<PaymentKey, Record>> {
+        self.durable.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -235,7 +246,7 @@ fn open_beside(path: &Path, end: &str) -> io::Result<File> {
 }
 
 /// The file with one line for each record, in the place of what was there.
-fn write_anew(path: &Path, records: BTreeMap<PaymentKey, Record>) -> io::Result<Inside> {
+fn write_anew(path: &Path, records: &BTreeMap<PaymentKey, Record>) -> io::Result<Lines> {
     let mut content = Vec::new();
     for record in records.values() {
         content.extend(line(record)?);
@@ -249,7 +260,7 @@ fn write_anew(path: &Path, records: BTreeMap<PaymentKey, Record>) -> io::Result<
     fs::rename(PathBuf::from(name), path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()?;
-    Ok(Inside { file, records, length: content.len() as u64 })
+    Ok(Lines { file, length: content.len() as u64 })
 }
 
 /// Up to the last line's end.

@@ -66,6 +66,11 @@ impl Facilitator {
         if self.now_s() <= ended && !used {
             return Ok(());
         }
+        // Stopped before it could ask: then the use may be that of an intent.
+        let record = self.unless_promised(record).await?;
+        if record.stage.is_failed() {
+            return Ok(());
+        }
         let detail = "its validity ended before it was sent";
         let stage = self.unless_used(lane, &record, Reason::ValidBefore, detail).await?;
         let record = self.moved_on(record, stage).await?;

@@ -127,8 +127,14 @@ impl Facilitator {
             return Ok(None);
         }
         let stage = self.unless_used(lane, &record, Reason::UnexpectedSettle, &detail).await?;
-        match stage.is_failed() {
-            true => Ok(None),
+        if stage.is_failed() {
+            return Ok(None);
+        }
+        // What had failed held its authorization no more: an intent may carry it by now.
+        let record = self.moved_on(record, Stage::Reserved).await?;
+        let record = self.unless_promised(record).await?;
+        match record.stage.is_failed() {
+            true => Ok(Some(record)),
             false => self.moved_on(record, stage).await.map(Some),
         }
     }
@@ -167,18 +173,30 @@ impl Facilitator {
         Ok(record)
     }
 
-    /// What pays for an intent pays for nothing else. A log that is away holds nobody up.
-    async fn check_unpromised(&self, key: &PaymentKey) -> Result<(), Refusal> {
+    /// What pays for an intent pays for nothing else.
+    async fn check_unpromised(&self, key: &PaymentKey) -> Result<(), SettleError> {
         match self.log.is_promised(key).await {
             Ok(false) => Ok(()),
             Ok(true) => {
                 let detail = "the authorization is that of a payment intent; sign a new one";
-                Err(Refusal::new(Reason::NonceUsed, detail))
+                Err(Refusal::new(Reason::NonceUsed, detail).into())
             }
             Err(error) => {
-                tracing::warn!(%error, payer = %key.from, "it is not known whether an intent carries a payment's authorization");
-                Ok(())
+                let problem = "it is not known whether an intent carries the authorization";
+                Err(SettleError::Unavailable(format!("{problem}: {error}")))
             }
+        }
+    }
+
+    /// A reserved payment, or why it fails after all. Asked when the reservation is durable: an intent that was taken before
+    /// that is told here, and one that comes later finds the reservation. So one of both counts.
+    pub(crate) async fn unless_promised(&self, record: Record) -> Result<Record, SettleError> {
+        match self.check_unpromised(&record.key).await {
+            Ok(()) => Ok(record),
+            Err(SettleError::Refused(Refusal { reason, detail })) => {
+                self.moved_on(record, Stage::Failed { reason: reason.text().to_owned(), detail }).await
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -192,7 +210,12 @@ impl Facilitator {
         let until = Instant::now() + wait;
         loop {
             match record.stage.clone() {
-                Stage::Reserved => record = self.send(lane, record).await?,
+                Stage::Reserved => {
+                    record = self.unless_promised(record).await?;
+                    if !record.stage.is_failed() {
+                        record = self.send(lane, record).await?;
+                    }
+                }
                 Stage::Sent { transaction, .. } => match self.follow(lane, &record, until).await? {
                     Followed::To(stage) => record = self.moved_on(record, stage).await?,
                     Followed::Stuck => match self.replace(lane, &record).await? {

@@ -84,8 +84,8 @@ pub use payment::{
     Attempt, BatchChoice, BatchPolicy, BatchSettlement, BatchStatus, ItemOutcome, LIST_LIMIT_MAX,
     LIST_OFFSET_MAX, Note, OwnKeys, PayerAuthorization, Payment, PaymentBatch, PaymentConfig, PaymentContent,
     PaymentError, PaymentFilter, PaymentReceipt, PaymentStatus, PaymentWorker, PaymentWorkerSettings,
-    Payments, PublicAuthorization, PublicPayment, Settled, Settlement, SettlementError, SettlementReport,
-    SettlementState,
+    Payments, PublicAuthorization, PublicGate, PublicPayment, Settled, Settlement, SettlementError,
+    SettlementReport, SettlementState,
 };
 pub use pool::{PoolMonitor, PoolReading, PoolState};
 pub use proof_registry::{

@@ -38,8 +38,8 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use tokio::sync::watch;
 use ves::ed25519::PublicKey;
-use ves::x402::TokenTable;
-use ves::{BatchId, StreamKey, TimestampMs};
+use ves::x402::{TokenAddress, TokenTable};
+use ves::{BatchId, Digest, StreamKey, TimestampMs};
 
 use crate::sequencer::Sequencer;
 
@@ -68,6 +68,15 @@ pub struct PaymentConfig {
     pub tokens: TokenTable,
     /// The chain that tells what was paid; without it no payment is ever called settled.
     pub settlement: Option<Arc<dyn Settlement>>,
+    /// Sells by the public protocol in front of this log.
+    pub gate: Option<Arc<dyn PublicGate>>,
+}
+
+/// What is paid by the public protocol before the log is told of it.
+pub trait PublicGate: Send + Sync {
+    /// Whether this authorization (EIP-3009) pays for something there: from when that is durable, and as long as it has not
+    /// failed. The writer asks before it takes an intent that carries the authorization, so the answer comes from memory.
+    fn has_taken(&self, chain_id: u64, token: &TokenAddress, payer: &[u8; 20], nonce: &Digest) -> bool;
 }
 
 /// Payer keys kept decoded: decoding costs as much as the check itself.
@@ -89,8 +98,6 @@ pub(crate) struct PaymentShared {
     changing: tokio::sync::Mutex<()>,
     /// Held while a batch is brought forward on the chain.
     sending: tokio::sync::Mutex<()>,
-    /// Batches whose settlement may still be undone.
-    watched: Mutex<look_back::Watched>,
     /// Held while events are told, so that a place in the telling is read and moved on by one at a time.
     telling: tokio::sync::Mutex<()>,
     /// Streams in which an event was refused, and when it is told again.
@@ -110,7 +117,6 @@ impl Default for PaymentShared {
             news: watch::Sender::new(0),
             changing: tokio::sync::Mutex::default(),
             sending: tokio::sync::Mutex::default(),
-            watched: Mutex::default(),
             telling: tokio::sync::Mutex::default(),
             refused: Mutex::default(),
             decoded: Mutex::default(),

@@ -41,7 +41,8 @@ pub(super) fn read(
         problems.push(Problem::new("X402_BATCH_MIN_SIZE", &problem));
     }
     let old_intents = gathered.is_true("X402_OLD_INTENTS");
-    let config = PaymentConfig { old_intents, tokens, settlement: settlement(gathered, &networks, problems) };
+    let settlement = settlement(gathered, &networks, problems);
+    let config = PaymentConfig { old_intents, tokens, settlement, gate: None };
     let wait_max = seconds("X402_BATCH_MAX_WAIT_SECS");
     let worker = PaymentWorkerSettings {
         interval: seconds("X402_BATCH_INTERVAL_SECS"),

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use stateset_sequencer::{ErrorKind, PaymentError, PublicPayment, Sequencer};
-use stateset_x402::{Later, LogReceipt, PaymentKey, PaymentLog, PaymentLogError, SettledPayment};
+use stateset_sequencer::{ErrorKind, PaymentError, PublicGate, PublicPayment, Sequencer};
+use stateset_x402::{Later, LogReceipt, PaymentKey, PaymentLog, PaymentLogError, Records, SettledPayment};
 use ves::x402::TokenAddress;
 use ves::{Digest, StreamKey};
 
@@ -21,6 +21,17 @@ impl Present {
     pub fn get(&self) -> Option<Sequencer> {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         held.filter(|sequencer| !sequencer.has_ended())
+    }
+}
+
+/// What a facilitator of this process has put down: the sequencer that its payments are told to takes no intent with such an
+/// authorization.
+pub struct GateRecords(pub Arc<Records>);
+
+impl PublicGate for GateRecords {
+    fn has_taken(&self, chain_id: u64, token: &TokenAddress, payer: &[u8; 20], nonce: &Digest) -> bool {
+        let (token, from, nonce) = (token.0.into(), payer.into(), nonce.0.into());
+        self.0.has_taken(&PaymentKey { chain_id, token, from, nonce })
     }
 }
 
@@ -44,7 +55,8 @@ impl PaymentLog for SequencedPayments {
             if recorded.is_intent() {
                 tracing::error!(
                     intent = %intent_id, transaction = %payment.transaction, bought = payment.resource,
-                    "one authorization has paid for an intent and for what was bought: they came at once, and the money moved once"
+                    "one authorization has paid for an intent and for what was bought: the sequencer does not look at this \
+                     facilitator's records"
                 );
             }
             Ok(Some(LogReceipt { intent_id, sequence_number }))

@@ -2,6 +2,7 @@
 //! real anvil, each told for itself, and nothing paid twice or lost by a crash.
 #![allow(clippy::print_stderr, reason = "what is not tested is said")]
 
+mod at_once;
 mod chain;
 mod crashes;
 mod killed;
@@ -230,16 +231,22 @@ async fn a_batch_that_blocks_leave_out_is_replaced_and_paid_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_settled_batch_whose_block_is_undone_is_sent_again_and_paid_once() {
+    undone_and_settled_again(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_does_not_end_the_look_at_a_settled_batch() {
+    undone_and_settled_again(true).await;
+}
+
+async fn undone_and_settled_again(restarts: bool) {
     let Some(world) = World::open() else { return };
-    let service = world.service().await;
+    let mut service = world.service().await;
     service.pay(world.intent(&service, 1, PAYER)).await;
     let before = world.ask("evm_snapshot", &json!([]));
     service.settle_all(1).await;
-    let batch = async || {
-        let batch = service.listed().await[0].batch_id.unwrap();
-        service.sequencer.payments().batch(None, &batch).await.unwrap().unwrap()
-    };
-    let first = batch().await;
+    let first = first_batch(&service).await;
+    service = world.restarted(service, restarts).await;
     assert_eq!((first.status, first.undone_at_ms), (BatchStatus::Settled, None));
     assert_eq!(world.ask("evm_revert", &json!([before])), json!(true));
     assert_eq!(world.balance(MERCHANT), 0);
@@ -247,8 +254,9 @@ async fn a_settled_batch_whose_block_is_undone_is_sent_again_and_paid_once() {
     (0..3).for_each(|_| drop(world.ask("evm_mine", &json!([]))));
     world.ask("evm_setAutomine", &json!([false]));
     service.round().await;
-    let undone = batch().await;
+    let undone = first_batch(&service).await;
     assert!(undone.undone_at_ms.is_some(), "while it is sent again the batch says so");
+    service = world.restarted(service, restarts).await;
     world.ask("evm_setAutomine", &json!([true]));
     world.ask("evm_mine", &json!([]));
     for _ in 0..100 {
@@ -260,7 +268,7 @@ async fn a_settled_batch_whose_block_is_undone_is_sent_again_and_paid_once() {
     }
     service.round().await;
     assert_eq!((world.balance(MERCHANT), world.sent_by_settler()), (PRICE, 1));
-    let (settled, payment) = (batch().await, service.listed().await.remove(0));
+    let (settled, payment) = (first_batch(&service).await, service.listed().await.remove(0));
     assert_eq!((settled.status, settled.undone_at_ms), (BatchStatus::Settled, None));
     assert_eq!(payment.status, PaymentStatus::Settled);
     assert!(settled.block_number > first.block_number, "{settled:?}");
@@ -269,6 +277,11 @@ async fn a_settled_batch_whose_block_is_undone_is_sent_again_and_paid_once() {
     let told = service.told().await;
     assert_eq!(told.iter().filter(|kind| *kind == "x402_batch.settled").count(), 1, "{told:?}");
     service.close().await;
+}
+
+async fn first_batch(service: &Service) -> stateset_sequencer::PaymentBatch {
+    let batch = service.listed().await[0].batch_id.unwrap();
+    service.sequencer.payments().batch(None, &batch).await.unwrap().unwrap()
 }
 
 /// An intent without a batch was called expired though a stranger had brought its authorization to the token.

@@ -191,9 +191,13 @@ async fn serve_until_stopped(
     };
     let mut chain = start_chain(context, args).await?;
     let mut payments = PaymentSetup::default();
-    let dollar = chain.as_ref().and_then(|chain| chain.record.dollar).filter(|_| args.paid_demo);
-    if let Some(dollar) = dollar {
-        payments.tokens = paid_demo::tokens(dollar)?;
+    let sold = match &chain {
+        Some(chain) if args.paid_demo => paid_demo::Sold::open(chain)?,
+        _ => None,
+    };
+    if let Some(sold) = &sold {
+        payments.tokens = sold.tokens()?;
+        payments.gate = Some(sold.gate());
     }
     let (present, stream) = (payments.present.clone(), installation.profile.stream());
     let link = args.anchors_on(AnchorOn::Anvil).then(Link::default);
@@ -219,10 +223,10 @@ async fn serve_until_stopped(
             return Err(error);
         }
     };
-    let demo = match (&chain, dollar) {
-        (Some(chain), Some(dollar)) => {
+    let demo = match (&chain, sold) {
+        (Some(chain), Some(sold)) => {
             let listen = args.shop_address();
-            Some(PaidDemo::open(chain, dollar, present, stream, listen, &context.data).await?)
+            Some(PaidDemo::open(chain, sold, present, stream, listen, &context.data).await?)
         }
         _ => None,
     };

@@ -75,9 +75,12 @@ impl Bank {
 
     async fn outcome(&self, batch: &Outbound) -> Vec<ItemFate> {
         for _ in 0..500 {
-            match self.step(batch).await.unwrap() {
-                Progress::Underway => tokio::time::sleep(Duration::from_millis(20)).await,
-                Progress::Done { fate: BatchFate::Done { items, .. }, .. } => return items,
+            match self.step(batch).await {
+                // A busy node shows what a block changed a moment before it shows the block.
+                Ok(Progress::Underway) | Err(BatchError::Hindered(_)) => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Ok(Progress::Done { fate: BatchFate::Done { items, .. }, .. }) => return items,
                 other => panic!("{other:?}"),
             }
         }

@@ -16,7 +16,7 @@ use crate::shaky::NextSend;
 use crate::world::{BASE_SEPOLIA, MERCHANT, PAYER, PRICE, STRANGER, World, key};
 
 /// Brings a payment to the token from another account.
-fn bring(world: &World, claim: &Claim) -> impl Fn() + Send + Sync + use<> {
+pub fn bring(world: &World, claim: &Claim) -> impl Fn() + Send + Sync + use<> {
     let (node, dollar, claim) = (world.anvil.node(), world.dollar, claim.clone());
     move || {
         let authorization = claim.authorization;

@@ -170,19 +170,3 @@ async fn an_amount_of_nothing_is_neither_verified_nor_settled() {
     let settled = world.facilitator().settle(&claim, &nothing, "/nothing").await;
     assert!(matches!(&settled, Err(SettleError::Refused(why)) if is_named(&why.detail)), "{settled:?}");
 }
-
-/// An intent is settled by the authorization that it carries: whoever brings that to a shop as well pays once and would get two
-/// things.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_authorization_that_an_intent_carries_buys_nothing_else() {
-    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
-    let (name, value) = world.payment().await;
-    let claim = Claim::read(Version::Two, value.as_bytes()).unwrap();
-    world.log.promised.lock().unwrap().push(claim.authorization.nonce);
-    let answer = world.ask("/paid", &[(name, value)]).await;
-    assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED);
-    assert_eq!(answer.reason().as_deref(), Some("invalid_exact_evm_nonce_already_used"));
-    assert_eq!(world.sold(), 0);
-    let other = world.payment().await;
-    assert_eq!((world.ask("/paid", &[other]).await.status, world.sold()), (StatusCode::OK, 1));
-}

@@ -47,6 +47,12 @@ pub struct MemoryLog {
     pub asked: AtomicU64,
     /// Nonces of authorizations that intents carry.
     pub promised: Mutex<Vec<B256>>,
+    /// Of intents that come right after the next question.
+    pub promised_next: Mutex<Vec<B256>>,
+    /// Whether it does not say what is promised.
+    pub is_silent: AtomicBool,
+    /// Whether it says no more after the next question.
+    pub is_silent_next: AtomicBool,
 }
 
 impl MemoryLog {
@@ -89,10 +95,16 @@ impl PaymentLog for MemoryLog {
     }
 
     fn is_promised<'a>(&'a self, key: &'a PaymentKey) -> Later<'a, Result<bool, PaymentLogError>> {
-        let answer = match self.is_away.load(Ordering::SeqCst) {
-            true => Err(PaymentLogError::Unavailable("away".to_owned())),
-            false => Ok(self.promised.lock().unwrap().contains(&key.nonce)),
+        let mut promised = self.promised.lock().unwrap();
+        let answer = match self.is_silent.load(Ordering::SeqCst) {
+            true => Err(PaymentLogError::Unavailable("silent".to_owned())),
+            false => Ok(promised.contains(&key.nonce)),
         };
+        promised.append(&mut self.promised_next.lock().unwrap());
+        drop(promised);
+        if self.is_silent_next.swap(false, Ordering::SeqCst) {
+            self.is_silent.store(true, Ordering::SeqCst);
+        }
         Box::pin(async move { answer })
     }
 }

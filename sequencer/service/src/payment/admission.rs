@@ -233,6 +233,9 @@ impl TurnLoop {
         if facts.authorization_used || keys.authorization.as_ref().is_some_and(is_used) {
             return Ok(Admitted::AuthorizationUsed);
         }
+        if self.is_sold(&content, token) {
+            return Ok(Admitted::AuthorizationUsed);
+        }
         let forgotten_s = self.shared.payments.forgotten_s.load(Ordering::Acquire);
         let is_over = content.valid_until < seconds(now) || content.valid_until <= forgotten_s;
         // What has settled stays settled, whenever it is told.
@@ -272,6 +275,18 @@ impl TurnLoop {
         pass.heads.insert(stream, HeadText { current_sequence: number, sequenced_at_ms: at.0 });
         pass.taken.push((keys, number, content_hash));
         Ok(Admitted::Sequenced(Box::new(payment)))
+    }
+
+    /// Whether the authorization of an intent pays for something at the gate. Whoever sells there asks in this writer's order once
+    /// it is durable ([`super::Payments::is_of_intent`]): what comes first on disk counts, and the other is refused.
+    fn is_sold(&self, content: &PaymentContent, token: Option<TokenAddress>) -> bool {
+        let (Some(gate), Some(authorization), Some(token)) =
+            (&self.config.payments.gate, &content.authorization, token)
+        else {
+            return false;
+        };
+        let chain_id = content.network.chain_id();
+        gate.has_taken(chain_id, &token, &authorization.from, &authorization.nonce)
     }
 
     fn write_pass(&mut self, pass: &mut Pass) -> Result<(), ServiceError> {

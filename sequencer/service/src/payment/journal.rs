@@ -166,6 +166,10 @@ impl Keys {
 impl TurnLoop {
     /// Puts what waits in the places where it is found. Where that fails it waits on, and nothing is lost.
     pub(crate) fn file_payments(&mut self) -> Result<(), ServiceError> {
+        // What is on disk is not known any more.
+        if self.poisoned {
+            return Err(ServiceError::Poisoned);
+        }
         let journal = &self.payments.journal;
         if journal.waiting.is_empty() {
             return Ok(());
@@ -208,7 +212,12 @@ impl Payments<'_> {
     pub(super) async fn filed(&self) -> Result<(), ServiceError> {
         match self.service.shared().payments.waiting.load(Ordering::Acquire) {
             0 => Ok(()),
-            _ => self.service.ask(Command::FilePayments).await,
+            _ => self.filed_in_turn().await,
         }
+    }
+
+    /// As [`Self::filed`], and also of what waits for its answer: the writer takes its turn in between.
+    pub(super) async fn filed_in_turn(&self) -> Result<(), ServiceError> {
+        self.service.ask(Command::FilePayments).await
     }
 }

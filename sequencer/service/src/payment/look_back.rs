@@ -4,19 +4,21 @@
 //! transaction is sent again; once it stands in a block again, batch and payments name that transaction and that block. What
 //! can't be had back is told to people, by name. Statuses, and the events that told of them, stay as they are.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
+use stateset_event_log::{Document, DocumentChange, Table};
 use ves::{BatchId, StreamKey, TimestampMs};
 
 use super::Payments;
+use super::batch::PAGE;
 use super::change::Change;
 use super::error::PaymentError;
-use super::record::PaymentStatus;
+use super::record::{BatchStatus, PaymentBatch, PaymentStatus};
 use super::settle::{
     BatchSettlement, ItemOutcome, Note, SettlementError, SettlementReport, SettlementState, load,
 };
-use super::stored::{batch_of, put_batch, put_payment};
+use super::stored::{WATCHED, batch_of, entry, put_batch, put_payment, unreadable, watched_key};
+use crate::error::ServiceError;
 use crate::outside::SETTLEMENT;
 
 /// How long a batch is looked at after it was settled.
@@ -24,60 +26,93 @@ const WATCHED_MS: i64 = 600_000;
 /// Batches that are looked at; of more, the newest.
 const WATCHED_MAX: usize = 64;
 
-/// Batches that were settled in this term.
-#[derive(Default)]
-pub(super) struct Watched(VecDeque<Watch>);
-
-struct Watch {
+/// A batch that is looked at: an entry of a list, so that a restart does not end it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Watch {
     batch_id: BatchId,
     until: TimestampMs,
+    /// Looked at until the chain has it back.
     is_undone: bool,
 }
 
-impl Payments<'_> {
-    /// From now on the batch is looked at.
-    pub(super) fn watch(&self, batch_id: BatchId) {
-        let until = TimestampMs(self.service.now().0.saturating_add(WATCHED_MS));
-        let watched = &self.service.shared().payments.watched;
-        let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
-        if watched.0.len() >= WATCHED_MAX {
-            watched.0.pop_front();
-        }
-        watched.0.push_back(Watch { batch_id, until, is_undone: false });
+impl Watch {
+    /// Of a batch that has just been settled in a transaction that was sent from here.
+    pub fn of(batch: &PaymentBatch, now: TimestampMs) -> Option<Self> {
+        let is_ours = batch.status == BatchStatus::Settled && !batch.attempts.is_empty();
+        let until = TimestampMs(now.0.saturating_add(WATCHED_MS));
+        is_ours.then_some(Self { batch_id: batch.batch_id, until, is_undone: false })
     }
 
+    pub fn put(self) -> DocumentChange {
+        let content = [&self.until.0.to_be_bytes()[..], &[u8::from(self.is_undone)]].concat();
+        entry(watched_key(&self.batch_id), content)
+    }
+
+    fn remove(self) -> DocumentChange {
+        DocumentChange::Remove(Table::PaymentLists, watched_key(&self.batch_id))
+    }
+
+    fn read(found: &Document) -> Result<Self, ServiceError> {
+        let parse = || {
+            let batch_id = BatchId::from_bytes(found.key.get(1..)?.try_into().ok()?);
+            let (until, rest) = found.content.split_first_chunk::<8>()?;
+            let [is_undone] = rest else { return None };
+            let until = TimestampMs(i64::from_be_bytes(*until));
+            Some(Self { batch_id, until, is_undone: *is_undone == 1 })
+        };
+        parse().ok_or_else(unreadable)
+    }
+}
+
+impl Payments<'_> {
     /// Looks at what was settled; how many batches the chain has undone since the last look.
     ///
     /// # Errors
     /// What the store says. What the chain says is told in the log.
     pub(super) async fn look_back(&self) -> Result<usize, PaymentError> {
-        let now = self.service.now();
-        let batches: Vec<(BatchId, bool)> = {
-            let watched = &self.service.shared().payments.watched;
-            let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
-            // One that is undone is looked at until the chain has it back.
-            watched.0.retain(|watch| watch.is_undone || watch.until > now);
-            watched.0.iter().map(|watch| (watch.batch_id, watch.is_undone)).collect()
-        };
         let mut undone = 0;
-        for (batch_id, was_undone) in batches {
+        for Watch { batch_id, until, is_undone: was_undone } in self.watched().await? {
             let found = self.service.read_much(move |reader| load(reader, &batch_id)).await?;
             let Some(settlement) = found else { continue };
             let stream = settlement.batch.stream();
             let Some(is_undone) = self.is_undone(settlement, was_undone).await? else { continue };
             if is_undone && !was_undone {
                 undone += 1;
-                self.note_undone(stream, batch_id).await?;
+                self.note_undone(stream, Watch { batch_id, until, is_undone }).await?;
             }
-            let watched = &self.service.shared().payments.watched;
-            let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
-            watched
-                .0
-                .iter_mut()
-                .filter(|watch| watch.batch_id == batch_id)
-                .for_each(|watch| watch.is_undone = is_undone);
         }
         Ok(undone)
+    }
+
+    /// What is looked at still, oldest first; the rest leaves the list.
+    async fn watched(&self) -> Result<Vec<Watch>, PaymentError> {
+        let listed = self.service.read_much(|reader| {
+            let (mut watched, mut after) = (Vec::new(), None::<Vec<u8>>);
+            loop {
+                let page = reader.documents(Table::PaymentLists, &[WATCHED], after.as_deref(), PAGE)?;
+                for found in &page {
+                    watched.push(Watch::read(found)?);
+                }
+                match page.into_iter().last() {
+                    Some(last) => after = Some(last.key),
+                    None => return Ok::<_, PaymentError>(watched),
+                }
+            }
+        });
+        let mut watched = listed.await?;
+        watched.sort_by_key(|watch| (watch.is_undone, watch.until));
+        let (now, spare) = (self.service.now(), watched.len().saturating_sub(WATCHED_MAX));
+        let mut at = 0;
+        let over = watched.extract_if(.., |watch| {
+            at += 1;
+            // One that is undone is looked at until the chain has it back.
+            !watch.is_undone && (watch.until <= now || at <= spare)
+        });
+        let over: Vec<DocumentChange> = over.map(Watch::remove).collect();
+        if !over.is_empty() {
+            self.service.put_documents(over).await?;
+        }
+        Ok(watched)
     }
 
     /// `None` where the chain says nothing.
@@ -134,7 +169,8 @@ impl Payments<'_> {
     }
 
     /// From now on the batch says that the chain has undone it.
-    async fn note_undone(&self, stream: StreamKey, batch_id: BatchId) -> Result<(), PaymentError> {
+    async fn note_undone(&self, stream: StreamKey, watch: Watch) -> Result<(), PaymentError> {
+        let batch_id = watch.batch_id;
         let clock = self.service.inner.clock.clone();
         self.change(stream, move |reader, _| {
             let found = batch_of(reader, &batch_id)?.filter(|(batch, _)| batch.undone_at_ms.is_none());
@@ -143,6 +179,7 @@ impl Payments<'_> {
             batch.undone_at_ms = Some(now.0);
             let mut change = Change::at(now);
             change.documents.extend(put_batch(Some(batch.status), &batch, leaves)?);
+            change.documents.push(watch.put());
             Ok((Some(change), ()))
         })
         .await
@@ -176,6 +213,8 @@ impl Payments<'_> {
             settled.batch.undone_at_ms = None;
             let mut change = Change::at(now);
             change.documents.extend(put_batch(Some(settled.batch.status), &settled.batch, leaves)?);
+            // From its new block on as long as from the first.
+            change.documents.extend(Watch::of(&settled.batch, now).map(Watch::put));
             for mut payment in settled.payments {
                 payment.updated_at = now.max(payment.updated_at);
                 change.documents.push(put_payment(&payment)?);

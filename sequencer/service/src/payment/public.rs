@@ -173,12 +173,12 @@ impl Payments<'_> {
     async fn recorded(&self, key: Vec<u8>) -> Result<Payment, PaymentError> {
         let problem =
             || ServiceError::Read("an authorization is taken, and its payment is missing".to_owned());
+        self.filed().await?;
         Ok(self.taken_by(key).await?.ok_or_else(problem)?)
     }
 
     /// The payment that a public authorization is of, by its key.
     async fn taken_by(&self, key: Vec<u8>) -> Result<Option<Payment>, PaymentError> {
-        self.filed().await?;
         let found = self.service.read::<_, ServiceError>(move |reader| {
             let Some(found) = reader.document(Table::PaymentNonces, &key)? else { return Ok(None) };
             let (stream, _) = split_stream(&found.content)?;
@@ -187,7 +187,9 @@ impl Payments<'_> {
         Ok(found.await?)
     }
 
-    /// Whether an intent carries this authorization: then it pays for what that intent says, and for nothing else.
+    /// Whether an intent carries this authorization: then it pays for what that intent says, and for nothing else. Answered in
+    /// the writer's order: an intent that is taken later was looked up at the [`PublicGate`](super::PublicGate) after this
+    /// was asked.
     ///
     /// # Errors
     /// [`PaymentError::Service`].
@@ -198,6 +200,7 @@ impl Payments<'_> {
         payer: &[u8; 20],
         nonce: &Digest,
     ) -> Result<bool, PaymentError> {
+        self.filed_in_turn().await?;
         let found = self.taken_by(public_key(chain_id, token, payer, nonce)).await?;
         Ok(found.is_some_and(|payment| payment.is_intent()))
     }

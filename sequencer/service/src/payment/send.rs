@@ -72,11 +72,7 @@ impl Payments<'_> {
             {
                 let tx_hash = report.tx_hash;
                 let verdict = Verdict::Done(report, block_time_s, outcomes);
-                let settled = self.apply(settlement, tx_hash, None, verdict).await?;
-                if tx_hash.is_some() {
-                    self.watch(batch_id);
-                }
-                Ok(settled)
+                self.apply(settlement, tx_hash, None, verdict).await
             }
             SettlementState::Done { outcomes, .. } => {
                 let problem = format!(

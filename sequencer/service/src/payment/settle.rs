@@ -15,6 +15,7 @@ use super::Payments;
 use super::authorization::PayerAuthorization;
 use super::change::Change;
 use super::error::PaymentError;
+use super::look_back::Watch;
 use super::record::{BatchStatus, Payment, PaymentBatch, PaymentStatus};
 use super::stored::{batch_of, listed_payment, put_batch};
 use super::submit::seconds;
@@ -359,6 +360,8 @@ impl Payments<'_> {
                     batch.settled_at_ms = Some(now.0);
                     let paid = end_each(reader, &mut change, &batch, *block_time_s, outcomes, now)?;
                     batch.status = if paid > 0 { BatchStatus::Settled } else { BatchStatus::Failed };
+                    let watch = Watch::of(&batch, now).filter(|_| tx_hash.is_some());
+                    change.documents.extend(watch.map(Watch::put));
                     SETTLED
                 }
             };

@@ -14,6 +14,7 @@
 //! | `PaymentLists` | `u`, stream, number | none | a settled payment under no root: what batching looks at |
 //! | `PaymentLists` | `p` or `q`, stream, payer or payee, number | none | |
 //! | `PaymentLists` | `b`, status, batch id | none | |
+//! | `PaymentLists` | `w`, batch id | none | until when a settled batch is looked at, in ms (8 bytes), and whether it is undone |
 //! | `PaymentLists` | `x`, stream, count of changes | what to tell | |
 //! | `PaymentLists` | `a`, stream | how far intents are told | |
 //! | `PaymentLists` | `j`, count | intents that wait to be put in these places ([`super::journal`]) | |
@@ -156,6 +157,11 @@ pub(super) const TOLD: u8 = b'a';
 pub(super) const FORGOTTEN: u8 = b'f';
 pub(super) const SECRET: u8 = b'k';
 pub(super) const UNBATCHED: u8 = b'u';
+pub(super) const WATCHED: u8 = b'w';
+
+pub(super) fn watched_key(batch: &BatchId) -> Vec<u8> {
+    [&[WATCHED][..], batch.as_bytes()].concat()
+}
 
 pub(super) fn unbatched_key(stream: &StreamKey, number: u64) -> Vec<u8> {
     [&[UNBATCHED][..], &intent_key(stream, number)].concat()

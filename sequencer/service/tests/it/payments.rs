@@ -1,6 +1,7 @@
 //! Payments: who may submit what, in which order, and that time and crashes lose or repeat nothing.
 
 mod batches;
+mod gate;
 mod journal;
 mod public;
 mod settlement;

@@ -14,7 +14,7 @@ use stateset_event_log::{Opening, SqliteStore};
 use stateset_fixtures::{Agent, sequencer_key, stream};
 use stateset_sequencer::{
     Config, PayerAuthorization, Payment, PaymentContent, PaymentFilter, PaymentStatus, PaymentWorkerSettings,
-    Sequencer, Settlement, SystemClock,
+    PublicGate, Sequencer, Settlement, SystemClock,
 };
 use stateset_sequencer_app::joined::settlement::ChainSettlement;
 use stateset_sequencer_app::joined::{WorkerSettings, store};
@@ -38,7 +38,7 @@ pub struct World {
     pub folder: tempfile::TempDir,
 }
 
-fn key(at: usize) -> ChainKey {
+pub fn key(at: usize) -> ChainKey {
     ChainKey::from_hex(ACCOUNT_KEYS[at]).unwrap()
 }
 
@@ -88,7 +88,25 @@ impl World {
 
     /// As after the process was started anew on the same folder.
     pub async fn service_with(&self, port: Arc<dyn Settlement>) -> Service {
-        Service::open(self.folder.path(), &self.tokens(), port).await
+        self.service_behind(port, None).await
+    }
+
+    /// With a gate in front of it.
+    pub async fn service_behind(
+        &self,
+        port: Arc<dyn Settlement>,
+        gate: Option<Arc<dyn PublicGate>>,
+    ) -> Service {
+        Service::open(self.folder.path(), &self.tokens(), port, gate).await
+    }
+
+    /// The service as it is after a restart, where there is one.
+    pub async fn restarted(&self, service: Service, restarts: bool) -> Service {
+        if !restarts {
+            return service;
+        }
+        service.close().await;
+        self.service().await
     }
 
     fn tokens(&self) -> TokenTable {
@@ -248,7 +266,12 @@ impl Service {
     /// Seconds that an intent is valid.
     pub const VALID_S: u64 = 3_600;
 
-    async fn open(folder: &Path, tokens: &TokenTable, port: Arc<dyn Settlement>) -> Self {
+    async fn open(
+        folder: &Path,
+        tokens: &TokenTable,
+        port: Arc<dyn Settlement>,
+        gate: Option<Arc<dyn PublicGate>>,
+    ) -> Self {
         let opened =
             store(Arc::new(SqliteStore::new(folder.join("log.db"))), &WorkerSettings::default()).open();
         let Ok(Opening::Writer(log)) = opened else {
@@ -256,7 +279,7 @@ impl Service {
         };
         let mut config = Config::new(SequencerId::from_bytes([7; 16]), Arc::new(sequencer_key(1)), 1);
         config.payments.tokens = tokens.clone();
-        config.payments.settlement = Some(port);
+        (config.payments.settlement, config.payments.gate) = (Some(port), gate);
         let sequencer = Sequencer::start(log, config, Arc::new(SystemClock)).unwrap();
         let (stream, agent) = (stream(1), Agent::new(&stream(1), 1));
         if sequencer.agent_keys(&stream.tenant_id, None).is_empty() {
