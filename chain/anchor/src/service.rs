@@ -67,6 +67,8 @@ pub struct Service<S> {
     /// Batches that the contract took for malformed, and its words: they are not sent again.
     held: BTreeMap<BatchKey, String>,
     last_look: Option<look::LastLook>,
+    /// While it lasts nothing is sent in the place of what may be in a block.
+    doubt: Option<look::Doubt>,
     /// Whether the account was found to be an anchorer; asked again whenever that may have changed.
     is_anchorer: bool,
     /// Whether chain, contract and interface were found right since the endpoint last failed.
@@ -125,6 +127,7 @@ impl<S: Source> Service<S> {
             opener: None,
             views: BTreeMap::new(),
             last_look: None,
+            doubt: None,
             is_anchorer: false,
             is_checked: false,
             is_journal_in_doubt: false,
@@ -233,8 +236,10 @@ impl<S: Source> Service<S> {
         for change in &changes {
             self.record(now_ms, change)?;
         }
-        for wish in self.machine.wishes(&sight) {
-            self.grant(&sight, wish)?;
+        if self.doubt.is_none() {
+            for wish in self.machine.wishes(&sight) {
+                self.grant(&sight, wish)?;
+            }
         }
         self.tell(now_ms)?;
         for nonce in self.machine.retire() {

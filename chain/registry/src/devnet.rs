@@ -304,7 +304,7 @@ impl Wallet {
         };
         let signed = transaction.sign(&self.key);
         self.node.send(&signed.raw)?;
-        let receipt = self.wait(&signed.hash)?;
+        let receipt = self.wait(&signed.hash, transaction.nonce)?;
         if receipt.succeeded { Ok(receipt) } else { Err(SendError::Reverted(signed.hash)) }
     }
 
@@ -317,10 +317,13 @@ impl Wallet {
         Ok(self.node.estimate_gas(&call)? * (100 + GAS_MARGIN_PERCENT) / 100)
     }
 
-    fn wait(&self, transaction: &B256) -> Result<Receipt, SendError> {
+    fn wait(&self, transaction: &B256, nonce: u64) -> Result<Receipt, SendError> {
         let started = Instant::now();
         while started.elapsed() < RECEIPT_TIMEOUT {
-            if let Some(receipt) = self.node.receipt(transaction)? {
+            // A busy node tells of the block a moment before it tells of the account; the next one needs the account.
+            if let Some(receipt) = self.node.receipt(transaction)?
+                && self.node.nonce(self.address(), BlockAt::Latest)? > nonce
+            {
                 return Ok(receipt);
             }
             thread::sleep(POLL);

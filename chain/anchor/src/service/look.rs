@@ -13,11 +13,20 @@ use crate::source::Source;
 const FINAL_DEPTH: u64 = 64;
 /// How long a transaction that waits is not looked for again while no block comes.
 const QUIET_MS: i64 = 3_000;
+/// How long a nonce is used before none of ours is taken to have used it. A node may tell of the account a moment before it tells
+/// of the block, and one endpoint may be several nodes.
+const DOUBT_MS: i64 = 2_000;
 
 /// The look before.
 pub(super) struct LastLook {
     newest: Block,
     at_ms: i64,
+}
+
+/// A nonce that is used though no block has a transaction of ours.
+pub(super) struct Doubt {
+    nonce: u64,
+    since_ms: i64,
 }
 
 impl<S: Source> Service<S> {
@@ -31,12 +40,33 @@ impl<S: Source> Service<S> {
             .last_look
             .as_ref()
             .is_some_and(|last| last.newest.hash == newest.hash && now_ms - last.at_ms < QUIET_MS);
-        let places = if is_same { self.places_as_before() } else { self.places()? };
+        let is_same = is_same && self.doubt.is_none();
+        let mut places = if is_same { self.places_as_before() } else { self.places()? };
         let (finalized, safe) = self.named_blocks(newest.number)?;
         if !is_same {
             self.last_look = Some(LastLook { newest: newest.clone(), at_ms: now_ms });
         }
+        let next_nonce = self.doubt_of(now_ms, next_nonce, &mut places);
         Ok(Sight { now_ms, newest: newest.number, safe, finalized, next_nonce, places })
+    }
+
+    /// The next nonce as far as it is believed: not past a transaction that is in no block, until that has stayed so.
+    fn doubt_of(&mut self, now_ms: i64, next_nonce: u64, places: &mut BTreeMap<u64, Place>) -> u64 {
+        let unseen = places.range_mut(..next_nonce).filter(|(_, place)| !matches!(place, Place::InBlock(_)));
+        let mut unseen = unseen.peekable();
+        let Some(nonce) = unseen.peek().map(|(nonce, _)| **nonce) else {
+            self.doubt = None;
+            return next_nonce;
+        };
+        let before = self.doubt.as_ref().filter(|doubt| doubt.nonce == nonce);
+        let since_ms = before.map_or(now_ms, |doubt| doubt.since_ms);
+        self.doubt = Some(Doubt { nonce, since_ms });
+        // A clock that was set back does not make it longer.
+        if !(0..DOUBT_MS).contains(&(now_ms - since_ms)) {
+            return next_nonce;
+        }
+        unseen.for_each(|(_, place)| *place = Place::Waiting);
+        nonce
     }
 
     /// A chain that went back may be another one: it is checked again, and nothing that was read of it holds.

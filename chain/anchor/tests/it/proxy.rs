@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Fails `eth_sendRawTransaction`, each in its own way, as long as it is told to.
+/// Each fails one method in its own way, as long as it is told to.
 #[derive(Clone, Default)]
 pub struct Faults {
-    /// The node gets it, and the answer is lost.
+    /// The node gets `eth_sendRawTransaction`, and the answer is lost.
     pub loses_answers: Arc<AtomicBool>,
     /// The node never gets it.
     pub loses_requests: Arc<AtomicBool>,
+    /// It says of no transaction that it is in a block.
+    pub hides_receipts: Arc<AtomicBool>,
 }
 
 pub struct Proxy {
@@ -40,14 +42,19 @@ impl Proxy {
 
 /// One request after another, until either side ends.
 fn serve(mut client: TcpStream, port: u16, faults: &Faults) -> Option<()> {
+    client.set_nodelay(true).ok()?;
     let mut reader = BufReader::new(client.try_clone().ok()?);
     loop {
-        let (head, body) = message(&mut reader)?;
+        let (head, mut body) = message(&mut reader)?;
+        if faults.hides_receipts.load(Ordering::SeqCst) {
+            body = of_nothing(&body);
+        }
         let is_sent = String::from_utf8_lossy(&body).contains("eth_sendRawTransaction");
         if is_sent && faults.loses_requests.load(Ordering::SeqCst) {
             return None;
         }
         let mut node = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        node.set_nodelay(true).ok()?;
         node.write_all(head.as_bytes()).ok()?;
         node.write_all(&body).ok()?;
         let (head, body) = message(&mut BufReader::new(node))?;
@@ -59,6 +66,21 @@ fn serve(mut client: TcpStream, port: u16, faults: &Faults) -> Option<()> {
         client.write_all(head.as_bytes()).ok()?;
         client.write_all(&body).ok()?;
     }
+}
+
+/// A question for receipts as one for those of transactions that do not exist: it is as long as before.
+fn of_nothing(body: &[u8]) -> Vec<u8> {
+    let mut body = body.to_vec();
+    if !String::from_utf8_lossy(&body).contains("eth_getTransactionReceipt") {
+        return body;
+    }
+    let is_hash = |text: &[u8]| text.starts_with(b"\"0x") && text[3..67].iter().all(u8::is_ascii_hexdigit);
+    for at in 0..body.len().saturating_sub(67) {
+        if is_hash(&body[at..at + 67]) {
+            body[at + 3..at + 67].fill(b'0');
+        }
+    }
+    body
 }
 
 /// Head and body of a message with a length.

@@ -1,16 +1,21 @@
 //! More than one sender with one key, which nobody should run, and journals that are lost: still nothing is anchored twice.
 
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use set_anchor::Service;
 use set_registry::devnet::AnvilSettings;
 use set_registry::{BlockAt, Eip1559, U256};
 
+use crate::proxy::Proxy;
 use crate::world::{Mode, Sequencer, World, batches, finish, in_both_modes, key, said, until, world, writer};
 
 in_both_modes! {
     two_services_with_one_key_anchor_all_once,
     a_lost_journal_whose_transaction_waits_anchors_nothing_twice,
     a_lone_batch_goes_at_once_and_a_crowd_together,
+    a_receipt_that_comes_after_its_nonce_is_waited_for,
 }
 
 fn ask(world: &World, method: &str, params: Value) -> Value {
@@ -91,6 +96,34 @@ fn a_lone_batch_goes_at_once_and_a_crowd_together(mode: Mode) {
     finish(&mut service, &world.sequencer);
     all.iter().for_each(|batches| world.assert_anchored_once(batches));
     assert_eq!(service.status().lock().counters.transactions, 2);
+}
+
+/// A node that tells of the account before the block once made it look as if another sender had the account's key.
+fn a_receipt_that_comes_after_its_nonce_is_waited_for(mode: Mode) {
+    let Some(mut world) = world(mode, AnvilSettings::default()) else { return };
+    world.open(&[1]);
+    let proxy = Proxy::before(world.port);
+    world.url.clone_from(&proxy.url);
+    proxy.faults.hides_receipts.store(true, Ordering::SeqCst);
+    let all = batches(1, 2);
+    world.sequencer.close(&all);
+    let mut service = world.service();
+    until(&mut service, "sent", |service| service.machine().flights().count() == 1);
+    let sent = Instant::now();
+    while sent.elapsed() < Duration::from_secs(1) {
+        service.step();
+        // A machine that is that slow says nothing of what is looked at for two seconds.
+        let is_held = service.machine().flights().count() == 1 || sent.elapsed() > Duration::from_secs(2);
+        assert!(is_held, "it is in a block, and the node does not say so yet");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    proxy.faults.hides_receipts.store(false, Ordering::SeqCst);
+    finish(&mut service, &world.sequencer);
+    assert_eq!(service.machine().flights().count(), 1);
+    let counters = service.status().lock().counters;
+    assert_eq!((counters.transactions, counters.dropped, counters.confirmed), (1, 0, 2));
+    assert_eq!(service.status().lock().troubles(), [""; 0]);
+    world.assert_anchored_once(&all);
 }
 
 /// What is final is kept in a file; a lost or damaged one is read from the chain again.
