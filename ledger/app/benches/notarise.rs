@@ -12,14 +12,10 @@ use std::time::{Duration, Instant};
 
 use stateset_ledger_app::Ledger;
 use stateset_ledger_app::application::{Application, Block};
-use stateset_ledger_types::body::SaltedBody;
+use stateset_ledger_types::Params;
 use stateset_ledger_types::codec::List;
-use stateset_ledger_types::envelope::{Notarise, NotariseContent, Request};
-use stateset_ledger_types::policy::{Blind, Opening, Policy, nullifier, spend_message};
 use stateset_ledger_types::stateless::{Rules, check};
-use stateset_ledger_types::tree::{Mode, Salt};
-use stateset_ledger_types::{Envelope, Params};
-use world::{World, chain, entity, genesis, private_body, public_key, sign, submission};
+use world::{World, chain, entity, fresh_notarisation, genesis};
 
 const ENTITIES: u8 = 16;
 const PER_ENTITY: u32 = 200;
@@ -32,7 +28,7 @@ fn main() {
     let world = World::of(&genesis);
     let txs: Vec<Vec<u8>> = (0..PER_ENTITY)
         .flat_map(|n| (1..=ENTITIES).map(move |by| (by, n)))
-        .map(|(by, n)| private(&world, by, n))
+        .map(|(by, n)| fresh_notarisation(&genesis.params, by, n).1)
         .collect();
     let rules = Rules::new(chain(), &Params::default());
     let (count, bytes) = (txs.len(), txs[0].len());
@@ -66,38 +62,4 @@ fn timed(work: impl FnOnce()) -> Duration {
     let start = Instant::now();
     work();
     start.elapsed()
-}
-
-/// Transaction `n` of entity `by`, consuming a state of its own under a fresh key.
-fn private(world: &World, by: u8, n: u32) -> Vec<u8> {
-    let mut seed = [0; 32];
-    seed[..4].copy_from_slice(&n.to_be_bytes());
-    seed[4] = by;
-    let spender = ves::SigningKey::from_seed(seed);
-    let key = stateset_ledger_types::keys::PublicKey::ed25519(spender.public_key());
-    let policy = Policy::new(1, [key]).expect("one key");
-    let whole = private_body(world.header(), 1, &[], &[], None);
-    let mut whole = SaltedBody { salt: Salt(seed), ..whole };
-    whole.body.nullifiers = List::new([nullifier(&Blind(seed), &policy.hash())]).expect("one");
-    whole.body.inputs = List::new([stateset_ledger_types::ids::StateRef {
-        tx_id: stateset_ledger_types::ids::TxId(seed),
-        index: 0,
-    }])
-    .expect("one");
-    let content = NotariseContent::of(&whole, Mode::Private);
-    let message = spend_message(&chain(), &content.tx_id());
-    let signature = stateset_ledger_types::keys::Signature(spender.sign(&message.0));
-    let opening =
-        Opening { blind: Blind(seed), policy, signatures: List::new([Some(signature)]).expect("one") };
-    let request = Notarise {
-        content,
-        openings: List::new([opening]).expect("one"),
-        submission: submission(by, u64::from(n) + 1),
-        attestations: List::default(),
-        receipts: List::default(),
-    };
-    debug_assert_eq!(request.submission.key, public_key(by));
-    Envelope::signed(Request::Notarise(Box::new(request)), &chain(), |message| sign(by, message))
-        .bytes()
-        .to_vec()
 }

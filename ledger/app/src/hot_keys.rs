@@ -11,7 +11,7 @@ use ves::Digest;
 use ves::ed25519::{Check, CheckKey, KeyTable, verify_many};
 use ves::keys::{KEY_TABLES_MAX, TABLE_AFTER_USES};
 
-/// Keys held before all are forgotten. One-time keys come and go; those that sign often are back at once.
+/// Keys held before those are forgotten that have not signed often since it came to that last.
 const KEYS_MAX: usize = 4_096;
 
 /// A key that registration would accept, or the knowledge that it would not.
@@ -28,6 +28,18 @@ struct Keys {
     tables: usize,
 }
 
+impl Keys {
+    /// One-time keys come and go; those that sign often stay.
+    fn forget(&mut self) {
+        self.known.retain(|_, known| known.uses.swap(0, Relaxed) > TABLE_AFTER_USES);
+        self.tables = self.known.values().filter(|known| known.table.get().is_some()).count();
+        // All of them sign often: then none has a right to stay.
+        if self.known.len() >= KEYS_MAX {
+            *self = Self::default();
+        }
+    }
+}
+
 /// A [`Verifier`] for many threads at once.
 #[derive(Default)]
 pub struct HotKeys(RwLock<Keys>);
@@ -42,7 +54,7 @@ impl HotKeys {
         let known = Arc::new(Known { decoded, uses: AtomicU32::new(0), table: OnceLock::new() });
         let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if keys.known.len() >= KEYS_MAX {
-            *keys = Keys::default();
+            keys.forget();
         }
         Arc::clone(keys.known.entry(*key).or_insert(known))
     }
@@ -64,7 +76,8 @@ impl Verifier for HotKeys {
         let known = self.known(key);
         let Some(decoded) = &known.decoded else { return false };
         // Only one thread sees the count at which a table is due.
-        if known.uses.fetch_add(1, Relaxed) == TABLE_AFTER_USES && self.takes_table() {
+        let is_due = known.uses.fetch_add(1, Relaxed) == TABLE_AFTER_USES && known.table.get().is_none();
+        if is_due && self.takes_table() {
             known.table.get_or_init(|| KeyTable::new(decoded));
         }
         let key = known.table.get().map_or(CheckKey::Plain(decoded), CheckKey::Table);
@@ -102,6 +115,30 @@ mod tests {
             assert!(hot.verify(&key, &message, &good));
         }
         assert_eq!(format!("{hot:?}"), "HotKeys(2 keys, 1 tables)");
+    }
+
+    #[test]
+    fn a_busy_key_keeps_its_table_among_keys_used_once() {
+        let hot = HotKeys::default();
+        let signer = ves::SigningKey::from_seed([1; 32]);
+        let (key, message) = (PublicKey::ed25519(signer.public_key()), Digest([3; 32]));
+        let signature = Signature(signer.sign(&message.0));
+        for n in 0..3 * KEYS_MAX as u32 {
+            let mut bytes = [0xee; 32];
+            bytes[..4].copy_from_slice(&n.to_be_bytes());
+            hot.verify(&PublicKey::ed25519(bytes), &Digest::ZERO, &Signature([0; 64]));
+            assert!(n % 50 != 0 || hot.verify(&key, &message, &signature));
+        }
+        let keys = hot.0.read().unwrap();
+        assert!(keys.known[&key].table.get().is_some() && keys.tables == 1, "{} tables", keys.tables);
+        drop(keys);
+        // Once it is quiet, it goes as others do.
+        for n in 0..3 * KEYS_MAX as u32 {
+            let mut bytes = [0xdd; 32];
+            bytes[..4].copy_from_slice(&n.to_be_bytes());
+            hot.verify(&PublicKey::ed25519(bytes), &Digest::ZERO, &Signature([0; 64]));
+        }
+        assert_eq!(hot.0.read().unwrap().tables, 0);
     }
 
     #[test]

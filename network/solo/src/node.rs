@@ -1,6 +1,6 @@
 //! The engine at work: when a block is due, the pool in front of it, and everyone who waits for blocks.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
@@ -57,6 +57,8 @@ struct Shared<A> {
     application: Arc<A>,
     store: Arc<Store>,
     mempool: Mutex<Mempool>,
+    /// The newest state, opened once a block for all that is checked against it.
+    latest: RwLock<Option<Arc<View>>>,
     arrived: Notify,
     blocks: broadcast::Sender<Committed>,
     room_bytes: usize,
@@ -98,6 +100,18 @@ impl<A: Application> Handle<A> {
         self.0.blocks.subscribe()
     }
 
+    /// As [`view`](Self::view), shared until the next block.
+    fn latest(&self) -> Result<Arc<View>, StoreError> {
+        let shared = self.0.latest.read().unwrap_or_else(PoisonError::into_inner).clone();
+        shared.map_or_else(|| self.view().map(Arc::new), Ok)
+    }
+
+    /// Shares the newest state from now on.
+    fn refresh(&self) {
+        let view = self.view().ok().map(Arc::new);
+        *self.0.latest.write().unwrap_or_else(PoisonError::into_inner) = view;
+    }
+
     fn pool(&self) -> MutexGuard<'_, Mempool> {
         self.0.mempool.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -120,8 +134,8 @@ impl<A: Application> Handle<A> {
         }
         let hash = Sha256::digest(transaction).into();
         self.pool().admits(&hash, bytes)?;
-        let view = self.view()?;
-        let result = records::tx_result(&self.0.application.check_tx(&view, transaction)?);
+        let view = self.latest()?;
+        let result = records::tx_result(&self.0.application.check_tx(&*view, transaction)?);
         if result.code == 0 {
             self.pool().add(transaction)?;
             self.0.arrived.notify_one();
@@ -144,12 +158,14 @@ impl<A: Application + 'static> Node<A> {
             application: engine.application(),
             store: engine.store(),
             mempool: Mutex::new(Mempool::new(config.mempool)),
+            latest: RwLock::default(),
             arrived: Notify::new(),
             blocks: broadcast::Sender::new(BLOCKS_BUFFERED_MAX),
             room_bytes: engine.room_bytes(),
             chain_id: engine.chain_id().into(),
         };
         let handle = Handle(Arc::new(shared));
+        handle.refresh();
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(run(engine, handle.clone(), config, stopped));
         Self { handle, stop, task }
@@ -212,7 +228,8 @@ async fn run<A: Application + 'static>(
         if *stop.borrow() {
             return Ok(());
         }
-        let fill = filled_due.is_none_or(|due| Instant::now() >= due);
+        let begun = Instant::now();
+        let fill = filled_due.is_none_or(|due| begun >= due);
         let offered =
             if fill { handle.pool().offer(engine.room_bytes(), TX_OVERHEAD_BYTES) } else { Vec::new() };
         let made = tokio::task::spawn_blocking(move || {
@@ -224,9 +241,11 @@ async fn run<A: Application + 'static>(
         engine = back;
         let (committed, picked) = made?;
         last_block = Instant::now();
+        // From one beginning to the next: what a block takes is not waited for as well.
         if !picked.is_empty() {
-            last_filled = Some(last_block);
+            last_filled = Some(begun);
         }
+        handle.refresh();
         let mut pool = handle.pool();
         pool.remove(picked.iter().map(|&place| offered[place].0));
         pool.drop_stale();

@@ -3,6 +3,7 @@
 //! A branch holds those of its children that were read, so that the upper tree is in memory and each block reads, hashes
 //! and writes a node once. Branches never change: a block makes new ones, which share what it left alone.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -13,8 +14,9 @@ use crate::verify::{EMPTY, INNER_PREFIX};
 
 /// Children of an inner node: four levels of the binary tree.
 pub(crate) const WIDTH: usize = 16;
-/// Branches kept in memory between blocks, of some 1.2 KB each: the trees of 10^6 keys but for their leaves.
-pub(crate) const BRANCHES_MAX: usize = 100_000;
+/// Branches down to this depth stay in memory between blocks: of a tree at most 69,905, of some 1.2 KB each. Below them a
+/// tree of 10^6 keys has little but leaves.
+const HELD_DEPTH: usize = 4;
 /// How the tree library's rows begin.
 const INNER_TAG: u8 = 1;
 const LEAF_TAG: u8 = 2;
@@ -51,24 +53,9 @@ impl Child {
 #[derive(Debug)]
 pub(crate) struct Branch {
     pub(crate) children: [Option<Child>; WIDTH],
-    /// Branches in memory from this one down.
-    held: usize,
 }
 
 impl Branch {
-    pub(crate) fn new(children: [Option<Child>; WIDTH]) -> Self {
-        let held = children.iter().flatten().map(|child| match &child.kind {
-            Kind::Branch { held: Some(branch), .. } => branch.held,
-            _ => 0,
-        });
-        let held = 1 + held.sum::<usize>();
-        Self { children, held }
-    }
-
-    pub(crate) fn held(&self) -> usize {
-        self.held
-    }
-
     pub(crate) fn leaves(&self) -> NonZeroU64 {
         let leaves = self.children.iter().flatten().map(Child::leaves).sum();
         NonZeroU64::new(leaves).unwrap_or(NonZeroU64::MIN)
@@ -76,22 +63,6 @@ impl Branch {
 
     pub(crate) fn hash(&self) -> [u8; 32] {
         range_hash(&self.children)
-    }
-
-    /// The same branch with `levels` levels below it in memory, at most.
-    pub(crate) fn cut(&self, levels: u32) -> Self {
-        let cut = |child: &Child| {
-            let kind = match &child.kind {
-                Kind::Branch { leaves, held } => {
-                    let held = held.as_ref().filter(|_| levels > 0);
-                    let held = held.map(|branch| Arc::new(branch.cut(levels - 1)));
-                    Kind::Branch { leaves: *leaves, held }
-                }
-                Kind::Leaf => Kind::Leaf,
-            };
-            Child { hash: child.hash, version: child.version, kind }
-        };
-        Self::new(std::array::from_fn(|nibble| self.children[nibble].as_ref().map(cut)))
     }
 
     /// The row of the tree library: tag; for each child 0, or 1 ‖ hash ‖ version ‖ (0 for a leaf, or 1 ‖ leaves); children;
@@ -131,7 +102,7 @@ impl Branch {
                 _ => return None,
             };
         }
-        let branch = Self::new(children);
+        let branch = Self { children };
         let (count, leaves) = (u64::from_le_bytes(take(&mut rest)?), u64::from_le_bytes(take(&mut rest)?));
         let own = branch.children.iter().flatten().count() as u64;
         (count == own && own > 0 && leaves == branch.leaves().get() && rest.is_empty()).then_some(branch)
@@ -198,26 +169,45 @@ impl Leaf {
 }
 
 /// The tops of trees that the store keeps between blocks, each with the version it is of.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Tops(pub(crate) std::collections::BTreeMap<u8, (u64, Arc<Branch>)>);
+#[derive(Debug, Clone)]
+pub(crate) struct Tops {
+    trees: BTreeMap<u8, (u64, Arc<Branch>)>,
+    /// How deep they reach.
+    depth: usize,
+}
+
+impl Default for Tops {
+    fn default() -> Self {
+        Self::of_depth(HELD_DEPTH)
+    }
+}
 
 impl Tops {
-    /// The top of `tree` if it is held at that version.
-    pub(crate) fn of(&self, tree: u8, version: u64) -> Option<Arc<Branch>> {
-        self.0.get(&tree).filter(|(held, _)| *held == version).map(|(_, top)| Arc::clone(top))
+    pub(crate) fn of_depth(depth: usize) -> Self {
+        Self { trees: BTreeMap::new(), depth }
     }
 
-    /// Takes over the trees of a block, and lets go of lower levels when more than `branches_max` are held.
-    pub(crate) fn keep(&mut self, changed: Self, branches_max: usize) {
-        self.0.extend(changed.0);
-        for levels in (0..8).rev() {
-            if self.0.values().map(|(_, top)| top.held()).sum::<usize>() <= branches_max {
-                return;
-            }
-            for (_, top) in self.0.values_mut() {
-                *top = Arc::new(top.cut(levels));
-            }
-        }
+    /// None yet, to be as deep as these.
+    pub(crate) fn alike(&self) -> Self {
+        Self::of_depth(self.depth)
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// The top of `tree` if it is held at that version.
+    pub(crate) fn of(&self, tree: u8, version: u64) -> Option<Arc<Branch>> {
+        self.trees.get(&tree).filter(|(held, _)| *held == version).map(|(_, top)| Arc::clone(top))
+    }
+
+    pub(crate) fn insert(&mut self, tree: u8, version: u64, top: Arc<Branch>) {
+        self.trees.insert(tree, (version, top));
+    }
+
+    /// Takes over the trees of a block.
+    pub(crate) fn keep(&mut self, changed: Self) {
+        self.trees.extend(changed.trees);
     }
 }
 

@@ -30,5 +30,5 @@ pub use redb::StorageBackend;
 pub use snapshot::{CHUNK_BYTES_MAX, Restore, SNAPSHOT_FORMAT, SnapshotMetadata, SnapshotWriter};
 pub use stateset_ledger_app::{StateReader, Writes};
 pub use stateset_ledger_types::Substore;
-pub use store::{Prepared, Store};
+pub use store::{Prepared, Sizes, Store};
 pub use view::View;

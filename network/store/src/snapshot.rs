@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use stateset_ledger_app::Writes;
 use stateset_ledger_types::Substore;
 
-use crate::branch::{BRANCHES_MAX, Tops};
+use crate::branch::Tops;
 use crate::rows::{KEPT_FROM, LATEST, NUMBERS, RESTORING, ROOTS, Roots};
 use crate::store::write_rows;
 use crate::update::apply;
@@ -180,7 +180,7 @@ impl Restore<'_> {
         write_rows(&transaction, self.metadata.height, rows)?;
         stale.remove(&transaction)?;
         transaction.commit()?;
-        self.tops.keep(applied.tops, BRANCHES_MAX);
+        self.tops.keep(applied.tops);
         self.given += 1;
         self.last = last;
         Ok(())

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::backends::InMemoryBackend;
-use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend};
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend};
 
-use crate::branch::{BRANCHES_MAX, Tops};
-use crate::records::{RecordBatch, create_tables};
+use crate::branch::Tops;
+use crate::records::{Column, RecordBatch, create_tables};
 use crate::rows::{KEPT_FROM, LATEST, NODES, NUMBERS, RESTORING, ROOTS, Roots, STALE, VALUES};
 use crate::update::{Applied, Rows, apply, check};
 use crate::view::{Tables, View};
@@ -27,6 +27,15 @@ pub struct Store {
     pub(crate) database: Database,
     /// Tops of the trees of the newest state.
     tops: Mutex<Tops>,
+}
+
+/// Bytes of the file that are in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Trees, values, and what pruning will take, of all kept heights.
+    pub state: u64,
+    /// The engine's own records: blocks, results, indexes.
+    pub records: u64,
 }
 
 /// The state after a block, computed but not yet written.
@@ -128,10 +137,10 @@ impl Store {
         }
     }
 
-    /// Lets go of what is in memory beyond so many branches.
+    /// Lets go of what is in memory, and holds tops of this depth from now on.
     #[cfg(test)]
-    pub(crate) fn hold(&self, branches_max: usize) {
-        self.tops().keep(Tops::default(), branches_max);
+    pub(crate) fn hold(&self, depth: usize) {
+        *self.tops() = Tops::of_depth(depth);
     }
 
     fn tops(&self) -> MutexGuard<'_, Tops> {
@@ -156,6 +165,25 @@ impl Store {
     /// [`StoreError::File`].
     pub fn kept_from(&self) -> Result<u64, StoreError> {
         Ok(self.tables()?.number(KEPT_FROM)?.unwrap_or(0))
+    }
+
+    /// What the file holds. Reads all of it.
+    ///
+    /// # Errors
+    /// [`StoreError::File`].
+    pub fn sizes(&self) -> Result<Sizes, StoreError> {
+        let transaction = self.database.begin_read()?;
+        let used = |stats: redb::TableStats| {
+            stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes()
+        };
+        let mut sizes = Sizes { state: used(transaction.open_table(STALE)?.stats()?), records: 0 };
+        for table in [NODES, VALUES] {
+            sizes.state += used(transaction.open_table(table)?.stats()?);
+        }
+        for column in Column::ALL {
+            sizes.records += used(transaction.open_table(column.table())?.stats()?);
+        }
+        Ok(sizes)
     }
 
     /// The newest state.
@@ -240,7 +268,7 @@ impl Store {
         }
         records.write(&transaction)?;
         transaction.commit()?;
-        self.tops().keep(prepared.tops, BRANCHES_MAX);
+        self.tops().keep(prepared.tops);
         Ok(())
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct TreeUpdate<'a> {
     pub(crate) tree: u8,
     /// Of the tree after the block.
     pub(crate) version: u64,
+    /// Branches down to this depth stay in memory.
+    pub(crate) held_depth: usize,
     /// Rows of `nodes` to be added.
     pub(crate) nodes: &'a mut Vec<(Vec<u8>, Vec<u8>)>,
     pub(crate) stale: &'a mut StaleRows,
@@ -256,7 +258,7 @@ impl TreeUpdate<'_> {
                 path.pop();
             }
         }
-        Ok(After::Branch(self.write_branch(Branch::new(children), path)))
+        Ok(After::Branch(self.write_branch(Branch { children }, path)))
     }
 
     /// The subtree of `leaves`, sorted and at least one.
@@ -276,7 +278,7 @@ impl TreeUpdate<'_> {
             };
             path.pop();
         }
-        After::Branch(self.write_branch(Branch::new(children), path))
+        After::Branch(self.write_branch(Branch { children }, path))
     }
 
     fn write_leaf(&mut self, leaf: &Leaf, path: &[u8]) -> Child {
@@ -288,7 +290,7 @@ impl TreeUpdate<'_> {
     fn write_branch(&mut self, branch: Branch, path: &[u8]) -> Child {
         self.nodes.push((node_row_at(self.tree, self.version, path), branch.to_row()));
         let (hash, leaves) = (branch.hash(), branch.leaves());
-        let held = Some(Arc::new(branch));
+        let held = (path.len() <= self.held_depth).then(|| Arc::new(branch));
         Child { hash, version: self.version, kind: Kind::Branch { leaves, held } }
     }
 
@@ -382,7 +384,11 @@ mod tests {
     #[test]
     fn what_is_in_memory_changes_no_root_and_roots_are_those_of_the_library() {
         let library = Library::default();
-        let stores: Vec<Store> = (0..3).map(|_| Store::in_memory().expect("memory")).collect();
+        // Tops of several depths, and a store that holds none.
+        let stores: Vec<Store> = (0..4).map(|_| Store::in_memory().expect("memory")).collect();
+        for (depth, store) in stores.iter().enumerate() {
+            store.hold(depth);
+        }
         for store in &stores {
             let genesis = store.prepare_genesis(0, &Writes::new()).expect("empty");
             store.commit(genesis, RecordBatch::default()).expect("memory");
@@ -395,14 +401,11 @@ mod tests {
                 let prepared = store.prepare(height, &writes).expect("valid");
                 store.commit(prepared, RecordBatch::default()).expect("memory");
                 let view = store.view().expect("the state");
-                assert_eq!(view.substore_root(Substore::Notary), root, "height {height}, {kept} levels");
+                assert_eq!(view.substore_root(Substore::Notary), root, "height {height}, store {kept}");
                 view.verify().expect("whole");
-                // All in memory, roots alone, about one level.
-                store.hold(match kept {
-                    0 => usize::MAX,
-                    1 => 0,
-                    _ => 14,
-                });
+                if kept == 3 {
+                    store.hold(0);
+                }
             }
         }
     }

@@ -117,7 +117,7 @@ pub(crate) fn apply(
     writes: &Writes,
 ) -> Result<Applied, StoreError> {
     let none = Roots { app: TreeRoot::NONE, substores: [TreeRoot::NONE; Substore::ALL.len()] };
-    let mut update = Update { tables, tops, height, rows: Rows::default(), changed: Tops::default() };
+    let mut update = Update { tables, tops, height, rows: Rows::default(), changed: tops.alike() };
     let mut roots = before.cloned().unwrap_or(none);
     let mut names = Vec::new();
     let writes: Vec<_> = writes.iter().collect();
@@ -176,11 +176,14 @@ impl Update<'_> {
             None => Ok(()),
         };
         let version = before.map_or(0, |before| before.version + 1);
-        let update = TreeUpdate { tables, tree, version, nodes, stale, changed: &mut changed };
+        let held_depth = self.tops.depth();
+        let update = TreeUpdate { tables, tree, version, held_depth, nodes, stale, changed: &mut changed };
         let updated = update.run(before, held, &changes)?;
         self.rows.stale.0.extend(stale_values.0);
         let Some(updated) = updated else { return Ok(None) };
-        self.changed.0.extend(updated.top.map(|top| (tree, (version, top))));
+        if let Some(top) = updated.top {
+            self.changed.insert(tree, version, top);
+        }
         Ok(Some(updated.root))
     }
 }

@@ -14,8 +14,8 @@ pub mod figures;
 pub mod fill;
 pub mod floor;
 pub mod load;
-pub mod machine;
-pub mod report;
 pub mod run;
 pub mod server;
 pub mod sync;
+
+pub use stateset_bench_report::{machine, report};

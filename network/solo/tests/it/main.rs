@@ -3,4 +3,5 @@
 mod light_client;
 mod restart;
 mod rpc;
+mod same_hashes;
 mod support;

@@ -1,0 +1,189 @@
+//! C10: two nodes of the ledger, on other numbers of cores and with restarts at chance, have the same app hash at every height.
+//!
+//! One checks on one thread and runs through. The other checks on many threads at once and is started anew at chance: with
+//! nothing in memory, and also with its newest block signed but not stored.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use stateset_fixtures::ledger::{
+    chain, dollars, fresh_notarisation, genesis, header, id, key_of, notarise, private_body, public_tx,
+    signed,
+};
+use stateset_ledger_app::Ledger;
+use stateset_ledger_store::Store;
+use stateset_ledger_types::bank::{BANK, BankCommand, Transfer};
+use stateset_ledger_types::codec::List;
+use stateset_ledger_types::entity::Role;
+use stateset_ledger_types::envelope::Request;
+use stateset_ledger_types::keys::Purpose;
+use stateset_ledger_types::tree::{Mode, Salt};
+use stateset_ledger_types::{Encode, Genesis};
+use stateset_solo::block::UnixNanos;
+use stateset_solo::{Committed, Engine, EngineParts, LastSigned};
+
+const BLOCKS: u64 = 40;
+const THREADS: usize = 8;
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+/// Members 1 to 4; the first one validates.
+fn one_validator() -> Genesis {
+    let mut genesis = genesis();
+    let first = genesis.validators.first().cloned().expect("two validators");
+    assert!(genesis.entities.first().expect("members").roles.has(Role::Notary));
+    genesis.validators = List::new([first]).expect("one");
+    genesis
+}
+
+/// A node's folder: the state, and what was signed last.
+struct Machine {
+    folder: tempfile::TempDir,
+    threads: usize,
+    engine: Option<Engine<Ledger>>,
+}
+
+impl Machine {
+    fn new(genesis: &Genesis, threads: usize) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let engine = Some(open(folder.path(), genesis).0);
+        Self { folder, threads, engine }
+    }
+
+    fn block(&mut self, candidates: &[Arc<[u8]>], clock: UnixNanos) -> Committed {
+        let engine = self.engine.as_mut().expect("running");
+        let (application, view) = (engine.application(), engine.store().view().expect("the state"));
+        thread::scope(|scope| {
+            for at in 0..self.threads {
+                let (application, view, threads) = (&application, &view, self.threads);
+                scope.spawn(move || {
+                    use stateset_ledger_app::Application as _;
+                    for candidate in candidates.iter().skip(at).step_by(threads) {
+                        application.check_tx(view, candidate).expect("no fault");
+                    }
+                });
+            }
+        });
+        drop(view);
+        engine.next_block(candidates, clock).expect("a block").0
+    }
+
+    /// Ends, and starts again from what is on disk.
+    fn restart(&mut self, genesis: &Genesis) -> Option<Committed> {
+        self.engine = None;
+        let (engine, pending) = open(self.folder.path(), genesis);
+        self.engine = Some(engine);
+        pending
+    }
+
+    fn state(&self) -> std::path::PathBuf {
+        self.folder.path().join("state.redb")
+    }
+}
+
+fn open(folder: &Path, genesis: &Genesis) -> (Engine<Ledger>, Option<Committed>) {
+    let parts = EngineParts {
+        application: Arc::new(Ledger::new()),
+        store: Arc::new(Store::open(&folder.join("state.redb")).expect("the state")),
+        keys: vec![Arc::new(key_of(101))],
+        last_signed: LastSigned::open(folder).expect("a record"),
+        trust_stored_height: false,
+    };
+    Engine::start(parts, genesis.to_json().as_bytes()).expect("it goes on")
+}
+
+/// Requests by chance: notarisations, some of states that are consumed already, payments, numbers that were used, rubbish.
+struct Requests {
+    random: Random,
+    genesis: Genesis,
+    /// Last number of each member, and how many notarisations it made.
+    last: [u64; 5],
+}
+
+impl Requests {
+    fn some(&mut self) -> Vec<Arc<[u8]>> {
+        let count = self.random.below(30);
+        (0..count).map(|_| self.one().into()).collect()
+    }
+
+    fn one(&mut self) -> Vec<u8> {
+        let by = 1 + self.random.below(4) as u8;
+        let number = &mut self.last[usize::from(by)];
+        *number += 1;
+        let number = *number;
+        let salt = [&[by][..], &number.to_be_bytes(), &[0; 23]].concat().try_into().expect("32 bytes");
+        let params = &self.genesis.params;
+        match self.random.below(8) {
+            // Few states and many consumers.
+            0..3 => {
+                let inputs = [self.random.below(60) as u8, 60 + self.random.below(60) as u8];
+                let whole = private_body(header(params), salt, &inputs, &[], None);
+                let request = notarise(&whole, Mode::Private, (by, number), &inputs, &[]);
+                signed(Request::Notarise(Box::new(request)), by)
+            }
+            3..5 => {
+                let payee = id(1 + self.random.below(3) as u8).account();
+                let units = u128::from(1 + self.random.below(400_000));
+                let amount = dollars(units);
+                let command =
+                    BankCommand::Transfer(Transfer { payer: id(by), payee, amount, reference: None });
+                let signer = (by, Purpose::LedgerSigning, number);
+                let (_, request) = public_tx(signer, header(params), Salt(salt), BANK, &[command.to_sce()]);
+                signed(Request::PublicTx(Box::new(request)), by)
+            }
+            5 => (0..self.random.below(400)).map(|_| self.random.below(256) as u8).collect(),
+            _ => fresh_notarisation(params, by, number as u32 - 1).1,
+        }
+    }
+}
+
+#[test]
+fn nodes_on_other_cores_with_restarts_have_the_same_app_hash_at_every_height() {
+    let genesis = one_validator();
+    let (mut plain, mut other) = (Machine::new(&genesis, 1), Machine::new(&genesis, THREADS));
+    let mut requests = Requests { random: Random(10), genesis: genesis.clone(), last: [0; 5] };
+    let (mut random, mut carried, mut refused, mut lost) = (Random(11), 0, 0, 0);
+    for n in 1..=BLOCKS {
+        let clock = UnixNanos::from_ms(genesis.genesis_time + n * 1_000);
+        let candidates = requests.some();
+        let expected = plain.block(&candidates, clock);
+        let before = other.folder.path().join("before.redb");
+        std::fs::copy(other.state(), &before).expect("a copy");
+        let mut made = other.block(&candidates, clock);
+        match random.below(4) {
+            0 => assert!(other.restart(&genesis).is_none()),
+            1 => {
+                // The power went after signing: the state is that of the block before.
+                other.engine = None;
+                std::fs::rename(&before, other.state()).expect("the old state");
+                made = other.restart(&genesis).expect("the block that was signed");
+                lost += 1;
+            }
+            _ => {}
+        }
+        assert_eq!((made.height, &made.id), (expected.height, &expected.id));
+        assert_eq!(made.results.0, expected.results.0, "height {n}");
+        let hash = |machine: &Machine| {
+            let engine = machine.engine.as_ref().expect("running");
+            engine.store().view().expect("the state").app_hash()
+        };
+        assert_eq!(hash(&plain), hash(&other), "height {n}");
+        let results = &expected.results.0.tx_results;
+        carried += results.iter().filter(|result| result.code == 0).count();
+        refused += candidates.len() - results.iter().filter(|result| result.code == 0).count();
+    }
+    assert_eq!(chain().to_string(), plain.engine.as_ref().expect("running").chain_id());
+    assert!(carried > 100 && refused > 100 && lost > 3, "{carried} carried out, {refused} not, {lost} lost");
+}
