@@ -11,6 +11,7 @@
 mod branch;
 mod error;
 mod node;
+mod packs;
 mod proof;
 mod prune;
 mod records;

@@ -1,6 +1,6 @@
 //! Nodes of trees in the file, and the reader that the tree library walks them with.
 //!
-//! A row is the borsh form of the node; a leaf has its key behind it, since absence proofs must show the keys of
+//! A node is in its borsh form, in a row of several (`packs.rs`); a leaf has its key behind it, since absence proofs must show the keys of
 //! neighbours and a leaf holds only their hashes. The index from key hash to key is thus the tree itself: it is written
 //! and pruned with the leaves, in rows that lie side by side.
 
@@ -11,6 +11,7 @@ use borsh::BorshDeserialize;
 use jmt::storage::{HasPreimage, LeafNode, Node, NodeKey, TreeReader};
 use jmt::{KeyHash, OwnedValue, Version};
 
+use crate::packs;
 use crate::rows::node_row;
 use crate::view::Tables;
 use stateset_ledger_types::Substore;
@@ -46,10 +47,10 @@ impl<'a> TreeNodes<'a> {
 
 impl TreeReader for TreeNodes<'_> {
     fn get_node_option(&self, key: &NodeKey) -> anyhow::Result<Option<Node>> {
-        let Some(row) = self.tables.nodes.get(node_row(self.tree, key).as_slice())? else {
+        let Some(row) = packs::find(&self.tables.nodes, &node_row(self.tree, key))? else {
             return Ok(None);
         };
-        let (node, preimage) = decode(row.value())?;
+        let (node, preimage) = decode(&row)?;
         if let (Node::Leaf(leaf), Some(preimage)) = (&node, preimage) {
             self.preimages.borrow_mut().insert(leaf.key_hash().0, preimage);
         }

@@ -2,8 +2,8 @@
 
 use redb::ReadableTable;
 
-use crate::rows::{KEPT_FROM, LATEST, NODES, NUMBERS, ROOTS, STALE, VALUES};
-use crate::update::{StaleRows, StaleTable};
+use crate::rows::{KEPT_FROM, LATEST, NUMBERS, ROOTS, STALE};
+use crate::update::StaleRows;
 use crate::{Store, StoreError};
 
 impl Store {
@@ -29,16 +29,9 @@ impl Store {
             let all = stale.range(..=keep_from)?.nth(heights_max).is_none();
             // Rows are stale since the height they are listed at: with that height as the oldest, they may go.
             let oldest = if all { keep_from } else { heights.last().copied().unwrap_or(0) };
-            let mut nodes = transaction.open_table(NODES)?;
-            let mut values = transaction.open_table(VALUES)?;
             for height in heights {
                 let Some(rows) = stale.remove(height)? else { continue };
-                for row in StaleRows::parse(rows.value()) {
-                    removed += usize::from(match row? {
-                        (StaleTable::Nodes, row) => nodes.remove(row)?.is_some(),
-                        (StaleTable::Values, row) => values.remove(row)?.is_some(),
-                    });
-                }
+                removed += StaleRows::remove(rows.value(), &transaction)?;
             }
             let kept_from = numbers.get(KEPT_FROM)?.map_or(0, |height| height.value());
             numbers.insert(KEPT_FROM, kept_from.max(oldest))?;

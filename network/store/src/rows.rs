@@ -3,7 +3,7 @@
 //! | table | row key | value |
 //! |---|---|---|
 //! | `values` | tree ‖ escaped key ‖ `00 00` ‖ height | value, or nothing for a deletion |
-//! | `nodes` | tree ‖ version ‖ path length in nibbles ‖ packed path | see `node.rs` |
+//! | `nodes` | tree ‖ version ‖ path length in nibbles ‖ packed path, of the first node in it | see `packs.rs` |
 //! | `roots` | height | [`Roots`], only at heights that changed the state |
 //! | `stale` | height | rows of `nodes` and `values` that heights from this one on do not need |
 //!

@@ -11,7 +11,7 @@ use stateset_ledger_types::Substore;
 use crate::branch::Tops;
 use crate::rows::{KEPT_FROM, LATEST, NUMBERS, RESTORING, ROOTS, Roots};
 use crate::store::write_rows;
-use crate::update::apply;
+use crate::update::{StaleRows, apply};
 use crate::{RecordBatch, Store, StoreError, View};
 
 pub const SNAPSHOT_FORMAT: u32 = 1;
@@ -178,7 +178,7 @@ impl Restore<'_> {
         let transaction = self.store.database.begin_write()?;
         transaction.open_table(ROOTS)?.insert(self.metadata.height, roots.to_bytes().as_slice())?;
         write_rows(&transaction, self.metadata.height, rows)?;
-        stale.remove(&transaction)?;
+        StaleRows::remove(&stale.0, &transaction)?;
         transaction.commit()?;
         self.tops.keep(applied.tops);
         self.given += 1;

@@ -8,6 +8,7 @@ use redb::backends::InMemoryBackend;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend};
 
 use crate::branch::Tops;
+use crate::packs;
 use crate::records::{Column, RecordBatch, create_tables};
 use crate::rows::{KEPT_FROM, LATEST, NODES, NUMBERS, RESTORING, ROOTS, Roots, STALE, VALUES};
 use crate::update::{Applied, Rows, apply, check};
@@ -282,8 +283,8 @@ pub(crate) fn write_rows(
     rows.nodes.sort();
     rows.values.sort();
     let mut nodes = transaction.open_table(NODES)?;
-    for (row, node) in &rows.nodes {
-        nodes.insert(row.as_slice(), node.as_slice())?;
+    for (row, pack) in packs::pack(&rows.nodes) {
+        nodes.insert(row, pack.as_slice())?;
     }
     let mut values = transaction.open_table(VALUES)?;
     for (row, value) in &rows.values {

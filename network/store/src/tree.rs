@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::StoreError;
 use crate::branch::{Branch, Child, Kind, Leaf, WIDTH};
+use crate::packs;
 use crate::rows::{TreeRoot, node_row_at};
 use crate::update::{StaleRows, StaleTable};
 use crate::verify::leaf_hash;
@@ -299,8 +300,7 @@ impl TreeUpdate<'_> {
     }
 
     fn row(&self, version: u64, path: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let row = self.tables.nodes.get(node_row_at(self.tree, version, path).as_slice())?;
-        Ok(row.map(|row| row.value().to_vec()))
+        packs::find(&self.tables.nodes, &node_row_at(self.tree, version, path))
     }
 
     fn read_branch(&self, version: u64, path: &[u8]) -> Result<Branch, StoreError> {

@@ -1,9 +1,12 @@
 //! Turning the writes of one block into tree nodes, rows and an app hash, without touching the file.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest, Sha256};
 
 use crate::branch::Tops;
 use crate::error::readable;
+use crate::packs;
 use crate::rows::{KEY_BYTES_MAX, NODES, ROOT_TREE, Roots, TreeRoot, VALUES, value_prefix, with_height};
 use crate::tree::{Change, Effect, TreeUpdate};
 use crate::view::Tables;
@@ -38,17 +41,17 @@ impl StaleRows {
         self.0.extend_from_slice(row);
     }
 
-    /// Removes the rows now: nothing reads the heights that need them.
-    pub(crate) fn remove(&self, transaction: &redb::WriteTransaction) -> Result<(), StoreError> {
-        let mut nodes = transaction.open_table(NODES)?;
+    /// Removes the rows, which nothing reads any more, and says how many there were.
+    pub(crate) fn remove(bytes: &[u8], transaction: &redb::WriteTransaction) -> Result<usize, StoreError> {
+        let (mut stale_nodes, mut removed) = (BTreeSet::new(), 0);
         let mut values = transaction.open_table(VALUES)?;
-        for row in Self::parse(&self.0) {
+        for row in Self::parse(bytes) {
             match row? {
-                (StaleTable::Nodes, row) => nodes.remove(row)?,
-                (StaleTable::Values, row) => values.remove(row)?,
-            };
+                (StaleTable::Nodes, row) => drop(stale_nodes.insert(row)),
+                (StaleTable::Values, row) => removed += usize::from(values.remove(row)?.is_some()),
+            }
         }
-        Ok(())
+        Ok(removed + packs::remove(&mut transaction.open_table(NODES)?, &stale_nodes)?)
     }
 
     pub(crate) fn parse(mut bytes: &[u8]) -> impl Iterator<Item = Result<(StaleTable, &[u8]), StoreError>> {

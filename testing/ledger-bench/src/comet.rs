@@ -1,7 +1,8 @@
 //! Four validators under CometBFT on this machine, beside CometBFT's own application `kvstore` with transactions of the same
 //! size at the same pace, sent and watched in the same way.
 //!
-//! Requests go to the nodes' RPC, a quarter to each; a request is final for its sender once the first node shows its block.
+//! Requests go to the nodes' RPC, a quarter to each; a request is final for its sender once the first node shows its block's
+//! results.
 
 mod network;
 
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use base64ct::{Base64, Encoding as _};
 use serde_json::{Value, json};
-use stateset_abci::comet::{Program, Rpc, Timing};
+use stateset_abci::comet::{Program, Rpc, RpcError, Timing};
 use stateset_bench_report::report::{Goal, Row, progress};
 use stateset_fixtures::cometbft;
 
@@ -114,34 +115,31 @@ fn round(
     round
 }
 
-/// Notes each new block of `node`, whose transactions must all have succeeded, until `book` is done.
+/// Notes each new block of `node` once its results are there; its transactions must all have succeeded. Until `book` is done.
 fn watch(node: &Rpc, book: &Book) -> Result<()> {
     let mut next = 1u64;
     while !book.is_done() {
         let begun = Instant::now();
-        let status = node.call("status", &json!({}))?;
-        let latest = number(&status["sync_info"]["latest_block_height"])?;
-        while next <= latest {
-            let block = node.call("block", &json!({"height": next.to_string()}))?;
-            let listed = block["block"]["data"]["txs"].as_array().cloned().unwrap_or_default();
-            let read = |text: &Value| Base64::decode_vec(text.as_str().unwrap_or_default());
-            let txs =
-                listed.iter().map(read).collect::<Result<Vec<_>, _>>().map_err(|error| anyhow!("{error}"))?;
-            book.block(txs.iter().map(Vec::as_slice));
-            if !txs.is_empty() {
-                let results = node.call("block_results", &json!({"height": next.to_string()}))?;
-                let results = results["txs_results"].as_array().cloned().unwrap_or_default();
+        let height = json!({"height": next.to_string()});
+        match node.call("block_results", &height) {
+            Ok(mut results) => {
+                let block = node.call("block", &height)?;
+                let listed = block["block"]["data"]["txs"].as_array().cloned().unwrap_or_default();
+                let read = |text: &Value| Base64::decode_vec(text.as_str().unwrap_or_default());
+                let txs = listed.iter().map(read).collect::<Result<Vec<_>, _>>();
+                let txs = txs.map_err(|error| anyhow!("{error}"))?;
+                book.block(txs.iter().map(Vec::as_slice));
+                let results = results["txs_results"].take();
+                let results = results.as_array().map_or(&[][..], Vec::as_slice);
                 let failed = results.iter().find(|result| result["code"] != json!(0));
                 ensure!(failed.is_none(), "a transaction failed in block {next}: {failed:?}");
                 ensure!(results.len() == txs.len(), "results are missing");
+                next += 1;
             }
-            next += 1;
+            // So it answers until the block is executed.
+            Err(RpcError::Refused { .. }) => std::thread::sleep(LOOK.saturating_sub(begun.elapsed())),
+            Err(error) => return Err(error.into()),
         }
-        std::thread::sleep(LOOK.saturating_sub(begun.elapsed()));
     }
     Ok(())
-}
-
-fn number(value: &Value) -> Result<u64> {
-    Ok(value.as_str().context("no number")?.parse()?)
 }
