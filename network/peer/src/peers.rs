@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stateset_ledger_types::ids::EntityId;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     links: Mutex<BTreeMap<EntityId, Arc<Link>>>,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
+    /// Where connections are served.
+    runtime: Handle,
     ids: AtomicU64,
     pub(crate) handshakes: Arc<Semaphore>,
     pub(crate) connections: Arc<Semaphore>,
@@ -85,14 +88,15 @@ impl Shared {
         let link = Arc::new(Link::new(entity));
         links.insert(entity, link.clone());
         drop(links);
-        self.tasks.spawn(dial::run(self.clone(), link.clone()));
-        self.tasks.spawn(deliver::run(self.clone(), link.clone()));
+        // Callers come from threads of their own too.
+        self.tasks.spawn_on(dial::run(self.clone(), link.clone()), &self.runtime);
+        self.tasks.spawn_on(deliver::run(self.clone(), link.clone()), &self.runtime);
         link
     }
 }
 
 impl Peers {
-    /// Listens, if the settings say so, and goes on with what waits in the store.
+    /// Listens, if the settings say so, and goes on with what waits in the store. Its tasks run where this is called.
     ///
     /// # Errors
     /// [`StartError`]; a certificate of this node that peers would refuse is refused here.
@@ -125,6 +129,7 @@ impl Peers {
             links: Mutex::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            runtime: Handle::current(),
             ids: AtomicU64::new(1),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
