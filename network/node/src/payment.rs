@@ -34,6 +34,24 @@ record! {
     }
 }
 
+/// What a payment is kept under: a payee is paid once for a version of a state.
+fn name(payee: &EntityId, linear_id: &LinearId, version: u64) -> String {
+    format!("payment {linear_id} {version} {payee}")
+}
+
+impl Pending {
+    /// What it transfers.
+    fn amount(&self) -> Result<Amount, NodeError> {
+        let none = || Refusal::new(Code::Internal, "what is kept as a payment is no transfer");
+        let command = self.body.body.commands.first().ok_or_else(none)?;
+        let sce = [&command.tag.to_sce()[..], &command.args].concat();
+        match BankCommand::from_sce(&sce) {
+            Ok(BankCommand::Transfer(transfer)) => Ok(transfer.amount),
+            _ => Err(none().into()),
+        }
+    }
+}
+
 impl Node {
     /// Pays, or goes on with the same payment: call again until the evidence is there. However often it is called, and
     /// whatever happens in between, a payee is paid once for a version of a state.
@@ -42,7 +60,7 @@ impl Node {
     /// [`NodeError::Refused`] with the ledger's code, as INSUFFICIENT_FUNDS; [`NodeError::Chain`].
     pub fn pay(&self, payment: &Payment) -> Result<Option<PaymentEvidence>, NodeError> {
         let _turn = self.take_turn();
-        let name = format!("payment {} {} {}", payment.linear_id, payment.version, payment.payee);
+        let name = name(&payment.payee, &payment.linear_id, payment.version);
         let pending = self.vault().kept::<Pending>(&name)?;
         let Some(pending) = pending else {
             let pending = self.transfer(payment)?;
@@ -50,6 +68,14 @@ impl Node {
             self.submit_transfer(&pending)?;
             return Ok(None);
         };
+        let made = pending.amount()?;
+        if made != payment.amount {
+            let said = format!(
+                "{} of {} are paid for this version, or about to be; ask for that amount",
+                made.units, made.denom
+            );
+            return Err(Refusal::new(Code::Conflict, said).into());
+        }
         let tx_id = pending.body.tx_id(Mode::Public);
         if self.ports.chain.certificate(&tx_id)?.is_none() {
             let expires = pending.body.body.header.0.expires_height;
@@ -63,7 +89,27 @@ impl Node {
             self.submit_transfer(&pending)?;
             return Ok(None);
         }
-        self.evidence(payment, &pending, &tx_id).map(Some)
+        self.evidence(&payment.linear_id, payment.version, &pending, &tx_id).map(Some)
+    }
+
+    /// Evidence of a payment that was made by [`pay`](Self::pay); `None` where none was, or not yet.
+    ///
+    /// # Errors
+    /// As of [`pay`](Self::pay).
+    pub fn paid(
+        &self,
+        payee: &EntityId,
+        linear_id: &LinearId,
+        version: u64,
+    ) -> Result<Option<PaymentEvidence>, NodeError> {
+        let _turn = self.take_turn();
+        let pending = self.vault().kept::<Pending>(&name(payee, linear_id, version))?;
+        let Some(pending) = pending else { return Ok(None) };
+        let tx_id = pending.body.tx_id(Mode::Public);
+        if self.ports.chain.certificate(&tx_id)?.is_none() {
+            return Ok(None);
+        }
+        self.evidence(linear_id, version, &pending, &tx_id).map(Some)
     }
 
     fn transfer(&self, payment: &Payment) -> Result<Pending, NodeError> {
@@ -132,7 +178,8 @@ impl Node {
 
     fn evidence(
         &self,
-        payment: &Payment,
+        linear_id: &LinearId,
+        version: u64,
         pending: &Pending,
         tx_id: &TxId,
     ) -> Result<PaymentEvidence, NodeError> {
@@ -144,7 +191,7 @@ impl Node {
             return Err(Refusal::new(Code::NotFound, said).into());
         }
         let proof = Blob::new(proven.proof).map_err(|error| Refusal::new(Code::TooLarge, error))?;
-        let (linear_id, version, blind) = (payment.linear_id, payment.version, pending.blind);
+        let (linear_id, blind) = (*linear_id, pending.blind);
         Ok(PaymentEvidence { settlement, height, proof, linear_id, version, blind })
     }
 }

@@ -1,7 +1,7 @@
 //! The node on the transport of peers (8.1): what it sends goes into the sessions' store, what arrives goes into the vault
 //! before it is acknowledged.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use stateset_ledger_types::ids::EntityId;
 use stateset_peer::frame::SessionId;
@@ -17,22 +17,29 @@ use crate::ports::Peers;
 /// block.
 pub struct Transport {
     runtime: Handle,
-    peers: OnceLock<stateset_peer::Peers>,
+    peers: RwLock<Option<stateset_peer::Peers>>,
 }
 
 impl Transport {
     pub fn new(runtime: Handle) -> Self {
-        Self { runtime, peers: OnceLock::new() }
+        Self { runtime, peers: RwLock::new(None) }
     }
 
     /// From now on peers can be reached. What a node sent before waits in its vault.
     pub fn join(&self, peers: stateset_peer::Peers) {
+        let before = self.peers.write().unwrap_or_else(PoisonError::into_inner).replace(peers);
         // A second transport for one node is a mistake of the program.
-        assert!(self.peers.set(peers).is_ok(), "a node has one transport");
+        assert!(before.is_none(), "a node has one transport");
     }
 
-    fn peers(&self) -> Result<&stateset_peer::Peers, PeerError> {
-        self.peers.get().ok_or_else(|| PeerError("the transport is not started yet".to_owned()))
+    /// From now on they can't. The transport serves the node that holds this, so without it neither is ever closed.
+    pub fn leave(&self) {
+        self.peers.write().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    fn peers(&self) -> Result<stateset_peer::Peers, PeerError> {
+        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner).clone();
+        peers.ok_or_else(|| PeerError("the transport is not started yet, or has ended".to_owned()))
     }
 }
 
