@@ -1,8 +1,8 @@
 //! `statesetd`: a node of the shared ledger. Wiring only; the state machine is in `ledger/app`, its store and engines are in
 //! `network`.
 //!
-//! Other programs use its parts: a ledger in their process ([`LocalLedger`]), requests of a member ([`Member`]), and answers
-//! that are verified ([`Held`]).
+//! Other programs use its parts: a ledger in their process ([`LocalLedger`]), companies' nodes beside it ([`Hosted`]), requests
+//! of a member ([`Member`]), and answers that are verified ([`Held`]).
 //!
 //! Every command takes `--json`, exits 0 on success, 2 on bad usage or input, 1 on any other failure, and writes errors to
 //! stderr. No secret is printed.
@@ -16,6 +16,7 @@ mod local;
 mod member;
 mod node;
 mod output;
+mod participant;
 mod solo;
 mod start;
 mod testnet;
@@ -35,6 +36,10 @@ pub use genesis::now;
 pub use local::{Admitted, LocalHome, LocalLedger, Newcomer};
 pub use member::{Committed, Member, read};
 pub use output::Failure;
+pub use participant::{
+    HexBytes, Hosted, HostedAt, HostedConfig, Network, OrgKeys, OrgRecord, Participant, Unlock,
+    node_certificate,
+};
 pub use stateset_abci::comet::{Rpc, RpcError};
 pub use trust::{Answer, Held, TrustArgs, genesis_of};
 

@@ -10,6 +10,9 @@ use std::time::Duration;
 use stateset_abci::comet::{Rpc, Timing};
 use stateset_ledger_store::Store;
 use stateset_ledger_types::Genesis;
+use stateset_ledger_types::bank::DenomRecord;
+use stateset_ledger_types::codec::{List, Set};
+use stateset_ledger_types::ids::Denom;
 use stateset_solo::NodeConfig;
 
 use crate::args::Engine;
@@ -32,6 +35,9 @@ const EMPTY_BLOCK_INTERVAL: Duration = Duration::from_secs(60);
 /// The founder decides alone, so votes need not be waited for. Enough blocks for a vote to come in.
 const PARAMS: [(&str, u64); 3] = [("voting_blocks", 10), ("activation_delay_blocks", 1), ("min_sponsors", 1)];
 
+/// Denominations that the founder may mint, with their decimal places.
+const MONEY: [(&str, u8); 2] = [("eur", 2), ("usd", 2)];
+
 /// The folder of such a ledger, whether it runs or not.
 #[derive(Debug, Clone)]
 pub struct LocalHome(Home);
@@ -52,6 +58,7 @@ impl LocalHome {
         }
         let mut genesis = founded(CHAIN_ID, now(), &[self.0.founder(FOUNDER, Engine::Solo)?])?;
         certify(&mut genesis, &self.0.seed(ROOT_SEED)?, &[&self.0])?;
+        money(&mut genesis)?;
         for (name, value) in PARAMS {
             genesis.params.set(name, value).map_err(|problem| Failure::failed("GENESIS", problem))?;
         }
@@ -92,6 +99,22 @@ impl LocalHome {
         let entity = entity.ok_or_else(|| Failure::failed("GENESIS", "the genesis has no member"))?;
         Ok(Member { rpc: Rpc::new(&self.url()?), chain_id: genesis.chain_id, entity, key: Arc::new(key) })
     }
+}
+
+/// Makes the first member the issuer of [`MONEY`], of which there is nothing yet.
+fn money(genesis: &mut Genesis) -> Result<(), Failure> {
+    let failed = |problem: &dyn ToString| Failure::failed("GENESIS", problem.to_string());
+    let denom = |name| Denom::new(name).map_err(|problem| failed(&problem));
+    let records = MONEY.map(|(name, exponent)| Ok(DenomRecord { denom: denom(name)?, exponent }));
+    let records = records.into_iter().collect::<Result<Vec<_>, Failure>>()?;
+    let mut entities = genesis.entities.to_vec();
+    if let Some(founder) = entities.first_mut() {
+        let all = records.iter().map(|record| record.denom.clone());
+        founder.issuer_of = Set::new(all).map_err(|problem| failed(&problem))?;
+    }
+    genesis.entities = List::new(entities).map_err(|problem| failed(&problem))?;
+    genesis.denoms = List::new(records).map_err(|problem| failed(&problem))?;
+    Ok(())
 }
 
 /// A running ledger; dropping it ends it after the block at hand. Both block: not to be done where tasks run.

@@ -1,0 +1,193 @@
+//! A company's node, running: its vault, its flows on a thread of their own, its peers over mutual TLS (network.md 8).
+//!
+//! - one of them: [`Participant`]; all that one process holds, and how programs reach them: [`Hosted`];
+//! - who is a member: [`ProvenMembers`]; what is signed without a person: [`Careful`].
+
+mod api;
+mod consent;
+mod hosted;
+mod members;
+mod org;
+
+use std::fs::DirBuilder;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use stateset_ledger_types::ids::ChainId;
+use stateset_node::ports::{CapsuleStore, Chain, Clock};
+use stateset_node::probe::Always;
+use stateset_node::{Node, NodeConfig, Ports, Receiver, SessionFile, Transport};
+use stateset_peer::{Config, Peers};
+use tokio::runtime::Handle;
+
+use crate::genesis::now;
+use crate::output::Failure;
+
+pub use consent::Careful;
+pub use hosted::{Hosted, HostedAt, HostedConfig, Unlock};
+pub use members::ProvenMembers;
+pub use org::{HexBytes, OrgKeys, OrgRecord, node_certificate};
+
+/// After an answer of the ledger that did not come, or did not hold.
+const RECOVERY_RETRY: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The clock of this machine.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> u64 {
+        now()
+    }
+}
+
+/// What nodes of one process share.
+#[derive(Clone)]
+pub struct Network {
+    pub chain_id: ChainId,
+    pub chain: Arc<dyn Chain>,
+    pub members: Arc<ProvenMembers>,
+    pub capsules: Arc<dyn CapsuleStore>,
+    pub runtime: Handle,
+}
+
+/// A running node. To be made, called and dropped from threads that may block.
+pub struct Participant {
+    pub record: OrgRecord,
+    /// Where peers reach it.
+    pub address: SocketAddr,
+    node: Arc<Node>,
+    peers: Peers,
+    transport: Arc<Transport>,
+    runtime: Handle,
+    stop: Arc<AtomicBool>,
+    worker: Option<JoinHandle<()>>,
+    failure: Arc<OnceLock<String>>,
+}
+
+fn failed(problem: impl ToString) -> Failure {
+    Failure::failed("CANNOT_START", problem)
+}
+
+impl Participant {
+    /// Starts the node of `record` with its files in `folder`, listening at `listen`. A vault that is not there is made
+    /// anew from the ledger, the capsules and the keys.
+    ///
+    /// # Errors
+    /// Files that can't be opened, certificates that peers would refuse, an address that is taken.
+    pub fn start(
+        network: &Network,
+        record: OrgRecord,
+        keys: OrgKeys,
+        folder: &Path,
+        listen: SocketAddr,
+    ) -> Result<Self, Failure> {
+        // Everything in it is the company's alone.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|error| Failure::io("make", folder, &error))?;
+        let vault = folder.join("vault.db");
+        let is_new = !vault.exists();
+        let transport = Arc::new(Transport::new(network.runtime.clone()));
+        let ports = Ports {
+            chain: Arc::clone(&network.chain),
+            capsules: Arc::clone(&network.capsules),
+            peers: Arc::<Transport>::clone(&transport),
+            consent: Arc::new(Careful),
+            clock: Arc::new(SystemClock),
+            probe: Arc::new(Always),
+        };
+        let config = NodeConfig { poll_ms: 100, ..NodeConfig::new(vault, network.chain_id.clone()) };
+        let node = Arc::new(Node::open(config, keys.node, ports).map_err(failed)?);
+        let sessions = Arc::new(SessionFile::open(&folder.join("sessions.db")).map_err(failed)?);
+        let config =
+            Config { listen: Some(listen), ..Config::new(network.chain_id.clone(), record.entity_id) };
+        let (members, handler) = (Arc::clone(&network.members), Arc::new(Receiver(Arc::clone(&node))));
+        let started = Peers::start(config, keys.identity, members, sessions, handler);
+        let peers = network.runtime.block_on(started).map_err(failed)?;
+        transport.join(peers.clone());
+        let address = peers.address().ok_or_else(|| failed("it listens nowhere"))?;
+        let mut participant = Self {
+            record,
+            address,
+            node,
+            peers,
+            transport,
+            runtime: network.runtime.clone(),
+            stop: Arc::default(),
+            worker: None,
+            failure: Arc::default(),
+        };
+        participant.worker = Some(participant.work(is_new));
+        Ok(participant)
+    }
+
+    fn work(&self, is_new: bool) -> JoinHandle<()> {
+        let (node, stop) = (Arc::clone(&self.node), Arc::clone(&self.stop));
+        let (failure, org) = (Arc::clone(&self.failure), self.record.org.clone());
+        std::thread::spawn(move || {
+            if is_new {
+                recovered(&node, &stop, &org);
+            }
+            if let Err(error) = node.run(&stop) {
+                tracing::error!(%org, %error, "the company's node has stopped");
+                // The first reason is the one that counts.
+                let _ = failure.set(error.to_string());
+            }
+        })
+    }
+
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    pub fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// Why it stopped by itself, if it did.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+}
+
+/// Takes back what the ledger and the capsules hold of a company whose vault is empty.
+fn recovered(node: &Node, stop: &AtomicBool, org: &str) {
+    while !stop.load(Ordering::SeqCst) {
+        match node.recover() {
+            Ok(found) if found.recorded.is_empty() && found.refused.is_empty() => return,
+            Ok(found) => {
+                tracing::warn!(%org, transactions = found.recorded.len(), refused = found.refused.len(),
+                    unspent = found.unspent, "the vault was missing and is made anew from the ledger");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(%org, %error, "the vault is not recovered yet");
+                let until = std::time::Instant::now() + RECOVERY_RETRY;
+                while std::time::Instant::now() < until && !stop.load(Ordering::SeqCst) {
+                    std::thread::sleep(LOOK);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Participant {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.runtime.block_on(self.peers.close());
+        if let Some(worker) = self.worker.take() {
+            // A panic there was reported when it happened.
+            let _ = worker.join();
+        }
+        self.transport.leave();
+    }
+}

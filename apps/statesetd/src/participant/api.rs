@@ -1,0 +1,214 @@
+//! The API by which programs of this machine call the nodes (network.md 14): JSON over HTTP on loopback, with the token of
+//! `node.json`. Amounts are minor units as decimal text, times are Unix milliseconds, lists are pages with a cursor.
+
+mod bodies;
+mod flows;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use serde::Serialize;
+use serde_json::json;
+use stateset_contracts::Invoice;
+use stateset_contracts::invoice::INVOICE;
+use stateset_ledger_types::bank::DenomRecord;
+use stateset_ledger_types::codec::Decode as _;
+use stateset_ledger_types::ids::{Denom, TxId};
+use stateset_ledger_types::{Code, StateKey};
+use stateset_node::vault::StateView;
+use stateset_node::{ChainError, NodeError};
+use subtle::ConstantTimeEq as _;
+
+use self::bodies::{Cursor, OrgView, Shown, StateQuery};
+use super::Participant;
+use super::hosted::Parts;
+use crate::output::Failure;
+
+/// What is answered instead.
+#[derive(Debug)]
+struct Refused {
+    status: StatusCode,
+    code: String,
+    message: String,
+}
+
+impl Refused {
+    fn new(status: StatusCode, code: &str, message: impl ToString) -> Self {
+        Self { status, code: code.to_owned(), message: message.to_string() }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let body = json!({"error": {"code": self.code, "message": self.message}});
+        (self.status, Json(body)).into_response()
+    }
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        let status = match (failure.code.as_str(), failure.exit) {
+            ("NO_SUCH_ORG", _) => StatusCode::NOT_FOUND,
+            (_, 2) => StatusCode::BAD_REQUEST,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, &failure.code, failure.message)
+    }
+}
+
+impl From<NodeError> for Refused {
+    fn from(error: NodeError) -> Self {
+        let code = error.code();
+        let status = match (&error, code) {
+            (NodeError::Chain(ChainError::Unreachable(_)) | NodeError::Peer(_), _) => {
+                return Self::new(StatusCode::SERVICE_UNAVAILABLE, "NODE_UNREACHABLE", error);
+            }
+            (_, Code::NotFound) => StatusCode::NOT_FOUND,
+            (_, Code::Malformed | Code::TooLarge) => StatusCode::BAD_REQUEST,
+            (_, Code::Conflict | Code::AlreadyNotarised) => StatusCode::CONFLICT,
+            (_, Code::Internal) => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        // The name stands in front of what a rule says.
+        let text = error.to_string();
+        let said = text.strip_prefix(&format!("{}: ", code.name())).unwrap_or(&text);
+        Self::new(status, &code.name(), said)
+    }
+}
+
+impl From<JsonRejection> for Refused {
+    fn from(rejection: JsonRejection) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "MALFORMED", rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Refused {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "MALFORMED", rejection.body_text())
+    }
+}
+
+type Answer<T> = Result<Json<T>, Refused>;
+type Asked = State<Arc<Parts>>;
+
+/// Does what blocks aside.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
+) -> Result<Json<T>, Refused> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let panicked = |_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "the node failed");
+    done.map_err(panicked)?.map(Json)
+}
+
+/// Asks the node of `org`.
+async fn of_org<T: Send + 'static>(
+    parts: Arc<Parts>,
+    org: String,
+    work: impl FnOnce(&Parts, &Participant) -> Result<T, Refused> + Send + 'static,
+) -> Result<Json<T>, Refused> {
+    aside(move || {
+        let participant = parts.participant(&org)?;
+        work(&parts, &participant)
+    })
+    .await
+}
+
+pub(super) fn routes(parts: Arc<Parts>, token: String) -> Router {
+    Router::new()
+        .route("/orgs", get(orgs))
+        .route("/denoms/{*denom}", get(denom))
+        .route("/orgs/{org}/states", get(states))
+        .route("/orgs/{org}/transactions/{id}", get(transaction))
+        .route("/orgs/{org}/recover", post(recover))
+        .route("/orgs/{org}/flows", get(flows::list))
+        .route("/orgs/{org}/flows/{id}", get(flows::show))
+        .route("/orgs/{org}/flows/{id}/decision", post(flows::decide))
+        .route("/orgs/{org}/invoices", post(flows::invoice))
+        .route("/orgs/{org}/payments", get(flows::paid).post(flows::pay))
+        .fallback(|| async { Refused::new(StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such route") })
+        .layer(from_fn_with_state(Arc::<str>::from(format!("Bearer {token}")), let_in))
+        .with_state(parts)
+}
+
+/// Nobody without the token; browsers of this machine can't have it.
+async fn let_in(State(token): State<Arc<str>>, request: Request, next: Next) -> Response {
+    let given = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    if given.is_some_and(|given| given.ct_eq(token.as_bytes()).into()) {
+        return next.run(request).await;
+    }
+    let said = "send the token of ledger/node.json as Authorization: Bearer …";
+    Refused::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", said).into_response()
+}
+
+async fn orgs(State(parts): Asked) -> Answer<Vec<OrgView>> {
+    aside(move || Ok(parts.all().iter().map(|one| OrgView::of(one)).collect())).await
+}
+
+/// Decimal places of a denomination, as the ledger proves them.
+async fn denom(State(parts): Asked, Path(denom): Path<String>) -> Answer<DenomRecord> {
+    aside(move || {
+        let malformed = |problem| Refused::new(StatusCode::BAD_REQUEST, "MALFORMED", problem);
+        let denom = Denom::new(&denom).map_err(malformed)?;
+        let chain = &parts.network.chain;
+        let tip = chain.tip().map_err(NodeError::from)?;
+        let found = chain.prove(&StateKey::denom(&denom), tip.height).map_err(NodeError::from)?.value;
+        let said = format!("the ledger has no denomination {denom}");
+        let found = found.ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, "NOT_FOUND", said))?;
+        DenomRecord::from_sce(&found)
+            .map_err(|problem| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", problem))
+    })
+    .await
+}
+
+/// A state as it is, and its content where the type is known here.
+fn shown(view: StateView) -> Shown<StateView> {
+    let content =
+        (view.contract_id == INVOICE).then(|| Invoice::from_sce(&view.state.content).ok()).flatten();
+    Shown { view, content: content.map(Box::new) }
+}
+
+async fn states(
+    State(parts): Asked,
+    Path(org): Path<String>,
+    query: Result<Query<StateQuery>, QueryRejection>,
+) -> Answer<serde_json::Value> {
+    let Query(query) = query?;
+    of_org(parts, org, move |_, one| {
+        let Cursor { cursor, limit } = query.cursor();
+        let page = one.node().vault().states(&query.filter(), cursor.as_deref(), limit)?;
+        let items: Vec<_> = page.items.into_iter().map(shown).collect();
+        Ok(self::page(items, page.next))
+    })
+    .await
+}
+
+async fn transaction(
+    State(parts): Asked,
+    Path((org, id)): Path<(String, String)>,
+) -> Answer<serde_json::Value> {
+    of_org(parts, org, move |_, one| {
+        let malformed = |_| Refused::new(StatusCode::BAD_REQUEST, "MALFORMED", "an id is 64 hex digits");
+        let id: TxId = id.parse().map_err(malformed)?;
+        let found = one.node().vault().transaction_view(&id)?;
+        let said = format!("the vault has no transaction {id}");
+        let found = found.ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, "NOT_FOUND", said))?;
+        Ok(json!(found))
+    })
+    .await
+}
+
+/// Searches the ledger for what the vault does not hold.
+async fn recover(State(parts): Asked, Path(org): Path<String>) -> Answer<stateset_node::Recovery> {
+    of_org(parts, org, |_, one| Ok(one.node().recover()?)).await
+}
+
+/// A page as JSON.
+fn page<T: Serialize>(items: Vec<T>, next: Option<String>) -> serde_json::Value {
+    json!({"items": items, "next": next})
+}

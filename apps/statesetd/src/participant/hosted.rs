@@ -1,0 +1,312 @@
+//! The companies that have their node in this process, each with its own files, peers and flows; and the address at which
+//! programs of this machine reach them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use stateset_abci::comet::Rpc;
+use stateset_ledger_types::Genesis;
+use stateset_light::{Terms, TrustedState};
+use stateset_node::CapsuleFile;
+use stateset_node::ports::Chain;
+use stateset_node::rpc::RpcChain;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::{Network, OrgKeys, OrgRecord, Participant, SystemClock, api};
+use crate::output::Failure;
+
+/// How often members and the folder of companies are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// Longest sleep of a thread that is to notice its end.
+const NAP: Duration = Duration::from_millis(50);
+/// How long a call waits for a company that was made just now.
+const START_TIME_MAX: Duration = Duration::from_secs(20);
+/// A chain of this machine, whose only key lies beside its genesis, is believed at any age.
+const TRUSTED_FOR: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// Unlocks the keys of a company.
+pub type Unlock = dyn Fn(&OrgRecord) -> Result<OrgKeys, Failure> + Send + Sync;
+
+/// What the nodes of a machine run on.
+pub struct HostedConfig {
+    /// Of the ledger: `orgs/` is in it, and `node.json` is written there.
+    pub folder: PathBuf,
+    /// RPC of a node of the ledger.
+    pub rpc: String,
+    pub genesis: Genesis,
+    pub unlock: Box<Unlock>,
+}
+
+/// `node.json`: where the nodes of this machine are called, readable by its owner alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostedAt {
+    pub url: String,
+    /// To be sent as `Authorization: Bearer …`.
+    pub token: String,
+}
+
+impl HostedAt {
+    /// Its file in the ledger's folder.
+    pub fn file(folder: &Path) -> PathBuf {
+        folder.join("node.json")
+    }
+
+    fn write(&self, folder: &Path) -> Result<(), Failure> {
+        let (file, new) = (Self::file(folder), folder.join("node.json.new"));
+        let text = serde_json::to_string(self).expect("it is JSON") + "\n";
+        // Made anew, so that nobody holds it open from a time when others could read it.
+        let _ = std::fs::remove_file(&new);
+        let mut options = std::fs::OpenOptions::new();
+        let written = options.write(true).create_new(true).mode(0o600).open(&new);
+        written
+            .and_then(|mut out| out.write_all(text.as_bytes()))
+            .and_then(|()| std::fs::rename(&new, &file))
+            .map_err(|error| Failure::io("write", &file, &error))
+    }
+}
+
+/// What the API, the thread that looks, and the caller share.
+pub(super) struct Parts {
+    pub network: Network,
+    orgs: PathBuf,
+    rpc: Rpc,
+    unlock: Box<Unlock>,
+    running: RwLock<BTreeMap<String, Arc<Participant>>>,
+    /// Why a company's node does not run.
+    problems: Mutex<BTreeMap<String, String>>,
+    stop: AtomicBool,
+}
+
+/// The running nodes of this machine. To be made and dropped from a thread that may block; dropping ends them.
+pub struct Hosted {
+    pub at: HostedAt,
+    parts: Arc<Parts>,
+    looker: Option<JoinHandle<()>>,
+    end: Option<oneshot::Sender<()>>,
+    served: Arc<OnceLock<String>>,
+}
+
+fn failed(problem: impl ToString) -> Failure {
+    Failure::failed("CANNOT_START", problem)
+}
+
+impl Hosted {
+    /// Starts the API at once, and each company's node once the ledger proves who is a member.
+    ///
+    /// # Errors
+    /// Files that can't be written.
+    pub fn start(config: HostedConfig, runtime: Handle) -> Result<Self, Failure> {
+        let HostedConfig { folder, rpc, genesis, unlock } = config;
+        let network = network(&folder, &rpc, &genesis, runtime.clone())?;
+        let parts = Arc::new(Parts {
+            network,
+            orgs: folder.join("orgs"),
+            rpc: Rpc::new(&rpc),
+            unlock,
+            running: RwLock::default(),
+            problems: Mutex::default(),
+            stop: AtomicBool::new(false),
+        });
+        let (at, listener) = runtime.block_on(listen())?;
+        at.write(&folder)?;
+        let (end, ended) = oneshot::channel();
+        let served = Arc::new(OnceLock::new());
+        let (routes, noted) = (api::routes(Arc::clone(&parts), at.token.clone()), Arc::clone(&served));
+        runtime.spawn(async move {
+            let serving = axum::serve(listener, routes).with_graceful_shutdown(async {
+                // An error: nobody is left who could end it, so it ends.
+                let _ = ended.await;
+            });
+            if let Err(error) = serving.await {
+                drop(noted.set(error.to_string()));
+            }
+        });
+        let looking = Arc::clone(&parts);
+        let looker = std::thread::spawn(move || looking.look_until_stopped());
+        Ok(Self { at, parts, looker: Some(looker), end: Some(end), served })
+    }
+
+    /// What the nodes run on, for one more of them.
+    pub fn network(&self) -> &Network {
+        &self.parts.network
+    }
+
+    /// Says, from any thread, what is wrong with one of the nodes, if anything is.
+    pub fn watch(&self) -> impl Fn() -> Option<String> + Send + Sync + use<> {
+        let (parts, served) = (Arc::clone(&self.parts), Arc::clone(&self.served));
+        move || {
+            let of_node = |one: &Arc<Participant>| {
+                one.failure().map(|why| format!("the node of {} has stopped: {why}", one.record.org))
+            };
+            served.get().cloned().or_else(|| parts.all().iter().find_map(of_node))
+        }
+    }
+}
+
+impl Drop for Hosted {
+    fn drop(&mut self) {
+        self.parts.stop.store(true, Ordering::SeqCst);
+        if let Some(end) = self.end.take() {
+            // No receiver: the server has ended.
+            let _ = end.send(());
+        }
+        if let Some(looker) = self.looker.take() {
+            // A panic there was reported when it happened.
+            let _ = looker.join();
+        }
+        let running =
+            std::mem::take(&mut *self.parts.running.write().unwrap_or_else(PoisonError::into_inner));
+        drop(running);
+    }
+}
+
+fn network(folder: &Path, rpc: &str, genesis: &Genesis, runtime: Handle) -> Result<Network, Failure> {
+    let trusted = TrustedState::of_genesis(genesis).map_err(|problem| Failure::input("GENESIS", problem))?;
+    let asked = Rpc::new(rpc);
+    let call =
+        move |method: &str, params: &Value| asked.call(method, params).map_err(|error| error.to_string());
+    let terms = Terms { trusting_period: TRUSTED_FOR, ..Terms::default() };
+    let chain: Arc<dyn Chain> = Arc::new(RpcChain::new(Box::new(call), trusted, terms, SystemClock));
+    let capsules = Arc::new(CapsuleFile::open(&folder.join("capsules.db")).map_err(failed)?);
+    let chain_id = genesis.chain_id.clone();
+    Ok(Network { chain_id, chain, members: Arc::default(), capsules, runtime })
+}
+
+async fn listen() -> Result<(HostedAt, TcpListener), Failure> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let mut token = [0; 32];
+    getrandom::fill(&mut token).map_err(failed)?;
+    Ok((HostedAt { url: format!("http://{address}"), token: ves::hex::encode(&token) }, listener))
+}
+
+impl Parts {
+    pub fn all(&self) -> Vec<Arc<Participant>> {
+        self.running.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn get(&self, org: &str) -> Option<Arc<Participant>> {
+        self.running.read().unwrap_or_else(PoisonError::into_inner).get(org).cloned()
+    }
+
+    /// The node of `org`, waiting for it where the company was made just now.
+    ///
+    /// # Errors
+    /// NO_SUCH_ORG, or why it does not run.
+    pub fn participant(&self, org: &str) -> Result<Arc<Participant>, Failure> {
+        let begun = Instant::now();
+        loop {
+            if let Some(found) = self.get(org) {
+                return Ok(found);
+            }
+            let made = self.records().is_ok_and(|records| records.iter().any(|record| record.org == org));
+            if !made {
+                return Err(Failure::input("NO_SUCH_ORG", format!("there is no company {org} here")));
+            }
+            if begun.elapsed() > START_TIME_MAX || self.stop.load(Ordering::SeqCst) {
+                let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+                let why = problems.get(org).map_or("the ledger does not answer yet", String::as_str);
+                return Err(Failure::failed("NODE_NOT_RUNNING", format!("the node of {org}: {why}")));
+            }
+            std::thread::sleep(NAP);
+        }
+    }
+
+    fn look_until_stopped(&self) {
+        let mut said = None;
+        while !self.stop.load(Ordering::SeqCst) {
+            match self.network.members.refresh(&*self.network.chain, &self.rpc) {
+                Ok(changed) => {
+                    said = None;
+                    if changed {
+                        self.all().iter().for_each(|one| one.peers().recheck());
+                    }
+                    self.start_new();
+                }
+                Err(error) => {
+                    // Once, not every second.
+                    let text = error.to_string();
+                    if said.as_ref() != Some(&text) {
+                        tracing::debug!(%error, "members are not read");
+                        said = Some(text);
+                    }
+                }
+            }
+            let until = Instant::now() + LOOK;
+            while Instant::now() < until && !self.stop.load(Ordering::SeqCst) {
+                std::thread::sleep(NAP);
+            }
+        }
+    }
+
+    fn records(&self) -> Result<Vec<OrgRecord>, Failure> {
+        if !self.orgs.is_dir() {
+            return Ok(Vec::new());
+        }
+        let io = |error: std::io::Error| Failure::io("read", &self.orgs, &error);
+        let mut records = Vec::new();
+        for entry in std::fs::read_dir(&self.orgs).map_err(io)? {
+            let file = entry.map_err(io)?.path();
+            if file.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&file).map_err(io)?;
+            let bad =
+                |error| Failure::failed("BAD_ORG", format!("{} cannot be read: {error}", file.display()));
+            records.push(serde_json::from_str::<OrgRecord>(&text).map_err(bad)?);
+        }
+        Ok(records)
+    }
+
+    fn start_new(&self) {
+        let records = match self.records() {
+            Ok(records) => records,
+            Err(failure) => {
+                tracing::warn!(problem = %failure.message, "companies are not read");
+                return;
+            }
+        };
+        let running: BTreeSet<String> = self.all().iter().map(|one| one.record.org.clone()).collect();
+        for record in records.into_iter().filter(|record| !running.contains(&record.org)) {
+            let org = record.org.clone();
+            let started = self.start(record);
+            let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+            match started {
+                Ok(()) => drop(problems.remove(&org)),
+                Err(failure) => {
+                    if problems.insert(org.clone(), failure.message.clone()).as_ref()
+                        != Some(&failure.message)
+                    {
+                        tracing::warn!(%org, problem = %failure.message, "the company's node does not start");
+                    }
+                }
+            }
+        }
+    }
+
+    fn start(&self, record: OrgRecord) -> Result<(), Failure> {
+        let folder = self.orgs.join(&record.org);
+        let keys = (self.unlock)(&record)?;
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let started = Participant::start(&self.network, record, keys, &folder, listen)?;
+        for other in self.all() {
+            other.peers().know(started.record.entity_id, vec![started.address.to_string()]);
+            started.peers().know(other.record.entity_id, vec![other.address.to_string()]);
+        }
+        let mut running = self.running.write().unwrap_or_else(PoisonError::into_inner);
+        running.insert(started.record.org.clone(), Arc::new(started));
+        Ok(())
+    }
+}
