@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use ves::{StoreId, TenantId};
 
 use crate::commands::{
-    anchor, commerce, commit, completions, compliance, db, dev, event, import, key, ledger, listen, log, org,
-    pay, proof, trigger, up, webhooks,
+    anchor, commerce, commit, completions, compliance, db, dev, event, import, invoice, key, ledger, listen,
+    log, org, pay, proof, trigger, up, webhooks,
 };
 
 /// Signed events in, receipts and proofs out.
@@ -170,6 +170,9 @@ pub enum Command {
     /// Companies on the shared ledger of this machine
     #[command(subcommand)]
     Org(org::OrgCommand),
+    /// Invoices between companies on the shared ledger: issue, accept, sell to a factor, pay
+    #[command(subcommand)]
+    Invoice(invoice::InvoiceCommand),
     /// Check whole streams again
     #[command(subcommand)]
     Log(log::LogCommand),

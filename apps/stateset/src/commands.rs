@@ -11,6 +11,7 @@ pub mod dev;
 pub mod doctor;
 pub mod event;
 pub mod import;
+pub mod invoice;
 pub mod key;
 pub mod ledger;
 pub mod listen;
@@ -45,6 +46,7 @@ pub fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Anchor(command) => anchor::run(context, &command),
         Command::Ledger(command) => ledger::run(context, &command),
         Command::Org(command) => org::run(context, &command),
+        Command::Invoice(command) => invoice::run(context, &command),
         Command::Log(command) => log::run(context, &command),
         Command::Db(args) => db::run(context, &args),
         Command::Pay(args) => pay::run(context, &args),

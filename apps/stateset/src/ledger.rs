@@ -1,16 +1,21 @@
-//! The shared ledger of `up`: one process orders it, in `ledger/` of the data directory.
+//! The shared ledger of `up`: one process orders it, in `ledger/` of the data directory, and runs the nodes of the companies
+//! that were made there.
 
 mod anchors;
+pub mod money;
+pub mod nodes;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::Serialize;
+use stateset_keystore::Keystore;
 use stateset_sequencer::{AnchorTarget, ReadyCheck, Sequencer};
-use statesetd_app::{LocalHome, LocalLedger};
+use statesetd_app::{Failure, Hosted, HostedConfig, LocalHome, LocalLedger, Network, OrgKeys, Unlock};
 use tokio::runtime::Handle;
 
 use self::anchors::{Anchorer, LedgerTarget};
+use crate::context::Context;
 use crate::data_dir::DataDir;
 use crate::error::CliError;
 
@@ -35,6 +40,8 @@ type Problem = Arc<Mutex<Option<String>>>;
 /// The ledger, running, and where it is asked for what anchors batches on it.
 pub struct Ledger {
     running: Option<LocalLedger>,
+    /// The companies' nodes; they end before it.
+    nodes: Option<Hosted>,
     pub record: LedgerRecord,
     target: Option<Arc<LedgerTarget>>,
     anchorer: Option<Anchorer>,
@@ -42,25 +49,55 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Starts it; takes a moment, so it is done aside.
-    pub async fn start(data: &DataDir, rpc: SocketAddr, anchors: bool) -> Result<Self, CliError> {
-        let folder = data.ledger();
+    /// Starts it with the companies' nodes; takes a moment, so it is done aside.
+    pub async fn start(context: &Context, rpc: SocketAddr, anchors: bool) -> Result<Self, CliError> {
+        let (data, folder, runtime) = (&context.data, context.data.ledger(), Handle::current());
+        let unlock = unlock(Context::new(context.global.clone()));
         let started = tokio::task::spawn_blocking(move || {
             crate::files::make_private_folder(&folder)
                 .map_err(|error| CliError::io("make", &folder, &error))?;
             let running = LocalLedger::start(&folder, rpc)?;
             let target = if anchors { Some(Arc::new(LedgerTarget::of(&running.home)?)) } else { None };
-            Ok::<_, CliError>((running, target))
+            let nodes = Hosted::start(
+                HostedConfig { folder, rpc: running.url.clone(), genesis: running.home.genesis()?, unlock },
+                runtime,
+            )?;
+            Ok::<_, CliError>((running, target, nodes))
         });
         let started = started.await.map_err(|error| CliError::failure("CANNOT_START", error.to_string()))?;
-        let (running, target) = started?;
+        let (running, target, nodes) = started?;
         let record = LedgerRecord {
             chain_id: running.home.genesis()?.chain_id.to_string(),
             rpc_url: running.url.clone(),
             genesis_file: data.ledger().join("genesis.json").display().to_string(),
             anchors,
         };
-        Ok(Self { running: Some(running), record, target, anchorer: None, problem: Problem::default() })
+        Ok(Self {
+            running: Some(running),
+            nodes: Some(nodes),
+            record,
+            target,
+            anchorer: None,
+            problem: Problem::default(),
+        })
+    }
+
+    /// Its folder, keys and genesis.
+    ///
+    /// # Errors
+    /// NOT_RUNNING after its end.
+    pub fn home(&self) -> Result<&LocalHome, CliError> {
+        let ended = || CliError::failure("NOT_RUNNING", "the ledger has ended");
+        self.running.as_ref().map(|running| &running.home).ok_or_else(ended)
+    }
+
+    /// What the companies' nodes run on.
+    ///
+    /// # Errors
+    /// As of [`home`](Self::home).
+    pub fn network(&self) -> Result<&Network, CliError> {
+        let ended = || CliError::failure("NOT_RUNNING", "the ledger has ended");
+        self.nodes.as_ref().map(Hosted::network).ok_or_else(ended)
     }
 
     /// Where batches are anchored, where they are anchored here.
@@ -71,10 +108,14 @@ impl Ledger {
     /// Not ready once it has stopped by itself, or refuses a batch.
     pub fn ready_check(&self) -> ReadyCheck {
         let watch = self.running.as_ref().map(LocalLedger::watch);
+        let nodes = self.nodes.as_ref().map(Hosted::watch);
         let problem = Arc::clone(&self.problem);
         Arc::new(move || {
             if let Some(why) = watch.as_ref().and_then(|watch| watch()) {
                 return Err(format!("the ledger has stopped, start `up` again: {why}"));
+            }
+            if let Some(why) = nodes.as_ref().and_then(|watch| watch()) {
+                return Err(why);
             }
             match &*problem.lock().unwrap_or_else(PoisonError::into_inner) {
                 Some(problem) => Err(problem.clone()),
@@ -107,9 +148,29 @@ impl Ledger {
     /// Ends the ledger after the block at hand.
     pub async fn stop(mut self) -> Result<(), CliError> {
         self.stop_anchoring().await?;
-        let running = self.running.take();
-        ended(tokio::task::spawn_blocking(move || drop(running)).await)
+        let (nodes, running) = (self.nodes.take(), self.running.take());
+        let ending = move || {
+            drop(nodes);
+            drop(running);
+        };
+        ended(tokio::task::spawn_blocking(ending).await)
     }
+}
+
+/// Opens the keystore for the first company: without companies there may be nothing to open it with.
+fn unlock(context: Context) -> Box<Unlock> {
+    let opened: OnceLock<Box<dyn Keystore>> = OnceLock::new();
+    Box::new(move |record| {
+        let keystore = match opened.get() {
+            Some(keystore) => keystore,
+            None => {
+                let keystore = context.keystore();
+                let keystore = keystore.map_err(|error| Failure::failed(&error.code, error.message))?;
+                opened.get_or_init(|| keystore)
+            }
+        };
+        OrgKeys::open(&**keystore, record)
+    })
 }
 
 fn ended(result: Result<(), tokio::task::JoinError>) -> Result<(), CliError> {
@@ -119,12 +180,13 @@ fn ended(result: Result<(), tokio::task::JoinError>) -> Result<(), CliError> {
 impl Drop for Ledger {
     /// After a failure of the start: its end blocks, which tasks may not.
     fn drop(&mut self) {
-        let (anchorer, running) = (self.anchorer.take(), self.running.take());
-        if anchorer.is_none() && running.is_none() {
+        let (anchorer, nodes, running) = (self.anchorer.take(), self.nodes.take(), self.running.take());
+        if anchorer.is_none() && nodes.is_none() && running.is_none() {
             return;
         }
         let ending = std::thread::spawn(move || {
             anchorer.into_iter().for_each(Anchorer::stop);
+            drop(nodes);
             drop(running);
         });
         // A panic there was reported when it happened.

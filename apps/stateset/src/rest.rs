@@ -1,8 +1,8 @@
-//! Plain requests to the server of the data directory, for routes whose answers prove nothing: feeds and webhooks.
+//! Plain requests: to the server of the data directory, for routes whose answers prove nothing (feeds and webhooks), and to
+//! the nodes of companies of this machine.
 
 use serde_json::Value;
 use std::time::Duration;
-use ves_wire::ErrorBody;
 
 use crate::context::Context;
 use crate::error::{CliError, printable};
@@ -10,11 +10,12 @@ use crate::error::{CliError, printable};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
-/// One server and the key that opens it.
+/// One server and what opens it.
 pub struct Rest {
     agent: ureq::Agent,
     url: String,
-    api_key: Option<String>,
+    /// Header and value.
+    key: Option<(&'static str, String)>,
 }
 
 impl Rest {
@@ -26,13 +27,18 @@ impl Rest {
             None if is_ours => context.data.api_key()?,
             given => given,
         };
+        Ok(Self::at(url, api_key.map(|key| ("x-api-key", key))))
+    }
+
+    /// A server that is opened by the value of a header.
+    pub fn at(url: String, key: Option<(&'static str, String)>) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .build();
-        Ok(Self { agent: config.new_agent(), url, api_key })
+        Self { agent: config.new_agent(), url, key }
     }
 
     /// A `GET` whose answer is read by the caller, as it comes.
@@ -53,7 +59,13 @@ impl Rest {
     }
 
     pub fn get(&self, path: &str) -> Result<Value, CliError> {
-        self.answer(self.with_key(self.agent.get(format!("{}{path}", self.url))).call())
+        self.get_by(path, &[])
+    }
+
+    /// A `GET` with parameters.
+    pub fn get_by(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, CliError> {
+        let request = self.agent.get(format!("{}{path}", self.url)).query_pairs(query.iter().copied());
+        self.answer(self.with_key(request).call())
     }
 
     pub fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
@@ -71,8 +83,8 @@ impl Rest {
     }
 
     fn with_key<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
-        match &self.api_key {
-            Some(key) => request.header("x-api-key", key),
+        match &self.key {
+            Some((header, key)) => request.header(*header, key),
             None => request,
         }
     }
@@ -98,13 +110,16 @@ impl Rest {
     }
 }
 
+/// `{"error": {"code": …, "message": …}}`, with more around it or without.
 fn refused(status: u16, text: &str) -> CliError {
-    let Ok(ErrorBody { error }) = serde_json::from_str(text) else {
+    let body: Value = serde_json::from_str(text).unwrap_or_default();
+    let (code, message) = (body["error"]["code"].as_str(), body["error"]["message"].as_str());
+    let (Some(code), Some(message)) = (code, message) else {
         return CliError::failure(&format!("HTTP_{status}"), format!("the server answers HTTP {status}"));
     };
-    let message = printable(&error.message);
+    let message = printable(message);
     match status {
-        400 | 404 | 409 => CliError::input(&error.code, message),
-        _ => CliError::failure(&error.code, message),
+        400 | 404 | 409 => CliError::input(code, message),
+        _ => CliError::failure(code, message),
     }
 }

@@ -11,6 +11,7 @@ use crate::context::{Context, identity};
 use crate::data_dir::DataDir;
 use crate::error::CliError;
 use crate::installation::Installation;
+use crate::ledger::Ledger;
 use crate::server::{Commits, Listeners, OnChain, PaymentSetup, Server, Store};
 use story::Story;
 
@@ -24,6 +25,7 @@ pub fn run(context: &Context) -> Result<(), CliError> {
 
     let mut world = start(&runtime, &data)?;
     let told = chapters::live(&mut story, &world, &data);
+    let told = told.and_then(|()| on_ledger(&mut story, context, &runtime, &data));
     runtime.block_on(world.server.stop())?;
     told?;
 
@@ -34,6 +36,22 @@ pub fn run(context: &Context) -> Result<(), CliError> {
     told?;
     chapters::audit_store(&mut story, &world.installation.profile.stream(), &world.identity, &data)?;
     story.end()
+}
+
+/// The chapters on the shared ledger, which is ended before the last of them.
+fn on_ledger(
+    story: &mut Story,
+    context: &Context,
+    runtime: &tokio::runtime::Runtime,
+    data: &DataDir,
+) -> Result<(), CliError> {
+    let context = chapters::within(context, data);
+    let listen = ([127, 0, 0, 1], 0).into();
+    let ledger = runtime.block_on(Ledger::start(&context, listen, false))?;
+    let told = chapters::companies(story, context, data, &ledger);
+    runtime.block_on(ledger.stop())?;
+    chapters::outsider(story, &told?);
+    Ok(())
 }
 
 /// The running service and what its users know of it.

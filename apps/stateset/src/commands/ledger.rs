@@ -166,7 +166,7 @@ fn node(context: &Context, named: Option<&str>) -> Result<Rpc, CliError> {
             "NO_LEDGER",
             format!("there is no ledger in {}", context.data.path().display()),
         )
-        .hint("run `stateset up --ledger` there, or name a node with --node URL"));
+        .hint("run `stateset up` there, or name a node with --node URL"));
     }
     Ok(Rpc::new(&home.url()?))
 }

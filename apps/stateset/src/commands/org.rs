@@ -4,30 +4,39 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use serde::{Deserialize, Serialize};
+use serde_json::json;
 use stateset_keystore::{Algorithm, KeyInfo, KeyName, Keystore, KeystoreError};
+use stateset_ledger_types::bank::{BANK, BankCommand, Mint};
+use stateset_ledger_types::codec::{Encode as _, List};
 use stateset_ledger_types::entity::{Role, Roles};
-use stateset_ledger_types::ids::EntityId;
+use stateset_ledger_types::ids::{Amount, TxId};
 use stateset_ledger_types::keys::{PublicKey, Purpose, Scheme};
-use statesetd_app::{Admitted, LocalHome, Newcomer};
+use statesetd_app::{Admitted, HexBytes, LocalHome, Newcomer, OrgRecord, node_certificate};
 
 use crate::context::Context;
 use crate::error::{CliError, printable};
+use crate::ledger::money::{Currency, Money};
+use crate::ledger::nodes::Nodes;
 use crate::{files, ledger};
+
+/// Most denominations of an account that are shown.
+const BALANCES_MAX: usize = 1_000;
 
 #[derive(Debug, Subcommand)]
 pub enum OrgCommand {
-    /// Make a company's keys and certificate, and have it admitted to the ledger that `stateset up --ledger` runs
+    /// Make a company's keys and certificate, and have it admitted to the ledger that `stateset up` runs
     Create(CreateArgs),
     /// List the companies that were made here
     List,
-    /// Show one company
+    /// Show one company, and what it has in the bank of the ledger
     Show(ShowArgs),
+    /// Give a company money of this ledger, for trying things: the founder mints it, and it is worth nothing elsewhere
+    Deposit(DepositArgs),
 }
 
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// What to call it here: its keys are ORG.identity, ORG.ledger and ORG.view
+    /// What to call it here: its keys are ORG.identity, ORG.ledger, ORG.view and ORG.node
     pub org: KeyName,
     /// Its legal name [default: ORG]
     #[arg(long)]
@@ -50,6 +59,16 @@ pub struct CreateArgs {
 pub struct ShowArgs {
     /// The company's name here
     pub org: KeyName,
+}
+
+#[derive(Debug, Args)]
+pub struct DepositArgs {
+    /// The company's name here
+    pub org: KeyName,
+    /// How much, as 1000.00
+    pub amount: String,
+    #[arg(long, default_value = "usd")]
+    pub currency: String,
 }
 
 /// Roles that a company may ask for (network.md 1.3).
@@ -76,48 +95,12 @@ impl RoleName {
     }
 }
 
-/// `ledger/orgs/<org>.json`: what is public of a company that was made here.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OrgRecord {
-    pub org: String,
-    pub name: String,
-    pub entity_id: EntityId,
-    pub chain_id: String,
-    /// Names of its keys in the keystore.
-    pub identity_key: String,
-    pub ledger_key: String,
-    pub view_key: String,
-    /// DER of its certificate, and of the root that issued it.
-    pub certificate: HexBytes,
-    pub root: HexBytes,
-}
-
-/// Bytes as lowercase hexadecimal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HexBytes(pub Vec<u8>);
-
-impl Serialize for HexBytes {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&ves::hex::encode(&self.0))
-    }
-}
-impl<'de> Deserialize<'de> for HexBytes {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        ves::hex::decode_vec(&text).map(Self).map_err(serde::de::Error::custom)
-    }
-}
-
 pub fn run(context: &Context, command: &OrgCommand) -> Result<(), CliError> {
     match command {
         OrgCommand::Create(args) => create(context, args),
         OrgCommand::List => list(context),
-        OrgCommand::Show(args) => {
-            let record = read(context, &args.org)?;
-            context.out.result(&record, &text(&record));
-            Ok(())
-        }
+        OrgCommand::Show(args) => show(context, &read(context, &args.org)?),
+        OrgCommand::Deposit(args) => deposit(context, args),
     }
 }
 
@@ -131,7 +114,7 @@ fn running(context: &Context) -> Result<LocalHome, CliError> {
         return Ok(home);
     }
     let said = format!("there is no ledger in {}", context.data.path().display());
-    Err(CliError::input("NO_LEDGER", said).hint("run `stateset up --ledger` there, and leave it running"))
+    Err(CliError::input("NO_LEDGER", said).hint("run `stateset up` there, and leave it running"))
 }
 
 /// A key of the company, made where it is missing: an attempt that failed later is gone on with.
@@ -148,6 +131,13 @@ fn key(keys: &dyn Keystore, org: &KeyName, use_: &str, algorithm: Algorithm) -> 
 }
 
 fn create(context: &Context, args: &CreateArgs) -> Result<(), CliError> {
+    let record = made(context, args)?;
+    context.out.result(&record, &format!("{}Admitted to {}.", text(&record), record.chain_id));
+    Ok(())
+}
+
+/// Makes a company's keys and certificates, and has it admitted.
+pub fn made(context: &Context, args: &CreateArgs) -> Result<OrgRecord, CliError> {
     let home = running(context)?;
     let file = folder(context).join(format!("{}.json", args.org));
     if file.exists() {
@@ -157,6 +147,7 @@ fn create(context: &Context, args: &CreateArgs) -> Result<(), CliError> {
     let identity = key(keys.as_ref(), &args.org, "identity", Algorithm::Ed25519)?;
     let signing = key(keys.as_ref(), &args.org, "ledger", Algorithm::Ed25519)?;
     let view = key(keys.as_ref(), &args.org, "view", Algorithm::X25519)?;
+    let node = key(keys.as_ref(), &args.org, "node", Algorithm::Ed25519)?;
     let public = |scheme, info: &KeyInfo| {
         PublicKey::new(scheme, &info.public_key)
             .map_err(|error| CliError::failure("WRONG_ALGORITHM", error.to_string()))
@@ -175,6 +166,7 @@ fn create(context: &Context, args: &CreateArgs) -> Result<(), CliError> {
             (Purpose::View, public(Scheme::X25519, &view)?),
         ],
     };
+    let of_node = node_certificate(keys.as_ref(), &newcomer.name, &identity.name, &node.name)?;
     let Admitted { entity, certificate, root, .. } = home.admit(&newcomer)?;
     let record = OrgRecord {
         org: args.org.to_string(),
@@ -184,30 +176,76 @@ fn create(context: &Context, args: &CreateArgs) -> Result<(), CliError> {
         identity_key: identity.name.to_string(),
         ledger_key: signing.name.to_string(),
         view_key: view.name.to_string(),
+        node_key: node.name.to_string(),
         certificate: HexBytes(certificate),
         root: HexBytes(root),
+        node_certificate: HexBytes(of_node),
     };
     let folder = folder(context);
     files::make_private_folder(&folder).map_err(|error| CliError::io("make", &folder, &error))?;
     let json = serde_json::to_string_pretty(&record).unwrap_or_default() + "\n";
     files::replace(&file, json.as_bytes()).map_err(|error| CliError::io("write", &file, &error))?;
-    context.out.result(&record, &format!("{}Admitted to {}.", text(&record), record.chain_id));
-    Ok(())
+    Ok(record)
 }
 
 fn text(record: &OrgRecord) -> String {
-    let OrgRecord { org, name, entity_id, chain_id, identity_key, ledger_key, view_key, certificate, .. } =
+    let OrgRecord { org, name, entity_id, chain_id, identity_key, ledger_key, view_key, node_key, .. } =
         record;
+    let certificate = &record.certificate;
     let hash = ves::hash::Hasher::bare().bytes(&certificate.0).finish();
     format!(
         "{org}  {}\n  entity       {entity_id}\n  ledger       {chain_id}\n  keys         {identity_key}, {ledger_key}, \
-         {view_key}\n  certificate  {}\n",
+         {view_key}, {node_key}\n  certificate  {}\n",
         printable(name),
         hash
     )
 }
 
-fn read(context: &Context, org: &KeyName) -> Result<OrgRecord, CliError> {
+/// The record, and what its account holds, by the node's word, where the ledger runs.
+fn show(context: &Context, record: &OrgRecord) -> Result<(), CliError> {
+    let held = balances(context, record).ok();
+    let mut lines = text(record);
+    for money in held.iter().flatten() {
+        lines += &format!("  has          {money}\n");
+    }
+    let views = held.map(|held| held.iter().map(Money::view).collect::<Vec<_>>());
+    let mut shown = json!(record);
+    shown["balances"] = json!(views);
+    context.out.result(&shown, &lines);
+    Ok(())
+}
+
+pub fn balances(context: &Context, record: &OrgRecord) -> Result<Vec<Money>, CliError> {
+    let (home, nodes) = (running(context)?, Nodes::of(&context.data)?);
+    let path = format!("/ssn/bank/{}", record.entity_id.account());
+    let held: Option<List<Amount, BALANCES_MAX>> = statesetd_app::read(&home.founder()?.rpc, &path)?;
+    let held = held.unwrap_or_default();
+    let money = |held: &Amount| Ok(Currency::of(&nodes, held.denom.as_str())?.of_units(held.units));
+    held.iter().map(money).collect()
+}
+
+fn deposit(context: &Context, args: &DepositArgs) -> Result<(), CliError> {
+    let (money, tx_id) = deposited(context, args)?;
+    context.out.result(
+        &json!({"org": args.org.to_string(), "deposited": money.view(), "tx_id": tx_id}),
+        &format!("{} has {money} more.", args.org),
+    );
+    Ok(())
+}
+
+/// Mints as the founder.
+pub fn deposited(context: &Context, args: &DepositArgs) -> Result<(Money, TxId), CliError> {
+    let (home, record) = (running(context)?, read(context, &args.org)?);
+    let money = Currency::of(&Nodes::of(&context.data)?, &args.currency)?.read("AMOUNT", &args.amount)?;
+    let founder = home.founder()?;
+    let (issuer, to, amount) = (founder.entity, record.entity_id.account(), money.amount.clone());
+    let mint = BankCommand::Mint(Mint { issuer, to, amount });
+    // The arguments are behind the tag.
+    let (tx_id, _) = founder.public(BANK, &[(mint.tag(), mint.to_sce()[2..].to_vec())])?;
+    Ok((money, tx_id))
+}
+
+pub fn read(context: &Context, org: &KeyName) -> Result<OrgRecord, CliError> {
     let file = folder(context).join(format!("{org}.json"));
     if !file.exists() {
         return Err(CliError::input("NO_SUCH_ORG", format!("there is no company {org} here"))
@@ -219,7 +257,8 @@ fn read(context: &Context, org: &KeyName) -> Result<OrgRecord, CliError> {
     serde_json::from_str(&files::read_text(&file)?).map_err(bad)
 }
 
-fn list(context: &Context) -> Result<(), CliError> {
+/// Companies that were made here, by name.
+pub fn records(context: &Context) -> Result<Vec<OrgRecord>, CliError> {
     let folder = folder(context);
     let mut names = Vec::new();
     if folder.is_dir() {
@@ -231,7 +270,11 @@ fn list(context: &Context) -> Result<(), CliError> {
         }
     }
     names.sort_by_key(ToString::to_string);
-    let records = names.iter().map(|name| read(context, name)).collect::<Result<Vec<_>, _>>()?;
+    names.iter().map(|name| read(context, name)).collect()
+}
+
+fn list(context: &Context) -> Result<(), CliError> {
+    let records = records(context)?;
     let lines: String = records
         .iter()
         .map(|record| format!("{:<16} {}  {}\n", record.org, record.entity_id, printable(&record.name)))

@@ -49,9 +49,9 @@ pub struct UpArgs {
     /// Anchor every batch: on the ledger of the data directory, or on a local EVM chain that is started, for development
     #[arg(long, value_name = "CHAIN")]
     pub anchor: Option<AnchorOn>,
-    /// Order a shared ledger too, in the data directory; --anchor ledger says so as well
-    #[arg(long)]
-    pub ledger: bool,
+    /// Leave out the shared ledger, and the nodes of the companies on it
+    #[arg(long, conflicts_with = "ledger_rpc")]
+    pub no_ledger: bool,
     /// Address and port of the ledger's RPC; a free port where it is taken [default: 127.0.0.1, three ports after --listen]
     #[arg(long, value_name = "ADDRESS")]
     pub ledger_rpc: Option<SocketAddr>,
@@ -122,10 +122,15 @@ impl UpArgs {
         self.anchor == Some(chain)
     }
 
-    /// The ledger's RPC, where there is to be a ledger.
-    fn ledger_address(&self) -> Option<SocketAddr> {
-        let asked = self.ledger || self.ledger_rpc.is_some() || self.anchors_on(AnchorOn::Ledger);
-        asked.then(|| self.ledger_rpc.unwrap_or_else(|| self.local_address(3)))
+    /// The ledger's RPC, unless there is to be no ledger.
+    fn ledger_address(&self) -> Result<Option<SocketAddr>, CliError> {
+        if self.no_ledger && self.anchors_on(AnchorOn::Ledger) {
+            return Err(CliError::input(
+                "USAGE",
+                "--anchor ledger needs the ledger that --no-ledger leaves out",
+            ));
+        }
+        Ok((!self.no_ledger).then(|| self.ledger_rpc.unwrap_or_else(|| self.local_address(3))))
     }
 }
 
@@ -171,6 +176,7 @@ async fn serve_until_stopped(
     // Before the port is open: a signal that comes early must not kill a half-made installation.
     let mut signals = Signals::new()?;
     let telemetry = Telemetry::start(telemetry)?;
+    let ledger_rpc = args.ledger_address()?;
     let listeners = Listeners::bind(args.listen, args.grpc_address()?).await?;
     context.data.create()?;
     let _lock = context.data.lock()?;
@@ -201,8 +207,8 @@ async fn serve_until_stopped(
     }
     let (present, stream) = (payments.present.clone(), installation.profile.stream());
     let link = args.anchors_on(AnchorOn::Anvil).then(Link::default);
-    let mut ledger = match args.ledger_address() {
-        Some(rpc) => Some(Ledger::start(&context.data, rpc, args.anchors_on(AnchorOn::Ledger)).await?),
+    let mut ledger = match ledger_rpc {
+        Some(rpc) => Some(Ledger::start(context, rpc, args.anchors_on(AnchorOn::Ledger)).await?),
         None => None,
     };
     let of_ledger = ledger.as_ref().and_then(Ledger::target);

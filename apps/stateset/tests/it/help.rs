@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::run;
 
-const COMMANDS: [&str; 83] = [
+const COMMANDS: &[&str] = &[
     "",
     "up",
     "dev",
@@ -63,6 +63,21 @@ const COMMANDS: [&str; 83] = [
     "org create",
     "org list",
     "org show",
+    "org deposit",
+    "invoice",
+    "invoice create",
+    "invoice requests",
+    "invoice approve",
+    "invoice decline",
+    "invoice accept",
+    "invoice fund",
+    "invoice factor",
+    "invoice pay",
+    "invoice void",
+    "invoice dispute",
+    "invoice overdue",
+    "invoice show",
+    "invoice list",
     "log",
     "log verify",
     "db",

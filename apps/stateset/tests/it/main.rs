@@ -6,6 +6,7 @@ mod compliance;
 mod demo;
 mod dev_loop;
 mod help;
+mod invoices;
 mod keys;
 mod ledger;
 mod local_chain;

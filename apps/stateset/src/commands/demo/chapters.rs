@@ -2,6 +2,7 @@
 
 mod afterwards;
 mod anchored;
+mod companies;
 mod compliance;
 mod people;
 
@@ -11,6 +12,7 @@ use ves::event::plain_hash;
 use ves::{BatchId, Envelope, Payload, RecipientKeyId, SequenceNumber};
 
 pub use afterwards::{after_restart, audit_store};
+pub use companies::{companies, outsider, within};
 
 use super::World;
 use super::story::Story;
