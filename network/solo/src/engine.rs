@@ -156,6 +156,12 @@ impl<A: Application> Engine<A> {
         self.proof_block_due
     }
 
+    /// Whether the next block comes at once, transactions or not: it carries a new app hash, or it is one of the first two,
+    /// with which a new chain proves its state.
+    pub fn block_due(&self) -> bool {
+        self.proof_block_due || self.tip.height <= self.initial_height + 1
+    }
+
     /// Bytes of transactions, with [`TX_OVERHEAD_BYTES`] each, that the next block takes.
     pub fn room_bytes(&self) -> usize {
         let max = usize::try_from(self.tip.limits.block_bytes_max).unwrap_or(usize::MAX);

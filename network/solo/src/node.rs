@@ -209,10 +209,10 @@ async fn run<A: Application + 'static>(
 ) -> Result<(), EngineError> {
     let (mut last_block, mut last_filled) = (Instant::now(), None::<Instant>);
     loop {
-        // Proofs wait for a header with the new app hash, so that block comes at once. It takes transactions only when a
-        // block with transactions is due anyway: their pace stays that of the configuration.
+        // Proofs wait for a header with the new app hash, so that block comes at once, as the first two do. It takes
+        // transactions only when a block with transactions is due anyway: their pace stays that of the configuration.
         let filled_due = last_filled.map(|at| at + config.block_interval_min);
-        if !engine.proof_block_due() {
+        if !engine.block_due() {
             let waiting = handle.waiting().0 > 0;
             let due = match filled_due {
                 _ if !waiting => last_block + config.empty_block_interval,

@@ -160,6 +160,8 @@ fn a_company_is_made_and_admitted_and_its_membership_is_proven() {
     assert_eq!(refusal(at, &["org", "create", "acme"]), (2, "NO_LEDGER".to_owned()));
     assert_eq!(refusal(at, &["ledger", "status"]), (2, "NO_LEDGER".to_owned()));
     let up = Up::start(at);
+    // A new ledger proves its state at once, before anything happened on it.
+    assert_eq!(json(at, &["ledger", "prove", "path", "/ssn/params", "-o", "params.json"]).0, 0);
     let (code, made) = json(
         at,
         &["org", "create", "acme", "--name", "Acme, Inc.", "--jurisdiction", "US", "--role", "factor"],
