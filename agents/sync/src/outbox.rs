@@ -108,9 +108,14 @@ impl Store {
             .map(|(index, event)| event.sign(index, stream, author, &audience.recipients, now))
             .collect::<Result<_, _>>()?;
         let pruned = self.pruned(events, &signed)?;
-        let path = self.path.clone();
+        let (path, mut text) = (self.path.clone(), String::new());
+        if let ([event], true) = (&signed[..], pruned.is_empty())
+            && let Some(appended) = insert_new(&self.connection, event, audience.group, &mut text)
+                .map_err(|error| failed("appending to", &path, error))?
+        {
+            return Ok(vec![appended]);
+        }
         self.write("appending to", |connection| {
-            let mut text = String::new();
             signed
                 .iter()
                 .map(|event| {
@@ -411,8 +416,9 @@ fn without_base<'a>(event: &Envelope<'a>) -> Envelope<'a> {
     Envelope { base_version: None, ..event.clone() }
 }
 
-/// `None`: the id is taken by another event.
-fn insert(
+/// `None`: the id is taken. One statement, so that outside a transaction it is one by itself, as durable and without the two
+/// statements around it.
+fn insert_new(
     connection: &Connection,
     event: &Envelope<'_>,
     group: Option<uuid::Uuid>,
@@ -439,10 +445,22 @@ fn insert(
             text.as_str(),
             group.map(|group| *group.as_bytes()),
         ])?;
-    let event_id = event.event_id;
-    if inserted == 1 {
-        return Ok(Some(Appended { event_id, position: connection.last_insert_rowid(), existed: false }));
+    let appended =
+        || Appended { event_id: event.event_id, position: connection.last_insert_rowid(), existed: false };
+    Ok((inserted == 1).then(appended))
+}
+
+/// `None`: the id is taken by another event.
+fn insert(
+    connection: &Connection,
+    event: &Envelope<'_>,
+    group: Option<uuid::Uuid>,
+    text: &mut String,
+) -> rusqlite::Result<Option<Appended>> {
+    if let Some(appended) = insert_new(connection, event, group, text)? {
+        return Ok(Some(appended));
     }
+    let event_id = event.event_id;
     let (position, kept): (i64, String) = connection
         .prepare_cached("SELECT position, envelope FROM outbox WHERE event_id = ?")?
         .query_row([event_id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -16,8 +16,11 @@ const MIGRATIONS: &[&str] =
 /// Another process may hold the file for a transaction this long.
 const BUSY_MAX: Duration = Duration::from_secs(10);
 /// After it is reset, a longer write-ahead log is cut to this.
-const WAL_KEPT_BYTES: u32 = 16 << 20;
+const WAL_KEPT_BYTES: u32 = 17 << 20;
 const CACHE_KIB: u32 = 8 * 1024;
+/// Pages in the write-ahead log that are moved into the database at once: a page that many appends change is moved once for all of
+/// them. They are in one segment of SQLite's index of that log.
+const CHECKPOINT_PAGES: u32 = 4_000;
 
 pub(super) fn open(path: &Path) -> Result<Connection, SyncError> {
     let io = |error: std::io::Error| SyncError::File {
@@ -49,6 +52,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, SyncError> {
             "PRAGMA journal_mode = WAL;
              PRAGMA synchronous = FULL;
              PRAGMA journal_size_limit = {WAL_KEPT_BYTES};
+             PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
              PRAGMA cache_size = -{CACHE_KIB};
              PRAGMA temp_store = MEMORY;"
         ))
