@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: the figures of `stateset-bench` and of `stateset-ledger-bench`, and those that lie beside the crate they
 //! are about, each measured by a benchmark of that crate. Any mix of names may be given; none means all of them.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::process::{Step, run};
@@ -39,10 +41,25 @@ pub fn main(args: &[String]) -> ExitCode {
             failed |= !run(&Step::cargo(cargo.into_iter().chain(taken))).ok();
         }
     }
+    let options = options_beside(args);
     for (name, cargo) in BESIDE {
         if is_all || args.iter().any(|arg| arg == name) {
-            failed |= !run(&Step::cargo(["bench"].iter().chain(cargo).copied())).ok();
+            let step = Step::cargo(["bench"].iter().chain(cargo).copied()).arg("--");
+            failed |= !run(&options.iter().fold(step, |step, option| step.arg(option))).ok();
         }
     }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// The options alone. Cargo starts a benchmark in the folder of its package, so paths are made whole.
+fn options_beside(args: &[String]) -> Vec<OsString> {
+    let mut options = Vec::new();
+    for (at, arg) in args.iter().enumerate() {
+        if at > 0 && VALUED.contains(&args[at - 1].as_str()) {
+            options.push(std::path::absolute(arg).map_or_else(|_| arg.into(), PathBuf::into_os_string));
+        } else if arg.starts_with('-') {
+            options.push(arg.into());
+        }
+    }
+    options
 }

@@ -5,18 +5,21 @@
 //! - batches: signed events a second in transactions of 100;
 //! - pull: a page's text to rows of the replica, beside its parts alone: reading the JSON, the hashes, both signatures by
 //!   tables, and plain inserts of rows as large.
-#![allow(clippy::print_stdout)]
 
 use std::fs::{File, OpenOptions};
 use std::hint::black_box;
 use std::io::{Seek as _, Write as _};
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use stateset_bench_report::beside::{self, Options};
+use stateset_bench_report::report::{Goal, Row};
 use stateset_client::{ClientError, Identity};
 use stateset_fixtures::{Agent, NOW, order_payload, plain_event, sequencer_key, stream};
+use stateset_keystore::Ed25519Signer;
 use stateset_sync::{Audience, Author, NewEvent, RawPage, Store, Transport};
 use ves::checkpoint::Checkpoint;
 use ves::directory::{DirectoryHead, DirectoryKey, KeyDirectory};
@@ -37,17 +40,25 @@ const SINGLE_APPENDS: usize = 100;
 const BATCHES: usize = 100;
 const PULLED: u64 = 20_000;
 const PAGE: u64 = 500;
+/// A write-ahead log starts again from its beginning at about this size.
+const WAL_BYTES: u64 = 16 << 20;
 
-fn main() {
-    let folder = tempfile::tempdir_in(std::env::var_os("BENCH_DATA").unwrap_or_else(|| ".".into()))
-        .expect("a folder on the disk that is measured");
-    singles(folder.path());
-    batches(folder.path());
-    pulls(folder.path());
+fn main() -> ExitCode {
+    beside::main(|options, _| {
+        let folder = tempfile::tempdir_in(&options.data)?;
+        Ok(vec![
+            singles(folder.path(), options),
+            batches(folder.path(), options),
+            pulls(folder.path(), options),
+        ])
+    })
 }
 
+/// Signs as the programs do that append: by a key of the keystore, unlocked.
 fn author(agent: &Agent) -> Author {
-    Author { agent_id: agent.agent_id, key_id: agent.key_id, signer: Arc::new(agent.signing_key()) }
+    let name = "bench".parse().expect("a name");
+    let signer = Ed25519Signer::from_seed(&agent.secret_seed(), &name).expect("a key");
+    Author { agent_id: agent.agent_id, key_id: agent.key_id, signer: Arc::new(signer) }
 }
 
 fn order(n: u64) -> NewEvent {
@@ -68,24 +79,21 @@ fn open(folder: &Path, name: &str) -> (Store, Agent) {
     (Store::open(&folder.join(name), stream(1), agent.agent_id).expect("opens"), agent)
 }
 
-fn met(is_met: bool) -> &'static str {
-    if is_met { "met" } else { "NOT MET" }
-}
-
 fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
 }
 
-fn singles(folder: &Path) {
+fn singles(folder: &Path, options: &Options) -> Row {
     let (mut store, agent) = open(folder, "single.db");
     let author = author(&agent);
     let mut next = 0;
     let mut append = |count: usize| {
+        let drafts: Vec<NewEvent> = (next + 1..=next + count as u64).map(order).collect();
+        next += count as u64;
         let started = Instant::now();
-        for _ in 0..count {
-            next += 1;
-            store.append(&author, &order(next), &Audience::default(), NOW).expect("appends");
+        for draft in &drafts {
+            store.append(&author, draft, &Audience::default(), NOW).expect("appends");
         }
         started.elapsed().as_secs_f64() * 1e6 / count as f64
     };
@@ -97,25 +105,21 @@ fn singles(folder: &Path) {
     let mut file =
         OpenOptions::new().create(true).truncate(true).write(true).open(folder.join("bare")).expect("a file");
     let (mut with, mut bare) = (Vec::new(), Vec::new());
-    for _ in 0..SINGLE_ROUNDS {
+    for _ in 0..options.count(SINGLE_ROUNDS, 3) {
         // In turn, so that both see the same disk.
         with.push(append(SINGLE_APPENDS));
         bare.push(write_bare(&mut file, bytes, SINGLE_APPENDS));
     }
     let (with, bare) = (median(with), median(bare));
-    println!(
-        "single append, signed: {with:.1} us; bare write and sync of {bytes} bytes: {bare:.1} us; ratio {:.2} (goal >= 0.70: {})",
-        bare / with,
-        met(bare / with >= 0.7)
-    );
+    let figure = format!("single append, signed, beside a bare write and sync of {bytes} bytes");
+    Row::new(figure, 1e6 / with, "events/s").floor(1e6 / bare).goal(Goal::AtLeast(0.7))
 }
 
 fn write_bare(file: &mut File, bytes: usize, count: usize) -> f64 {
     let block = vec![0x5a; bytes];
     let started = Instant::now();
     for _ in 0..count {
-        // A write-ahead log starts again from its beginning at about this size.
-        if file.stream_position().expect("a position") >= 4 << 20 {
+        if file.stream_position().expect("a position") >= WAL_BYTES {
             file.rewind().expect("rewinds");
         }
         file.write_all(&block).and_then(|()| file.sync_data()).expect("writes");
@@ -123,16 +127,17 @@ fn write_bare(file: &mut File, bytes: usize, count: usize) -> f64 {
     started.elapsed().as_secs_f64() * 1e6 / count as f64
 }
 
-fn batches(folder: &Path) {
+fn batches(folder: &Path, options: &Options) -> Row {
     let (mut store, agent) = open(folder, "batches.db");
     let author = author(&agent);
     let drafts: Vec<NewEvent> = (0..100).map(order).collect();
     let started = Instant::now();
-    for _ in 0..BATCHES {
+    let batches = options.count(BATCHES, 5);
+    for _ in 0..batches {
         store.append_many(&author, &drafts, &Audience::default(), NOW).expect("appends");
     }
-    let rate = (BATCHES * 100) as f64 / started.elapsed().as_secs_f64();
-    println!("batches of 100, signed: {rate:.0} events/s (goal >= 5000: {})", met(rate >= 5000.0));
+    let rate = (batches * 100) as f64 / started.elapsed().as_secs_f64();
+    Row::new("appends in batches of 100, signed", rate, "events/s").goal(Goal::AtLeast(5_000.0))
 }
 
 /// Pages of a finished stream, as a server would send them.
@@ -140,13 +145,15 @@ struct Pages {
     agent: Agent,
     pages: Vec<String>,
     checkpoint: String,
+    /// Events, all together.
+    count: u64,
 }
 
 impl Pages {
-    fn new() -> Self {
+    fn new(count: u64) -> Self {
         let (stream, agent) = (stream(1), Agent::new(&stream(1), 1));
         let (key, mut tree, mut pages) = (sequencer_key(1), LogTree::new(), Vec::new());
-        for first in (1..=PULLED).step_by(PAGE as usize) {
+        for first in (1..=count).step_by(PAGE as usize) {
             let mut page = EventsPageWriter::new(PAGE as usize * 1500);
             for n in first..first + PAGE {
                 let event = plain_event(&agent, &stream, n);
@@ -165,10 +172,10 @@ impl Pages {
                 tree.push(&leaf_hash(&stream, number, &hash, &event.agent_signature));
                 page.push(|out| write_event(out, &event, &receipt));
             }
-            pages.push(page.finish(SequenceNumber(PULLED), SequenceNumber(first + PAGE)));
+            pages.push(page.finish(SequenceNumber(count), SequenceNumber(first + PAGE)));
         }
-        let checkpoint = Checkpoint::for_stream(&stream, PULLED, tree.root()).sign(&SEQUENCER, &key);
-        Self { agent, pages, checkpoint: checkpoint.expect("signs") }
+        let checkpoint = Checkpoint::for_stream(&stream, count, tree.root()).sign(&SEQUENCER, &key);
+        Self { agent, pages, checkpoint: checkpoint.expect("signs"), count }
     }
 }
 
@@ -179,7 +186,7 @@ impl Transport for Pages {
     fn page(&mut self, stream: &StreamKey, from: SequenceNumber, _: usize) -> Result<RawPage, ClientError> {
         match self.pages.get(((from.get() - 1) / PAGE) as usize) {
             Some(page) => RawPage::from_json(page, stream),
-            None => Ok(RawPage { events: Vec::new(), head: SequenceNumber(PULLED) }),
+            None => Ok(RawPage { events: Vec::new(), head: SequenceNumber(self.count) }),
         }
     }
     fn checkpoint(&mut self, _: &StreamKey) -> Result<Option<String>, ClientError> {
@@ -197,7 +204,7 @@ impl Transport for Pages {
             as_of: NOW,
             stream: Some(DirectoryHead {
                 store_id: stream.store_id,
-                head_sequence: SequenceNumber(PULLED),
+                head_sequence: SequenceNumber(self.count),
                 state_root: Digest::ZERO,
             }),
             signing_keys: vec![DirectoryKey::from(&self.agent.registered_key())],
@@ -217,8 +224,9 @@ fn cpu() -> f64 {
     Duration::from_nanos(nanos.expect("the kernel counts the time of a thread")).as_secs_f64()
 }
 
-fn pulls(folder: &Path) {
-    let mut pages = Pages::new();
+fn pulls(folder: &Path, options: &Options) -> Row {
+    let count = options.count(PULLED, 2_000);
+    let mut pages = Pages::new(count);
     let key = PublicKey::from_bytes(&sequencer_key(1).public_key()).expect("a good key");
     let identity = Identity { sequencer_id: SEQUENCER, key_version: 1, keys: [(1, key)].into() };
     let started = cpu();
@@ -226,19 +234,15 @@ fn pulls(folder: &Path) {
     let mut store = Store::open(&folder.join("pull.db"), stream(1), agent).expect("opens");
     let done = store.pull(&mut pages, &identity, NOW, |_, _| {}).expect("pulls");
     let pulled = cpu() - started;
-    assert_eq!(done.events, PULLED);
+    assert_eq!(done.events, count);
 
     let started = cpu();
     bare_parts(&pages, &key, &folder.join("bare.db"));
     let bare = cpu() - started;
-    let each = |seconds: f64| seconds * 1e6 / PULLED as f64;
-    println!(
-        "pull and verify: {:.1} us of CPU an event; its parts alone: {:.1} us; ratio {:.2} (goal <= 2: {})",
-        each(pulled),
-        each(bare),
-        pulled / bare,
-        met(pulled / bare <= 2.0)
-    );
+    let each = |seconds: f64| seconds * 1e6 / count as f64;
+    Row::new("pull and verify, beside its parts", each(pulled), "us of CPU")
+        .floor(each(bare))
+        .goal(Goal::AtMost(2.0))
 }
 
 fn bare_parts(pages: &Pages, sequencer: &PublicKey, path: &Path) {

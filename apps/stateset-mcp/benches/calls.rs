@@ -3,15 +3,18 @@
 //! The whole way over stdio's protocol, one call after the other, with an outbox of many entities. Calls that write are
 //! measured twice: on a file system in memory, where a sync costs nothing, which is the call besides the sync; and on the
 //! disk, beside bare writes and syncs there.
-#![allow(clippy::print_stdout)]
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use stateset_bench_report::beside::{self, Options};
+use stateset_bench_report::machine::percentile;
+use stateset_bench_report::report::{Goal, Row};
 use stateset_client::Identity;
 use stateset_fixtures::{Agent as Key, sequencer_key, stream};
 use stateset_mcp::{Limits, Server};
@@ -31,44 +34,42 @@ const GOAL_MS: f64 = 10.0;
 const WRITE_BYTES: usize = 8 << 10;
 const IN_MEMORY: &str = "/dev/shm";
 
-fn main() {
-    let disk = tempfile::tempdir_in(std::env::var_os("BENCH_DATA").unwrap_or_else(|| ".".into()))
-        .expect("a folder on the disk that is measured");
-    let memory = Path::new(IN_MEMORY).is_dir().then(|| tempfile::tempdir_in(IN_MEMORY).expect("a folder"));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.expect("a runtime");
-    match &memory {
-        Some(memory) => runtime.block_on(measure(memory.path(), "besides the sync", true)),
-        None => println!("mcp: {IN_MEMORY} is not there: calls besides the sync are not measured"),
-    }
-    runtime.block_on(measure(disk.path(), "on the disk", false));
-    let mut syncs = bare(disk.path());
-    println!("mcp: bare write and sync of {WRITE_BYTES} bytes on the disk: {}", told(&mut syncs));
+fn main() -> ExitCode {
+    beside::main(|options, notes| {
+        let disk = tempfile::tempdir_in(&options.data)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let mut rows = Vec::new();
+        match Path::new(IN_MEMORY).is_dir() {
+            true => {
+                let memory = tempfile::tempdir_in(IN_MEMORY)?;
+                runtime.block_on(measure(memory.path(), "besides the sync", true, options, &mut rows));
+            }
+            false => notes.push(format!("{IN_MEMORY} is not there: calls besides the sync are not measured")),
+        }
+        runtime.block_on(measure(disk.path(), "on the disk", false, options, &mut rows));
+        let syncs = bare(disk.path());
+        rows.extend(told(&format!("bare write and sync of {WRITE_BYTES} bytes on the disk"), syncs));
+        Ok(rows)
+    })
 }
 
-async fn measure(folder: &Path, what: &str, is_judged: bool) {
+async fn measure(folder: &Path, what: &str, is_judged: bool, options: &Options, rows: &mut Vec<Row>) {
     let mut client = Client::start(folder);
     for n in 0..ENTITIES {
         client.call("inventory_initialize", json!({"product_id": format!("P-{n}"), "quantity": 5})).await;
     }
     let (mut reads, mut lists, mut writes) = (Vec::new(), Vec::new(), Vec::new());
-    for n in 0..CALLS {
+    for n in 0..options.count(CALLS, 100) {
         let id = format!("P-{}", n * 7919 % ENTITIES);
         reads.push(client.timed("inventory_get", json!({"product_id": id})).await);
         lists.push(client.timed("product_search", json!({"query": "nothing"})).await);
         let change = json!({"product_id": id, "adjustment": 1, "idempotency_key": format!("k{n}")});
         writes.push(client.timed("inventory_adjust", change).await);
     }
-    for (name, mut times) in
-        [("inventory_get", reads), ("product_search", lists), ("inventory_adjust", writes)]
-    {
-        let told = told(&mut times);
-        let goal = match percentile(&mut times, 0.99) < GOAL_MS {
-            _ if !is_judged => String::new(),
-            true => format!(" (goal < {GOAL_MS} ms: met)"),
-            false => format!(" (goal < {GOAL_MS} ms: NOT MET)"),
-        };
-        println!("mcp {what}: {name}: {told}{goal}");
+    for (name, times) in [("inventory_get", reads), ("product_search", lists), ("inventory_adjust", writes)] {
+        let [p50, p99] = told(&format!("{name} {what}"), times);
+        rows.push(p50);
+        rows.push(if is_judged { p99.goal(Goal::AtMost(GOAL_MS)) } else { p99 });
     }
 }
 
@@ -136,12 +137,8 @@ fn bare(folder: &Path) -> Vec<f64> {
     (0..500).map(&mut one).collect()
 }
 
-fn told(times: &mut [f64]) -> String {
-    let (p50, p99) = (percentile(times, 0.5), percentile(times, 0.99));
-    format!("p50 {p50:.2} ms, p99 {p99:.2} ms")
-}
-
-fn percentile(times: &mut [f64], fraction: f64) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[((times.len() - 1) as f64 * fraction) as usize]
+/// Half of the calls, and 99 of 100, took at most so many milliseconds.
+fn told(what: &str, mut times: Vec<f64>) -> [Row; 2] {
+    let mut row = |name: &str, part| Row::new(format!("{what}, {name}"), percentile(&mut times, part), "ms");
+    [row("p50", 0.5), row("p99", 0.99)]
 }

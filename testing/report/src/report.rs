@@ -72,6 +72,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// How many goals are missed; a quick run misses none.
+    pub fn missed(&self) -> usize {
+        self.rows.iter().filter(|row| !self.quick && row.met() == Some(false)).count()
+    }
+
     pub fn print_table(&self) {
         println!("{}", self.table());
     }
