@@ -2,7 +2,7 @@
 
 use stateset_ledger_types::codec::{List, Text};
 use stateset_ledger_types::entity::{Entity, EntityStatus, Role};
-use stateset_ledger_types::governance::{Electorate, Proposal, ProposalStatus, Threshold, Voter};
+use stateset_ledger_types::governance::{Action, Electorate, Proposal, ProposalStatus, Threshold, Voter};
 use stateset_ledger_types::{StateKey, Substore};
 
 use super::{Effects, Tally, Verdict, actions};
@@ -25,9 +25,27 @@ pub(super) fn wait(
 }
 
 fn enter(overlay: &mut Overlay<'_>, effects: &mut Effects, proposal: &mut Proposal, status: ProposalStatus) {
+    if is_over(status) {
+        forget_certificates(proposal);
+    }
     proposal.status = status;
     effects.moved.push((proposal.id, status));
     overlay.put(StateKey::proposal(proposal.id), proposal);
+}
+
+const fn is_over(status: ProposalStatus) -> bool {
+    !matches!(status, ProposalStatus::Submitted | ProposalStatus::Voting | ProposalStatus::Passed)
+}
+
+/// Voters have judged the certificates; names of persons may stand in them, so the state keeps their hashes alone (1.1).
+fn forget_certificates(proposal: &mut Proposal) {
+    let mut actions = proposal.content.actions.to_vec();
+    for action in &mut actions {
+        if let Action::EntityAdmit(record) | Action::EntityUpdate(record) = action {
+            record.certificates = List::default();
+        }
+    }
+    proposal.content.actions = List::new(actions).expect("as many as before");
 }
 
 /// Records of all entities, by id.

@@ -179,6 +179,9 @@ pub fn record(n: u8) -> Box<EntityRecord> {
 fn members_are_admitted_changed_and_revoked() {
     let (mut world, proposal) = carried_out(vec![Action::EntityAdmit(record(5))]);
     assert_eq!(proposal.status, ProposalStatus::Executed);
+    let Action::EntityAdmit(kept) = &proposal.content.actions[0] else { panic!("{proposal:?}") };
+    assert!(kept.certificates.is_empty(), "names of persons may stand in certificates");
+    assert_eq!(kept.record, entity(5));
     assert_eq!(world.get::<EntityId>(&StateKey::cert(&entity(5).cert_hash)), Some(id(5)));
     let tx = world.private(5, 1, &[10], &[]);
     assert_eq!(code(&world.run(tx)), None);
