@@ -15,6 +15,9 @@ const PACK_TAG: u8 = 0xff;
 /// Tree and version at the beginning of a row key.
 const VERSION_BYTES: usize = 9;
 
+/// The rest of a node's row key, and the node.
+type Entry<'a> = (&'a [u8], &'a [u8]);
+
 /// Packs of sorted rows of nodes.
 pub(crate) fn pack(nodes: &[(Vec<u8>, Vec<u8>)]) -> Vec<(&[u8], Vec<u8>)> {
     let mut packs: Vec<(&[u8], Vec<u8>)> = Vec::new();
@@ -44,8 +47,8 @@ fn push(pack: &mut Vec<u8>, rest: &[u8], node: &[u8]) {
     pack.extend_from_slice(node);
 }
 
-/// The nodes of a row: the rest of each one's row key, and the node.
-fn entries<'a>(row: &'a [u8], value: &'a [u8]) -> Result<Vec<(&'a [u8], &'a [u8])>, StoreError> {
+/// The nodes of a row.
+fn entries<'a>(row: &'a [u8], value: &'a [u8]) -> Result<Vec<Entry<'a>>, StoreError> {
     let Some((&PACK_TAG, mut rest)) = value.split_first() else {
         return Ok(vec![(&row[VERSION_BYTES..], value)]);
     };

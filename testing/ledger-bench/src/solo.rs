@@ -34,6 +34,8 @@ use crate::requests::{ENTITIES, Signed, genesis, lots, signed_lots};
 const PER_SECOND_MIN: f64 = 5_000.0;
 const P99_MS_MAX: f64 = 500.0;
 const VERIFY_MS_MAX: f64 = 1.0;
+/// A steady pace is at most so much of what was taken at most.
+const OF_MOST: f64 = 0.8;
 /// Threads that send; each has the requests of half of the entities.
 const SENDERS: u8 = 2;
 /// Two blocks' worth by the quota of the entities.
@@ -61,7 +63,7 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
     drop(inside);
 
     let lots = lots(SENDERS);
-    let (warm, most, paced) = (bench.count(200, 20), bench.count(5_000, 200), bench.count(5_000, 200));
+    let (warm, most, seconds) = (bench.count(200, 20), bench.count(5_000, 200), bench.count(15, 1));
     let params = &made.params;
     let round = |first, count, pace| -> Result<(Round, TxId)> {
         progress(&format!("  signing {} notarisations", count * u32::from(ENTITIES)));
@@ -81,7 +83,10 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
     let before = store.sizes()?;
     let (fast, _) = round(warm, most, Pace::InFlight(IN_FLIGHT))?;
     let after = store.sizes()?;
-    let (mut steady, last) = round(warm + most, paced, Pace::PerSecond(1.02 * PER_SECOND_MIN))?;
+    // On a machine that cannot take the goal, latency at the goal would be that of a growing queue.
+    let offered = (1.02 * PER_SECOND_MIN).min(OF_MOST * fast.per_second());
+    let paced = (offered * f64::from(seconds) / f64::from(ENTITIES)) as u32;
+    let (mut steady, last) = round(warm + most, paced, Pace::PerSecond(offered))?;
     let (bytes, verified) = certificate(&rpc, &made, &last)?;
     runtime.block_on(node.stop())?;
     let grown = |before: u64, after: u64| (after as f64 - before as f64) / fast.latencies.len() as f64;
@@ -96,7 +101,13 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
         Row::new("solo: as many as it takes", fast.per_second(), "notarisations/s")
             .goal(Goal::AtLeast(PER_SECOND_MIN)),
         Row::new("solo: processor time of node and senders", fast.cpu_us(), "us/notarisation"),
-        Row::new("solo: sustained, offered 5,100 a second", steady.per_second(), "notarisations/s")
+        Row::new(
+            "solo: processors that they got meanwhile",
+            fast.cpu.as_secs_f64() / fast.took.as_secs_f64(),
+            "",
+        ),
+        Row::new("solo: offered at a steady pace", offered, "notarisations/s"),
+        Row::new("solo: sustained of it", steady.per_second(), "notarisations/s")
             .goal(Goal::AtLeast(PER_SECOND_MIN)),
         Row::new("solo: sent to stored at that pace, p50", steady.latency(0.5), "ms"),
         Row::new("solo: sent to stored at that pace, p99", steady.latency(0.99), "ms")
@@ -152,7 +163,9 @@ fn send(runtime: &Runtime, node: &Handle<Filled>, signed: &[Vec<Signed>], pace: 
             Ok(())
         });
         reader.join().expect("reading does not panic")?;
-        round
+        let round = round?;
+        ensure!(round.missing == 0, "{} notarisations came into no block", round.missing);
+        Ok(round)
     })
 }
 
