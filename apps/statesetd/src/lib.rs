@@ -37,7 +37,7 @@ pub use local::{Admitted, LocalHome, LocalLedger, Newcomer};
 pub use member::{Committed, Member, read};
 pub use output::Failure;
 pub use participant::{
-    HexBytes, Hosted, HostedAt, HostedConfig, Network, OrgKeys, OrgRecord, Participant, Unlock,
+    Books, HexBytes, Hosted, HostedAt, HostedConfig, Network, OrgKeys, OrgRecord, Participant, Unlock,
     node_certificate,
 };
 pub use stateset_abci::comet::{Rpc, RpcError};

@@ -57,6 +57,15 @@ pub struct Network {
     pub runtime: Handle,
 }
 
+/// What a node does with its vault before anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Books {
+    /// Takes in what the ledger and the capsules hold and the vault does not, as after its loss or a restored copy.
+    CatchUp,
+    /// Nothing, as a company would that wants to spend a state again.
+    AsTheyAre,
+}
+
 /// A running node. To be made, called and dropped from threads that may block.
 pub struct Participant {
     pub record: OrgRecord,
@@ -69,6 +78,7 @@ pub struct Participant {
     stop: Arc<AtomicBool>,
     worker: Option<JoinHandle<()>>,
     failure: Arc<OnceLock<String>>,
+    ready: Arc<AtomicBool>,
 }
 
 fn failed(problem: impl ToString) -> Failure {
@@ -76,8 +86,7 @@ fn failed(problem: impl ToString) -> Failure {
 }
 
 impl Participant {
-    /// Starts the node of `record` with its files in `folder`, listening at `listen`. A vault that is not there is made
-    /// anew from the ledger, the capsules and the keys.
+    /// Starts the node of `record` with its files in `folder`, listening at `listen`.
     ///
     /// # Errors
     /// Files that can't be opened, certificates that peers would refuse, an address that is taken.
@@ -87,6 +96,7 @@ impl Participant {
         keys: OrgKeys,
         folder: &Path,
         listen: SocketAddr,
+        books: Books,
     ) -> Result<Self, Failure> {
         // Everything in it is the company's alone.
         DirBuilder::new()
@@ -95,7 +105,6 @@ impl Participant {
             .create(folder)
             .map_err(|error| Failure::io("make", folder, &error))?;
         let vault = folder.join("vault.db");
-        let is_new = !vault.exists();
         let transport = Arc::new(Transport::new(network.runtime.clone()));
         let ports = Ports {
             chain: Arc::clone(&network.chain),
@@ -125,18 +134,21 @@ impl Participant {
             stop: Arc::default(),
             worker: None,
             failure: Arc::default(),
+            ready: Arc::default(),
         };
-        participant.worker = Some(participant.work(is_new));
+        participant.worker = Some(participant.work(books));
         Ok(participant)
     }
 
-    fn work(&self, is_new: bool) -> JoinHandle<()> {
+    fn work(&self, books: Books) -> JoinHandle<()> {
         let (node, stop) = (Arc::clone(&self.node), Arc::clone(&self.stop));
         let (failure, org) = (Arc::clone(&self.failure), self.record.org.clone());
+        let ready = Arc::clone(&self.ready);
         std::thread::spawn(move || {
-            if is_new {
-                recovered(&node, &stop, &org);
+            if books == Books::CatchUp {
+                caught_up(&node, &stop, &org);
             }
+            ready.store(true, Ordering::SeqCst);
             if let Err(error) = node.run(&stop) {
                 tracing::error!(%org, %error, "the company's node has stopped");
                 // The first reason is the one that counts.
@@ -153,20 +165,25 @@ impl Participant {
         &self.peers
     }
 
+    /// Whether its vault is abreast of the ledger as it was at the start.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::SeqCst)
+    }
+
     /// Why it stopped by itself, if it did.
     pub fn failure(&self) -> Option<&str> {
         self.failure.get().map(String::as_str)
     }
 }
 
-/// Takes back what the ledger and the capsules hold of a company whose vault is empty.
-fn recovered(node: &Node, stop: &AtomicBool, org: &str) {
+/// Takes in what the ledger and the capsules hold of the company and its vault does not.
+fn caught_up(node: &Node, stop: &AtomicBool, org: &str) {
     while !stop.load(Ordering::SeqCst) {
         match node.recover() {
             Ok(found) if found.recorded.is_empty() && found.refused.is_empty() => return,
             Ok(found) => {
                 tracing::warn!(%org, transactions = found.recorded.len(), refused = found.refused.len(),
-                    unspent = found.unspent, "the vault was missing and is made anew from the ledger");
+                    unspent = found.unspent, "the vault did not know these");
                 return;
             }
             Err(error) => {

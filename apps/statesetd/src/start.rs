@@ -37,7 +37,7 @@ pub fn run(args: &StartArgs, output: Output) -> Result<(), Failure> {
         said["cometbft_pid"] = node.cometbft_pid().into();
     }
     output.result(&said, &format!("{text}. Ctrl-C ends it."));
-    wait(&mut [node], &signals, None)
+    wait(&mut vec![node], &signals, None)
 }
 
 /// What the libraries say goes to stderr; `RUST_LOG` chooses.
@@ -49,16 +49,25 @@ pub fn log() {
     let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
 }
 
-/// Waits until a signal comes, the time is over, or a part ends by itself.
-pub fn wait(nodes: &mut [Running], signals: &Receiver<()>, time: Option<Duration>) -> Result<(), Failure> {
+/// Waits until a signal comes, the time is over, or the last node has ended by itself. Where one of several ends, the others
+/// go on, as they would on machines of their own.
+pub fn wait(nodes: &mut Vec<Running>, signals: &Receiver<()>, time: Option<Duration>) -> Result<(), Failure> {
     let begun = Instant::now();
     while time.is_none_or(|time| begun.elapsed() < time) {
         match signals.recv_timeout(LOOK) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
         }
-        for node in nodes.iter_mut() {
-            node.check()?;
+        let mut at = 0;
+        while at < nodes.len() {
+            match nodes[at].check() {
+                Ok(()) => at += 1,
+                Err(failure) if nodes.len() == 1 => return Err(failure),
+                Err(failure) => {
+                    tracing::error!(code = %failure.code, "a node has ended, the others go on: {}", failure.message);
+                    drop(nodes.remove(at));
+                }
+            }
         }
     }
     Ok(())

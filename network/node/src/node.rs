@@ -188,6 +188,7 @@ impl Node {
         for input in &plan.inputs {
             self.refuse_locked(&input.place)?;
         }
+        self.refuse_paid(&plan.body, &plan.inputs)?;
         let tip = self.ports.chain.tip()?;
         let draft = Whole { mode: stateset_ledger_types::tree::Mode::Private, body: unsalted(&plan) };
         let now = crate::ports::Tip { time_ms: self.ports.clock.now_ms().max(tip.time_ms), ..tip };
@@ -237,7 +238,7 @@ impl Node {
     /// Decides on a proposal that waits for a person.
     ///
     /// # Errors
-    /// [`NodeError::NoFlow`], [`NodeError::NotDeciding`].
+    /// [`NodeError::NoFlow`], [`NodeError::NotDeciding`]; CONFLICT for another step of what this node has paid for.
     pub fn decide(&self, flow_id: &FlowId, decision: Decision) -> Result<(), NodeError> {
         let _turn = self.take_turn();
         let flow = self.vault().flow(flow_id)?.ok_or(NodeError::NoFlow(*flow_id))?;
@@ -245,7 +246,10 @@ impl Node {
             return Err(NodeError::NotDeciding { flow: *flow_id, phase: flow.phase.name() });
         }
         let input = match decision {
-            Decision::Accept => Input::Accepted,
+            Decision::Accept => {
+                self.refuse_paid(&flow.whole.body.body, &self.inputs(&flow.whole)?)?;
+                Input::Accepted
+            }
             Decision::Decline(text) => Input::Declined(text),
             Decision::Ask => return Ok(()),
         };

@@ -1,12 +1,15 @@
 //! Payments that private steps rest on (10.3): a transfer of the bank whose reference only the parties can read, and the
 //! evidence of it.
 
-use stateset_contracts::PaymentEvidence;
+use std::collections::BTreeSet;
+
+use stateset_contracts::validate::evidence;
+use stateset_contracts::{PaymentEvidence, Resolved};
 use stateset_ledger_types::bank::{BANK, BankCommand, Transfer, payment_reference};
 use stateset_ledger_types::body::{Body, Command, HEADER_FORMAT, Header, One, SaltedBody};
 use stateset_ledger_types::codec::{Blob, Decode, Encode, List, Set, record};
 use stateset_ledger_types::envelope::{PublicTx, Request, Submission};
-use stateset_ledger_types::ids::{Amount, ContractId, EntityId, LinearId, SettlementId, TxId};
+use stateset_ledger_types::ids::{Amount, ContractId, EntityId, LinearId, SettlementId, TxId, Units};
 use stateset_ledger_types::keys::{BusinessSignature, Purpose, Signature, business_message};
 use stateset_ledger_types::tree::{Mode, Salt};
 use stateset_ledger_types::{Code, Envelope, Refusal, StateKey};
@@ -15,6 +18,7 @@ use ves::Digest;
 use crate::build::{random, signed_envelope};
 use crate::error::NodeError;
 use crate::node::Node;
+use crate::vault::{StateFilter, describe};
 
 /// One payment for one step of one state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +67,7 @@ impl Node {
         let name = name(&payment.payee, &payment.linear_id, payment.version);
         let pending = self.vault().kept::<Pending>(&name)?;
         let Some(pending) = pending else {
+            self.refuse_in_vain(payment)?;
             let pending = self.transfer(payment)?;
             self.vault().keep(&name, &pending)?;
             self.submit_transfer(&pending)?;
@@ -110,6 +115,58 @@ impl Node {
             return Ok(None);
         }
         self.evidence(linear_id, version, &pending, &tx_id).map(Some)
+    }
+
+    /// Nothing is paid for a step that cannot follow: of a version that is consumed, or that another step is about to
+    /// consume, or with money that is not there.
+    fn refuse_in_vain(&self, payment: &Payment) -> Result<(), NodeError> {
+        let conflict = |said: String| NodeError::from(Refusal::new(Code::Conflict, said));
+        let filter =
+            StateFilter { linear_id: Some(payment.linear_id), unspent: Some(true), ..StateFilter::default() };
+        let held = self.vault().states(&filter, None, 1)?.items.pop();
+        if let Some(held) = held {
+            if held.version != Some(payment.version) {
+                let said = format!("version {} is asked for, and this vault holds another", payment.version);
+                return Err(conflict(said));
+            }
+            self.refuse_locked(&held.place)?;
+            if let Some(flow) = self.vault().open_flow_on(&held.place)? {
+                let said = format!("flow {flow} proposes another step of it: approve or decline that first");
+                return Err(conflict(said));
+            }
+            let tip = self.ports.chain.tip()?;
+            if let Some(consumer) = self.ledger().consumer(&held.spent_key, tip.height)? {
+                return Err(conflict(format!("{consumer} has consumed this version: this vault is behind")));
+            }
+        }
+        self.refuse_unfunded(&payment.amount)
+    }
+
+    fn refuse_unfunded(&self, amount: &Amount) -> Result<(), NodeError> {
+        let height = self.ports.chain.tip()?.height;
+        let key = StateKey::balance(&self.entity().account(), &amount.denom);
+        let held: Option<Units> = self.ledger().record(&key, height)?;
+        let held = held.unwrap_or(Units(0));
+        if held < amount.units {
+            let said = format!("{} {} are to be paid, and {held} are there", amount.units, amount.denom);
+            return Err(Refusal::new(Code::InsufficientFunds, said).into());
+        }
+        Ok(())
+    }
+
+    /// What this node has paid for a version is not lost by another step of it: such a step is neither begun nor approved.
+    pub(crate) fn refuse_paid(&self, body: &Body, inputs: &[Resolved]) -> Result<(), NodeError> {
+        let evidence: BTreeSet<Digest> = evidence(body)?.iter().map(|evidence| evidence.blind).collect();
+        for input in inputs {
+            let version = describe(&input.output).map(|described| described.version);
+            let Some((linear_id, version)) = input.output.linear_id.zip(version) else { continue };
+            let made = self.vault().kept_like::<Pending>(&format!("payment {linear_id} {version} "))?;
+            if made.iter().any(|pending| !evidence.contains(&pending.blind)) {
+                let said = format!("version {version} of {linear_id} is paid for: that step comes first");
+                return Err(Refusal::new(Code::Conflict, said).into());
+            }
+        }
+        Ok(())
     }
 
     fn transfer(&self, payment: &Payment) -> Result<Pending, NodeError> {
@@ -197,6 +254,12 @@ impl Node {
 }
 
 impl crate::Vault {
+    /// Every record kept under a name that begins like this.
+    fn kept_like<T: Decode>(&self, beginning: &str) -> Result<Vec<T>, NodeError> {
+        let read = |problem| NodeError::Damaged { what: "setting", problem };
+        self.settings_like(beginning)?.iter().map(|bytes| T::from_sce(bytes).map_err(read)).collect()
+    }
+
     /// A record kept under `name`.
     fn kept<T: Decode>(&self, name: &str) -> Result<Option<T>, NodeError> {
         let read = |problem| NodeError::Damaged { what: "setting", problem };

@@ -64,6 +64,12 @@ impl Vault {
         self.optional("reading a setting", found)
     }
 
+    /// Whatever is kept under a name that begins like this.
+    pub(crate) fn settings_like(&self, beginning: &str) -> Result<Vec<Vec<u8>>, NodeError> {
+        let sql = "SELECT value FROM settings WHERE substr(name, 1, length(?1)) = ?1";
+        self.rows("reading settings", sql, [beginning], |row| row.get(0))
+    }
+
     pub(crate) fn set(&mut self, name: &str, value: &[u8]) -> Result<(), NodeError> {
         let sql =
             "INSERT INTO settings VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";

@@ -96,7 +96,7 @@ pub struct CreateArgs {
     #[arg(long, value_name = "ORG")]
     pub to: String,
     /// The invoice's number, unique among the seller's
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub number: String,
     /// Sum before tax, as 1000.00 [default: that of the lines]
     #[arg(long, required_unless_present = "line")]

@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::{Network, OrgKeys, OrgRecord, Participant, SystemClock, api};
+use super::{Books, Network, OrgKeys, OrgRecord, Participant, SystemClock, api};
 use crate::output::Failure;
 
 /// How often members and the folder of companies are looked at.
@@ -208,8 +208,10 @@ impl Parts {
     pub fn participant(&self, org: &str) -> Result<Arc<Participant>, Failure> {
         let begun = Instant::now();
         loop {
-            if let Some(found) = self.get(org) {
-                return Ok(found);
+            let found = self.get(org);
+            if let Some(found) = found.as_ref().filter(|found| found.is_ready() || found.failure().is_some())
+            {
+                return Ok(Arc::clone(found));
             }
             let made = self.records().is_ok_and(|records| records.iter().any(|record| record.org == org));
             if !made {
@@ -217,7 +219,9 @@ impl Parts {
             }
             if begun.elapsed() > START_TIME_MAX || self.stop.load(Ordering::SeqCst) {
                 let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
-                let why = problems.get(org).map_or("the ledger does not answer yet", String::as_str);
+                let default =
+                    if found.is_some() { "its vault is being recovered" } else { "it is being started" };
+                let why = problems.get(org).map_or(default, String::as_str);
                 return Err(Failure::failed("NODE_NOT_RUNNING", format!("the node of {org}: {why}")));
             }
             std::thread::sleep(NAP);
@@ -300,7 +304,7 @@ impl Parts {
         let folder = self.orgs.join(&record.org);
         let keys = (self.unlock)(&record)?;
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let started = Participant::start(&self.network, record, keys, &folder, listen)?;
+        let started = Participant::start(&self.network, record, keys, &folder, listen, Books::CatchUp)?;
         for other in self.all() {
             other.peers().know(started.record.entity_id, vec![started.address.to_string()]);
             started.peers().know(other.record.entity_id, vec![other.address.to_string()]);

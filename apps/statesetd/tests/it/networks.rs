@@ -149,6 +149,10 @@ fn four_validators_notarise_and_one_of_two_conflicting_requests_wins() {
     }
     let pids: Vec<u64> = field("cometbft_pid").iter().map(|pid| pid.as_u64().unwrap()).collect();
     assert!(pids.iter().all(|pid| runs(*pid)));
+    // One of four that ends does not take the others with it.
+    assert!(Command::new("kill").args(["-KILL", &pids[3].to_string()]).status().unwrap().success());
+    let before = height(&urls[0]).unwrap();
+    until("blocks of three", || height(&urls[0]).filter(|height| *height > before + 3));
     network.terminate();
     assert!(!pids.iter().any(|pid| runs(*pid)), "a process of CometBFT is left");
 }

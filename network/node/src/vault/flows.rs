@@ -2,7 +2,7 @@
 
 use rusqlite::Transaction as Sql;
 use stateset_ledger_types::codec::Encode;
-use stateset_ledger_types::ids::{EntityId, TxId};
+use stateset_ledger_types::ids::{EntityId, StateRef, TxId};
 use stateset_peer::frame::{MessageType, SessionId};
 use stateset_peer::message::{FlowId, Message};
 
@@ -107,6 +107,22 @@ impl Vault {
         let sql = "SELECT flow_id FROM flows WHERE tx_id = ?1 LIMIT 1";
         let found = self.connection.query_row(sql, [tx_id.0], |row| row.get(0).map(FlowId));
         self.optional("reading a flow", found)
+    }
+
+    /// A flow that is not over and would consume `place`.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn open_flow_on(&self, place: &StateRef) -> Result<Option<FlowId>, NodeError> {
+        let sql = "SELECT flow_id FROM flows WHERE phase NOT IN ('final', 'ended')";
+        let open: Vec<FlowId> = self.rows("reading flows", sql, [], |row| row.get(0).map(FlowId))?;
+        for id in open {
+            let flow = self.flow(&id)?;
+            if flow.is_some_and(|flow| flow.whole.body.body.inputs.contains(place)) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     /// The effect that is due first, and when it is due where that is not yet.

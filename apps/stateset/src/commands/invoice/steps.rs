@@ -8,7 +8,7 @@ use stateset_contracts::invoice::{FactorIt, Line, Lines, Pay, Terms};
 use stateset_contracts::{Invoice, InvoiceCommand, PaymentEvidence};
 use stateset_keystore::KeyName;
 use stateset_ledger_types::codec::Text;
-use stateset_ledger_types::ids::{LinearId, Units};
+use stateset_ledger_types::ids::{Amount, LinearId, Units};
 
 use super::nodes::{Flow, Held, OrgNode, entity};
 use super::shown::{Names, describe};
@@ -25,6 +25,15 @@ const ASK_MS: u64 = 5_000;
 
 fn text<const MAX: usize>(option: &str, value: &str) -> Result<Text<MAX>, CliError> {
     Text::new(value).map_err(|problem| CliError::input("BAD_TEXT", format!("{option}: {problem}")))
+}
+
+/// As a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", printable(text).replace('\'', "'\\''")),
+    }
 }
 
 /// Waits for the end of a flow, or until only persons of other companies can go on with it.
@@ -66,7 +75,7 @@ fn told(context: &Context, node: &OrgNode, flow: &Flow, done: &str) -> Result<()
     if !flow.is_final() {
         for name in flow.waits_for.iter().map(|id| names.name(id)) {
             let number = invoice.map(|invoice| invoice.head.number.to_string()).unwrap_or_default();
-            said += &format!("Waits for {name}: stateset invoice approve {number} --org {name}\n");
+            said += &format!("Waits for {name}: stateset invoice approve {} --org {name}\n", quoted(&number));
         }
         if flow.waits_for.is_empty() {
             said += "It is final once everybody has signed and the ledger has it.\n";
@@ -167,7 +176,13 @@ pub fn decline(context: &Context, args: &DeclineArgs) -> Result<(), CliError> {
 
 pub fn accept(context: &Context, args: &InvoiceArgs) -> Result<(), CliError> {
     let (node, begun) = (OrgNode::of(context, &args.org.org)?, Instant::now());
-    if let Some(proposed) = node.request(&args.invoice)?.filter(|flow| flow.step() == "Create") {
+    let proposed = node.request(&args.invoice)?.filter(|flow| flow.step() == "Create");
+    if let (Some(proposed), Some(held)) = (&proposed, node.found(&args.invoice)?) {
+        let said = format!("{} holds an invoice {}, and is asked for another one", node.org, args.invoice);
+        let both = format!("accept {}, or approve or decline {}", held.linear_id, proposed.flow_id);
+        return Err(CliError::input("AMBIGUOUS", said).hint(both));
+    }
+    if let Some(proposed) = proposed {
         let flow = node.decide(&proposed.flow_id, &json!({"accept": {}}), first_wait(&args.wait))?;
         let flow = settled(&node, flow, begun, &args.wait)?;
         if !flow.is_final() {
@@ -185,10 +200,11 @@ pub fn plain(context: &Context, args: &InvoiceArgs, command: &InvoiceCommand) ->
     })
 }
 
-/// Id and version of the invoice that a factor pays an advance for: its own node does not hold it yet.
-fn offered(context: &Context, args: &FundArgs) -> Result<(LinearId, u64), CliError> {
+/// Id and version of the invoice that a factor pays an advance for, and what remains to be paid of it where the seller's
+/// node is here: the factor's own does not hold it yet.
+fn offered(context: &Context, args: &FundArgs) -> Result<(LinearId, u64, Option<Amount>), CliError> {
     if let (Ok(id), Some(version)) = (args.invoice.parse::<LinearId>(), args.invoice_version) {
-        return Ok((id, version));
+        return Ok((id, version, None));
     }
     let not_here = || {
         CliError::input("NO_SUCH_INVOICE", format!("the node of {} is not of this machine", args.seller))
@@ -196,14 +212,44 @@ fn offered(context: &Context, args: &FundArgs) -> Result<(LinearId, u64), CliErr
     };
     let seller = args.seller.parse::<KeyName>().map_err(|_| not_here())?;
     let held = OrgNode::of(context, &seller)?.invoice(&args.invoice)?;
-    Ok((held.linear_id, held.invoice()?.head.version))
+    for_sale(context, args, &held)?;
+    let invoice = held.invoice()?;
+    Ok((held.linear_id, invoice.head.version, Some(invoice.amount(invoice.amount_remaining))))
+}
+
+/// Nothing is paid for what the contract would not let the seller sell.
+fn for_sale(context: &Context, args: &FundArgs, held: &Held) -> Result<(), CliError> {
+    let (invoice, status) = (held.invoice()?, held.status.as_deref().unwrap_or_default());
+    let refused = |said: String| Err(CliError::input("BAD_TRANSITION", said));
+    let (buyer, seller) =
+        (entity(context, "--org", args.org.org.as_str())?, entity(context, "--seller", &args.seller)?);
+    match () {
+        () if !matches!(status, "ACCEPTED" | "PARTIALLY_PAID" | "OVERDUE") => {
+            refused(format!("the invoice is {status}: it can be sold once it is accepted, while it is open"))
+        }
+        () if invoice.factor.is_some() => refused("the invoice is sold already".to_owned()),
+        () if invoice.party != seller => refused(format!("{} is not its seller", args.seller)),
+        () if buyer == invoice.party || buyer == invoice.counterparty => {
+            refused(format!("{} is a party of the invoice, and cannot buy it", args.org.org))
+        }
+        () => Ok(()),
+    }
 }
 
 pub fn fund(context: &Context, args: &FundArgs) -> Result<(), CliError> {
     let node = OrgNode::of(context, &args.org.org)?;
-    let (linear_id, version) = offered(context, args)?;
+    let (linear_id, version, owed) = offered(context, args)?;
     let seller = entity(context, "--seller", &args.seller)?;
     let money = Currency::of(&node.nodes, &args.currency)?.read("--amount", &args.amount)?;
+    if let Some(owed) =
+        owed.filter(|owed| money.amount.denom != owed.denom || money.amount.units > owed.units)
+    {
+        let said = format!(
+            "--amount {money} is more than the {} minor units of {} that remain",
+            owed.units, owed.denom
+        );
+        return Err(CliError::input("BAD_AMOUNT", said));
+    }
     let evidence = node.pay(seller, &money.amount, linear_id, version)?;
     if let Some(file) = &args.output {
         let json = serde_json::to_string_pretty(&evidence).unwrap_or_default() + "\n";
@@ -278,7 +324,7 @@ pub fn pay(context: &Context, args: &PayArgs) -> Result<(), CliError> {
             }
             None => invoice.amount_remaining,
         };
-        payable(&held, units)?;
+        payable(node, &held, units)?;
         let evidence =
             node.pay(invoice.payee(), &invoice.amount(units), held.linear_id, invoice.head.version)?;
         let command = InvoiceCommand::Pay(Pay { amount: units, evidence });
@@ -287,7 +333,7 @@ pub fn pay(context: &Context, args: &PayArgs) -> Result<(), CliError> {
 }
 
 /// Nothing is paid that the contract would not count.
-fn payable(held: &Held, units: Units) -> Result<(), CliError> {
+fn payable(node: &OrgNode, held: &Held, units: Units) -> Result<(), CliError> {
     let invoice = held.invoice()?;
     let status = held.status.as_deref().unwrap_or_default();
     if !matches!(status, "ISSUED" | "ACCEPTED" | "PARTIALLY_PAID" | "OVERDUE") {
@@ -297,7 +343,8 @@ fn payable(held: &Held, units: Units) -> Result<(), CliError> {
         ));
     }
     if units.0 == 0 || units > invoice.amount_remaining {
-        let said = format!("between 1 and {} minor units remain to be paid", invoice.amount_remaining);
+        let currency = Currency::of(&node.nodes, invoice.denom.as_str())?;
+        let said = format!("{} remains to be paid", currency.of_units(invoice.amount_remaining));
         return Err(CliError::input("BAD_AMOUNT", said));
     }
     Ok(())

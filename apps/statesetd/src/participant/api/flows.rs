@@ -9,6 +9,7 @@ use axum::response::Json;
 use serde_json::json;
 use stateset_contracts::invoice::INVOICE;
 use stateset_contracts::{Invoice, PaymentEvidence, StateType as _};
+use stateset_ledger_types::Code;
 use stateset_ledger_types::codec::Decode as _;
 use stateset_ledger_types::ids::{LinearId, StateRef};
 use stateset_node::ports::Decision;
@@ -78,6 +79,10 @@ fn waited(parts: &Parts, one: &Participant, id: &FlowId, wait: &Wait) -> Result<
         let shown = show_flow(parts, one, id)?;
         let over = matches!(shown.flow.phase.as_str(), "final" | "ended");
         if over || shown.undecided || Instant::now() >= until {
+            if shown.flow.code == Some(Code::Conflict) {
+                // Another has consumed what this vault holds as unspent. What it cannot learn now, it learns at its start.
+                drop(one.node().recover());
+            }
             return Ok(shown);
         }
         std::thread::sleep(LOOK);

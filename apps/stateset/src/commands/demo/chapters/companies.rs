@@ -13,7 +13,7 @@ use stateset_ledger_types::ids::{Denom, LinearId, TxId, Units};
 use stateset_ledger_types::{Code, StateKey};
 use stateset_light::Certificate;
 use stateset_node::Transition;
-use statesetd_app::{Held, OrgKeys, OrgRecord, Participant, now};
+use statesetd_app::{Books, Held, OrgKeys, OrgRecord, Participant, now};
 
 use super::super::story::Story;
 use crate::args::Global;
@@ -257,7 +257,8 @@ fn twice(story: &mut Story, all: &Companies, data: &DataDir, ledger: &Ledger) ->
     story.check("acme marks an invoice as overdue", marked);
     let keys = OrgKeys::open(&*all.context.keystore()?, record)?;
     let listen = ([127, 0, 0, 1], 0).into();
-    let restored = Participant::start(ledger.network()?, record.clone(), keys, &books, listen)?;
+    let restored =
+        Participant::start(ledger.network()?, record.clone(), keys, &books, listen, Books::AsTheyAre)?;
     let again = Transition::<Invoice> { on: Some(place), command: overdue, parties: [].into(), at: None };
     let started = restored.node().start(&again);
     story
