@@ -81,6 +81,18 @@ impl Store {
     }
 
     /// Runs `work` in one transaction, durable when this returns. Nothing of it remains when it fails.
+    /// Reads of `read` see the file as it was at the first of them, whatever another process or thread writes meanwhile: an
+    /// event that moves from the outbox into the replica is in one of them.
+    ///
+    /// # Errors
+    /// [`SyncError::File`]; those of `read`.
+    pub fn at_once<T, E: From<SyncError>>(&self, read: impl FnOnce(&Self) -> Result<T, E>) -> Result<T, E> {
+        let failed = |error| failed("reading", &self.path, error);
+        // Ended by its drop: it has written nothing.
+        let _snapshot = self.connection.unchecked_transaction().map_err(failed)?;
+        read(self)
+    }
+
     pub(crate) fn write<T>(
         &mut self,
         doing: &'static str,

@@ -47,10 +47,15 @@ impl Folded {
             return Ok(None);
         };
         let Some(name) = EntityName::new(entity_type, id) else { return Ok(None) };
-        let mut record = self.replicated(store, machine, &name)?;
+        let (mut record, ahead) = store.at_once(|store| {
+            Ok::<_, SyncError>((
+                self.replicated(store, machine, &name)?,
+                store.entries_ahead(entity_type, id)?,
+            ))
+        })?;
         let mut sequence = record.sequence;
         let mut pending = 0;
-        for entry in store.entries_ahead(entity_type, id)? {
+        for entry in ahead {
             match &entry.receipt {
                 Some(receipt) => sequence = receipt.sequence_number.get(),
                 None => pending += 1,
@@ -132,12 +137,17 @@ impl Entities for Folded {
         limit: usize,
     ) -> Result<Vec<HistoryEvent>, PortError> {
         let store = held(&self.store);
-        let failed = |error: SyncError| port_error(&error);
-        let events = store.replicated_of_entity_after(entity_type, entity_id, skip, limit).map_err(failed)?;
+        let (events, version, ahead) = store
+            .at_once(|store| {
+                Ok::<_, SyncError>((
+                    store.replicated_of_entity_after(entity_type, entity_id, skip, limit)?,
+                    store.entity_version(entity_type, entity_id)?,
+                    store.entries_ahead(entity_type, entity_id)?,
+                ))
+            })
+            .map_err(|error| port_error(&error))?;
         let mut found: Vec<HistoryEvent> = events.iter().map(|event| self.of_replica(event)).collect();
         if found.len() < limit {
-            let version = store.entity_version(entity_type, entity_id).map_err(failed)?;
-            let ahead = store.entries_ahead(entity_type, entity_id).map_err(failed)?;
             let passed = usize::try_from(skip.saturating_sub(version)).unwrap_or(usize::MAX);
             let room = limit - found.len();
             found.extend(ahead.iter().skip(passed).take(room).map(|entry| self.of_outbox(entry)));

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use stateset_fixtures::{NOW, Seed};
 use stateset_sync::conflict::Strategy as Wins;
 use stateset_sync::entry::State;
-use stateset_sync::{Audience, SignedAnew, SyncError};
+use stateset_sync::{Audience, SignedAnew, Store, SyncError};
 use ves::{EventId, KeyId, Payload};
 
 use crate::world::{Client, Server, event, order};
@@ -23,6 +23,23 @@ fn an_append_is_there_after_a_crash_signed_and_in_order() {
         assert!(key.verify(entry.envelope.signing_hash().as_bytes(), &entry.envelope.agent_signature));
     }
     assert_eq!(client.store.counts().unwrap().pending, 5);
+}
+
+/// A tool read the replica, the worker moved an event from the outbox into it, the tool read the outbox: the event was in
+/// neither.
+#[test]
+fn what_is_read_at_once_is_of_one_moment() {
+    let mut client = Client::new(1);
+    client.append(1..3);
+    let reader = client.another();
+    let counted = |store: &Store| store.counts().map(|counts| counts.pending);
+    let seen = reader.at_once(|store| {
+        let before = counted(store)?;
+        client.append(3..5);
+        Ok::<_, SyncError>((before, counted(store)?))
+    });
+    assert_eq!(seen.unwrap(), (2, 2));
+    assert_eq!(counted(&reader).unwrap(), 4);
 }
 
 #[test]

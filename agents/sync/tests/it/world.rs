@@ -360,8 +360,12 @@ impl Client {
 
     /// As after a crash: nothing but the file is left.
     pub fn reopen(&mut self) {
-        let path = self.folder.path().join("sync.db");
-        self.store = Store::open(&path, stream(1), self.agent.agent_id).expect("opens");
+        self.store = self.another();
+    }
+
+    /// The same file, as another process has it.
+    pub fn another(&self) -> Store {
+        Store::open(&self.folder.path().join("sync.db"), stream(1), self.agent.agent_id).expect("opens")
     }
 
     pub fn author(&self) -> Author {
