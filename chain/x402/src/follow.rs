@@ -86,11 +86,16 @@ impl Facilitator {
 
     /// What else can have happened to a transaction that is in no block.
     async fn look(&self, lane: &Lane, record: &Record) -> Result<Seen, SettleError> {
+        let is_over = self.now_s() > record.authorization.valid_before_s().saturating_add(LATE_S);
         if self.is_used(lane, record).await? {
+            // A node may know of the use before it shows the transaction, which may be this one.
+            if !is_over && !shows_use(lane.chain.as_ref(), record).await.map_err(chain_underway)? {
+                return Ok(Seen::Waiting);
+            }
             let detail = "the authorization was taken back, or used otherwise";
             return self.unless_used(lane, record, Reason::NonceUsed, detail).await.map(Seen::Ended);
         }
-        if self.now_s() > record.authorization.valid_before_s().saturating_add(LATE_S) {
+        if is_over {
             let detail = "its validity ended before a block took it".to_owned();
             let reason = Reason::ValidBefore.text().to_owned();
             return Ok(Seen::Ended(Stage::Failed { reason, detail }));
@@ -160,6 +165,22 @@ impl Facilitator {
             },
         })
     }
+}
+
+/// Whether the chain shows what became of a used authorization: that it was taken back, or a use with its receipt.
+async fn shows_use(chain: &dyn Chain, record: &Record) -> Result<bool, ChainError> {
+    let key = &record.key;
+    if !chain.logs(key.token, token::cancel_topics(key.from, key.nonce), record.from_block).await?.is_empty()
+    {
+        return Ok(true);
+    }
+    let uses = chain.logs(key.token, token::use_topics(key.from, key.nonce), record.from_block).await?;
+    for log in &uses {
+        if chain.receipt(log.transaction_hash).await?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(!uses.is_empty())
 }
 
 /// The transaction of somebody else that brought this authorization to the token.

@@ -10,6 +10,7 @@ use crate::signature::PayerSignature;
 sol! {
     interface Eip3009 {
         event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
+        event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce);
         event Transfer(address indexed from, address indexed to, uint256 value);
 
         function DOMAIN_SEPARATOR() external view returns (bytes32);
@@ -83,6 +84,11 @@ pub fn transfer(authorization: &Authorization, signature: &Bytes) -> Bytes {
 /// Topics that find the use of an authorization.
 pub fn use_topics(from: Address, nonce: B256) -> Vec<B256> {
     vec![Eip3009::AuthorizationUsed::SIGNATURE_HASH, from.into_word(), nonce]
+}
+
+/// Topics that find that an authorization was taken back.
+pub fn cancel_topics(from: Address, nonce: B256) -> Vec<B256> {
+    vec![Eip3009::AuthorizationCanceled::SIGNATURE_HASH, from.into_word(), nonce]
 }
 
 /// Whether the token itself says in these events that this authorization moved this money (x402 B.4: the events are

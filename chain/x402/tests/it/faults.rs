@@ -1,6 +1,7 @@
 //! Sends that fail, processes that die, others who come first: nothing is paid twice and nothing is lost.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{B256, U256};
 use alloy_sol_types::SolCall as _;
@@ -65,6 +66,22 @@ async fn a_send_whose_outcome_is_unknown_is_found_out_and_never_doubled() {
     }
     let paid = world.payment().await;
     assert_eq!((world.ask("/paid", &[paid]).await.status, world.sold()), (StatusCode::OK, 3));
+}
+
+/// The node told of the use and not yet of the receipt: the sale was lost for good, and the money with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_receipt_that_is_shown_late_loses_no_sale() {
+    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
+    let until = Instant::now() + Duration::from_secs(4);
+    *world.chain().hides_receipts_until.lock().unwrap() = Some(until);
+    let paid = world.payment().await;
+    let answer = world.ask("/paid", std::slice::from_ref(&paid)).await;
+    assert_ne!(answer.status, StatusCode::PAYMENT_REQUIRED, "{answer:?}");
+    while Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let answer = world.ask("/paid", &[paid]).await;
+    assert_eq!((answer.status, world.sold()), (StatusCode::OK, 1), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

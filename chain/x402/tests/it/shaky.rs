@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use set_registry::{Log, Receipt};
@@ -26,6 +27,8 @@ pub struct Shaky {
     next: Mutex<Option<NextSend>>,
     pub before_send: Mutex<Option<Before>>,
     pub is_deaf: AtomicBool,
+    /// Until then receipts are not shown, as by a node that is behind another.
+    pub hides_receipts_until: Mutex<Option<Instant>>,
 }
 
 impl Shaky {
@@ -35,6 +38,7 @@ impl Shaky {
             next: Mutex::default(),
             before_send: Mutex::default(),
             is_deaf: AtomicBool::new(false),
+            hides_receipts_until: Mutex::default(),
         })
     }
 
@@ -127,6 +131,9 @@ impl Chain for Shaky {
         }
     }
     fn receipt(&self, transaction: B256) -> Later<'_, Result<Option<Receipt>, ChainError>> {
+        if self.hides_receipts_until.lock().unwrap().is_some_and(|until| Instant::now() < until) {
+            return Box::pin(async { Ok(None) });
+        }
         match self.is_deaf.load(Ordering::SeqCst) {
             true => self.lost(),
             false => self.inner.receipt(transaction),
