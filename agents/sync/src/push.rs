@@ -269,6 +269,9 @@ fn conflicts_of(batch: &[Entry], results: &[PushResult]) -> Vec<EventId> {
     conflicts.map(|(entry, _)| entry.envelope.event_id).collect()
 }
 
+/// The code of a rejection for the key that signed, not for the event.
+const KEY_INVALID: &str = "agent_key_invalid";
+
 /// What a rejection means for its event.
 fn input_of(rejection: &RejectionBody) -> Input {
     let actual = rejection
@@ -278,6 +281,7 @@ fn input_of(rejection: &RejectionBody) -> Input {
         .and_then(|(_, actual)| actual.parse().ok());
     match actual {
         Some(actual) => Input::VersionConflict { actual },
-        None => Input::Refuse { retryable: rejection.retryable },
+        // A key that was revoked, or has ended, is followed by another: what waits is signed anew with that.
+        None => Input::Refuse { retryable: rejection.retryable || rejection.code == KEY_INVALID },
     }
 }

@@ -67,7 +67,8 @@ fn verdict(done: &Pushed) -> Result<(), Failure> {
     if let Some(why) = &done.waiting_for {
         let message = format!("{} events wait: {why}", done.waiting);
         return Err(Failure::failed("EVENTS_WAIT", message)
-            .hint("register the agent's keys with `stateset-sync keys:register`, then push again"));
+            .hint("register the agent's keys with `stateset-sync keys:register`, or, where the key has ended, sign with \
+                   another by `keys:rotate`; then push again"));
     }
     if done.conflicts > 0 {
         return Err(Failure::failed("CONFLICTS", format!("{} events are in conflict", done.conflicts))

@@ -204,16 +204,16 @@ fn sealed_for_an_agent(transport: &str) {
     assert_eq!(payload(&writer), json!({"total": "12.50"}), "its author is a recipient as well");
     assert_eq!(payload(&other), Value::Null);
 
-    // A key that was revoked signs nothing more, and what it signed stays good.
+    // A key that was revoked signs nothing more, what it signed stays good, and what waits is signed by another.
     writer.good(&["keys:revoke", "2"]);
     writer.append(1..2);
-    assert_eq!(writer.refused(&["push"]), (Some(1), "EVENTS_REFUSED".to_owned()));
+    assert_eq!(writer.refused(&["push"]), (Some(1), "EVENTS_WAIT".to_owned()));
     let rotated = writer.good(&["keys:rotate"]);
-    assert_eq!(rotated["registered"], true);
+    assert_eq!((&rotated["registered"], &rotated["signed_anew"]), (&json!(true), &json!(1)));
     writer.append(2..3);
-    assert_eq!(writer.good(&["push"])["receipted"], 1);
-    assert_eq!(other.good(&["pull"])["events"], 1);
-    assert_eq!(other.good(&["verify"])["events"], 2);
+    assert_eq!(writer.good(&["push"])["receipted"], 2);
+    assert_eq!(other.good(&["pull"])["events"], 2);
+    assert_eq!(other.good(&["verify"])["events"], 3);
 }
 
 #[test]
