@@ -9,6 +9,7 @@ use crate::chain::{Chain, ChainError};
 use crate::facilitator::{Facilitator, Lane};
 use crate::reason::Reason;
 use crate::record::{Record, Stage};
+use crate::rounds::WATCHED_BLOCKS;
 use crate::sender::Standing;
 use crate::settle::SettleError;
 use crate::token;
@@ -167,14 +168,20 @@ impl Facilitator {
     }
 }
 
+/// Where the search for a use begins. After a reorganisation the transaction may stand in an earlier block than the one at which
+/// the payment was reserved; an authorization is used once, so an earlier beginning finds nothing else.
+const fn from_block(record: &Record) -> u64 {
+    record.from_block.saturating_sub(WATCHED_BLOCKS)
+}
+
 /// Whether the chain shows what became of a used authorization: that it was taken back, or a use with its receipt.
 async fn shows_use(chain: &dyn Chain, record: &Record) -> Result<bool, ChainError> {
     let key = &record.key;
-    if !chain.logs(key.token, token::cancel_topics(key.from, key.nonce), record.from_block).await?.is_empty()
+    if !chain.logs(key.token, token::cancel_topics(key.from, key.nonce), from_block(record)).await?.is_empty()
     {
         return Ok(true);
     }
-    let uses = chain.logs(key.token, token::use_topics(key.from, key.nonce), record.from_block).await?;
+    let uses = chain.logs(key.token, token::use_topics(key.from, key.nonce), from_block(record)).await?;
     for log in &uses {
         if chain.receipt(log.transaction_hash).await?.is_none() {
             return Ok(false);
@@ -186,7 +193,7 @@ async fn shows_use(chain: &dyn Chain, record: &Record) -> Result<bool, ChainErro
 /// The transaction of somebody else that brought this authorization to the token.
 async fn brought_by_others(chain: &dyn Chain, record: &Record) -> Result<Option<Receipt>, ChainError> {
     let key = &record.key;
-    let logs = chain.logs(key.token, token::use_topics(key.from, key.nonce), record.from_block).await?;
+    let logs = chain.logs(key.token, token::use_topics(key.from, key.nonce), from_block(record)).await?;
     for log in logs {
         if let Some(receipt) = chain.receipt(log.transaction_hash).await?
             && receipt.succeeded

@@ -126,6 +126,34 @@ async fn an_authorization_that_another_brings_first_counts_as_settled_in_his_tra
     assert_eq!((told.transaction, world.sold()), (logged.to_string(), 1));
 }
 
+/// After a reorganisation the same authorization stands in an earlier block than the one at which it was reserved.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_undone_payment_that_an_earlier_block_holds_is_settled_there() {
+    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
+    let node = world.anvil.node();
+    let ask = |method: &str, params: serde_json::Value| {
+        tokio::task::block_in_place(|| node.request::<serde_json::Value>(method, &params))
+            .expect("a method of anvil")
+    };
+    let before = ask("evm_snapshot", serde_json::json!([]));
+    (0..3).for_each(|_| drop(ask("evm_mine", serde_json::json!([]))));
+    let (name, value) = world.payment().await;
+    let claim = Claim::read(Version::Two, value.as_bytes()).unwrap();
+    assert_eq!(world.ask("/paid", &[(name, value.clone())]).await.status, StatusCode::OK);
+    ask("evm_revert", serde_json::json!([before]));
+    tokio::task::block_in_place(bring(&world, &claim));
+    for _ in 0..6 {
+        world.facilitator().round().await;
+        ask("evm_mine", serde_json::json!([]));
+    }
+    assert_eq!(
+        world.ask("/paid", &[(name, value)]).await.status,
+        StatusCode::OK,
+        "what was paid is delivered"
+    );
+    assert_eq!((world.sold(), world.log.told.lock().unwrap().len()), (1, 1));
+}
+
 /// The payer signs the nonce once more, to himself, and uses it in one transaction with a payment of the same price for
 /// something else: the shop has one price, and sells one thing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
