@@ -1,12 +1,16 @@
 //! One tree and the changes of one block: a single pass down, in order of key hashes.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
+
+use stateset_ledger_types::Substore;
 
 use crate::StoreError;
 use crate::branch::{Branch, Child, Kind, Leaf, WIDTH};
 use crate::packs;
 use crate::rows::{TreeRoot, node_row_at};
-use crate::update::{StaleRows, StaleTable};
+use crate::update::{Rows, StaleTable};
 use crate::verify::leaf_hash;
 use crate::view::Tables;
 
@@ -46,19 +50,29 @@ enum After {
     Branch(Child),
 }
 
-/// An update of one tree under way.
-pub(crate) struct TreeUpdate<'a> {
+/// Changes below the root that are worth a second thread.
+const SHARED_FROM: usize = 64;
+
+/// The tree that is updated.
+#[derive(Clone, Copy)]
+pub(crate) struct Tree<'a> {
     pub(crate) tables: &'a Tables,
-    pub(crate) tree: u8,
+    pub(crate) number: u8,
+    /// Absent for the root tree, whose values have no rows of their own.
+    pub(crate) substore: Option<Substore>,
+    /// Of the block.
+    pub(crate) height: u64,
     /// Of the tree after the block.
     pub(crate) version: u64,
     /// Branches down to this depth stay in memory.
     pub(crate) held_depth: usize,
-    /// Rows of `nodes` to be added.
-    pub(crate) nodes: &'a mut Vec<(Vec<u8>, Vec<u8>)>,
-    pub(crate) stale: &'a mut StaleRows,
-    /// Told of every change that is one.
-    pub(crate) changed: &'a mut dyn FnMut(&Change<'_>, Effect) -> Result<(), StoreError>,
+}
+
+/// An update of a tree, or of a part of it, under way.
+pub(crate) struct TreeUpdate<'a> {
+    tree: Tree<'a>,
+    /// What the block adds to the file.
+    rows: Rows,
 }
 
 /// A tree after a block.
@@ -66,9 +80,14 @@ pub(crate) struct Updated {
     pub(crate) root: TreeRoot,
     /// Absent where the tree is one leaf.
     pub(crate) top: Option<Arc<Branch>>,
+    pub(crate) rows: Rows,
 }
 
-impl TreeUpdate<'_> {
+impl<'a> TreeUpdate<'a> {
+    pub(crate) fn new(tree: Tree<'a>) -> Self {
+        Self { tree, rows: Rows::default() }
+    }
+
     /// Applies `changes`, sorted by key hash and each of another key, to the tree `before`, whose top `held` is when it is in
     /// memory. `None` when they change nothing.
     pub(crate) fn run(
@@ -84,16 +103,18 @@ impl TreeUpdate<'_> {
         let child = match self.place(start, &mut Vec::new(), changes)? {
             After::Unchanged => return Ok(None),
             // Every substore holds its first key for ever.
-            After::Nothing => return Err(StoreError::bad_node(self.tree, "a block would leave it empty")),
+            After::Nothing => {
+                return Err(StoreError::bad_node(self.tree.number, "a block would leave it empty"));
+            }
             After::Leaf(leaf) => self.write_leaf(&leaf, &[]),
             After::Branch(child) => child,
         };
-        let root = TreeRoot { version: self.version, hash: child.hash };
+        let root = TreeRoot { version: self.tree.version, hash: child.hash };
         let top = match child.kind {
             Kind::Branch { held, .. } => held,
             Kind::Leaf => None,
         };
-        Ok(Some(Updated { root, top }))
+        Ok(Some(Updated { root, top, rows: self.rows }))
     }
 
     /// The root, which must be the one that was left: a missing one would be taken for an empty tree, and the whole state
@@ -105,7 +126,7 @@ impl TreeUpdate<'_> {
         let lost = || {
             StoreError::Corrupt(format!(
                 "tree {} has no root at version {}, or another one",
-                self.tree, root.version
+                self.tree.number, root.version
             ))
         };
         let row = self.row(root.version, &[])?.ok_or_else(lost)?;
@@ -150,7 +171,7 @@ impl TreeUpdate<'_> {
 
     fn new_leaf(&mut self, change: &Change<'_>) -> Result<Option<Leaf>, StoreError> {
         let Some((_, value_hash)) = change.value else { return Ok(None) };
-        (self.changed)(change, Effect::New)?;
+        self.note(change, Effect::New)?;
         Ok(Some(Leaf { key_hash: change.key_hash, value_hash, key: change.key.to_vec() }))
     }
 
@@ -170,10 +191,10 @@ impl TreeUpdate<'_> {
             match change.value {
                 Some((_, value_hash)) if value_hash == old.value_hash => continue,
                 Some((_, value_hash)) => {
-                    (self.changed)(change, Effect::Replaced)?;
+                    self.note(change, Effect::Replaced)?;
                     leaves.push(Leaf { value_hash, ..old.clone() });
                 }
-                None => (self.changed)(change, Effect::Deleted)?,
+                None => self.note(change, Effect::Deleted)?,
             }
             (kept, differs) = (false, true);
         }
@@ -196,27 +217,25 @@ impl TreeUpdate<'_> {
         changes: &[Change<'_>],
     ) -> Result<After, StoreError> {
         let depth = path.len();
+        let by_child =
+            |a: &Change<'_>, b: &Change<'_>| nibble(&a.key_hash, depth) == nibble(&b.key_hash, depth);
+        let groups: Vec<_> = changes.chunk_by(by_child).collect();
+        let afters = if depth == 0 && changes.len() >= SHARED_FROM {
+            self.below_shared(branch, &groups)?
+        } else {
+            groups.iter().map(|group| self.below(branch, path, group)).collect::<Result<_, _>>()?
+        };
         let mut children: Option<[Option<Child>; WIDTH]> = None;
         let mut new_leaves: [Option<Leaf>; WIDTH] = [const { None }; WIDTH];
-        for group in changes.chunk_by(|a, b| nibble(&a.key_hash, depth) == nibble(&b.key_hash, depth)) {
-            let at = nibble(&group[0].key_hash, depth);
-            let before = match &branch.children[usize::from(at)] {
-                None => Before::Nothing,
-                Some(Child { version, kind: Kind::Leaf, .. }) => Before::Leaf { version: *version },
-                Some(Child { version, kind: Kind::Branch { held, .. }, .. }) => {
-                    Before::Branch { version: *version, held: held.clone() }
-                }
-            };
-            path.push(at);
-            let after = self.place(before, path, group)?;
-            path.pop();
+        for (group, after) in groups.iter().zip(afters) {
             if matches!(after, After::Unchanged) {
                 continue;
             }
-            let child = &mut children.get_or_insert_with(|| branch.children.clone())[usize::from(at)];
+            let at = usize::from(nibble(&group[0].key_hash, depth));
+            let child = &mut children.get_or_insert_with(|| branch.children.clone())[at];
             *child = match after {
                 After::Leaf(leaf) => {
-                    new_leaves[usize::from(at)] = Some(leaf);
+                    new_leaves[at] = Some(leaf);
                     None
                 }
                 After::Branch(child) => Some(child),
@@ -226,6 +245,67 @@ impl TreeUpdate<'_> {
         let Some(children) = children else { return Ok(After::Unchanged) };
         self.forget(version, path);
         self.close(path, children, new_leaves)
+    }
+
+    /// `group`, which lies below one child of the branch at `path`.
+    fn below(
+        &mut self,
+        branch: &Branch,
+        path: &mut Vec<u8>,
+        group: &[Change<'_>],
+    ) -> Result<After, StoreError> {
+        let at = nibble(&group[0].key_hash, path.len());
+        let before = match &branch.children[usize::from(at)] {
+            None => Before::Nothing,
+            Some(Child { version, kind: Kind::Leaf, .. }) => Before::Leaf { version: *version },
+            Some(Child { version, kind: Kind::Branch { held, .. }, .. }) => {
+                Before::Branch { version: *version, held: held.clone() }
+            }
+        };
+        path.push(at);
+        let after = self.place(before, path, group);
+        path.pop();
+        after
+    }
+
+    /// The same for all groups below the root, by as many threads as there are cores: children share nothing. What comes out
+    /// does not depend on how many there are.
+    fn below_shared(&mut self, branch: &Branch, groups: &[&[Change<'_>]]) -> Result<Vec<After>, StoreError> {
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(groups.len());
+        let tree = self.tree;
+        let parts = thread::scope(|scope| {
+            let started: Vec<_> = groups
+                .chunks(groups.len().div_ceil(threads))
+                .map(|share| {
+                    scope.spawn(move || {
+                        let mut part = TreeUpdate::new(tree);
+                        let below = |group: &&[Change<'_>]| part.below(branch, &mut Vec::new(), group);
+                        let afters: Vec<_> = share.iter().map(below).collect::<Result<_, _>>()?;
+                        Ok((afters, part.rows))
+                    })
+                })
+                .collect();
+            let joined =
+                started.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            joined.collect::<Result<Vec<_>, StoreError>>()
+        })?;
+        let mut afters = Vec::with_capacity(groups.len());
+        for (part, rows) in parts {
+            afters.extend(part);
+            self.rows.extend(rows);
+        }
+        Ok(afters)
+    }
+
+    /// Told of every change that is one.
+    fn note(&mut self, change: &Change<'_>, effect: Effect) -> Result<(), StoreError> {
+        match self.tree.substore {
+            Some(substore) => {
+                let Tree { tables, height, .. } = self.tree;
+                self.rows.value(tables, height, (substore, change, effect))
+            }
+            None => Ok(()),
+        }
     }
 
     /// A branch of what is left: itself, or its only leaf, or nothing.
@@ -283,36 +363,36 @@ impl TreeUpdate<'_> {
     }
 
     fn write_leaf(&mut self, leaf: &Leaf, path: &[u8]) -> Child {
-        self.nodes.push((node_row_at(self.tree, self.version, path), leaf.to_row()));
+        self.rows.nodes.push((node_row_at(self.tree.number, self.tree.version, path), leaf.to_row()));
         let hash = leaf_hash(leaf.key_hash, leaf.value_hash);
-        Child { hash, version: self.version, kind: Kind::Leaf }
+        Child { hash, version: self.tree.version, kind: Kind::Leaf }
     }
 
     fn write_branch(&mut self, branch: Branch, path: &[u8]) -> Child {
-        self.nodes.push((node_row_at(self.tree, self.version, path), branch.to_row()));
+        self.rows.nodes.push((node_row_at(self.tree.number, self.tree.version, path), branch.to_row()));
         let (hash, leaves) = (branch.hash(), branch.leaves());
-        let held = (path.len() <= self.held_depth).then(|| Arc::new(branch));
-        Child { hash, version: self.version, kind: Kind::Branch { leaves, held } }
+        let held = (path.len() <= self.tree.held_depth).then(|| Arc::new(branch));
+        Child { hash, version: self.tree.version, kind: Kind::Branch { leaves, held } }
     }
 
     fn forget(&mut self, version: u64, path: &[u8]) {
-        self.stale.push(StaleTable::Nodes, &node_row_at(self.tree, version, path));
+        self.rows.stale.push(StaleTable::Nodes, &node_row_at(self.tree.number, version, path));
     }
 
     fn row(&self, version: u64, path: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        packs::find(&self.tables.nodes, &node_row_at(self.tree, version, path))
+        packs::find(&self.tree.tables.nodes, &node_row_at(self.tree.number, version, path))
     }
 
     fn read_branch(&self, version: u64, path: &[u8]) -> Result<Branch, StoreError> {
         let row = self.row(version, path)?;
         row.and_then(|row| Branch::from_row(&row))
-            .ok_or_else(|| StoreError::bad_node(self.tree, "an inner node is missing or malformed"))
+            .ok_or_else(|| StoreError::bad_node(self.tree.number, "an inner node is missing or malformed"))
     }
 
     fn read_leaf(&self, version: u64, path: &[u8]) -> Result<Leaf, StoreError> {
         let row = self.row(version, path)?;
         row.and_then(|row| Leaf::from_row(&row))
-            .ok_or_else(|| StoreError::bad_node(self.tree, "a leaf is missing or malformed"))
+            .ok_or_else(|| StoreError::bad_node(self.tree.number, "a leaf is missing or malformed"))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::branch::Tops;
 use crate::error::readable;
 use crate::packs;
 use crate::rows::{KEY_BYTES_MAX, NODES, ROOT_TREE, Roots, TreeRoot, VALUES, value_prefix, with_height};
-use crate::tree::{Change, Effect, TreeUpdate};
+use crate::tree::{Change, Effect, Tree, TreeUpdate};
 use crate::view::Tables;
 use stateset_ledger_app::Writes;
 use stateset_ledger_types::Substore;
@@ -21,6 +21,37 @@ pub(crate) struct Rows {
     pub(crate) nodes: Vec<(Vec<u8>, Vec<u8>)>,
     pub(crate) values: Vec<(Vec<u8>, Vec<u8>)>,
     pub(crate) stale: StaleRows,
+}
+
+impl Rows {
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.nodes.extend(other.nodes);
+        self.values.extend(other.values);
+        self.stale.0.extend(other.stale.0);
+    }
+
+    /// The row of a changed value, and which rows later heights do not need.
+    pub(crate) fn value(
+        &mut self,
+        tables: &Tables,
+        height: u64,
+        (substore, change, effect): (Substore, &Change<'_>, Effect),
+    ) -> Result<(), StoreError> {
+        let prefix = value_prefix(substore, change.key);
+        let row = with_height(prefix.clone(), height);
+        // A key that the tree did not hold has no row that is still needed, so none is looked for.
+        if effect != Effect::New
+            && let Some((_, old_height)) = tables.value_with_height(substore, change.key, height)?
+        {
+            self.stale.push(StaleTable::Values, &with_height(prefix, old_height));
+        }
+        if effect == Effect::Deleted {
+            // From this height on neither the old row nor the mark of its deletion is needed.
+            self.stale.push(StaleTable::Values, &row);
+        }
+        self.values.push((row, change.value.map_or_else(Vec::new, |(value, _)| value.to_vec())));
+        Ok(())
+    }
 }
 
 /// Rows that later heights do not need, one after the other: u8 table ‖ u16 length ‖ row key.
@@ -169,48 +200,20 @@ impl Update<'_> {
         changes.sort_unstable_by_key(|change| change.key_hash);
         let before = (before != TreeRoot::NONE).then_some(before);
         let held = before.and_then(|before| self.tops.of(tree, before.version));
-        let (tables, height) = (self.tables, self.height);
-        let Rows { nodes, values, stale } = &mut self.rows;
-        let mut stale_values = StaleRows::default();
-        let mut changed = |change: &Change<'_>, effect| match substore {
-            Some(substore) => {
-                value_rows(tables, height, (substore, change, effect), values, &mut stale_values)
-            }
-            None => Ok(()),
-        };
         let version = before.map_or(0, |before| before.version + 1);
-        let held_depth = self.tops.depth();
-        let update = TreeUpdate { tables, tree, version, held_depth, nodes, stale, changed: &mut changed };
-        let updated = update.run(before, held, &changes)?;
-        self.rows.stale.0.extend(stale_values.0);
-        let Some(updated) = updated else { return Ok(None) };
+        let tree = Tree {
+            tables: self.tables,
+            number: tree,
+            substore,
+            height: self.height,
+            version,
+            held_depth: self.tops.depth(),
+        };
+        let Some(updated) = TreeUpdate::new(tree).run(before, held, &changes)? else { return Ok(None) };
+        self.rows.extend(updated.rows);
         if let Some(top) = updated.top {
-            self.changed.insert(tree, version, top);
+            self.changed.insert(tree.number, version, top);
         }
         Ok(Some(updated.root))
     }
-}
-
-/// The row of a changed value, and which rows later heights do not need.
-fn value_rows(
-    tables: &Tables,
-    height: u64,
-    (substore, change, effect): (Substore, &Change<'_>, Effect),
-    values: &mut Vec<(Vec<u8>, Vec<u8>)>,
-    stale: &mut StaleRows,
-) -> Result<(), StoreError> {
-    let prefix = value_prefix(substore, change.key);
-    let row = with_height(prefix.clone(), height);
-    // A key that the tree did not hold has no row that is still needed, so none is looked for.
-    if effect != Effect::New
-        && let Some((_, old_height)) = tables.value_with_height(substore, change.key, height)?
-    {
-        stale.push(StaleTable::Values, &with_height(prefix, old_height));
-    }
-    if effect == Effect::Deleted {
-        // From this height on neither the old row nor the mark of its deletion is needed.
-        stale.push(StaleTable::Values, &row);
-    }
-    values.push((row, change.value.map_or_else(Vec::new, |(value, _)| value.to_vec())));
-    Ok(())
 }
