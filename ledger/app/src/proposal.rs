@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use stateset_ledger_types::envelope::Request;
-use stateset_ledger_types::ids::SpentKey;
+use stateset_ledger_types::ids::{EntityId, SpentKey};
+use stateset_ledger_types::{Code, Refusal};
 
 use crate::application::{Block, Fault, Proposal};
 use crate::context::Context;
@@ -13,7 +14,8 @@ use crate::overlay::{Overlay, Stop};
 use crate::state::StateReader;
 
 /// Places of the transactions to propose, in order of arrival: those that pass section 4.1 and steps 1 and 2 of
-/// section 5.1, the first of any that consume the same state, within the block's bounds.
+/// section 5.1, the first of any that consume the same state, within the block's bounds. After one that a later block may
+/// take, those of its submitter wait too: a higher sequence in this block would refuse it for ever.
 ///
 /// # Errors
 /// [`Fault`].
@@ -29,11 +31,20 @@ pub fn prepare(
     let (mut bytes, mut gas) = (0u64, 0u64);
     let mut consumed: BTreeSet<SpentKey> = BTreeSet::new();
     let mut ids = BTreeSet::new();
+    let mut waiting: BTreeSet<EntityId> = BTreeSet::new();
     let mut chosen = Vec::new();
     for (place, tx) in proposal.transactions.iter().enumerate() {
         let Ok(checked) = check(tx, &context) else { continue };
         let (tx_bytes, tx_gas) = (tx.len() as u64, notary::gas(&checked));
+        let submitter = checked.request().submission().entity;
+        if waiting.contains(&submitter) {
+            continue;
+        }
         if bytes + tx_bytes > bytes_max || gas + tx_gas > gas_max {
+            // What fits no block holds nobody up.
+            if tx_bytes <= context.params.max_block_bytes && tx_gas <= gas_max {
+                waiting.insert(submitter);
+            }
             continue;
         }
         if checked.spent().iter().any(|spent| consumed.contains(spent)) || ids.contains(checked.tx_id()) {
@@ -45,6 +56,12 @@ pub fn prepare(
         };
         match is_new.and_then(|()| notary::admit(&overlay, &context, &checked).map(|_| ())) {
             Ok(()) => {}
+            Err(Stop::Refused(Refusal { code: Code::Quota, .. }))
+                if context.quota.contains_key(&submitter) =>
+            {
+                waiting.insert(submitter);
+                continue;
+            }
             Err(Stop::Refused(_)) => continue,
             Err(Stop::Fault(fault)) => return Err(fault),
         }

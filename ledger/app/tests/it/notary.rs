@@ -300,6 +300,23 @@ fn proposals_keep_the_first_of_conflicts_and_drop_what_cannot_pass() {
     assert!(!votes(vec![transactions[0], transactions[3]]));
 }
 
+#[test]
+fn a_request_that_must_wait_is_not_overtaken_by_its_submitters_next() {
+    let mut world = World::new();
+    let txs = [
+        world.private(2, 1, &[10], &[]),
+        world.private(1, 2, &[11, 12, 13], &[]),
+        world.private(1, 3, &[14], &[]),
+    ];
+    let other = world.private(3, 4, &[15], &[]);
+    assert!(txs[2].len() < txs[1].len() && other.len() <= txs[2].len());
+    let transactions = txs.iter().chain([&other]).map(Vec::as_slice).collect();
+    // Room for the first and one more, but not for the large one.
+    let bytes_max = (txs[0].len() + txs[2].len()) as u64;
+    let proposal = Proposal { height: 1, time_ms: 2_000_000, transactions, bytes_max };
+    assert_eq!(world.ledger.prepare_proposal(&world.state, &proposal), Ok(vec![0, 3]));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

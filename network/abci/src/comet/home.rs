@@ -18,6 +18,11 @@ use crate::server::address;
 const RPC_BODY_BYTES_MAX: u32 = 2_000_000;
 /// The largest transaction that governance may allow.
 const TX_BYTES_MAX: u32 = 1 << 20;
+/// Transactions that wait in a node's pool, at most; the application remembers the checks of as many. At CometBFT's 5,000 a
+/// node that has fallen behind turns some away that its peers keep, and the next of the same member overtakes them.
+const POOL_MAX: u32 = 16_000;
+/// Their bytes.
+const POOL_BYTES_MAX: u32 = 256 << 20;
 
 /// A folder that CometBFT takes as `--home`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,12 +188,14 @@ fn config_text(config: &Config, application: &str) -> String {
          [rpc]\nladdr = \"tcp://{rpc}\"\nmax_body_bytes = {RPC_BODY_BYTES_MAX}\n\n\
          [p2p]\nladdr = \"tcp://{p2p}\"\npersistent_peers = {peers}\npex = {pex}\n\
          addr_book_strict = {pex}\nallow_duplicate_ip = {is_local}\n\n\
-         [mempool]\nmax_tx_bytes = {TX_BYTES_MAX}\n\n\
+         [mempool]\nsize = {POOL_MAX}\ncache_size = {cache}\nmax_txs_bytes = {POOL_BYTES_MAX}\n\
+         max_tx_bytes = {TX_BYTES_MAX}\n\n\
          [consensus]\ntimeout_propose = {propose}\ntimeout_prevote = {vote}\ntimeout_precommit = {vote}\n\
          timeout_commit = {commit}\ncreate_empty_blocks = true\ncreate_empty_blocks_interval = {empty}\n\n\
          [tx_index]\nindexer = \"kv\"\n",
         application = quoted(application),
         moniker = quoted(&config.moniker),
+        cache = 2 * POOL_MAX,
         rpc = config.rpc,
         p2p = config.p2p,
         peers = quoted(&peers.join(",")),
