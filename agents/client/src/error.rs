@@ -1,7 +1,7 @@
 //! What can go wrong between a client and its server.
 
 use ves::commitment::CommitmentError;
-use ves::receipt::ReceiptError;
+use ves::receipt::{Receipt, ReceiptError};
 use ves::{EventId, SequenceNumber};
 
 /// Why a request failed, by what the caller can do about it.
@@ -47,6 +47,9 @@ pub enum Untrue {
     NoAnswer { event: EventId },
     #[error("receipt of event {event} names the key version {version}, which the server does not publish")]
     UnknownSequencerKey { event: EventId, version: u32 },
+    /// Both verify: they prove it.
+    #[error("event {} and event {} both have a receipt for {}", .0.0.event_id, .0.1.event_id, .0.0.sequence_number)]
+    TwoAtOneNumber(Box<(Receipt, Receipt)>),
     #[error("event at {at}: {problem}")]
     Event { at: SequenceNumber, problem: String },
     #[error("the page goes from {expected} to {found} without the numbers between")]

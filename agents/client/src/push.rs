@@ -109,7 +109,7 @@ fn take_answer(
     }
     let mut rejections: BTreeMap<usize, &RejectionBody> =
         answer.rejections.iter().map(|r| (r.index, r)).collect();
-    let (mut numbers, mut stored, mut rejected) = (BTreeSet::new(), 0_u64, 0_u64);
+    let (mut numbers, mut stored, mut rejected) = (BTreeMap::new(), 0_u64, 0_u64);
     for (index, event) in batch.iter().enumerate() {
         let id = event.event_id;
         let result = match rejections.remove(&index) {
@@ -127,7 +127,13 @@ fn take_answer(
                 let receipt = receipt.ok_or(Untrue::NoAnswer { event: id })?;
                 let receipt = verified_receipt(receipt, stream, event, identity)?;
                 stored += 1;
-                numbers.insert(receipt.sequence_number);
+                // An event that was given twice has one receipt.
+                match numbers.insert(receipt.sequence_number, receipt.clone()) {
+                    Some(other) if other.event_id != id => {
+                        return Err(Untrue::TwoAtOneNumber(Box::new((other, receipt))));
+                    }
+                    _ => {}
+                }
                 PushResult::Stored(receipt)
             }
         };
@@ -136,7 +142,7 @@ fn take_answer(
     if let Some((&event, _)) = receipts.iter().find(|(_, left)| !left.is_empty()) {
         return Err(Untrue::ForeignReceipt { event });
     }
-    check_counters(&answer, &numbers, rejected)?;
+    check_counters(&answer, &numbers.into_keys().collect(), rejected)?;
     outcome.accepted += answer.events_accepted;
     outcome.replayed += stored - answer.events_accepted;
     outcome.rejected += rejected;

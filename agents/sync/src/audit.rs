@@ -6,6 +6,7 @@ use ves::{Digest, SequenceNumber};
 
 use crate::entry::State;
 use crate::outbox::signer_of;
+use crate::pull::forged;
 use crate::transport::RawEvent;
 use crate::verify::Checker;
 use crate::{Fault, Store, SyncError};
@@ -25,16 +26,40 @@ pub struct Audit {
     /// Size of the signed checkpoint that the events have the root of; absent when there is none within them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<u64>,
+    /// Where the stream was last seen to end, by anything signed; beyond `events` where a pull is still to come.
+    pub head_seen: SequenceNumber,
 }
 
 impl Store {
-    /// Checks every event of the replica and every receipt of the outbox from their bytes, and the root of the log
-    /// against the checkpoint that was believed. `progress` hears how many more events were checked.
+    /// Checks every event of the replica and every receipt of the outbox from their bytes, the end of the replica against
+    /// how far it ever reached, and the root of the log against the checkpoint that was believed. `progress` hears how
+    /// many more events were checked.
     ///
     /// # Errors
-    /// [`SyncError::Fault`] or [`SyncError::Damaged`]: the first thing that does not hold.
-    pub fn audit(&self, identity: &Identity, mut progress: impl FnMut(u64)) -> Result<Audit, SyncError> {
-        let seen = self.head_seen()?.checkpoint;
+    /// [`SyncError::Damaged`] with the first thing that does not hold: all of it did when it was taken over, so the file was
+    /// changed since, and no server is accused. [`Fault::SequencerKeyUnknown`] when `identity` lacks a key that signed.
+    pub fn audit(&self, identity: &Identity, progress: impl FnMut(u64)) -> Result<Audit, SyncError> {
+        self.check_tail()?;
+        self.audit_all(identity, progress).map_err(|error| match error {
+            SyncError::Fault(fault) => self.changed_since(fault),
+            other => other,
+        })
+    }
+
+    /// What a fault means that is found in the file.
+    fn changed_since(&self, fault: Fault) -> SyncError {
+        match fault {
+            Fault::SequencerKeyUnknown { .. } => SyncError::Fault(fault),
+            Fault::EventDropped { expected, .. } => {
+                SyncError::damaged(&self.path, format!("event {expected} is missing from the replica"))
+            }
+            other => SyncError::damaged(&self.path, other.to_string()),
+        }
+    }
+
+    fn audit_all(&self, identity: &Identity, mut progress: impl FnMut(u64)) -> Result<Audit, SyncError> {
+        let head_seen = self.head_seen()?;
+        let (seen, head_seen) = (head_seen.checkpoint, head_seen.head);
         let mut checker = Checker::new(self.stream, identity);
         let (mut tree, mut checkpoint) = (LogTree::new(), None);
         loop {
@@ -66,10 +91,10 @@ impl Store {
                 tree.push(&leaf);
                 if let Some(seen) = seen.as_ref().filter(|seen| seen.size == tree.size()) {
                     verified_checkpoint(&seen.note, &self.stream, identity)
-                        .map_err(|problem| Fault::LogForked(problem.to_string()))?;
+                        .map_err(|problem| forged(&seen.note, identity, problem.to_string()))?;
                     if seen.root != tree.root() {
                         let problem = format!("the checkpoint of {} events has another root", seen.size);
-                        return Err(Fault::LogForked(problem).into());
+                        return Err(SyncError::damaged(&self.path, problem));
                     }
                     checkpoint = Some(seen.size);
                 }
@@ -77,7 +102,7 @@ impl Store {
             progress(count);
         }
         let receipts = self.audit_outbox(identity)?;
-        Ok(Audit { events: tree.size(), receipts, root: tree.root(), checkpoint })
+        Ok(Audit { events: tree.size(), receipts, root: tree.root(), checkpoint, head_seen })
     }
 
     fn audit_outbox(&self, identity: &Identity) -> Result<u64, SyncError> {
@@ -97,7 +122,10 @@ impl Store {
                     return Err(wrong("it is of another event or number".to_owned()));
                 }
                 let key = identity.keys.get(&receipt.key_version);
-                let key = key.ok_or_else(|| wrong(format!("unknown key version {}", receipt.key_version)))?;
+                let key = key.ok_or_else(|| {
+                    let named = format!("version {}", receipt.key_version);
+                    SyncError::from(Fault::SequencerKeyUnknown { named })
+                })?;
                 receipt
                     .verify(&entry.envelope.signing_hash(), key)
                     .map_err(|problem| wrong(problem.to_string()))?;

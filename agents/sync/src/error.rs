@@ -26,6 +26,14 @@ pub enum SyncError {
     File { doing: &'static str, path: PathBuf, problem: String },
     #[error("the disk is full: nothing was written to {path}", path = path.display())]
     DiskFull { path: PathBuf },
+    /// A prune on a full disk would find no room to work in.
+    #[error(
+        "{path} is missing, the {} KiB that a prune on a full disk needs to work in",
+        crate::RESERVE_BYTES >> 10, path = path.display()
+    )]
+    NoReserve { path: PathBuf },
+    #[error("{path} can't be written: it or its folder is read-only, or belongs to another user", path = path.display())]
+    ReadOnly { path: PathBuf },
     #[error("{path} was written by a newer program: its schema is {found}, this program knows {known}", path = path.display())]
     NewerSchema { path: PathBuf, found: u32, known: u32 },
     #[error("{path} belongs to another {what}: {found}", path = path.display())]
@@ -78,6 +86,8 @@ impl SyncError {
             Self::Behind { .. } => "SERVER_BEHIND",
             Self::File { .. } => "IO",
             Self::DiskFull { .. } => "DISK_FULL",
+            Self::NoReserve { .. } => "NO_RESERVE",
+            Self::ReadOnly { .. } => "READ_ONLY",
             Self::NewerSchema { .. } => "NEWER_SCHEMA",
             Self::OtherOwner { .. } => "OTHER_OWNER",
             Self::Damaged { .. } => "DAMAGED",
@@ -109,6 +119,18 @@ impl SyncError {
                 | Self::OtherOwner { .. }
                 | Self::Client(ClientError::Address { .. })
         )
+    }
+
+    /// The same about the file at `path`: inside a transaction its name is not known.
+    pub(crate) fn in_file(mut self, of: &Path) -> Self {
+        if let Self::File { path, .. }
+        | Self::DiskFull { path }
+        | Self::ReadOnly { path }
+        | Self::Damaged { path, .. } = &mut self
+        {
+            *path = of.to_owned();
+        }
+        self
     }
 
     pub(crate) fn damaged(path: &Path, problem: impl Into<String>) -> Self {

@@ -80,6 +80,7 @@ impl From<Untrue> for Fault {
             Untrue::UnknownSequencerKey { version, .. } => {
                 Self::SequencerKeyUnknown { named: format!("version {version}") }
             }
+            Untrue::TwoAtOneNumber(_) => Self::LogForked(untrue.to_string()),
             other => Self::ReceiptWrong(other.to_string()),
         }
     }

@@ -3,7 +3,7 @@
 mod prune;
 mod row;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use ves::envelope::encode;
@@ -17,8 +17,9 @@ use crate::group::Held;
 use crate::store::failed;
 use crate::{Store, SyncError};
 
+pub use prune::Room;
 pub use row::Entry;
-pub(crate) use row::{COLUMNS, read_entry};
+pub(crate) use row::{COLUMNS, read_entry, receipt_from};
 
 /// Events of one request: half of what a server admits by default.
 pub const BATCH_EVENTS_MAX: usize = 500;
@@ -37,6 +38,8 @@ pub struct Appended {
     pub position: i64,
     /// An event of this id and content was there already.
     pub existed: bool,
+    /// Where it stands. One that existed may have been refused: it is not sent any more.
+    pub state: State,
 }
 
 /// What [`Store::sign_anew`] did.
@@ -119,8 +122,9 @@ impl Store {
             signed
                 .iter()
                 .map(|event| {
-                    if pruned.contains(&event.event_id) {
-                        return Ok(Appended { event_id: event.event_id, position: 0, existed: true });
+                    if let Some(at) = pruned.get(&event.event_id) {
+                        let state = State::Receipted { at: *at };
+                        return Ok(Appended { event_id: event.event_id, position: 0, existed: true, state });
                     }
                     // An id that was just drawn is nobody else's; a given one may be a repetition.
                     insert(connection, event, audience.group, &mut text)
@@ -131,18 +135,18 @@ impl Store {
         })
     }
 
-    /// Events with a given id that are in the replica, and no more in the outbox.
+    /// Events with a given id that are in the replica, and no more in the outbox, with their places in the stream.
     fn pruned(
         &self,
         events: &[NewEvent],
         signed: &[Envelope<'static>],
-    ) -> Result<BTreeSet<EventId>, SyncError> {
-        let mut found = BTreeSet::new();
+    ) -> Result<BTreeMap<EventId, SequenceNumber>, SyncError> {
+        let mut found = BTreeMap::new();
         for (_, event) in events.iter().zip(signed).filter(|(new, _)| new.event_id.is_some()) {
-            let Some(text) = self.replicated_text(&event.event_id)? else { continue };
+            let Some((at, text)) = self.replicated_text(&event.event_id)? else { continue };
             match self.entry(&event.event_id) {
                 Err(SyncError::NoSuchEntry { .. }) if row::says_the_same(&text, event) => {
-                    found.insert(event.event_id);
+                    found.insert(event.event_id, at);
                 }
                 Err(SyncError::NoSuchEntry { .. }) => {
                     return Err(SyncError::EventIdTaken { event: event.event_id });
@@ -270,13 +274,42 @@ impl Store {
 
     /// The receipted entry of this place in the stream.
     pub(crate) fn receipted_at(&self, at: SequenceNumber) -> Result<Option<EventId>, SyncError> {
+        self.id_at("SELECT event_id FROM outbox WHERE sequence_number = ?1", at)
+    }
+
+    /// The event of this place in the stream, of the outbox or of the replica.
+    pub(crate) fn event_at(&self, at: SequenceNumber) -> Result<Option<EventId>, SyncError> {
+        self.id_at(
+            "SELECT event_id FROM outbox WHERE sequence_number = ?1
+             UNION ALL SELECT event_id FROM events WHERE sequence_number = ?1 LIMIT 1",
+            at,
+        )
+    }
+
+    fn id_at(&self, sql: &str, at: SequenceNumber) -> Result<Option<EventId>, SyncError> {
         self.connection
-            .prepare_cached("SELECT event_id FROM outbox WHERE sequence_number = ?")
+            .prepare_cached(sql)
             .and_then(|mut statement| {
                 statement.query_row([at.get()], |row| row.get::<_, [u8; 16]>(0)).optional()
             })
             .map(|found| found.map(EventId::from_bytes))
             .map_err(self.failed("reading"))
+    }
+
+    /// The receipt of that event.
+    pub(crate) fn receipt_at(&self, at: SequenceNumber) -> Result<Option<Receipt>, SyncError> {
+        let failed = self.failed("reading");
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT receipt FROM outbox WHERE sequence_number = ?1
+                 UNION ALL SELECT receipt FROM events WHERE sequence_number = ?1 LIMIT 1",
+            )
+            .map_err(&failed)?;
+        let text = statement.query_row([at.get()], |row| row.get::<_, String>(0)).optional();
+        text.map_err(&failed)?.map(|text| receipt_from(&text, self.stream)).transpose().map_err(|problem| {
+            SyncError::damaged(&self.path, format!("the receipt of number {at}: {problem}"))
+        })
     }
 
     /// The highest place that a receipt of the outbox names.
@@ -302,18 +335,33 @@ impl Store {
         })
     }
 
-    /// Signs what waits and was never sent anew, under another key of the agent: after a rotation, or when the old
-    /// key can no longer be registered. A sealed payload is bound to the key that signs, so it is opened with one of the
+    /// Signs what is certainly not in the stream and may still enter it anew, under another key of the agent: what waits,
+    /// and what is in conflict and would else be sent under the old key once it is decided. After a rotation, or when the
+    /// old key can no longer be registered. A sealed payload is bound to the key that signs, so it is opened with one of the
     /// `held` keys and sealed again for the same recipients.
     ///
     /// # Errors
     /// [`SyncError::Signing`], [`SyncError::NoRandomness`].
     pub fn sign_anew(&mut self, author: &Author, held: &[Held]) -> Result<SignedAnew, SyncError> {
         assert_eq!(author.agent_id, self.agent, "the file belongs to another agent");
-        let (mut position, mut done) = (0, SignedAnew::default());
+        let mut done = SignedAnew::default();
+        for state in ["pending", "conflict"] {
+            self.sign_state_anew(state, author, held, &mut done)?;
+        }
+        Ok(done)
+    }
+
+    fn sign_state_anew(
+        &mut self,
+        state: &str,
+        author: &Author,
+        held: &[Held],
+        done: &mut SignedAnew,
+    ) -> Result<(), SyncError> {
+        let mut position = 0;
         loop {
-            let entries = self.entries(position, BATCH_EVENTS_MAX, Some("pending"))?;
-            let Some(last) = entries.last() else { return Ok(done) };
+            let entries = self.entries(position, BATCH_EVENTS_MAX, Some(state))?;
+            let Some(last) = entries.last() else { return Ok(()) };
             position = last.position;
             let mut signed = Vec::new();
             for mut entry in entries.into_iter().filter(|entry| entry.envelope.agent_key_id != author.key_id)
@@ -390,12 +438,14 @@ pub(crate) fn reason(connection: &Connection, entry: &Entry, text: &str) -> Resu
         .map_err(database)
 }
 
-/// Writes the event of an entry that is not in the stream anew.
+/// Writes the event of an entry anew that is certainly not in the stream: it waits, or is in conflict.
 pub(crate) fn replace(connection: &Connection, entry: &Entry) -> Result<(), SyncError> {
     let mut text = String::new();
     encode(&without_base(&entry.envelope), None, &mut text);
     connection
-        .prepare_cached("UPDATE outbox SET envelope = ?1, key_id = ?2 WHERE position = ?3 AND state = 0")
+        .prepare_cached(
+            "UPDATE outbox SET envelope = ?1, key_id = ?2 WHERE position = ?3 AND state IN (0, 4)",
+        )
         .and_then(|mut statement| {
             statement.execute(params![text, entry.envelope.agent_key_id.0, entry.position])
         })
@@ -445,8 +495,12 @@ fn insert_new(
             text.as_str(),
             group.map(|group| *group.as_bytes()),
         ])?;
-    let appended =
-        || Appended { event_id: event.event_id, position: connection.last_insert_rowid(), existed: false };
+    let appended = || Appended {
+        event_id: event.event_id,
+        position: connection.last_insert_rowid(),
+        existed: false,
+        state: State::Pending,
+    };
     Ok((inserted == 1).then(appended))
 }
 
@@ -461,10 +515,15 @@ fn insert(
         return Ok(Some(appended));
     }
     let event_id = event.event_id;
-    let (position, kept): (i64, String) = connection
-        .prepare_cached("SELECT position, envelope FROM outbox WHERE event_id = ?")?
-        .query_row([event_id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(row::says_the_same(&kept, event).then_some(Appended { event_id, position, existed: true }))
+    let mut statement = connection.prepare_cached(
+        "SELECT position, envelope, state, sequence_number, actual_version FROM outbox WHERE event_id = ?",
+    )?;
+    statement.query_row([event_id.as_bytes()], |row| {
+        let (position, kept): (i64, String) = (row.get(0)?, row.get(1)?);
+        let state = row::state(row.get(2)?, row.get(3)?, row.get(4)?);
+        let state = state.ok_or(rusqlite::Error::IntegralValueOutOfRange(2, row.get(2)?))?;
+        Ok(row::says_the_same(&kept, event).then_some(Appended { event_id, position, existed: true, state }))
+    })
 }
 
 /// Names of an agent and its key, as an entry shows them.

@@ -6,11 +6,12 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Value, json};
 use stateset_client::{Identity, verified_checkpoint};
 use ves::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 use ves::ed25519::PublicKey;
 use ves::log::verify_consistency;
-use ves::{EventId, SequenceNumber, TimestampMs};
+use ves::{SequenceNumber, TimestampMs};
 
 use crate::outbox::{self, database, signer_of};
 use crate::replica;
@@ -58,8 +59,8 @@ impl Store {
         let mut checker = Checker::new(self.stream, identity);
         let checkpoint = self.newest_checkpoint(transport, identity, now)?;
         let mut done = Pulled { head: self.replica_head()?, ..Pulled::default() };
-        if let Some((_, says)) = &checkpoint {
-            self.compare_known(says, now)?;
+        if let Some((text, says)) = &checkpoint {
+            self.compare_known(text, says, now)?;
         }
         loop {
             let first = SequenceNumber(done.head.get() + 1);
@@ -97,7 +98,7 @@ impl Store {
         let says = verified_checkpoint(&text, &self.stream, identity)
             .map_err(|problem| self.caught(forged(&text, identity, problem.to_string()), now.0))?;
         if let Some(seen) = seen {
-            self.compare(transport, &seen, &says, now)?;
+            self.compare(transport, &seen, (&text, &says), now)?;
             if seen.size == says.size {
                 return Ok(Some((seen.note, says)));
             }
@@ -111,11 +112,11 @@ impl Store {
         &mut self,
         transport: &mut dyn Transport,
         seen: &Seen,
-        says: &Checkpoint,
+        (text, says): (&str, &Checkpoint),
         now: TimestampMs,
     ) -> Result<(), SyncError> {
         if says.size < seen.size {
-            self.compare_known(says, now)?;
+            self.compare_known(text, says, now)?;
             return Err(self.behind(seen.size, says.size, now));
         }
         if says.size == seen.size && says.root == seen.root {
@@ -123,21 +124,23 @@ impl Store {
         }
         let forked = |problem: String| {
             let (size, root) = (seen.size, seen.root);
-            Fault::LogForked(format!("the log of {size} events had the root {root}; {problem}"))
+            let fault = Fault::LogForked(format!("the log of {size} events had the root {root}; {problem}"));
+            (fault, Some(checkpoints([seen.note.as_str(), text])))
         };
         if says.size == seen.size {
-            let fault = forked(format!("now it is said to have the root {}", says.root));
-            return Err(self.caught(fault, now.0));
+            let (fault, signed) = forked(format!("now it is said to have the root {}", says.root));
+            return Err(self.caught_by(fault, signed, now.0));
         }
         let proof = transport.consistency(&self.stream, seen.size, says.size)?;
         verify_consistency(seen.size, says.size, &seen.root, &says.root, &proof).map_err(|problem| {
-            let fault = forked(format!("the log of {} events does not begin with it: {problem}", says.size));
-            self.caught(fault, now.0)
+            let problem = format!("the log of {} events does not begin with it: {problem}", says.size);
+            let (fault, signed) = forked(problem);
+            self.caught_by(fault, signed, now.0)
         })
     }
 
     /// Whether what was pulled before is what the checkpoint is about.
-    fn compare_known(&mut self, says: &Checkpoint, now: TimestampMs) -> Result<(), SyncError> {
+    fn compare_known(&mut self, text: &str, says: &Checkpoint, now: TimestampMs) -> Result<(), SyncError> {
         if says.size > self.replica_head()?.get() {
             return Ok(());
         }
@@ -150,7 +153,7 @@ impl Store {
             "the first {} events that were pulled have the root {root}, the signed checkpoint says {}",
             says.size, says.root
         );
-        Err(self.caught(Fault::LogForked(problem), now.0))
+        Err(self.caught_by(Fault::LogForked(problem), Some(checkpoints([text])), now.0))
     }
 
     /// Whether a page of `events` from `first` on can be one of a stream that ends at `head`, and that may not have
@@ -252,10 +255,10 @@ impl Store {
         let mut recovered = Vec::new();
         for event in page {
             let at = event.receipt.sequence_number;
-            if let Some(own) = self.receipted_at(at)?
-                && own != event.envelope.event_id
+            if self.receipted_at(at)?.is_some_and(|own| own != event.envelope.event_id)
+                && let Some(own) = self.receipt_at(at)?
             {
-                return Err(self.caught(two_at(at, own, event.envelope.event_id), now.0));
+                return Err(self.caught_two_at(&own, &event.receipt, now));
             }
             if event.envelope.source_agent_id == self.agent {
                 match self.entry(&event.envelope.event_id) {
@@ -267,7 +270,6 @@ impl Store {
             }
         }
         let mut tree = self.tree()?;
-        let mut caught = None;
         let written = self.write("writing", |connection| {
             let mut text = String::new();
             for event in page {
@@ -287,6 +289,7 @@ impl Store {
                     ))));
                 }
             }
+            replica::reached(connection, &tree)?;
             let mut given = 0;
             for (entry, receipt) in &recovered {
                 given += u64::from(entry.receipt.is_none());
@@ -294,28 +297,33 @@ impl Store {
             }
             Ok(given)
         });
-        let written = written.map_err(|error| match error {
-            SyncError::Fault(fault) => {
-                caught = Some(fault.clone());
-                SyncError::Fault(fault)
+        match written {
+            // A checkpoint has a part in one of these alone.
+            Err(SyncError::Fault(fault @ Fault::LogForked(_))) => {
+                let signed = checkpoint.as_ref().map(|(text, _)| text.as_str());
+                Err(self.caught_by(fault, Some(checkpoints(signed)), now.0))
             }
+            Err(SyncError::Fault(fault)) => Err(self.caught(fault, now.0)),
             // The own receipt names another place than the event has.
-            SyncError::NotAllowed { event, problem } => {
-                let fault = Fault::LogForked(format!("event {event}: {problem}"));
-                caught = Some(fault.clone());
-                SyncError::Fault(fault)
+            Err(SyncError::NotAllowed { event, problem }) => {
+                let own = recovered.iter().find(|(entry, _)| entry.envelope.event_id == event);
+                Err(match own.map(|(entry, found)| (&entry.receipt, found)) {
+                    Some((Some(held), found)) => self.caught_two_at(held, found, now),
+                    _ => self.caught(Fault::LogForked(format!("event {event}: {problem}")), now.0),
+                })
             }
             other => other,
-        });
-        match caught {
-            Some(fault) => Err(self.caught(fault, now.0)),
-            None => written,
         }
     }
 }
 
+/// Evidence, in the words of [`crate::KeptFault`].
+fn checkpoints<'a>(signed: impl IntoIterator<Item = &'a str>) -> Value {
+    json!({ "checkpoints": signed.into_iter().collect::<Vec<_>>() })
+}
+
 /// A checkpoint that names this sequencer, and a key of it that is not believed, is told apart from one that is damaged.
-fn forged(text: &str, identity: &Identity, problem: String) -> Fault {
+pub(crate) fn forged(text: &str, identity: &Identity, problem: String) -> Fault {
     let Ok(signed) = SignedCheckpoint::parse(text) else { return Fault::CheckpointForged(problem) };
     let is_other = |key: &PublicKey| {
         matches!(signed.verify(&identity.sequencer_id, key), Err(CheckpointError::OtherKey))
@@ -327,10 +335,4 @@ fn forged(text: &str, identity: &Identity, problem: String) -> Fault {
         },
         _ => Fault::CheckpointForged(problem),
     }
-}
-
-fn two_at(at: SequenceNumber, own: EventId, found: EventId) -> Fault {
-    Fault::LogForked(format!(
-        "a receipt says that event {own} is at {at}, and another that event {found} is there"
-    ))
 }

@@ -1,8 +1,11 @@
 //! Pushing: the oldest open events first, one request at a time, until each has its receipt or its refusal.
 
 use rusqlite::params;
-use stateset_client::{ClientError, Identity, PushResult, verify_answer};
+use serde_json::json;
+use stateset_client::{ClientError, Identity, PushResult, Untrue, verify_answer};
+use ves::receipt::Receipt;
 use ves::{EventId, SequenceNumber, TimestampMs};
+use ves_wire::ReceiptBody;
 use ves_wire::ingest::RejectionBody;
 
 use crate::conflict::{Decision, Strategy, Written, decide};
@@ -69,8 +72,11 @@ impl Store {
                 }
             };
             events_max = (2 * events_max).min(BATCH_EVENTS_MAX);
-            let outcome = verify_answer(self.stream, &envelopes, answer, identity)
-                .map_err(|untrue| self.caught(untrue.into(), now.0))?;
+            let outcome =
+                verify_answer(self.stream, &envelopes, answer, identity).map_err(|untrue| match untrue {
+                    Untrue::TwoAtOneNumber(both) => self.caught_two_at(&both.0, &both.1, now),
+                    other => self.caught(other.into(), now.0),
+                })?;
             let batch: Vec<Entry> =
                 batch.into_iter().map(|entry| Entry { state: State::Sent, ..entry }).collect();
             let results: Vec<PushResult> = outcome.results.into_iter().map(|(_, result)| result).collect();
@@ -105,35 +111,44 @@ impl Store {
         Ok(BATCH_EVENTS_MAX)
     }
 
-    /// Receipts of one request stand in the order of its events.
+    /// Receipts of one request stand in the order of its events, each at a number that no other event has.
     fn check_order(
         &mut self,
         batch: &[Entry],
         results: &[PushResult],
         now: TimestampMs,
     ) -> Result<(), SyncError> {
-        let mut last: Option<(SequenceNumber, EventId)> = None;
+        let mut last: Option<&Receipt> = None;
         for (entry, result) in batch.iter().zip(results) {
             let PushResult::Stored(receipt) = result else { continue };
-            let this = (receipt.sequence_number, entry.envelope.event_id);
-            if let Some(before) = last
-                && before.0 >= this.0
-            {
+            let (this, event) = (receipt.sequence_number, entry.envelope.event_id);
+            if let Some(before) = last.filter(|before| before.sequence_number >= this) {
                 let problem = format!(
-                    "event {} is at {}, and event {}, which was sent after it, at {}",
-                    before.1, before.0, this.1, this.0
+                    "event {} is at {}, and event {event}, which was sent after it, at {this}",
+                    before.event_id, before.sequence_number
                 );
                 return Err(self.caught(Fault::ReceiptWrong(problem), now.0));
             }
-            if let Some(other) = self.receipted_at(this.0)?
-                && other != this.1
+            if self.event_at(this)?.is_some_and(|held| held != event)
+                && let Some(held) = self.receipt_at(this)?
             {
-                let problem = format!("event {other} and event {} both got number {}", this.1, this.0);
-                return Err(self.caught(Fault::ReceiptWrong(problem), now.0));
+                return Err(self.caught_two_at(&held, receipt, now));
             }
-            last = Some(this);
+            last = Some(receipt);
         }
         Ok(())
+    }
+
+    /// Two receipts contradict one another, and both are signed: they name one number for two events, or two numbers for
+    /// one event.
+    pub(crate) fn caught_two_at(&mut self, held: &Receipt, found: &Receipt, now: TimestampMs) -> SyncError {
+        let receipts = [held, found].map(ReceiptBody::from);
+        let [held, found] = [held, found].map(|one| (one.event_id, one.sequence_number));
+        let problem = format!(
+            "a receipt says that event {} is at {}, and another that event {} is at {}",
+            held.0, held.1, found.0, found.1
+        );
+        self.caught_by(Fault::LogForked(problem), Some(json!({ "receipts": receipts })), now.0)
     }
 
     /// Writes what became of a batch. Returns why what follows has to wait, if it has to.
@@ -168,7 +183,14 @@ impl Store {
         match written {
             // Another process learned from the stream that the event has another place.
             Err(SyncError::NotAllowed { event, problem: problem @ NotAllowed::TwoPlaces { .. } }) => {
-                return Err(self.caught(Fault::LogForked(format!("event {event}: {problem}")), now.0));
+                let found = results.iter().find_map(|result| match result {
+                    PushResult::Stored(receipt) if receipt.event_id == event => Some(receipt),
+                    _ => None,
+                });
+                return Err(match (self.entry(&event)?.receipt, found) {
+                    (Some(held), Some(found)) => self.caught_two_at(&held, found, now),
+                    _ => self.caught(Fault::LogForked(format!("event {event}: {problem}")), now.0),
+                });
             }
             other => other?,
         }

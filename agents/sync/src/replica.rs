@@ -9,10 +9,10 @@ use ves::log::{LogTree, root_at};
 use ves::receipt::Receipt;
 use ves::tiles::{TILE_WIDTH, Tile, TileId, TileSource};
 use ves::{Digest, Envelope, EventId, SequenceNumber};
-use ves_wire::ReceiptBody;
 
 use crate::conflict::Written;
-use crate::outbox::{database, receipt_text};
+use crate::outbox::{database, receipt_from, receipt_text};
+use crate::store::set;
 use crate::verify::Checked;
 use crate::{Fault, Store, SyncError};
 
@@ -28,6 +28,8 @@ pub struct Replicated {
 
 /// What [`read`] reads, in its order.
 const COLUMNS: &str = "sequence_number, version, envelope, receipt, leaf";
+/// How far the replica has ever reached, written with each page: rows that are gone from its end leave no gap.
+const REACHED: &str = "replica_head";
 
 impl Store {
     /// The last number of the replica; all before it are there.
@@ -40,6 +42,19 @@ impl Store {
             .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
             .map(SequenceNumber)
             .map_err(self.failed("reading"))
+    }
+
+    /// Whether the replica still has what it had: its end may have been cut off.
+    pub(crate) fn check_tail(&self) -> Result<(), SyncError> {
+        let text = self.setting(REACHED)?.unwrap_or_else(|| "0".to_owned());
+        let reached: u64 =
+            text.parse().map_err(|_| SyncError::damaged(&self.path, format!("{REACHED} is {text:?}")))?;
+        let head = self.replica_head()?.get();
+        if head >= reached {
+            return Ok(());
+        }
+        let problem = format!("the replica reached {reached}, and now ends at {head}: its end was cut off");
+        Err(SyncError::damaged(&self.path, problem))
     }
 
     /// Events of the replica from `from` on, at most `limit`.
@@ -120,10 +135,7 @@ impl Store {
         let text: String = row.get(2).map_err(&failed)?;
         let envelope = decode_text(&text, Format::Lenient).map_err(|error| damaged(error.to_string()))?;
         let receipt: String = row.get(3).map_err(&failed)?;
-        let receipt = serde_json::from_str::<ReceiptBody>(&receipt)
-            .map_err(|error| damaged(error.to_string()))?
-            .to_receipt(self.stream)
-            .map_err(|error| damaged(error.to_string()))?;
+        let receipt = receipt_from(&receipt, self.stream).map_err(damaged)?;
         let leaf: [u8; 32] = row.get(4).map_err(&failed)?;
         Ok(Replicated {
             envelope: envelope.into_owned(),
@@ -135,6 +147,7 @@ impl Store {
 
     /// The right edge of the log as far as the replica goes.
     pub(crate) fn tree(&self) -> Result<LogTree, SyncError> {
+        self.check_tail()?;
         let size = self.replica_head()?.get();
         let from = size - size % TILE_WIDTH as u64;
         let failed = self.failed("reading");
@@ -211,6 +224,11 @@ pub(crate) fn apply(
             .map_err(database)?;
     }
     Ok(Ok(()))
+}
+
+/// Notes how far the replica reaches, in the transaction of `connection`.
+pub(crate) fn reached(connection: &Connection, tree: &LogTree) -> Result<(), SyncError> {
+    set(connection, REACHED, &tree.size().to_string()).map_err(database)
 }
 
 /// The root of the first `size` events, with what the transaction of `connection` has added.

@@ -4,6 +4,7 @@
 //! at once; one at a time synchronises, by a lock beside the file.
 
 mod open;
+mod room;
 mod settings;
 
 use std::fs::File;
@@ -15,6 +16,7 @@ use ves::{AgentId, StreamKey};
 use crate::SyncError;
 use crate::fault::Fault;
 
+pub use room::RESERVE_BYTES;
 pub(crate) use settings::set;
 pub use settings::{HeadSeen, Seen};
 
@@ -40,6 +42,9 @@ pub struct KeptFault {
     pub at_ms: i64,
     pub code: String,
     pub message: String,
+    /// The signed statements that contradict one another: `{"receipts": […]}` or `{"checkpoints": […]}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<serde_json::Value>,
 }
 
 impl Store {
@@ -71,16 +76,11 @@ impl Store {
     /// [`SyncError::InUse`].
     pub fn take_turn(&self) -> Result<Turn, SyncError> {
         let path = open::lock_file(&self.path);
-        let file = open::private_file(&path).map_err(|error| SyncError::File {
-            doing: "opening",
-            path: path.clone(),
-            problem: error.to_string(),
-        })?;
+        let file = open::private_file(&path).map_err(|error| open::file_error(&path, &error))?;
         file.try_lock().map_err(|_| SyncError::InUse { path: self.path.clone() })?;
         Ok(Turn { _lock: file })
     }
 
-    /// Runs `work` in one transaction, durable when this returns. Nothing of it remains when it fails.
     /// Reads of `read` see the file as it was at the first of them, whatever another process or thread writes meanwhile: an
     /// event that moves from the outbox into the replica is in one of them.
     ///
@@ -93,6 +93,7 @@ impl Store {
         read(self)
     }
 
+    /// Runs `work` in one transaction, durable when this returns. Nothing of it remains when it fails.
     pub(crate) fn write<T>(
         &mut self,
         doing: &'static str,
@@ -102,7 +103,7 @@ impl Store {
         let failed = |error| failed(doing, &path, error);
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let done = work(&transaction)?;
+        let done = work(&transaction).map_err(|error| error.in_file(&path))?;
         transaction.commit().map_err(failed)?;
         Ok(done)
     }
@@ -114,11 +115,22 @@ impl Store {
 
     /// Keeps what a server was caught at, and gives it back as the error it is.
     pub(crate) fn caught(&mut self, fault: Fault, at_ms: i64) -> SyncError {
+        self.caught_by(fault, None, at_ms)
+    }
+
+    /// The same for a fault that signed statements prove, which are kept with it: they are of use to others.
+    pub(crate) fn caught_by(
+        &mut self,
+        fault: Fault,
+        evidence: Option<serde_json::Value>,
+        at_ms: i64,
+    ) -> SyncError {
+        let evidence = evidence.map(|evidence| evidence.to_string());
         let kept = self.write("keeping a fault", |connection| {
             connection
                 .execute(
-                    "INSERT INTO faults (at_ms, code, message) VALUES (?, ?, ?)",
-                    (at_ms, fault.code(), fault.to_string()),
+                    "INSERT INTO faults (at_ms, code, message, evidence) VALUES (?, ?, ?, ?)",
+                    (at_ms, fault.code(), fault.to_string(), evidence),
                 )
                 .and_then(|_| {
                     connection.execute(
@@ -141,11 +153,19 @@ impl Store {
         let failed = self.failed("reading the faults of");
         let mut statement = self
             .connection
-            .prepare_cached("SELECT at_ms, code, message FROM faults ORDER BY fault DESC")
+            .prepare_cached("SELECT at_ms, code, message, evidence FROM faults ORDER BY fault DESC")
             .map_err(&failed)?;
         let rows = statement
             .query_map([], |row| {
-                Ok(KeptFault { at_ms: row.get(0)?, code: row.get(1)?, message: row.get(2)? })
+                let evidence = row.get::<_, Option<String>>(3)?;
+                Ok(KeptFault {
+                    at_ms: row.get(0)?,
+                    code: row.get(1)?,
+                    message: row.get(2)?,
+                    // Written by us; what someone made of it since is shown as text.
+                    evidence: evidence
+                        .map(|text| serde_json::from_str(&text).unwrap_or_else(|_| text.into())),
+                })
             })
             .map_err(&failed)?;
         rows.collect::<Result<_, _>>().map_err(&failed)
@@ -160,7 +180,7 @@ impl Store {
         self.connection.execute("DELETE FROM faults WHERE code = ?", [code]).map(drop).map_err(failed)
     }
 
-    /// Looks through the whole file for damage.
+    /// Looks through the whole file for damage, and whether the replica still ends where it did.
     ///
     /// # Errors
     /// [`SyncError::Damaged`] with what was found first.
@@ -169,17 +189,25 @@ impl Store {
             .connection
             .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
             .map_err(self.failed("checking"))?;
-        if found == "ok" { Ok(()) } else { Err(SyncError::damaged(&self.path, found)) }
+        if found == "ok" { self.check_tail() } else { Err(SyncError::damaged(&self.path, found)) }
     }
 }
 
 /// A failure of the database, by what its owner can do.
 pub(crate) fn failed(doing: &'static str, path: &Path, error: rusqlite::Error) -> SyncError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => SyncError::DiskFull { path: path.to_owned() },
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            SyncError::damaged(path, error.to_string())
+    let named = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Some(SyncError::DiskFull { path: path.to_owned() }),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            Some(SyncError::ReadOnly { path: path.to_owned() })
         }
-        _ => SyncError::File { doing, path: path.to_owned(), problem: error.to_string() },
-    }
+        // The index of the log can't be made on a full disk, nor the log in a folder that is read-only.
+        Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => {
+            room::obstacle(path).and_then(|kind| room::of_kind(kind, path))
+        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Some(SyncError::damaged(path, error.to_string()))
+        }
+        _ => None,
+    };
+    named.unwrap_or_else(|| SyncError::File { doing, path: path.to_owned(), problem: error.to_string() })
 }

@@ -211,7 +211,7 @@ pub struct PushArgs {
 
 #[derive(Debug, Args)]
 pub struct PruneArgs {
-    /// Keep the newest so many entries all the same
+    /// Keep the newest so many entries all the same; the newest of all stays always
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     pub keep: u64,
 }

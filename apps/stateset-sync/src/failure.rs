@@ -71,9 +71,22 @@ impl From<SyncError> for Failure {
                 "nothing of this answer was taken over; where this machine's clock is right, compare with another agent",
             ),
             SyncError::Damaged { path, .. } => failure.hint(format!(
-                "put {0} back from a backup; without one, move {0} and {0}.lock away and pull: what was sent comes again, what waited is lost",
+                "put {0} back from a backup; without one, push what waits if that goes, move {0} and {0}.lock away and pull: what was sent comes again, what waited is lost",
                 path.display()
             )),
+            SyncError::DiskFull { .. } => failure.hint(
+                "nothing that was kept is lost; `stateset-sync prune` takes acknowledged events out and has a reserve to work in, or free room elsewhere on that disk",
+            ),
+            SyncError::NoReserve { .. } => {
+                failure.hint("it was given up for a prune: free some room on that disk, and prune again")
+            }
+            SyncError::ReadOnly { path } => {
+                let folder = path.parent().unwrap_or(&path);
+                failure.hint(format!(
+                    "let this user write in {}, or name another folder with --dir; `ls -ld` says whose it is",
+                    folder.display()
+                ))
+            }
             SyncError::Fault(_) => failure.hint(
                 "nothing of this answer was taken over; `stateset-sync status` keeps it, compare with another agent",
             ),

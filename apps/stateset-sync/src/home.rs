@@ -6,7 +6,8 @@
 //!   api-key       0600, what the server is shown
 //!   keys/         0700, encrypted keys; keys/passphrase 0600 when none was given; with KEYSTORE=pkcs11 the keys that a
 //!                 token wrapped, the others being in it
-//!   sync.db       outbox and replica
+//!   sync.db       outbox and replica; beside it sync.db.lock, held while it synchronises, and sync.db.reserve, room for
+//!                 a prune on a full disk
 //! ```
 
 use std::collections::BTreeMap;

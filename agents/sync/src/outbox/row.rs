@@ -4,7 +4,7 @@ use rusqlite::Row;
 use ves::envelope::decode_text;
 use ves::hex::Format;
 use ves::receipt::Receipt;
-use ves::{Envelope, Payload, SequenceNumber};
+use ves::{Envelope, Payload, SequenceNumber, StreamKey};
 use ves_wire::ReceiptBody;
 
 use crate::entry::State;
@@ -58,6 +58,18 @@ pub(super) fn code(state: State) -> (u8, Option<i64>) {
     }
 }
 
+/// The other way; `None` for numbers that do not belong together.
+pub(super) fn state(code: u8, at: Option<u64>, actual: Option<u64>) -> Option<State> {
+    match (code, at, actual) {
+        (0, None, _) => Some(State::Pending),
+        (1, None, _) => Some(State::Sent),
+        (2, Some(at), _) => Some(State::Receipted { at: SequenceNumber(at) }),
+        (3, None, _) => Some(State::Refused),
+        (4, None, Some(actual)) => Some(State::Conflict { actual }),
+        _ => None,
+    }
+}
+
 /// Number of a state by its name; a name that is none matches nothing.
 pub(super) fn code_of(name: &str) -> u8 {
     let states = [
@@ -78,25 +90,15 @@ pub(crate) fn read_entry(store: &Store, row: &Row<'_>) -> Result<Entry, SyncErro
     let envelope = decode_text(&text, Format::Lenient);
     let mut envelope = envelope.map_err(|error| damaged(format!("entry {position}: {error}")))?.into_owned();
     envelope.base_version = row.get::<_, Option<u64>>(2).map_err(&failed)?;
-    let at: Option<u64> = row.get(6).map_err(&failed)?;
-    let actual: Option<u64> = row.get(9).map_err(&failed)?;
-    let state = match (row.get::<_, u8>(3).map_err(&failed)?, at, actual) {
-        (0, None, _) => State::Pending,
-        (1, None, _) => State::Sent,
-        (2, Some(at), _) => State::Receipted { at: SequenceNumber(at) },
-        (3, None, _) => State::Refused,
-        (4, None, Some(actual)) => State::Conflict { actual },
-        (other, ..) => return Err(damaged(format!("entry {position} is in state {other}"))),
-    };
-    let receipt = match row.get::<_, Option<String>>(7).map_err(&failed)? {
-        None => None,
-        Some(text) => Some(
-            serde_json::from_str::<ReceiptBody>(&text)
-                .map_err(|error| error.to_string())
-                .and_then(|body| body.to_receipt(store.stream()).map_err(|error| error.to_string()))
-                .map_err(|problem| damaged(format!("entry {position}: receipt: {problem}")))?,
-        ),
-    };
+    let numbers = (row.get::<_, u8>(3), row.get(6), row.get(9));
+    let code = numbers.0.map_err(&failed)?;
+    let state = state(code, numbers.1.map_err(&failed)?, numbers.2.map_err(&failed)?)
+        .ok_or_else(|| damaged(format!("entry {position} is in state {code}")))?;
+    let receipt = row.get::<_, Option<String>>(7).map_err(&failed)?;
+    let receipt = receipt
+        .map(|text| receipt_from(&text, store.stream()))
+        .transpose()
+        .map_err(|problem| damaged(format!("entry {position}: receipt: {problem}")))?;
     Ok(Entry {
         position,
         envelope,
@@ -108,6 +110,12 @@ pub(crate) fn read_entry(store: &Store, row: &Row<'_>) -> Result<Entry, SyncErro
         group: row.get::<_, Option<[u8; 16]>>(10).map_err(&failed)?.map(uuid::Uuid::from_bytes),
         bytes: text.len() + 64,
     })
+}
+
+/// A receipt as it was kept; the error says what is wrong with the text.
+pub(crate) fn receipt_from(text: &str, stream: StreamKey) -> Result<Receipt, String> {
+    let body: ReceiptBody = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    body.to_receipt(stream).map_err(|error| error.to_string())
 }
 
 /// Whether a kept event says what `event` says. Two seals of one payload differ and can't be compared, so of a sealed

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::failed;
+use super::{failed, room};
 use crate::SyncError;
 
 /// Applied in order; the place in this list, counted from 1, is the schema's version. Never changed once released.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/0001_sync.sql"), include_str!("../../migrations/0002_ahead.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_sync.sql"),
+    include_str!("../../migrations/0002_ahead.sql"),
+    include_str!("../../migrations/0003_evidence.sql"),
+];
 
 /// Another process may hold the file for a transaction this long.
 const BUSY_MAX: Duration = Duration::from_secs(10);
@@ -23,11 +26,7 @@ const CACHE_KIB: u32 = 8 * 1024;
 const CHECKPOINT_PAGES: u32 = 4_000;
 
 pub(super) fn open(path: &Path) -> Result<Connection, SyncError> {
-    let io = |error: std::io::Error| SyncError::File {
-        doing: "opening",
-        path: path.to_owned(),
-        problem: error.to_string(),
-    };
+    let io = |error: std::io::Error| file_error(path, &error);
     // Before the version is read: another process may be making the file at this moment.
     let was_used = lock_file(path).exists();
     if !path.exists() {
@@ -59,16 +58,32 @@ pub(super) fn open(path: &Path) -> Result<Connection, SyncError> {
         .map_err(failed)?;
     if found < known {
         migrate(&mut connection).map_err(failed)?;
+        // Without room for it the file is as good; a look at the installation says that it is missing.
+        let _ = room::keep_reserve(path);
     }
     private_file(&lock_file(path)).map_err(io)?;
     Ok(connection)
 }
 
+/// An error of the file system about the file at `path` or one beside it.
+pub(super) fn file_error(path: &Path, error: &std::io::Error) -> SyncError {
+    room::of_kind(error.kind(), path).unwrap_or_else(|| SyncError::File {
+        doing: "opening",
+        path: path.to_owned(),
+        problem: error.to_string(),
+    })
+}
+
 /// The file whose lock is the right to synchronise. It is made once the database is, so that it also says that there was one:
 /// an outbox that is gone must not be taken for one that is new.
 pub(super) fn lock_file(path: &Path) -> PathBuf {
+    beside(path, ".lock")
+}
+
+/// The file whose name is that of `path` and `ending`.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
-    path.push(".lock");
+    path.push(ending);
     PathBuf::from(path)
 }
 

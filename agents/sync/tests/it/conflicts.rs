@@ -3,8 +3,8 @@
 use stateset_fixtures::{Agent, NOW, stream};
 use stateset_sync::conflict::Strategy;
 use stateset_sync::entry::State;
-use stateset_sync::{Audience, Pushed};
-use ves::{EventId, TimestampMs};
+use stateset_sync::{Audience, Pushed, SignedAnew};
+use ves::{EventId, KeyId, TimestampMs};
 
 use crate::world::{Client, Server, event};
 
@@ -109,4 +109,28 @@ fn a_conflict_waits_for_its_author_and_holds_back_its_entity_alone() {
     assert_eq!(other.client.store.resolve(&other.ids[0], false).unwrap(), 2);
     assert_eq!(other.push(Strategy::Ask).waiting, 0);
     assert_eq!(other.states(), ["refused", "refused", "receipted"]);
+}
+
+/// An event in conflict kept the key of before a rotation; decided for the local side, it was sent under it, and refused.
+#[test]
+fn an_event_in_conflict_when_keys_rotate_is_sent_under_the_new_key_once_it_is_decided() {
+    let mut duel = duel(0);
+    duel.push(Strategy::Ask);
+    assert_eq!(duel.states(), ["conflict", "pending", "receipted"]);
+    let old = duel.client.agent.clone();
+    let rotated = old.with_key(KeyId(2));
+    duel.server.keys.retain(|key| (key.agent_id, key.key_id) != (old.agent_id, old.key_id));
+    duel.server.keys.push(rotated.clone());
+    duel.client.agent = rotated;
+    let author = duel.client.author();
+    let anew = duel.client.store.sign_anew(&author, &[]).unwrap();
+    assert_eq!(anew, SignedAnew { signed: 2, left: 0 }, "what waits, and what is in conflict");
+    assert_eq!(duel.states()[0], "conflict", "it is still the author's to decide");
+
+    duel.client.store.resolve(&duel.ids[0], true).unwrap();
+    let done = duel.push(Strategy::Ask);
+    assert_eq!((done.receipted, done.waiting, done.refused), (2, 0, 0), "{done:?}");
+    assert_eq!(duel.states(), ["receipted", "receipted", "receipted"]);
+    let entry = duel.client.store.entry(&duel.ids[0]).unwrap();
+    assert_eq!((entry.envelope.agent_key_id, entry.envelope.base_version), (KeyId(2), Some(2)));
 }

@@ -137,6 +137,43 @@ fn the_whole_file_is_checked_again_without_a_server() {
     );
     assert_eq!(changed, Ok(1));
     let result = client.store.audit(&Server::identity(), |_| {});
-    assert!(matches!(&result, Err(SyncError::Fault(fault)) if fault.code() == "event_forged"), "{result:?}");
+    assert!(
+        matches!(&result, Err(SyncError::Damaged { problem, .. }) if problem.contains("event 78")),
+        "the file is accused, and no server: {result:?}"
+    );
     assert_eq!(client.store.replica_head().unwrap(), SequenceNumber(600));
+}
+
+#[test]
+fn a_replica_whose_end_was_cut_off_does_not_verify() {
+    let mut client = Client::new(1);
+    let mut server = Server::new(std::slice::from_ref(&client.agent));
+    client.append(0..600);
+    client.store.push(&mut server, &Server::identity(), Strategy::Ask, NOW, |_| {}).unwrap();
+    client.store.pull(&mut server, &Server::identity(), NOW, |_, _| {}).unwrap();
+    assert_eq!(client.store.audit(&Server::identity(), |_| {}).unwrap().head_seen, SequenceNumber(600));
+    let path = client.folder.path().join("sync.db");
+    let file = rusqlite::Connection::open(&path).unwrap();
+    assert_eq!(file.execute("DELETE FROM events WHERE sequence_number > 590", []), Ok(10));
+
+    let cut = |result: Result<(), SyncError>| {
+        let Err(SyncError::Damaged { problem, .. }) = result else { panic!("not noticed: {result:?}") };
+        assert!(problem.contains("600") && problem.contains("590"), "{problem}");
+    };
+    cut(client.store.audit(&Server::identity(), |_| {}).map(drop));
+    cut(client.store.check_file());
+    cut(client.store.pull(&mut server, &Server::identity(), NOW, |_, _| {}).map(drop));
+    assert_eq!(client.store.faults().unwrap(), [], "no server is accused");
+    // One from the middle, with all behind it in its place.
+    assert_eq!(file.execute("DELETE FROM settings WHERE name = 'replica_head'", []), Ok(1));
+    assert_eq!(file.execute("DELETE FROM events WHERE sequence_number = 7", []), Ok(1));
+    let result = client.store.audit(&Server::identity(), |_| {});
+    assert!(
+        matches!(&result, Err(SyncError::Damaged { problem, .. }) if problem.contains("event 7 ")),
+        "{result:?}"
+    );
+    // What waits is still sent.
+    client.append(600..601);
+    let done = client.store.push(&mut server, &Server::identity(), Strategy::Ask, NOW, |_| {}).unwrap();
+    assert_eq!((done.receipted, done.waiting), (1, 0));
 }

@@ -76,6 +76,68 @@ fn a_wrong_receipt_leaves_the_event_open() {
     }
 }
 
+/// The receipts that were kept with the newest fault: which event each is of, and at which number.
+fn receipts_kept(client: &Client) -> Vec<(String, u64)> {
+    let evidence = client.store.faults().unwrap().remove(0).evidence.expect("evidence");
+    let receipts = evidence["receipts"].as_array().expect("receipts");
+    let read = |receipt: &serde_json::Value| {
+        let signed: ves_wire::ReceiptBody = serde_json::from_value(receipt.clone()).expect("a receipt");
+        assert!(signed.to_receipt(stream(1)).expect("a receipt").signature.is_some(), "it proves something");
+        (signed.event_id.to_string(), signed.sequence_number.get())
+    };
+    receipts.iter().map(read).collect()
+}
+
+fn ids(client: &Client) -> Vec<String> {
+    let entries = client.store.entries(0, 100, None).unwrap();
+    entries.iter().map(|entry| entry.envelope.event_id.to_string()).collect()
+}
+
+#[test]
+fn two_receipts_for_one_number_are_a_fork_and_both_are_kept() {
+    let push = |client: &mut Client, server: &mut Server| {
+        client.store.push(server, &Server::identity(), Strategy::Ask, NOW, |_| {})
+    };
+    let mut writer = Client::new(1);
+    let mut server = Server::new(std::slice::from_ref(&writer.agent));
+    writer.append(0..2);
+    push(&mut writer, &mut server).unwrap();
+    // In another answer than the one before.
+    server.events.truncate(1);
+    writer.append(2..3);
+    let result = push(&mut writer, &mut server);
+    assert_eq!(caught(&mut writer, result, 0), "log_forked");
+    let own = ids(&writer);
+    assert_eq!(receipts_kept(&writer), [(own[1].clone(), 2), (own[2].clone(), 2)]);
+    assert_eq!(writer.store.counts().unwrap().sent, 1, "the event stays open");
+
+    // In one answer.
+    let mut writer = Client::new(1);
+    let mut server = Server::new(std::slice::from_ref(&writer.agent));
+    writer.append(0..2);
+    server.lie = Lie::OneNumber;
+    let result = push(&mut writer, &mut server);
+    assert_eq!(caught(&mut writer, result, 0), "log_forked");
+    let own = ids(&writer);
+    assert_eq!(receipts_kept(&writer), [(own[0].clone(), 1), (own[1].clone(), 1)]);
+}
+
+#[test]
+fn a_receipt_for_a_number_that_the_replica_holds_is_a_fork_too() {
+    let mut writer = Client::new(1);
+    let mut server = Server::new(std::slice::from_ref(&writer.agent));
+    writer.append(0..3);
+    writer.store.push(&mut server, &Server::identity(), Strategy::Ask, NOW, |_| {}).unwrap();
+    pull(&mut writer, &mut server).unwrap();
+    let pruned = ids(&writer).remove(1);
+    assert_eq!(writer.store.prune(0).unwrap(), 2);
+    server.events.truncate(1);
+    writer.append(3..4);
+    let result = writer.store.push(&mut server, &Server::identity(), Strategy::Ask, NOW, |_| {});
+    assert_eq!(caught(&mut writer, result, 3), "log_forked");
+    assert_eq!(receipts_kept(&writer)[0], (pruned, 2));
+}
+
 /// Pulls when so many milliseconds have passed.
 fn pull_after(client: &mut Client, server: &mut Server, ms: i64) -> Result<Pulled, SyncError> {
     client.store.pull(server, &Server::identity(), TimestampMs(NOW.0 + ms), |_, _| {})
@@ -136,9 +198,12 @@ fn another_history_behind_what_was_pulled_is_a_fork() {
         fork(&mut server, common, others);
         let result = pull(&mut reader, &mut server);
         assert_eq!(caught(&mut reader, result, 10), "log_forked", "the reader, {common} and {others}");
+        let evidence = reader.store.faults().unwrap().remove(0).evidence.expect("evidence");
+        assert_eq!(evidence["checkpoints"].as_array().map(Vec::len), Some(2), "{evidence}");
         // The writer saw no checkpoint; its own receipts contradict the events in their places.
         let result = pull(&mut writer, &mut server);
         assert_eq!(caught(&mut writer, result, 0), "log_forked", "the writer, {common} and {others}");
+        assert_eq!(receipts_kept(&writer).len(), 2);
     }
 }
 

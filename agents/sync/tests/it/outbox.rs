@@ -68,6 +68,20 @@ fn the_same_id_again_is_the_same_event_or_refused() {
 }
 
 #[test]
+fn an_append_of_a_refused_event_says_where_it_stands() {
+    let mut client = Client::new(1);
+    let author = client.author();
+    let named = |id, n| stateset_sync::NewEvent { event_id: Some(EventId::from_bytes([id; 16])), ..order(n) };
+    let both = [named(1, 1), named(2, 2)];
+    let first = client.store.append_many(&author, &both, &Audience::default(), NOW).unwrap();
+    assert!(first.iter().all(|one| !one.existed && one.state == State::Pending));
+    client.store.discard(&first[0].event_id).unwrap();
+    let again = client.store.append_many(&author, &both, &Audience::default(), NOW).unwrap();
+    let said: Vec<(bool, State)> = again.iter().map(|one| (one.existed, one.state)).collect();
+    assert_eq!(said, [(true, State::Refused), (true, State::Pending)]);
+}
+
+#[test]
 fn an_event_is_taken_back_only_while_it_is_certainly_not_in_the_stream() {
     let mut client = Client::new(1);
     let mut server = Server::new(std::slice::from_ref(&client.agent));
@@ -142,6 +156,7 @@ fn what_is_acknowledged_and_pulled_is_pruned_and_nothing_else() {
     // The same event again is answered, another one of its id is not taken, and positions go on.
     let again = append(&mut client.store, "{\"total\":7}").unwrap();
     assert!(again.existed && again.position == 0, "{again:?}");
+    assert_eq!(again.state, State::Receipted { at: ves::SequenceNumber(1) });
     assert!(matches!(append(&mut client.store, "{\"total\":8}"), Err(SyncError::EventIdTaken { .. })));
     client.append(20..21);
     let last = client.store.entries(0, 100, None).unwrap().pop().unwrap();

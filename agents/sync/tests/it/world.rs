@@ -33,6 +33,8 @@ pub enum Lie {
     None,
     /// Every receipt of an answer names the number after its own.
     ReceiptNumber,
+    /// Every receipt of an answer is for the number of the first, and signed.
+    OneNumber,
     /// Receipts are signed by another key.
     ReceiptKey,
     /// A page leaves the event of this number out.
@@ -213,6 +215,12 @@ impl Transport for Server {
         if self.lie == Lie::ReceiptNumber {
             for (receipt, _) in results.iter_mut().flatten() {
                 receipt.sequence_number = SequenceNumber(receipt.sequence_number.get() + 1);
+            }
+        }
+        if let (Lie::OneNumber, Some(Ok((first, _)))) = (self.lie, results.first()) {
+            let number = first.sequence_number;
+            for (event, (receipt, _)) in events.iter().zip(results.iter_mut().flatten()) {
+                *receipt = self.receipt(event, number);
             }
         }
         let outcomes: Vec<Outcome<'_>> = events

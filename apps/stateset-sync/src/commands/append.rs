@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 use stateset_client::ClientError;
+use stateset_sync::entry::State;
 use stateset_sync::{APPEND_EVENTS_MAX, Audience, NewEvent, Store, SyncError, Transport};
 use ves::seal::Recipient;
 use ves::{AgentId, EventId};
@@ -16,6 +17,7 @@ struct AppendedBody {
     event_id: EventId,
     position: i64,
     existed: bool,
+    state: &'static str,
 }
 
 pub fn run(home: &Home, args: &AppendArgs) -> Result<(), Failure> {
@@ -47,6 +49,7 @@ pub fn run(home: &Home, args: &AppendArgs) -> Result<(), Failure> {
             event_id: one.event_id,
             position: one.position,
             existed: one.existed,
+            state: one.state.name(),
         }));
     }
     bar.finish_and_clear();
@@ -56,14 +59,34 @@ pub fn run(home: &Home, args: &AppendArgs) -> Result<(), Failure> {
         [one] if !one.existed => {
             format!("Event {} is signed and kept; {waiting} wait to be pushed.", one.event_id)
         }
-        [one] => format!("Event {} was there already; {waiting} wait to be pushed.", one.event_id),
+        [one] => {
+            format!("Event {} was there already, {}; {waiting} wait to be pushed.", one.event_id, one.state)
+        }
         many => format!(
             "{} events are signed and kept, {existed} were there already; {waiting} wait to be pushed.",
             many.len() - existed
         ),
     };
     home.out.result(&serde_json::json!({"events": bodies, "waiting": waiting}), &text);
-    Ok(())
+    match bodies.iter().find(|body| body.state == State::Refused.name()) {
+        Some(first) => Err(refused(&store, &bodies, first)?),
+        None => Ok(()),
+    }
+}
+
+/// What was refused or taken back stays so, however often it is appended: nobody should take that for done.
+fn refused(store: &Store, bodies: &[AppendedBody], first: &AppendedBody) -> Result<Failure, Failure> {
+    let count = bodies.iter().filter(|body| body.state == first.state).count();
+    let why = store.entry(&first.event_id)?.reason.unwrap_or_else(|| "no reason was kept".to_owned());
+    let others = match count {
+        1 => String::new(),
+        count => format!(", and so are {} others", count - 1),
+    };
+    let message = format!("event {} is refused and will not be sent ({why}){others}", first.event_id);
+    Ok(Failure::failed("EVENTS_REFUSED", message).hint(
+        "an id is never used twice: once the cause is gone, append it under another id; \
+         `stateset-sync log --outbox` shows what was refused",
+    ))
 }
 
 fn drafts(args: &AppendArgs) -> Result<Vec<NewEvent>, Failure> {

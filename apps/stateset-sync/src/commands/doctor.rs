@@ -2,6 +2,10 @@
 
 use serde::Serialize;
 use stateset_keystore::Algorithm;
+use stateset_sync::{RESERVE_BYTES, Store};
+
+use ves::TimestampMs;
+use ves::directory::DirectoryKey;
 
 use crate::args::TransportName;
 use crate::failure::Failure;
@@ -33,6 +37,7 @@ pub fn run(home: &Home) -> Result<(), Failure> {
         look("folder", home::refuse_wide_mode(&home.folder).map(|()| home.folder.display().to_string()));
         look("keys", keys(home, &config));
         look("file", file(home, &config));
+        look("room", room(home));
         look("faults", faults(home, &config));
         look("server", server(home, &config));
         if config.transport == TransportName::Grpc {
@@ -65,6 +70,11 @@ fn file(home: &Home, config: &Config) -> Result<String, Failure> {
     store.check_file()?;
     let counts = store.counts()?;
     Ok(format!("SQLite, whole; {} events wait, the replica ends at {}", counts.open(), store.replica_head()?))
+}
+
+fn room(home: &Home) -> Result<String, Failure> {
+    Store::check_room(&home.database())?;
+    Ok(format!("there is some, and a reserve of {} KiB for a prune without", RESERVE_BYTES >> 10))
 }
 
 fn faults(home: &Home, config: &Config) -> Result<String, Failure> {
@@ -105,14 +115,19 @@ fn registration(home: &Home, config: &Config) -> Result<String, Failure> {
     let (mut store, mut client) = (home.store(config)?, home.client(config)?);
     let now = home::now();
     let directory = store.refresh_keys(&mut client, &config.identity()?, &config.agent_id, now)?;
-    let number = key_id(&key)?;
-    match directory.signing_keys.iter().find(|listed| listed.key_id == number) {
-        Some(listed) => match listed.check_at(now) {
-            Ok(()) => Ok(format!("signing key {number} is registered")),
-            Err(problem) => Err(Failure::failed("KEY", format!("signing key {number} {problem}"))
-                .hint("make another with `stateset-sync keys:rotate`")),
-        },
-        None => Err(Failure::failed("KEY", format!("signing key {number} is not registered"))
+    let opening = home.newest(config, Algorithm::X25519)?;
+    is_usable("signing", key_id(&key)?, &directory.signing_keys, now)?;
+    is_usable("opening", key_id(&opening)?, &directory.encryption_keys, now)?;
+    Ok(format!("signing key {} and opening key {} are registered", key_id(&key)?, key_id(&opening)?))
+}
+
+/// Whether a key that is used here is one that the server knows, and neither revoked nor ended.
+fn is_usable(kind: &str, number: u32, listed: &[DirectoryKey], now: TimestampMs) -> Result<(), Failure> {
+    match listed.iter().find(|listed| listed.key_id == number).map(|listed| listed.check_at(now)) {
+        Some(Ok(())) => Ok(()),
+        Some(Err(problem)) => Err(Failure::failed("KEY", format!("{kind} key {number} {problem}"))
+            .hint("make another with `stateset-sync keys:rotate`")),
+        None => Err(Failure::failed("KEY", format!("{kind} key {number} is not registered"))
             .hint("`stateset-sync keys:register`, with an admin API key")),
     }
 }

@@ -199,8 +199,14 @@ pub fn revoke(home: &Home, args: &RevokeArgs) -> Result<(), Failure> {
         key_algorithm: None,
     };
     let revoked = home.client(&config)?.revoke_key(&request)?;
+    let stays = match args.encryption {
+        true => {
+            "Nothing more is sealed for it, once others have fetched the directory anew; what was sealed for it still opens"
+        }
+        false => "What it signed stays signed",
+    };
     let text = format!(
-        "Key {} is {}. What it signed stays signed; `stateset-sync keys:rotate` makes another.",
+        "Key {} is {}. {stays}; `stateset-sync keys:rotate` makes another.",
         revoked.key_id, revoked.status
     );
     home.out.result(&revoked, &text);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use stateset_sync::entry::State;
-use stateset_sync::{Entry, Replicated, SyncError, open_with_any};
+use stateset_sync::{Entry, Fault, RESERVE_BYTES, Replicated, Store, SyncError, open_with_any};
 use ves::envelope::encode;
 use ves::{Envelope, EventId, Payload, SequenceNumber};
 use ves_wire::ReceiptBody;
@@ -191,24 +191,44 @@ pub fn discard(home: &Home, id: &EventId) -> Result<(), Failure> {
 
 pub fn prune(home: &Home, keep: u64) -> Result<(), Failure> {
     let config = home.config()?;
-    let mut store = home.store(&config)?;
+    // On a full disk not even the index of the log can be made: then the reserve is given up first.
+    let mut is_given_up = false;
+    let opened = home.store(&config).or_else(|failure| {
+        is_given_up = failure.code == "DISK_FULL" && Store::give_up_reserve(&home.database());
+        if is_given_up { home.store(&config) } else { Err(failure) }
+    });
+    let mut store = opened?;
     let _turn = store.take_turn()?;
-    let size = || std::fs::metadata(home.database()).map(|file| file.len()).unwrap_or_default();
-    let before = size();
-    let pruned = store.prune(keep)?;
-    if pruned > 0 {
-        store.compact()?;
-    }
-    let (after, counts) = (size(), store.counts()?);
-    let text = format!(
-        "{pruned} acknowledged events were taken out of the outbox; the replica has them. {} wait, {} are acknowledged and \
-         kept. The file has {after} bytes, {} less.",
+    let mut room = store.make_room(keep).map_err(|error| match error {
+        SyncError::DiskFull { .. } => {
+            let mib = store.bytes_on_disk().div_ceil(1 << 20);
+            Failure::from(error).hint(format!("free {mib} MiB elsewhere on that disk, then prune again"))
+        }
+        other => other.into(),
+    })?;
+    room.disk_was_full |= is_given_up;
+    let counts = store.counts()?;
+    let mut text = format!(
+        "{} acknowledged events were taken out of the outbox; the replica has them. {} wait, {} are acknowledged and \
+         kept. The file has {} bytes, {} less.",
+        room.pruned,
         counts.open(),
         counts.receipted,
-        before.saturating_sub(after)
+        room.bytes,
+        room.bytes_before.saturating_sub(room.bytes)
     );
-    home.out
-        .result(&json!({"pruned": pruned, "outbox": counts, "bytes": after, "bytes_before": before}), &text);
+    if !room.compact {
+        text += "\nThe disk has no room for the copy that making it smaller takes; new events use the room within it.";
+    }
+    if !room.reserve {
+        text += &format!(
+            "\nThere is no room for the reserve of {} KiB that this took: free some, and prune again.",
+            RESERVE_BYTES >> 10
+        );
+    }
+    let mut value = json!(room);
+    value["outbox"] = json!(counts);
+    home.out.result(&value, &text);
     Ok(())
 }
 
@@ -219,15 +239,27 @@ pub fn verify(home: &Home) -> Result<(), Failure> {
     let bar = home.out.progress(store.replica_head()?.get());
     let found = store.audit(&config.identity()?, |more| bar.inc(more));
     bar.finish_and_clear();
-    let found = found?;
+    let found = found.map_err(|error| match error {
+        // No server said anything here: it is the configuration that lacks a key.
+        SyncError::Fault(Fault::SequencerKeyUnknown { named }) => {
+            let message = format!("what is here was signed by a key that sync.json does not have, {named}");
+            Failure::failed("SEQUENCER_KEY_UNKNOWN", message).hint(
+                "put it back into sequencer_keys of sync.json, or, while the server can be reached, `stateset-sync trust HEX`",
+            )
+        }
+        other => other.into(),
+    })?;
     let vouched = match found.checkpoint {
         Some(size) => format!("the signed checkpoint of {size} events has their root"),
         None => "no signed checkpoint lies within them".to_owned(),
     };
-    let text = format!(
+    let mut text = format!(
         "{} events and {} receipts of the outbox verify; {vouched}. The root is {}.",
         found.events, found.receipts, found.root
     );
+    if found.head_seen.get() > found.events {
+        text += &format!(" The stream was last seen at {}: pull for the rest.", found.head_seen);
+    }
     home.out.result(&found, &text);
     Ok(())
 }

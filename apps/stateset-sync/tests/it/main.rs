@@ -1,4 +1,6 @@
-//! The command line is a public surface: its help is a golden file.
+//! The command line is a public surface: its help is a golden file. What it does without a server: [`offline`].
+
+mod offline;
 
 use std::fmt::Write as _;
 use std::path::Path;
