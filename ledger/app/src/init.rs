@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stateset_ledger_types::codec::Text;
 use stateset_ledger_types::entity::{EntityStatus, Role};
-use stateset_ledger_types::genesis::{ChainRecord, Genesis};
+use stateset_ledger_types::genesis::{ChainRecord, Genesis, GenesisAttesters};
 use stateset_ledger_types::governance::{ContractSet, ContractStatus};
 use stateset_ledger_types::ids::{Denom, Units};
 use stateset_ledger_types::keys::{PublicKey, Purpose};
@@ -48,9 +48,7 @@ pub fn init(genesis: &Genesis) -> Result<Initial, String> {
     }
     entities(genesis, &mut overlay)?;
     let validators = validators(genesis, &mut overlay)?;
-    for attesters in genesis.attester_policies.iter() {
-        overlay.put(StateKey::attester_policy(attesters.id), &attesters.policy);
-    }
+    attesters(genesis, &mut overlay)?;
     money(genesis, &mut overlay)?;
     overlay.put(StateKey::contract_set(), &ContractSet { contracts: Default::default() });
     for contract in genesis.contracts.iter() {
@@ -82,6 +80,26 @@ fn entities(genesis: &Genesis, overlay: &mut Overlay<'_>) -> Result<(), String> 
         }
         overlay.put(StateKey::entity(&id), entity);
         overlay.put(StateKey::cert(&entity.cert_hash), &id);
+    }
+    Ok(())
+}
+
+fn attesters(genesis: &Genesis, overlay: &mut Overlay<'_>) -> Result<(), String> {
+    let mut ids = BTreeSet::new();
+    for GenesisAttesters { id, policy } in genesis.attester_policies.iter() {
+        policy.check().map_err(|error| format!("genesis: attester policy {id}: {error}"))?;
+        if !ids.insert(*id) {
+            return Err(format!("genesis: attester policy {id} stands twice"));
+        }
+        for attester in policy.entities.iter() {
+            let entity = genesis.entities.iter().find(|entity| entity.entity_id == *attester);
+            if !entity.is_some_and(|entity| entity.roles.has(Role::Attester)) {
+                return Err(format!(
+                    "genesis: attester policy {id}: {attester} is no ATTESTER of the genesis"
+                ));
+            }
+        }
+        overlay.put(StateKey::attester_policy(*id), policy);
     }
     Ok(())
 }

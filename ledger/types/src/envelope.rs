@@ -13,6 +13,8 @@ use crate::tree::{GROUPS, Group, GroupHasher, Mode, Nonce, tx_id};
 
 /// First bytes of every request; anything else belongs to the account lane.
 pub const MAGIC: [u8; 4] = *b"SSN1";
+/// Most attestations of a request, and so the highest threshold of an attester policy.
+pub const ATTESTATIONS_MAX: usize = 64;
 /// Most bytes of a request under any setting of `max_tx_bytes`.
 pub const ENVELOPE_BYTES_MAX: usize = 1_048_576;
 
@@ -80,7 +82,8 @@ record! {
         /// One for each nullifier, in order.
         pub openings: List<Opening, COMPONENTS_MAX>,
         pub submission: Submission,
-        pub attestations: List<Attestation, 64>,
+        /// By ascending attester, one of each.
+        pub attestations: List<Attestation, ATTESTATIONS_MAX>,
         pub receipts: List<BlobReceipt, 1024>,
     }
 

@@ -5,7 +5,7 @@ use ves::Digest;
 use crate::bank::DenomRecord;
 use crate::codec::{Blob, List, Set, Text, choice, codes, record};
 use crate::entity::Entity;
-use crate::envelope::Kind;
+use crate::envelope::{ATTESTATIONS_MAX, Kind};
 use crate::ids::{ContractId, EntityId};
 use crate::params::ParamName;
 
@@ -86,6 +86,11 @@ record! {
     pub struct CommitterChange {
         pub entities: Set<EntityId, 256>,
     }
+    /// Who attests under a policy from now on; `None` removes it (5.4).
+    pub struct AttestersChange {
+        pub id: u32,
+        pub policy: Option<AttesterPolicy>,
+    }
     /// A merchant's own fee rate, in ten-thousandths; `None` takes the default again (10.2).
     pub struct MerchantRate {
         pub merchant: EntityId,
@@ -117,6 +122,7 @@ choice! {
         MerchantRate(MerchantRate) = 19,
         /// A new denomination, of which there is nothing yet; who may mint it is said in members' records.
         DenomAdd(DenomRecord) = 20,
+        AttestersChange(AttestersChange) = 21,
     }
 
     /// A governance request.
@@ -146,7 +152,8 @@ impl Action {
             | Self::ClientRecover(_)
             | Self::IbcUpgrade(_)
             | Self::ChannelAllow(_)
-            | Self::CommitterChange(_) => Threshold::TwoThirds,
+            | Self::CommitterChange(_)
+            | Self::AttestersChange(_) => Threshold::TwoThirds,
             _ => Threshold::Majority,
         }
     }
@@ -249,6 +256,32 @@ record! {
     pub struct AttesterPolicy {
         pub threshold: u32,
         pub entities: Set<EntityId, 256>,
+    }
+}
+
+/// Why a policy may not stand in the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AttesterPolicyError {
+    #[error("the threshold is {threshold}: it is at least 1 and at most the {attesters} attesters")]
+    Threshold { threshold: u32, attesters: usize },
+    #[error("the threshold is {0}: a request has room for {ATTESTATIONS_MAX} attestations")]
+    Room(u32),
+}
+
+impl AttesterPolicy {
+    /// That some of its attesters are enough, and that a request can hold so many attestations.
+    ///
+    /// # Errors
+    /// [`AttesterPolicyError`].
+    pub fn check(&self) -> Result<(), AttesterPolicyError> {
+        let (threshold, attesters) = (self.threshold, self.entities.len());
+        if threshold == 0 || threshold as usize > attesters {
+            return Err(AttesterPolicyError::Threshold { threshold, attesters });
+        }
+        if threshold as usize > ATTESTATIONS_MAX {
+            return Err(AttesterPolicyError::Room(threshold));
+        }
+        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ pub fn key_of(path: &str) -> Option<StateKey> {
         ["entities", id] => StateKey::entity(&id.parse::<EntityId>().ok()?),
         ["params"] => StateKey::params(),
         ["gov", "proposals", id] => StateKey::proposal(id.parse().ok()?),
+        ["gov", "attesters", id] => StateKey::attester_policy(id.parse().ok()?),
         ["contracts"] => StateKey::contract_set(),
         ["bank", account, denom @ ..] if !denom.is_empty() && *account != "audit" => {
             StateKey::balance(&account.parse::<AccountId>().ok()?, &Denom::new(denom.join("/")).ok()?)
@@ -48,6 +49,7 @@ mod tests {
             Some(format!("bank/bal/{account}/ibc/usd"))
         );
         assert_eq!(named("/ssn/params"), Some("gov/params".to_owned()));
+        assert_eq!(named("/ssn/gov/attesters/7"), Some("gov/attester/7".to_owned()));
     }
 
     #[test]

@@ -174,6 +174,11 @@ fn endorsements(
         |what: &str, place| Refusal::new(Code::BadSignature, format!("{what} {place} has a wrong signature"));
     match (request.content.mode, header.attester_policy) {
         (Mode::Attested, Some(policy)) => {
+            // Before anything is verified: nobody makes the chain check one attester's signature many times.
+            if request.attestations.windows(2).any(|two| two[0].attester >= two[1].attester) {
+                let said = "attestations stand by ascending attester, one of each";
+                return Err(Refusal::new(Code::Malformed, said));
+            }
             let message = attest_message(&rules.chain_id, tx_id, policy, &header.contract_set_hash);
             for (place, attestation) in request.attestations.iter().enumerate() {
                 if !verifier.verify(&attestation.key, &message, &attestation.signature) {

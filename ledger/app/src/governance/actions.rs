@@ -5,8 +5,8 @@ use stateset_ledger_types::codec::List;
 use stateset_ledger_types::entity::{Entity, EntityStatus, Role};
 use stateset_ledger_types::genesis::GenesisValidator;
 use stateset_ledger_types::governance::{
-    Action, ContractRecord, ContractSet, ContractStatus, ContractVersion, EntityRecord, EntitySuspend,
-    ParamChanges, SoftwareUpgrade, ValidatorChange,
+    Action, AttestersChange, ContractRecord, ContractSet, ContractStatus, ContractVersion, EntityRecord,
+    EntitySuspend, ParamChanges, SoftwareUpgrade, ValidatorChange,
 };
 use stateset_ledger_types::ids::{EntityId, Units};
 use stateset_ledger_types::keys::{PublicKey, Purpose};
@@ -75,6 +75,7 @@ pub(super) fn execute(
             }
         }
         Action::DenomAdd(record) => add_denom(overlay, record),
+        Action::AttestersChange(change) => change_attesters(overlay, change),
         Action::ClientRecover(_) | Action::IbcUpgrade(_) | Action::ChannelAllow(_) => {
             Err(Refusal::new(Code::Unsupported, "this network has no connections to other chains").into())
         }
@@ -279,6 +280,25 @@ pub fn put_contract(
     contracts.sort_by(|a, b| (&a.contract_id, a.version).cmp(&(&b.contract_id, b.version)));
     let contracts = List::new(contracts).map_err(invariant)?;
     overlay.put(StateKey::contract_set(), &ContractSet { contracts });
+    Ok(())
+}
+
+fn change_attesters(overlay: &mut Overlay<'_>, change: &AttestersChange) -> Result<(), Stop> {
+    let key = StateKey::attester_policy(change.id);
+    let Some(policy) = &change.policy else {
+        if overlay.get_raw(&key)?.is_none() {
+            return Err(invariant(format!("there is no attester policy {}", change.id)));
+        }
+        overlay.delete(key);
+        return Ok(());
+    };
+    policy.check().map_err(invariant)?;
+    for id in policy.entities.iter() {
+        if !find(overlay, id)?.roles.has(Role::Attester) {
+            return Err(invariant(format!("{id} is no ATTESTER")));
+        }
+    }
+    overlay.put(key, policy);
     Ok(())
 }
 

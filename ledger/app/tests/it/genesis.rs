@@ -4,8 +4,9 @@ use stateset_ledger_app::Ledger;
 use stateset_ledger_app::application::Application;
 use stateset_ledger_types::Genesis;
 use stateset_ledger_types::Substore;
-use stateset_ledger_types::codec::List;
+use stateset_ledger_types::codec::{List, Set};
 use stateset_ledger_types::entity::{EntityStatus, Roles};
+use stateset_ledger_types::genesis::GenesisAttesters;
 
 use crate::world::{dollars, genesis, id};
 
@@ -47,6 +48,24 @@ fn what_does_not_add_up_is_refused_by_name() {
     assert!(said.contains("stands twice"), "{said}");
     let said = refused(|genesis| with(genesis, &|entity| entity.keys = List::default()));
     assert!(said.contains("NOTARY needs a key"), "{said}");
+    let policy = |genesis: &mut Genesis, change: &dyn Fn(&mut Vec<GenesisAttesters>)| {
+        let mut policies = genesis.attester_policies.to_vec();
+        change(&mut policies);
+        genesis.attester_policies = List::new(policies).unwrap();
+    };
+    // Zero would attest everything.
+    for threshold in [0, 2] {
+        let said = refused(|genesis| policy(genesis, &|all| all[0].policy.threshold = threshold));
+        assert!(said.contains("attester policy 7: the threshold is"), "{said}");
+    }
+    let said = refused(|genesis| policy(genesis, &|all| all.push(all[0].clone())));
+    assert!(said.contains("attester policy 7 stands twice"), "{said}");
+    let stranger =
+        |n: u8| move |all: &mut Vec<GenesisAttesters>| all[0].policy.entities = Set::new([id(n)]).unwrap();
+    for n in [1, 9] {
+        let said = refused(|genesis| policy(genesis, &stranger(n)));
+        assert!(said.contains("is no ATTESTER"), "{said}");
+    }
     let said = refused(|genesis| genesis.initial_height = 0);
     assert!(said.contains("initial_height"), "{said}");
 }

@@ -311,6 +311,37 @@ fn committers_and_rates_are_set() {
 }
 
 #[test]
+fn attesters_are_named_by_two_thirds_and_only_those_with_the_role() {
+    use stateset_ledger_types::body::Header;
+    use stateset_ledger_types::governance::{AttesterPolicy, AttestersChange};
+    use stateset_ledger_types::tree::Mode;
+    let change = |id: u32, threshold, entities: &[u8]| {
+        let entities = Set::new(entities.iter().map(|n| crate::world::id(*n))).unwrap();
+        Action::AttestersChange(AttestersChange { id, policy: Some(AttesterPolicy { threshold, entities }) })
+    };
+    let remove = |id| Action::AttestersChange(AttestersChange { id, policy: None });
+    use VoteChoice::{No, Yes};
+    let half = decide(&mut World::new(), vec![change(1, 1, &[3])], &[Yes, Yes, No, No]);
+    assert_eq!(half.status, ProposalStatus::Rejected);
+    for bad in [change(1, 0, &[3]), change(1, 2, &[3]), change(1, 1, &[1, 3]), change(1, 1, &[9]), remove(8)]
+    {
+        let failed = carried_out(vec![bad]).1;
+        assert_eq!(failed.status, ProposalStatus::Failed, "{failed:?}");
+    }
+    let (mut world, done) = carried_out(vec![change(1, 1, &[3]), remove(7)]);
+    assert_eq!(done.status, ProposalStatus::Executed, "{}", done.reason);
+    let attested = |world: &mut World, policy, n: u8| {
+        let header = Header { attester_policy: Some(policy), ..world.header() };
+        let whole = crate::world::private_body(header, n, &[n], &[], None);
+        let seq = world.next_seq(2);
+        let tx = crate::world::submit_private(&whole, Mode::Attested, 2, seq, &[n], &[3]);
+        code(&world.run(tx))
+    };
+    assert_eq!(attested(&mut world, 1, 10), None);
+    assert_eq!(attested(&mut world, 7, 11), Some(Code::AttestationMissing), "removed");
+}
+
+#[test]
 fn a_new_denomination_begins_with_nothing_and_is_minted_by_its_issuer() {
     use stateset_ledger_types::bank::{BankCommand, DenomRecord, Mint};
     use stateset_ledger_types::ids::{Amount, Denom, Units};

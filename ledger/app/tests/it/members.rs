@@ -3,7 +3,7 @@
 use stateset_ledger_app::Ledger;
 use stateset_ledger_app::application::Application;
 use stateset_ledger_types::codec::{List, Set, Text};
-use stateset_ledger_types::entity::{Entity, Roles};
+use stateset_ledger_types::entity::{Entity, Role, Roles};
 use stateset_ledger_types::governance::{Action, EntitySuspend, GovernanceMessage, Submit, Vote, VoteChoice};
 use stateset_ledger_types::keys::Purpose;
 use stateset_ledger_types::tree::Mode;
@@ -95,7 +95,7 @@ fn only_members_with_their_own_ledger_keys_submit() {
     let stranger = submit_private(&whole, Mode::Private, 9, 1, &[10], &[]);
     assert_eq!(code(&world.run(stranger)), Some(Code::UnknownEntity));
     // Without the role MEMBER.
-    let mut world = World::of(&with(3, |entity| entity.roles = Roles::default()));
+    let mut world = World::of(&with(3, |entity| entity.roles = Roles::of(&[Role::Attester])));
     let tx = world.private(3, 1, &[10], &[]);
     assert_eq!(code(&world.run(tx)), Some(Code::NotAuthorised));
     // With a key of another purpose.

@@ -9,7 +9,7 @@ use stateset_ledger_types::codec::{List, Set};
 use stateset_ledger_types::ids::TxId;
 use stateset_ledger_types::notary::{CapsuleEntry, ConflictData, NotaryRecord};
 use stateset_ledger_types::tree::Mode;
-use stateset_ledger_types::{Code, Decode, Envelope, Request, StateKey, Substore};
+use stateset_ledger_types::{Code, Decode, Encode, Envelope, Request, StateKey, Substore};
 
 use crate::world::{World, chain, code, id, private_body, sign, spent_key, submit_private};
 
@@ -168,8 +168,9 @@ fn an_attestation_counts_for_one_live_attester_of_this_transaction_and_policy() 
     };
     assert_eq!(judged(&|_| {}), None);
     assert_eq!(judged(&|all| all.truncate(1)), Some(Code::AttestationMissing));
-    // One of them twice.
-    assert_eq!(judged(&|all| all[1] = all[0].clone()), Some(Code::AttestationMissing));
+    // One of them twice, or not in their order.
+    assert_eq!(judged(&|all| all[1] = all[0].clone()), Some(Code::Malformed));
+    assert_eq!(judged(&|all| all.swap(0, 1)), Some(Code::Malformed));
     // Signed by another key, and said to be so or not.
     assert_eq!(judged(&|all| all[0].signature = all[1].signature), Some(Code::BadSignature));
     assert_eq!(judged(&|all| all[0].key = all[1].key), Some(Code::BadSignature));
@@ -194,10 +195,12 @@ fn an_attestation_counts_for_one_live_attester_of_this_transaction_and_policy() 
     let entity = |change: fn(&mut stateset_ledger_types::entity::Entity)| {
         let mut genesis = crate::world::genesis();
         policies(&mut genesis);
-        let mut entities = genesis.entities.clone().into_vec();
-        change(&mut entities[2]);
-        genesis.entities = List::new(entities).unwrap();
         let mut world = World::of(&genesis);
+        // As governance would: a genesis names no attester without the role.
+        let key = StateKey::entity(&id(3));
+        let mut record = world.get(&key).unwrap();
+        change(&mut record);
+        world.state.apply(&[((key.substore, key.path), Some(record.to_sce()))].into());
         let header = Header { attester_policy: Some(7), ..world.header() };
         let whole = private_body(header, 1, &[10], &[], None);
         code(&world.run(submit_private(&whole, Mode::Attested, 1, 1, &[10], &[2, 3])))
@@ -217,6 +220,45 @@ fn an_attestation_counts_for_one_live_attester_of_this_transaction_and_policy() 
     assert_eq!(code(&World::new().run(private)), Some(Code::Malformed));
     let nameless = submit_private(&none, Mode::Attested, 1, 1, &[10], &[3]);
     assert_eq!(code(&World::new().run(nameless)), Some(Code::Malformed));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whoever attests besides: the quorum is met by enough of those whom the policy names, each once and in order.
+    #[test]
+    fn a_quorum_is_met_by_those_it_names_and_by_nobody_else(
+        named in proptest::collection::btree_set(1u8..=4, 1..=4),
+        signing in proptest::collection::vec(1u8..=4, 0..6),
+        sorts in any::<bool>(),
+        threshold in 1u32..=4,
+    ) {
+        let mut genesis = crate::world::genesis();
+        let threshold = threshold.min(named.len() as u32);
+        let mut policies = genesis.attester_policies.clone().into_vec();
+        policies[0].policy.threshold = threshold;
+        policies[0].policy.entities = Set::new(named.iter().map(|n| id(*n))).unwrap();
+        genesis.attester_policies = List::new(policies).unwrap();
+        let mut entities = genesis.entities.clone().into_vec();
+        entities.iter_mut().for_each(|it| it.roles = it.roles.with(stateset_ledger_types::entity::Role::Attester));
+        genesis.entities = List::new(entities).unwrap();
+        let mut world = World::of(&genesis);
+        let header = Header { attester_policy: Some(7), ..world.header() };
+        let whole = private_body(header, 1, &[10], &[], None);
+        let mut signing = signing;
+        if sorts {
+            signing.sort_unstable();
+        }
+        let found = code(&world.run(submit_private(&whole, Mode::Attested, 1, 1, &[10], &signing)));
+        let in_order = signing.windows(2).all(|two| two[0] < two[1]);
+        let enough = signing.iter().filter(|n| named.contains(n)).count() >= threshold as usize;
+        let expected = match (in_order, enough) {
+            (false, _) => Some(Code::Malformed),
+            (true, false) => Some(Code::AttestationMissing),
+            (true, true) => None,
+        };
+        prop_assert_eq!(found, expected);
+    }
 }
 
 #[test]
