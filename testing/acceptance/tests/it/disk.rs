@@ -7,10 +7,10 @@ use stateset_acceptance::{Instance, Service, Shop};
 use stateset_postgres::{Server, Settings};
 
 /// A small disk in memory. Making one takes the right to mount.
-struct SmallDisk(tempfile::TempDir);
+pub struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn new(megabytes: u32) -> Self {
+    pub fn new(megabytes: u32) -> Self {
         let disk = Self(tempfile::tempdir().unwrap());
         disk.mount(&format!("size={megabytes}m,mode=0777"), &["-t", "tmpfs", "tmpfs"]);
         disk
@@ -26,7 +26,7 @@ impl SmallDisk {
         assert!(status.success(), "a small disk takes the right to mount one: run this test as root");
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 }

@@ -2,6 +2,7 @@
 //! over gRPC.
 
 pub mod agent;
+mod full_disk;
 mod proxy;
 mod rotated;
 mod tls;
