@@ -6,7 +6,9 @@ use stateset_contracts::{Facts, Resolved};
 use stateset_ledger_types::body::{Body, SaltedBody};
 use stateset_ledger_types::codec::{List, Set};
 use stateset_ledger_types::entity::Entity;
-use stateset_ledger_types::envelope::{Notarise, NotariseContent, Request, Submission};
+use stateset_ledger_types::envelope::{
+    ATTESTATIONS_MAX, Attestation, Notarise, NotariseContent, Request, Submission,
+};
 use stateset_ledger_types::ids::{ChainId, EntityId};
 use stateset_ledger_types::keys::{Purpose, Scheme, Signature};
 use stateset_ledger_types::tree::{Mode, Salt};
@@ -54,7 +56,7 @@ fn view_key(entity: &Entity, time_ms: u64) -> Option<[u8; 32]> {
 pub fn build(keys: &NodeKeys, facts: &Facts, plan: Plan) -> Result<Built, NodeError> {
     let me = keys.entity();
     let salted = SaltedBody { salt: Salt(random()?), body: plan.body };
-    let mut whole = Whole { mode: Mode::Private, body: salted };
+    let mut whole = Whole { mode: mode_of(&salted.body), body: salted };
     let everyone = members(&whole, &plan.inputs);
     let mut seals = Vec::new();
     for recipient in &everyone {
@@ -78,6 +80,11 @@ pub fn build(keys: &NodeKeys, facts: &Facts, plan: Plan) -> Result<Built, NodeEr
     let own = signing::own(keys, flow_id, &tx_id, &whole, &plan.inputs)?;
     let (signers, informed) = (Set::new(signing).map_err(too_many)?, Set::new(informed).map_err(too_many)?);
     Ok(Built { flow_id, whole, seals, signers, informed, own })
+}
+
+/// How a transaction with this body is checked: what names attesters is attested (3.4).
+pub fn mode_of(body: &Body) -> Mode {
+    if body.header.0.attester_policy.is_some() { Mode::Attested } else { Mode::Private }
 }
 
 /// The capsules of a transaction, made again from what they were sealed with.
@@ -112,7 +119,8 @@ pub fn request(
     }
     let openings = signing::openings(inputs, signatures)?;
     let openings = List::new(openings).map_err(|error| Refusal::new(Code::TooLarge, error))?;
-    notarise(keys, NotariseContent::of(&whole.body, whole.mode), openings, seq)
+    let attestations = signatures.attestations.clone();
+    notarise(keys, NotariseContent::of(&whole.body, whole.mode), openings, attestations, seq)
 }
 
 type Openings = List<stateset_ledger_types::policy::Opening, { stateset_ledger_types::body::COMPONENTS_MAX }>;
@@ -121,12 +129,13 @@ fn notarise(
     keys: &NodeKeys,
     content: NotariseContent,
     openings: Openings,
+    attestations: List<Attestation, ATTESTATIONS_MAX>,
     seq: u64,
 ) -> Result<Vec<u8>, NodeError> {
     let chain_id = content.header().chain_id.clone();
     let unsigned = Signature([0; 64]);
     let submission = Submission { entity: keys.entity(), seq, key: keys.ledger_key(), signature: unsigned };
-    let (attestations, receipts) = (List::default(), List::default());
+    let receipts = List::default();
     let request =
         Request::Notarise(Box::new(Notarise { content, openings, submission, attestations, receipts }));
     Ok(signed_envelope(keys, request, &chain_id)?.bytes().to_vec())

@@ -43,7 +43,10 @@ impl Node {
     pub(crate) fn perform(&self, flow: &Flow, todo: &Todo) -> Result<Outcome, NodeError> {
         match &todo.effect {
             Effect::Propose(to) => self.send(flow, to, propose(flow)),
-            Effect::Answer(to) => self.send(flow, to, flow.signatures.clone().into()),
+            Effect::Answer(to) => self.send(flow, to, answer(flow).into()),
+            Effect::Quorum(()) => self.quorum(flow),
+            Effect::Attest(to) => self.ask_to_attest(flow, to),
+            Effect::Judge(()) if matches!(flow.side, Side::Attester { .. }) => self.attest(flow),
             Effect::Finalise(to) => self.send(flow, to, finalised(flow)),
             Effect::Reject(to) => self.send(flow, to, reject(flow)),
             Effect::Publish(()) => self.publish(flow),
@@ -115,7 +118,7 @@ impl Node {
         let Some(signatures) = self.all_signatures(flow)? else { return Ok(Outcome::Later) };
         // A proposal may be final before it was resolved here.
         if let Some(from) = flow.from() {
-            self.resolve(&flow.whole, &[from])?;
+            self.resolve(&flow.whole, &self.knowing(&flow.whole, &from))?;
         }
         let notarised = self.notarised(flow, certificate, signatures)?;
         input(Input::Notarised(Box::new(notarised)))
@@ -123,7 +126,7 @@ impl Node {
 
     /// # Errors
     /// CONFLICT, REFERENCE_SPENT, EXPIRED, WINDOW_CLOSED for a transaction that no later block can hold.
-    fn refuse_dead(&self, flow: &Flow, tip: Tip) -> Result<(), NodeError> {
+    pub(crate) fn refuse_dead(&self, flow: &Flow, tip: Tip) -> Result<(), NodeError> {
         self.ledger().refuse_consumed(&flow.whole, &flow.tx_id, tip.height)?;
         let body = &flow.whole.body.body;
         let expires = body.header.0.expires_height;
@@ -189,6 +192,7 @@ impl Node {
         })?;
         let transaction = signed(&flow.whole, &signatures, Some(certificate.clone()));
         let recorded = self.judge_notarised(&flow.tx_id, &record, &transaction)?;
+        let signatures = Signatures { attestations: recorded.signed.attestations, ..signatures };
         let members = Set::new(recorded.members).map_err(|error| Refusal::new(Code::TooLarge, error))?;
         Ok(Notarised { record, time_ms: recorded.time_ms, certificate, signatures, members })
     }
@@ -199,7 +203,7 @@ impl Node {
         let tip = self.ports.chain.tip()?;
         // Also ends what can never be resolved.
         self.refuse_dead(flow, tip)?;
-        let inputs = self.resolve(&flow.whole, &[from])?;
+        let inputs = self.resolve(&flow.whole, &self.knowing(&flow.whole, &from))?;
         let references = self.references(&flow.whole)?;
         let now = Tip { time_ms: self.ports.clock.now_ms().max(tip.time_ms), ..tip };
         let facts = self.ledger().judge(&flow.whole, None, &inputs, &references, now)?;
@@ -249,6 +253,17 @@ impl Node {
 fn propose(flow: &Flow) -> Message {
     let content = Content::Whole(Box::new(flow.whole.clone()));
     Propose { flow_id: flow.id, role: stateset_ledger_types::codec::Text::default(), content }.into()
+}
+
+/// What this node has signed: all of it, or its attestation alone, since the builder has the rest.
+fn answer(flow: &Flow) -> Signatures {
+    match flow.side {
+        Side::Attester { .. } => Signatures {
+            attestations: flow.signatures.attestations.clone(),
+            ..signing::none(flow.id, flow.tx_id)
+        },
+        _ => flow.signatures.clone(),
+    }
 }
 
 fn finalised(flow: &Flow) -> Message {

@@ -3,11 +3,13 @@
 //! is its journal: read again, it is the same flow. No clock, no socket, no file here.
 //!
 //! ```text
-//! builder    collecting ─► publishing ─► submitting ─► waiting ─► final
+//! builder    collecting ─► (attesting) ─► publishing ─► submitting ─► waiting ─► final
 //! responder  judging ─► (deciding) ─► signing ─► waiting ─► final
+//! attester   judging ─► waiting ─► final
 //! every phase but final ─► ended, with a code
 //! ```
 
+pub mod attesting;
 mod decide;
 mod entry;
 #[cfg(test)]
@@ -16,9 +18,12 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use stateset_ledger_types::Refusal;
+use stateset_ledger_types::envelope::Attestation;
 use stateset_ledger_types::ids::{EntityId, TxId};
 use stateset_peer::frame::SessionId;
 use stateset_peer::message::{Finalised, FlowId, Reject, Signatures, Whole};
+
+use attesting::{ATTESTER, Asked, Quorum, policy_of};
 
 pub use decide::{decide, is_for_now};
 pub use entry::{
@@ -46,6 +51,10 @@ pub enum Input {
     Declined(String),
     /// This node's own signatures.
     Signed(Box<Signatures>),
+    /// Who may attest.
+    Quorum(Quorum),
+    /// This node attests.
+    Attested(Attestation),
     /// The request is ready, and what recipients need is stored.
     Assembled(Vec<u8>),
     Submitted,
@@ -58,6 +67,8 @@ pub enum Input {
 pub enum Phase {
     /// Signatures of others are missing.
     Collecting,
+    /// All signed, and attestations are missing.
+    Attesting,
     /// All signed: capsules and request are made.
     Publishing,
     Submitting,
@@ -76,6 +87,7 @@ impl Phase {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Collecting => "collecting",
+            Self::Attesting => "attesting",
             Self::Publishing => "publishing",
             Self::Submitting => "submitting",
             Self::Judging => "judging",
@@ -102,6 +114,8 @@ pub enum Side {
         signers: BTreeMap<EntityId, bool>,
         /// Others that are told only.
         informed: BTreeSet<EntityId>,
+        /// Who was asked to attest, once that is known.
+        asked: Option<Asked>,
         /// The request, once it is made.
         request: Option<Vec<u8>>,
     },
@@ -110,6 +124,8 @@ pub enum Side {
         /// Whether this node's signature is asked for; known once the proposal is judged.
         signs: bool,
     },
+    /// Takes no part, and says whether it holds.
+    Attester { from: EntityId },
 }
 
 /// One flow, as its journal tells it.
@@ -142,11 +158,12 @@ impl Flow {
         let (id, whole, signatures, phase, side) = match first {
             Entry::Built(built) => {
                 let signers: BTreeMap<_, _> = built.signers.iter().map(|signer| (*signer, false)).collect();
-                let phase = if signers.is_empty() { Phase::Publishing } else { Phase::Collecting };
+                let phase = if signers.is_empty() { all_signed(&built.whole) } else { Phase::Collecting };
                 let side = Side::Builder {
                     seals: built.seals.to_vec(),
                     signers,
                     informed: built.informed.iter().copied().collect(),
+                    asked: None,
                     request: None,
                 };
                 (built.flow_id, &built.whole, built.own.clone(), phase, side)
@@ -154,7 +171,11 @@ impl Flow {
             Entry::Received(received) => {
                 let tx_id = received.whole.body.tx_id(received.whole.mode);
                 let none = crate::signing::none(received.flow_id, tx_id);
-                let side = Side::Responder { from: received.from, signs: false };
+                let from = received.from;
+                let side = match received.role.as_str() {
+                    ATTESTER => Side::Attester { from },
+                    _ => Side::Responder { from, signs: false },
+                };
                 (received.flow_id, &received.whole, none, Phase::Judging, side)
             }
             _ => return None,
@@ -194,6 +215,15 @@ impl Flow {
                 self.signatures = (**all).clone();
                 self.has_all_signatures = true;
             }
+            Entry::Quorum(quorum) => {
+                if let Side::Builder { asked, .. } = &mut self.side {
+                    *asked = Some(Asked { quorum: quorum.clone(), refused: BTreeSet::new() });
+                }
+            }
+            Entry::AttestedBy(attestation) | Entry::Attested(attestation) => {
+                self.take_attestation(attestation)
+            }
+            Entry::Unattested(unattested) => self.take_refusal(unattested.attester),
             Entry::Notarised(notarised) => {
                 self.notarised = Some(notarised.clone());
                 self.phase = Phase::Final;
@@ -212,7 +242,7 @@ impl Flow {
             signers.insert(signed.entity, true);
         }
         if self.waits_for().is_empty() {
-            self.phase = Phase::Publishing;
+            self.phase = all_signed(&self.whole);
         }
     }
 
@@ -225,13 +255,16 @@ impl Flow {
     pub fn from(&self) -> Option<EntityId> {
         match &self.side {
             Side::Builder { .. } => None,
-            Side::Responder { from, .. } => Some(*from),
+            Side::Responder { from, .. } | Side::Attester { from } => Some(*from),
         }
     }
 
-    /// Whose signatures are missing.
+    /// Whose signatures are missing; once all who take part have signed, who may still attest.
     pub fn waits_for(&self) -> Vec<EntityId> {
         match &self.side {
+            Side::Builder { asked, .. } if self.phase == Phase::Attesting => {
+                asked.as_ref().map_or_else(Vec::new, |asked| asked.waits_for(&self.signatures.attestations))
+            }
             Side::Builder { signers, .. } if !self.phase.is_over() => {
                 signers.iter().filter(|(_, signed)| !**signed).map(|(signer, _)| *signer).collect()
             }
@@ -243,7 +276,7 @@ impl Flow {
     pub fn others(&self) -> Vec<EntityId> {
         match &self.side {
             Side::Builder { signers, informed, .. } => signers.keys().chain(informed).copied().collect(),
-            Side::Responder { .. } => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -266,8 +299,22 @@ impl Flow {
     pub fn request(&self) -> Option<&[u8]> {
         match &self.side {
             Side::Builder { request, .. } => request.as_deref(),
-            Side::Responder { .. } => None,
+            _ => None,
         }
+    }
+}
+
+/// What a builder does once all who take part have signed.
+fn all_signed(whole: &Whole) -> Phase {
+    if policy_of(whole).is_some() { Phase::Attesting } else { Phase::Publishing }
+}
+
+/// What follows once all have signed; nothing before.
+fn once_signed(flow: &Flow) -> Option<Effect> {
+    match flow.phase {
+        Phase::Attesting => Some(Effect::Quorum(())),
+        Phase::Publishing => Some(Effect::Publish(())),
+        _ => None,
     }
 }
 
@@ -280,33 +327,40 @@ pub fn session_of(id: &FlowId) -> SessionId {
 /// What is to be done because of `entry`, which `flow` has taken over.
 pub fn follow(flow: &Flow, entry: &Entry) -> Vec<Effect> {
     let is_builder = matches!(flow.side, Side::Builder { .. });
+    let attests = matches!(flow.side, Side::Attester { .. });
     match entry {
         Entry::Built(_) => {
             let mut effects: Vec<Effect> = flow.others().into_iter().map(Effect::Propose).collect();
-            if flow.phase == Phase::Publishing {
-                effects.push(Effect::Publish(()));
-            }
+            effects.extend(once_signed(flow));
             // Also while signatures are missing: what is never signed expires.
             effects.push(Effect::Await(()));
             effects
         }
-        Entry::SignedBy(_) if flow.phase == Phase::Publishing => vec![Effect::Publish(())],
-        Entry::SignedBy(_) => Vec::new(),
+        Entry::SignedBy(_) => once_signed(flow).into_iter().collect(),
+        Entry::Quorum(_) => flow.attesters().into_iter().map(Effect::Attest).collect(),
+        Entry::AttestedBy(_) if flow.phase == Phase::Publishing => vec![Effect::Publish(())],
+        Entry::AttestedBy(_) | Entry::Unattested(_) => Vec::new(),
         Entry::Assembled(_) => vec![Effect::Submit(())],
         Entry::Again(_) => vec![Effect::Publish(())],
+        // An attester can judge from here on.
+        Entry::Told(_) if attests => vec![Effect::Judge(())],
         Entry::Submitted(()) | Entry::Told(_) => vec![Effect::Await(())],
+        // What nobody signs expires.
+        Entry::Received(_) if attests => vec![Effect::Await(())],
         Entry::Received(_) => vec![Effect::Judge(())],
         Entry::Judged(judged) if judged.signs => vec![Effect::Decide(())],
         Entry::Judged(_) => vec![Effect::Await(())],
         Entry::Asked(()) => Vec::new(),
         Entry::Accepted(()) => vec![Effect::Sign(())],
-        Entry::Signed(_) => {
+        Entry::Signed(_) | Entry::Attested(_) => {
             let answer = flow.from().map(Effect::Answer);
             answer.into_iter().chain([Effect::Await(())]).collect()
         }
         Entry::Notarised(_) => flow.others().into_iter().map(Effect::Finalise).collect(),
         Entry::Ended(ended) if ended.by_peer && !is_builder => Vec::new(),
-        Entry::Ended(_) if is_builder => flow.others().into_iter().map(Effect::Reject).collect(),
+        Entry::Ended(_) if is_builder => {
+            flow.others().into_iter().chain(flow.attesters()).map(Effect::Reject).collect()
+        }
         Entry::Ended(_) => flow.from().map(Effect::Reject).into_iter().collect(),
     }
 }

@@ -156,9 +156,18 @@ impl Ledger<'_> {
         references: &[Resolved],
         tip: Tip,
     ) -> Result<Facts, NodeError> {
-        if whole.mode != Mode::Private {
-            let said = format!("this node takes part in Private transactions, this one is {:?}", whole.mode);
-            return Err(Refusal::new(Code::Unsupported, said).into());
+        let policy = whole.body.body.header.0.attester_policy;
+        match whole.mode {
+            Mode::Private => {}
+            Mode::Attested if policy.is_some() => {}
+            Mode::Attested => {
+                let said = "an Attested transaction names its attester policy";
+                return Err(Refusal::new(Code::Malformed, said).into());
+            }
+            Mode::Public => {
+                let said = "this node takes part in Private and Attested transactions, this one is Public";
+                return Err(Refusal::new(Code::Unsupported, said).into());
+            }
         }
         let bindings = signatures.map(|signatures| signatures.bindings.to_vec()).unwrap_or_default();
         let facts = self.facts_for(whole, inputs, &bindings, tip)?;

@@ -10,6 +10,7 @@
 //! believed with a proof only; a transaction enters the vault when it is notarised, proven and valid, and not otherwise.
 
 mod ask_back;
+mod attest;
 pub mod build;
 pub mod capsule;
 mod capsules;
@@ -30,13 +31,14 @@ pub mod rpc;
 mod sessions;
 pub mod signing;
 mod transport;
+pub mod trust;
 pub mod vault;
 mod work;
 
 pub use capsules::CapsuleFile;
 pub use error::{ChainError, NodeError, PeerError};
 pub use keys::NodeKeys;
-pub use node::{Node, NodeConfig, Ports, Started, Transition};
+pub use node::{Attested, Node, NodeConfig, Ports, Started, Transition};
 pub use payment::Payment;
 pub use recover::Recovery;
 pub use sessions::SessionFile;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use stateset_contracts::{Draft, Move, Resolved, StateType, assemble, draft};
 use stateset_ledger_types::body::{HEADER_FORMAT, Header, TimeWindow};
@@ -11,13 +11,15 @@ use stateset_ledger_types::{Code, Refusal};
 use stateset_peer::frame::SessionId;
 use stateset_peer::message::{FlowId, Message, Whole};
 
-use crate::build::{Plan, build, random};
+use crate::build::{Plan, build, mode_of, random};
 use crate::error::NodeError;
+use crate::flow::attesting::policy_of;
 use crate::flow::{Built, Entry, Flow, Input, Phase};
 use crate::judge::Ledger;
 use crate::keys::NodeKeys;
 use crate::ports::{CapsuleStore, Chain, Clock, Consent, Decision, Peers};
 use crate::probe::Probe;
+use crate::trust::Resolutions;
 use crate::vault::{Done, Vault, entities};
 use crate::work::Bell;
 
@@ -81,6 +83,19 @@ pub struct Transition<C: StateType> {
     pub at: Option<(u64, TimeWindow)>,
 }
 
+/// Whether attesters check a step besides those who take part (3.4).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attested {
+    /// As the step before it; a first step is not attested.
+    #[default]
+    AsBefore,
+    /// It is Private.
+    No,
+    /// By those whom this attester policy of the ledger names.
+    By(u32),
+}
+
 /// A flow that was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Started {
@@ -100,6 +115,7 @@ pub struct Node {
     /// Held while a piece of work is done: steps of flows are made one after the other.
     pub(crate) turn: Mutex<()>,
     pub(crate) bell: Bell,
+    pub(crate) resolutions: RwLock<Resolutions>,
 }
 
 impl Node {
@@ -116,6 +132,7 @@ impl Node {
             vault: Mutex::new(vault),
             turn: Mutex::new(()),
             bell: Bell::default(),
+            resolutions: RwLock::default(),
         })
     }
 
@@ -132,17 +149,44 @@ impl Node {
         Ledger { chain: &*self.ports.chain, chain_id: &self.config.chain_id }
     }
 
+    /// [`start_as`](Self::start_as), attested as the step before.
+    ///
+    /// # Errors
+    /// As of [`start_as`](Self::start_as).
+    pub fn start<C: StateType>(&self, transition: &Transition<C>) -> Result<Started, NodeError> {
+        self.start_as(transition, Attested::AsBefore)
+    }
+
     /// Builds the transaction of a command, signs it, and asks the others that have to sign. Returns when the flow is in
     /// the journal; the rest is done by [`turn`](Self::turn).
     ///
     /// # Errors
     /// [`NodeError::NoState`]; CONFLICT for a state that another flow has signed away; what the contract refuses.
-    pub fn start<C: StateType>(&self, transition: &Transition<C>) -> Result<Started, NodeError> {
-        let plan = self.plan(transition)?;
+    pub fn start_as<C: StateType>(
+        &self,
+        transition: &Transition<C>,
+        attested: Attested,
+    ) -> Result<Started, NodeError> {
+        let attester_policy = match (attested, &transition.on) {
+            (Attested::By(policy), _) => Some(policy),
+            (Attested::AsBefore, Some(place)) => self.policy_before(place)?,
+            (Attested::No, _) | (Attested::AsBefore, None) => None,
+        };
+        let plan = self.plan(transition, attester_policy)?;
         self.start_plan(plan)
     }
 
-    fn plan<C: StateType>(&self, transition: &Transition<C>) -> Result<Plan, NodeError> {
+    /// The attester policy of the transaction that made the state at `place`.
+    fn policy_before(&self, place: &StateRef) -> Result<Option<u32>, NodeError> {
+        let made = self.vault().transaction(&place.tx_id)?.ok_or(NodeError::NoState(*place))?;
+        Ok(policy_of(crate::resolve::whole_of(&made)?))
+    }
+
+    fn plan<C: StateType>(
+        &self,
+        transition: &Transition<C>,
+        attester_policy: Option<u32>,
+    ) -> Result<Plan, NodeError> {
         let tip = self.ports.chain.tip()?;
         let (at_ms, window) = transition.at.clone().unwrap_or_else(|| self.present());
         let input = transition.on.map(|place| self.unspent(&place)).transpose()?;
@@ -172,7 +216,7 @@ impl Node {
             expires_height: tip.height + self.config.expires_blocks,
             params_hash: facts.params.hash(),
             contract_set_hash: contracts,
-            attester_policy: None,
+            attester_policy,
         };
         let inputs: Vec<Resolved> = input.into_iter().collect();
         let body = assemble(header, window, &inputs, [(command, output)])?;
@@ -190,7 +234,7 @@ impl Node {
         }
         self.refuse_paid(&plan.body, &plan.inputs)?;
         let tip = self.ports.chain.tip()?;
-        let draft = Whole { mode: stateset_ledger_types::tree::Mode::Private, body: unsalted(&plan) };
+        let draft = Whole { mode: mode_of(&plan.body), body: unsalted(&plan) };
         let now = crate::ports::Tip { time_ms: self.ports.clock.now_ms().max(tip.time_ms), ..tip };
         let facts = self.ledger().facts_for(&draft, &plan.inputs, &[], now)?;
         let inputs = plan.inputs.clone();

@@ -2,10 +2,9 @@
 //! transactions that it was never told of.
 
 use serde::Serialize;
-use stateset_ledger_types::envelope::{NotariseContent, Request};
 use stateset_ledger_types::ids::{EntityId, TxId};
 use stateset_ledger_types::notary::{CapsuleEntry, CapsulePlace, NotaryRecord};
-use stateset_ledger_types::{Code, Envelope, Refusal};
+use stateset_ledger_types::{Code, Refusal};
 use stateset_peer::message::Whole;
 
 use crate::capsule;
@@ -103,7 +102,7 @@ impl Node {
 
     /// `None`: sealed to another, whose view tag is the same by chance.
     fn open_capsule(&self, entry: &CapsuleEntry, record: &NotaryRecord) -> Result<Option<Whole>, NodeError> {
-        let content = self.content(&entry.tx_id, record)?;
+        let content = self.request_of(&entry.tx_id, record)?.content;
         let Some(ciphertext) = self.ports.capsules.get(&entry.ciphertext_hash)? else {
             let said = format!("capsule {} is not stored anywhere that was asked", entry.ciphertext_hash);
             return Err(Refusal::new(Code::CapsuleMissing, said).into());
@@ -115,20 +114,6 @@ impl Node {
             Ok(whole) => Ok(Some(whole)),
             Err(capsule::CapsuleError::NotMine) => Ok(None),
             Err(other) => Err(Refusal::from(other).into()),
-        }
-    }
-
-    /// What the chain saw of a transaction; it counts by its hash.
-    fn content(&self, tx_id: &TxId, record: &NotaryRecord) -> Result<NotariseContent, NodeError> {
-        let bytes = self.ports.chain.request(record.height, record.index)?;
-        let (height, index) = (record.height, record.index);
-        let wrong =
-            |said: String| ChainError::NotProven(format!("request {index} of block {height}: {said}"));
-        let envelope = Envelope::from_bytes(bytes).map_err(|problem| wrong(problem.to_string()))?;
-        match envelope.request() {
-            Request::Notarise(request) if request.content.tx_id() == *tx_id => Ok(request.content.clone()),
-            Request::Notarise(request) => Err(wrong(format!("it is {}", request.content.tx_id())).into()),
-            _ => Err(Refusal::new(Code::Unsupported, "it is no Private transaction").into()),
         }
     }
 

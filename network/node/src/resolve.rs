@@ -1,5 +1,6 @@
-//! Resolution (8.3), policy FULL: a transaction is accepted when every one behind it, to the issuance, is notarised and
-//! valid. Each is judged as of the block that notarised it; those found valid are kept and never judged again.
+//! Resolution (8.3): a transaction is accepted when every one behind it is notarised and valid, to the issuance or to one that
+//! attesters vouch for whom this node trusts ([`trust`](crate::trust)). Each is judged as of the block that notarised it; those
+//! found valid are kept and never judged again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +47,7 @@ pub fn signed(
     }
 }
 
-fn signatures_of(signed: &SignedTransaction, tx_id: TxId) -> Signatures {
+pub(crate) fn signatures_of(signed: &SignedTransaction, tx_id: TxId) -> Signatures {
     Signatures {
         business: signed.signatures.clone(),
         spend: signed.spend.clone(),
@@ -54,6 +55,14 @@ fn signatures_of(signed: &SignedTransaction, tx_id: TxId) -> Signatures {
         attestations: signed.attestations.clone(),
         ..signing::none(stateset_peer::message::FlowId([0; 16]), tx_id)
     }
+}
+
+/// What was found behind a transaction.
+enum Found {
+    /// To be judged.
+    Signed(Box<SignedTransaction>),
+    /// Attesters vouch for it.
+    Vouched(Box<Recorded>),
 }
 
 impl Node {
@@ -102,9 +111,14 @@ impl Node {
         let fetched = self.fetch_behind(whole, peers)?;
         let tip = self.ports.chain.tip()?;
         let mut order = Vec::new();
-        for (tx_id, signed) in fetched {
-            let record = self.ledger().notarised(&tx_id, tip.height)?;
-            order.push((record.ok_or(ChainError::NotNotarised(tx_id))?, tx_id, signed));
+        for (tx_id, found) in fetched {
+            match found {
+                Found::Vouched(recorded) => self.vault().record(*recorded)?,
+                Found::Signed(signed) => {
+                    let record = self.ledger().notarised(&tx_id, tip.height)?;
+                    order.push((record.ok_or(ChainError::NotNotarised(tx_id))?, tx_id, signed));
+                }
+            }
         }
         order.sort_by_key(|(record, ..)| (record.height, record.index));
         for (record, tx_id, signed) in order {
@@ -115,13 +129,9 @@ impl Node {
     }
 
     /// Breadth first, layer by layer, within the limits.
-    fn fetch_behind(
-        &self,
-        whole: &Whole,
-        peers: &[EntityId],
-    ) -> Result<BTreeMap<TxId, SignedTransaction>, NodeError> {
+    fn fetch_behind(&self, whole: &Whole, peers: &[EntityId]) -> Result<BTreeMap<TxId, Found>, NodeError> {
         let (mut fetched, mut bytes) = (BTreeMap::new(), 0usize);
-        let mut layer = self.unknown(whole, &fetched)?;
+        let mut layer = self.unknown(whole, &mut fetched)?;
         let limit = |said: String| NodeError::from(Refusal::new(Code::BackchainLimit, said));
         while !layer.is_empty() {
             if fetched.len() + layer.len() > self.config.backchain_depth_max {
@@ -137,24 +147,47 @@ impl Node {
                         "the transactions behind this one have more than {max} bytes"
                     )));
                 }
-                next.extend(self.unknown(whole_of(&signed)?, &fetched)?);
-                fetched.insert(tx_id, signed);
+                if let Some(recorded) = self.vouched(&tx_id, &signed)? {
+                    fetched.insert(tx_id, Found::Vouched(Box::new(recorded)));
+                    continue;
+                }
+                next.extend(self.unknown(whole_of(&signed)?, &mut fetched)?);
+                fetched.insert(tx_id, Found::Signed(Box::new(signed)));
             }
             layer = next.into_iter().filter(|tx_id| !fetched.contains_key(tx_id)).collect();
         }
         Ok(fetched)
     }
 
+    /// What is to be asked for behind `whole`. What the vault took on attesters' word, and may not any more, is put into
+    /// `fetched`, to be judged with what is behind it.
     fn unknown(
         &self,
         whole: &Whole,
-        fetched: &BTreeMap<TxId, SignedTransaction>,
+        fetched: &mut BTreeMap<TxId, Found>,
     ) -> Result<BTreeSet<TxId>, NodeError> {
-        let vault = self.vault();
         let mut unknown = BTreeSet::new();
-        for input in whole.body.body.inputs.iter() {
-            if !fetched.contains_key(&input.tx_id) && vault.transaction(&input.tx_id)?.is_none() {
-                unknown.insert(input.tx_id);
+        let mut looked: Vec<TxId> = whole.body.body.inputs.iter().map(|input| input.tx_id).collect();
+        while let Some(tx_id) = looked.pop() {
+            if fetched.contains_key(&tx_id) || unknown.contains(&tx_id) {
+                continue;
+            }
+            if self.vault().transaction(&tx_id)?.is_none() {
+                unknown.insert(tx_id);
+                continue;
+            }
+            let vouched = self.vault().vouched_behind(&tx_id)?;
+            for vouched in vouched {
+                if fetched.contains_key(&vouched) {
+                    continue;
+                }
+                let signed = self.vault().transaction(&vouched)?;
+                let signed = signed.ok_or_else(|| Refusal::new(Code::NotFound, "it was there just now"))?;
+                let behind = whole_of(&signed)?;
+                if !self.may_stay_vouched(behind) {
+                    looked.extend(behind.body.body.inputs.iter().map(|input| input.tx_id));
+                    fetched.insert(vouched, Found::Signed(Box::new(signed)));
+                }
             }
         }
         Ok(unknown)
@@ -221,7 +254,9 @@ impl Node {
         let whole = whole_of(signed)?;
         let (inputs, references) = (self.inputs(whole)?, self.references(whole)?);
         let time_ms = self.ports.chain.block_time(record.height)?;
-        let signatures = signatures_of(signed, *tx_id);
+        let mut signed = signed.clone();
+        self.add_attestations(tx_id, record, &mut signed)?;
+        let signatures = signatures_of(&signed, *tx_id);
         let at = Tip { height: record.height, time_ms };
         self.ledger().judge(whole, Some(&signatures), &inputs, &references, at)?;
         Ok(Recorded {
@@ -231,7 +266,8 @@ impl Node {
             time_ms,
             members: members(whole, &inputs),
             whole: whole.clone(),
-            signed: signed.clone(),
+            signed,
+            vouched: false,
         })
     }
 

@@ -10,7 +10,7 @@ use stateset_peer::message::{Content, FlowId, Message};
 
 use crate::effects::Outcome;
 use crate::error::NodeError;
-use crate::flow::{Effect, Entry, Flow, Input, Received, Side, decide, follow, session_of};
+use crate::flow::{Effect, Entry, Flow, Input, Phase, Received, decide, follow, session_of};
 use crate::node::Node;
 use crate::probe::Point;
 use crate::resolve;
@@ -157,7 +157,8 @@ impl Node {
         let now_ms = self.ports.clock.now_ms();
         let due = |effect: Effect, entry: &Entry| {
             let later = matches!((entry, &effect), (Entry::Again(_), _))
-                || matches!((entry, &effect), (Entry::Built(_) | Entry::Signed(_), Effect::Await(())));
+                || matches!((entry, &effect), (Entry::Built(_) | Entry::Signed(_), Effect::Await(())))
+                || matches!((entry, &effect), (Entry::Received(_) | Entry::Attested(_), Effect::Await(())));
             (effect, if later { now_ms.saturating_add(self.config.poll_ms) } else { now_ms })
         };
         let effects: Vec<_> = entries
@@ -192,8 +193,10 @@ impl Node {
                     members: notarised.members.iter().copied().collect(),
                     whole: flow.whole.clone(),
                     signed: resolve::signed(&flow.whole, signatures, Some(notarised.certificate.clone())),
+                    vouched: false,
                 }))]
             }
+            Entry::Quorum(_) => vec![Change::Read { tx_id: flow.tx_id, readers: flow.attesters() }],
             Entry::Ended(_) => vec![Change::Close],
             _ => Vec::new(),
         })
@@ -243,7 +246,9 @@ fn is_of_use(flow: &Flow, todo: &Todo) -> bool {
     match todo.effect {
         Effect::Finalise(_) | Effect::Reject(_) => todo.attempts < SENDS_MAX,
         // A signature that is promised in the journal is also sent where the flow went on meanwhile.
-        Effect::Answer(_) => matches!(flow.side, Side::Responder { .. }) && todo.attempts < SENDS_MAX,
+        Effect::Answer(_) => flow.from().is_some() && todo.attempts < SENDS_MAX,
+        // Enough others have attested.
+        Effect::Attest(to) => flow.waits_for().contains(&to) && flow.phase == Phase::Attesting,
         _ => !flow.phase.is_over(),
     }
 }

@@ -5,7 +5,7 @@ use stateset_ledger_types::body::SaltedBody;
 use stateset_ledger_types::codec::{
     Blob, Decode, DecodeError, Encode, List, Set, Text, choice, codes, fixed_bytes, record,
 };
-use stateset_ledger_types::envelope::Attestation;
+use stateset_ledger_types::envelope::{ATTESTATIONS_MAX, Attestation};
 use stateset_ledger_types::ids::{ChainId, EntityId, TxId};
 use stateset_ledger_types::keys::{BusinessSignature, KeyBinding, PublicKey, Signature};
 use stateset_ledger_types::notary::CertificateRecord;
@@ -109,7 +109,7 @@ record! {
         pub business: List<BusinessSignature, 256>,
         pub spend: List<SpendSignature, 256>,
         pub bindings: List<SignedBinding, 256>,
-        pub attestations: List<Attestation, 16>,
+        pub attestations: List<Attestation, ATTESTATIONS_MAX>,
     }
 
     /// Type 4: a refusal.
@@ -147,7 +147,7 @@ record! {
         pub signatures: List<BusinessSignature, 256>,
         pub spend: List<SpendSignature, 256>,
         pub bindings: List<SignedBinding, 256>,
-        pub attestations: List<Attestation, 16>,
+        pub attestations: List<Attestation, ATTESTATIONS_MAX>,
         pub certificate: Option<CertificateRecord>,
     }
 

@@ -7,7 +7,7 @@ use stateset_ledger_types::{Code, Refusal};
 use stateset_peer::message::{Finalised, Reject, RejectCode, Signatures};
 
 use super::entry::{Assembled, Ended, Entry, Judged, SignedBy};
-use super::{Flow, Input, Phase, Side};
+use super::{Flow, Input, Phase, Side, attesting};
 use crate::signing;
 
 /// Whether a refusal may be none later: the same transaction is submitted again under a new sequence.
@@ -22,6 +22,13 @@ pub fn decide(flow: &Flow, input: Input) -> Vec<Entry> {
     }
     let entry = match (flow.phase, input) {
         (Phase::Collecting, Input::Signatures(from, signatures)) => signatures_from(flow, from, *signatures),
+        (Phase::Attesting, Input::Quorum(quorum)) => attesting::ask(flow, quorum),
+        (Phase::Attesting, Input::Signatures(from, signatures)) => {
+            attesting::attested_by(flow, from, &signatures)
+        }
+        (Phase::Attesting, Input::Reject(from, reject)) => attesting::refused_by(flow, from, &reject),
+        (Phase::Judging, Input::Signatures(from, signatures)) => attesting::shown(flow, from, *signatures),
+        (Phase::Judging, Input::Attested(attestation)) => Some(Entry::Attested(attestation)),
         (_, Input::Reject(from, reject)) => rejected_by(flow, from, &reject),
         (_, Input::Finalised(from, finalised)) => finalised_by(flow, from, *finalised),
         (Phase::Judging, Input::Judged { signs }) => Some(Entry::Judged(Judged { signs })),
@@ -87,11 +94,14 @@ fn rejected_by(flow: &Flow, from: EntityId, reject: &Reject) -> Option<Entry> {
         }
         // A signature that is given away may be used, whatever the builder says: only the ledger frees the inputs.
         Side::Responder { from: builder, .. } => (from == *builder && !flow.is_signed()).then(end),
+        Side::Attester { from: builder } => {
+            (from == *builder && flow.signatures.attestations.is_empty()).then(end)
+        }
     }
 }
 
 /// The code of section 15 that a refusal's text begins with.
-fn code_of(reject: &Reject) -> Code {
+pub(super) fn code_of(reject: &Reject) -> Code {
     let named = |code: &&Code| {
         let rest = reject.text.strip_prefix(&code.name());
         rest.is_some_and(|rest| rest.starts_with(':'))

@@ -2,10 +2,13 @@
 
 use stateset_ledger_types::Code;
 use stateset_ledger_types::codec::{Blob, List, Set, Text, choice, record};
+use stateset_ledger_types::envelope::Attestation;
 use stateset_ledger_types::ids::EntityId;
 use stateset_ledger_types::notary::{CertificateRecord, NotaryRecord};
 use stateset_peer::message::{FlowId, Signatures, Whole};
 use ves::Digest;
+
+use super::attesting::{Quorum, Unattested};
 
 record! {
     /// What one capsule is sealed with; the ciphertext follows from it.
@@ -104,6 +107,13 @@ choice! {
         Told(Box<Signatures>) = 11,
         Notarised(Box<Notarised>) = 12,
         Ended(Ended) = 13,
+        /// Whom the builder asks to attest.
+        Quorum(Quorum) = 14,
+        /// An attester has attested.
+        AttestedBy(Attestation) = 15,
+        Unattested(Unattested) = 16,
+        /// This node's own attestation, about to be sent.
+        Attested(Attestation) = 17,
     }
 
     /// What follows from a step. Each may be done more than once and means the same.
@@ -122,6 +132,10 @@ choice! {
         Sign(()) = 9,
         /// Sends this node's signatures.
         Answer(EntityId) = 10,
+        /// Finds out who may attest.
+        Quorum(()) = 11,
+        /// Shows an attester all that it judges by.
+        Attest(EntityId) = 12,
     }
 }
 

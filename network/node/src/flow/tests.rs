@@ -13,7 +13,7 @@ use stateset_ledger_types::Code;
 const SIGNER: EntityId = EntityId([2; 20]);
 const STRANGER: EntityId = EntityId([3; 20]);
 
-fn whole() -> Whole {
+pub(super) fn whole() -> Whole {
     let header = Header {
         format: HEADER_FORMAT,
         chain_id: ChainId::new("ssn-test-1").unwrap(),
@@ -63,7 +63,7 @@ fn responder() -> Entry {
 }
 
 /// Takes an input and says what followed; the journal grows with it.
-fn put(journal: &mut Vec<Entry>, input: Input) -> Vec<Effect> {
+pub(super) fn put(journal: &mut Vec<Entry>, input: Input) -> Vec<Effect> {
     let mut flow = Flow::replay(journal).unwrap();
     let entries = decide(&flow, input);
     entries.iter().for_each(|entry| flow.apply(entry));
@@ -73,7 +73,7 @@ fn put(journal: &mut Vec<Entry>, input: Input) -> Vec<Effect> {
     effects
 }
 
-fn phase(journal: &[Entry]) -> Phase {
+pub(super) fn phase(journal: &[Entry]) -> Phase {
     Flow::replay(journal).unwrap().phase
 }
 

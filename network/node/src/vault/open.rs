@@ -8,7 +8,8 @@ use crate::error::NodeError;
 use crate::file;
 
 /// Applied in order; the place in this list, counted from 1, is the schema's version. Never changed once released.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_vault.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../../migrations/0001_vault.sql"), include_str!("../../migrations/0002_attested.sql")];
 
 pub(super) fn open(path: &Path) -> Result<Connection, NodeError> {
     let mut connection = file::open(path)?;

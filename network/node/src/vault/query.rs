@@ -66,6 +66,8 @@ pub struct TransactionView {
     pub time_ms: u64,
     /// Whether the entity takes part, or it is an ancestor only.
     pub own: bool,
+    /// Whether it was taken on attesters' word, without what is behind it.
+    pub vouched: bool,
     pub signed: SignedTransaction,
 }
 
@@ -160,15 +162,15 @@ impl Vault {
     /// # Errors
     /// [`NodeError`].
     pub fn transaction_view(&self, tx_id: &TxId) -> Result<Option<TransactionView>, NodeError> {
-        let sql = "SELECT height, position, time_ms, own, signed FROM transactions WHERE tx_id = ?1";
+        let sql = "SELECT height, position, time_ms, own, signed, vouched FROM transactions WHERE tx_id = ?1";
         let read = |row: &rusqlite::Row<'_>| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?, row.get(5)?))
         };
         let found =
             self.optional("reading a transaction", self.connection.query_row(sql, [tx_id.0], read))?;
-        let Some((height, index, time_ms, own, signed)) = found else { return Ok(None) };
+        let Some((height, index, time_ms, own, signed, vouched)) = found else { return Ok(None) };
         let signed = decode("transaction", &signed)?;
-        Ok(Some(TransactionView { tx_id: *tx_id, height, index, time_ms, own, signed }))
+        Ok(Some(TransactionView { tx_id: *tx_id, height, index, time_ms, own, vouched, signed }))
     }
 
     /// Where a flow stands.

@@ -1,4 +1,5 @@
-//! What others may ask of the vault (8.3): a transaction is served to those who take part in it or in a descendant.
+//! What others may ask of the vault (8.3): a transaction is served to those who take part in it or in a descendant,
+//! and to attesters that were asked about one.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -55,7 +56,7 @@ impl Vault {
         })
     }
 
-    /// Whether `asker` takes part in `tx_id` or in a descendant of it, those included that this node has signed and that
+    /// Whether `asker` takes part in `tx_id` or in a descendant of it, or was asked to attest one, those included that this node has signed and that
     /// are not notarised yet.
     ///
     /// # Errors
@@ -64,7 +65,8 @@ impl Vault {
         let (mut seen, mut next) = (BTreeSet::from([*tx_id]), VecDeque::from([*tx_id]));
         while let Some(at) = next.pop_front() {
             let found = self.connection.query_row(
-                "SELECT 1 FROM members WHERE tx_id = ?1 AND entity = ?2",
+                "SELECT 1 FROM members WHERE tx_id = ?1 AND entity = ?2
+                 UNION ALL SELECT 1 FROM readers WHERE tx_id = ?1 AND entity = ?2 LIMIT 1",
                 (at.0, asker.0),
                 |_| Ok(()),
             );

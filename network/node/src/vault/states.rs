@@ -27,6 +27,8 @@ pub struct Recorded {
     pub members: BTreeSet<EntityId>,
     pub whole: Whole,
     pub signed: SignedTransaction,
+    /// Taken on the word of attesters, without what is behind it.
+    pub vouched: bool,
 }
 
 /// What a step of a flow changes besides the flow.
@@ -36,6 +38,11 @@ pub enum Change {
     Open {
         whole: Box<Whole>,
         members: BTreeSet<EntityId>,
+    },
+    /// These may read it, and what is behind it, without taking part.
+    Read {
+        tx_id: TxId,
+        readers: Vec<EntityId>,
     },
     /// Its inputs are not to be consumed by another.
     Lock(Vec<StateRef>),
@@ -96,12 +103,17 @@ pub(super) fn apply(
             let mut insert = sql.prepare_cached("INSERT OR IGNORE INTO locks VALUES (?1, ?2, ?3)")?;
             inputs.iter().try_for_each(|input| insert.execute((input.tx_id.0, input.index, flow)).map(|_| ()))
         }
+        Change::Read { tx_id, readers } => {
+            let mut insert = sql.prepare_cached("INSERT OR IGNORE INTO readers VALUES (?1, ?2)")?;
+            readers.iter().try_for_each(|reader| insert.execute((tx_id.0, reader.0)).map(|_| ()))
+        }
         Change::Close => {
             sql.execute("DELETE FROM locks WHERE flow_id = ?1", [flow])?;
             // What was notarised stays, whatever became of a flow with it.
             let of_flow = "SELECT tx_id FROM flows WHERE flow_id = ?1 AND tx_id NOT IN (SELECT tx_id FROM transactions)";
             sql.execute(&format!("DELETE FROM inputs WHERE consumer IN ({of_flow})"), [flow])?;
             sql.execute(&format!("DELETE FROM members WHERE tx_id IN ({of_flow})"), [flow])?;
+            sql.execute(&format!("DELETE FROM readers WHERE tx_id IN ({of_flow})"), [flow])?;
             Ok(())
         }
         Change::Record(recorded) => {
@@ -124,11 +136,19 @@ fn edges(sql: &Sql<'_>, tx_id: &TxId, whole: &Whole, members: &BTreeSet<EntityId
 fn record(sql: &Sql<'_>, me: &EntityId, recorded: &Recorded) -> rusqlite::Result<()> {
     let (tx_id, own) = (recorded.tx_id, recorded.members.contains(me));
     let new = sql.execute(
-        "INSERT OR IGNORE INTO transactions VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        (tx_id.0, recorded.height, recorded.index, recorded.time_ms, recorded.signed.to_sce(), own),
+        "INSERT OR IGNORE INTO transactions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        (
+            tx_id.0,
+            recorded.height,
+            recorded.index,
+            recorded.time_ms,
+            recorded.signed.to_sce(),
+            own,
+            recorded.vouched,
+        ),
     )?;
     if new == 0 {
-        return Ok(());
+        return checked(sql, recorded);
     }
     edges(sql, &tx_id, &recorded.whole, &recorded.members)?;
     let mut consume =
@@ -140,6 +160,18 @@ fn record(sql: &Sql<'_>, me: &EntityId, recorded: &Recorded) -> rusqlite::Result
         if entities(output).any(|entity| entity == *me) {
             insert_state(sql, recorded, index, output)?;
         }
+    }
+    Ok(())
+}
+
+/// What was taken on attesters' word before is now found valid here; who took part in its inputs is known now.
+fn checked(sql: &Sql<'_>, recorded: &Recorded) -> rusqlite::Result<()> {
+    if recorded.vouched {
+        return Ok(());
+    }
+    let update = "UPDATE transactions SET vouched = 0 WHERE tx_id = ?1 AND vouched = 1";
+    if sql.execute(update, [recorded.tx_id.0])? > 0 {
+        edges(sql, &recorded.tx_id, &recorded.whole, &recorded.members)?;
     }
     Ok(())
 }
@@ -210,6 +242,28 @@ impl Vault {
         let found = self.connection.query_row(sql, [tx_id.0], |row| row.get::<_, Vec<u8>>(0));
         let bytes = self.optional("reading a transaction", found)?;
         bytes.map(|bytes| decode("transaction", &bytes)).transpose()
+    }
+
+    /// Of `tx_id` and the transactions behind it, those that were taken on attesters' word.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn vouched_behind(&self, tx_id: &TxId) -> Result<Vec<TxId>, NodeError> {
+        // Most vaults have none, and histories are long.
+        let any = self.rows(
+            "reading transactions",
+            "SELECT 1 FROM transactions WHERE vouched = 1 LIMIT 1",
+            [],
+            |_| Ok(()),
+        )?;
+        if any.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = "WITH RECURSIVE behind (tx_id) AS (
+                       SELECT ?1 UNION SELECT inputs.tx_id FROM inputs JOIN behind ON inputs.consumer = behind.tx_id
+                   )
+                   SELECT tx_id FROM transactions WHERE vouched = 1 AND tx_id IN behind ORDER BY tx_id";
+        self.rows("reading transactions", sql, [tx_id.0], |row| row.get(0).map(TxId))
     }
 
     /// The unspent state at `place`, of which the entity takes part.

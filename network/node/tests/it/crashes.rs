@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use stateset_contracts::InvoiceCommand;
-use stateset_node::NodeError;
+use stateset_contracts::{Invoice, InvoiceCommand};
 use stateset_node::probe::{Always, Point, Probe};
+use stateset_node::{Attested, NodeError, Transition};
 
-use crate::world::{BUYER, SELLER, World, create};
+use crate::world::{AUDITOR, BUYER, ONE_AUDITOR, SELLER, World, create, id};
 
 /// Stops at the n-th point that it is asked about, and not before or after.
 struct StopAt {
@@ -22,9 +22,19 @@ impl Probe for StopAt {
     }
 }
 
+/// Begins an invoice, attested or not; the steps after it go on as it does.
+fn begin(world: &World, attested: Attested) -> Result<(), NodeError> {
+    let (command, parties) = (create("2026-1"), [id(BUYER)].into());
+    let transition = Transition::<Invoice> { on: None, command, parties, at: None };
+    world.node(SELLER).start_as(&transition, attested).map(drop)
+}
+
 /// Runs issue and accept with company `n` stopped at point `at`. Says where it was stopped; `None` when it never was.
-fn stopped(n: u8, at: u64) -> Option<Point> {
+fn stopped(n: u8, at: u64, attested: Attested) -> Option<Point> {
     let mut world = World::new();
+    if attested != Attested::No {
+        world.open(AUDITOR, &format!("vault-{AUDITOR}.db"), Arc::new(Always));
+    }
     let probe = Arc::new(StopAt { at, passed: AtomicU64::new(0) });
     let file = format!("vault-{n}.db");
     world.open(n, &file, probe);
@@ -37,11 +47,11 @@ fn stopped(n: u8, at: u64) -> Option<Point> {
         }
         other => panic!("company {who}: {other}"),
     };
-    if let Err(error) = world.start(SELLER, None, create("2026-1"), &[BUYER]) {
+    if let Err(error) = begin(&world, attested) {
         again(&mut world, SELLER, error);
         // Stopped before the flow was in the journal: nothing began, and the caller was told so.
         if world.flows(SELLER).is_empty() {
-            world.start(SELLER, None, create("2026-1"), &[BUYER]).unwrap();
+            begin(&world, attested).unwrap();
         }
     }
     while let Err((who, error)) = world.settle() {
@@ -58,6 +68,11 @@ fn stopped(n: u8, at: u64) -> Option<Point> {
     while let Err((who, error)) = world.settle() {
         again(&mut world, who, error);
     }
+    if attested != Attested::No {
+        let flows = world.flows(AUDITOR);
+        assert_eq!(flows.len(), 2, "point {at} of {n}: {flows:?}");
+        assert!(flows.iter().all(|flow| flow.phase == "final"), "point {at} of {n}: {flows:?}");
+    }
     for company in [SELLER, BUYER] {
         let flows = world.flows(company);
         assert!(flows.iter().all(|flow| flow.phase == "final"), "point {at} of {n}: {flows:?}");
@@ -73,9 +88,9 @@ fn stopped(n: u8, at: u64) -> Option<Point> {
     stopped
 }
 
-fn every_point(n: u8) {
+fn every_point(n: u8, attested: Attested) {
     let mut points = Vec::new();
-    while let Some(point) = stopped(n, points.len() as u64) {
+    while let Some(point) = stopped(n, points.len() as u64, attested) {
         points.push(point);
     }
     assert!(points.len() > 20, "only {} points", points.len());
@@ -86,10 +101,20 @@ fn every_point(n: u8) {
 
 #[test]
 fn a_seller_stopped_at_any_point_goes_on() {
-    every_point(SELLER);
+    every_point(SELLER, Attested::No);
 }
 
 #[test]
 fn a_buyer_stopped_at_any_point_goes_on() {
-    every_point(BUYER);
+    every_point(BUYER, Attested::No);
+}
+
+#[test]
+fn an_attester_stopped_at_any_point_goes_on() {
+    every_point(AUDITOR, Attested::By(ONE_AUDITOR));
+}
+
+#[test]
+fn a_seller_that_asks_attesters_stopped_at_any_point_goes_on() {
+    every_point(SELLER, Attested::By(ONE_AUDITOR));
 }

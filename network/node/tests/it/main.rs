@@ -1,5 +1,6 @@
 //! Participants' nodes at work.
 
+mod attested;
 mod chain;
 mod crashes;
 mod double_spend;

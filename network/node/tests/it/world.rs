@@ -12,7 +12,8 @@ use stateset_ledger_types::Params;
 use stateset_ledger_types::bank::DenomRecord;
 use stateset_ledger_types::codec::{Decode, List, Set, Text};
 use stateset_ledger_types::entity::{Compliance, Entity, EntityStatus, Quota, Role, Roles};
-use stateset_ledger_types::genesis::{Genesis, GenesisBalance, GenesisValidator};
+use stateset_ledger_types::genesis::{Genesis, GenesisAttesters, GenesisBalance, GenesisValidator};
+use stateset_ledger_types::governance::AttesterPolicy;
 use stateset_ledger_types::ids::{Amount, ChainId, Denom, EntityId, StateRef, Units};
 use stateset_ledger_types::keys::{KeyRecord, PublicKey, Purpose, Scheme};
 use stateset_node::ports::{CapsuleStore, Chain, Clock, Consent, Decision, Proposal};
@@ -29,6 +30,17 @@ pub const SELLER: u8 = 2;
 pub const BUYER: u8 = 3;
 pub const FACTOR: u8 = 4;
 pub const OTHER: u8 = 5;
+/// Their nodes are opened by tests that need them.
+pub const AUDITOR: u8 = 6;
+pub const SECOND_AUDITOR: u8 = 7;
+const COMPANIES: u8 = 7;
+
+/// Attester policies of [`genesis`].
+pub const ONE_AUDITOR: u32 = 1;
+pub const BOTH_AUDITORS: u32 = 2;
+pub const EITHER_AUDITOR: u32 = 3;
+/// Names the buyer alone.
+pub const PARTY_ATTESTS: u32 = 4;
 
 /// 2026-01-01.
 pub const GENESIS_MS: u64 = 1_767_225_600_000;
@@ -70,7 +82,7 @@ impl Clock for TestClock {
 /// The keys of every company, made once: key files are slow to open on purpose.
 pub fn keys(n: u8) -> Arc<NodeKeys> {
     static KEYS: OnceLock<BTreeMap<u8, Arc<NodeKeys>>> = OnceLock::new();
-    let all = KEYS.get_or_init(|| (1..=5).map(|n| (n, Arc::new(make_keys(n)))).collect());
+    let all = KEYS.get_or_init(|| (1..=COMPANIES).map(|n| (n, Arc::new(make_keys(n)))).collect());
     Arc::clone(&all[&n])
 }
 
@@ -92,6 +104,7 @@ fn entity(n: u8) -> Entity {
     let roles: &[Role] = match n {
         NOTARY => &[Role::Member, Role::Notary],
         FACTOR | OTHER => &[Role::Member, Role::Factor],
+        BUYER | AUDITOR | SECOND_AUDITOR => &[Role::Member, Role::Attester],
         _ => &[Role::Member],
     };
     let view = PublicKey::new(Scheme::X25519, &keys(n).view_key()).unwrap();
@@ -121,6 +134,11 @@ fn entity(n: u8) -> Entity {
     }
 }
 
+fn attesters(policy: u32, threshold: u32, entities: &[u8]) -> GenesisAttesters {
+    let entities = Set::new(entities.iter().map(|n| id(*n))).unwrap();
+    GenesisAttesters { id: policy, policy: AttesterPolicy { threshold, entities } }
+}
+
 pub fn genesis(time_ms: u64) -> Genesis {
     let money = |units| Amount { denom: usd(), units: Units(units) };
     let balance = |n| GenesisBalance { account: id(n).account(), amount: money(1_000_000) };
@@ -130,10 +148,16 @@ pub fn genesis(time_ms: u64) -> Genesis {
         genesis_time: time_ms,
         initial_height: 1,
         roots: List::default(),
-        entities: List::new((1..=5).map(entity).collect::<Vec<_>>()).unwrap(),
+        entities: List::new((1..=COMPANIES).map(entity).collect::<Vec<_>>()).unwrap(),
         validators: List::new([GenesisValidator { entity: id(NOTARY), key: vote, power: 10 }]).unwrap(),
         params: Params::default(),
-        attester_policies: List::default(),
+        attester_policies: List::new([
+            attesters(ONE_AUDITOR, 1, &[AUDITOR]),
+            attesters(BOTH_AUDITORS, 2, &[AUDITOR, SECOND_AUDITOR]),
+            attesters(EITHER_AUDITOR, 1, &[AUDITOR, SECOND_AUDITOR]),
+            attesters(PARTY_ATTESTS, 1, &[BUYER]),
+        ])
+        .unwrap(),
         denoms: List::new([DenomRecord { denom: usd(), exponent: 2 }]).unwrap(),
         supply: List::new([money(4_000_000)]).unwrap(),
         balances: List::new([balance(SELLER), balance(BUYER), balance(FACTOR), balance(OTHER)]).unwrap(),
