@@ -65,8 +65,22 @@ impl Call<'_, '_> {
         Ok(entity)
     }
 
-    fn settled(&mut self, settlement: Settlement) {
-        self.overlay.put(StateKey::settlement(&self.id), &settlement);
+    /// Writes a settlement. A payer uses a reference once: what stands behind it is paid once, whoever asks again, and
+    /// whatever it remembers.
+    ///
+    /// # Errors
+    /// CONFLICT, with the id of the settlement that has the reference as data.
+    fn settled(&mut self, id: &SettlementId, settlement: &Settlement) -> Result<(), Stop> {
+        if let Some(reference) = &settlement.reference {
+            let key = StateKey::payment(&settlement.payer, reference);
+            if let Some(first) = self.overlay.get::<SettlementId>(&key)? {
+                let said = format!("the payer has used this reference for settlement {first}");
+                return Err(Refusal::new(Code::Conflict, said).with_data(first.0.to_vec()).into());
+            }
+            self.overlay.put(key, id);
+        }
+        self.overlay.put(StateKey::settlement(id), settlement);
+        Ok(())
     }
 }
 
@@ -76,7 +90,8 @@ fn transfer(call: &mut Call<'_, '_>, command: &Transfer) -> Result<(), Stop> {
     accounts::payee(call.overlay, call.context, &command.payee)?;
     accounts::debit(call.overlay, &command.payer.account(), &command.amount)?;
     let fee = accounts::pay(call.overlay, call.context, &command.payee, &command.amount)?;
-    call.settled(Settlement {
+    let (id, height) = (call.id, call.context.height);
+    let settlement = Settlement {
         kind: SettlementKind::Instant,
         payer: command.payer,
         payee: command.payee,
@@ -84,9 +99,9 @@ fn transfer(call: &mut Call<'_, '_>, command: &Transfer) -> Result<(), Stop> {
         fee,
         status: SettlementStatus::Completed,
         reference: command.reference,
-        height: call.context.height,
-    });
-    Ok(())
+        height,
+    };
+    call.settled(&id, &settlement)
 }
 
 fn issuer(call: &mut Call<'_, '_>, id: &EntityId, amount: &Amount) -> Result<(), Stop> {

@@ -87,6 +87,10 @@ domains! {
     Claim = "SSN_CLAIM_V1",
     /// Ours: the unspent states of a vault, by which two vaults are compared (8.5)
     Vault = "SSN_VAULT_V1",
+    /// Ours: what hides the reference of a payment, derived by its payer (10.3)
+    PaymentBlind = "SSN_PAYBLIND_V1",
+    /// Ours: what a node seals a transaction of others to itself with (8.5)
+    Backup = "SSN_BACKUP_V1",
 }
 
 /// SHA-256 of the tag and the pieces behind it. Short preimages are put together first, without allocation.

@@ -137,6 +137,13 @@ impl StateKey {
     pub fn settlement(id: &SettlementId) -> Self {
         hex_key(Substore::Settle, "s/", &id.0)
     }
+    /// Under which settlement a payer has used a reference (10.3): a reference is used once.
+    pub fn payment(payer: &EntityId, reference: &Digest) -> Self {
+        let mut key = hex_key(Substore::Settle, "ref/", &payer.0);
+        key.path.push(b'/');
+        key.path.extend_from_slice(ves::hex::encode(&reference.0).as_bytes());
+        key
+    }
     pub fn escrow(id: &SettlementId) -> Self {
         hex_key(Substore::Settle, "escrow/", &id.0)
     }

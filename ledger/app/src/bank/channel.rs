@@ -29,7 +29,8 @@ pub(super) fn open(call: &mut Call<'_, '_>, command: &ChannelOpen) -> Result<(),
         expires_at: command.expires_at,
     };
     call.overlay.put(StateKey::channel(&call.id), &channel);
-    call.settled(Settlement {
+    let (id, height) = (call.id, call.context.height);
+    let settlement = Settlement {
         kind: SettlementKind::Channel,
         payer: command.payer,
         payee: command.payee.account(),
@@ -37,9 +38,9 @@ pub(super) fn open(call: &mut Call<'_, '_>, command: &ChannelOpen) -> Result<(),
         fee: Units(0),
         status: SettlementStatus::Pending,
         reference: None,
-        height: call.context.height,
-    });
-    Ok(())
+        height,
+    };
+    call.settled(&id, &settlement)
 }
 
 pub(super) fn claim(call: &mut Call<'_, '_>, command: &ChannelClaim) -> Result<(), Stop> {

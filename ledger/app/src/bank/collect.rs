@@ -94,8 +94,8 @@ fn collect(call: &mut Call<'_, '_>, merchant: &EntityId, n: u32, charge: &Charge
         reference: charge.reference,
         height: call.context.height,
     };
-    call.overlay.put(StateKey::settlement(&charge_id(&call.id, n)), &settlement);
-    Ok(())
+    let id = charge_id(&call.id, n);
+    call.settled(&id, &settlement)
 }
 
 /// Charge `n` of the batch that command `id` settled: the highest bit of the place set, twelve bits for `n`.

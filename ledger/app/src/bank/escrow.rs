@@ -33,7 +33,8 @@ pub(super) fn create(call: &mut Call<'_, '_>, command: &EscrowCreate) -> Result<
     };
     call.overlay.put(StateKey::escrow(&call.id), &escrow);
     call.overlay.put(StateKey::escrow_due(escrow.expires_at, &call.id), &true);
-    call.settled(Settlement {
+    let (id, height) = (call.id, call.context.height);
+    let settlement = Settlement {
         kind: SettlementKind::Escrow,
         payer: command.payer,
         payee: command.payee,
@@ -41,9 +42,9 @@ pub(super) fn create(call: &mut Call<'_, '_>, command: &EscrowCreate) -> Result<
         fee: Units(0),
         status: SettlementStatus::Pending,
         reference: command.reference,
-        height: call.context.height,
-    });
-    Ok(())
+        height,
+    };
+    call.settled(&id, &settlement)
 }
 
 pub(super) fn release(call: &mut Call<'_, '_>, command: &EscrowRelease) -> Result<(), Stop> {

@@ -11,6 +11,7 @@ use stateset_ledger_types::bank::{
 use stateset_ledger_types::codec::List;
 use stateset_ledger_types::ids::{SettlementId, Units};
 use stateset_ledger_types::{Code, StateKey};
+use ves::Digest;
 
 use crate::world::{World, chain, code, dollars, genesis, id, public_key, sign};
 
@@ -68,6 +69,47 @@ fn a_transfer_moves_what_its_payer_signed_for() {
     assert_eq!((world.balance(1), world.balance(2)), (999_700, 1_000_300));
     run(&mut world, 1, 7, &[transfer(1, 1, 5)]).unwrap();
     assert_eq!(world.balance(1), 999_700);
+}
+
+/// What stands behind a reference is paid once, whoever asks again: the same transfer, another, an escrow, a batch.
+#[test]
+fn a_payer_uses_a_reference_once() {
+    let mut world = World::new();
+    let named = |payer: u8, units: u128, name: u8| {
+        BankCommand::Transfer(Transfer {
+            payer: id(payer),
+            payee: id(2).account(),
+            amount: dollars(units),
+            reference: Some(Digest([name; 32])),
+        })
+    };
+    let first = run(&mut world, 1, 1, &[named(1, 300, 7)]).unwrap();
+    assert_eq!(world.get(&StateKey::payment(&id(1), &Digest([7; 32]))), Some(first), "it is found by it");
+    assert_eq!(run(&mut world, 1, 2, &[named(1, 300, 7)]), Err(Code::Conflict));
+    assert_eq!(
+        run(&mut world, 1, 3, &[named(1, 1, 8), named(1, 1, 8)]),
+        Err(Code::Conflict),
+        "in one request"
+    );
+    assert_eq!(world.balance(1), 999_700, "nothing of a refused request is written");
+    let mut held = escrow(1, 2, 5, 9_000_000);
+    if let BankCommand::EscrowCreate(create) = &mut held {
+        create.reference = Some(Digest([7; 32]));
+    }
+    assert_eq!(run(&mut world, 1, 4, &[held]), Err(Code::Conflict));
+    let mut twice = charge(1, 100, 60, 9_000_000);
+    twice.reference = Some(Digest([7; 32]));
+    let charges = List::new([twice]).unwrap();
+    let create = BankCommand::BatchCreate(BatchCreate { merchant: id(2), charges });
+    let batch = run(&mut world, 2, 5, &[create]).unwrap();
+    let settle = BankCommand::BatchSettle(BatchSettle { merchant: id(2), batch });
+    assert_eq!(run(&mut world, 2, 6, &[settle]), Err(Code::Conflict));
+    // In one block: the first of the two.
+    let both = [world.pay(1, 7, &[named(1, 10, 9)]), world.pay(1, 8, &[named(1, 10, 9)])];
+    let results = world.block(&both).results;
+    assert_eq!(results.iter().map(code).collect::<Vec<_>>(), [None, Some(Code::Conflict)]);
+    assert_eq!(world.balance(1), 999_690);
+    run(&mut world, 3, 9, &[named(3, 300, 7)]).expect("another payer's reference is its own");
 }
 
 #[test]

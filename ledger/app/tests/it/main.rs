@@ -8,4 +8,5 @@ mod governance;
 mod members;
 mod notary;
 mod public;
+mod receipts;
 mod world;
