@@ -7,7 +7,7 @@ use stateset_ledger_types::body::{Body, SaltedBody};
 use stateset_ledger_types::codec::{List, Set};
 use stateset_ledger_types::entity::Entity;
 use stateset_ledger_types::envelope::{
-    ATTESTATIONS_MAX, Attestation, Notarise, NotariseContent, Request, Submission,
+    ATTESTATIONS_MAX, Attestation, BlobReceipt, Notarise, NotariseContent, Request, Submission,
 };
 use stateset_ledger_types::ids::{ChainId, EntityId};
 use stateset_ledger_types::keys::{Purpose, Scheme, Signature};
@@ -108,6 +108,7 @@ pub fn request(
     whole: &Whole,
     inputs: &[Resolved],
     signatures: &Signatures,
+    receipts: Receipts,
     seq: u64,
 ) -> Result<Vec<u8>, NodeError> {
     let missing = signing::command_keys(whole)
@@ -120,9 +121,11 @@ pub fn request(
     let openings = signing::openings(inputs, signatures)?;
     let openings = List::new(openings).map_err(|error| Refusal::new(Code::TooLarge, error))?;
     let attestations = signatures.attestations.clone();
-    notarise(keys, NotariseContent::of(&whole.body, whole.mode), openings, attestations, seq)
+    notarise(keys, NotariseContent::of(&whole.body, whole.mode), openings, attestations, receipts, seq)
 }
 
+/// Of notaries that store the capsules, where the network asks for them (8.4).
+pub type Receipts = List<BlobReceipt, 1024>;
 type Openings = List<stateset_ledger_types::policy::Opening, { stateset_ledger_types::body::COMPONENTS_MAX }>;
 
 fn notarise(
@@ -130,12 +133,12 @@ fn notarise(
     content: NotariseContent,
     openings: Openings,
     attestations: List<Attestation, ATTESTATIONS_MAX>,
+    receipts: Receipts,
     seq: u64,
 ) -> Result<Vec<u8>, NodeError> {
     let chain_id = content.header().chain_id.clone();
     let unsigned = Signature([0; 64]);
     let submission = Submission { entity: keys.entity(), seq, key: keys.ledger_key(), signature: unsigned };
-    let receipts = List::default();
     let request =
         Request::Notarise(Box::new(Notarise { content, openings, submission, attestations, receipts }));
     Ok(signed_envelope(keys, request, &chain_id)?.bytes().to_vec())

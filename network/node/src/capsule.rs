@@ -9,7 +9,7 @@ use stateset_ledger_types::codec::{Blob, Decode, Encode, List, Reader, VALUE_BYT
 use stateset_ledger_types::ids::{ChainId, TxId};
 use stateset_ledger_types::tree::{GROUPS, Mode, Salt, capsule_info, core_id, view_tag};
 use stateset_ledger_types::{Code, Refusal};
-use stateset_peer::message::{Signatures, Whole};
+use stateset_peer::message::{Signatures, SignedTransaction, Whole};
 use ves::Digest;
 use ves::hash::Hasher;
 use ves::hpke::{self, HpkeError, TAG_BYTES};
@@ -172,11 +172,65 @@ pub fn seal_signatures(
     signatures: &Signatures,
     seal: &Seal,
 ) -> Result<Vec<u8>, CapsuleError> {
-    let info = capsule_info(chain_id, &Digest(signatures.tx_id.0));
-    let plaintext = padded(&signatures.to_sce());
-    let (key, ciphertext) = hpke::seal(&seal.view_key, &seal.ephemeral_secret, &info, &plaintext)
+    seal_beside(chain_id, &signatures.tx_id, &signatures.to_sce(), seal)
+}
+
+/// Seals what lies beside the capsules of a transaction: the encapsulated key, then the ciphertext.
+fn seal_beside(
+    chain_id: &ChainId,
+    tx_id: &TxId,
+    content: &[u8],
+    seal: &Seal,
+) -> Result<Vec<u8>, CapsuleError> {
+    let info = capsule_info(chain_id, &Digest(tx_id.0));
+    let (key, ciphertext) = hpke::seal(&seal.view_key, &seal.ephemeral_secret, &info, &padded(content))
         .map_err(CapsuleError::ViewKey)?;
     Ok([&key[..], &ciphertext].concat())
+}
+
+fn open_beside(
+    chain_id: &ChainId,
+    view_secret: &[u8; 32],
+    tx_id: &TxId,
+    sealed: &[u8],
+) -> Result<impl std::ops::Deref<Target = Vec<u8>> + use<>, CapsuleError> {
+    let (key, ciphertext) = sealed.split_first_chunk::<KEY_BYTES>().ok_or(CapsuleError::NotMine)?;
+    let info = capsule_info(chain_id, &Digest(tx_id.0));
+    hpke::open(key, view_secret, &info, ciphertext).map_err(|_| CapsuleError::NotMine)
+}
+
+/// Seals a whole transaction to be laid beside its capsules: what a node keeps for itself of others' (8.5).
+///
+/// # Errors
+/// [`CapsuleError::ViewKey`].
+pub fn seal_transaction(
+    chain_id: &ChainId,
+    tx_id: &TxId,
+    signed: &SignedTransaction,
+    seal: &Seal,
+) -> Result<Vec<u8>, CapsuleError> {
+    seal_beside(chain_id, tx_id, &signed.to_sce(), seal)
+}
+
+/// Opens what [`seal_transaction`] made for this view key.
+///
+/// # Errors
+/// [`CapsuleError`].
+pub fn open_transaction(
+    chain_id: &ChainId,
+    view_secret: &[u8; 32],
+    tx_id: &TxId,
+    sealed: &[u8],
+) -> Result<SignedTransaction, CapsuleError> {
+    let plaintext = open_beside(chain_id, view_secret, tx_id, sealed)?;
+    let malformed = |problem: String| CapsuleError::Malformed(problem);
+    let signed = SignedTransaction::from_sce(unpadded(&plaintext)?)
+        .map_err(|problem| malformed(problem.to_string()))?;
+    let whole = crate::resolve::whole_of(&signed).map_err(|refusal| malformed(refusal.to_string()))?;
+    match whole.body.tx_id(whole.mode) {
+        found if found == *tx_id => Ok(signed),
+        found => Err(CapsuleError::OtherTransaction { found }),
+    }
 }
 
 /// Opens what [`seal_signatures`] made for this view key.
@@ -189,9 +243,7 @@ pub fn open_signatures(
     tx_id: &TxId,
     sealed: &[u8],
 ) -> Result<Signatures, CapsuleError> {
-    let (key, ciphertext) = sealed.split_first_chunk::<KEY_BYTES>().ok_or(CapsuleError::NotMine)?;
-    let info = capsule_info(chain_id, &Digest(tx_id.0));
-    let plaintext = hpke::open(key, view_secret, &info, ciphertext).map_err(|_| CapsuleError::NotMine)?;
+    let plaintext = open_beside(chain_id, view_secret, tx_id, sealed)?;
     let signatures = Signatures::from_sce(unpadded(&plaintext)?)
         .map_err(|problem| CapsuleError::Malformed(problem.to_string()))?;
     if signatures.tx_id != *tx_id {

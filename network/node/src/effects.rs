@@ -8,7 +8,7 @@ use stateset_ledger_types::notary::CertificateRecord;
 use stateset_ledger_types::{Code, Refusal, StateKey};
 use stateset_peer::message::{Content, Finalised, Message, Propose, Reject, RejectCode, Signatures};
 
-use crate::build::{random, request, sealed};
+use crate::build::{random, request};
 use crate::capsule::{self, Seal};
 use crate::error::NodeError;
 use crate::flow::{Effect, Flow, Input, Notarised, Side};
@@ -20,8 +20,8 @@ use crate::vault::{Todo, members};
 
 /// After so many looks without a result the request is submitted again: a pool may lose it.
 const LOOKS_PER_SUBMISSION: u32 = 8;
-/// Most sealed signatures of one transaction that are tried.
-const SIGNATURES_TRIED_MAX: usize = 64;
+/// Most sealed pieces beside one transaction that are tried: this node's own come first.
+pub(crate) const PIECES_TRIED_MAX: usize = 1_024;
 
 /// What became of an effect.
 pub(crate) enum Outcome {
@@ -68,16 +68,15 @@ impl Node {
         let Side::Builder { seals, .. } = &flow.side else { return Ok(Outcome::Done) };
         let chain_id = &self.config.chain_id;
         let inputs = self.inputs(&flow.whole)?;
-        let request = request(&self.keys, &flow.whole, &inputs, &flow.signatures, self.next_seq()?)?;
-        for sealed in sealed(&flow.whole, seals).map_err(Refusal::from)? {
-            self.ports.capsules.put(&sealed.ciphertext)?;
-        }
+        let receipts = self.store_capsules(&flow.whole, seals)?;
         for of in seals {
             let seal = Seal { view_key: of.seal.view_key.0, ephemeral_secret: random()? };
             let sealed =
                 capsule::seal_signatures(chain_id, &flow.signatures, &seal).map_err(Refusal::from)?;
-            self.ports.capsules.put_signatures(&flow.tx_id, &sealed)?;
+            self.ports.capsules.lay_beside(&flow.tx_id, &sealed)?;
         }
+        let seq = self.next_seq()?;
+        let request = request(&self.keys, &flow.whole, &inputs, &flow.signatures, receipts, seq)?;
         input(Input::Assembled(request))
     }
 
@@ -166,15 +165,20 @@ impl Node {
         tx_id: &stateset_ledger_types::ids::TxId,
     ) -> Result<Option<Signatures>, NodeError> {
         let chain_id = &self.config.chain_id;
-        for sealed in self.ports.capsules.signatures(tx_id)?.iter().take(SIGNATURES_TRIED_MAX) {
+        let mut found: Option<Signatures> = None;
+        for sealed in self.ports.capsules.beside(tx_id)?.iter().take(PIECES_TRIED_MAX) {
             let opened = capsule::open_signatures(chain_id, self.keys.view_secret(), tx_id, sealed);
             if let Ok(signatures) = opened
                 && signing::check(&signatures, chain_id, tx_id).is_ok()
             {
-                return Ok(Some(signatures));
+                // One who takes part may have laid its own alone there: together they are whole.
+                found = match found {
+                    None => Some(signatures),
+                    Some(before) => Some(signing::merge(&before, &signatures).unwrap_or(before)),
+                };
             }
         }
-        Ok(None)
+        Ok(found)
     }
 
     fn notarised(

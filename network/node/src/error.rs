@@ -53,6 +53,8 @@ pub enum NodeError {
     NoFlow(FlowId),
     #[error("flow {flow} waits for no decision: it is {phase}")]
     NotDeciding { flow: FlowId, phase: &'static str },
+    #[error("flow {flow} cannot be withdrawn: it is {why}")]
+    NotWithdrawn { flow: FlowId, why: &'static str },
     #[error("{0} is not a cursor of this list: take it from the page before")]
     Cursor(String),
     #[error("the system gives no random numbers")]
@@ -70,7 +72,7 @@ impl NodeError {
         match self {
             Self::Refused(refusal) => refusal.code,
             Self::NoState(_) | Self::NoFlow(_) => Code::NotFound,
-            Self::NotDeciding { .. } => Code::BadTransition,
+            Self::NotDeciding { .. } | Self::NotWithdrawn { .. } => Code::BadTransition,
             Self::Cursor(_) => Code::Malformed,
             _ => Code::Internal,
         }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use hkdf::Hkdf;
+use sha2::Sha256;
 use stateset_keystore::{AgreementKey, KeyName, Keystore};
+use stateset_ledger_types::hash::Domain;
 use stateset_ledger_types::ids::EntityId;
 use stateset_ledger_types::keys::{PublicKey, Signature};
 use ves::{Digest, Signer};
@@ -47,6 +50,16 @@ impl NodeKeys {
     /// The secret that opens capsules: lend it to the opening functions and nothing else.
     pub(crate) fn view_secret(&self) -> &[u8; 32] {
         self.view.secret()
+    }
+
+    /// A secret of this entity's own, for one purpose: HKDF-SHA256 of the view key, under the tag of the purpose. The same
+    /// for the same `about` at every time, and telling nothing of any other.
+    pub(crate) fn derive(&self, domain: Domain, about: &[u8]) -> [u8; 32] {
+        let mut secret = [0; 32];
+        Hkdf::<Sha256>::new(Some(domain.text().as_bytes()), self.view.secret())
+            .expand(about, &mut secret)
+            .expect("32 bytes are no more than HKDF gives");
+        secret
     }
 
     /// # Errors

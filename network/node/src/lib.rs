@@ -11,6 +11,7 @@
 
 mod ask_back;
 mod attest;
+mod backup;
 pub mod build;
 pub mod capsule;
 mod capsules;
@@ -22,6 +23,8 @@ pub mod judge;
 mod keys;
 pub mod known;
 mod node;
+mod notary;
+mod own;
 mod payment;
 pub mod ports;
 pub mod probe;
@@ -39,6 +42,7 @@ pub use capsules::CapsuleFile;
 pub use error::{ChainError, NodeError, PeerError};
 pub use keys::NodeKeys;
 pub use node::{Attested, Node, NodeConfig, Ports, Started, Transition};
+pub use notary::{Notaries, Notary, NotaryCapsules, NotaryReceiver};
 pub use payment::Payment;
 pub use recover::Recovery;
 pub use sessions::SessionFile;

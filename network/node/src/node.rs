@@ -233,6 +233,7 @@ impl Node {
             self.refuse_locked(&input.place)?;
         }
         self.refuse_paid(&plan.body, &plan.inputs)?;
+        self.refuse_number(&plan)?;
         let tip = self.ports.chain.tip()?;
         let draft = Whole { mode: mode_of(&plan.body), body: unsalted(&plan) };
         let now = crate::ports::Tip { time_ms: self.ports.clock.now_ms().max(tip.time_ms), ..tip };

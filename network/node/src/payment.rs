@@ -1,15 +1,20 @@
 //! Payments that private steps rest on (10.3): a transfer of the bank whose reference only the parties can read, and the
 //! evidence of it.
+//!
+//! A payment is known by what it pays: its payer derives the reference from its view key, the payee, the state and the
+//! version, and the ledger takes a payer's reference once. So a node that has lost what it knew, or knows less than it
+//! did, finds on the ledger what it has paid, and cannot pay it again.
 
 use std::collections::BTreeSet;
 
 use stateset_contracts::validate::evidence;
 use stateset_contracts::{PaymentEvidence, Resolved};
-use stateset_ledger_types::bank::{BANK, BankCommand, Transfer, payment_reference};
-use stateset_ledger_types::body::{Body, Command, HEADER_FORMAT, Header, One, SaltedBody};
+use stateset_ledger_types::bank::{BANK, BankCommand, Settlement, Transfer, payment_reference};
+use stateset_ledger_types::body::{Body, Command, HEADER_FORMAT, Header, One, OutputState, SaltedBody};
 use stateset_ledger_types::codec::{Blob, Decode, Encode, List, Set, record};
 use stateset_ledger_types::envelope::{PublicTx, Request, Submission};
-use stateset_ledger_types::ids::{Amount, ContractId, EntityId, LinearId, SettlementId, TxId, Units};
+use stateset_ledger_types::hash::Domain;
+use stateset_ledger_types::ids::{Amount, ChainId, ContractId, EntityId, LinearId, SettlementId, Units};
 use stateset_ledger_types::keys::{BusinessSignature, Purpose, Signature, business_message};
 use stateset_ledger_types::tree::{Mode, Salt};
 use stateset_ledger_types::{Code, Envelope, Refusal, StateKey};
@@ -18,7 +23,7 @@ use ves::Digest;
 use crate::build::{random, signed_envelope};
 use crate::error::NodeError;
 use crate::node::Node;
-use crate::vault::{StateFilter, describe};
+use crate::vault::{StateFilter, describe, entities};
 
 /// One payment for one step of one state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,14 +36,23 @@ pub struct Payment {
 }
 
 record! {
-    /// A payment under way: kept before it is submitted, so that asking again pays nothing twice.
+    /// A payment under way: kept before it is submitted, so that it can be submitted again.
     pub struct Pending {
         pub body: SaltedBody,
         pub blind: Digest,
     }
+
+    /// What a payment is for, whatever its amount: a payee is paid once for a version of a state.
+    pub struct PaidFor {
+        pub chain_id: ChainId,
+        pub payer: EntityId,
+        pub payee: EntityId,
+        pub linear_id: LinearId,
+        pub version: u64,
+    }
 }
 
-/// What a payment is kept under: a payee is paid once for a version of a state.
+/// What a payment is kept under.
 fn name(payee: &EntityId, linear_id: &LinearId, version: u64) -> String {
     format!("payment {linear_id} {version} {payee}")
 }
@@ -56,16 +70,31 @@ impl Pending {
     }
 }
 
+/// A payment that the ledger holds.
+struct Made {
+    id: SettlementId,
+    amount: Amount,
+    blind: Digest,
+}
+
 impl Node {
     /// Pays, or goes on with the same payment: call again until the evidence is there. However often it is called, and
-    /// whatever happens in between, a payee is paid once for a version of a state.
+    /// whatever happens in between to this node or its vault, a payee is paid once for a version of a state.
     ///
     /// # Errors
     /// [`NodeError::Refused`] with the ledger's code, as INSUFFICIENT_FUNDS; [`NodeError::Chain`].
     pub fn pay(&self, payment: &Payment) -> Result<Option<PaymentEvidence>, NodeError> {
         let _turn = self.take_turn();
         let name = name(&payment.payee, &payment.linear_id, payment.version);
+        let tip = self.ports.chain.tip()?;
         let pending = self.vault().kept::<Pending>(&name)?;
+        // The ledger knows what an older vault does not.
+        let made =
+            self.made(&payment.payee, &payment.linear_id, payment.version, pending.as_ref(), tip.height)?;
+        if let Some(made) = made {
+            refuse_other_amount(&made.amount, &payment.amount)?;
+            return self.evidence(&payment.linear_id, payment.version, &made).map(Some);
+        }
         let Some(pending) = pending else {
             self.refuse_in_vain(payment)?;
             let pending = self.transfer(payment)?;
@@ -73,28 +102,15 @@ impl Node {
             self.submit_transfer(&pending)?;
             return Ok(None);
         };
-        let made = pending.amount()?;
-        if made != payment.amount {
-            let said = format!(
-                "{} of {} are paid for this version, or about to be; ask for that amount",
-                made.units, made.denom
-            );
-            return Err(Refusal::new(Code::Conflict, said).into());
+        refuse_other_amount(&pending.amount()?, &payment.amount)?;
+        let expires = pending.body.body.header.0.expires_height;
+        if tip.height > expires {
+            self.vault().forget(&name)?;
+            let said = format!("the payment was not made by height {expires}; nothing was paid, pay again");
+            return Err(Refusal::new(Code::Expired, said).into());
         }
-        let tx_id = pending.body.tx_id(Mode::Public);
-        if self.ports.chain.certificate(&tx_id)?.is_none() {
-            let expires = pending.body.body.header.0.expires_height;
-            let tip = self.ports.chain.tip()?;
-            if tip.height > expires {
-                self.vault().forget(&name)?;
-                let said =
-                    format!("the payment was not made by height {expires}; nothing was paid, pay again");
-                return Err(Refusal::new(Code::Expired, said).into());
-            }
-            self.submit_transfer(&pending)?;
-            return Ok(None);
-        }
-        self.evidence(&payment.linear_id, payment.version, &pending, &tx_id).map(Some)
+        self.submit_transfer(&pending)?;
+        Ok(None)
     }
 
     /// Evidence of a payment that was made by [`pay`](Self::pay); `None` where none was, or not yet.
@@ -108,13 +124,45 @@ impl Node {
         version: u64,
     ) -> Result<Option<PaymentEvidence>, NodeError> {
         let _turn = self.take_turn();
+        let height = self.ports.chain.tip()?.height;
         let pending = self.vault().kept::<Pending>(&name(payee, linear_id, version))?;
-        let Some(pending) = pending else { return Ok(None) };
-        let tx_id = pending.body.tx_id(Mode::Public);
-        if self.ports.chain.certificate(&tx_id)?.is_none() {
-            return Ok(None);
-        }
-        self.evidence(linear_id, version, &pending, &tx_id).map(Some)
+        let made = self.made(payee, linear_id, version, pending.as_ref(), height)?;
+        made.map(|made| self.evidence(linear_id, version, &made)).transpose()
+    }
+
+    /// What this entity has paid to `payee` for the version, as of `height`: by the reference, and by the transfer that the
+    /// vault keeps, which may be of another blind.
+    fn made(
+        &self,
+        payee: &EntityId,
+        linear_id: &LinearId,
+        version: u64,
+        pending: Option<&Pending>,
+        height: u64,
+    ) -> Result<Option<Made>, NodeError> {
+        let derived = self.blind(payee, linear_id, version);
+        let reference = payment_reference(linear_id, version, &derived);
+        let by_reference: Option<SettlementId> =
+            self.ledger().record(&StateKey::payment(&self.entity(), &reference), height)?;
+        let found = match (by_reference, pending) {
+            (Some(id), _) => Some((id, derived)),
+            (None, Some(kept)) => {
+                let id = SettlementId::of(&kept.body.tx_id(Mode::Public), 0);
+                Some((id, kept.blind))
+            }
+            (None, None) => None,
+        };
+        let Some((id, blind)) = found else { return Ok(None) };
+        let settlement: Option<Settlement> = self.ledger().record(&StateKey::settlement(&id), height)?;
+        Ok(settlement.map(|settlement| Made { id, amount: settlement.amount, blind }))
+    }
+
+    /// The blind of a payment. Who is shown one learns nothing of another, and the same payment has the same at every
+    /// attempt: one that came into no block has used up nothing.
+    fn blind(&self, payee: &EntityId, linear_id: &LinearId, version: u64) -> Digest {
+        let (chain_id, payer) = (self.config.chain_id.clone(), self.entity());
+        let paid = PaidFor { chain_id, payer, payee: *payee, linear_id: *linear_id, version };
+        Digest(self.keys.derive(Domain::PaymentBlind, &paid.to_sce()))
     }
 
     /// Nothing is paid for a step that cannot follow: of a version that is consumed, or that another step is about to
@@ -160,8 +208,10 @@ impl Node {
         for input in inputs {
             let version = describe(&input.output).map(|described| described.version);
             let Some((linear_id, version)) = input.output.linear_id.zip(version) else { continue };
-            let made = self.vault().kept_like::<Pending>(&format!("payment {linear_id} {version} "))?;
-            if made.iter().any(|pending| !evidence.contains(&pending.blind)) {
+            let kept = self.vault().kept_like::<Pending>(&format!("payment {linear_id} {version} "))?;
+            let is_unspent = kept.iter().any(|pending| !evidence.contains(&pending.blind))
+                || self.has_paid_any(&input.output, &linear_id, version, &evidence)?;
+            if is_unspent {
                 let said = format!("version {version} of {linear_id} is paid for: that step comes first");
                 return Err(Refusal::new(Code::Conflict, said).into());
             }
@@ -169,8 +219,27 @@ impl Node {
         Ok(())
     }
 
+    /// Whether the ledger holds a payment of this entity to one who takes part in the state, for this version, beside those
+    /// with the blinds of `evidence`: an older vault does not know of it.
+    fn has_paid_any(
+        &self,
+        state: &OutputState,
+        linear_id: &LinearId,
+        version: u64,
+        evidence: &BTreeSet<Digest>,
+    ) -> Result<bool, NodeError> {
+        let height = self.ports.chain.tip()?.height;
+        for payee in entities(state).filter(|entity| *entity != self.entity()) {
+            let made = self.made(&payee, linear_id, version, None, height)?;
+            if made.is_some_and(|made| !evidence.contains(&made.blind)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn transfer(&self, payment: &Payment) -> Result<Pending, NodeError> {
-        let blind = Digest(random()?);
+        let blind = self.blind(&payment.payee, &payment.linear_id, payment.version);
         let reference = payment_reference(&payment.linear_id, payment.version, &blind);
         let transfer = BankCommand::Transfer(Transfer {
             payer: self.entity(),
@@ -227,7 +296,8 @@ impl Node {
         let envelope: Envelope = signed_envelope(&self.keys, request, chain_id)?;
         match self.ports.chain.submit(envelope.bytes())? {
             Ok(()) => Ok(()),
-            Err(refusal) if refusal.code == Code::AlreadyNotarised => Ok(()),
+            // It is made, by this transfer or by another of the same reference: the next look finds it.
+            Err(refusal) if matches!(refusal.code, Code::AlreadyNotarised | Code::Conflict) => Ok(()),
             Err(refusal) if crate::flow::is_for_now(refusal.code) => Ok(()),
             Err(refusal) => Err(refusal.into()),
         }
@@ -237,20 +307,29 @@ impl Node {
         &self,
         linear_id: &LinearId,
         version: u64,
-        pending: &Pending,
-        tx_id: &TxId,
+        made: &Made,
     ) -> Result<PaymentEvidence, NodeError> {
-        let settlement = SettlementId::of(tx_id, 0);
-        let height = self.ports.chain.tip()?.height;
+        let (settlement, height) = (made.id, self.ports.chain.tip()?.height);
         let proven = self.ports.chain.prove(&StateKey::settlement(&settlement), height)?;
         if proven.value.is_none() {
             let said = format!("height {height} has no settlement {settlement}");
             return Err(Refusal::new(Code::NotFound, said).into());
         }
         let proof = Blob::new(proven.proof).map_err(|error| Refusal::new(Code::TooLarge, error))?;
-        let (linear_id, blind) = (*linear_id, pending.blind);
+        let (linear_id, blind) = (*linear_id, made.blind);
         Ok(PaymentEvidence { settlement, height, proof, linear_id, version, blind })
     }
+}
+
+fn refuse_other_amount(made: &Amount, asked: &Amount) -> Result<(), Refusal> {
+    if made == asked {
+        return Ok(());
+    }
+    let said = format!(
+        "{} of {} are paid for this version, or about to be; ask for that amount",
+        made.units, made.denom
+    );
+    Err(Refusal::new(Code::Conflict, said))
 }
 
 impl crate::Vault {

@@ -3,6 +3,7 @@
 use stateset_ledger_types::Refusal;
 use stateset_ledger_types::StateKey;
 use stateset_ledger_types::body::OutputState;
+use stateset_ledger_types::envelope::BlobReceipt;
 use stateset_ledger_types::ids::{EntityId, TxId};
 use stateset_ledger_types::notary::{CapsulePage, CapsulePlace, CertificateRecord};
 use stateset_peer::frame::SessionId;
@@ -77,21 +78,23 @@ pub trait Chain: Send + Sync {
     fn request(&self, height: u64, index: u32) -> Result<Vec<u8>, ChainError>;
 }
 
-/// Where capsules lie (8.4): sealed, by their hash, and beside them the sealed signatures, by transaction. What it answers is
-/// believed only as far as it opens and fits.
+/// Where capsules lie (8.4): sealed, by their hash, and beside them what else is sealed to their recipients, by
+/// transaction. What it answers is believed only as far as it opens and fits.
 pub trait CapsuleStore: Send + Sync {
+    /// Returns the receipts of those that keep it now. Putting again keeps it once.
+    ///
     /// # Errors
-    /// [`ChainError`].
-    fn put(&self, ciphertext: &[u8]) -> Result<(), ChainError>;
+    /// [`ChainError`]: nobody keeps it.
+    fn put(&self, ciphertext: &[u8]) -> Result<Vec<BlobReceipt>, ChainError>;
     /// # Errors
     /// [`ChainError`].
     fn get(&self, hash: &Digest) -> Result<Option<Vec<u8>>, ChainError>;
     /// # Errors
     /// [`ChainError`].
-    fn put_signatures(&self, tx_id: &TxId, sealed: &[u8]) -> Result<(), ChainError>;
+    fn lay_beside(&self, tx_id: &TxId, sealed: &[u8]) -> Result<(), ChainError>;
     /// # Errors
     /// [`ChainError`].
-    fn signatures(&self, tx_id: &TxId) -> Result<Vec<Vec<u8>>, ChainError>;
+    fn beside(&self, tx_id: &TxId) -> Result<Vec<Vec<u8>>, ChainError>;
 }
 
 /// Other participants' nodes.

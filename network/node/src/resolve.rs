@@ -113,7 +113,7 @@ impl Node {
         let mut order = Vec::new();
         for (tx_id, found) in fetched {
             match found {
-                Found::Vouched(recorded) => self.vault().record(*recorded)?,
+                Found::Vouched(recorded) => self.keep_of_others(*recorded)?,
                 Found::Signed(signed) => {
                     let record = self.ledger().notarised(&tx_id, tip.height)?;
                     order.push((record.ok_or(ChainError::NotNotarised(tx_id))?, tx_id, signed));
@@ -123,9 +123,17 @@ impl Node {
         order.sort_by_key(|(record, ..)| (record.height, record.index));
         for (record, tx_id, signed) in order {
             let recorded = self.judge_notarised(&tx_id, &record, &signed)?;
-            self.vault().record(recorded)?;
+            self.keep_of_others(recorded)?;
         }
         self.inputs(whole)
+    }
+
+    /// Keeps what is behind a transaction; with the notaries too, where no capsule brings it back.
+    fn keep_of_others(&self, recorded: Recorded) -> Result<(), NodeError> {
+        if !recorded.members.contains(&self.entity()) {
+            self.back_up(&recorded.tx_id, &recorded.signed)?;
+        }
+        self.vault().record(recorded)
     }
 
     /// Breadth first, layer by layer, within the limits.
@@ -228,6 +236,8 @@ impl Node {
                 }
             }
         }
+        let missing: Vec<TxId> = wanted.iter().filter(|id| !found.contains_key(*id)).copied().collect();
+        found.extend(self.backed_up(&missing)?);
         if wanted.iter().all(|id| found.contains_key(id)) {
             return Ok(found);
         }

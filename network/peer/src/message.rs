@@ -5,7 +5,7 @@ use stateset_ledger_types::body::SaltedBody;
 use stateset_ledger_types::codec::{
     Blob, Decode, DecodeError, Encode, List, Set, Text, choice, codes, fixed_bytes, record,
 };
-use stateset_ledger_types::envelope::{ATTESTATIONS_MAX, Attestation};
+use stateset_ledger_types::envelope::{ATTESTATIONS_MAX, Attestation, BlobReceipt};
 use stateset_ledger_types::ids::{ChainId, EntityId, TxId};
 use stateset_ledger_types::keys::{BusinessSignature, KeyBinding, PublicKey, Signature};
 use stateset_ledger_types::notary::CertificateRecord;
@@ -19,6 +19,10 @@ use crate::frame::{FRAME_BYTES_MAX, Frame, HEADER_BYTES, MessageType, SessionId}
 pub const PROTOCOL_VERSION: u16 = 1;
 /// Most bytes of a blob in one answer; larger ones are asked for piece by piece.
 pub const BLOB_PIECE_BYTES_MAX: usize = 1_048_576;
+/// Most bytes of a capsule's ciphertext, and of what is laid beside capsules: a power of two above any body.
+pub const CAPSULE_BYTES_MAX: usize = 2_097_152;
+/// Most pieces beside the capsules of one transaction in one answer.
+pub const BESIDE_MAX: usize = 64;
 /// Most transactions in one request or page.
 pub const TRANSACTIONS_MAX: usize = 64;
 /// Most bytes of the filter of known transactions: a million of them at one false answer in a hundred.
@@ -174,6 +178,31 @@ record! {
         pub bytes: Blob<BLOB_PIECE_BYTES_MAX>,
     }
 
+    /// Type 7, question to a notary: to store a capsule's ciphertext (8.4). Answered by a receipt.
+    pub struct StoreCapsule {
+        pub ciphertext: Blob<CAPSULE_BYTES_MAX>,
+    }
+
+    /// Type 7, question to a notary: to keep something sealed beside the capsules of a transaction (8.4).
+    pub struct LayBeside {
+        pub tx_id: TxId,
+        pub sealed: Blob<CAPSULE_BYTES_MAX>,
+    }
+
+    /// Type 7, question to a notary: what lies beside the capsules of a transaction, what the asker laid there first.
+    pub struct GetBeside {
+        pub tx_id: TxId,
+        /// How many were given before.
+        pub after: u32,
+    }
+
+    /// Type 7, answer: as many as fit.
+    pub struct Beside {
+        pub sealed: List<Blob<CAPSULE_BYTES_MAX>, BESIDE_MAX>,
+        /// There are more behind these.
+        pub more: bool,
+    }
+
     /// Transactions that the asker knows, as a Bloom filter: bit `j` of byte `i` is bit `8 i + j`; a transaction sets
     /// `hashes` bits, the n-th at (a + n b) modulo the number of bits, with a and b the first two u64 of its id.
     pub struct KnownTransactions {
@@ -249,6 +278,12 @@ choice! {
     pub enum Blobs {
         Get(GetBlob) = 1,
         Piece(BlobPiece) = 2,
+        Store(StoreCapsule) = 3,
+        Stored(BlobReceipt) = 4,
+        Lay(LayBeside) = 5,
+        Laid(()) = 6,
+        GetBeside(GetBeside) = 7,
+        Beside(Beside) = 8,
     }
 
     pub enum Recovery {
@@ -348,6 +383,9 @@ impl Message {
 pub enum Question {
     Transactions(GetTx),
     Blob(GetBlob),
+    Store(StoreCapsule),
+    Lay(LayBeside),
+    Beside(GetBeside),
     Recover(Box<Recover>),
     CertChain(GetCertChain),
 }
@@ -357,6 +395,9 @@ pub enum Question {
 pub enum Answer {
     Transactions(Tx),
     Blob(BlobPiece),
+    Stored(BlobReceipt),
+    Laid,
+    Beside(Beside),
     Recover(RecoverPage),
     CertChain(CertChain),
     Reject(Reject),
@@ -367,6 +408,9 @@ impl From<Question> for Message {
         match question {
             Question::Transactions(get) => Transactions::Get(get).into(),
             Question::Blob(get) => Blobs::Get(get).into(),
+            Question::Store(store) => Blobs::Store(store).into(),
+            Question::Lay(lay) => Blobs::Lay(lay).into(),
+            Question::Beside(get) => Blobs::GetBeside(get).into(),
             Question::Recover(ask) => Recovery::Ask(*ask).into(),
             Question::CertChain(get) => Certificates::Get(get).into(),
         }
@@ -378,6 +422,9 @@ impl From<Answer> for Message {
         match answer {
             Answer::Transactions(tx) => Transactions::Found(tx).into(),
             Answer::Blob(piece) => Blobs::Piece(piece).into(),
+            Answer::Stored(receipt) => Blobs::Stored(receipt).into(),
+            Answer::Laid => Blobs::Laid(()).into(),
+            Answer::Beside(beside) => Blobs::Beside(beside).into(),
             Answer::Recover(page) => Recovery::Page(page).into(),
             Answer::CertChain(chain) => Certificates::Chain(chain).into(),
             Answer::Reject(reject) => reject.into(),
@@ -400,10 +447,16 @@ impl From<Message> for Unsequenced {
         match message {
             Message::Transactions(Transactions::Get(get)) => Self::Question(Question::Transactions(get)),
             Message::Blobs(Blobs::Get(get)) => Self::Question(Question::Blob(get)),
+            Message::Blobs(Blobs::Store(store)) => Self::Question(Question::Store(store)),
+            Message::Blobs(Blobs::Lay(lay)) => Self::Question(Question::Lay(lay)),
+            Message::Blobs(Blobs::GetBeside(get)) => Self::Question(Question::Beside(get)),
             Message::Recovery(Recovery::Ask(ask)) => Self::Question(Question::Recover(Box::new(ask))),
             Message::CertChain(Certificates::Get(get)) => Self::Question(Question::CertChain(get)),
             Message::Transactions(Transactions::Found(tx)) => Self::Answer(Answer::Transactions(tx)),
             Message::Blobs(Blobs::Piece(piece)) => Self::Answer(Answer::Blob(piece)),
+            Message::Blobs(Blobs::Stored(receipt)) => Self::Answer(Answer::Stored(receipt)),
+            Message::Blobs(Blobs::Laid(())) => Self::Answer(Answer::Laid),
+            Message::Blobs(Blobs::Beside(beside)) => Self::Answer(Answer::Beside(beside)),
             Message::Recovery(Recovery::Page(page)) => Self::Answer(Answer::Recover(page)),
             Message::CertChain(Certificates::Chain(chain)) => Self::Answer(Answer::CertChain(chain)),
             Message::Reject(reject) => Self::Answer(Answer::Reject(reject)),
@@ -418,3 +471,4 @@ impl From<Message> for Unsequenced {
 // The largest parts of fixed size fit into a frame.
 const _: () = assert!(HEADER_BYTES + BLOB_PIECE_BYTES_MAX + 64 <= FRAME_BYTES_MAX);
 const _: () = assert!(HEADER_BYTES + FILTER_BYTES_MAX + 128 <= FRAME_BYTES_MAX);
+const _: () = assert!(HEADER_BYTES + CAPSULE_BYTES_MAX + 64 <= FRAME_BYTES_MAX);

@@ -12,7 +12,11 @@ use crate::signing;
 
 /// Whether a refusal may be none later: the same transaction is submitted again under a new sequence.
 pub const fn is_for_now(code: Code) -> bool {
-    matches!(code, Code::BadSequence | Code::Quota | Code::WindowNotOpen | Code::CircuitOpen)
+    // Receipts of capsules are collected anew with it.
+    matches!(
+        code,
+        Code::BadSequence | Code::Quota | Code::WindowNotOpen | Code::CircuitOpen | Code::CapsuleMissing
+    )
 }
 
 /// The steps that `input` means for `flow`; none where it means nothing.

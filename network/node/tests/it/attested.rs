@@ -41,7 +41,9 @@ fn trusting(threshold: u32, attesters: &[u8]) -> Resolutions {
 /// Begins an invoice that attesters of `policy` check.
 fn begin(world: &World, policy: u32) -> Started {
     let parties = [id(BUYER)].into();
-    let transition = Transition::<Invoice> { on: None, command: create("2026-1"), parties, at: None };
+    // A seller uses a number once.
+    let command = create(&format!("2026-{}", world.flows(SELLER).len() + 1));
+    let transition = Transition::<Invoice> { on: None, command, parties, at: None };
     world.node(SELLER).start_as(&transition, Attested::By(policy)).unwrap()
 }
 

@@ -127,7 +127,7 @@ fn a_wrong_nullifier_list_is_notarised_but_refused_by_participants() {
     signatures.business = List::new([signed]).unwrap();
     let seal = stateset_node::capsule::Seal { view_key: keys(BUYER).view_key(), ephemeral_secret: [6; 32] };
     let sealed = stateset_node::capsule::seal_signatures(&chain_id(), &signatures, &seal).unwrap();
-    world.capsules.put_signatures(&tx_id, &sealed).unwrap();
+    world.capsules.lay_beside(&tx_id, &sealed).unwrap();
 
     chain.submit(envelope.bytes()).unwrap().unwrap();
     chain.drop_pool();

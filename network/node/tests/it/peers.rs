@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use stateset_ledger_types::ids::EntityId;
 use stateset_node::ports::Peers;
-use stateset_node::{Node, PeerError};
+use stateset_node::{Node, Notary, PeerError};
 use stateset_peer::frame::SessionId;
 use stateset_peer::message::{Answer, Message, Question};
 
@@ -13,6 +13,7 @@ use stateset_peer::message::{Answer, Message, Question};
 pub struct Wire {
     nodes: Mutex<BTreeMap<EntityId, Arc<Node>>>,
     down: Mutex<BTreeSet<EntityId>>,
+    notary: Mutex<Option<Arc<Notary>>>,
     /// Kinds of messages that never arrive.
     lost: Mutex<BTreeSet<u16>>,
     pub sent: Mutex<Vec<(EntityId, EntityId, u16)>>,
@@ -21,6 +22,16 @@ pub struct Wire {
 impl Wire {
     pub fn join(&self, node: &Arc<Node>) {
         self.nodes.lock().unwrap().insert(node.entity(), Arc::clone(node));
+    }
+
+    /// From now on there is a notary that stores capsules.
+    pub fn join_notary(&self, notary: Notary) {
+        *self.notary.lock().unwrap() = Some(Arc::new(notary));
+    }
+
+    fn notary(&self, entity: &EntityId) -> Option<Arc<Notary>> {
+        let down = self.down.lock().unwrap().contains(entity);
+        self.notary.lock().unwrap().clone().filter(|notary| notary.entity() == *entity && !down)
     }
 
     pub fn leave(&self, entity: &EntityId) {
@@ -65,6 +76,9 @@ impl Peers for End {
     }
 
     fn ask(&self, to: &EntityId, question: &Question) -> Result<Answer, PeerError> {
-        Ok(self.wire.find(to)?.answer(&self.me, question))
+        match self.wire.notary(to) {
+            Some(notary) => Ok(notary.answer(&self.me, question)),
+            None => Ok(self.wire.find(to)?.answer(&self.me, question)),
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use stateset_contracts::InvoiceCommand;
 use stateset_ledger_types::Code;
+use stateset_ledger_types::envelope::BlobReceipt;
 use stateset_node::ports::CapsuleStore;
 use stateset_node::probe::Always;
 
@@ -101,20 +102,20 @@ fn counterparties_give_back_what_both_take_part_in() {
 fn a_capsule_that_is_nowhere_is_named() {
     struct Empty;
     impl CapsuleStore for Empty {
-        fn put(&self, _: &[u8]) -> Result<(), stateset_node::ChainError> {
-            Ok(())
+        fn put(&self, _: &[u8]) -> Result<Vec<BlobReceipt>, stateset_node::ChainError> {
+            Ok(Vec::new())
         }
         fn get(&self, _: &ves::Digest) -> Result<Option<Vec<u8>>, stateset_node::ChainError> {
             Ok(None)
         }
-        fn put_signatures(
+        fn lay_beside(
             &self,
             _: &stateset_ledger_types::ids::TxId,
             _: &[u8],
         ) -> Result<(), stateset_node::ChainError> {
             Ok(())
         }
-        fn signatures(
+        fn beside(
             &self,
             _: &stateset_ledger_types::ids::TxId,
         ) -> Result<Vec<Vec<u8>>, stateset_node::ChainError> {

@@ -19,7 +19,9 @@ use stateset_ledger_types::keys::{KeyRecord, PublicKey, Purpose, Scheme};
 use stateset_node::ports::{CapsuleStore, Chain, Clock, Consent, Decision, Proposal};
 use stateset_node::probe::{Always, Probe};
 use stateset_node::vault::{FlowView, StateFilter, StateView};
-use stateset_node::{CapsuleFile, Node, NodeConfig, NodeKeys, Payment, Ports, Started, Transition};
+use stateset_node::{
+    CapsuleFile, Node, NodeConfig, NodeKeys, Notary, NotaryCapsules, Payment, Ports, Started, Transition,
+};
 use ves::Digest;
 
 use crate::chain::TestChain;
@@ -166,6 +168,19 @@ pub fn genesis(time_ms: u64) -> Genesis {
     }
 }
 
+/// The ledger key of a company, by itself.
+struct LedgerKey(Arc<NodeKeys>);
+
+impl ves::Signer for LedgerKey {
+    fn public_key(&self) -> [u8; 32] {
+        self.0.ledger_key().as_bytes().try_into().expect("Ed25519")
+    }
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], ves::SignerError> {
+        let message = Digest(message.try_into().expect("receipts are signed over a hash"));
+        Ok(self.0.sign(&message).expect("a key in memory").0)
+    }
+}
+
 /// What a company says to proposals.
 pub struct Says(pub Mutex<Decision>);
 
@@ -189,7 +204,9 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     pub test_clock: Option<Arc<TestClock>>,
     pub wire: Arc<Wire>,
+    /// Where there is no notary.
     pub capsules: Arc<dyn CapsuleStore>,
+    has_notary: bool,
     pub companies: BTreeMap<u8, Company>,
     pub folder: tempfile::TempDir,
 }
@@ -197,11 +214,31 @@ pub struct World {
 impl World {
     /// Seller, buyer, factor and another factor, on a ledger that makes a block at once.
     pub fn new() -> Self {
+        Self::of_genesis(|_| {})
+    }
+
+    /// The same, with another genesis.
+    pub fn of_genesis(change: impl FnOnce(&mut Genesis)) -> Self {
         let clock = Arc::new(TestClock::new(GENESIS_MS + 1_000));
-        let chain = Arc::new(TestChain::new(&genesis(GENESIS_MS), Arc::clone(&clock)));
+        let mut genesis = genesis(GENESIS_MS);
+        change(&mut genesis);
+        let chain = Arc::new(TestChain::new(&genesis, Arc::clone(&clock)));
         let shared: Arc<dyn Chain> = Arc::<TestChain>::clone(&chain);
         let mut world = Self::on(shared, Arc::<TestClock>::clone(&clock));
         (world.test_chain, world.test_clock) = (Some(chain), Some(clock));
+        world
+    }
+
+    /// The same, with a notary that stores capsules: the companies have no store beside it.
+    pub fn with_notary(change: impl FnOnce(&mut Genesis)) -> Self {
+        let mut world = Self::of_genesis(change);
+        let store = CapsuleFile::open(&world.folder.path().join("notary.db")).unwrap();
+        let (key, clock) = (Arc::new(LedgerKey(keys(NOTARY))), Arc::clone(&world.clock));
+        world.wire.join_notary(Notary::new(id(NOTARY), chain_id(), key, store, clock));
+        world.has_notary = true;
+        for n in [SELLER, BUYER, FACTOR, OTHER] {
+            world.open(n, &format!("vault-{n}.db"), Arc::new(Always));
+        }
         world
     }
 
@@ -211,7 +248,9 @@ impl World {
         let capsules = Arc::new(CapsuleFile::open(&folder.path().join("capsules.db")).unwrap());
         let (wire, companies) = (Arc::new(Wire::default()), BTreeMap::new());
         let (test_chain, test_clock) = (None, None);
-        let mut world = Self { chain, test_chain, clock, test_clock, wire, capsules, companies, folder };
+        let has_notary = false;
+        let mut world =
+            Self { chain, test_chain, clock, test_clock, wire, capsules, has_notary, companies, folder };
         for n in [SELLER, BUYER, FACTOR, OTHER] {
             world.open(n, &format!("vault-{n}.db"), Arc::new(Always));
         }
@@ -219,10 +258,17 @@ impl World {
     }
 
     pub fn ports(&self, n: u8, says: &Arc<Says>, probe: Arc<dyn Probe>) -> Ports {
+        let peers = Arc::new(End { wire: Arc::clone(&self.wire), me: id(n) });
+        let capsules: Arc<dyn CapsuleStore> = if self.has_notary {
+            let notaries = Box::new(|| vec![id(NOTARY)]);
+            Arc::new(NotaryCapsules::new(chain_id(), Arc::<End>::clone(&peers), notaries))
+        } else {
+            Arc::clone(&self.capsules)
+        };
         Ports {
             chain: Arc::clone(&self.chain),
-            capsules: Arc::clone(&self.capsules),
-            peers: Arc::new(End { wire: Arc::clone(&self.wire), me: id(n) }),
+            capsules,
+            peers,
             consent: Arc::<Says>::clone(says),
             clock: Arc::clone(&self.clock),
             probe,
