@@ -50,8 +50,8 @@ Commands:
                               server; part of test
   contracts                   Build and test the Solidity contracts (npm); part of test
   install                     Install what check and test need and Rust does not bring (apt-get or rustup); test does so
-  bench [ARGS]...             Measure against floors (release): outbox, mcp and token by their own crates, with the same options
-                              (--json, --quick, --history, --data) and an exit code for missed goals; all else goes to stateset-bench
+  bench [ARGS]...             Measure against floors (release), and fail for a missed goal: outbox, mcp and token by their own crates,
+                              all else by stateset-bench, with the same options (--json, --quick, --history, --data)
   sim NAME SEED [--trace]     Replay one simulated world; `sim list` names them
   fuzz [TARGET] [--seconds N] Run the fuzz targets, or one; --inputs N counts instead (10^6 of compliance_proof is what the
                               specification of proofs asks for), --list names them, --input FILE replays one input,

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use stateset_bench::{report, run, server};
+use stateset_bench::{run, server};
+use stateset_bench_report::options::{Options, verdict};
 
 /// As in the product, since the measured server is this binary.
 #[global_allocator]
@@ -14,18 +15,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(name = "stateset-bench", args_conflicts_with_subcommands = true)]
 struct Args {
-    /// Print JSON and append it as one line to the history.
-    #[arg(long)]
-    json: bool,
-    /// Small counts, to see that everything runs; goals are not judged.
-    #[arg(long)]
-    quick: bool,
-    /// Where --json keeps its lines.
-    #[arg(long, value_name = "FILE")]
-    history: Option<PathBuf>,
-    /// Where stores are made and removed again; should lie on the disk that is to be measured.
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
     /// What to measure; everything when none is named.
     #[arg(value_name = "FIGURE")]
     figures: Vec<run::Figure>,
@@ -57,32 +48,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let done = match args.command {
+    let Args { options, figures, command } = Args::parse();
+    verdict(match command {
         Some(Command::Serve { data, database, projections, traces, sample_rate }) => {
             let traces = server::traces(traces, sample_rate);
-            server::serve(server::Store::of(data, database), projections, &traces)
+            server::serve(server::Store::of(data, database), projections, &traces).map(|()| 0)
         }
-        None => measure(args),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report::progress(&format!("failed: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn measure(args: Args) -> anyhow::Result<()> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    let data = args.data.unwrap_or_else(|| target.join("bench-data"));
-    let report = run::run(&data, args.quick, &args.figures)?;
-    match args.json {
-        true => report.print_json(&args.history.unwrap_or_else(|| target.join("bench-history.jsonl"))),
-        false => {
-            report.print_table();
-            Ok(())
-        }
-    }
+        None => run::run(&options.data, options.quick, &figures).and_then(|report| options.tell(report)),
+    })
 }

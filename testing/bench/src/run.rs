@@ -1,7 +1,7 @@
 //! One run: which figures, in which order, on which data.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
@@ -89,8 +89,8 @@ pub fn run(data: &Path, quick: bool, wanted: &[Figure]) -> Result<Report> {
     let measured = measure(&mut bench, wanted);
     std::fs::remove_dir_all(&bench.folder).with_context(|| format!("removing {}", bench.folder.display()))?;
     measured?;
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    Ok(Report { at, quick, cores, notes: bench.notes(), rows: bench.rows })
+    let notes = bench.notes();
+    Ok(Report::now(quick, cores, bench.rows, notes))
 }
 
 fn measure(bench: &mut Bench, wanted: &[Figure]) -> Result<()> {
@@ -185,9 +185,6 @@ impl Bench {
         if self.others_max > 0.05 {
             let percent = self.others_max * 100.0;
             notes.push(format!("other programs took up to {percent:.0} % of these cores in a round: rates are too low, ratios rough"));
-        }
-        if self.quick {
-            notes.push("a quick run: counts are too small to judge".into());
         }
         notes
     }

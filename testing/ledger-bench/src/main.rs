@@ -13,13 +13,13 @@ mod load;
 mod requests;
 mod solo;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 use stateset_bench_report::machine;
+use stateset_bench_report::options::{Options, verdict};
 use stateset_bench_report::report::{Report, Row, progress};
 
 /// As in the product.
@@ -30,18 +30,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(name = "stateset-ledger-bench")]
 struct Args {
-    /// Print JSON and append it as one line to the history.
-    #[arg(long)]
-    json: bool,
-    /// Small counts, to see that everything runs; goals are not judged.
-    #[arg(long)]
-    quick: bool,
-    /// Where --json keeps its lines.
-    #[arg(long, value_name = "FILE")]
-    history: Option<PathBuf>,
-    /// Where stores are made and removed again; should lie on the disk that is to be measured.
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
     /// What to measure; everything when none is named.
     #[arg(value_name = "FIGURE")]
     figures: Vec<Figure>,
@@ -72,42 +62,24 @@ impl Bench {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    let data = args.data.clone().unwrap_or_else(|| target.join("bench-data"));
-    let done = run(&args, &data).and_then(|report| match args.json {
-        true => report.print_json(&args.history.unwrap_or_else(|| target.join("bench-history.jsonl"))),
-        false => {
-            report.print_table();
-            Ok(())
-        }
-    });
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            progress(&format!("failed: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    verdict(run(&args).and_then(|report| args.options.tell(report)))
 }
 
-fn run(args: &Args, data: &Path) -> Result<Report> {
+fn run(args: &Args) -> Result<Report> {
     let wanted = |figure| args.figures.is_empty() || args.figures.contains(&figure);
     if wanted(Figure::Comet) {
         comet::check()?;
     }
     let cores = machine::pin()?;
-    let folder = std::path::absolute(data.join(format!("ledger-{}", std::process::id())))?;
+    let folder = std::path::absolute(args.options.data.join(format!("ledger-{}", std::process::id())))?;
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let notes = vec![format!("nodes and load on the same {cores} cores")];
-    let mut bench = Bench { folder, quick: args.quick, rows: Vec::new(), notes };
+    let quick = args.options.quick;
+    let mut bench = Bench { folder, quick, rows: Vec::new(), notes };
     let measured = measure(&mut bench, &wanted);
     std::fs::remove_dir_all(&bench.folder).with_context(|| format!("removing {}", bench.folder.display()))?;
     measured?;
-    if args.quick {
-        bench.notes.push("a quick run: counts are too small to judge".into());
-    }
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    Ok(Report { at, quick: args.quick, cores, notes: bench.notes, rows: bench.rows })
+    Ok(Report::now(quick, cores, bench.rows, bench.notes))
 }
 
 fn measure(bench: &mut Bench, wanted: &dyn Fn(Figure) -> bool) -> Result<()> {

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -72,6 +73,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// Of a run that ends now.
+    pub fn now(quick: bool, cores: usize, rows: Vec<Row>, notes: Vec<String>) -> Self {
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Self { at, quick, cores, notes, rows }
+    }
+
     /// How many goals are missed; a quick run misses none.
     pub fn missed(&self) -> usize {
         self.rows.iter().filter(|row| !self.quick && row.met() == Some(false)).count()
