@@ -4,15 +4,17 @@
 //! whoever waits is told only that it did not work.
 
 use std::fs::{File, TryLockError};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall;
+use serde_json::{Value, json};
 use ves::StreamKey;
 
 use crate::artifact::Contract;
@@ -39,8 +41,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long another anvil is waited for that still writes its state down.
 const STATE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Runs a program until the pipe on standard input closes, which it does however the process at its other end ends, by
-/// `kill -9` too. The program and who watches the pipe are one process group, so that the signal can mean nobody else.
-const GUARDED: &str = r#"exec 3<&0 </dev/null; (read -r _; kill -TERM 0) <&3 & exec "$@" 3<&-"#;
+/// `kill -9` too. The program and who watches the pipe are one process group, so that the signal can mean nobody else. Standard
+/// output is the program's alone, so that it ends with it.
+const GUARDED: &str = r#"exec 3<&0 </dev/null; (read -r _; kill -TERM 0) <&3 >/dev/null & exec "$@" 3<&-"#;
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 /// Above what an estimate says, since the state may change before the transaction runs.
@@ -56,18 +59,19 @@ pub enum AnvilError {
     NotInstalled,
     #[error("{program} does not start: {problem}")]
     NotStarted { program: String, problem: std::io::Error },
-    #[error("anvil ended at once: is port {port} taken?")]
-    Ended { port: u16 },
-    #[error("anvil ended at once: {} is damaged, or port {port} is taken", file.display())]
-    EndedOnState { port: u16, file: PathBuf },
+    #[error("anvil ended at once{}", port.map(|port| format!(": is port {port} taken?")).unwrap_or_default())]
+    Ended { port: Option<u16> },
+    #[error(
+        "anvil ended at once: {} is damaged{}",
+        file.display(), port.map(|port| format!(", or port {port} is taken")).unwrap_or_default()
+    )]
+    EndedOnState { port: Option<u16>, file: PathBuf },
     #[error("another anvil holds {}: end it first", file.display())]
     StateInUse { file: PathBuf },
     #[error("{} can't be locked: {problem}", file.display())]
     NotLocked { file: PathBuf, problem: std::io::Error },
-    #[error("anvil did not answer on port {port} within {seconds} s", seconds = START_TIMEOUT.as_secs())]
-    Silent { port: u16 },
-    #[error("no port is free on 127.0.0.1: {0}")]
-    NoPort(std::io::Error),
+    #[error("anvil did not answer within {seconds} s", seconds = START_TIMEOUT.as_secs())]
+    Silent,
 }
 
 /// What kind of local chain.
@@ -115,22 +119,9 @@ impl Anvil {
     /// [`AnvilError`].
     pub fn start(settings: &AnvilSettings) -> Result<Self, AnvilError> {
         let program = find_anvil().ok_or(AnvilError::NotInstalled)?;
-        match (Self::start_once(&program, settings), settings.port) {
-            // Between the look for a free port and its use another may have taken it.
-            (Err(AnvilError::Ended { .. } | AnvilError::EndedOnState { .. }), None) => {
-                Self::start_once(&program, settings)
-            }
-            (started, _) => started,
-        }
-    }
-
-    fn start_once(program: &Path, settings: &AnvilSettings) -> Result<Self, AnvilError> {
-        let port = match settings.port {
-            Some(port) => port,
-            None => free_port().map_err(AnvilError::NoPort)?,
-        };
-        let mut command = guarded(program);
-        command.args(["--silent", "--host", "127.0.0.1", "--port", &port.to_string()]);
+        let mut command = guarded(&program);
+        // Its own word on where it listens: what was free a moment ago may be another's by now, and answer in its place.
+        command.args(["--host", "127.0.0.1", "--port", &settings.port.unwrap_or(0).to_string()]);
         command.args(["--chain-id", &settings.chain_id.unwrap_or(DEVNET_CHAIN_ID).to_string()]);
         if let Some(time) = settings.block_time {
             command.args(["--block-time", &time.as_secs_f64().to_string()]);
@@ -138,17 +129,18 @@ impl Anvil {
         if settings.no_mining {
             command.arg("--no-mining");
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         if let Some(file) = &settings.state {
             command.arg("--state").arg(file).args(["--state-interval", "1"]);
             // Held by anvil itself: it may write its state after the process that started it is gone.
-            command.stdout(held(file)?);
+            command.stderr(held(file)?);
         }
-        let child = command
+        let mut child = command
             .spawn()
             .map_err(|problem| AnvilError::NotStarted { program: program.display().to_string(), problem })?;
-        let mut anvil = Self { child, port };
-        match (anvil.wait_until_it_answers(), &settings.state) {
+        let ports = child.stdout.take().map(ports_in).expect("its output is a pipe");
+        let mut anvil = Self { child, port: 0 };
+        match (anvil.wait_until_it_answers(&ports, settings.port), &settings.state) {
             (Err(AnvilError::Ended { port }), Some(file)) if file.exists() => {
                 Err(AnvilError::EndedOnState { port, file: file.clone() })
             }
@@ -156,18 +148,24 @@ impl Anvil {
         }
     }
 
-    fn wait_until_it_answers(&mut self) -> Result<(), AnvilError> {
-        let (node, started, port) = (self.node(), Instant::now(), self.port);
+    fn wait_until_it_answers(&mut self, ports: &Receiver<u16>, port: Option<u16>) -> Result<(), AnvilError> {
+        let started = Instant::now();
+        self.port = ports.recv_timeout(START_TIMEOUT).map_err(|problem| match problem {
+            RecvTimeoutError::Timeout => AnvilError::Silent,
+            RecvTimeoutError::Disconnected => AnvilError::Ended { port },
+        })?;
+        let node = self.node();
         while started.elapsed() < START_TIMEOUT {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return Err(AnvilError::Ended { port });
             }
-            if node.chain_id().is_ok() {
+            // It needs no voice any more.
+            if node.request::<Value>("anvil_setLoggingEnabled", &json!([false])).is_ok() {
                 return Ok(());
             }
             thread::sleep(POLL);
         }
-        Err(AnvilError::Silent { port })
+        Err(AnvilError::Silent)
     }
 
     pub fn port(&self) -> u16 {
@@ -231,8 +229,19 @@ fn held(state: &Path) -> Result<File, AnvilError> {
     }
 }
 
-fn free_port() -> std::io::Result<u16> {
-    TcpListener::bind(("127.0.0.1", 0))?.local_addr().map(|address| address.port())
+/// Where anvil says that it listens. What it says is read until it ends, so that it never waits for a reader.
+fn ports_in(output: ChildStdout) -> Receiver<u16> {
+    let (tell, told) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            let port = line.strip_prefix("Listening on ").and_then(|at| at.rsplit(':').next()?.parse().ok());
+            if let Some(port) = port {
+                // Whoever has heard one waits for no other.
+                let _ = tell.send(port);
+            }
+        }
+    });
+    told
 }
 
 /// Why a transaction of a [`Wallet`] did not work.

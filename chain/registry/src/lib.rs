@@ -31,7 +31,9 @@ pub use alloy_primitives::{Address, B256, Bytes, U256};
 pub use aggregate::{PublishedError, PublishedRoot, ROOT_BATCHES_MAX};
 pub use heads::{Seam, Step, StreamHead, StreamHeads};
 pub use key::{ChainKey, KeyError};
-pub use node::{Block, BlockAt, Call, FeeHistory, Log, LogFilter, Node, Receipt, Transaction, ViewError};
+pub use node::{
+    Block, BlockAt, Call, FeeHistory, InBlock, Log, LogFilter, Node, Receipt, Transaction, ViewError,
+};
 pub use refusal::Refusal;
 pub use registry::{BatchFate, BatchRecord, CommitPlace, Committed, Head, LOG_BLOCKS, Registry};
 pub use roots::{AnchoredRoot, FoundHeader, RootLog, Roots};

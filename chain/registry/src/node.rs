@@ -79,6 +79,16 @@ pub struct Transaction {
     pub input: Bytes,
 }
 
+/// What a block says of a nonce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InBlock {
+    /// The node has no such block, or not yet.
+    NoBlock,
+    /// The nonce was not used in it.
+    None,
+    Sent(B256),
+}
+
 /// What became of a transaction that is in a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
@@ -233,6 +243,15 @@ impl Node {
         Ok(found.is_some())
     }
 
+    /// With which transaction the account used the nonce in this block.
+    pub fn sender_in(&self, number: u64, account: Address, nonce: u64) -> Result<InBlock, RpcError> {
+        let at = BlockAt::Number(number).text();
+        let found: Option<WireSenders> = self.rpc.call("eth_getBlockByNumber", &json!([at, true]))?;
+        let Some(block) = found else { return Ok(InBlock::NoBlock) };
+        let is_it = |sent: &&WireSender| (sent.from, sent.nonce.to::<u64>()) == (account, nonce);
+        Ok(block.transactions.iter().find(is_it).map_or(InBlock::None, |sent| InBlock::Sent(sent.hash)))
+    }
+
     /// `None` where the node does not know it.
     pub fn transaction(&self, transaction: &B256) -> Result<Option<Transaction>, RpcError> {
         self.rpc.call("eth_getTransactionByHash", &json!([transaction]))
@@ -288,6 +307,18 @@ impl WireBlock {
             base_fee: self.base_fee_per_gas.map_or(0, |fee| fee.to()),
         })
     }
+}
+
+#[derive(Deserialize)]
+struct WireSenders {
+    transactions: Vec<WireSender>,
+}
+
+#[derive(Deserialize)]
+struct WireSender {
+    hash: B256,
+    from: Address,
+    nonce: U64,
 }
 
 #[derive(Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use set_registry::{B256, Block, BlockAt, Receipt, RpcError};
+use set_registry::{B256, Block, BlockAt, InBlock, Receipt, RpcError};
 
 use super::{Service, StepError};
 use crate::flight::{Flight, Inclusion, Stage};
@@ -13,9 +13,14 @@ use crate::source::Source;
 const FINAL_DEPTH: u64 = 64;
 /// How long a transaction that waits is not looked for again while no block comes.
 const QUIET_MS: i64 = 3_000;
-/// How long a nonce is used before none of ours is taken to have used it. A node may tell of the account a moment before it tells
-/// of the block, and one endpoint may be several nodes.
-const DOUBT_MS: i64 = 2_000;
+/// How long and how often a nonce is seen used, with no block that says by whom, before none of ours is taken to have used it. A
+/// node may tell of the account before it tells of the block, and one endpoint may be several nodes.
+const DOUBT_MS: i64 = 30_000;
+const DOUBT_LOOKS: u32 = 20;
+/// Blocks that are searched for who used a nonce, from the newest down; and before that of the attempt, since the node that
+/// was asked then may have been ahead of this one.
+const SEARCHED_BLOCKS: u64 = 256;
+const SEARCHED_BEFORE: u64 = 8;
 
 /// The look before.
 pub(super) struct LastLook {
@@ -23,10 +28,13 @@ pub(super) struct LastLook {
     at_ms: i64,
 }
 
-/// A nonce that is used though no block has a transaction of ours.
+/// A nonce that is used though the node shows no receipt of a transaction of ours.
 pub(super) struct Doubt {
     nonce: u64,
     since_ms: i64,
+    looks: u32,
+    /// The next block that is searched for who used it.
+    next_block: u64,
 }
 
 impl<S: Source> Service<S> {
@@ -46,27 +54,67 @@ impl<S: Source> Service<S> {
         if !is_same {
             self.last_look = Some(LastLook { newest: newest.clone(), at_ms: now_ms });
         }
-        let next_nonce = self.doubt_of(now_ms, next_nonce, &mut places);
+        let next_nonce = self.doubt_of(now_ms, newest.number, next_nonce, &mut places)?;
         Ok(Sight { now_ms, newest: newest.number, safe, finalized, next_nonce, places })
     }
 
-    /// The next nonce as far as it is believed: not past a transaction that is in no block, until that has stayed so.
-    fn doubt_of(&mut self, now_ms: i64, next_nonce: u64, places: &mut BTreeMap<u64, Place>) -> u64 {
-        let unseen = places.range_mut(..next_nonce).filter(|(_, place)| !matches!(place, Place::InBlock(_)));
-        let mut unseen = unseen.peekable();
-        let Some(nonce) = unseen.peek().map(|(nonce, _)| **nonce) else {
+    /// The next nonce as far as it is believed: not past a transaction that is in no block, until a block says that another one
+    /// used it, or that has stayed so for long.
+    fn doubt_of(
+        &mut self,
+        now_ms: i64,
+        newest: u64,
+        next_nonce: u64,
+        places: &mut BTreeMap<u64, Place>,
+    ) -> Result<u64, RpcError> {
+        let unseen = places.range(..next_nonce).find(|(_, place)| !matches!(place, Place::InBlock(_)));
+        let Some(nonce) = unseen.map(|(nonce, _)| *nonce) else {
             self.doubt = None;
-            return next_nonce;
+            return Ok(next_nonce);
         };
-        let before = self.doubt.as_ref().filter(|doubt| doubt.nonce == nonce);
-        let since_ms = before.map_or(now_ms, |doubt| doubt.since_ms);
-        self.doubt = Some(Doubt { nonce, since_ms });
+        let flight = self.machine.flight(nonce);
+        let attempts = flight.map_or(&[][..], |flight| &flight.attempts);
+        let mut doubt = match self.doubt.take().filter(|doubt| doubt.nonce == nonce) {
+            Some(doubt) => doubt,
+            None => {
+                let signed_at =
+                    attempts.iter().map(|attempt| attempt.signed_at_block).min().unwrap_or(newest);
+                let next_block = signed_at
+                    .saturating_sub(SEARCHED_BEFORE)
+                    .max((newest + 1).saturating_sub(SEARCHED_BLOCKS));
+                Doubt { nonce, since_ms: now_ms, looks: 0, next_block }
+            }
+        };
+        doubt.looks = doubt.looks.saturating_add(1);
+        let hashes: Vec<B256> = attempts.iter().map(|attempt| attempt.hash).collect();
+        let user = self.user_of(&mut doubt, newest)?;
         // A clock that was set back does not make it longer.
-        if !(0..DOUBT_MS).contains(&(now_ms - since_ms)) {
-            return next_nonce;
+        let is_young = (0..DOUBT_MS).contains(&(now_ms - doubt.since_ms)) || doubt.looks < DOUBT_LOOKS;
+        // Of a transaction of ours that is in a block the receipt will come.
+        let is_open = user.map_or(is_young, |hash| hashes.contains(&hash));
+        self.doubt = Some(doubt);
+        if !is_open {
+            return Ok(next_nonce);
         }
-        unseen.for_each(|(_, place)| *place = Place::Waiting);
-        nonce
+        for (_, place) in places.range_mut(nonce..next_nonce) {
+            if !matches!(place, Place::InBlock(_)) {
+                *place = Place::Waiting;
+            }
+        }
+        Ok(nonce)
+    }
+
+    /// The transaction that used the nonce, where the blocks that came since the last look say it.
+    fn user_of(&self, doubt: &mut Doubt, newest: u64) -> Result<Option<B256>, RpcError> {
+        let account = self.settings.key.address();
+        while doubt.next_block <= newest {
+            match self.ledger.node().sender_in(doubt.next_block, account, doubt.nonce)? {
+                InBlock::NoBlock => return Ok(None),
+                InBlock::None => doubt.next_block += 1,
+                InBlock::Sent(hash) => return Ok(Some(hash)),
+            }
+        }
+        Ok(None)
     }
 
     /// A chain that went back may be another one: it is checked again, and nothing that was read of it holds.

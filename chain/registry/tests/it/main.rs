@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stderr, reason = "what is not tested is said")]
 
+mod anvil;
 mod batches;
 mod chain;
 mod payments;
