@@ -6,6 +6,7 @@ mod at_once;
 mod chain;
 mod crashes;
 mod killed;
+mod look_back;
 
 use std::sync::Arc;
 

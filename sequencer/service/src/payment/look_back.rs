@@ -136,13 +136,13 @@ impl Payments<'_> {
             Ok(report) => match report.state.clone() {
                 SettlementState::Done { outcomes, .. } => {
                     let lost = lost(&settlement, &outcomes);
-                    self.set_right(&settlement, &report, &outcomes).await?;
-                    if !lost.is_empty() {
+                    let is_news = self.set_right(&settlement, &report, &outcomes).await?;
+                    if !lost.is_empty() && is_news {
                         tracing::error!(
                             batch = %batch_id, intents = ?lost,
                             "the chain has undone payments that were told as settled, and they can't be had again: ask their payers"
                         );
-                    } else if was_undone {
+                    } else if was_undone && lost.is_empty() {
                         tracing::info!(batch = %batch_id, transaction, "a payment batch that was undone is settled again");
                     }
                     Ok(Some(false))
@@ -158,10 +158,12 @@ impl Payments<'_> {
                 }
             },
             Err(SettlementError::Refused(problem) | SettlementError::OtherNetwork(problem)) => {
-                tracing::error!(
-                    batch = %batch_id, transaction, problem,
-                    "the chain has undone the block of a settled payment batch, and it can't be sent again"
-                );
+                if !was_undone {
+                    tracing::error!(
+                        batch = %batch_id, transaction, problem,
+                        "the chain has undone the block of a settled payment batch, and it can't be sent again"
+                    );
+                }
                 Ok(Some(true))
             }
             Err(SettlementError::Unavailable(_) | SettlementError::Misset(_)) => Ok(None),
@@ -185,30 +187,30 @@ impl Payments<'_> {
         .await
     }
 
-    /// Batch and payments name the transaction and the block in which the chain has them now.
+    /// Batch and payments name the transaction and the block in which the chain has them now; whether they did not before.
     async fn set_right(
         &self,
         settlement: &BatchSettlement,
         report: &SettlementReport,
         outcomes: &[ItemOutcome],
-    ) -> Result<(), PaymentError> {
+    ) -> Result<bool, PaymentError> {
         let stream = settlement.batch.stream();
         let (before, report, outcomes) = (settlement.clone(), report.clone(), outcomes.to_vec());
         if before.batch.undone_at_ms.is_none()
             && corrected(&before, &report, &outcomes, before.batch.settled_at_ms).is_none()
         {
-            return Ok(());
+            return Ok(false);
         }
         let clock = self.service.inner.clock.clone();
         self.change(stream, move |reader, _| {
             let (now, batch_id) = (clock.now(), before.batch.batch_id);
-            let Some(held) = load(reader, &batch_id)? else { return Ok((None, ())) };
-            let Some((_, leaves)) = batch_of(reader, &batch_id)? else { return Ok((None, ())) };
+            let Some(held) = load(reader, &batch_id)? else { return Ok((None, false)) };
+            let Some((_, leaves)) = batch_of(reader, &batch_id)? else { return Ok((None, false)) };
             let is_undone = held.batch.undone_at_ms.is_some();
             let mut settled = match corrected(&held, &report, &outcomes, Some(now.0)) {
                 Some(corrected) => corrected,
                 None if is_undone => held,
-                None => return Ok((None, ())),
+                None => return Ok((None, false)),
             };
             settled.batch.undone_at_ms = None;
             let mut change = Change::at(now);
@@ -219,7 +221,7 @@ impl Payments<'_> {
                 payment.updated_at = now.max(payment.updated_at);
                 change.documents.push(put_payment(&payment)?);
             }
-            Ok((Some(change), ()))
+            Ok((Some(change), true))
         })
         .await
     }

@@ -1,0 +1,62 @@
+//! Settled batches that the chain has undone for good: their operator is told once.
+
+use serde_json::json;
+use set_registry::abi::TestDollar::transferCall;
+use set_registry::devnet::Wallet;
+use set_registry::{Address, U256};
+use stateset_fixtures::Heard;
+use stateset_sequencer::PaymentStatus;
+use ves::x402::Network;
+
+use super::chain::{FUNDS, MERCHANT, PAYER, World, key};
+use super::{Anvil, AnvilSettings, Arc};
+
+/// On the other branch the payer has spent what he had.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn payments_that_are_undone_and_can_not_be_had_again_are_told_once() {
+    let Some(world) = World::open() else { return };
+    let service = world.service().await;
+    service.pay(world.intent(&service, 1, PAYER)).await;
+    let before = world.ask("evm_snapshot", &json!([]));
+    service.settle_all(1).await;
+    assert_eq!(world.ask("evm_revert", &json!([before])), json!(true));
+    let spend = transferCall { to: Address::repeat_byte(0xdd), value: U256::from(FUNDS) };
+    let payer = Wallet::new(world.anvil.node(), key(PAYER)).unwrap();
+    tokio::task::block_in_place(|| payer.call(world.dollar, &spend)).unwrap();
+    let heard = Heard::listen();
+    for _ in 0..20 {
+        service.round().await;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(world.balance(MERCHANT), 0);
+    let payment = service.listed().await.remove(0);
+    assert_eq!(payment.status, PaymentStatus::Settled, "what was told stays");
+    assert!(payment.reason.is_some_and(|reason| reason.contains("can't be had again")));
+    assert_eq!(heard.count("ask their payers"), 1);
+    service.close().await;
+}
+
+/// The endpoint is that of another chain since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_can_not_be_sent_again_is_told_once() {
+    let Some(world) = World::open() else { return };
+    let service = world.service().await;
+    service.pay(world.intent(&service, 1, PAYER)).await;
+    service.settle_all(1).await;
+    service.close().await;
+    let other = Anvil::start(&AnvilSettings { chain_id: Some(31_337), ..AnvilSettings::default() }).unwrap();
+    let port = super::ChainSettlement::new(
+        other.node(),
+        world.contract,
+        vec![Network::Base],
+        1,
+        Some(key(super::SETTLER)),
+    );
+    let service = world.service_with(Arc::new(port)).await;
+    let heard = Heard::listen();
+    for _ in 0..4 {
+        service.round().await;
+    }
+    assert_eq!(heard.count("can't be sent again"), 1);
+    service.close().await;
+}
