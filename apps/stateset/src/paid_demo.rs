@@ -9,8 +9,8 @@ use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 use set_registry::devnet::{ACCOUNT_KEYS, DEVNET_CHAIN_ID};
 use set_registry::{Address, U256};
-use stateset_sequencer::{Clock as _, PublicGate, SystemClock};
-use stateset_sequencer_app::joined::payments::{GateRecords, Present, SequencedPayments};
+use stateset_sequencer::{Clock as _, SystemClock};
+use stateset_sequencer_app::joined::payments::{Present, SequencedPayments};
 use stateset_x402::{
     ChainSetup, ChainTable, Facilitator, GateSettings, Offer, Price, PriceTable, Records, RpcChain,
     Settlement, Token, X402Gate,
@@ -45,7 +45,7 @@ fn failed(problem: impl std::fmt::Display) -> CliError {
     CliError::failure("PAID_DEMO", format!("the paid demo does not start: {problem}"))
 }
 
-/// What the sequencer has to know of the sale before it takes the first intent.
+/// What is sold, opened before the service is started.
 pub struct Sold {
     dollar: Address,
     records: Arc<Records>,
@@ -67,10 +67,6 @@ impl Sold {
         let mut tokens = TokenTable::default();
         tokens.set(&format!("set_chain:usdc={}", self.dollar)).map_err(failed)?;
         Ok(tokens)
-    }
-
-    pub fn gate(&self) -> Arc<dyn PublicGate> {
-        Arc::new(GateRecords(self.records.clone()))
     }
 }
 

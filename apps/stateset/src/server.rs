@@ -6,9 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use stateset_event_log::{EventStore, Holder, PeerSecret, SqliteStore};
-use stateset_sequencer::{
-    AnchorTarget, CommitPolicy, Config, PublicGate, ReadyCheck, RegisterError, Sequencer,
-};
+use stateset_sequencer::{AnchorTarget, CommitPolicy, Config, ReadyCheck, RegisterError, Sequencer};
 use stateset_sequencer_admin::database::Target;
 use stateset_sequencer_api::{
     ApiConfig, Instance, InstanceConfig, InstanceError, OnTerm, install_bootstrap_key,
@@ -36,8 +34,6 @@ pub struct Commits {
 #[derive(Default)]
 pub struct PaymentSetup {
     pub tokens: TokenTable,
-    /// What is sold besides intents.
-    pub gate: Option<Arc<dyn PublicGate>>,
     /// Where the sequencer of the present term is found.
     pub present: Present,
 }
@@ -146,8 +142,8 @@ impl Server {
         (sequencer.anchor, sequencer.also_ready) = (on_chain.target, on_chain.check);
         sequencer.tracer = telemetry.tracer();
         sequencer.breakers = telemetry.breakers();
-        let PaymentSetup { tokens, gate, present } = payments;
-        (sequencer.payments.tokens, sequencer.payments.gate) = (tokens, gate);
+        let PaymentSetup { tokens, present } = payments;
+        sequencer.payments.tokens = tokens;
         let server = joined::configure(&settings, &mut sequencer);
         let effective = effective(&settings, &listeners, store, &sequencer);
         let config = InstanceConfig {

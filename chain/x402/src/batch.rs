@@ -400,7 +400,8 @@ impl BatchSettler {
         of_batch.map(|failed| (failed.intentId, token::revert_text(&failed.reason))).collect()
     }
 
-    /// Whether somebody else brought the authorization to the token since then.
+    /// Whether somebody else brought the authorization to the token since then. A node that has seen that and does not show the
+    /// transaction yet is asked again later: the payment would be called failed for good.
     async fn elsewhere(
         &self,
         (token, since_s): (Address, u64),
@@ -414,10 +415,12 @@ impl BatchSettler {
         let topics = crate::token::use_topics(from, nonce);
         let from_block = first_block_since(self.chain.as_ref(), since_s).await?;
         for log in self.chain.logs(token, topics, from_block).await? {
-            if let Some(receipt) = self.chain.receipt(log.transaction_hash).await?
-                && receipt.succeeded
-                && crate::token::moved(&receipt.logs, token, authorization)
-            {
+            let transaction = log.transaction_hash;
+            let receipt = self.chain.receipt(transaction).await?.ok_or_else(|| {
+                let problem = "it has the use of an authorization in transaction";
+                ChainError::Unreachable(format!("{problem} {transaction}, and shows no receipt of that yet"))
+            })?;
+            if receipt.succeeded && crate::token::moved(&receipt.logs, token, authorization) {
                 return Ok(ItemFate::PaidElsewhere(receipt.transaction_hash));
             }
         }

@@ -1,6 +1,7 @@
 //! The facilitator: chains with their accounts and tokens, the records, and the log that settled payments are told to.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy_primitives::Address;
@@ -63,6 +64,8 @@ pub struct Facilitator {
     slots: Mutex<HashMap<PaymentKey, Arc<tokio::sync::Mutex<()>>>>,
     /// Settled payments that the log refuses, and when it is asked again, in Unix seconds.
     refused: Mutex<HashMap<PaymentKey, u64>>,
+    /// Whether the log could not be reached when it was told last.
+    is_log_away: AtomicBool,
 }
 
 impl Facilitator {
@@ -94,6 +97,7 @@ impl Facilitator {
             clock,
             slots: Mutex::default(),
             refused: Mutex::default(),
+            is_log_away: AtomicBool::new(false),
         })
     }
 
@@ -159,6 +163,11 @@ impl Facilitator {
             refused.clear();
         }
         refused.insert(*key, self.now_s().saturating_add(REFUSED_PAUSE_S)).is_none()
+    }
+
+    /// The log can't be reached, or can; whether that is news.
+    pub(crate) fn note_away(&self, is_away: bool) -> bool {
+        self.is_log_away.swap(is_away, Ordering::Relaxed) != is_away
     }
 
     /// One payment is settled by one caller at a time.

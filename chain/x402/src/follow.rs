@@ -20,7 +20,7 @@ const POLL_MAX: Duration = Duration::from_millis(500);
 /// Between two looks at whether the transaction still waits.
 const LOOK: Duration = Duration::from_secs(2);
 /// After `validBefore`, before an unused authorization counts as failed: a block's time may lag behind ours.
-pub(crate) const LATE_S: u64 = 60;
+const LATE_S: u64 = 60;
 
 /// What a look at a sent transaction brought.
 enum Seen {
@@ -51,9 +51,10 @@ impl Facilitator {
         let (mut pause, mut next_look) = (POLL_MIN, Instant::now() + LOOK);
         loop {
             if let Some(receipt) = self.receipt(lane, record).await? {
-                return self.judge(lane, record, &receipt).await.map(Followed::To);
-            }
-            if Instant::now() >= next_look || Instant::now() >= until {
+                if let Some(stage) = self.judge(lane, record, &receipt).await? {
+                    return Ok(Followed::To(stage));
+                }
+            } else if Instant::now() >= next_look || Instant::now() >= until {
                 next_look = Instant::now() + LOOK;
                 match self.look(lane, record).await? {
                     Seen::Waiting => {}
@@ -73,12 +74,30 @@ impl Facilitator {
         }
     }
 
-    /// Of the one transaction of a payment that stands in a block.
+    /// Of a transaction of this payment that stands in a block: of the one that moved the money, else of the one that is
+    /// followed.
     async fn receipt(&self, lane: &Lane, record: &Record) -> Result<Option<Receipt>, SettleError> {
-        let Stage::Sent { transaction, attempts, .. } = &record.stage else { return Ok(None) };
-        let earlier = attempts.iter().map(|attempt| attempt.transaction).filter(|hash| hash != transaction);
-        for hash in std::iter::once(*transaction).chain(earlier) {
+        for hash in record.followed() {
             if let Some(receipt) = lane.chain.receipt(hash).await.map_err(chain_underway)? {
+                let earlier = match has_moved(&receipt, record) {
+                    true => None,
+                    false => self.moved_earlier(lane, record).await?,
+                };
+                return Ok(Some(earlier.unwrap_or(receipt)));
+            }
+        }
+        self.moved_earlier(lane, record).await
+    }
+
+    /// Of a transaction that was given up for lost, and has moved the money all the same.
+    pub(crate) async fn moved_earlier(
+        &self,
+        lane: &Lane,
+        record: &Record,
+    ) -> Result<Option<Receipt>, SettleError> {
+        for hash in record.given_up() {
+            let receipt = lane.chain.receipt(hash).await.map_err(chain_underway)?;
+            if let Some(receipt) = receipt.filter(|receipt| has_moved(receipt, record)) {
                 return Ok(Some(receipt));
             }
         }
@@ -87,16 +106,12 @@ impl Facilitator {
 
     /// What else can have happened to a transaction that is in no block.
     async fn look(&self, lane: &Lane, record: &Record) -> Result<Seen, SettleError> {
-        let is_over = self.now_s() > record.authorization.valid_before_s().saturating_add(LATE_S);
         if self.is_used(lane, record).await? {
-            // A node may know of the use before it shows the transaction, which may be this one.
-            if !is_over && !shows_use(lane.chain.as_ref(), record).await.map_err(chain_underway)? {
-                return Ok(Seen::Waiting);
-            }
             let detail = "the authorization was taken back, or used otherwise";
-            return self.unless_used(lane, record, Reason::NonceUsed, detail).await.map(Seen::Ended);
+            let ended = self.ended(lane, record, Reason::NonceUsed, detail).await?;
+            return Ok(ended.map_or(Seen::Waiting, Seen::Ended));
         }
-        if is_over {
+        if self.is_over(record) {
             let detail = "its validity ended before a block took it".to_owned();
             let reason = Reason::ValidBefore.text().to_owned();
             return Ok(Seen::Ended(Stage::Failed { reason, detail }));
@@ -127,17 +142,49 @@ impl Facilitator {
         })
     }
 
-    /// What a receipt says: the events count, not the status alone.
-    async fn judge(&self, lane: &Lane, record: &Record, receipt: &Receipt) -> Result<Stage, SettleError> {
-        if receipt.succeeded && token::moved(&receipt.logs, record.key.token, &record.authorization) {
-            return Ok(settled_in(receipt));
+    /// What a receipt says: the events count, not the status alone. `None` while something else may move the money yet.
+    async fn judge(
+        &self,
+        lane: &Lane,
+        record: &Record,
+        receipt: &Receipt,
+    ) -> Result<Option<Stage>, SettleError> {
+        if has_moved(receipt, record) {
+            return Ok(Some(settled_in(receipt)));
         }
         let (reason, detail) = match receipt.succeeded {
             true => (Reason::TransferEvent, "the token told no such transfer"),
             false => (Reason::Transaction, "the token refused it"),
         };
         let detail = format!("{detail}, in transaction {}", receipt.transaction_hash);
-        self.unless_used(lane, record, reason, &detail).await
+        self.ended(lane, record, reason, &detail).await
+    }
+
+    /// What became of a payment that no transaction followed here has moved. `None` while that is open: the node does not show
+    /// yet what used the authorization, or the payment had settled before the chain undid that, and a transaction of then, whose
+    /// number another has taken, may come back with its branch.
+    pub(crate) async fn ended(
+        &self,
+        lane: &Lane,
+        record: &Record,
+        reason: Reason,
+        detail: &str,
+    ) -> Result<Option<Stage>, SettleError> {
+        let is_open = !self.is_over(record)
+            && match self.is_used(lane, record).await? {
+                // A node may know of the use before it shows the transaction, which may be one of ours.
+                true => !shows_use(lane.chain.as_ref(), record).await.map_err(chain_underway)?,
+                false => record.undone.is_some() && !record.earlier.is_empty(),
+            };
+        match is_open {
+            true => Ok(None),
+            false => self.unless_used(lane, record, reason, detail).await.map(Some),
+        }
+    }
+
+    /// Whether no block takes the authorization any more.
+    pub(crate) fn is_over(&self, record: &Record) -> bool {
+        self.now_s() > record.authorization.valid_before_s().saturating_add(LATE_S)
     }
 
     pub(crate) async fn is_used(&self, lane: &Lane, record: &Record) -> Result<bool, SettleError> {
@@ -196,13 +243,17 @@ async fn brought_by_others(chain: &dyn Chain, record: &Record) -> Result<Option<
     let logs = chain.logs(key.token, token::use_topics(key.from, key.nonce), from_block(record)).await?;
     for log in logs {
         if let Some(receipt) = chain.receipt(log.transaction_hash).await?
-            && receipt.succeeded
-            && token::moved(&receipt.logs, key.token, &record.authorization)
+            && has_moved(&receipt, record)
         {
             return Ok(Some(receipt));
         }
     }
     Ok(None)
+}
+
+/// Whether the token says in it that the money moved.
+pub(crate) fn has_moved(receipt: &Receipt, record: &Record) -> bool {
+    receipt.succeeded && token::moved(&receipt.logs, record.key.token, &record.authorization)
 }
 
 pub(crate) fn settled_in(receipt: &Receipt) -> Stage {

@@ -31,6 +31,15 @@ pub struct LogReceipt {
     pub sequence_number: u64,
 }
 
+/// Who asks for an authorization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sale {
+    /// Of this sale alone.
+    pub id: Uuid,
+    /// It had settled, in a block that the chain has undone since: then the history may have it as a payment.
+    pub was_settled: bool,
+}
+
 /// Why it stands nowhere yet.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PaymentLogError {
@@ -51,13 +60,25 @@ pub trait PaymentLog: Send + Sync {
     ) -> Later<'a, Result<Option<LogReceipt>, PaymentLogError>>;
 
     /// Whether the history has this authorization for what was not bought here: an intent that carries it, and is settled by
-    /// it. A history without intents promises nothing.
-    ///
-    /// Asked before a payment is put down, and again when that is durable. With the second answer one of both counts,
-    /// where the history keeps to this: what it has taken before it is asked is in the answer, and of what it takes after that
-    /// it looks up [`Records::has_taken`](crate::Records::has_taken) first. Nothing is settled without an answer.
+    /// it. A history without intents promises nothing. Asked before a payment is put down.
     fn is_promised<'a>(&'a self, _key: &'a PaymentKey) -> Later<'a, Result<bool, PaymentLogError>> {
         Box::pin(async { Ok(false) })
+    }
+
+    /// Keeps this authorization for a sale; `false` where an intent carries it, or another sale has it. Asked when the sale is
+    /// durable here, and before anything is sent; nothing is settled without an answer. The same sale asks again after a crash.
+    ///
+    /// What is kept is durable when this returns, and counts for every process that ever writes the history: from then on it takes
+    /// no intent and no other sale with this authorization, until that is [released](Self::release). A history that takes
+    /// neither has nothing to keep.
+    fn hold<'a>(&'a self, key: &'a PaymentKey, _sale: Sale) -> Later<'a, Result<bool, PaymentLogError>> {
+        Box::pin(async { self.is_promised(key).await.map(|is_promised| !is_promised) })
+    }
+
+    /// The sale failed, and holds the authorization no more. Does nothing where another holds it, or it is that of a settled
+    /// payment.
+    fn release<'a>(&'a self, _key: &'a PaymentKey, _sale: Uuid) -> Later<'a, Result<(), PaymentLogError>> {
+        Box::pin(async { Ok(()) })
     }
 }
 

@@ -17,6 +17,8 @@ use uuid::Uuid;
 use crate::authorization::Authorization;
 use crate::sender::Outgoing;
 
+/// Transactions that are kept of one payment beside those that are followed: more than a node loses.
+const EARLIER_MAX: usize = 32;
 /// Ended payments are kept so long after their authorization has, in seconds; then no repeat of theirs can come.
 const KEPT_S: u64 = 86_400;
 
@@ -78,9 +80,30 @@ pub struct Record {
     pub reserved_at: u64,
     /// Its place in the history of payments.
     pub logged: Option<Logged>,
+    /// What the history knows this sale by before it is settled; nil where it was put down before sales had one.
+    #[serde(default)]
+    pub sale: Uuid,
+    #[serde(default)]
+    pub hold: Hold,
+    /// Transactions that are not followed any more, oldest first: the node had lost them, or their block was undone. One of them
+    /// may come into a block all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Outgoing>,
     /// The transaction that had settled it, in a block that the chain has undone since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undone: Option<B256>,
+}
+
+/// Whether the history keeps the authorization for this sale, so that no intent and no other gate is paid by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hold {
+    /// It may: it was asked, or is about to be.
+    #[default]
+    Asked,
+    Held,
+    /// It does not any more.
+    Released,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,9 +122,33 @@ impl Record {
     pub fn is_over(&self) -> bool {
         match self.stage {
             Stage::Settled { .. } => self.logged.is_some(),
-            Stage::Failed { .. } => true,
+            Stage::Failed { .. } => self.hold == Hold::Released,
             Stage::Reserved | Stage::Sent { .. } => false,
         }
+    }
+
+    /// In another stage. What was sent for it is kept.
+    pub(crate) fn moved_to(self, stage: Stage) -> Self {
+        let mut earlier = self.earlier;
+        if let (Stage::Sent { attempts, .. }, false) = (&self.stage, matches!(stage, Stage::Sent { .. })) {
+            earlier.extend(attempts);
+            earlier.drain(..earlier.len().saturating_sub(EARLIER_MAX));
+        }
+        Self { stage, earlier, ..self }
+    }
+
+    /// Transactions of one number, of which at most one comes to stand in a block: the newest first.
+    pub(crate) fn followed(&self) -> Vec<B256> {
+        let Stage::Sent { transaction, attempts, .. } = &self.stage else { return Vec::new() };
+        let replaced = attempts.iter().rev().map(|attempt| attempt.transaction);
+        std::iter::once(*transaction).chain(replaced.filter(|hash| hash != transaction)).collect()
+    }
+
+    /// Transactions that nobody follows, the newest first.
+    pub(crate) fn given_up(&self) -> Vec<B256> {
+        let mut hashes: Vec<B256> = self.earlier.iter().rev().map(|sent| sent.transaction).collect();
+        hashes.extend(self.undone.filter(|undone| !hashes.contains(undone)));
+        hashes
     }
 }
 
@@ -183,7 +230,7 @@ impl Records {
     }
 
     /// Whether a payment with this key is being settled, or was: its authorization pays for nothing else.
-    pub fn has_taken(&self, key: &PaymentKey) -> bool {
+    pub(crate) fn has_taken(&self, key: &PaymentKey) -> bool {
         self.durable().get(key).is_some_and(|record| !record.stage.is_failed())
     }
 
@@ -301,6 +348,9 @@ mod tests {
             from_block: 7,
             reserved_at: 1_000,
             logged: None,
+            sale: Uuid::from_u128(nonce.into()),
+            hold: Hold::Asked,
+            earlier: Vec::new(),
             undone: None,
         }
     }

@@ -8,11 +8,10 @@ use alloy_primitives::B256;
 use tokio::time::sleep;
 
 use crate::facilitator::{Facilitator, Lane};
-use crate::follow::{LATE_S, chain_underway, settled_in};
+use crate::follow::{chain_underway, has_moved, settled_in};
 use crate::reason::Reason;
 use crate::record::{Record, Stage};
 use crate::settle::SettleError;
-use crate::token;
 
 /// Between two rounds over payments that nobody waits for.
 const ROUND: Duration = Duration::from_secs(2);
@@ -46,11 +45,15 @@ impl Facilitator {
             else {
                 continue;
             };
-            let is_over = self.now_s() > record.authorization.valid_before_s().saturating_add(LATE_S);
             let outcome = match record.stage {
                 // Nobody waits for what it buys, so it is not sent; once its time is over it is closed.
-                Stage::Reserved if record.undone.is_none() || is_over => {
+                Stage::Reserved if record.undone.is_none() || self.is_over(&record) => {
                     self.close_expired(lane, record).await
+                }
+                // What it held in the history it gives back.
+                Stage::Failed { .. } => {
+                    self.released(record).await;
+                    Ok(())
                 }
                 _ => self.bring(lane, record, ROUND_WAIT).await.map(drop),
             };
@@ -61,18 +64,18 @@ impl Facilitator {
     }
 
     async fn close_expired(&self, lane: &Lane, record: Record) -> Result<(), SettleError> {
-        let ended = record.authorization.valid_before_s().saturating_add(LATE_S);
-        let used = self.is_used(lane, &record).await?;
-        if self.now_s() <= ended && !used {
+        if !self.is_over(&record) && !self.is_used(lane, &record).await? {
             return Ok(());
         }
         // Stopped before it could ask: then the use may be that of an intent.
-        let record = self.unless_promised(record).await?;
+        let record = self.held(record).await?;
         if record.stage.is_failed() {
             return Ok(());
         }
         let detail = "its validity ended before it was sent";
-        let stage = self.unless_used(lane, &record, Reason::ValidBefore, detail).await?;
+        let Some(stage) = self.ended(lane, &record, Reason::ValidBefore, detail).await? else {
+            return Ok(());
+        };
         let record = self.moved_on(record, stage).await?;
         if matches!(record.stage, Stage::Settled { .. }) {
             self.tell(record).await;
@@ -105,10 +108,7 @@ impl Facilitator {
     async fn take_back(&self, lane: &Lane, record: Record) -> Result<(), SettleError> {
         let Stage::Settled { transaction, block_number, .. } = record.stage else { return Ok(()) };
         let receipt = lane.chain.receipt(transaction).await.map_err(chain_underway)?;
-        if let Some(receipt) = receipt
-            && receipt.succeeded
-            && token::moved(&receipt.logs, record.key.token, &record.authorization)
-        {
+        if let Some(receipt) = receipt.filter(|receipt| has_moved(receipt, &record)) {
             tracing::info!(
                 %transaction, from = block_number, to = receipt.block_number,
                 "the chain has put a settled payment into another block"

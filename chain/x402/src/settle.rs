@@ -13,25 +13,24 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::authorization::Domain;
 use crate::claim::{Claim, Version};
 use crate::facilitator::{Facilitator, Lane, key_of};
-use crate::follow::{Followed, chain_underway};
+use crate::follow::Followed;
 use crate::offer::Offer;
-use crate::payment_log::{LogReceipt, PaymentLogError, SettledPayment};
+use crate::payment_log::{LogReceipt, PaymentLogError, Sale, SettledPayment};
 use crate::reason::{Reason, Refusal};
-use crate::record::{Logged, PaymentKey, Record, Stage};
-use crate::sender::{Message, Outgoing, SendError};
-use crate::token;
+use crate::record::{Hold, Logged, PaymentKey, Record, Stage};
 use crate::verify::{VerifyError, check_on_chain, check_signature, check_terms};
 
-/// Gas of one transfer. Tokens need about 80,000, a contract wallet's signature more.
-const TRANSFER_GAS: u64 = 300_000;
 /// How long a caller waits for a transaction to be in a block.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-/// Transactions of one number: what none of them brings into a block is stuck by something else than its fees.
-const ATTEMPTS_MAX: usize = 16;
+/// Why what the history has for something else buys nothing.
+const PROMISED: &str =
+    "the authorization pays for something else already: a payment intent, or another sale; sign a new one";
+
 /// A payment that settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
@@ -131,8 +130,8 @@ impl Facilitator {
             return Ok(None);
         }
         // What had failed held its authorization no more: an intent may carry it by now.
-        let record = self.moved_on(record, Stage::Reserved).await?;
-        let record = self.unless_promised(record).await?;
+        let record = self.moved_on(Record { hold: Hold::Asked, ..record }, Stage::Reserved).await?;
+        let record = self.held(record).await?;
         match record.stage.is_failed() {
             true => Ok(Some(record)),
             false => self.moved_on(record, stage).await.map(Some),
@@ -155,6 +154,11 @@ impl Facilitator {
         // Before the authorization is seen unused: whoever uses it does so in a block after this one.
         let from_block = lane.chain.head().await.map_err(VerifyError::from)?;
         check_on_chain(claim, offer, signer, lane.chain.as_ref()).await?;
+        // One that failed may hold the authorization still: it is held on for this one.
+        let sale = match self.records.get(&key) {
+            Some(failed) if !failed.sale.is_nil() => failed.sale,
+            _ => random_id()?,
+        };
         let record = Record {
             key,
             stage: Stage::Reserved,
@@ -167,6 +171,9 @@ impl Facilitator {
             from_block,
             reserved_at: now_s,
             logged: None,
+            sale,
+            hold: Hold::Asked,
+            earlier: Vec::new(),
             undone: None,
         };
         self.put(record.clone()).await.map_err(SettleError::Unavailable)?;
@@ -177,26 +184,45 @@ impl Facilitator {
     async fn check_unpromised(&self, key: &PaymentKey) -> Result<(), SettleError> {
         match self.log.is_promised(key).await {
             Ok(false) => Ok(()),
-            Ok(true) => {
-                let detail = "the authorization is that of a payment intent; sign a new one";
-                Err(Refusal::new(Reason::NonceUsed, detail).into())
-            }
-            Err(error) => {
-                let problem = "it is not known whether an intent carries the authorization";
-                Err(SettleError::Unavailable(format!("{problem}: {error}")))
-            }
+            Ok(true) => Err(Refusal::new(Reason::NonceUsed, PROMISED).into()),
+            Err(error) => Err(unanswered(&error)),
         }
     }
 
-    /// A reserved payment, or why it fails after all. Asked when the reservation is durable: an intent that was taken before
-    /// that is told here, and one that comes later finds the reservation. So one of both counts.
-    pub(crate) async fn unless_promised(&self, record: Record) -> Result<Record, SettleError> {
-        match self.check_unpromised(&record.key).await {
-            Ok(()) => Ok(record),
-            Err(SettleError::Refused(Refusal { reason, detail })) => {
-                self.moved_on(record, Stage::Failed { reason: reason.text().to_owned(), detail }).await
+    /// A payment whose authorization the history keeps for it, or why it fails after all. Asked when the payment is durable, so
+    /// that one that crashes in between asks again as the same.
+    pub(crate) async fn held(&self, record: Record) -> Result<Record, SettleError> {
+        if record.hold == Hold::Held {
+            return Ok(record);
+        }
+        let sale = Sale { id: record.sale, was_settled: record.undone.is_some() };
+        match self.log.hold(&record.key, sale).await {
+            // On disk with the next step; until then it is asked again.
+            Ok(true) => Ok(Record { hold: Hold::Held, ..record }),
+            Ok(false) => {
+                let reason = Reason::NonceUsed.text().to_owned();
+                self.moved_on(record, Stage::Failed { reason, detail: PROMISED.to_owned() }).await
             }
-            Err(error) => Err(error),
+            Err(error) => Err(unanswered(&error)),
+        }
+    }
+
+    /// Gives the authorization of a failed payment back; where the history can't be told, a later round does.
+    pub(crate) async fn released(&self, record: Record) -> Record {
+        if record.hold == Hold::Released {
+            return record;
+        }
+        if let Err(error) = self.log.release(&record.key, record.sale).await {
+            tracing::debug!(%error, "the authorization of a failed payment is given back later");
+            return record;
+        }
+        let released = Record { hold: Hold::Released, ..record.clone() };
+        match self.put(released.clone()).await {
+            Ok(()) => released,
+            Err(problem) => {
+                tracing::debug!(problem, "the authorization of a failed payment is given back once more");
+                record
+            }
         }
     }
 
@@ -211,7 +237,7 @@ impl Facilitator {
         loop {
             match record.stage.clone() {
                 Stage::Reserved => {
-                    record = self.unless_promised(record).await?;
+                    record = self.held(record).await?;
                     if !record.stage.is_failed() {
                         record = self.send(lane, record).await?;
                     }
@@ -250,57 +276,17 @@ impl Facilitator {
         }
     }
 
-    async fn send(&self, lane: &Lane, record: Record) -> Result<Record, SettleError> {
-        let note = |outgoing| {
-            let noted = Record { stage: sent(outgoing, &[]), ..record.clone() };
-            async move { self.put(noted).await }
-        };
-        match lane.sender.send(&message(&record), note).await {
-            Ok(outgoing) => Ok(Record { stage: sent(outgoing, &[]), ..record }),
-            // The record has the transaction; it is followed like one that was sent.
-            Err(SendError::Unclear { .. }) => Ok(self.records.get(&record.key).unwrap_or(record)),
-            Err(SendError::Refused(problem)) => {
-                let detail = format!("the facilitator could not send it: {problem}");
-                let stage = self.unless_used(lane, &record, Reason::UnexpectedSettle, &detail).await?;
-                self.moved_on(record, stage).await
-            }
-            Err(error @ (SendError::Chain(_) | SendError::NotRecorded(_))) => {
-                Err(SettleError::Unavailable(error.to_string()))
-            }
-        }
-    }
-
-    /// Offers more for gas; `None` where that does not help, or the node refuses it, for now.
-    async fn replace(&self, lane: &Lane, record: &Record) -> Result<Option<Record>, SettleError> {
-        let Stage::Sent { attempts, .. } = &record.stage else { return Ok(None) };
-        let Some(last) = attempts.last().filter(|_| attempts.len() < ATTEMPTS_MAX) else { return Ok(None) };
-        let note = |outgoing| {
-            let noted = Record { stage: sent(outgoing, attempts), ..record.clone() };
-            async move { self.put(noted).await }
-        };
-        match lane.sender.replace(&message(record), last, note).await {
-            Ok(new) => tracing::info!(
-                transaction = %last.transaction, by = %new.transaction, "a payment's transaction was left out of blocks and is replaced"
-            ),
-            Err(SendError::Unclear { .. }) => {}
-            Err(SendError::Chain(error)) => return Err(chain_underway(error)),
-            Err(error @ (SendError::Refused(_) | SendError::NotRecorded(_))) => {
-                tracing::warn!(%error, "a payment waits for a block");
-            }
-        }
-        // Put down before it was sent: it is followed whatever the node said of it.
-        let noted = self.records.get(&record.key);
-        Ok(noted.filter(|noted| noted.stage != record.stage))
-    }
-
     pub(crate) async fn moved_on(&self, record: Record, stage: Stage) -> Result<Record, SettleError> {
-        let record = Record { stage, ..record };
+        let record = record.moved_to(stage);
         self.put(record.clone()).await.map_err(SettleError::Underway)?;
-        Ok(record)
+        match record.stage.is_failed() {
+            true => Ok(self.released(record).await),
+            false => Ok(record),
+        }
     }
 
     /// On disk when it returns.
-    async fn put(&self, record: Record) -> Result<(), String> {
+    pub(crate) async fn put(&self, record: Record) -> Result<(), String> {
         let records = self.records.clone();
         let written = tokio::task::spawn_blocking(move || records.put(record));
         match written.await {
@@ -335,10 +321,18 @@ impl Facilitator {
                 return None;
             }
             Err(error) => {
-                tracing::warn!(transaction = %payment.transaction, %error, "a settled payment is told again later");
+                if self.note_away(true) {
+                    tracing::warn!(
+                        transaction = %payment.transaction, %error,
+                        "settled payments wait to be told to the history, this one and those after it"
+                    );
+                }
                 return None;
             }
         };
+        if self.note_away(false) {
+            tracing::info!("settled payments are told to the history again");
+        }
         let logged = match receipt {
             Some(LogReceipt { intent_id, sequence_number }) => Logged::At { intent_id, sequence_number },
             None => Logged::Nowhere,
@@ -357,17 +351,16 @@ fn is_same_sale(record: &Record, claim: &Claim, resource: &str) -> bool {
         && record.resource == resource
 }
 
-/// A transaction after those that it replaces.
-fn sent(outgoing: Outgoing, before: &[Outgoing]) -> Stage {
-    let mut attempts = before.to_vec();
-    attempts.push(outgoing);
-    let Outgoing { transaction, account, account_nonce, .. } = outgoing;
-    Stage::Sent { transaction, sender: account, account_nonce, attempts }
+/// An id that no other sale has, in whatever process.
+fn random_id() -> Result<Uuid, SettleError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| SettleError::Unavailable(format!("the system gives no random bytes: {error}")))?;
+    Ok(Uuid::from_bytes(bytes))
 }
 
-fn message(record: &Record) -> Message {
-    let data = token::transfer(&record.authorization, &record.signature);
-    Message { to: record.key.token, data, gas: TRANSFER_GAS }
+fn unanswered(error: &PaymentLogError) -> SettleError {
+    SettleError::Unavailable(format!("it is not known whether an intent carries the authorization: {error}"))
 }
 
 fn underway(transaction: &B256) -> SettleError {

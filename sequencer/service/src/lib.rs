@@ -81,10 +81,10 @@ pub use legacy::{
 pub use metric_table::{METRICS, Metric, MetricKind, Unit};
 pub use metrics::{Snapshot, Timings};
 pub use payment::{
-    Attempt, BatchChoice, BatchPolicy, BatchSettlement, BatchStatus, ItemOutcome, LIST_LIMIT_MAX,
+    Attempt, AuthorizationId, BatchChoice, BatchPolicy, BatchSettlement, BatchStatus, ItemOutcome, LIST_LIMIT_MAX,
     LIST_OFFSET_MAX, Note, OwnKeys, PayerAuthorization, Payment, PaymentBatch, PaymentConfig, PaymentContent,
     PaymentError, PaymentFilter, PaymentReceipt, PaymentStatus, PaymentWorker, PaymentWorkerSettings,
-    Payments, PublicAuthorization, PublicGate, PublicPayment, Settled, Settlement, SettlementError,
+    Payments, PublicAuthorization, PublicPayment, Settled, Settlement, SettlementError,
     SettlementReport, SettlementState,
 };
 pub use pool::{PoolMonitor, PoolReading, PoolState};

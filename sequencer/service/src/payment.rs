@@ -17,6 +17,7 @@ mod batch;
 mod change;
 mod error;
 mod expiry;
+mod hold;
 mod journal;
 mod list;
 mod look_back;
@@ -38,15 +39,17 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use tokio::sync::watch;
 use ves::ed25519::PublicKey;
-use ves::x402::{TokenAddress, TokenTable};
-use ves::{BatchId, Digest, StreamKey, TimestampMs};
+use ves::x402::TokenTable;
+use ves::{BatchId, StreamKey, TimestampMs};
 
 use crate::sequencer::Sequencer;
 
 pub(crate) use admission::{Desk, PaymentSubmission};
+pub(crate) use hold::HoldRequest;
 pub use authorization::PayerAuthorization;
 pub use batch::{BatchChoice, BatchPolicy};
 pub use error::PaymentError;
+pub use hold::AuthorizationId;
 pub use list::{LIST_LIMIT_MAX, LIST_OFFSET_MAX, PaymentFilter};
 pub use own::OwnKeys;
 pub(crate) use own_words::{refuse_foreign, refuse_older};
@@ -68,15 +71,6 @@ pub struct PaymentConfig {
     pub tokens: TokenTable,
     /// The chain that tells what was paid; without it no payment is ever called settled.
     pub settlement: Option<Arc<dyn Settlement>>,
-    /// Sells by the public protocol in front of this log.
-    pub gate: Option<Arc<dyn PublicGate>>,
-}
-
-/// What is paid by the public protocol before the log is told of it.
-pub trait PublicGate: Send + Sync {
-    /// Whether this authorization (EIP-3009) pays for something there: from when that is durable, and as long as it has not
-    /// failed. The writer asks before it takes an intent that carries the authorization, so the answer comes from memory.
-    fn has_taken(&self, chain_id: u64, token: &TokenAddress, payer: &[u8; 20], nonce: &Digest) -> bool;
 }
 
 /// Payer keys kept decoded: decoding costs as much as the check itself.
@@ -84,7 +78,7 @@ const DECODED_KEYS_MAX: usize = 4_096;
 
 /// What callers, the turn loop and the worker share.
 pub(crate) struct PaymentShared {
-    /// Counts intents filed in this term: what a caller looked up is as of a count.
+    /// Counts intents filed and authorizations held in this term: what a caller looked up is as of a count.
     ticks: AtomicU64,
     /// Intents that are durable and not filed yet.
     waiting: AtomicU64,

@@ -22,7 +22,7 @@ use crate::dead_letters::Decide;
 use crate::documents::Replace;
 use crate::error::{CommitFailure, ServiceError};
 use crate::flush::{Flush, RunWrite};
-use crate::payment::{Desk, PaymentSubmission};
+use crate::payment::{Desk, HoldRequest, PaymentSubmission};
 use crate::queue::Queue;
 use crate::reply::Reply;
 use crate::rhythm::Rhythm;
@@ -36,6 +36,8 @@ use crate::unchanged::Unchanged;
 pub(crate) enum Command {
     Ingest(Submission),
     Payment(Box<PaymentSubmission>),
+    /// An authorization is kept for a sale, or given back.
+    Hold(Box<HoldRequest>),
     /// Intents that wait in the journal are put where they are read.
     FilePayments(Reply<(), ServiceError>),
     Commit {
@@ -186,6 +188,7 @@ impl TurnLoop {
         match command {
             Command::Ingest(submission) => self.sequence(vec![submission]),
             Command::Payment(submission) => self.sequence_payments(vec![*submission]),
+            Command::Hold(request) => self.hold_authorization(*request),
             Command::FilePayments(reply) => drop(reply.send(self.file_payments())),
             Command::Commit { stream, start, end, reply } => {
                 drop(reply.send(self.commit(&stream, start, end)))

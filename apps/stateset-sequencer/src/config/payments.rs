@@ -42,7 +42,7 @@ pub(super) fn read(
     }
     let old_intents = gathered.is_true("X402_OLD_INTENTS");
     let settlement = settlement(gathered, &networks, problems);
-    let config = PaymentConfig { old_intents, tokens, settlement, gate: None };
+    let config = PaymentConfig { old_intents, tokens, settlement };
     let wait_max = seconds("X402_BATCH_MAX_WAIT_SECS");
     let worker = PaymentWorkerSettings {
         interval: seconds("X402_BATCH_INTERVAL_SECS"),

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use stateset_sequencer::{ErrorKind, PaymentError, PublicGate, PublicPayment, Sequencer};
-use stateset_x402::{Later, LogReceipt, PaymentKey, PaymentLog, PaymentLogError, Records, SettledPayment};
+use stateset_sequencer::{AuthorizationId, ErrorKind, PaymentError, PublicPayment, Sequencer};
+use stateset_x402::{Later, LogReceipt, PaymentKey, PaymentLog, PaymentLogError, Sale, SettledPayment};
+use uuid::Uuid;
 use ves::x402::TokenAddress;
 use ves::{Digest, StreamKey};
 
@@ -21,17 +22,6 @@ impl Present {
     pub fn get(&self) -> Option<Sequencer> {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         held.filter(|sequencer| !sequencer.has_ended())
-    }
-}
-
-/// What a facilitator of this process has put down: the sequencer that its payments are told to takes no intent with such an
-/// authorization.
-pub struct GateRecords(pub Arc<Records>);
-
-impl PublicGate for GateRecords {
-    fn has_taken(&self, chain_id: u64, token: &TokenAddress, payer: &[u8; 20], nonce: &Digest) -> bool {
-        let (token, from, nonce) = (token.0.into(), payer.into(), nonce.0.into());
-        self.0.has_taken(&PaymentKey { chain_id, token, from, nonce })
     }
 }
 
@@ -55,8 +45,8 @@ impl PaymentLog for SequencedPayments {
             if recorded.is_intent() {
                 tracing::error!(
                     intent = %intent_id, transaction = %payment.transaction, bought = payment.resource,
-                    "one authorization has paid for an intent and for what was bought: the sequencer does not look at this \
-                     facilitator's records"
+                    "one authorization has paid for an intent and for what was bought: the sale was made without a hold of this \
+                     log, by an older version or in front of another log"
                 );
             }
             Ok(Some(LogReceipt { intent_id, sequence_number }))
@@ -65,11 +55,34 @@ impl PaymentLog for SequencedPayments {
 
     fn is_promised<'a>(&'a self, key: &'a PaymentKey) -> Later<'a, Result<bool, PaymentLogError>> {
         Box::pin(async move {
-            let (token, payer, nonce) =
-                (TokenAddress(key.token.into()), key.from.into(), Digest(key.nonce.0));
-            let found = self.writer()?.payments().is_of_intent(key.chain_id, &token, &payer, &nonce).await;
+            let found = self.writer()?.payments().is_of_intent(&authorization(key)).await;
             found.map_err(|error| refused(&error))
         })
+    }
+
+    fn hold<'a>(&'a self, key: &'a PaymentKey, sale: Sale) -> Later<'a, Result<bool, PaymentLogError>> {
+        Box::pin(async move {
+            let Sale { id, was_settled } = sale;
+            let held = self.writer()?.payments().hold(&authorization(key), id, was_settled).await;
+            held.map_err(|error| refused(&error))
+        })
+    }
+
+    fn release<'a>(&'a self, key: &'a PaymentKey, sale: Uuid) -> Later<'a, Result<(), PaymentLogError>> {
+        Box::pin(async move {
+            let released = self.writer()?.payments().release(&authorization(key), sale).await;
+            released.map_err(|error| refused(&error))
+        })
+    }
+}
+
+fn authorization(key: &PaymentKey) -> AuthorizationId {
+    let PaymentKey { chain_id, token, from, nonce } = *key;
+    AuthorizationId {
+        chain_id,
+        token: TokenAddress(token.into()),
+        payer: from.into(),
+        nonce: Digest(nonce.0),
     }
 }
 

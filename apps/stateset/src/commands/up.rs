@@ -203,7 +203,6 @@ async fn serve_until_stopped(
     };
     if let Some(sold) = &sold {
         payments.tokens = sold.tokens()?;
-        payments.gate = Some(sold.gate());
     }
     let (present, stream) = (payments.present.clone(), installation.profile.stream());
     let link = args.anchors_on(AnchorOn::Anvil).then(Link::default);

@@ -1,17 +1,20 @@
 //! Batches through `SetPaymentBatch`: what became of each payment is the chain's word on that payment.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::SolCall as _;
+use serde_json::{Value, json};
 use set_registry::abi::SetPaymentBatch::{configureAssetCall, setSettlerCall, settleBatchCall};
 use set_registry::artifact::Contract;
 use set_registry::devnet::Wallet;
 use stateset_x402::batch::{
     BatchError, BatchFate, BatchPayment, BatchSettler, BatchTerms, Expected, ItemFate, batch_payment,
 };
-use stateset_x402::{Authorization, Message, Outgoing, RpcChain, Sender};
+use stateset_x402::{Authorization, ChainError, Claim, Message, Outgoing, RpcChain, Sender, Version};
 
+use crate::faults::bring;
 use crate::world::{FUNDS, MERCHANT, PAYER, PRICE, SET_CHAIN, STRANGER, World, key, nonce, now_s};
 
 /// Who settles batches, of anvil's accounts.
@@ -198,4 +201,25 @@ async fn a_reverted_transaction_that_is_not_of_the_batch_says_nothing_of_it() {
     let own = send(&owner, contract, too_many, payments()).await;
     let told = fate(own.transaction).await;
     assert!(matches!(told, Ok(BatchFate::Reverted { .. })), "{told:?}");
+}
+
+/// A payment of a batch whose use by somebody else the node tells of before it shows the transaction was called failed for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_brought_in_a_transaction_that_is_shown_late_is_not_called_failed() {
+    let Some(world) = World::open(SET_CHAIN).await else { return };
+    let (_, value) = world.payment().await;
+    let claim = Claim::read(Version::Two, value.as_bytes()).unwrap();
+    tokio::task::block_in_place(bring(&world, &claim));
+    // Its time is over by the chain's clock.
+    let node = world.anvil.node();
+    tokio::task::block_in_place(|| {
+        node.request::<Value>("evm_increaseTime", &json!([7_200])).unwrap();
+        node.request::<Value>("evm_mine", &json!([])).unwrap();
+    });
+    let settler = BatchSettler::new(world.shaky(), Address::ZERO, 1);
+    let asked = || settler.ended(world.dollar, &claim.authorization, 0);
+    *world.chain().hides_receipts_until.lock().unwrap() = Some(Instant::now() + Duration::from_secs(3_600));
+    assert!(matches!(asked().await, Err(BatchError::Chain(ChainError::Unreachable(_)))));
+    *world.chain().hides_receipts_until.lock().unwrap() = None;
+    assert!(matches!(asked().await, Ok(Some(ItemFate::PaidElsewhere(_)))));
 }

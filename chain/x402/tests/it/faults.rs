@@ -92,7 +92,8 @@ async fn a_process_that_dies_after_sending_finds_its_payment_settled() {
     world.chain().next_send(NextSend::LoseAnswer);
     let paid = world.payment().await;
     assert_eq!(world.ask("/paid", std::slice::from_ref(&paid)).await.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!((world.sold(), world.log.told.lock().unwrap().len()), (1, 0));
+    world.becomes_sold(1).await;
+    assert_eq!(world.log.told.lock().unwrap().len(), 0);
     world.restart();
     world.facilitator().round().await;
     assert_eq!(world.log.told.lock().unwrap().len(), 1, "told without anybody asking");
@@ -124,34 +125,6 @@ async fn an_authorization_that_another_brings_first_counts_as_settled_in_his_tra
     let told = settlement_of(answer.header(header::PAYMENT_RESPONSE).unwrap()).unwrap();
     let logged = world.log.told.lock().unwrap()[0].transaction;
     assert_eq!((told.transaction, world.sold()), (logged.to_string(), 1));
-}
-
-/// After a reorganisation the same authorization stands in an earlier block than the one at which it was reserved.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_undone_payment_that_an_earlier_block_holds_is_settled_there() {
-    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
-    let node = world.anvil.node();
-    let ask = |method: &str, params: serde_json::Value| {
-        tokio::task::block_in_place(|| node.request::<serde_json::Value>(method, &params))
-            .expect("a method of anvil")
-    };
-    let before = ask("evm_snapshot", serde_json::json!([]));
-    (0..3).for_each(|_| drop(ask("evm_mine", serde_json::json!([]))));
-    let (name, value) = world.payment().await;
-    let claim = Claim::read(Version::Two, value.as_bytes()).unwrap();
-    assert_eq!(world.ask("/paid", &[(name, value.clone())]).await.status, StatusCode::OK);
-    ask("evm_revert", serde_json::json!([before]));
-    tokio::task::block_in_place(bring(&world, &claim));
-    for _ in 0..6 {
-        world.facilitator().round().await;
-        ask("evm_mine", serde_json::json!([]));
-    }
-    assert_eq!(
-        world.ask("/paid", &[(name, value)]).await.status,
-        StatusCode::OK,
-        "what was paid is delivered"
-    );
-    assert_eq!((world.sold(), world.log.told.lock().unwrap().len()), (1, 1));
 }
 
 /// The payer signs the nonce once more, to himself, and uses it in one transaction with a payment of the same price for
@@ -219,4 +192,30 @@ async fn a_log_that_refuses_a_payment_is_not_asked_in_every_round() {
         world.facilitator().round().await;
     }
     assert_eq!(world.log.asked.load(Ordering::SeqCst), 1);
+}
+
+/// A process that only stands by said it of every payment every two seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_log_that_is_away_is_spoken_of_once() {
+    let Some(mut world) = World::open(BASE_SEPOLIA).await else { return };
+    world.log.is_away.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let paid = world.payment().await;
+        assert_eq!(world.ask("/paid", &[paid]).await.status, StatusCode::OK);
+    }
+    world.restart();
+    let heard = stateset_fixtures::Heard::listen();
+    for _ in 0..3 {
+        world.facilitator().round().await;
+    }
+    assert_eq!((heard.count("settled payment"), heard.count("away")), (1, 1));
+    world.log.is_away.store(false, Ordering::SeqCst);
+    world.facilitator().round().await;
+    assert_eq!(world.log.told.lock().unwrap().len(), 2);
+    // Away once more: that is news.
+    world.log.is_away.store(true, Ordering::SeqCst);
+    let paid = world.payment().await;
+    assert_eq!(world.ask("/paid", &[paid]).await.status, StatusCode::OK);
+    world.facilitator().round().await;
+    assert_eq!(heard.count("settled payment"), 1, "the one who settled said it");
 }

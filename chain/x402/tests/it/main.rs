@@ -11,5 +11,6 @@ mod refusals;
 mod selling;
 mod shaky;
 mod stuck;
+mod undone;
 mod wallets;
 mod world;

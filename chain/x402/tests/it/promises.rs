@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use axum::http::StatusCode;
-use stateset_x402::{Claim, Version};
+use stateset_x402::{Claim, PaymentKey, Version};
+use uuid::Uuid;
 
 use crate::faults::bring;
 use crate::shaky::NextSend;
@@ -12,6 +13,12 @@ use crate::world::{BASE_SEPOLIA, MERCHANT, PRICE, World};
 /// Requests that were answered with what they asked for.
 fn served(world: &World) -> u64 {
     world.served.load(Ordering::SeqCst)
+}
+
+fn key_of(world: &World, value: &str) -> PaymentKey {
+    let authorization = Claim::read(Version::Two, value.as_bytes()).unwrap().authorization;
+    let (chain_id, token) = (world.chain_id, world.dollar);
+    PaymentKey { chain_id, token, from: authorization.from, nonce: authorization.nonce }
 }
 
 /// An intent is settled by the authorization that it carries: whoever brings that to a shop as well pays once and would get two
@@ -100,4 +107,44 @@ async fn a_reservation_that_nobody_asked_for_again_is_not_paid_by_an_intents_tra
     world.facilitator().round().await;
     assert_eq!(world.ask("/paid", &[(name, value)]).await.status, StatusCode::PAYMENT_REQUIRED);
     assert_eq!((served(&world), world.log.asked(), world.balance(MERCHANT)), (0, 0, PRICE));
+}
+
+/// Another gate in front of the same history has taken it, in whatever process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_authorization_that_another_sale_holds_buys_nothing_here() {
+    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
+    let (name, value) = world.payment().await;
+    let (key, other) = (key_of(&world, &value), Uuid::from_u128(7));
+    world.log.holds.lock().unwrap().insert(key, other);
+    for _ in 0..2 {
+        let answer = world.ask("/paid", &[(name, value.clone())]).await;
+        assert_eq!(answer.reason().as_deref(), Some("invalid_exact_evm_nonce_already_used"));
+        world.facilitator().round().await;
+    }
+    assert_eq!((served(&world), world.balance(MERCHANT)), (0, 0));
+    assert_eq!(world.log.holds.lock().unwrap().get(&key), Some(&other), "it is not given back for the other");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_sale_that_failed_gives_its_authorization_back_when_the_log_can_be_told() {
+    let Some(mut world) = World::open(BASE_SEPOLIA).await else { return };
+    let (name, value) = world.payment().await;
+    let key = key_of(&world, &value);
+    world.log.is_away.store(true, Ordering::SeqCst);
+    world.chain().next_send(NextSend::Refuse);
+    assert_eq!(world.ask("/paid", &[(name, value.clone())]).await.status, StatusCode::PAYMENT_REQUIRED);
+    assert!(world.log.holds.lock().unwrap().contains_key(&key), "the log could not be told");
+    world.restart();
+    world.log.is_away.store(false, Ordering::SeqCst);
+    world.facilitator().round().await;
+    assert!(world.log.holds.lock().unwrap().is_empty());
+    // The same once more, brought again before it was given back: that sale has it still.
+    world.log.is_away.store(true, Ordering::SeqCst);
+    world.chain().next_send(NextSend::Refuse);
+    assert_eq!(world.ask("/paid", &[(name, value.clone())]).await.status, StatusCode::PAYMENT_REQUIRED);
+    assert_eq!(world.ask("/paid", &[(name, value)]).await.status, StatusCode::OK);
+    world.log.is_away.store(false, Ordering::SeqCst);
+    world.facilitator().round().await;
+    assert_eq!((served(&world), world.balance(MERCHANT)), (1, PRICE));
+    assert!(world.log.holds.lock().unwrap().contains_key(&key), "what was sold is not given back");
 }

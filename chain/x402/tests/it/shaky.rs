@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use set_registry::{Log, Receipt};
-use stateset_x402::{Chain, ChainError, ChainFacts, Fees, Later, RpcChain};
+use set_registry::{Log, Receipt, Transaction};
+use stateset_x402::{Chain, ChainError, ChainFacts, ContractChain, Estimate, Fees, Later, Message, RpcChain};
 
 /// What happens to the next transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Shaky {
     next: Mutex<Option<NextSend>>,
     pub before_send: Mutex<Option<Before>>,
     pub is_deaf: AtomicBool,
+    /// Transactions that were handed over, as they were.
+    pub sent: Mutex<Vec<Bytes>>,
     /// Until then receipts are not shown, as by a node that is behind another.
     pub hides_receipts_until: Mutex<Option<Instant>>,
 }
@@ -38,6 +40,7 @@ impl Shaky {
             next: Mutex::default(),
             before_send: Mutex::default(),
             is_deaf: AtomicBool::new(false),
+            sent: Mutex::default(),
             hides_receipts_until: Mutex::default(),
         })
     }
@@ -109,6 +112,7 @@ impl Chain for Shaky {
     fn send(&self, raw: Bytes) -> Later<'_, Result<(), ChainError>> {
         let before = self.before_send.lock().unwrap().take();
         let next = self.next.lock().unwrap().take();
+        self.sent.lock().unwrap().push(raw.clone());
         Box::pin(async move {
             if let Some(before) = before {
                 tokio::task::block_in_place(before);
@@ -146,5 +150,20 @@ impl Chain for Shaky {
         from_block: u64,
     ) -> Later<'_, Result<Vec<Log>, ChainError>> {
         self.inner.logs(address, topics, from_block)
+    }
+}
+
+impl ContractChain for Shaky {
+    fn view(&self, to: Address, input: Bytes) -> Later<'_, Result<Bytes, ChainError>> {
+        self.inner.view(to, input)
+    }
+    fn gas_limit(&self) -> Later<'_, Result<u64, ChainError>> {
+        self.inner.gas_limit()
+    }
+    fn estimate(&self, message: &Message) -> Later<'_, Result<Estimate, ChainError>> {
+        self.inner.estimate(message)
+    }
+    fn transaction(&self, transaction: B256) -> Later<'_, Result<Option<Transaction>, ChainError>> {
+        self.inner.transaction(transaction)
     }
 }

@@ -1,9 +1,10 @@
 //! A shop with one paid route on a local chain, and a payer with a hundred dollars.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256, Bytes, U256, address, keccak256};
 use alloy_sol_types::SolCall as _;
@@ -18,10 +19,11 @@ use set_registry::devnet::{ACCOUNT_KEYS, Anvil, AnvilSettings, DEVNET_CHAIN_ID, 
 use set_registry::{BlockAt, ChainKey, Node};
 use stateset_x402::{
     Bill, Buyer, ChainSetup, ChainTable, Choice, Facilitator, GateSettings, Later, LogReceipt, Offer,
-    PaymentKey, PaymentLog, PaymentLogError, Price, PriceTable, Records, RpcChain, SettledPayment, Token,
-    X402Gate, header, settlement_of,
+    PaymentKey, PaymentLog, PaymentLogError, Price, PriceTable, Records, RpcChain, Sale, SettledPayment,
+    Token, X402Gate, header, settlement_of,
 };
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
 use crate::shaky::Shaky;
 
@@ -34,7 +36,7 @@ pub const PRICE: u64 = 10_000;
 pub const FUNDS: u64 = 100_000_000;
 /// Whose keys of anvil's accounts: 0 deploys, 1 pays, 2 settles, 3 is a stranger.
 pub const PAYER: usize = 1;
-const SETTLER: usize = 2;
+pub const SETTLER: usize = 2;
 pub const STRANGER: usize = 3;
 
 /// A history of payments in memory.
@@ -53,6 +55,8 @@ pub struct MemoryLog {
     pub is_silent: AtomicBool,
     /// Whether it says no more after the next question.
     pub is_silent_next: AtomicBool,
+    /// Whose sale an authorization is kept for.
+    pub holds: Mutex<BTreeMap<PaymentKey, Uuid>>,
 }
 
 impl MemoryLog {
@@ -85,10 +89,7 @@ impl PaymentLog for MemoryLog {
                 // The chain may have put it elsewhere.
                 told[place] = payment.clone();
                 let sequence_number = place as u64 + 1;
-                Ok(Some(LogReceipt {
-                    intent_id: uuid::Uuid::from_u128(sequence_number.into()),
-                    sequence_number,
-                }))
+                Ok(Some(LogReceipt { intent_id: Uuid::from_u128(sequence_number.into()), sequence_number }))
             }
         };
         Box::pin(async move { answer })
@@ -106,6 +107,25 @@ impl PaymentLog for MemoryLog {
             self.is_silent.store(true, Ordering::SeqCst);
         }
         Box::pin(async move { answer })
+    }
+
+    fn hold<'a>(&'a self, key: &'a PaymentKey, sale: Sale) -> Later<'a, Result<bool, PaymentLogError>> {
+        Box::pin(async move {
+            if self.is_promised(key).await? {
+                return Ok(false);
+            }
+            Ok(*self.holds.lock().unwrap().entry(*key).or_insert(sale.id) == sale.id)
+        })
+    }
+
+    fn release<'a>(&'a self, key: &'a PaymentKey, sale: Uuid) -> Later<'a, Result<(), PaymentLogError>> {
+        Box::pin(async move {
+            if self.is_away.load(Ordering::SeqCst) {
+                return Err(PaymentLogError::Unavailable("away".to_owned()));
+            }
+            self.holds.lock().unwrap().retain(|held, by| (*held, *by) != (*key, sale));
+            Ok(())
+        })
     }
 }
 
@@ -202,6 +222,10 @@ impl World {
         &self.shop().chain
     }
 
+    pub fn shaky(&self) -> Arc<Shaky> {
+        self.shop().chain.clone()
+    }
+
     pub fn facilitator(&self) -> &Arc<Facilitator> {
         &self.shop().facilitator
     }
@@ -245,9 +269,26 @@ impl World {
 
     /// How often the price was paid; what the payer lacks is what the merchant has.
     pub fn sold(&self) -> u64 {
-        let (payer, merchant) = (self.balance(key(PAYER).address()), self.balance(MERCHANT));
+        let balances = || (self.balance(key(PAYER).address()), self.balance(MERCHANT));
+        // A block may come between two reads.
+        let (mut seen, mut again) = (balances(), balances());
+        while seen != again {
+            (seen, again) = (again, balances());
+        }
+        let (payer, merchant) = seen;
         assert_eq!((payer + merchant, merchant % PRICE), (FUNDS, 0));
         merchant / PRICE
+    }
+
+    /// Waits until the price was paid so often: a transaction that nobody waits for is mined a little later.
+    pub async fn becomes_sold(&self, times: u64) {
+        for _ in 0..600 {
+            if self.sold() == times {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{} sold, and not {times}", self.sold());
     }
 
     pub fn ether(&self, owner: Address) -> U256 {

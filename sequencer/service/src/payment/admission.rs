@@ -1,9 +1,9 @@
 //! The writer's side of a submission: all intents that wait in one pass are admitted one after the other and written
 //! as one row of the journal.
 //!
-//! A caller says what the store held of its keys, as of a count of filed intents. The desk remembers the intents
-//! since, filed or not, so that both together are exact without a read on the writer's thread. A caller whose count is older than
-//! what the desk remembers is looked up again here.
+//! A caller says what the store held of its keys, as of a count of filed intents and holds. The desk remembers the intents
+//! since, filed or not, and the authorizations that sales took since, so that both together are exact without a read on
+//! the writer's thread. A caller whose count is older than what the desk remembers is looked up again here.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::PoisonError;
@@ -33,7 +33,7 @@ const HEADS_PAGE: usize = 1_024;
 /// One intent, verified by its caller.
 pub(crate) struct PaymentSubmission {
     pub(super) prepared: PreparedPayment,
-    /// Count of filed intents before the caller looked its keys up.
+    /// Count of filed intents and holds before the caller looked its keys up.
     pub(super) as_of: u64,
     pub(super) facts: Facts,
     pub(super) reply: Reply<Admitted, ServiceError>,
@@ -79,7 +79,7 @@ pub(super) enum Admitted {
     },
     NonceUsed,
     ReplayedOldForm,
-    /// By another intent, or by a payment of the public protocol.
+    /// By another intent, or by a payment of the public protocol, settled or on its way.
     AuthorizationUsed,
     /// While it waited.
     Expired,
@@ -92,14 +92,21 @@ pub(super) enum Admitted {
 pub(crate) struct Desk {
     pub(super) heads: HashMap<StreamKey, HeadText>,
     pub(super) journal: Journal,
-    /// Durable intents of this term, those included that an earlier one did not file.
+    /// Durable intents and holds of this term, those intents included that an earlier one did not file.
     pub(super) ticks: u64,
-    /// Intents up to this count are forgotten here, and known to the store alone.
+    /// What came up to this count is forgotten here, and known to the store alone.
     floor: u64,
     nonces: HashSet<Vec<u8>>,
     keys: HashMap<Vec<u8>, (u64, Digest)>,
+    /// Authorizations that sales hold, and at which count they were taken.
+    holds: HashMap<Vec<u8>, u64>,
     /// Oldest first.
-    recent: VecDeque<Keys>,
+    recent: VecDeque<Remembered>,
+}
+
+enum Remembered {
+    Payment(Keys),
+    Hold(Vec<u8>),
 }
 
 impl Desk {
@@ -155,18 +162,48 @@ impl Desk {
             self.nonces.extend(keys.old_form.clone());
             self.nonces.extend(keys.authorization.clone());
             self.keys.extend(keys.idempotency.clone().map(|key| (key, (number, hash))));
-            self.recent.push_back(keys);
+            self.recent.push_back(Remembered::Payment(keys));
         }
+        self.forget_oldest();
+    }
+
+    /// A sale holds that authorization, and the store says so.
+    pub(super) fn note_hold(&mut self, key: Vec<u8>) {
+        self.ticks += 1;
+        self.holds.insert(key.clone(), self.ticks);
+        self.recent.push_back(Remembered::Hold(key));
+        self.forget_oldest();
+    }
+
+    pub(super) fn note_release(&mut self, key: &[u8]) {
+        self.holds.remove(key);
+    }
+
+    /// Whether a payment that is remembered here has this authorization.
+    pub(super) fn has_taken(&self, key: &[u8]) -> bool {
+        self.nonces.contains(key)
+    }
+
+    fn forget_oldest(&mut self) {
         while self.recent.len() > REMEMBERED_MAX
             && let Some(oldest) = self.recent.pop_front()
         {
             self.floor += 1;
-            self.nonces.remove(&oldest.nonce);
-            for key in oldest.old_form.iter().chain(&oldest.authorization) {
-                self.nonces.remove(key);
-            }
-            if let Some(key) = &oldest.idempotency {
-                self.keys.remove(key);
+            match oldest {
+                Remembered::Payment(keys) => {
+                    self.nonces.remove(&keys.nonce);
+                    for key in keys.old_form.iter().chain(&keys.authorization) {
+                        self.nonces.remove(key);
+                    }
+                    if let Some(key) = &keys.idempotency {
+                        self.keys.remove(key);
+                    }
+                }
+                // It may have been released and taken again since.
+                Remembered::Hold(key) if self.holds.get(&key) == Some(&self.floor) => {
+                    self.holds.remove(&key);
+                }
+                Remembered::Hold(_) => {}
             }
         }
     }
@@ -230,10 +267,8 @@ impl TurnLoop {
         if facts.old_form_used && version == 1 || keys.old_form.as_ref().is_some_and(is_used) {
             return Ok(Admitted::ReplayedOldForm);
         }
-        if facts.authorization_used || keys.authorization.as_ref().is_some_and(is_used) {
-            return Ok(Admitted::AuthorizationUsed);
-        }
-        if self.is_sold(&content, token) {
+        let is_used_or_held = |key: &Vec<u8>| is_used(key) || desk.holds.contains_key(key);
+        if facts.authorization_used || keys.authorization.as_ref().is_some_and(is_used_or_held) {
             return Ok(Admitted::AuthorizationUsed);
         }
         let forgotten_s = self.shared.payments.forgotten_s.load(Ordering::Acquire);
@@ -277,18 +312,6 @@ impl TurnLoop {
         Ok(Admitted::Sequenced(Box::new(payment)))
     }
 
-    /// Whether the authorization of an intent pays for something at the gate. Whoever sells there asks in this writer's order once
-    /// it is durable ([`super::Payments::is_of_intent`]): what comes first on disk counts, and the other is refused.
-    fn is_sold(&self, content: &PaymentContent, token: Option<TokenAddress>) -> bool {
-        let (Some(gate), Some(authorization), Some(token)) =
-            (&self.config.payments.gate, &content.authorization, token)
-        else {
-            return false;
-        };
-        let chain_id = content.network.chain_id();
-        gate.has_taken(chain_id, &token, &authorization.from, &authorization.nonce)
-    }
-
     fn write_pass(&mut self, pass: &mut Pass) -> Result<(), ServiceError> {
         if self.poisoned {
             return Err(ServiceError::Poisoned);
@@ -317,5 +340,28 @@ impl TurnLoop {
         desk.remember(pass.taken);
         shared.waiting.store(desk.journal.waiting().len() as u64, Ordering::Release);
         shared.tell_worker();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The count of an older hold must not end the memory of a newer one.
+    #[test]
+    fn a_hold_is_remembered_from_its_last_count_on() {
+        let mut desk = Desk::default();
+        let key = |at: usize| at.to_be_bytes().to_vec();
+        desk.note_hold(key(0));
+        desk.note_release(&key(0));
+        desk.note_hold(key(1));
+        desk.note_hold(key(0));
+        (2..REMEMBERED_MAX).for_each(|at| desk.note_hold(key(at)));
+        let held = |desk: &Desk| [0, 1, 2].map(|at| desk.holds.contains_key(&key(at)));
+        assert_eq!((desk.floor, held(&desk)), (1, [true; 3]));
+        desk.note_hold(key(REMEMBERED_MAX));
+        assert_eq!((desk.floor, held(&desk)), (2, [true, false, true]));
+        desk.note_hold(key(REMEMBERED_MAX + 1));
+        assert_eq!((desk.floor, held(&desk)), (3, [false, false, true]), "then the store is asked");
     }
 }

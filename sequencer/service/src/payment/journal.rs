@@ -198,6 +198,13 @@ impl TurnLoop {
         }
     }
 
+    /// Where nothing waits, all that was remembered so far lies in the store.
+    pub(super) fn tick_if_filed(&self) {
+        if self.payments.journal.waiting.is_empty() {
+            self.shared.payments.ticks.store(self.payments.ticks, Ordering::Release);
+        }
+    }
+
     /// Room for a pass.
     pub(super) fn bound_journal(&mut self) -> Result<(), ServiceError> {
         match self.payments.journal.waiting.len() >= WAITING_MAX {
@@ -212,12 +219,7 @@ impl Payments<'_> {
     pub(super) async fn filed(&self) -> Result<(), ServiceError> {
         match self.service.shared().payments.waiting.load(Ordering::Acquire) {
             0 => Ok(()),
-            _ => self.filed_in_turn().await,
+            _ => self.service.ask(Command::FilePayments).await,
         }
-    }
-
-    /// As [`Self::filed`], and also of what waits for its answer: the writer takes its turn in between.
-    pub(super) async fn filed_in_turn(&self) -> Result<(), ServiceError> {
-        self.service.ask(Command::FilePayments).await
     }
 }

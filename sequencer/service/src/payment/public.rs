@@ -19,10 +19,11 @@ use super::admission::{Admitted, PaymentSubmission, PreparedPayment};
 use super::batch::{BatchPolicy, PAGE, batch_over};
 use super::change::Change;
 use super::error::PaymentError;
+use super::hold::AuthorizationId;
 use super::record::{BatchStatus, Payment, PaymentContent};
 use super::stored::{
-    Open, UNBATCHED, listed_payment, number_of, public_key, put_batch, put_payment, read, split_stream,
-    unbatched_key,
+    NonceRow, Open, UNBATCHED, listed_payment, nonce_row, number_of, public_key, put_batch, put_payment,
+    split_stream, unbatched_key,
 };
 use super::submit::{Keys, intent_id, look_up};
 use super::tally::Tally;
@@ -179,29 +180,21 @@ impl Payments<'_> {
 
     /// The payment that a public authorization is of, by its key.
     async fn taken_by(&self, key: Vec<u8>) -> Result<Option<Payment>, PaymentError> {
-        let found = self.service.read::<_, ServiceError>(move |reader| {
-            let Some(found) = reader.document(Table::PaymentNonces, &key)? else { return Ok(None) };
-            let (stream, _) = split_stream(&found.content)?;
-            listed_payment(reader, &stream, read(&found)?).map(Some)
+        let found = self.service.read::<_, ServiceError>(move |reader| match nonce_row(reader, &key)? {
+            Some(NonceRow::Payment(stream, number)) => listed_payment(reader, &stream, number).map(Some),
+            Some(NonceRow::Held { .. }) | None => Ok(None),
         });
         Ok(found.await?)
     }
 
-    /// Whether an intent carries this authorization: then it pays for what that intent says, and for nothing else. Answered in
-    /// the writer's order: an intent that is taken later was looked up at the [`PublicGate`](super::PublicGate) after this
-    /// was asked.
+    /// Whether an intent carries this authorization: then it pays for what that intent says, and for nothing else. An intent
+    /// may come right after the answer: [`Payments::hold`] decides.
     ///
     /// # Errors
     /// [`PaymentError::Service`].
-    pub async fn is_of_intent(
-        &self,
-        chain_id: u64,
-        token: &TokenAddress,
-        payer: &[u8; 20],
-        nonce: &Digest,
-    ) -> Result<bool, PaymentError> {
-        self.filed_in_turn().await?;
-        let found = self.taken_by(public_key(chain_id, token, payer, nonce)).await?;
+    pub async fn is_of_intent(&self, authorization: &AuthorizationId) -> Result<bool, PaymentError> {
+        self.filed().await?;
+        let found = self.taken_by(authorization.key()).await?;
         Ok(found.is_some_and(|payment| payment.is_intent()))
     }
 

@@ -5,7 +5,7 @@
 //! | `PaymentIntents` | stream, number | the intent | |
 //! | `PaymentIntentIds` | intent id | its number | its stream |
 //! | `PaymentNonces` | `n`, stream, payer, nonce | the intent's number | |
-//! | `PaymentNonces` | `e`, chain, token, payer, nonce of an authorization | the intent's number | its stream |
+//! | `PaymentNonces` | `e`, chain, token, payer, nonce of an authorization | the intent's number, or `{"sale": id}` while a sale holds it ([`super::hold`]) | its stream, or nothing |
 //! | `PaymentNonces` | `1`, signing hash of the first form | the intent's number | its stream |
 //! | `PaymentKeys` | stream, SHA-256 of the idempotency key | the intent's number | SHA-256 of the request |
 //! | `PaymentLists` | `s`, stream | [`HeadText`] | |
@@ -125,6 +125,40 @@ pub(super) fn intent_key(stream: &StreamKey, number: u64) -> Vec<u8> {
 
 pub(super) fn nonce_key(stream: &StreamKey, payer: &Party, nonce: u64) -> Vec<u8> {
     [b"n", &stream_key(stream)[..], &party_bytes(payer), &nonce.to_be_bytes()].concat()
+}
+
+/// Who has an authorization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NonceRow {
+    /// The payment of that number.
+    Payment(StreamKey, u64),
+    /// A sale that is not settled yet.
+    Held { sale: Uuid },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum NonceText {
+    Number(u64),
+    Held { sale: Uuid },
+}
+
+impl NonceRow {
+    pub fn held(sale: Uuid) -> NonceText {
+        NonceText::Held { sale }
+    }
+}
+
+/// Who has the authorization of that key ([`public_key`]), of what is filed.
+pub(super) fn nonce_row(reader: &dyn LogReader, key: &[u8]) -> Result<Option<NonceRow>, ServiceError> {
+    let Some(found) = reader.document(Table::PaymentNonces, key)? else { return Ok(None) };
+    match read(&found)? {
+        NonceText::Held { sale } => Ok(Some(NonceRow::Held { sale })),
+        NonceText::Number(number) => {
+            let (stream, _) = split_stream(&found.content)?;
+            Ok(Some(NonceRow::Payment(stream, number)))
+        }
+    }
 }
 
 /// What makes a payment of the public protocol one payment, in the whole log.

@@ -14,7 +14,7 @@ use super::admission::{Admitted, Facts, PaymentSubmission, PreparedPayment};
 use super::error::PaymentError;
 use super::journal::authorization_key;
 use super::record::{Payment, PaymentContent};
-use super::stored::{idempotency_key, listed_payment, nonce_key, old_form_key, read, unreadable};
+use super::stored::{NonceText, idempotency_key, listed_payment, nonce_key, old_form_key, read, unreadable};
 use super::{DECODED_KEYS_MAX, Payments};
 use crate::error::ServiceError;
 use crate::ingest::random_bytes;
@@ -244,8 +244,11 @@ pub(super) struct Keys {
 
 /// What the store says about these keys now.
 pub(super) fn look_up(reader: &dyn LogReader, keys: &Keys) -> Result<Facts, ServiceError> {
-    let is_there =
-        |key: &Vec<u8>| Ok::<_, ServiceError>(reader.document(Table::PaymentNonces, key)?.is_some());
+    let row = |key: &Vec<u8>| {
+        let found = reader.document(Table::PaymentNonces, key)?;
+        found.as_ref().map(read::<NonceText>).transpose()
+    };
+    let is_there = |key: &Vec<u8>| Ok::<_, ServiceError>(row(key)?.is_some());
     let key = match &keys.idempotency {
         Some(key) => reader.document(Table::PaymentKeys, key)?,
         None => None,
@@ -255,7 +258,8 @@ pub(super) fn look_up(reader: &dyn LogReader, keys: &Keys) -> Result<Facts, Serv
         Ok::<_, ServiceError>((read(&found)?, Digest(hash)))
     });
     Ok(Facts {
-        nonce_used: is_there(&keys.nonce)?,
+        // A settled payment takes the place of its own hold.
+        nonce_used: matches!(row(&keys.nonce)?, Some(NonceText::Number(_))),
         old_form_used: keys.old_form.as_ref().map(is_there).transpose()?.unwrap_or(false),
         authorization_used: keys.authorization.as_ref().map(is_there).transpose()?.unwrap_or(false),
         key: key.transpose()?,

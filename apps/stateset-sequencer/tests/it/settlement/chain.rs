@@ -1,6 +1,5 @@
 //! A chain with the dollar and the contract on it, and a sequencer in front of it.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,11 +9,11 @@ use set_registry::abi::TestDollar;
 use set_registry::artifact::Contract;
 use set_registry::devnet::{ACCOUNT_KEYS, Anvil, AnvilSettings, Wallet, find_anvil};
 use set_registry::{Address, B256, BlockAt, ChainKey, U256};
-use stateset_event_log::{Opening, SqliteStore};
+use stateset_event_log::{EventStore, Opening, SqliteStore};
 use stateset_fixtures::{Agent, sequencer_key, stream};
 use stateset_sequencer::{
     Config, PayerAuthorization, Payment, PaymentContent, PaymentFilter, PaymentStatus, PaymentWorkerSettings,
-    PublicGate, Sequencer, Settlement, SystemClock,
+    Sequencer, Settlement, SystemClock,
 };
 use stateset_sequencer_app::joined::settlement::ChainSettlement;
 use stateset_sequencer_app::joined::{WorkerSettings, store};
@@ -88,16 +87,18 @@ impl World {
 
     /// As after the process was started anew on the same folder.
     pub async fn service_with(&self, port: Arc<dyn Settlement>) -> Service {
-        self.service_behind(port, None).await
+        let store = store(self.file(), &WorkerSettings::default());
+        Service::open(store.as_ref(), &self.tokens(), port).await
     }
 
-    /// With a gate in front of it.
-    pub async fn service_behind(
-        &self,
-        port: Arc<dyn Settlement>,
-        gate: Option<Arc<dyn PublicGate>>,
-    ) -> Service {
-        Service::open(self.folder.path(), &self.tokens(), port, gate).await
+    /// As another process on a database that it shares.
+    pub async fn service_on(&self, store: &dyn EventStore) -> Service {
+        Service::open(store, &self.tokens(), Arc::new(self.port(Some(SETTLER)))).await
+    }
+
+    /// A database in the test's folder.
+    pub fn file(&self) -> Arc<dyn EventStore> {
+        Arc::new(SqliteStore::new(self.folder.path().join("log.db")))
     }
 
     /// The service as it is after a restart, where there is one.
@@ -266,20 +267,14 @@ impl Service {
     /// Seconds that an intent is valid.
     pub const VALID_S: u64 = 3_600;
 
-    async fn open(
-        folder: &Path,
-        tokens: &TokenTable,
-        port: Arc<dyn Settlement>,
-        gate: Option<Arc<dyn PublicGate>>,
-    ) -> Self {
-        let opened =
-            store(Arc::new(SqliteStore::new(folder.join("log.db"))), &WorkerSettings::default()).open();
+    async fn open(store: &dyn EventStore, tokens: &TokenTable, port: Arc<dyn Settlement>) -> Self {
+        let opened = store.open();
         let Ok(Opening::Writer(log)) = opened else {
             panic!("the database does not open: {:?}", opened.err())
         };
         let mut config = Config::new(SequencerId::from_bytes([7; 16]), Arc::new(sequencer_key(1)), 1);
         config.payments.tokens = tokens.clone();
-        (config.payments.settlement, config.payments.gate) = (Some(port), gate);
+        config.payments.settlement = Some(port);
         let sequencer = Sequencer::start(log, config, Arc::new(SystemClock)).unwrap();
         let (stream, agent) = (stream(1), Agent::new(&stream(1), 1));
         if sequencer.agent_keys(&stream.tenant_id, None).is_empty() {

@@ -1,15 +1,14 @@
 //! One authorization for an intent and for a sale at the gate: whichever is durable first counts, and the other is refused.
 
-use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use stateset_sequencer::{
-    BatchSettlement, ErrorKind, PayerAuthorization, PaymentContent, PaymentError, PublicGate, Sequencer,
-    Settlement, SettlementError, SettlementReport, SettlementState,
+    AuthorizationId, BatchSettlement, ErrorKind, PayerAuthorization, PaymentContent, PaymentError,
+    PublicPayment, Sequencer, Settlement, SettlementError, SettlementReport, SettlementState,
 };
+use uuid::Uuid;
 use ves::Digest;
 use ves::x402::{TokenAddress, TokenTable, authorization_nonce};
 
@@ -39,63 +38,26 @@ impl Settlement for Willing {
     }
 }
 
-type Probe = Box<dyn FnOnce() + Send>;
-
-/// What was put down at a gate; the probe is run when the writer has looked, before it goes on.
-#[derive(Clone, Default)]
-struct Gate {
-    taken: Arc<Mutex<BTreeSet<Digest>>>,
-    probe: Arc<Mutex<Option<Probe>>>,
+fn sale(at: u64) -> Uuid {
+    Uuid::from_u128(at.into())
 }
 
-impl PublicGate for Gate {
-    fn has_taken(&self, chain_id: u64, _: &TokenAddress, payer: &[u8; 20], nonce: &Digest) -> bool {
-        assert_eq!((chain_id, payer), (ves::x402::Network::Base.chain_id(), &WALLET));
-        let answer = self.taken.lock().unwrap().contains(nonce);
-        if let Some(probe) = self.probe.lock().unwrap().take() {
-            probe();
-        }
-        answer
-    }
-}
-
-impl Gate {
-    fn reserve(&self, intent: &PaymentContent) {
-        self.taken.lock().unwrap().insert(nonce(intent));
-    }
-
-    /// In the order of a facilitator: it asks, reserves, and asks again; whether it sells.
-    async fn sell(&self, sequencer: &Sequencer, intent: &PaymentContent) -> bool {
-        if is_promised(sequencer, intent).await {
-            return false;
-        }
-        self.reserve(intent);
-        let is_sold = !is_promised(sequencer, intent).await;
-        if !is_sold {
-            self.taken.lock().unwrap().remove(&nonce(intent));
-        }
-        is_sold
-    }
-}
-
-fn nonce(intent: &PaymentContent) -> Digest {
-    intent.authorization.unwrap().nonce
+fn authorization_of(intent: &PaymentContent) -> AuthorizationId {
+    let token = TokenTable::default().get(intent.network, intent.asset).unwrap();
+    let nonce = intent.authorization.unwrap().nonce;
+    AuthorizationId { chain_id: intent.network.chain_id(), token, payer: WALLET, nonce }
 }
 
 async fn is_promised(sequencer: &Sequencer, intent: &PaymentContent) -> bool {
-    let (network, asset) = (intent.network, intent.asset);
-    let token = TokenTable::default().get(network, asset).unwrap();
-    let asked = sequencer.payments().is_of_intent(network.chain_id(), &token, &WALLET, &nonce(intent)).await;
-    asked.unwrap()
+    sequencer.payments().is_of_intent(&authorization_of(intent)).await.unwrap()
 }
 
-async fn world(dir: &Path, gate: &Gate) -> World {
-    let gate = gate.clone();
-    World::open_configured(dir, |config| {
-        config.payments.settlement = Some(Arc::new(Willing));
-        config.payments.gate = Some(Arc::new(gate));
-    })
-    .await
+async fn hold(sequencer: &Sequencer, intent: &PaymentContent, sale: Uuid) -> bool {
+    sequencer.payments().hold(&authorization_of(intent), sale, false).await.unwrap()
+}
+
+async fn world(dir: &Path) -> World {
+    World::open_configured(dir, |config| config.payments.settlement = Some(Arc::new(Willing))).await
 }
 
 /// An intent that carries the authorization of a wallet.
@@ -113,6 +75,29 @@ fn authorized(world: &World, at: u64) -> PaymentContent {
     content
 }
 
+impl World {
+    /// What a gate tells of a sale that was paid by the authorization of this intent.
+    fn public_payment(&self, intent: &PaymentContent) -> PublicPayment {
+        let AuthorizationId { chain_id, token, payer, nonce } = authorization_of(intent);
+        PublicPayment {
+            stream: self.stream,
+            version: 2,
+            chain_id,
+            token,
+            payer,
+            payee: [0xb2; 20],
+            amount: intent.amount,
+            nonce,
+            valid_before: intent.valid_until,
+            signing_hash: Digest([9; 32]),
+            signature: vec![7; 65],
+            transaction: Digest([8; 32]),
+            block_number: 5,
+            resource: "GET /paid".to_owned(),
+        }
+    }
+}
+
 /// Whether it is taken; if not, because of the gate.
 async fn is_taken(sequencer: &Sequencer, intent: PaymentContent) -> bool {
     match sequencer.payments().submit(intent).await {
@@ -127,73 +112,82 @@ async fn is_taken(sequencer: &Sequencer, intent: PaymentContent) -> bool {
 }
 
 #[tokio::test]
-async fn of_an_intent_and_a_sale_one_counts_in_every_order_of_their_steps() {
-    let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
-    let world = world(dir.path(), &gate).await;
+async fn of_an_intent_and_a_sale_what_is_durable_first_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = world(dir.path()).await;
     let sequencer = &world.sequencer;
-    // The intent comes before the gate's step 0, 1 or 2, or after all of them.
-    for place in 0..=3 {
-        let intent = authorized(&world, place);
-        let (mut taken, mut refused) = (None, false);
-        for step in 0..=3 {
-            if step == place {
-                taken = Some(is_taken(sequencer, intent.clone()).await);
-            }
-            match step {
-                _ if refused => {}
-                0 | 2 => refused = is_promised(sequencer, &intent).await,
-                1 => gate.reserve(&intent),
-                _ => {}
-            }
-        }
-        assert_eq!(taken, Some(refused), "one of both, with the intent at {place}");
-        assert_eq!(refused, place <= 1, "what is durable first, with the intent at {place}");
-    }
-    // What failed at the gate pays for an intent, and its refusal has used nothing up.
-    let intent = authorized(&world, 3);
-    gate.taken.lock().unwrap().remove(&nonce(&intent));
-    assert!(is_taken(sequencer, intent).await);
+    // The intent first: it waits in the journal yet when the sale asks.
+    let intent = authorized(&world, 1);
+    assert!(!is_promised(sequencer, &intent).await);
+    assert!(is_taken(sequencer, intent.clone()).await);
+    assert!(!hold(sequencer, &intent, sale(1)).await);
+    assert!(is_promised(sequencer, &intent).await);
+    // The sale first; it may ask again, and no other gets it.
+    let intent = authorized(&world, 2);
+    assert!(hold(sequencer, &intent, sale(1)).await);
+    assert!(!is_taken(sequencer, intent.clone()).await);
+    assert!(hold(sequencer, &intent, sale(1)).await);
+    assert!(!hold(sequencer, &intent, sale(2)).await);
+    assert!(!is_promised(sequencer, &intent).await);
+    // Only who holds it gives it back, and then it pays for an intent: its refusal has used nothing up.
+    let payments = sequencer.payments();
+    payments.release(&authorization_of(&intent), sale(2)).await.unwrap();
+    assert!(!is_taken(sequencer, intent.clone()).await);
+    payments.release(&authorization_of(&intent), sale(1)).await.unwrap();
+    assert!(is_taken(sequencer, intent.clone()).await);
+    assert!(!hold(sequencer, &intent, sale(1)).await);
+    payments.release(&authorization_of(&intent), sale(1)).await.unwrap();
+    assert!(is_promised(sequencer, &intent).await, "an intent is not released");
     world.close().await;
 }
 
-/// The writer has looked at the gate, and the intent is not on disk: just then the gate reserves, and asks.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gate_is_not_answered_between_the_look_at_it_and_the_write() {
-    let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
-    let world = world(dir.path(), &gate).await;
-    let intent = authorized(&world, 1);
-    let (tell, told) = channel();
-    let (sequencer, at_gate, sold) = (world.sequencer.clone(), gate.clone(), intent.clone());
-    let (runtime, answers) = (tokio::runtime::Handle::current(), tell.clone());
-    let probe: Probe = Box::new(move || {
-        at_gate.reserve(&sold);
-        let (answer, later) = channel();
-        runtime.spawn(async move {
-            let is_promised = is_promised(&sequencer, &sold).await;
-            let _ = answer.send(is_promised);
-            let _ = answers.send(is_promised);
-        });
-        assert_eq!(later.recv_timeout(Duration::from_millis(200)), Err(RecvTimeoutError::Timeout));
-    });
-    *gate.probe.lock().unwrap() = Some(probe);
-    assert!(is_taken(&world.sequencer, intent).await, "it was looked up before the reservation");
-    assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok(true), "so the gate sells nothing");
-    world.close().await;
+/// Whoever writes after a change of writer knows nothing but what the log's database says.
+#[tokio::test]
+async fn what_a_sale_holds_is_held_for_every_later_writer_until_it_is_settled_or_released() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = world(dir.path()).await;
+    let [sold, failed] = [1, 2].map(|at| authorized(&first, at));
+    for intent in [&sold, &failed] {
+        assert!(hold(&first.sequencer, intent, sale(1)).await);
+    }
+    first.close().await;
+    let second = world(dir.path()).await;
+    let sequencer = &second.sequencer;
+    for intent in [&sold, &failed] {
+        assert!(!is_taken(sequencer, intent.clone()).await);
+        assert!(!hold(sequencer, intent, sale(2)).await);
+    }
+    sequencer.payments().release(&authorization_of(&failed), sale(1)).await.unwrap();
+    let told = second.public_payment(&sold);
+    let recorded = sequencer.payments().record_settled(told.clone()).await.unwrap();
+    assert_eq!(sequencer.payments().record_settled(told.clone()).await.unwrap(), recorded);
+    assert!(!is_taken(sequencer, sold.clone()).await);
+    second.close().await;
+    let third = world(dir.path()).await;
+    let sequencer = &third.sequencer;
+    assert!(is_taken(sequencer, failed.clone()).await);
+    assert!(!is_taken(sequencer, sold.clone()).await);
+    assert!(!hold(sequencer, &sold, sale(2)).await, "it was sold");
+    // What the chain has undone is sold again by who had it, and by no intent's payment.
+    let again = async |intent| sequencer.payments().hold(&authorization_of(intent), sale(1), true).await;
+    assert!(again(&sold).await.unwrap());
+    assert!(!again(&failed).await.unwrap());
+    assert_eq!(sequencer.payments().record_settled(told).await.unwrap(), recorded);
+    third.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_an_intent_and_a_sale_at_once_exactly_one_counts() {
-    let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
-    let world = world(dir.path(), &gate).await;
+    let dir = tempfile::tempdir().unwrap();
+    let world = world(dir.path()).await;
     let rounds = (0..200).map(|at| {
         let intent = authorized(&world, at);
-        let (sequencer, gate) = (world.sequencer.clone(), gate.clone());
-        let (selling, sold) = (sequencer.clone(), intent.clone());
+        let (sequencer, selling, sold) = (world.sequencer.clone(), world.sequencer.clone(), intent.clone());
         let submitted = tokio::spawn(async move { is_taken(&sequencer, intent).await });
         let sale = tokio::spawn(async move {
             // Steps apart by less than a pass takes: both come first now and then.
             tokio::time::sleep(Duration::from_micros(at * 37 % 1_500)).await;
-            gate.sell(&selling, &sold).await
+            hold(&selling, &sold, sale(at)).await
         });
         (at, submitted, sale)
     });
