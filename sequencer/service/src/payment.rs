@@ -45,11 +45,11 @@ use ves::{BatchId, StreamKey, TimestampMs};
 use crate::sequencer::Sequencer;
 
 pub(crate) use admission::{Desk, PaymentSubmission};
-pub(crate) use hold::HoldRequest;
 pub use authorization::PayerAuthorization;
 pub use batch::{BatchChoice, BatchPolicy};
 pub use error::PaymentError;
 pub use hold::AuthorizationId;
+pub(crate) use hold::HoldRequest;
 pub use list::{LIST_LIMIT_MAX, LIST_OFFSET_MAX, PaymentFilter};
 pub use own::OwnKeys;
 pub(crate) use own_words::{refuse_foreign, refuse_older};
