@@ -1,6 +1,7 @@
 //! A ledger of one company inside another program: the engine `solo` in a folder of its own.
 
 mod admission;
+mod attesters;
 
 use std::net::SocketAddr;
 use std::path::Path;

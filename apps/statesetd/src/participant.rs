@@ -116,6 +116,7 @@ impl Participant {
         };
         let config = NodeConfig { poll_ms: 100, ..NodeConfig::new(vault, network.chain_id.clone()) };
         let node = Arc::new(Node::open(config, keys.node, ports).map_err(failed)?);
+        node.set_resolutions(record.resolutions.clone()).map_err(failed)?;
         let sessions = Arc::new(SessionFile::open(&folder.join("sessions.db")).map_err(failed)?);
         let config =
             Config { listen: Some(listen), ..Config::new(network.chain_id.clone(), record.entity_id) };

@@ -6,9 +6,10 @@ mod steps;
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use stateset_contracts::InvoiceCommand as Step;
 use stateset_keystore::KeyName;
+use stateset_node::Attested;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -57,6 +58,36 @@ pub struct WaitArgs {
     /// Seconds to wait for the other companies and for the ledger
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=3_600))]
     pub wait: u64,
+}
+
+/// Who checks a step besides the companies that take part.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct ModeArgs {
+    /// Whether attesters check it too [default: as the step before; an invoice begins private]
+    #[arg(long, value_enum)]
+    pub mode: Option<Mode>,
+    /// Which attesters: the number of their policy on the ledger, see `stateset org attesters` [default: 1]
+    #[arg(long, value_name = "POLICY")]
+    pub attesters: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    Private,
+    Attested,
+}
+
+impl ModeArgs {
+    fn attested(self) -> Result<Attested, CliError> {
+        match (self.mode, self.attesters) {
+            (Some(Mode::Attested), policy) => Ok(Attested::By(policy.unwrap_or(1))),
+            (_, Some(_)) => {
+                Err(CliError::input("BAD_MODE", "--attesters is for --mode attested").hint("give both"))
+            }
+            (Some(Mode::Private), None) => Ok(Attested::No),
+            (None, None) => Ok(Attested::AsBefore),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +146,8 @@ pub struct CreateArgs {
     #[arg(long, value_name = "LINE")]
     pub line: Vec<String>,
     #[command(flatten)]
+    pub mode: ModeArgs,
+    #[command(flatten)]
     pub wait: WaitArgs,
 }
 
@@ -158,6 +191,8 @@ pub struct FactorArgs {
     /// Evidence of the advance, as `stateset invoice fund -o` writes it [default: that of the factor's node on this machine]
     #[arg(long, value_name = "FILE")]
     pub evidence: Option<PathBuf>,
+    #[command(flatten)]
+    pub mode: ModeArgs,
     #[command(flatten)]
     pub wait: WaitArgs,
 }

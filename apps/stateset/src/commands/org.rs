@@ -1,5 +1,7 @@
 //! `stateset org`: companies on the shared ledger of this machine.
 
+mod attesters;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -13,6 +15,7 @@ use stateset_ledger_types::ids::{Amount, TxId};
 use stateset_ledger_types::keys::{PublicKey, Purpose, Scheme};
 use statesetd_app::{Admitted, HexBytes, LocalHome, Newcomer, OrgRecord, node_certificate};
 
+use self::attesters::{AttestersArgs, TrustArgs};
 use crate::context::Context;
 use crate::error::{CliError, printable};
 use crate::ledger::money::{Currency, Money};
@@ -32,6 +35,10 @@ pub enum OrgCommand {
     Show(ShowArgs),
     /// Give a company money of this ledger, for trying things: the founder mints it, and it is worth nothing elsewhere
     Deposit(DepositArgs),
+    /// Show or set whose attestations the ledger asks for under a policy; its founder decides
+    Attesters(AttestersArgs),
+    /// Show or set whose attestation a company takes instead of an invoice's history
+    Trust(TrustArgs),
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +108,8 @@ pub fn run(context: &Context, command: &OrgCommand) -> Result<(), CliError> {
         OrgCommand::List => list(context),
         OrgCommand::Show(args) => show(context, &read(context, &args.org)?),
         OrgCommand::Deposit(args) => deposit(context, args),
+        OrgCommand::Attesters(args) => attesters::policy(context, args),
+        OrgCommand::Trust(args) => attesters::trust(context, args),
     }
 }
 
@@ -180,12 +189,19 @@ pub fn made(context: &Context, args: &CreateArgs) -> Result<OrgRecord, CliError>
         certificate: HexBytes(certificate),
         root: HexBytes(root),
         node_certificate: HexBytes(of_node),
+        resolutions: Default::default(),
     };
-    let folder = folder(context);
-    files::make_private_folder(&folder).map_err(|error| CliError::io("make", &folder, &error))?;
-    let json = serde_json::to_string_pretty(&record).unwrap_or_default() + "\n";
-    files::replace(&file, json.as_bytes()).map_err(|error| CliError::io("write", &file, &error))?;
+    write(context, &record)?;
     Ok(record)
+}
+
+/// `orgs/ORG.json`.
+fn write(context: &Context, record: &OrgRecord) -> Result<(), CliError> {
+    let folder = folder(context);
+    let file = folder.join(format!("{}.json", record.org));
+    files::make_private_folder(&folder).map_err(|error| CliError::io("make", &folder, &error))?;
+    let json = serde_json::to_string_pretty(record).unwrap_or_default() + "\n";
+    files::replace(&file, json.as_bytes()).map_err(|error| CliError::io("write", &file, &error))
 }
 
 fn text(record: &OrgRecord) -> String {

@@ -64,6 +64,8 @@ const COMMANDS: &[&str] = &[
     "org list",
     "org show",
     "org deposit",
+    "org attesters",
+    "org trust",
     "invoice",
     "invoice create",
     "invoice requests",

@@ -10,19 +10,19 @@ use crate::ledger::refusal;
 use crate::service::Up;
 use crate::{run, stateset};
 
-fn done(at: &Path, args: &[&str]) -> Value {
+pub fn done(at: &Path, args: &[&str]) -> Value {
     let output = stateset(at).arg("--json").args(args).output().unwrap();
     let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     assert!(output.status.success(), "{args:?}: {said} {}", String::from_utf8_lossy(&output.stderr));
     said
 }
 
-fn phase(at: &Path, args: &[&str]) -> String {
+pub fn phase(at: &Path, args: &[&str]) -> String {
     done(at, args)["phase"].as_str().unwrap().to_owned()
 }
 
 /// Seller, payer, factor, with money.
-fn companies(at: &Path) {
+pub fn companies(at: &Path) {
     for (org, more) in [("acme", &[][..]), ("globex", &[]), ("bank", &["--role", "factor"])] {
         done(at, &[&["org", "create", org], more].concat());
     }
@@ -36,7 +36,7 @@ fn has(at: &Path, org: &str) -> String {
 }
 
 /// Status of an invoice in a company's own books, once it is this one: others are told a moment later.
-fn becomes(at: &Path, org: &str, number: &str, status: &str) -> Value {
+pub fn becomes(at: &Path, org: &str, number: &str, status: &str) -> Value {
     let started = Instant::now();
     loop {
         let shown = stateset(at).args(["--json", "invoice", "show", number, "--org", org]).output().unwrap();
@@ -50,7 +50,7 @@ fn becomes(at: &Path, org: &str, number: &str, status: &str) -> Value {
     }
 }
 
-fn create<'a>(number: &'a str, due: &'a str) -> Vec<&'a str> {
+pub fn create<'a>(number: &'a str, due: &'a str) -> Vec<&'a str> {
     let args = "invoice create --org acme --to globex --amount 1000.00";
     args.split(' ').chain(["--number", number, "--due", due]).collect()
 }

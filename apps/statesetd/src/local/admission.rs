@@ -103,7 +103,7 @@ impl LocalHome {
 
     /// Proposes an action and votes for it, until it is executed. Blocks come with requests here, and votes count in
     /// blocks, so the vote is said again until it is over.
-    fn carried_out(&self, action: Action) -> Result<u64, Failure> {
+    pub(super) fn carried_out(&self, action: Action) -> Result<u64, Failure> {
         let founder = self.founder()?;
         let actions = List::new([action]).map_err(failed)?;
         let submit = Submit { title: Text::default(), actions, expedited: false };

@@ -282,7 +282,9 @@ impl Parts {
                 return;
             }
         };
-        let running: BTreeSet<String> = self.all().iter().map(|one| one.record.org.clone()).collect();
+        let running = self.all();
+        running.iter().for_each(|one| trust_anew(one, &records));
+        let running: BTreeSet<String> = running.iter().map(|one| one.record.org.clone()).collect();
         for record in records.into_iter().filter(|record| !running.contains(&record.org)) {
             let org = record.org.clone();
             let started = self.start(record);
@@ -312,5 +314,17 @@ impl Parts {
         let mut running = self.running.write().unwrap_or_else(PoisonError::into_inner);
         running.insert(started.record.org.clone(), Arc::new(started));
         Ok(())
+    }
+}
+
+/// Whom a company trusts may change while its node runs.
+fn trust_anew(one: &Participant, records: &[OrgRecord]) {
+    let Some(record) = records.iter().find(|record| record.org == one.record.org) else { return };
+    if record.resolutions == one.node().resolutions() {
+        return;
+    }
+    match one.node().set_resolutions(record.resolutions.clone()) {
+        Ok(()) => tracing::info!(org = %record.org, "the company trusts other attesters from now on"),
+        Err(refusal) => tracing::warn!(org = %record.org, %refusal, "whom it trusts stays as it was"),
     }
 }

@@ -8,6 +8,7 @@ use stateset_ledger_types::ids::EntityId;
 use stateset_ledger_types::keys::{PublicKey, Signature};
 use stateset_ledger_types::x509::{Issuer, Kind, Template, common_name, issue};
 use stateset_node::NodeKeys;
+use stateset_node::trust::Resolutions;
 use stateset_peer::Identity;
 
 use crate::genesis::now;
@@ -35,6 +36,9 @@ pub struct OrgRecord {
     pub certificate: HexBytes,
     pub root: HexBytes,
     pub node_certificate: HexBytes,
+    /// How far back its node goes before it takes a state, by contract; to the issuance where none is named.
+    #[serde(default, skip_serializing_if = "Resolutions::is_empty")]
+    pub resolutions: Resolutions,
 }
 
 /// Bytes as lowercase hexadecimal.

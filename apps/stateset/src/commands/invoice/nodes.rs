@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use stateset_contracts::{Invoice, InvoiceCommand, PaymentEvidence};
 use stateset_keystore::KeyName;
 use stateset_ledger_types::ids::{Amount, EntityId, LinearId, StateRef, TxId};
+use stateset_node::Attested;
 
 use crate::commands::org;
 use crate::context::Context;
@@ -178,7 +179,18 @@ impl OrgNode {
         parties: &[EntityId],
         wait_ms: u64,
     ) -> Result<Flow, CliError> {
-        let body = json!({"on": on, "command": command, "parties": parties});
+        self.start_as(on, command, parties, Attested::AsBefore, wait_ms)
+    }
+
+    pub fn start_as(
+        &self,
+        on: Option<LinearId>,
+        command: &InvoiceCommand,
+        parties: &[EntityId],
+        attested: Attested,
+        wait_ms: u64,
+    ) -> Result<Flow, CliError> {
+        let body = json!({"on": on, "command": command, "parties": parties, "attested": attested});
         self.nodes.post(&self.path(&format!("invoices?wait_ms={wait_ms}")), &body)
     }
 

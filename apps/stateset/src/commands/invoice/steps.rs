@@ -73,16 +73,24 @@ fn told(context: &Context, node: &OrgNode, flow: &Flow, done: &str) -> Result<()
         said += &describe(&names, &currency, flow.linear_id.as_ref(), invoice, &status);
     }
     if !flow.is_final() {
-        for name in flow.waits_for.iter().map(|id| names.name(id)) {
-            let number = invoice.map(|invoice| invoice.head.number.to_string()).unwrap_or_default();
-            said += &format!("Waits for {name}: stateset invoice approve {} --org {name}\n", quoted(&number));
-        }
-        if flow.waits_for.is_empty() {
-            said += "It is final once everybody has signed and the ledger has it.\n";
-        }
+        said += &waiting(&names, flow);
     }
     context.out.result(flow, &said);
     Ok(())
+}
+
+/// For whom a flow waits, and what they do.
+fn waiting(names: &Names, flow: &Flow) -> String {
+    let waits_for: Vec<_> = flow.waits_for.iter().map(|id| names.name(id)).collect();
+    if flow.phase == "attesting" {
+        return format!("Waits for the attestation of {}.\n", waits_for.join(", "));
+    }
+    if waits_for.is_empty() {
+        return "It is final once everybody has signed and the ledger has it.\n".to_owned();
+    }
+    let number = flow.content.as_ref().map(|invoice| quoted(&invoice.head.number)).unwrap_or_default();
+    let line = |name: &String| format!("Waits for {name}: stateset invoice approve {number} --org {name}\n");
+    waits_for.iter().map(line).collect()
 }
 
 fn take(
@@ -146,7 +154,8 @@ pub fn create(context: &Context, args: &CreateArgs) -> Result<(), CliError> {
             agreement_ref: None,
         };
         let parties = [terms.party, terms.counterparty];
-        node.start(None, &InvoiceCommand::Create(Box::new(terms)), &parties, first_wait(&args.wait))
+        let (create, wait) = (InvoiceCommand::Create(Box::new(terms)), first_wait(&args.wait));
+        node.start_as(None, &create, &parties, args.mode.attested()?, wait)
     })
 }
 
@@ -310,7 +319,8 @@ pub fn factor(context: &Context, args: &FactorArgs) -> Result<(), CliError> {
             recourse: args.recourse,
             evidence,
         });
-        node.start(Some(held.linear_id), &command, &[factor], first_wait(&args.wait))
+        let (on, wait) = (Some(held.linear_id), first_wait(&args.wait));
+        node.start_as(on, &command, &[factor], args.mode.attested()?, wait)
     })
 }
 

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use stateset_contracts::{Invoice, InvoiceCommand};
 use stateset_ledger_types::ids::{Amount, EntityId, LinearId};
+use stateset_node::Attested;
+use stateset_node::trust::Resolutions;
 use stateset_node::vault::{FlowView, StateFilter};
 
 use crate::participant::Participant;
@@ -17,6 +19,8 @@ pub struct OrgView {
     /// Where peers reach it.
     address: String,
     peers: Vec<PeerView>,
+    /// How far back it goes before it takes a state, by contract.
+    resolutions: Resolutions,
     failure: Option<String>,
 }
 
@@ -39,6 +43,7 @@ impl OrgView {
             entity_id: one.record.entity_id,
             address: one.address.to_string(),
             peers: one.peers().status().into_iter().map(peer).collect(),
+            resolutions: one.node().resolutions(),
             failure: one.failure().map(str::to_owned),
         }
     }
@@ -152,6 +157,9 @@ pub struct InvoiceStep {
     /// Companies that the command names, beside those who take part already.
     #[serde(default)]
     pub parties: Vec<EntityId>,
+    /// Whether attesters check it; as the step before where nothing is said.
+    #[serde(default)]
+    pub attested: Attested,
 }
 
 /// A payment for the next step of a state.

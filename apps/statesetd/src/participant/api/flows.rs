@@ -151,7 +151,7 @@ pub async fn invoice(
         let on = step.on.map(|id| unspent(one, &id)).transpose()?;
         let parties = step.parties.into_iter().collect();
         let transition = Transition::<Invoice> { on, command: step.command, parties, at: None };
-        let started = one.node().start(&transition)?;
+        let started = one.node().start_as(&transition, step.attested)?;
         waited(parts, one, &started.flow_id, &wait)
     })
     .await
