@@ -25,7 +25,7 @@ pub struct Sent {
 }
 
 /// What may be sent, and how often.
-const KINDS: [(u32, &str); 17] = [
+const KINDS: [(u32, &str); 18] = [
     (26, "a notarisation"),
     (10, "a double spend"),
     (6, "a spent reference"),
@@ -43,9 +43,10 @@ const KINDS: [(u32, &str); 17] = [
     (5, "a stolen opening"),
     (8, "damaged bytes"),
     (3, "another chain's"),
+    (4, "a twisted attestation"),
 ];
 /// Of [`KINDS`], from here on what only a hostile caller sends.
-const HOSTILE: [usize; 10] = [1, 2, 3, 4, 5, 6, 8, 13, 14, 15];
+const HOSTILE: [usize; 11] = [1, 2, 3, 4, 5, 6, 8, 13, 14, 15, 17];
 
 pub struct Submitters {
     rng: Rng,
@@ -98,6 +99,7 @@ impl Submitters {
             14 => self.steal(now),
             15 => self.damaged(now),
             16 => self.other_chain(now),
+            17 => self.twisted(now),
             _ => self.fresh(now),
         }
     }
@@ -129,7 +131,12 @@ impl Submitters {
         };
         let body = private_body(header, self.rng.bytes(), &inputs, &references, window);
         let mode = if attested.is_some() { Mode::Attested } else { Mode::Private };
-        let attesters: &[u8] = if attested == Some(true) { &[3] } else { &[] };
+        // Others' signatures are good, and count for nothing.
+        let attesters: &[u8] = match attested {
+            Some(true) => [&[3][..], &[1, 3], &[2, 3, 4]][self.rng.below(3)],
+            Some(false) => [&[][..], &[1], &[1, 2, 4]][self.rng.below(3)],
+            None => &[],
+        };
         let request = notarise(&body, mode, (by, seq), &inputs, attesters);
         let tx_id = request.content.tx_id();
         let tx = Tx { id: tx_id, by, seq, bounds, deed: Deed::Notarise { inputs, references, attested } };
@@ -213,6 +220,32 @@ impl Submitters {
         let header = Header { attester_policy: Some(network::ATTESTER_POLICY), ..now.header.clone() };
         let inputs = self.states();
         self.private(header, None, Plan { inputs, attested: Some(signs), ..Plan::default() })
+    }
+
+    /// The attester's signature twice, out of order, over another transaction, or under another's name.
+    fn twisted(&mut self, now: &Now<'_>) -> (Vec<u8>, Option<Tx>) {
+        let header = Header { attester_policy: Some(network::ATTESTER_POLICY), ..now.header.clone() };
+        let inputs = self.states();
+        let (by, seq) = self.who();
+        let body = private_body(header.clone(), self.rng.bytes(), &inputs, &[], None);
+        let made = |attesters: &[u8]| notarise(&body, Mode::Attested, (by, seq), &inputs, attesters);
+        let request = match self.rng.below(4) {
+            0 => made(&[3, 3]),
+            1 => made(&[3, 1]),
+            2 => {
+                let other = private_body(header, self.rng.bytes(), &inputs, &[], None);
+                let other = notarise(&other, Mode::Attested, (by, seq), &inputs, &[3]);
+                Notarise { attestations: other.attestations, ..made(&[]) }
+            }
+            _ => {
+                let mut request = made(&[1]);
+                let mut named = request.attestations.clone().into_vec();
+                (named[0].attester, named[0].key) = (id(3), network::public_key(3));
+                request.attestations = List::new(named).expect("one");
+                request
+            }
+        };
+        (signed(Request::Notarise(Box::new(request)), by), None)
     }
 
     fn bank(&mut self, now: &Now<'_>, (by, seq): (u8, u64), command: BankCommand) -> (Vec<u8>, Option<Tx>) {
