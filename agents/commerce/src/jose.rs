@@ -161,7 +161,14 @@ impl SigningKey {
         &self.public
     }
 
-    /// The thumbprint of the key.
+    /// The same key under the name that a profile gives it.
+    #[must_use]
+    pub fn named(mut self, kid: &str) -> Self {
+        self.public.kid = Some(kid.to_owned());
+        self
+    }
+
+    /// The name of the key: its thumbprint, unless it was [named](Self::named) otherwise.
     pub fn kid(&self) -> &str {
         self.public.kid.as_deref().unwrap_or_default()
     }
@@ -252,6 +259,20 @@ impl<'a> Jws<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_signs_under_the_name_that_its_profile_has_for_it() {
+        let (key, document) = SigningKey::generate().unwrap();
+        assert_eq!(key.kid(), key.public().thumbprint());
+        let named = SigningKey::from_pkcs8(&document).unwrap().named("2026-wallet");
+        let text = named.sign(&[("typ", "JWT")], br#"{"a":1}"#).unwrap();
+        let jws = Jws::parse(&text).unwrap();
+        assert_eq!(
+            (jws.header("kid"), named.public().to_jwk()["kid"].as_str()),
+            (Some("2026-wallet"), Some("2026-wallet"))
+        );
+        assert!(jws.verify(key.public()).is_ok(), "it is the same key");
+    }
 
     #[test]
     fn what_was_signed_verifies_and_nothing_else() {

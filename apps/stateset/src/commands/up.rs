@@ -260,8 +260,16 @@ async fn serve_until_stopped(
     }
     telemetry.stop().await;
     drop(chain);
-    context.out.result(&serde_json::json!({"event": "stopped", "signal": signal}), "Closed cleanly.");
+    say(context, &serde_json::json!({"event": "stopped", "signal": signal}), "Closed cleanly.");
     Ok(())
+}
+
+/// What is said of the service at its start and its end. With `--quiet` a person hears of failures alone; a program that asks
+/// for JSON reads where the service listens.
+fn say(context: &Context, value: &impl Serialize, text: &str) {
+    if context.global.json || !context.global.quiet {
+        context.out.result(value, text);
+    }
 }
 
 /// The local chain, where one is asked for, with the contracts that are. Anvil starts within seconds.
@@ -416,7 +424,7 @@ fn greet(
         option = option(context),
         api_key = started.admin_api_key_file,
     );
-    context.out.result(&started, &text);
+    say(context, &started, &text);
 }
 
 fn chain_lines(record: &ChainRecord, anchors: bool, demo: Option<&PaidDemo>) -> String {

@@ -107,8 +107,8 @@ pub struct DeliveriesArgs {
 pub struct ReplayArgs {
     #[command(flatten)]
     pub named: Named,
-    /// The first event that is delivered again
-    #[arg(long, value_name = "NUMBER")]
+    /// The first event that is delivered again; 1 is the first of all
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     pub from: u64,
 }
 
@@ -229,13 +229,17 @@ fn with_secret(webhook: &Value) -> String {
 
 fn stream_line(lane: &Value) -> String {
     let mut text = format!(
-        "store {}: next is event {} of {}, {} delivered, {} given up",
+        "store {}: next is event {} of {}, {} delivered, {} dead letters",
         word(lane, "store_id"),
         word(lane, "next_sequence"),
         word(lane, "head_sequence"),
         word(lane, "delivered"),
-        word(lane, "given_up"),
+        word(lane, "dead_letters"),
     );
+    // It counts since the receiver was registered, so a replay that brings them home leaves it as it is.
+    if lane["given_up"].as_u64() > lane["dead_letters"].as_u64() {
+        text += &format!(" (of {} that were ever given up)", word(lane, "given_up"));
+    }
     let error = word(lane, "last_error");
     if lane["failures"].as_u64() > Some(0) {
         text +=
@@ -256,4 +260,23 @@ fn delivery_line(delivery: &Value) -> String {
         word(delivery, "attempt"),
         word(delivery, "outcome"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_replay_brought_home_is_not_told_as_given_up() {
+        let lane = |given_up: u64, letters: u64| {
+            stream_line(&json!({"store_id": "s", "next_sequence": 4, "head_sequence": 3, "delivered": 3,
+                "given_up": given_up, "dead_letters": letters, "failures": 0, "last_error": null}))
+        };
+        assert_eq!(lane(0, 0), "store s: next is event 4 of 3, 3 delivered, 0 dead letters");
+        assert_eq!(lane(1, 1), "store s: next is event 4 of 3, 3 delivered, 1 dead letters");
+        assert_eq!(
+            lane(1, 0),
+            "store s: next is event 4 of 3, 3 delivered, 0 dead letters (of 1 that were ever given up)"
+        );
+    }
 }

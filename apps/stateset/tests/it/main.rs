@@ -16,6 +16,7 @@ mod outputs;
 mod passphrases;
 mod pay;
 mod proof;
+mod quiet;
 mod refusals;
 mod service;
 

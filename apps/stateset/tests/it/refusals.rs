@@ -30,6 +30,7 @@ fn bad_usage_and_bad_input_exit_2() {
         (&["up", "--listen", "nowhere"], "USAGE"),
         (&["up", "--commit-events", "0"], "USAGE"),
         (&["event", "sign", "--payload", "1"], "USAGE"),
+        (&["webhooks", "replay", "11111111-1111-1111-1111-111111111111", "--from", "0"], "USAGE"),
         (&["event", "push", "not.json"], "BAD_JSON"),
         (&["event", "push", "latin1"], "NOT_UTF8"),
         (&["event", "push", "other.json"], "BAD_EVENT"),

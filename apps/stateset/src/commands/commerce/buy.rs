@@ -46,6 +46,9 @@ pub struct BuyArgs {
     /// URL of the profile that names the platform's key
     #[arg(long, value_name = "URL", requires = "platform_key")]
     pub platform: Option<String>,
+    /// Name of the platform's key in its profile, the `kid` there [default: its RFC 7638 thumbprint]
+    #[arg(long, value_name = "KID", requires = "platform_key")]
+    pub platform_kid: Option<String>,
     /// Sign open mandates first, and close them with a key of an agent, as where nobody looks at the checkout
     #[arg(long)]
     pub autonomous: bool,
@@ -68,7 +71,11 @@ pub fn run(context: &Context, args: &BuyArgs) -> Result<(), CliError> {
     let shop = Shop::at(context, &args.at)?;
     let shop_keys = shop.keys()?;
     let profile = args.platform.clone().unwrap_or_else(|| PLATFORM.to_owned());
-    let platform = Platform { shop, profile, key: read_key(&key_file)?, shop_keys };
+    let key = match &args.platform_kid {
+        Some(kid) => read_key(&key_file)?.named(kid),
+        None => read_key(&key_file)?,
+    };
+    let platform = Platform { shop, profile, key, shop_keys };
     let buyer = buyer_key(context, args.key_file.as_deref())?;
 
     let checkout = platform.open(&lines(&args.items)?)?;
