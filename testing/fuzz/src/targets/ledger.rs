@@ -11,13 +11,15 @@ use stateset_ledger_types::bank::{BANK, BankCommand, EscrowCreate, Mint};
 use stateset_ledger_types::body::{Command, SaltedBody};
 use stateset_ledger_types::codec::{Blob, List, Set};
 use stateset_ledger_types::entity::{Entity, Role};
-use stateset_ledger_types::envelope::{GovernanceTx, Notarise, NotariseContent, PublicTx, Submission};
+use stateset_ledger_types::envelope::{
+    Attestation, GovernanceTx, Notarise, NotariseContent, PublicTx, Submission,
+};
 use stateset_ledger_types::governance::{
     Action, EntityRevoke, GovernanceMessage, ParamChange, ParamChanges, Proposal, Submit,
 };
 use stateset_ledger_types::ids::{Amount, ChainId, ContractId, Denom, EntityId, Units};
 use stateset_ledger_types::keys::{
-    BusinessSignature, KeyRecord, PublicKey, Purpose, Signature, business_message,
+    BusinessSignature, KeyRecord, PublicKey, Purpose, Signature, attest_message, business_message,
 };
 use stateset_ledger_types::params::ParamName;
 use stateset_ledger_types::policy::Policy;
@@ -102,7 +104,7 @@ pub fn request(data: &[u8]) -> bool {
 }
 
 pub fn request_seeds() -> Vec<Vec<u8>> {
-    [vectors("notarise"), vectors("public_tx")].concat()
+    [vectors("notarise"), vectors("public_tx"), vec![attested(4)]].concat()
 }
 
 /// A block of whatever the input says: pieces behind u16 lengths. Nothing panics, value stays, proposals pass.
@@ -135,6 +137,8 @@ pub fn block(data: &[u8]) -> bool {
 
 /// The member of the vectors who submits, alone on its chain.
 const MEMBER: EntityId = EntityId([5; 20]);
+/// Attested by the member.
+const ATTESTER_POLICY: u32 = 1;
 
 fn key(seed: u8) -> PublicKey {
     PublicKey::ed25519(ves::SigningKey::from_seed([seed; 32]).public_key())
@@ -151,7 +155,7 @@ fn usd(units: u128) -> Amount {
 fn genesis() -> Genesis {
     let keys =
         [KeyRecord::new(Purpose::LedgerSigning, key(5)), KeyRecord::new(Purpose::ValidatorConsensus, key(6))];
-    let roles = [Role::Member, Role::Notary, Role::Committer];
+    let roles = [Role::Member, Role::Notary, Role::Committer, Role::Attester];
     let entity = json!({
         "entity_id": MEMBER, "name": "A", "jurisdiction": "DE", "registration_no": "1", "lei": null,
         "cert_hash": Digest([1; 32]), "keys": keys, "roles": roles, "issuer_of": ["usd"], "status": "ADMITTED",
@@ -163,6 +167,7 @@ fn genesis() -> Genesis {
     let genesis = json!({
         "chain_id": "ssn-test-1", "genesis_time": 1_000, "initial_height": 1, "entities": [entity],
         "validators": [{"entity": MEMBER, "key": validator, "power": 1}],
+        "attester_policies": [{"id": ATTESTER_POLICY, "policy": {"threshold": 1, "entities": [MEMBER]}}],
         "denoms": [{"denom": "usd", "exponent": 2}], "supply": [usd(1_000)],
         "balances": [{"account": MEMBER, "amount": usd(1_000)}],
     });
@@ -189,6 +194,25 @@ fn private(seq: u64) -> Vec<u8> {
             openings: List::default(),
             submission,
             attestations: List::default(),
+            receipts: List::default(),
+        }))
+    })
+}
+
+/// Attested by the member itself, under the policy of [`genesis`].
+fn attested(seq: u64) -> Vec<u8> {
+    let mut whole = fresh_body(3);
+    whole.body.header.0.attester_policy = Some(ATTESTER_POLICY);
+    let content = NotariseContent::of(&whole, Mode::Attested);
+    let set = content.header().contract_set_hash;
+    let message = attest_message(&rules().chain_id, &content.tx_id(), ATTESTER_POLICY, &set);
+    let attestation = Attestation { attester: MEMBER, key: key(5), signature: sign(5, &message) };
+    submitted(seq, |submission| {
+        Request::Notarise(Box::new(Notarise {
+            content,
+            openings: List::default(),
+            submission,
+            attestations: List::new([attestation]).expect("one"),
             receipts: List::default(),
         }))
     })
@@ -245,7 +269,7 @@ fn pays(seq: u64) -> Vec<u8> {
 
 pub fn block_seeds() -> Vec<Vec<u8>> {
     let piece = |tx: Vec<u8>| [(tx.len() as u16).to_be_bytes().to_vec(), tx].concat();
-    let mut seeds: Vec<Vec<u8>> = [private(1), governs(2), pays(3)].map(piece).to_vec();
+    let mut seeds: Vec<Vec<u8>> = [private(1), governs(2), pays(3), attested(4)].map(piece).to_vec();
     seeds.push(seeds.concat());
     seeds
 }
