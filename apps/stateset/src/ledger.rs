@@ -59,7 +59,13 @@ impl Ledger {
             let running = LocalLedger::start(&folder, rpc)?;
             let target = if anchors { Some(Arc::new(LedgerTarget::of(&running.home)?)) } else { None };
             let nodes = Hosted::start(
-                HostedConfig { folder, rpc: running.url.clone(), genesis: running.home.genesis()?, unlock },
+                HostedConfig {
+                    folder,
+                    rpc: running.url.clone(),
+                    genesis: running.home.genesis()?,
+                    unlock,
+                    notary: running.home.notary()?,
+                },
                 runtime,
             )?;
             Ok::<_, CliError>((running, target, nodes))

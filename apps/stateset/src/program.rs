@@ -35,10 +35,14 @@ pub fn named(args: &[OsString]) -> Option<Program> {
         if called == link {
             return Some(Program { run, args: args.to_vec() });
         }
-        if args.get(1).is_some_and(|first| first == name) {
+        // `--json` is an option of all of them but the service, and means the same before the name.
+        let json =
+            usize::from(args[1..].first().is_some_and(|first| first == "--json") && name != "sequencer");
+        if args.get(1 + json).is_some_and(|word| word == name) {
             // The usage line then says what was typed.
             let shown = [OsString::from(format!("stateset {name}"))];
-            return Some(Program { run, args: shown.into_iter().chain(args[2..].iter().cloned()).collect() });
+            let rest = args[1..1 + json].iter().chain(&args[2 + json..]).cloned();
+            return Some(Program { run, args: shown.into_iter().chain(rest).collect() });
         }
     }
     None
@@ -63,6 +67,13 @@ mod tests {
         assert_eq!(handed_on(&["stateset", "sequencer-admin"]).unwrap(), ["stateset sequencer-admin"]);
         assert_eq!(handed_on(&["ves-stark", "verify"]).unwrap()[1..], ["verify"]);
         assert_eq!(handed_on(&["stateset", "stark", "verify"]).unwrap(), ["stateset stark", "verify"]);
+        assert_eq!(
+            handed_on(&["stateset", "--json", "node", "status"]).unwrap(),
+            ["stateset node", "--json", "status"]
+        );
+        assert_eq!(handed_on(&["stateset", "--json", "sync"]).unwrap(), ["stateset sync", "--json"]);
+        assert!(handed_on(&["stateset", "--json", "sequencer"]).is_none(), "the service has no such option");
+        assert!(handed_on(&["stateset", "--json"]).is_none());
         for own in [&["stateset"][..], &["stateset", "up"], &["stateset-other", "config"]] {
             assert!(handed_on(own).is_none(), "{own:?}");
         }

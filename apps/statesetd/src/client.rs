@@ -44,33 +44,50 @@ pub struct NodeStatus {
     pub chain_id: String,
     pub node_id: String,
     pub engine: String,
+    /// 0: it has no block yet.
     pub height: u64,
-    pub app_hash: String,
-    pub time: String,
+    /// Of the last block; none before the first.
+    pub app_hash: Option<String>,
+    pub time: Option<String>,
     pub catching_up: bool,
     pub voting_power: String,
 }
 
+impl NodeStatus {
+    /// Reads the answer of the RPC's `status`.
+    fn read(status: &Value) -> Self {
+        let (node, sync) = (&status["node_info"], &status["sync_info"]);
+        let height = text(sync, "latest_block_height").parse().unwrap_or_default();
+        // What a node says of a block that it does not have, as the year 1970, is no answer.
+        let of_block = |name: &str| Some(text(sync, name).to_owned()).filter(|_| height > 0);
+        Self {
+            chain_id: text(node, "network").to_owned(),
+            node_id: text(node, "id").to_owned(),
+            engine: text(node, "version").to_owned(),
+            height,
+            app_hash: of_block("latest_app_hash").map(|hash| hash.to_lowercase()),
+            time: of_block("latest_block_time"),
+            catching_up: sync["catching_up"].as_bool().unwrap_or_default(),
+            voting_power: text(&status["validator_info"], "voting_power").to_owned(),
+        }
+    }
+
+    /// What a person is told of the last block.
+    pub fn of_block<'a>(&self, value: &'a Option<String>) -> &'a str {
+        value.as_deref().unwrap_or("there is no block yet")
+    }
+}
+
 /// Asks a node where it stands.
 pub fn status_of(rpc: &Rpc) -> Result<NodeStatus, Failure> {
-    let status = rpc.call("status", &json!({}))?;
-    let (node, sync) = (&status["node_info"], &status["sync_info"]);
-    Ok(NodeStatus {
-        chain_id: text(node, "network").to_owned(),
-        node_id: text(node, "id").to_owned(),
-        engine: text(node, "version").to_owned(),
-        height: text(sync, "latest_block_height").parse().unwrap_or_default(),
-        app_hash: text(sync, "latest_app_hash").to_lowercase(),
-        time: text(sync, "latest_block_time").to_owned(),
-        catching_up: sync["catching_up"].as_bool().unwrap_or_default(),
-        voting_power: text(&status["validator_info"], "voting_power").to_owned(),
-    })
+    Ok(NodeStatus::read(&rpc.call("status", &json!({}))?))
 }
 
 pub fn status(args: &NodeArgs, output: Output) -> Result<(), Failure> {
     let status = status_of(&Rpc::new(&args.node))?;
     let behind = if status.catching_up { ", catching up" } else { "" };
-    let NodeStatus { chain_id, height, app_hash, time, node_id, engine, .. } = &status;
+    let NodeStatus { chain_id, height, node_id, engine, .. } = &status;
+    let (app_hash, time) = (status.of_block(&status.app_hash), status.of_block(&status.time));
     output.result(
         &json!(status),
         &format!(
@@ -199,4 +216,21 @@ pub fn shown(proven: &Proven, held: &Held) -> (Value, String) {
         proven.validators_hash,
     );
     (json, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_without_a_block_has_no_time_and_no_hash() {
+        let sync = |height: &str| {
+            json!({"node_info": {"network": "n-1"}, "sync_info": {"latest_block_height": height,
+                "latest_block_time": "1970-01-01T00:00:00Z", "latest_app_hash": "AB"}})
+        };
+        let (before, after) = (NodeStatus::read(&sync("0")), NodeStatus::read(&sync("1")));
+        assert_eq!((before.height, &before.time, &before.app_hash), (0, &None, &None));
+        assert_eq!(before.of_block(&before.time), "there is no block yet");
+        assert_eq!((after.height, after.of_block(&after.app_hash)), (1, "ab"));
+    }
 }

@@ -37,8 +37,8 @@ pub use local::{Admitted, LocalHome, LocalLedger, Newcomer};
 pub use member::{Committed, Member, read};
 pub use output::Failure;
 pub use participant::{
-    Books, HexBytes, Hosted, HostedAt, HostedConfig, Network, OrgKeys, OrgRecord, Participant, Unlock,
-    node_certificate,
+    Books, HexBytes, Hosted, HostedAt, HostedConfig, Network, NotarySeat, OrgKeys, OrgRecord, Participant,
+    Unlock, node_certificate,
 };
 pub use stateset_abci::comet::{Rpc, RpcError};
 pub use trust::{Answer, Held, TrustArgs, genesis_of};

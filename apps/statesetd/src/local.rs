@@ -17,11 +17,12 @@ use stateset_ledger_types::ids::Denom;
 use stateset_solo::NodeConfig;
 
 use crate::args::Engine;
-use crate::certificates::{ROOT_SEED, certify};
+use crate::certificates::{NODE_CERTIFICATES, NODE_SEED, ROOT_SEED, certificates_of, certify};
 use crate::genesis::{founded, now};
 use crate::home::{Home, Settings};
 use crate::member::Member;
 use crate::output::Failure;
+use crate::participant::NotarySeat;
 use crate::solo::{Listen, Solo};
 use crate::trust::{Held, genesis_of};
 
@@ -91,6 +92,18 @@ impl LocalHome {
     pub fn trust(&self) -> Result<Held, Failure> {
         let from = self.0.file("genesis.json").display().to_string();
         Held::validators_of(&self.genesis()?, from)
+    }
+
+    /// What the founder, as the notary of this ledger, stores capsules with; `None` where it has no certificate.
+    pub fn notary(&self) -> Result<Option<NotarySeat>, Failure> {
+        let (genesis, file) = (self.genesis()?, self.0.file(NODE_CERTIFICATES));
+        let Some(founder) = genesis.entities.first().filter(|_| file.exists()) else { return Ok(None) };
+        Ok(Some(NotarySeat {
+            entity: founder.entity_id,
+            certificates: certificates_of(&file)?,
+            node: Arc::new(self.0.seed(NODE_SEED)?),
+            ledger: Arc::new(self.0.seed("member.seed")?),
+        }))
     }
 
     /// The founder, at the ledger where it runs.

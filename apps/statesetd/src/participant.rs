@@ -7,6 +7,7 @@ mod api;
 mod consent;
 mod hosted;
 mod members;
+mod notary;
 mod org;
 
 use std::fs::DirBuilder;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use stateset_ledger_types::ids::ChainId;
 use stateset_node::ports::{CapsuleStore, Chain, Clock};
 use stateset_node::probe::Always;
-use stateset_node::{Node, NodeConfig, Ports, Receiver, SessionFile, Transport};
+use stateset_node::{Node, NodeConfig, NotaryCapsules, Ports, Receiver, SessionFile, Transport};
 use stateset_peer::{Config, Peers};
 use tokio::runtime::Handle;
 
@@ -31,6 +32,7 @@ use crate::output::Failure;
 pub use consent::Careful;
 pub use hosted::{Hosted, HostedAt, HostedConfig, Unlock};
 pub use members::ProvenMembers;
+pub use notary::{NotaryBook, NotaryNode, NotarySeat};
 pub use org::{HexBytes, OrgKeys, OrgRecord, node_certificate};
 
 /// After an answer of the ledger that did not come, or did not hold.
@@ -53,7 +55,8 @@ pub struct Network {
     pub chain_id: ChainId,
     pub chain: Arc<dyn Chain>,
     pub members: Arc<ProvenMembers>,
-    pub capsules: Arc<dyn CapsuleStore>,
+    /// Who stores the capsules, and where.
+    pub notaries: Arc<NotaryBook>,
     pub runtime: Handle,
 }
 
@@ -108,7 +111,7 @@ impl Participant {
         let transport = Arc::new(Transport::new(network.runtime.clone()));
         let ports = Ports {
             chain: Arc::clone(&network.chain),
-            capsules: Arc::clone(&network.capsules),
+            capsules: capsules(network, &transport),
             peers: Arc::<Transport>::clone(&transport),
             consent: Arc::new(Careful),
             clock: Arc::new(SystemClock),
@@ -123,6 +126,9 @@ impl Participant {
         let (members, handler) = (Arc::clone(&network.members), Arc::new(Receiver(Arc::clone(&node))));
         let started = Peers::start(config, keys.identity, members, sessions, handler);
         let peers = network.runtime.block_on(started).map_err(failed)?;
+        for (notary, address) in network.notaries.all() {
+            peers.know(notary, vec![address.to_string()]);
+        }
         transport.join(peers.clone());
         let address = peers.address().ok_or_else(|| failed("it listens nowhere"))?;
         let mut participant = Self {
@@ -175,6 +181,14 @@ impl Participant {
     pub fn failure(&self) -> Option<&str> {
         self.failure.get().map(String::as_str)
     }
+}
+
+/// The capsules of a node: with the notaries, over its own transport.
+fn capsules(network: &Network, transport: &Arc<Transport>) -> Arc<dyn CapsuleStore> {
+    let (book, members) = (Arc::clone(&network.notaries), Arc::clone(&network.members));
+    let peers = Arc::<Transport>::clone(transport);
+    let live = Box::new(move || book.live(&members));
+    Arc::new(NotaryCapsules::new(network.chain_id.clone(), peers, live))
 }
 
 /// Takes in what the ledger and the capsules hold of the company and its vault does not.

@@ -1,6 +1,8 @@
 //! `stateset invoice`: invoices between companies of the shared ledger, through their nodes (network.md 11.12).
 
+mod changes;
 pub mod nodes;
+mod proposals;
 mod shown;
 mod steps;
 
@@ -20,6 +22,10 @@ pub enum InvoiceCommand {
     Create(CreateArgs),
     /// List what other companies ask this one to sign
     Requests(OrgArgs),
+    /// List what this company proposes and others have not signed yet
+    Proposals(proposals::ProposalsArgs),
+    /// Take back what this company proposes, until all have signed it
+    Withdraw(proposals::WithdrawArgs),
     /// Sign what another company proposes: an invoice, a sale to a factor
     Approve(RequestArgs),
     /// Refuse what another company proposes
@@ -36,6 +42,14 @@ pub enum InvoiceCommand {
     Void(InvoiceArgs),
     /// Dispute an invoice; its holder approves
     Dispute(InvoiceArgs),
+    /// Settle a dispute: what is owed instead, or nothing; the other company approves, and the factor where there is one
+    SettleDispute(changes::SettleArgs),
+    /// Hand a sold invoice on to another factor; that one and the payer approve
+    Refactor(changes::RefactorArgs),
+    /// Take an overdue invoice back that was sold with recourse: pays the factor, which approves
+    Recourse(changes::RecourseArgs),
+    /// Hand an invoice that is not sold to another seller; that one and the payer approve
+    Transfer(changes::TransferArgs),
     /// Mark an invoice as overdue, after its due date
     Overdue(InvoiceArgs),
     /// Show an invoice and every step it took
@@ -237,6 +251,12 @@ pub fn run(context: &Context, command: &InvoiceCommand) -> Result<(), CliError> 
     match command {
         InvoiceCommand::Create(args) => steps::create(context, args),
         InvoiceCommand::Requests(args) => shown::requests(context, args),
+        InvoiceCommand::Proposals(args) => proposals::list(context, args),
+        InvoiceCommand::Withdraw(args) => proposals::withdraw(context, args),
+        InvoiceCommand::SettleDispute(args) => changes::settle_dispute(context, args),
+        InvoiceCommand::Refactor(args) => changes::refactor(context, args),
+        InvoiceCommand::Recourse(args) => changes::recourse(context, args),
+        InvoiceCommand::Transfer(args) => changes::transfer(context, args),
         InvoiceCommand::Approve(args) => steps::approve(context, args),
         InvoiceCommand::Decline(args) => steps::decline(context, args),
         InvoiceCommand::Accept(args) => steps::accept(context, args),

@@ -193,8 +193,8 @@ fn status(context: &Context, args: &NodeArgs) -> Result<(), CliError> {
         rpc.url(),
         status.height,
         if status.catching_up { ", catching up" } else { "" },
-        status.app_hash,
-        status.time,
+        status.of_block(&status.app_hash),
+        status.of_block(&status.time),
         status.engine,
     );
     context.out.result(&status, &crate::error::printable_lines(&text));

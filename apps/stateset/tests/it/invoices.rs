@@ -4,7 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use stateset_contracts::InvoiceCommand;
+use stateset_contracts::invoice::Terms;
+use stateset_ledger_types::codec::Text;
+use stateset_ledger_types::ids::{Denom, Units};
 
 use crate::ledger::refusal;
 use crate::service::Up;
@@ -53,6 +57,51 @@ pub fn becomes(at: &Path, org: &str, number: &str, status: &str) -> Value {
 pub fn create<'a>(number: &'a str, due: &'a str) -> Vec<&'a str> {
     let args = "invoice create --org acme --to globex --amount 1000.00";
     args.split(' ').chain(["--number", number, "--due", due]).collect()
+}
+
+/// One that is due already, as a program brings it from another system: the command line takes none.
+fn create_late(at: &Path, number: &str) {
+    let id = |org: &str| done(at, &["org", "show", org])["entity_id"].as_str().unwrap().parse().unwrap();
+    let (party, counterparty) = (id("acme"), id("globex"));
+    let terms = Terms {
+        number: Text::new(number).unwrap(),
+        party,
+        counterparty,
+        extensions: Default::default(),
+        name: Text::default(),
+        billing_reason: Text::default(),
+        denom: Denom::new("usd").unwrap(),
+        lines: Default::default(),
+        subtotal: Units(100_000),
+        tax: Units(0),
+        // 2020-01-31
+        due_date: 1_580_428_800_000,
+        period: None,
+        po_ref: None,
+        agreement_ref: None,
+    };
+    let command = InvoiceCommand::Create(Box::new(terms));
+    let body = json!({"on": null, "command": command, "parties": [party, counterparty]});
+    let (status, said) = call(at, "POST", "/orgs/acme/invoices?wait_ms=20000", &body.to_string());
+    assert_eq!(status, 200, "{said}");
+}
+
+/// The nodes' API, with its token: status and body.
+fn call(at: &Path, method: &str, path: &str, body: &str) -> (u16, Value) {
+    let known = fs::read(at.join("stateset-data/ledger/node.json")).unwrap();
+    let known: Value = serde_json::from_slice(&known).unwrap();
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    let request = ureq::http::Request::builder()
+        .method(method)
+        .uri(format!("{}{path}", known["url"].as_str().unwrap()))
+        // The scheme's name has no case.
+        .header("authorization", format!("bearer {}", known["token"].as_str().unwrap()))
+        .header("content-type", "application/json")
+        .body(body.to_owned())
+        .unwrap();
+    let mut answer = agent.run(request).unwrap();
+    let text = answer.body_mut().read_to_string().unwrap();
+    (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
 }
 
 #[test]
@@ -121,6 +170,16 @@ fn an_invoice_goes_from_issue_over_a_factor_to_payment() {
     let verify = ["ledger", "verify", "paid.json", "--genesis", "genesis.json", "--tx", &tx];
     assert_eq!(run(outside.path(), &verify).0, 0);
     assert_eq!(refusal(at, &["invoice", "list", "--org", "acme"]), (1, "SERVER_UNREACHABLE".to_owned()));
+
+    // Every vault is lost at once. The bank took no part in what is behind its invoice, and has that too.
+    for org in ["acme", "globex", "bank"] {
+        fs::remove_dir_all(vault(at, org)).unwrap();
+    }
+    let _up = Up::start(at);
+    for (org, versions) in [("bank", 3), ("acme", 5), ("globex", 5)] {
+        let shown = becomes(at, org, "INV-1", "PAID");
+        assert_eq!(shown["history"].as_array().map(Vec::len), Some(versions), "{org}: {shown}");
+    }
 }
 
 /// Money left for a step that could not follow: a walk found five ways.
@@ -145,8 +204,10 @@ fn nothing_is_paid_for_a_step_that_cannot_follow() {
     let own = ["invoice", "fund", "V", "--org", "globex", "--seller", "acme", "--amount", "1"];
     assert_eq!(refusal(at, &own), (2, "BAD_TRANSITION".to_owned()), "the payer");
 
-    // A second invoice of the same number is not signed by the way.
-    done(at, &create("V", "2031-01-31"));
+    // A seller uses a number once; another's invoice of the same number is not signed by the way.
+    assert_eq!(refusal(at, &create("V", "2031-01-31")), (2, "CONFLICT".to_owned()));
+    let of_bank = "invoice create --org bank --to globex --number V --amount 1 --due 2031-01-31";
+    done(at, &of_bank.split(' ').collect::<Vec<_>>());
     assert_eq!(refusal(at, &["invoice", "accept", "V", "--org", "globex"]), (2, "AMBIGUOUS".to_owned()));
     done(at, &["invoice", "decline", "V", "--org", "globex"]);
 
@@ -176,7 +237,8 @@ fn books_from_before_a_step_and_lost_books_catch_up_at_the_start() {
     let at = folder.path();
     let up = Up::start(at);
     companies(at);
-    done(at, &create("INV-2", "2020-01-31"));
+    assert_eq!(refusal(at, &create("INV-2", "2020-01-31")), (2, "BAD_DUE".to_owned()));
+    create_late(at, "INV-2");
     assert_eq!(phase(at, &["invoice", "accept", "INV-2", "--org", "globex"]), "final");
     becomes(at, "acme", "INV-2", "ACCEPTED");
     assert_eq!(up.signal("-TERM").0, 0);
@@ -196,7 +258,10 @@ fn books_from_before_a_step_and_lost_books_catch_up_at_the_start() {
 
     // A vault that is lost is made anew from the ledger and the keys.
     assert_eq!(up.signal("-TERM").0, 0);
-    fs::remove_dir_all(vault(at, "acme")).unwrap();
+    // Nobody else has anything either: the notary's capsules are enough.
+    for org in ["acme", "globex", "bank"] {
+        fs::remove_dir_all(vault(at, org)).unwrap();
+    }
     let _up = Up::start(at);
     let shown = becomes(at, "acme", "INV-2", "OVERDUE");
     assert_eq!(shown["history"].as_array().map(Vec::len), Some(3), "{shown}");
@@ -241,4 +306,120 @@ fn what_another_company_proposes_is_declined_and_strangers_ask_nothing() {
         assert_eq!(mode, 0, "{}", private.display());
     }
     assert_eq!(up.signal("-TERM").0, 0);
+}
+
+/// The rest of the table: a dispute and its end, a claim that goes on to a second factor and back, another seller.
+#[test]
+fn what_is_owed_and_to_whom_changes_by_the_steps_of_the_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let _up = Up::start(at);
+    companies(at);
+    done(at, &["org", "create", "fund", "--role", "factor"]);
+    done(at, &["org", "deposit", "acme", "1000"]);
+    create_late(at, "L");
+    assert_eq!(phase(at, &["invoice", "accept", "L", "--org", "globex"]), "final");
+    becomes(at, "globex", "L", "ACCEPTED");
+    let step = |org: &str, args: &[&str], approve: &[&str]| {
+        done(at, &[&["invoice"], args, &["--org", org]].concat());
+        approve.iter().for_each(|by| drop(done(at, &["invoice", "approve", "L", "--org", by])));
+    };
+
+    step("globex", &["dispute", "L"], &["acme"]);
+    becomes(at, "acme", "L", "DISPUTED");
+    let nothing_said = refusal(at, &["invoice", "settle-dispute", "L", "--org", "acme"]);
+    assert_eq!(nothing_said.0, 2, "what is owed instead has to be said");
+    step("acme", &["settle-dispute", "L", "--amount", "900.00"], &["globex"]);
+    assert_eq!(becomes(at, "acme", "L", "ACCEPTED")["invoice"]["content"]["total"], "90000");
+    becomes(at, "globex", "L", "ACCEPTED");
+
+    let back = ["invoice", "recourse", "L", "--org", "acme", "--fee", "10.00"];
+    assert_eq!(refusal(at, &back), (2, "BAD_TRANSITION".to_owned()), "it is not sold");
+    done(at, &["invoice", "fund", "L", "--org", "bank", "--seller", "acme", "--amount", "850"]);
+    step("acme", &["factor", "L", "--factor", "bank", "--advance", "850", "--recourse"], &["bank", "globex"]);
+    becomes(at, "bank", "L", "ACCEPTED");
+    step("bank", &["refactor", "L", "--factor", "fund"], &["fund", "globex"]);
+    becomes(at, "fund", "L", "ACCEPTED");
+    becomes(at, "acme", "L", "ACCEPTED");
+    assert_eq!(refusal(at, &back), (2, "BAD_TRANSITION".to_owned()), "it is not overdue");
+    step("fund", &["overdue", "L"], &[]);
+    becomes(at, "acme", "L", "OVERDUE");
+    let before = has(at, "fund");
+    step("acme", &["recourse", "L", "--fee", "10.00"], &["fund"]);
+    assert_eq!((before.as_str(), has(at, "fund").as_str()), ("0", "910.00"), "what remained, and the fee");
+    let started = Instant::now();
+    while !done(at, &["invoice", "show", "L", "--org", "acme"])["invoice"]["content"]["factor"].is_null() {
+        assert!(started.elapsed() < Duration::from_secs(20), "it is acme's again");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+
+    step("acme", &["transfer", "L", "--to", "bank"], &["bank", "globex"]);
+    let bank = done(at, &["org", "show", "bank"])["entity_id"].clone();
+    let started = Instant::now();
+    while done(at, &["invoice", "show", "L", "--org", "globex"])["invoice"]["content"]["party"] != bank {
+        assert!(started.elapsed() < Duration::from_secs(20), "the bank is its seller");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_company_sees_and_takes_back_what_it_proposes_and_is_told_why_it_was_declined() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let _up = Up::start(at);
+    companies(at);
+    let proposals = |more: &[&str]| done(at, &[&["invoice", "proposals", "--org", "acme"], more].concat());
+    assert_eq!(proposals(&[]), json!([]));
+    done(at, &create("P-1", "2030-01-31"));
+    done(at, &create("P-2", "2030-01-31"));
+    assert_eq!(refusal(at, &create("P-1", "2030-01-31")), (2, "CONFLICT".to_owned()), "it is proposed");
+    let open = proposals(&[]);
+    assert_eq!(open.as_array().map(Vec::len), Some(2), "{open}");
+    let globex = done(at, &["org", "show", "globex"])["entity_id"].clone();
+    assert_eq!(open[0]["waits_for"], json!([globex]));
+
+    let withdraw = ["invoice", "withdraw", "P-1", "--org", "acme", "--reason", "the wrong amount"];
+    assert_eq!(phase(at, &withdraw), "ended");
+    assert_eq!(refusal(at, &withdraw), (2, "NO_SUCH_PROPOSAL".to_owned()));
+    let strange = ["invoice", "withdraw", "P-2", "--org", "globex"];
+    assert_eq!(refusal(at, &strange), (2, "NO_SUCH_PROPOSAL".to_owned()), "it is not globex's");
+    let started = Instant::now();
+    while done(at, &["invoice", "requests", "--org", "globex"]).as_array().map(Vec::len) != Some(1) {
+        assert!(started.elapsed() < Duration::from_secs(20), "globex is told");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+
+    done(at, &["invoice", "decline", "P-2", "--org", "globex", "--reason", "we ordered nothing"]);
+    let started = Instant::now();
+    while proposals(&[]) != json!([]) {
+        assert!(started.elapsed() < Duration::from_secs(20), "acme is told");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let (status, said, _) = run(at, &["invoice", "proposals", "--org", "acme", "--all"]);
+    assert_eq!(status, 0);
+    assert!(said.contains("ended, NOT_AUTHORISED: withdrawn: the wrong amount"), "{said}");
+    assert!(said.contains("ended, NOT_AUTHORISED: we ordered nothing"), "{said}");
+    done(at, &create("P-1", "2030-01-31"));
+}
+
+#[test]
+fn the_nodes_api_says_what_is_wrong_with_a_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let _up = Up::start(at);
+    let code = |method: &str, path: &str, body: &str| {
+        let (status, said) = call(at, method, path, body);
+        (status, said["error"]["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let long = format!("\"{}\"", "x".repeat(3 << 20));
+    for (asked, expected) in [
+        (code("GET", "/orgs", ""), (200, "")),
+        (code("DELETE", "/orgs", ""), (405, "METHOD_NOT_ALLOWED")),
+        (code("GET", "/nothing", ""), (404, "NOT_FOUND")),
+        (code("POST", "/orgs/acme/payments", &long), (413, "TOO_LARGE")),
+        (code("POST", "/orgs/acme/payments", "{"), (400, "MALFORMED")),
+        (code("POST", "/orgs/acme/payments", "{}"), (400, "MALFORMED")),
+    ] {
+        assert_eq!((asked.0, asked.1.as_str()), expected);
+    }
 }

@@ -8,19 +8,16 @@ use stateset_ledger_types::governance::{
     Action, EntityRecord, GovernanceMessage, Proposal, ProposalStatus, Submit, Vote, VoteChoice,
 };
 use stateset_ledger_types::ids::EntityId;
-use stateset_ledger_types::keys::{KeyRecord, PublicKey, Purpose, Signature};
-use stateset_ledger_types::x509::{Issuer, Kind, Root, Template, check_entity, common_name, issue};
+use stateset_ledger_types::keys::{KeyRecord, PublicKey, Purpose};
+use stateset_ledger_types::x509::{Kind, Root, check_entity, common_name};
 use ves::hash::Hasher;
 
 use super::LocalHome;
-use crate::certificates::ROOT_SEED;
+use crate::certificates::{Authority, ENTITY_DAYS, ROOT_SEED};
 use crate::genesis::now;
 use crate::member::read;
 use crate::output::Failure;
 
-/// Milliseconds; certificates hold from a day before they are made, for clocks that differ.
-const BEFORE: u64 = 86_400_000;
-const VALID: u64 = 10 * 365 * 86_400_000;
 /// How long an admission may take.
 const TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -86,15 +83,8 @@ impl LocalHome {
     /// DER, under the root of the network.
     fn certificate(&self, newcomer: &Newcomer, root: &str) -> Result<Vec<u8>, Failure> {
         let (key, subject) = (self.0.seed(ROOT_SEED)?, common_name(&newcomer.name));
-        let template = Template {
-            kind: Kind::Entity,
-            subject: &subject,
-            key: &newcomer.identity,
-            from_ms: now().saturating_sub(BEFORE),
-            until_ms: now().saturating_add(VALID),
-        };
-        let issuer = Issuer { subject: root, key: &PublicKey::ed25519(key.public_key()) };
-        issue(&template, &issuer, |message| Signature(key.sign(message))).map_err(failed)
+        let root = Authority { subject: root, key: &key, time_ms: now() };
+        root.issues(&root.template(Kind::Entity, &subject, &newcomer.identity, ENTITY_DAYS))
     }
 
     fn entity(&self, id: &EntityId) -> Result<Option<Entity>, Failure> {

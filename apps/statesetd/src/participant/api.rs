@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
@@ -83,8 +83,16 @@ impl From<NodeError> for Refused {
 }
 
 impl From<JsonRejection> for Refused {
+    /// A body that is too long, or said to be something else, is answered as such (RFC 9110, 15.5.14 and 15.5.16).
     fn from(rejection: JsonRejection) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "MALFORMED", rejection.body_text())
+        let (status, code) = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => (StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE")
+            }
+            _ => (StatusCode::BAD_REQUEST, "MALFORMED"),
+        };
+        Self::new(status, code, rejection.body_text())
     }
 }
 
@@ -129,21 +137,33 @@ pub(super) fn routes(parts: Arc<Parts>, token: String) -> Router {
         .route("/orgs/{org}/flows", get(flows::list))
         .route("/orgs/{org}/flows/{id}", get(flows::show))
         .route("/orgs/{org}/flows/{id}/decision", post(flows::decide))
+        .route("/orgs/{org}/flows/{id}/withdrawal", post(flows::withdraw))
         .route("/orgs/{org}/invoices", post(flows::invoice))
         .route("/orgs/{org}/payments", get(flows::paid).post(flows::pay))
         .fallback(|| async { Refused::new(StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such route") })
-        .layer(from_fn_with_state(Arc::<str>::from(format!("Bearer {token}")), let_in))
+        .method_not_allowed_fallback(|| async {
+            let said = "this route has other methods, see Allow";
+            Refused::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", said)
+        })
+        .layer(from_fn_with_state(Arc::<str>::from(token), let_in))
         .with_state(parts)
+}
+
+/// The token of a bearer's header. The scheme's name has no case (RFC 9110, 11.1).
+fn bearer(header: &HeaderValue) -> Option<&[u8]> {
+    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start_matches(' ').as_bytes())
 }
 
 /// Nobody without the token; browsers of this machine can't have it.
 async fn let_in(State(token): State<Arc<str>>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    let given = request.headers().get(header::AUTHORIZATION).and_then(bearer);
     if given.is_some_and(|given| given.ct_eq(token.as_bytes()).into()) {
         return next.run(request).await;
     }
     let said = "send the token of ledger/node.json as Authorization: Bearer …";
-    Refused::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", said).into_response()
+    let refused = Refused::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", said);
+    ([(header::WWW_AUTHENTICATE, "Bearer")], refused).into_response()
 }
 
 async fn orgs(State(parts): Asked) -> Answer<Vec<OrgView>> {
@@ -211,4 +231,19 @@ async fn recover(State(parts): Asked, Path(org): Path<String>) -> Answer<statese
 /// A page as JSON.
 fn page<T: Serialize>(items: Vec<T>, next: Option<String>) -> serde_json::Value {
     json!({"items": items, "next": next})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bearer_s_scheme_has_no_case() {
+        for header in ["Bearer abc", "bearer abc", "BEARER   abc"] {
+            assert_eq!(bearer(&HeaderValue::from_static(header)), Some(&b"abc"[..]), "{header}");
+        }
+        for header in ["abc", "Basic abc", "Bearerabc", ""] {
+            assert_eq!(bearer(&HeaderValue::from_static(header)), None, "{header}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -16,14 +16,13 @@ use serde_json::Value;
 use stateset_abci::comet::Rpc;
 use stateset_ledger_types::Genesis;
 use stateset_light::{Terms, TrustedState};
-use stateset_node::CapsuleFile;
 use stateset_node::ports::Chain;
 use stateset_node::rpc::RpcChain;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::{Books, Network, OrgKeys, OrgRecord, Participant, SystemClock, api};
+use super::{Books, Network, NotaryNode, NotarySeat, OrgKeys, OrgRecord, Participant, SystemClock, api};
 use crate::output::Failure;
 
 /// How often members and the folder of companies are looked at.
@@ -46,6 +45,9 @@ pub struct HostedConfig {
     pub rpc: String,
     pub genesis: Genesis,
     pub unlock: Box<Unlock>,
+    /// Of the notary that stores the companies' capsules here; none where the ledger has no certificates, and so no
+    /// companies.
+    pub notary: Option<NotarySeat>,
 }
 
 /// `node.json`: where the nodes of this machine are called, readable by its owner alone.
@@ -80,9 +82,12 @@ impl HostedAt {
 /// What the API, the thread that looks, and the caller share.
 pub(super) struct Parts {
     pub network: Network,
-    orgs: PathBuf,
+    folder: PathBuf,
     rpc: Rpc,
     unlock: Box<Unlock>,
+    seat: Option<NotarySeat>,
+    /// Starts before the companies' nodes and ends after them.
+    notary: Mutex<Option<NotaryNode>>,
     running: RwLock<BTreeMap<String, Arc<Participant>>>,
     /// Why a company's node does not run.
     problems: Mutex<BTreeMap<String, String>>,
@@ -108,13 +113,15 @@ impl Hosted {
     /// # Errors
     /// Files that can't be written.
     pub fn start(config: HostedConfig, runtime: Handle) -> Result<Self, Failure> {
-        let HostedConfig { folder, rpc, genesis, unlock } = config;
-        let network = network(&folder, &rpc, &genesis, runtime.clone())?;
+        let HostedConfig { folder, rpc, genesis, unlock, notary } = config;
+        let network = network(&rpc, &genesis, runtime.clone())?;
         let parts = Arc::new(Parts {
             network,
-            orgs: folder.join("orgs"),
+            folder: folder.clone(),
             rpc: Rpc::new(&rpc),
             unlock,
+            seat: notary,
+            notary: Mutex::default(),
             running: RwLock::default(),
             problems: Mutex::default(),
             stop: AtomicBool::new(false),
@@ -169,19 +176,19 @@ impl Drop for Hosted {
         let running =
             std::mem::take(&mut *self.parts.running.write().unwrap_or_else(PoisonError::into_inner));
         drop(running);
+        drop(self.parts.notary().take());
     }
 }
 
-fn network(folder: &Path, rpc: &str, genesis: &Genesis, runtime: Handle) -> Result<Network, Failure> {
+fn network(rpc: &str, genesis: &Genesis, runtime: Handle) -> Result<Network, Failure> {
     let trusted = TrustedState::of_genesis(genesis).map_err(|problem| Failure::input("GENESIS", problem))?;
     let asked = Rpc::new(rpc);
     let call =
         move |method: &str, params: &Value| asked.call(method, params).map_err(|error| error.to_string());
     let terms = Terms { trusting_period: TRUSTED_FOR, ..Terms::default() };
     let chain: Arc<dyn Chain> = Arc::new(RpcChain::new(Box::new(call), trusted, terms, SystemClock));
-    let capsules = Arc::new(CapsuleFile::open(&folder.join("capsules.db")).map_err(failed)?);
     let chain_id = genesis.chain_id.clone();
-    Ok(Network { chain_id, chain, members: Arc::default(), capsules, runtime })
+    Ok(Network { chain_id, chain, members: Arc::default(), notaries: Arc::default(), runtime })
 }
 
 async fn listen() -> Result<(HostedAt, TcpListener), Failure> {
@@ -236,6 +243,7 @@ impl Parts {
                     said = None;
                     if changed {
                         self.all().iter().for_each(|one| one.peers().recheck());
+                        self.notary().iter().for_each(|notary| notary.peers().recheck());
                     }
                     self.start_new();
                 }
@@ -256,12 +264,13 @@ impl Parts {
     }
 
     fn records(&self) -> Result<Vec<OrgRecord>, Failure> {
-        if !self.orgs.is_dir() {
+        let orgs = self.orgs();
+        if !orgs.is_dir() {
             return Ok(Vec::new());
         }
-        let io = |error: std::io::Error| Failure::io("read", &self.orgs, &error);
+        let io = |error: std::io::Error| Failure::io("read", &orgs, &error);
         let mut records = Vec::new();
-        for entry in std::fs::read_dir(&self.orgs).map_err(io)? {
+        for entry in std::fs::read_dir(&orgs).map_err(io)? {
             let file = entry.map_err(io)?.path();
             if file.extension().is_none_or(|extension| extension != "json") {
                 continue;
@@ -302,8 +311,28 @@ impl Parts {
         }
     }
 
+    fn notary(&self) -> MutexGuard<'_, Option<NotaryNode>> {
+        self.notary.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn orgs(&self) -> PathBuf {
+        self.folder.join("orgs")
+    }
+
+    /// The notary comes first: without it no company's node could be recovered.
+    fn start_notary(&self) -> Result<(), Failure> {
+        let mut notary = self.notary();
+        if notary.is_none()
+            && let Some(seat) = &self.seat
+        {
+            *notary = Some(NotaryNode::start(&self.network, seat, &self.folder.join("capsules.db"))?);
+        }
+        Ok(())
+    }
+
     fn start(&self, record: OrgRecord) -> Result<(), Failure> {
-        let folder = self.orgs.join(&record.org);
+        self.start_notary()?;
+        let folder = self.orgs().join(&record.org);
         let keys = (self.unlock)(&record)?;
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let started = Participant::start(&self.network, record, keys, &folder, listen, Books::CatchUp)?;

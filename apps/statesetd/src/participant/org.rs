@@ -6,17 +6,14 @@ use serde::{Deserialize, Serialize};
 use stateset_keystore::{KeyName, Keystore};
 use stateset_ledger_types::ids::EntityId;
 use stateset_ledger_types::keys::{PublicKey, Signature};
-use stateset_ledger_types::x509::{Issuer, Kind, Template, common_name, issue};
+use stateset_ledger_types::x509::{Kind, common_name};
 use stateset_node::NodeKeys;
 use stateset_node::trust::Resolutions;
 use stateset_peer::Identity;
 
+use crate::certificates::{Authority, NODE_DAYS};
 use crate::genesis::now;
 use crate::output::Failure;
-
-/// Milliseconds; certificates hold from a day before they are made, for clocks that differ.
-const BEFORE: u64 = 86_400_000;
-const NODE_VALID: u64 = 5 * 365 * 86_400_000;
 
 /// `orgs/<org>.json`: what is public of a company that was made here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,23 +75,8 @@ pub fn node_certificate(
     let (issuer, own) = (keystore.signer(identity).map_err(keys)?, keystore.info(node).map_err(keys)?);
     let own = own.public_key.as_slice().try_into().map(PublicKey::ed25519).map_err(|_| keys("no Ed25519"))?;
     let (of_entity, of_node) = (common_name(name), common_name(&format!("node of {name}")));
-    let template = Template {
-        kind: Kind::Node,
-        subject: &of_node,
-        key: &own,
-        from_ms: now().saturating_sub(BEFORE),
-        until_ms: now().saturating_add(NODE_VALID),
-    };
-    let by = Issuer { subject: &of_entity, key: &PublicKey::ed25519(issuer.public_key()) };
-    let mut signed = Ok(());
-    let certificate = issue(&template, &by, |message| {
-        issuer.sign(message).map(Signature).unwrap_or_else(|error| {
-            signed = Err(keys(error));
-            Signature([0; 64])
-        })
-    });
-    signed?;
-    certificate.map_err(|error| Failure::failed("CERTIFICATE", error))
+    let entity = Authority { subject: &of_entity, key: &*issuer, time_ms: now() };
+    entity.issues(&entity.template(Kind::Node, &of_node, &own, NODE_DAYS))
 }
 
 /// What a node signs and opens with.

@@ -72,6 +72,15 @@ impl Flow {
         self.commands.first().and_then(|command| command.rsplit(' ').next()).unwrap_or("?")
     }
 
+    /// Code and reason of one that ended.
+    pub fn ended(&self) -> (String, String) {
+        let code = self.code.as_ref().and_then(Value::as_str).unwrap_or("REFUSED").to_owned();
+        let reason = self.reason.clone().unwrap_or_default();
+        // What another company's node says begins with the code.
+        let said = reason.strip_prefix(&format!("{code}: ")).unwrap_or(&reason).to_owned();
+        (code, said)
+    }
+
     fn is_about(&self, reference: &str) -> bool {
         let number = self.content.as_ref().map(|invoice| invoice.head.number.to_string());
         self.flow_id == reference
@@ -139,19 +148,19 @@ impl OrgNode {
     pub fn invoice(&self, reference: &str) -> Result<Held, CliError> {
         self.found(reference)?.ok_or_else(|| {
             CliError::input("NO_SUCH_INVOICE", format!("{} holds no invoice {reference}", self.org)).hint(
-                "see `stateset invoice list`, and `stateset invoice requests` for what is only proposed",
+                "see `stateset invoice list`; `requests` and `proposals --all` for what is only proposed, or was declined",
             )
         })
     }
 
-    /// What waits for a person of this company.
-    pub fn requests(&self) -> Result<Vec<Flow>, CliError> {
+    /// Flows of this company, those that are not over if `open`.
+    fn flows(&self, open: bool, keep: impl Fn(&Flow) -> bool) -> Result<Vec<Flow>, CliError> {
         let (mut found, mut cursor) = (Vec::new(), None::<String>);
         loop {
-            let mut query = vec![("open", "true"), ("limit", ROWS_MAX)];
+            let mut query = vec![("open", if open { "true" } else { "false" }), ("limit", ROWS_MAX)];
             query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
             let page: Page<Flow> = self.nodes.get_by(&self.path("flows"), &query)?;
-            found.extend(page.items.into_iter().filter(|flow| flow.phase == "deciding"));
+            found.extend(page.items.into_iter().filter(&keep));
             cursor = page.next;
             if cursor.is_none() {
                 return Ok(found);
@@ -159,17 +168,28 @@ impl OrgNode {
         }
     }
 
+    /// What waits for a person of this company.
+    pub fn requests(&self) -> Result<Vec<Flow>, CliError> {
+        self.flows(true, |flow| flow.phase == "deciding")
+    }
+
     /// The one request that `reference` names; `None` where there is none.
     pub fn request(&self, reference: &str) -> Result<Option<Flow>, CliError> {
-        let mut found = self.requests()?;
-        found.retain(|flow| flow.is_about(reference));
-        if found.len() > 1 {
-            let ids: Vec<_> =
-                found.iter().map(|flow| format!("{} ({})", flow.flow_id, flow.step())).collect();
-            let said = format!("several requests are about {reference}");
-            return Err(CliError::input("AMBIGUOUS", said).hint(format!("give one: {}", ids.join(", "))));
-        }
-        Ok(found.pop())
+        one_of("requests", self.requests()?, reference)
+    }
+
+    /// What this company proposes; also what is over, if `all`.
+    pub fn proposals(&self, all: bool) -> Result<Vec<Flow>, CliError> {
+        self.flows(!all, |flow| flow.from.is_none())
+    }
+
+    /// The one proposal that `reference` names and that is not over; `None` where there is none.
+    pub fn proposal(&self, reference: &str) -> Result<Option<Flow>, CliError> {
+        one_of("proposals", self.proposals(false)?, reference)
+    }
+
+    pub fn withdraw(&self, id: &str, reason: &str) -> Result<Flow, CliError> {
+        self.nodes.post(&self.path(&format!("flows/{id}/withdrawal")), &json!({"reason": reason}))
     }
 
     pub fn start(
@@ -225,4 +245,14 @@ impl OrgNode {
         let body = json!({"payee": payee, "amount": amount, "linear_id": linear_id, "version": version});
         self.nodes.post(&self.path("payments"), &body)
     }
+}
+
+fn one_of(what: &str, mut found: Vec<Flow>, reference: &str) -> Result<Option<Flow>, CliError> {
+    found.retain(|flow| flow.is_about(reference));
+    if found.len() > 1 {
+        let ids: Vec<_> = found.iter().map(|flow| format!("{} ({})", flow.flow_id, flow.step())).collect();
+        let said = format!("several {what} are about {reference}");
+        return Err(CliError::input("AMBIGUOUS", said).hint(format!("give one: {}", ids.join(", "))));
+    }
+    Ok(found.pop())
 }

@@ -148,10 +148,12 @@ pub fn requests(context: &Context, args: &OrgArgs) -> Result<(), CliError> {
 
 fn request(node: &OrgNode, names: &Names, flow: &Flow) -> Result<String, CliError> {
     let from = flow.from.as_ref().map_or_else(|| "?".to_owned(), |id| names.name(id));
-    let mut text = format!("{}  {} by {from}\n", flow.flow_id, flow.step());
-    if let Some(invoice) = &flow.content {
-        text +=
-            &describe(names, &currency(node, invoice)?, flow.linear_id.as_ref(), invoice, "as it would be");
-    }
-    Ok(text)
+    Ok(format!("{}  {} by {from}\n", flow.flow_id, flow.step()) + &proposed(node, names, flow)?)
+}
+
+/// The invoice as a flow would leave it.
+pub fn proposed(node: &OrgNode, names: &Names, flow: &Flow) -> Result<String, CliError> {
+    let Some(invoice) = &flow.content else { return Ok(String::new()) };
+    let status = if flow.is_final() { "as it was left" } else { "as it would be" };
+    Ok(describe(names, &currency(node, invoice)?, flow.linear_id.as_ref(), invoice, status))
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use stateset_contracts::invoice::{FactorIt, Line, Lines, Pay, Terms};
 use stateset_contracts::{Invoice, InvoiceCommand, PaymentEvidence};
 use stateset_keystore::KeyName;
@@ -11,7 +11,7 @@ use stateset_ledger_types::codec::Text;
 use stateset_ledger_types::ids::{Amount, LinearId, Units};
 
 use super::nodes::{Flow, Held, OrgNode, entity};
-use super::shown::{Names, describe};
+use super::shown::{Names, day, describe};
 use super::{CreateArgs, DeclineArgs, FactorArgs, FundArgs, InvoiceArgs, PayArgs, RequestArgs, WaitArgs};
 use crate::context::Context;
 use crate::error::{CliError, printable};
@@ -49,15 +49,14 @@ fn settled(node: &OrgNode, mut flow: Flow, begun: Instant, wait: &WaitArgs) -> R
     Ok(flow)
 }
 
-fn first_wait(wait: &WaitArgs) -> u64 {
+pub fn first_wait(wait: &WaitArgs) -> u64 {
     (wait.wait * 1_000).min(ASK_MS)
 }
 
 /// What became of a flow: an error by its name where it failed.
 fn told(context: &Context, node: &OrgNode, flow: &Flow, done: &str) -> Result<(), CliError> {
     if flow.phase == "ended" {
-        let code = flow.code.as_ref().and_then(Value::as_str).unwrap_or("REFUSED").to_owned();
-        let reason = flow.reason.clone().unwrap_or_default();
+        let (code, reason) = flow.ended();
         return Err(CliError::failure(&code, printable(&reason)));
     }
     let (names, invoice) = (Names::of(context), flow.content.as_ref());
@@ -93,7 +92,7 @@ fn waiting(names: &Names, flow: &Flow) -> String {
     waits_for.iter().map(line).collect()
 }
 
-fn take(
+pub fn take(
     context: &Context,
     org: &KeyName,
     wait: &WaitArgs,
@@ -120,23 +119,45 @@ fn line(currency: &Currency, given: &str) -> Result<Line, CliError> {
     Ok(Line { sku: text("--line", sku)?, description, quantity, unit_price, total: Units(total) })
 }
 
+/// Lines, and what they add up to; what is given as the sum has to be that.
+pub fn billed(
+    currency: &Currency,
+    amount: Option<&str>,
+    lines: &[String],
+) -> Result<(Lines, Units), CliError> {
+    let lines = lines.iter().map(|given| line(currency, given)).collect::<Result<Vec<_>, _>>()?;
+    let sum = Units(lines.iter().fold(0, |sum, line| line.total.0.saturating_add(sum)));
+    let subtotal = match amount {
+        Some(amount) => currency.read("--amount", amount)?.amount.units,
+        None => sum,
+    };
+    if !lines.is_empty() && subtotal != sum {
+        let said = format!(
+            "--amount is {}, and the lines add up to {}",
+            currency.of_units(subtotal),
+            currency.of_units(sum)
+        );
+        return Err(CliError::input("BAD_AMOUNT", said));
+    }
+    let lines = Lines::new(lines).map_err(|problem| CliError::input("BAD_LINE", problem.to_string()))?;
+    Ok((lines, subtotal))
+}
+
+/// An invoice that is due before it is issued is a slip of the hand. One that comes late from another system goes in
+/// by the nodes' API.
+fn not_past(due: u64) -> Result<(), CliError> {
+    if due >= statesetd_app::now() {
+        return Ok(());
+    }
+    let said = format!("--due {} is in the past: give the last day to pay", day(due));
+    Err(CliError::input("BAD_DUE", said))
+}
+
 pub fn create(context: &Context, args: &CreateArgs) -> Result<(), CliError> {
+    not_past(args.due)?;
     take(context, &args.org.org, &args.wait, "Issued", |node| {
         let currency = Currency::of(&node.nodes, &args.currency)?;
-        let lines = args.line.iter().map(|given| line(&currency, given)).collect::<Result<Vec<_>, _>>()?;
-        let sum = Units(lines.iter().fold(0, |sum, line| line.total.0.saturating_add(sum)));
-        let subtotal = match &args.amount {
-            Some(amount) => currency.read("--amount", amount)?.amount.units,
-            None => sum,
-        };
-        if !lines.is_empty() && subtotal != sum {
-            let said = format!(
-                "--amount is {}, and the lines add up to {}",
-                currency.of_units(subtotal),
-                currency.of_units(sum)
-            );
-            return Err(CliError::input("BAD_AMOUNT", said));
-        }
+        let (lines, subtotal) = billed(&currency, args.amount.as_deref(), &args.line)?;
         let terms = Terms {
             number: text("--number", &args.number)?,
             party: entity(context, "--org", args.org.org.as_str())?,
@@ -145,7 +166,7 @@ pub fn create(context: &Context, args: &CreateArgs) -> Result<(), CliError> {
             name: text("--name", &args.name)?,
             billing_reason: Text::default(),
             denom: currency.of_units(subtotal).amount.denom,
-            lines: Lines::new(lines).map_err(|problem| CliError::input("BAD_LINE", problem.to_string()))?,
+            lines,
             subtotal,
             tax: currency.read("--tax", &args.tax)?.amount.units,
             due_date: args.due,

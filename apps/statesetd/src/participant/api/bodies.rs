@@ -147,6 +147,13 @@ pub enum Said {
     Decline { reason: String },
 }
 
+/// Why a company takes back what it proposes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Withdrawal {
+    pub reason: String,
+}
+
 /// A step of an invoice.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -17,7 +17,7 @@ use stateset_node::vault::StateFilter;
 use stateset_node::{Payment, Transition};
 use stateset_peer::message::FlowId;
 
-use super::bodies::{Cursor, FlowQuery, FlowShown, InvoiceStep, PaidQuery, Pay, Said, Wait};
+use super::bodies::{Cursor, FlowQuery, FlowShown, InvoiceStep, PaidQuery, Pay, Said, Wait, Withdrawal};
 use super::{Answer, Asked, Refused, of_org, page};
 use crate::participant::Participant;
 use crate::participant::hosted::Parts;
@@ -136,6 +136,21 @@ pub async fn decide(
         };
         one.node().decide(&id, decision)?;
         waited(parts, one, &id, &wait)
+    })
+    .await
+}
+
+/// Takes back a proposal of the company that others have not signed yet.
+pub async fn withdraw(
+    State(parts): Asked,
+    Path((org, id)): Path<(String, String)>,
+    said: Result<Json<Withdrawal>, JsonRejection>,
+) -> Answer<FlowShown> {
+    let Json(Withdrawal { reason }) = said?;
+    of_org(parts, org, move |parts, one| {
+        let id = flow_id(&id)?;
+        one.node().withdraw(&id, &reason)?;
+        show_flow(parts, one, &id)
     })
     .await
 }
