@@ -91,11 +91,12 @@ fn singles(folder: &Path, options: &Options) -> Row {
     let mut append = |count: usize| {
         let drafts: Vec<NewEvent> = (next + 1..=next + count as u64).map(order).collect();
         next += count as u64;
-        let started = Instant::now();
-        for draft in &drafts {
+        let each = |draft: &NewEvent| {
+            let started = Instant::now();
             store.append(&author, draft, &Audience::default(), NOW).expect("appends");
-        }
-        started.elapsed().as_secs_f64() * 1e6 / count as f64
+            started.elapsed().as_secs_f64() * 1e6
+        };
+        drafts.iter().map(each).collect::<Vec<f64>>()
     };
     let wal = || std::fs::metadata(folder.join("single.db-wal")).expect("a log").len();
     append(10);
@@ -107,24 +108,27 @@ fn singles(folder: &Path, options: &Options) -> Row {
     let (mut with, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..options.count(SINGLE_ROUNDS, 3) {
         // In turn, so that both see the same disk.
-        with.push(append(SINGLE_APPENDS));
-        bare.push(write_bare(&mut file, bytes, SINGLE_APPENDS));
+        with.extend(append(SINGLE_APPENDS));
+        bare.extend(write_bare(&mut file, bytes, SINGLE_APPENDS));
     }
+    // Of each append by itself: what others write to the disk makes a few of them many times as long.
     let (with, bare) = (median(with), median(bare));
     let figure = format!("single append, signed, beside a bare write and sync of {bytes} bytes");
     Row::new(figure, 1e6 / with, "events/s").floor(1e6 / bare).goal(Goal::AtLeast(0.7))
 }
 
-fn write_bare(file: &mut File, bytes: usize, count: usize) -> f64 {
+/// What each write took, in microseconds.
+fn write_bare(file: &mut File, bytes: usize, count: usize) -> Vec<f64> {
     let block = vec![0x5a; bytes];
-    let started = Instant::now();
-    for _ in 0..count {
+    let mut each = || {
         if file.stream_position().expect("a position") >= WAL_BYTES {
             file.rewind().expect("rewinds");
         }
+        let started = Instant::now();
         file.write_all(&block).and_then(|()| file.sync_data()).expect("writes");
-    }
-    started.elapsed().as_secs_f64() * 1e6 / count as f64
+        started.elapsed().as_secs_f64() * 1e6
+    };
+    (0..count).map(|_| each()).collect()
 }
 
 fn batches(folder: &Path, options: &Options) -> Row {
