@@ -10,7 +10,12 @@ pub enum ClientError {
     #[error("{url:?} is not the address of a server: {problem}")]
     Address { url: String, problem: &'static str },
     #[error("no answer from {url}: {problem}")]
-    Unreachable { url: String, problem: String },
+    Unreachable {
+        url: String,
+        problem: String,
+        /// Whether the server was reached, and the connection ended or stood still before the answer came.
+        was_cut: bool,
+    },
     /// The server answered and said no.
     #[error("the server refused ({code}): {message}")]
     Refused { status: u16, code: String, message: String, request_id: Option<String> },
@@ -29,6 +34,10 @@ impl ClientError {
     /// Whether the server answered that the thing asked for is not there.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: 404, .. })
+    }
+    /// Whether the request was lost on the way, or came too slowly for the server: a smaller one may arrive.
+    pub fn is_cut(&self) -> bool {
+        matches!(self, Self::Unreachable { was_cut: true, .. } | Self::Refused { status: 408 | 504, .. })
     }
     /// Whether the server answered that it holds another thing in this place.
     pub fn is_conflict(&self) -> bool {

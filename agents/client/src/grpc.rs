@@ -84,7 +84,7 @@ impl GrpcClient {
             request_id: self.requests.to_string(),
         };
         let sent: Vec<EventId> = events.iter().map(|event| event.event_id).collect();
-        repeat(|| {
+        let mut once = || {
             let answer = self.with_session(|runtime, session| {
                 let asked = session.ask(Message::Push(request.clone()), |message| match message {
                     Message::PushResponse(answer) if answer.request_id == request.request_id => Some(answer),
@@ -97,7 +97,10 @@ impl GrpcClient {
                 Ok(PushAnswer::Refused { code, message }) => Err(refused(code, message)),
                 Err(problem) => Err(Failed::lasting(unreadable("the push", &problem))),
             }
-        })
+        };
+        // Several may be sent in parts, and one not.
+        let has_parts = events.len() > 1;
+        repeat(|| once().map_err(|failed| if has_parts { failed.of_parts() } else { failed }))
     }
 
     /// Events from `from` on, at most `limit`; tells the server that the agent has all before them.

@@ -59,25 +59,31 @@ impl Http {
     }
 
     pub fn get_text(&self, path: &str) -> Result<String, ClientError> {
-        self.repeat(|| {
+        repeat(|| {
             let mut request = self.agent.get(format!("{}{path}", self.base));
             if let Some(key) = &self.api_key {
                 request = request.header("x-api-key", key);
             }
-            answer_of(request.call())
+            self.judged(answer_of(request.call()))
         })
     }
 
     /// Posts JSON.
     pub fn post(&self, path: &str, body: &str) -> Result<String, ClientError> {
-        self.repeat(|| {
-            let mut request =
-                self.agent.post(format!("{}{path}", self.base)).content_type("application/json");
-            if let Some(key) = &self.api_key {
-                request = request.header("x-api-key", key);
-            }
-            answer_of(request.send(body))
-        })
+        repeat(|| self.post_once(path, body))
+    }
+
+    /// Posts JSON that the caller can send in parts: after a cut it is not sent again as it was.
+    pub fn post_part(&self, path: &str, body: &str) -> Result<String, ClientError> {
+        repeat(|| self.post_once(path, body).map_err(Failed::of_parts))
+    }
+
+    fn post_once(&self, path: &str, body: &str) -> Result<String, Failed> {
+        let mut request = self.agent.post(format!("{}{path}", self.base)).content_type("application/json");
+        if let Some(key) = &self.api_key {
+            request = request.header("x-api-key", key);
+        }
+        self.judged(answer_of(request.send(body)))
     }
 
     pub fn post_json<B: serde::Serialize, T: DeserializeOwned>(
@@ -89,17 +95,20 @@ impl Http {
         read(path, &self.post(path, &body)?)
     }
 
-    fn repeat(&self, send: impl Fn() -> Result<Answer, ureq::Error>) -> Result<String, ClientError> {
-        repeat(|| match send() {
+    fn judged(&self, answer: Result<Answer, ureq::Error>) -> Result<String, Failed> {
+        match answer {
             Ok(answer) if (200..300).contains(&answer.status) => Ok(answer.text),
             Ok(answer) => Err(Failed::refused(refusal(&answer), answer.retry_after)),
-            Err(error) => Err(Failed {
-                // A refused connection means nobody listens: waiting for a server that is not there helps nobody.
-                is_passing: !is_refused(&error) && is_passing(&error),
-                error: ClientError::Unreachable { url: self.base.clone(), problem: error.to_string() },
-                retry_after: None,
-            }),
-        })
+            Err(error) => {
+                let (url, problem) = (self.base.clone(), error.to_string());
+                Err(Failed {
+                    // A refused connection means nobody listens: waiting for a server that is not there helps nobody.
+                    is_passing: !is_refused(&error) && is_passing(&error),
+                    error: ClientError::Unreachable { url, problem, was_cut: was_cut(&error) },
+                    retry_after: None,
+                })
+            }
+        }
     }
 }
 
@@ -113,6 +122,16 @@ fn answer_of(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> R
 
 fn is_refused(error: &ureq::Error) -> bool {
     matches!(error, ureq::Error::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused)
+}
+
+/// Whether it failed on an open connection.
+fn was_cut(error: &ureq::Error) -> bool {
+    use ureq::Timeout;
+    match error {
+        ureq::Error::Io(io) => !is_refused(error) && io.kind() != std::io::ErrorKind::InvalidData,
+        ureq::Error::Timeout(when) => !matches!(when, Timeout::Resolve | Timeout::Connect),
+        _ => false,
+    }
 }
 
 /// Whether the same request may succeed in a moment. A certificate that is not believed will not be then.

@@ -34,6 +34,11 @@ impl Failed {
         let is_passing = matches!(error, ClientError::Refused { status: 429 | 503 | 504, .. });
         Self { error, is_passing, retry_after }
     }
+
+    /// Of a request that can be sent in parts: what was cut off is not sent again as it was.
+    pub fn of_parts(self) -> Self {
+        Self { is_passing: self.is_passing && !self.error.is_cut(), ..self }
+    }
 }
 
 /// Sends until there is an answer, or sending again helps no more. Every request of this crate may be repeated: the server

@@ -42,9 +42,11 @@ impl Client {
 }
 
 impl Unverified<'_> {
-    /// The answer to `POST /api/v1/ves/events/ingest`; `body` as [`ves_wire::ingest::write_request`] writes it.
-    pub fn ingest(&self, body: &str) -> Result<String, ClientError> {
-        self.0.post("/api/v1/ves/events/ingest", body)
+    /// The answer to `POST /api/v1/ves/events/ingest`; `body` as [`ves_wire::ingest::write_request`] writes it. With
+    /// `has_parts` the caller sends fewer events after [`ClientError::is_cut`].
+    pub fn ingest(&self, body: &str, has_parts: bool) -> Result<String, ClientError> {
+        let path = "/api/v1/ves/events/ingest";
+        if has_parts { self.0.post_part(path, body) } else { self.0.post(path, body) }
     }
 
     /// The text of one page, for [`ves_wire::events::EventsPage`].

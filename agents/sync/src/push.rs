@@ -50,10 +50,11 @@ impl Store {
         mut progress: impl FnMut(u64),
     ) -> Result<Pushed, SyncError> {
         let mut done = Pushed { head: self.head_seen()?.head, ..Pushed::default() };
-        let mut events_max = BATCH_EVENTS_MAX;
+        self.decide_standing(transport, identity, strategy, &mut done, &clock)?;
+        let mut size = BatchSize::default();
         loop {
             let now = clock.now();
-            let batch = self.next_batch(events_max)?;
+            let batch = self.next_batch(size.events)?;
             if batch.is_empty() {
                 break;
             }
@@ -61,17 +62,24 @@ impl Store {
             let envelopes: Vec<_> = batch.iter().map(|entry| entry.envelope.clone()).collect();
             let answer = match transport.push(self.agent, &envelopes) {
                 Ok(answer) => answer,
+                Err(error) if error.is_cut() && batch.len() > 1 => {
+                    size.was_cut(batch.len());
+                    continue;
+                }
                 // One event that no request can carry must not hold up the others.
                 Err(error) => {
                     let code = refused_whole(error)?;
-                    events_max = match batch.len() {
-                        1 => self.refuse_whole(&batch[0], &code, &mut done)?,
-                        several => several / 2,
-                    };
+                    match batch.len() {
+                        1 => {
+                            self.refuse_whole(&batch[0], &code, &mut done)?;
+                            size.begin_anew();
+                        }
+                        several => size.events = several / 2,
+                    }
                     continue;
                 }
             };
-            events_max = (2 * events_max).min(BATCH_EVENTS_MAX);
+            size.arrived();
             let outcome =
                 verify_answer(self.stream, &envelopes, answer, identity).map_err(|untrue| match untrue {
                     Untrue::TwoAtOneNumber(both) => self.caught_two_at(&both.0, &both.1, now),
@@ -99,16 +107,15 @@ impl Store {
         Ok(done)
     }
 
-    /// Gives up an event that makes every request with it be refused whole. Returns how many events the next request may
-    /// carry.
-    fn refuse_whole(&mut self, entry: &Entry, code: &str, done: &mut Pushed) -> Result<usize, SyncError> {
+    /// Gives up an event that makes every request with it be refused whole.
+    fn refuse_whole(&mut self, entry: &Entry, code: &str, done: &mut Pushed) -> Result<(), SyncError> {
         let entry = Entry { state: State::Sent, ..entry.clone() };
         self.write("writing", |connection| {
             change(connection, &entry, Input::Refuse { retryable: false })?;
             reason(connection, &entry, code)
         })?;
         done.refused += 1;
-        Ok(BATCH_EVENTS_MAX)
+        Ok(())
     }
 
     /// Receipts of one request stand in the order of its events, each at a number that no other event has.
@@ -199,6 +206,28 @@ impl Store {
         Ok(held)
     }
 
+    /// Decides by `strategy` what earlier pushes left to be decided.
+    fn decide_standing(
+        &mut self,
+        transport: &mut dyn Transport,
+        identity: &Identity,
+        strategy: Strategy,
+        done: &mut Pushed,
+        clock: &impl Clock,
+    ) -> Result<(), SyncError> {
+        if strategy == Strategy::Ask {
+            return Ok(());
+        }
+        let mut position = 0;
+        loop {
+            let standing = self.entries(position, BATCH_EVENTS_MAX, Some("conflict"))?;
+            let Some(last) = standing.last() else { return Ok(()) };
+            position = last.position;
+            let events: Vec<_> = standing.iter().map(|entry| entry.envelope.event_id).collect();
+            self.decide_conflicts(transport, identity, strategy, &events, done, clock)?;
+        }
+    }
+
     /// Decides the conflicts of one answer by `strategy`.
     fn decide_conflicts(
         &mut self,
@@ -264,6 +293,40 @@ impl Store {
                 connection.execute(&sql, params![entry.position, kind, id, was, why]).map_err(database)?;
             Ok(1 + followers as u64)
         })
+    }
+}
+
+/// How many events the next request may carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct BatchSize {
+    events: usize,
+    /// Whether a request was lost on the way since this push began.
+    is_weak: bool,
+}
+
+impl Default for BatchSize {
+    fn default() -> Self {
+        Self { events: BATCH_EVENTS_MAX, is_weak: false }
+    }
+}
+
+impl BatchSize {
+    /// On a weak link half of what was lost may arrive.
+    fn was_cut(&mut self, sent: usize) {
+        *self = Self { events: (sent / 2).max(1), is_weak: true };
+    }
+
+    /// What was too much is gone.
+    fn begin_anew(&mut self) {
+        if !self.is_weak {
+            *self = Self::default();
+        }
+    }
+
+    /// After a cut it grows slowly: twice as many would be cut again.
+    fn arrived(&mut self) {
+        let grown = if self.is_weak { self.events + self.events.div_ceil(8) } else { 2 * self.events };
+        self.events = grown.min(BATCH_EVENTS_MAX);
     }
 }
 

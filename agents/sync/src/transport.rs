@@ -97,7 +97,7 @@ pub trait Transport {
 /// A server over REST.
 impl Transport for Client {
     fn push(&mut self, agent: AgentId, events: &[Envelope<'_>]) -> Result<IngestAnswer, ClientError> {
-        let text = self.unverified().ingest(&write_request(agent, events))?;
+        let text = self.unverified().ingest(&write_request(agent, events), events.len() > 1)?;
         serde_json::from_str(&text).map_err(|error| unreadable("the ingest", &error))
     }
 

@@ -1,5 +1,8 @@
 //! `stateset-mcp approvals`: a person decides.
 
+use std::fmt::Display;
+use std::io::{self, Write as _};
+
 use clap::Subcommand;
 use serde_json::json;
 use stateset_mcp::{Approval, Limits};
@@ -40,11 +43,11 @@ pub fn run(options: &Options, command: &ApprovalsCommand) -> Result<(), Problem>
             let approvals = desk.approvals(None, LIST_MAX)?;
             if options.json {
                 let bodies: Vec<_> = approvals.iter().map(Approval::body).collect();
-                println!("{}", json!({"approvals": bodies}));
+                say(&json!({"approvals": bodies}));
             } else if approvals.is_empty() {
-                println!("No call waits for a person.");
+                say(&"No call waits for a person.");
             } else {
-                approvals.iter().for_each(|approval| println!("{}", line(approval)));
+                approvals.iter().for_each(|approval| say(&line(approval)));
             }
         }
         ApprovalsCommand::Show { id } => tell(options, &desk.approval(id)?),
@@ -54,15 +57,20 @@ pub fn run(options: &Options, command: &ApprovalsCommand) -> Result<(), Problem>
     Ok(())
 }
 
+/// Whoever reads may stop reading.
+fn say(text: &dyn Display) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
 fn tell(options: &Options, approval: &Approval) {
     match options.json {
-        true => println!("{}", approval.body()),
+        true => say(&approval.body()),
         false => {
-            println!("{}", line(approval));
-            println!("  because    {}", printable(&approval.reason));
-            println!("  arguments  {}", printable(&approval.arguments.to_string()));
+            say(&line(approval));
+            say(&format_args!("  because    {}", printable(&approval.reason)));
+            say(&format_args!("  arguments  {}", printable(&approval.arguments.to_string())));
             if let Some(answer) = &approval.answer {
-                println!("  answer     {}", printable(&answer.to_string()));
+                say(&format_args!("  answer     {}", printable(&answer.to_string())));
             }
         }
     }

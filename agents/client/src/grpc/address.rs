@@ -42,7 +42,7 @@ impl Address {
     }
 
     pub fn unreachable(&self, problem: &dyn Display) -> ClientError {
-        ClientError::Unreachable { url: self.url.clone(), problem: problem.to_string() }
+        ClientError::Unreachable { url: self.url.clone(), problem: problem.to_string(), was_cut: false }
     }
 }
 

@@ -146,6 +146,7 @@ fn failed(url: &str, status: &Status) -> Failed {
         return Failed::lasting(ClientError::Address { url: url.to_owned(), problem });
     }
     // All else is of the way there: a cut, a reset, a proxy that gave up.
-    let error = ClientError::Unreachable { url: url.to_owned(), problem: status.message().to_owned() };
+    let problem = status.message().to_owned();
+    let error = ClientError::Unreachable { url: url.to_owned(), problem, was_cut: true };
     Failed { error, is_passing: true, retry_after: None }
 }

@@ -69,6 +69,21 @@ fn remote_wins_gives_up_the_event_and_what_builds_on_it() {
     assert!(why.contains("builds on event"), "{why}");
 }
 
+/// A push with a strategy decided new conflicts only, and said that nothing waited.
+#[test]
+fn what_an_earlier_push_left_to_be_decided_is_decided_by_a_strategy() {
+    let mut asked = duel(0);
+    assert_eq!(asked.push(Strategy::Ask).conflicts, 1);
+    let done = asked.push(Strategy::LocalWins);
+    assert_eq!(asked.states(), ["receipted", "receipted", "receipted"]);
+    assert_eq!((done.conflicts, done.waiting), (0, 0));
+    let mut asked = duel(0);
+    asked.push(Strategy::Ask);
+    let done = asked.push(Strategy::RemoteWins);
+    assert_eq!(asked.states(), ["refused", "refused", "receipted"]);
+    assert_eq!((done.refused, done.waiting), (2, 0));
+}
+
 #[test]
 fn local_wins_puts_the_events_onto_the_version_that_is_there() {
     let mut duel = duel(0);

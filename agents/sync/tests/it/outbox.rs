@@ -211,6 +211,25 @@ fn what_waits_is_read_in_batches_of_a_bound() {
     assert_eq!(done.requests, 4, "500, 500, 201 with four of the large ones, one");
 }
 
+/// Every push sent 500 at once, and none of them ever arrived.
+#[test]
+fn a_link_that_carries_little_gets_less_at_a_time() {
+    let mut client = Client::new(1);
+    let mut server = Server::new(std::slice::from_ref(&client.agent));
+    server.carried_max = 40;
+    client.append(0..1000);
+    let done = client.store.push(&mut server, &Server::identity(), Wins::Ask, NOW, |_| {}).unwrap();
+    assert_eq!((done.receipted, done.waiting), (1000, 0));
+    assert!(done.requests < 60, "{} requests", done.requests);
+    let stored: Vec<&str> = server.events.iter().map(|(event, _)| event.entity_id.as_ref()).collect();
+    assert!(stored.is_sorted(), "the order is kept");
+
+    server.carried_max = 0;
+    client.append(1000..1010);
+    let lost = client.store.push(&mut server, &Server::identity(), Wins::Ask, NOW, |_| {}).unwrap_err();
+    assert_eq!((lost.code(), client.store.counts().unwrap().open()), ("SERVER_UNREACHABLE".to_owned(), 10));
+}
+
 #[test]
 fn an_event_that_no_request_can_carry_does_not_hold_up_the_others() {
     let mut client = Client::new(1);

@@ -81,6 +81,8 @@ pub struct Server {
     pub lose_answers: u64,
     /// Requests with more events, or with one of the entity `HUGE`, are refused whole.
     pub events_max: usize,
+    /// Requests with more events never arrive: the connection is lost on the way.
+    pub carried_max: usize,
     pub pushes: u64,
     pub now: TimestampMs,
     /// Sizes at which checkpoints were signed are multiples of this.
@@ -100,6 +102,7 @@ impl Server {
             lose: None,
             lose_answers: 0,
             events_max: usize::MAX,
+            carried_max: usize::MAX,
             pushes: 0,
             now: NOW,
             batch: 1,
@@ -191,7 +194,15 @@ impl Server {
 impl Transport for Server {
     fn push(&mut self, _: AgentId, events: &[Envelope<'_>]) -> Result<IngestAnswer, ClientError> {
         self.pushes += 1;
-        let lost = || ClientError::Unreachable { url: "the server".to_owned(), problem: "cut".to_owned() };
+        let lost = || ClientError::Unreachable {
+            url: "the server".to_owned(),
+            problem: "cut".to_owned(),
+            was_cut: false,
+        };
+        if events.len() > self.carried_max {
+            let (url, problem) = ("the server".to_owned(), "reset".to_owned());
+            return Err(ClientError::Unreachable { url, problem, was_cut: true });
+        }
         if events.len() > self.events_max || events.iter().any(|event| event.entity_id == "HUGE") {
             return Err(ClientError::Refused {
                 status: 413,
