@@ -40,6 +40,8 @@ pub const BUYER: usize = 3;
 const FUNDS: u64 = 1_000_000_000;
 /// How long anvil may take to say that it is there.
 const READY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Well below the ten minutes by which buyers date their authorizations back, which the chain judges by its newest block.
+const IDLE_BLOCK: Duration = Duration::from_secs(60);
 const STATE: &str = "anvil.json";
 const DAMAGED: &str = "anvil.damaged.json";
 const RECORD: &str = "devnet.json";
@@ -110,6 +112,10 @@ impl LocalChain {
         let is_new = newest.is_none_or(|block| block.number == 0);
         if is_new {
             remove_what_is_of_another_chain(&folder)?;
+        }
+        if !is_new {
+            // Its clock stood still while it did not run.
+            node.request::<serde_json::Value>("evm_mine", &serde_json::json!([])).map_err(no_chain)?;
         }
         let known = known.filter(|_| !is_new);
         let record = ChainRecord {
@@ -231,7 +237,12 @@ impl Drop for LocalChain {
 /// Anvil on the chain's file. A file that it can't read is kept beside a new one.
 fn started(folder: &Path, known: Option<&ChainRecord>, said: &mut Vec<String>) -> Result<Anvil, CliError> {
     let state = folder.join(STATE);
-    let settings = |port| AnvilSettings { port, state: Some(state.clone()), ..AnvilSettings::default() };
+    let settings = |port| AnvilSettings {
+        port,
+        state: Some(state.clone()),
+        idle_block: Some(IDLE_BLOCK),
+        ..AnvilSettings::default()
+    };
     let no_chain = |error: AnvilError| CliError::failure("NO_ANVIL", format!("no local chain: {error}"));
     // At the address of before, so that what was told to others still holds.
     let port = known.and_then(|known| known.rpc_url.rsplit(':').next()?.parse().ok()).filter(is_free);

@@ -81,6 +81,8 @@ pub struct AnvilSettings {
     pub port: Option<u16>,
     /// A block in every interval; `None` makes one for each transaction.
     pub block_time: Option<Duration>,
+    /// A block for each transaction, and one in every interval: without it the chain's clock stands still while nobody sends.
+    pub idle_block: Option<Duration>,
     /// Blocks only when asked for.
     pub no_mining: bool,
     /// [`DEVNET_CHAIN_ID`] when left out.
@@ -125,6 +127,9 @@ impl Anvil {
         command.args(["--chain-id", &settings.chain_id.unwrap_or(DEVNET_CHAIN_ID).to_string()]);
         if let Some(time) = settings.block_time {
             command.args(["--block-time", &time.as_secs_f64().to_string()]);
+        }
+        if let Some(time) = settings.idle_block {
+            command.args(["--mixed-mining", "--block-time", &time.as_secs_f64().to_string()]);
         }
         if settings.no_mining {
             command.arg("--no-mining");

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use serde_json::{Value, json};
+use set_registry::devnet::DEVNET_CHAIN_ID;
 use set_registry::{Address, B256, ChainKey, Node, RpcSettings, U256, tls_config};
 use stateset_x402::{
     Bill, BuyError, Buyer, ChainTable, Choice, forms::SettleResponse, header, settlement_of,
@@ -42,7 +43,7 @@ pub struct PayArgs {
     /// Most to pay, in the token's smallest unit
     #[arg(long, value_name = "AMOUNT")]
     pub max_amount: Option<U256>,
-    /// Pay without asking; needs --max-amount
+    /// Pay without asking; needs --max-amount, and elsewhere than on a local chain --chain and --token
     #[arg(long, requires = "max_amount")]
     pub yes: bool,
     /// Pay on this chain alone (EIP-155)
@@ -115,6 +116,15 @@ pub fn run(context: &Context, args: &PayArgs) -> Result<(), CliError> {
         let message =
             format!("the seller asks for an authorization of {} s, more than an hour", bill.timeout_s);
         return Err(CliError::failure("OFFER", message));
+    }
+    if args.yes && (args.chain.is_none() || args.token.is_none()) && bill.chain_id != DEVNET_CHAIN_ID {
+        let message = format!(
+            "the seller asks for token {} on chain {}, and --yes without --chain and --token pays on a local chain only",
+            bill.token, bill.chain_id
+        );
+        // A limit is of no worth without its unit, and the unit is the seller's choice.
+        return Err(CliError::input("UNNAMED_TOKEN", message)
+            .hint("nothing was paid; name the chain and the token that you mean, or leave out --yes"));
     }
     let node = node(context, args, bill.chain_id)?;
     if !args.yes {

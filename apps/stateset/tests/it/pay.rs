@@ -123,6 +123,26 @@ fn some_offer() -> String {
     }))
 }
 
+/// What [`some_offer`] is paid in.
+const NAMED: [&str; 4] = ["--chain", "84532", "--token", "0x0000000000000000000000000000000000000003"];
+
+/// A limit of 10000 was one of whatever the seller named: cents of a dollar or whole coins.
+#[test]
+fn nothing_is_signed_unasked_for_a_token_that_the_buyer_has_not_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let key_file = folder.path().join("key");
+    std::fs::write(&key_file, "07".repeat(32)).unwrap();
+    let url = seller(some_offer(), |_| panic!("nothing is paid"));
+    let pay = ["pay", &url, "--key-file", key_file.to_str().unwrap(), "--yes", "--max-amount", "10000"];
+    for named in [&NAMED[..0], &NAMED[..2], &NAMED[2..]] {
+        let (status, _, error) = run(folder.path(), &[&pay, named].concat());
+        assert!(
+            status == 2 && error.contains("on chain 84532, and --yes without --chain and --token"),
+            "{error}"
+        );
+    }
+}
+
 /// Each of these was told as refused, or as served; and the seller held an authorization that he could still take.
 #[test]
 fn whatever_a_seller_answers_a_signed_payment_is_unknown_until_the_token_says() {
@@ -147,17 +167,9 @@ fn whatever_a_seller_answers_a_signed_payment_is_unknown_until_the_token_says() 
     for (answer, says) in answers {
         let is_delivered = answer.starts_with("200");
         let url = seller(some_offer(), move |_| answer.clone());
-        let pay = [
-            "pay",
-            &url,
-            "--key-file",
-            key_file.to_str().unwrap(),
-            "--yes",
-            "--max-amount",
-            "10000",
-            "--json",
-        ];
-        let (status, out, error) = run(folder.path(), &pay);
+        let key_file = key_file.to_str().unwrap();
+        let pay = ["pay", &url, "--key-file", key_file, "--yes", "--max-amount", "10000", "--json"];
+        let (status, out, error) = run(folder.path(), &[&pay[..], &NAMED].concat());
         let error: Value = serde_json::from_str(&error).unwrap_or_else(|_| panic!("{error}"));
         assert_eq!((status, &error["error"]["code"]), (1, &Value::from("PAYMENT_UNKNOWN")), "{error}");
         let message = error["error"]["message"].as_str().unwrap();
@@ -186,7 +198,7 @@ fn a_payment_that_the_seller_says_is_settled_and_does_not_serve_is_paid() {
         let key_file = key_file.to_str().unwrap();
         let pay =
             ["pay", &url, "--key-file", key_file, "--yes", "--max-amount", "10000", "--wait", "1", "--json"];
-        let (status, _, error) = run(folder.path(), &pay);
+        let (status, _, error) = run(folder.path(), &[&pay[..], &NAMED].concat());
         assert!(status == 1 && error.contains("PAID_NOT_SERVED") && error.contains("00007"), "{error}");
         assert_eq!(head.starts_with("303"), error.contains("sending to /there"), "{error}");
     }
@@ -266,7 +278,7 @@ fn the_token_is_asked_what_became_of_a_payment_that_the_seller_says_nothing_of()
     // An endpoint of another chain is found out before anything is signed.
     let url = seller(some_offer(), |_| panic!("nothing is paid"));
     let pay = ["pay", &url, "--key-file", &key_file, "--yes", "--max-amount", "10000", "--rpc-url", rpc_url];
-    let (status, _, error) = run(at, &pay);
+    let (status, _, error) = run(at, &[&pay[..], &NAMED].concat());
     assert!(status == 2 && error.contains("of chain 84532001, and it is paid on chain 84532"), "{error}");
     assert_eq!(up.signal("-TERM").0, 0);
 }
