@@ -119,11 +119,14 @@ impl Trouble {
     }
 }
 
-/// Wei as ether with six places.
+/// Wei as ether, to its last digit: on some chains a transaction costs less than a millionth.
 fn ether(wei: &U256) -> String {
-    let micro: U256 = *wei / U256::from(1_000_000_000_000u64);
-    let (whole, rest) = micro.div_rem(U256::from(1_000_000u64));
-    format!("{whole}.{:06}", rest.to::<u64>())
+    let (whole, rest) = wei.div_rem(U256::from(1_000_000_000_000_000_000u64));
+    let places = format!("{:018}", rest.to::<u64>());
+    match places.trim_end_matches('0') {
+        "" => whole.to_string(),
+        places => format!("{whole}.{places}"),
+    }
 }
 
 /// Wei as gwei with three places.
@@ -137,8 +140,9 @@ mod tests {
 
     #[test]
     fn amounts_are_readable() {
-        assert_eq!(ether(&U256::from(1_500_000_000_000_000_000u64)), "1.500000");
-        assert_eq!(ether(&U256::from(999_999_999_999u64)), "0.000000");
+        assert_eq!(ether(&U256::from(1_500_000_000_000_000_000u64)), "1.5");
+        assert_eq!(ether(&U256::from(200_000_000_000u64)), "0.0000002");
+        assert_eq!(ether(&U256::from(16)), "0.000000000000000016");
         assert_eq!(gwei(31_250_000_000), "31.250");
     }
 
@@ -147,7 +151,12 @@ mod tests {
         let trouble = Trouble::WrongChain { endpoint: "http://x".to_owned(), expected: 1, found: 2 };
         assert!(trouble.to_string().contains("set L2_RPC_URL to an endpoint of chain 1"));
         let funds = Trouble::NoFunds { account: Address::ZERO, balance: U256::ZERO, needed: U256::from(1) };
-        assert!(funds.to_string().contains("has 0.000000 ETH"), "{funds}");
+        assert!(
+            funds
+                .to_string()
+                .contains("has 0 ETH, and the next transaction may cost 0.000000000000000001 ETH"),
+            "{funds}"
+        );
         assert!(funds.to_string().contains("send it funds"));
     }
 }

@@ -17,6 +17,10 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Of an answer that is no JSON-RPC, for the message.
 const SHOWN_CHARS_MAX: usize = 160;
+/// Of a node's refusal, which logs and records keep.
+const REFUSAL_CHARS_MAX: usize = 400;
+/// What a reverted call returns: larger is no reason that anybody reads.
+const REVERT_BYTES_MAX: usize = 4 * 1024;
 
 /// How long an endpoint may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,8 +138,8 @@ impl Rpc {
             if status == 429 || status >= 500 && failure.message.is_empty() {
                 return Err(self.busy(method, status));
             }
-            let data = bytes_of(&failure.data);
-            let (code, message) = (failure.code, failure.message);
+            let data = bytes_of(&failure.data).filter(|data| data.len() <= REVERT_BYTES_MAX);
+            let (code, message) = (failure.code, beginning(failure.message, REFUSAL_CHARS_MAX));
             return Err(RpcError::Refused { method: method.to_owned(), code, message, data });
         }
         // `"result": null` is an answer too: of a block or a receipt that is not there.
@@ -168,6 +172,14 @@ impl Rpc {
             method: method.to_owned(),
             problem: format!("{problem}; it begins with {text:?}"),
         }
+    }
+}
+
+/// The first characters of a text, and how long it is where that is more.
+fn beginning(text: String, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        None => text,
+        Some((end, _)) => format!("{}... ({} bytes)", &text[..end], text.len()),
     }
 }
 
@@ -234,6 +246,17 @@ mod tests {
         let limited = r#"{"error":{"code":-32005,"message":"too many"}}"#;
         assert!(matches!(rpc().read::<Value>("eth_call", 429, limited), Err(RpcError::Busy { .. })));
         assert!(matches!(rpc().read::<Value>("eth_call", 200, "<html>"), Err(RpcError::Unreadable { .. })));
+    }
+
+    /// Each was kept whole in logs and records, up to 64 MiB.
+    #[test]
+    fn a_refusal_is_kept_to_a_few_lines() {
+        let (message, data) = ("é".repeat(1_000_000), "00".repeat(REVERT_BYTES_MAX + 1));
+        let text = json!({"id": 1, "error": {"code": -32000, "message": message, "data": data}}).to_string();
+        let refused = rpc().read::<Value>("eth_call", 200, &text).unwrap_err();
+        assert!(refused.to_string().len() < 1_000, "{} bytes", refused.to_string().len());
+        assert!(refused.to_string().contains("... (2000000 bytes)"));
+        assert!(matches!(refused, RpcError::Refused { data: None, .. }));
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub enum SendError {
     /// The node did not take it; nothing was sent.
     #[error("the transaction was not sent: {0}")]
     Refused(String),
+    /// The account can't pay for gas; nothing was sent.
+    #[error("account {account} can't pay for gas: send it funds ({problem})")]
+    NoFunds { account: Address, problem: String },
     /// It may have been sent: what became of it the chain tells later.
     #[error("it is not known whether transaction {transaction} was sent: {problem}")]
     Unclear { transaction: B256, problem: String },
@@ -193,6 +196,9 @@ impl Sender {
     async fn hand_over(&self, sent: &Outgoing, raw: Bytes) -> Result<(), SendError> {
         match self.chain.send(raw).await {
             Ok(()) => Ok(()),
+            Err(ChainError::Refused(problem)) if is_for_funds(&problem) => {
+                Err(SendError::NoFunds { account: sent.account, problem })
+            }
             Err(ChainError::Refused(problem)) => {
                 // An answer that was lost before: the node has this very transaction.
                 let is_known =
@@ -246,6 +252,14 @@ mod decimal {
         let number = |text: String| text.parse().map_err(de::Error::custom);
         Ok(Fees { max_fee: number(max_fee)?, priority_fee: number(priority_fee)? })
     }
+}
+
+/// What nodes say where the account has too little for gas.
+fn is_for_funds(problem: &str) -> bool {
+    let problem = problem.to_ascii_lowercase();
+    ["insufficient funds", "insufficient balance", "insufficientfunds"]
+        .iter()
+        .any(|known| problem.contains(known))
 }
 
 /// What nodes say where the number was used meanwhile.

@@ -44,6 +44,7 @@ impl Facilitator {
             Ok(()) | Err(SendError::Unclear { .. }) => {}
             // Its number is another's by now, or the account is.
             Err(SendError::Refused(_)) => return Ok((record, false)),
+            Err(error @ SendError::NoFunds { .. }) => return Err(unfunded(&error)),
             Err(error @ (SendError::Chain(_) | SendError::NotRecorded(_))) => {
                 return Err(SettleError::Unavailable(error.to_string()));
             }
@@ -77,6 +78,10 @@ impl Facilitator {
                 self.put(record).await.map_err(SettleError::Underway)?;
                 Err(SettleError::Underway(detail))
             }
+            Err(error @ SendError::NoFunds { .. }) => {
+                self.put(record).await.map_err(SettleError::Underway)?;
+                Err(unfunded(&error))
+            }
             Err(error @ (SendError::Chain(_) | SendError::NotRecorded(_))) => {
                 Err(SettleError::Unavailable(error.to_string()))
             }
@@ -97,7 +102,7 @@ impl Facilitator {
             ),
             Err(SendError::Unclear { .. }) => {}
             Err(SendError::Chain(error)) => return Err(chain_underway(error)),
-            Err(error @ (SendError::Refused(_) | SendError::NotRecorded(_))) => {
+            Err(error @ (SendError::Refused(_) | SendError::NoFunds { .. } | SendError::NotRecorded(_))) => {
                 tracing::warn!(%error, "a payment waits for a block");
             }
         }
@@ -105,6 +110,12 @@ impl Facilitator {
         let noted = self.records.get(&record.key);
         Ok(noted.filter(|noted| noted.stage != record.stage))
     }
+}
+
+/// Told to the operator: who pays for goods can do nothing about it, and learns of no account.
+fn unfunded(error: &SendError) -> SettleError {
+    tracing::error!(%error, "payments wait for gas");
+    SettleError::Unavailable("the facilitator has no gas for it now".to_owned())
 }
 
 /// A transaction after those that it replaces.
@@ -118,4 +129,24 @@ fn sent(outgoing: Outgoing, before: &[Outgoing]) -> Stage {
 fn message(record: &Record) -> Message {
     let data = token::transfer(&record.authorization, &record.signature);
     Message { to: record.key.token, data, gas: TRANSFER_GAS }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::Address;
+
+    use super::*;
+
+    #[test]
+    fn missing_gas_is_told_to_the_operator_and_not_to_the_buyer() {
+        let heard = stateset_fixtures::Heard::listen();
+        let account = Address::repeat_byte(7);
+        let problem = "insufficient funds for gas * price + value".to_owned();
+        let told = unfunded(&SendError::NoFunds { account, problem }).to_string();
+        assert_eq!(heard.count(&format!("account {account} can't pay for gas: send it funds")), 1);
+        assert!(
+            !told.contains(&account.to_string()) && told.contains("bring the same payment again"),
+            "{told}"
+        );
+    }
 }

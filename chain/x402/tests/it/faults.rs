@@ -14,7 +14,7 @@ use stateset_x402::{Authorization, Claim, Version, header, settlement_of};
 
 use crate::batches::{OWNER, deploy, terms};
 use crate::shaky::NextSend;
-use crate::world::{BASE_SEPOLIA, MERCHANT, PAYER, PRICE, STRANGER, World, key};
+use crate::world::{BASE_SEPOLIA, MERCHANT, PAYER, PRICE, SETTLER, STRANGER, World, key};
 
 /// Brings a payment to the token from another account.
 pub fn bring(world: &World, claim: &Claim) -> impl Fn() + Send + Sync + use<> {
@@ -66,6 +66,30 @@ async fn a_send_whose_outcome_is_unknown_is_found_out_and_never_doubled() {
     }
     let paid = world.payment().await;
     assert_eq!((world.ask("/paid", &[paid]).await.status, world.sold()), (StatusCode::OK, 3));
+}
+
+/// The buyer was told that his payment had failed, while anyone could still bring it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_account_without_gas_costs_the_buyer_nothing() {
+    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
+    let account = key(SETTLER).address();
+    let fund = |wei: &str| {
+        let params = serde_json::json!([account, wei]);
+        tokio::task::block_in_place(|| {
+            world
+                .anvil
+                .node()
+                .request::<serde_json::Value>("anvil_setBalance", &params)
+                .expect("a method of anvil")
+        })
+    };
+    fund("0x0");
+    let paid = world.payment().await;
+    let answer = world.ask("/paid", std::slice::from_ref(&paid)).await;
+    assert_eq!((answer.status, world.sold()), (StatusCode::SERVICE_UNAVAILABLE, 0), "{answer:?}");
+    fund("0xde0b6b3a7640000");
+    let answer = world.ask("/paid", &[paid]).await;
+    assert_eq!((answer.status, world.sold()), (StatusCode::OK, 1), "{answer:?}");
 }
 
 /// The node told of the use and not yet of the receipt: the sale was lost for good, and the money with it.
