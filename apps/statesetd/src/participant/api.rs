@@ -7,10 +7,11 @@ mod flows;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::{Body, to_bytes};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
@@ -29,6 +30,11 @@ use self::bodies::{Cursor, OrgView, Shown, StateQuery};
 use super::Participant;
 use super::hosted::Parts;
 use crate::output::Failure;
+
+/// Of a request: what axum's readers take.
+const BODY_BYTES_MAX: usize = 2 << 20;
+/// Of a longer one, before it is refused.
+const BODY_BYTES_READ: usize = 32 << 20;
 
 /// What is answered instead.
 #[derive(Debug)]
@@ -83,10 +89,9 @@ impl From<NodeError> for Refused {
 }
 
 impl From<JsonRejection> for Refused {
-    /// A body that is too long, or said to be something else, is answered as such (RFC 9110, 15.5.14 and 15.5.16).
+    /// A body that is said to be something else is answered as such (RFC 9110, 15.5.16).
     fn from(rejection: JsonRejection) -> Self {
         let (status, code) = match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => (StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE"),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE")
             }
@@ -145,6 +150,7 @@ pub(super) fn routes(parts: Arc<Parts>, token: String) -> Router {
             let said = "this route has other methods, see Allow";
             Refused::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", said)
         })
+        .layer(from_fn(whole))
         .layer(from_fn_with_state(Arc::<str>::from(token), let_in))
         .with_state(parts)
 }
@@ -164,6 +170,21 @@ async fn let_in(State(token): State<Arc<str>>, request: Request, next: Next) -> 
     let said = "send the token of ledger/node.json as Authorization: Bearer …";
     let refused = Refused::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", said);
     ([(header::WWW_AUTHENTICATE, "Bearer")], refused).into_response()
+}
+
+/// Reads the body before anything is answered: a connection that is closed on its sender is reset, and the answer lost. One
+/// that is too long is refused (RFC 9110, 15.5.14).
+async fn whole(request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match to_bytes(body, BODY_BYTES_READ).await {
+        Ok(bytes) if bytes.len() <= BODY_BYTES_MAX => {
+            next.run(Request::from_parts(head, Body::from(bytes))).await
+        }
+        _ => {
+            let said = format!("a body has at most {BODY_BYTES_MAX} bytes");
+            Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", said).into_response()
+        }
+    }
 }
 
 async fn orgs(State(parts): Asked) -> Answer<Vec<OrgView>> {
