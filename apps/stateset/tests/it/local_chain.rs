@@ -297,8 +297,7 @@ fn a_local_chain_that_ends_makes_the_service_not_ready() {
     let url = format!("{}/ready", up.started["url"].as_str().unwrap());
     let ready = || agent.get(&url).call().unwrap().status().as_u16();
     assert_eq!(ready(), 200);
-    let port = chain(&up)["rpc_url"].as_str().unwrap().rsplit(':').next().unwrap().to_owned();
-    let anvil = anvil_on(&port).expect("the chain's process");
+    let anvil = anvil_in(folder.path()).expect("the chain's process");
     let killed = std::process::Command::new("kill").args(["-KILL", &anvil]).status().unwrap();
     assert!(killed.success());
     let started = Instant::now();
@@ -308,13 +307,13 @@ fn a_local_chain_that_ends_makes_the_service_not_ready() {
     }
 }
 
-/// The process of anvil that listens on a port.
-fn anvil_on(port: &str) -> Option<String> {
+/// The process of anvil that runs in a folder.
+fn anvil_in(folder: &Path) -> Option<String> {
+    let folder = fs::canonicalize(folder).ok()?;
     fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
         let command = fs::read(process.path().join("cmdline")).ok()?;
-        let mut words = command.split(|byte| *byte == 0);
-        let is_anvil = words.next()?.ends_with(b"anvil");
-        let is_on_it = words.any(|word| word == port.as_bytes());
-        (is_anvil && is_on_it).then(|| process.file_name().to_string_lossy().into_owned())
+        let is_anvil = command.split(|byte| *byte == 0).next()?.ends_with(b"anvil");
+        let is_there = fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == folder);
+        (is_anvil && is_there).then(|| process.file_name().to_string_lossy().into_owned())
     })
 }
