@@ -19,7 +19,7 @@ const RPC_BODY_BYTES_MAX: u32 = 2_000_000;
 /// The largest transaction that governance may allow.
 const TX_BYTES_MAX: u32 = 1 << 20;
 /// Transactions that wait in a node's pool, at most; the application remembers the checks of as many. At CometBFT's 5,000 a
-/// node that has fallen behind turns some away that its peers keep, and the next of the same member overtakes them.
+/// node that has fallen behind may turn one away that its peers keep, and the next of its member may overtake it.
 const POOL_MAX: u32 = 16_000;
 /// Their bytes.
 const POOL_BYTES_MAX: u32 = 256 << 20;
