@@ -67,6 +67,7 @@ func (w *world) ServeHTTP(out http.ResponseWriter, request *http.Request) {
 	defer w.mu.Unlock()
 	w.asked = append(w.asked, request.URL.Path)
 	from, _ := strconv.Atoi(request.URL.Query().Get("from"))
+	last, _ := strconv.Atoi(request.Header.Get("last-event-id"))
 	switch {
 	case len(w.instead) > 0:
 		instead := w.instead[0]
@@ -77,6 +78,8 @@ func (w *world) ServeHTTP(out http.ResponseWriter, request *http.Request) {
 	case request.URL.Path == "/api/v1/ves/events":
 		events := w.entries[min(from-1, len(w.entries)):min(from+1, len(w.entries))]
 		answer(out, 200, object{"events": events, "head_sequence": len(w.entries)})
+	case last > len(w.entries):
+		refuse(409, "SEQUENCE_GAP")(out, request)
 	case request.URL.Path == feedPath && w.hasFeed:
 		w.send(out, from)
 	default:
@@ -276,6 +279,17 @@ func TestTheFeedGoesOnAfterLostConnectionsWithoutGapOrRepetition(t *testing.T) {
 	if !slices.Equal(numbers, []uint64{2, 3, 4, 5}) {
 		t.Error(numbers)
 	}
+}
+
+func TestALogThatHasNotComeToTheLastNumberIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.hasFeed = true
+	w.push(1)
+	for _, err := range w.client.Feed(t.Context(), 3, time.Second) {
+		w.refused(err, Refused, "SEQUENCE_GAP")
+		return
+	}
+	t.Error("nothing was said")
 }
 
 func TestWhereTheServerHasNoLiveFeedItIsAskedForPages(t *testing.T) {

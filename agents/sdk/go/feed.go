@@ -66,7 +66,7 @@ func (f *follower) deliver(ctx context.Context) error {
 	defer cancel()
 	query := f.client.query()
 	query.Set("from", strconv.FormatUint(f.next, 10))
-	body, err := f.client.http.stream(ctx, feedPath, query)
+	body, err := f.client.http.stream(ctx, feedPath, query, f.next-1)
 	if err != nil {
 		return err
 	}

@@ -75,8 +75,11 @@ func unreadable(path string, problem error) error {
 }
 
 // stream is an answer that goes on; nil where the server has no such route.
-func (t *transport) stream(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
-	response, err := t.send(ctx, http.MethodGet, path, query, nil, "text/event-stream")
+//
+// A server whose log has not come to the last number refuses: it is another log, or an older copy.
+func (t *transport) stream(ctx context.Context, path string, query url.Values, last uint64) (io.ReadCloser, error) {
+	headers := map[string]string{"accept": "text/event-stream", "last-event-id": strconv.FormatUint(last, 10)}
+	response, err := t.send(ctx, http.MethodGet, path, query, nil, headers)
 	if err != nil {
 		return nil, &Error{Kind: Unreachable, Code: "unreachable", Message: err.Error(), cause: err}
 	}
@@ -91,7 +94,7 @@ func (t *transport) stream(ctx context.Context, path string, query url.Values) (
 	return nil, refusal(response.StatusCode, body)
 }
 
-func (t *transport) send(ctx context.Context, method, path string, query url.Values, body []byte, accept string) (*http.Response, error) {
+func (t *transport) send(ctx context.Context, method, path string, query url.Values, body []byte, headers map[string]string) (*http.Response, error) {
 	address := t.base + path
 	if len(query) > 0 {
 		address += "?" + query.Encode()
@@ -100,7 +103,9 @@ func (t *transport) send(ctx context.Context, method, path string, query url.Val
 	if err != nil {
 		return nil, err
 	}
-	request.Header.Set("accept", accept)
+	for name, value := range headers {
+		request.Header.Set(name, value)
+	}
 	request.Header.Set("user-agent", "stateset-client-go/0.1.0")
 	if t.apiKey != "" {
 		request.Header.Set("x-api-key", t.apiKey)
@@ -144,7 +149,7 @@ func (t *transport) repeat(ctx context.Context, method, path string, query url.V
 func (t *transport) once(ctx context.Context, method, path string, query url.Values, body []byte) (int, http.Header, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	response, err := t.send(ctx, method, path, query, body, "application/json")
+	response, err := t.send(ctx, method, path, query, body, map[string]string{"accept": "application/json"})
 	if err != nil {
 		return 0, nil, nil, err
 	}

@@ -156,7 +156,13 @@ fn cors(config: &ApiConfig) -> Option<CorsLayer> {
                 Method::DELETE,
                 Method::OPTIONS,
             ])
-            .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+            // Beyond section 1.5 what our own library sends from a page: another form of the key, its place in a feed.
+            .allow_headers([
+                header::AUTHORIZATION,
+                header::CONTENT_TYPE,
+                HeaderName::from_static("x-api-key"),
+                HeaderName::from_static("last-event-id"),
+            ])
             .expose_headers([
                 HeaderName::from_static("x-request-id"),
                 HeaderName::from_static("x-error-code"),

@@ -17,6 +17,7 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use serde::Deserialize;
 use ves::{SequenceNumber, StoreId, StreamKey, TenantId};
+use ves_wire::error::ErrorCode;
 
 use crate::caller::{Caller, Permission};
 use crate::error::ApiError;
@@ -81,27 +82,38 @@ fn listen(app: &App, caller: &Caller, headers: &HeaderMap, params: FeedParams) -
 
 /// Where a listener begins: after its last number, at the number it names, else after the head. A client that connects
 /// anew sends the same query again, so the last number it had says more than `from`.
+///
+/// Whoever had a number above the head had it of another log than this one: it would wait for numbers that others have
+/// by then, and miss them.
 fn first_of(
     app: &App,
     stream: &StreamKey,
     headers: &HeaderMap,
     from: Option<u64>,
 ) -> Result<SequenceNumber, ApiError> {
+    let head = app.sequencer.head(stream).head_sequence.get();
     if let Some(last) = headers.get("last-event-id") {
         let last = last.to_str().ok().and_then(|text| text.parse::<u64>().ok());
-        let next =
-            last.and_then(|last| last.checked_add(1)).filter(|next| *next <= SequenceNumber::MAX.get());
-        return next.map(SequenceNumber).ok_or_else(|| {
-            ApiError::invalid(
+        let Some(last) = last.filter(|last| *last < SequenceNumber::MAX.get()) else {
+            return Err(ApiError::invalid(
                 "last-event-id",
                 "expected the sequence number that was the id of the last event",
-            )
-        });
+            ));
+        };
+        return if last <= head { Ok(SequenceNumber(last + 1)) } else { Err(never_told(last, head)) };
     }
     match from {
         Some(from) => first_number(from),
-        None => Ok(SequenceNumber(app.sequencer.head(stream).head_sequence.get() + 1)),
+        None => Ok(SequenceNumber(head + 1)),
     }
+}
+
+fn never_told(last: u64, head: u64) -> ApiError {
+    let message = format!(
+        "last-event-id: {last} was never told by this log, whose head is {head}; it is another one, or an older copy of \
+         the one you read: compare your receipts with it before you go on"
+    );
+    ApiError::new(ErrorCode::SequenceGap, message)
 }
 
 fn until(until: Option<u64>) -> Result<Option<SequenceNumber>, ApiError> {

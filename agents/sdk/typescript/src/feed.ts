@@ -69,7 +69,7 @@ function sentEvents(http: Http, stream: Query, without: () => void): Source {
     signal.addEventListener('abort', stop, { once: true });
     let timer = setTimeout(stop, SILENCE_MS);
     try {
-      const response = await http.stream(STREAM_PATH, { ...stream, from }, silence.signal);
+      const response = await http.stream(STREAM_PATH, { ...stream, from }, from - 1, silence.signal);
       if (!response?.body) return without();
       for await (const message of messages(response.body, () => (clearTimeout(timer), (timer = setTimeout(stop, SILENCE_MS))))) {
         if (message.event === 'end') return;

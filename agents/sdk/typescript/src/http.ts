@@ -42,9 +42,12 @@ export class Http {
     return this.#repeat('GET', path, query, undefined);
   }
 
-  /** An answer that goes on; `undefined` where the server has no such route. */
-  async stream(path: string, query: Query, signal: AbortSignal): Promise<Response | undefined> {
-    const headers = { ...this.#headers, accept: 'text/event-stream' };
+  /**
+   * An answer that goes on; `undefined` where the server has no such route. A server whose log has not come to the last number
+   * refuses: it is another log, or an older copy.
+   */
+  async stream(path: string, query: Query, last: number, signal: AbortSignal): Promise<Response | undefined> {
+    const headers = { ...this.#headers, accept: 'text/event-stream', 'last-event-id': String(last) };
     const response = await this.#send('GET', path, query, { headers, signal });
     if (response.ok && response.headers.get('content-type')?.startsWith('text/event-stream')) return response;
     const text = await bounded(response);

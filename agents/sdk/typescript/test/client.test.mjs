@@ -42,6 +42,8 @@ class World {
       const from = Number(url.searchParams.get('from'));
       return json({ events: this.entries.slice(from - 1, from + 1), head_sequence: this.entries.length });
     }
+    const last = Number(new Headers(init.headers).get('last-event-id'));
+    if (last > this.entries.length) return json({ error: { code: 'SEQUENCE_GAP', message: 'never told' } }, 409);
     if (url.pathname === '/api/v1/events/stream' && this.hasFeed) return this.sent(Number(url.searchParams.get('from')), init.signal);
     return json({ error: { code: 'RESOURCE_NOT_FOUND', message: 'no such route' } }, 404);
   }
@@ -182,6 +184,13 @@ test('the feed goes on after lost connections, without gap or repetition', async
   }
   assert.deepEqual(numbers, [2, 3, 4, 5]);
   assert.ok(world.asked.filter((path) => path.endsWith('/stream')).length >= 2);
+});
+
+test('a log that has not come to the last number is refused', async () => {
+  const world = await World.make();
+  world.hasFeed = true;
+  await world.client.push([await world.event(1)]);
+  await rejects(world.client.feed({ from: 3 }).next(), RefusedError, 'SEQUENCE_GAP');
 });
 
 test('where the server has no live feed, it is asked for pages', async () => {

@@ -30,13 +30,14 @@ pub(crate) fn routes() -> Routes {
 
 /// The header is that of the standard of server-sent events, which no document has to name.
 const FROM: &str = "First sequence number; 0 means 1. Left out: what comes from now on. The header Last-Event-ID, the last \
-    number that the client has, stands above it";
+    number that the client has, stands above it; above the head of the stream it is refused";
 
 fn feed(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
     let types = "Only those of these types, with commas between; a name that ends with * stands for all that begin so";
     get(path, id, summary)
         .reads()
         .stream()
+        .refuses([409])
         .query("from", sequence(0), FROM)
         .query("until", sequence(1), "The feed ends after this number")
         .query("event_type", text(1, TYPE_LIST_CHARS_MAX), types)

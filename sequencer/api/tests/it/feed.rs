@@ -211,6 +211,20 @@ async fn a_feed_until_a_number_ends_there_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_last_number_above_the_head_is_of_another_log() {
+    let (world, agent, stream) = World::with_agent().await;
+    world.ingest(&agent, &(1..=2).map(|n| plain_event(&agent, &stream, n)).collect::<Vec<_>>()).await;
+    let after = async |last: u64| {
+        let request =
+            Request::get(path(&stream, "&until=2")).header("x-api-key", ADMIN).header("last-event-id", last);
+        world.send(request.body(Body::empty()).expect("a request")).await
+    };
+    assert!(after(2).await.text().ends_with("event: end\ndata: {\"last\":2}\n\n"));
+    let message = after(3).await.refused(409, "SEQUENCE_GAP");
+    assert!(message.contains("whose head is 2"), "{message}");
+}
+
+#[tokio::test]
 async fn an_event_is_told_as_a_cloud_event_on_request() {
     let (world, agent, stream) = World::with_agent().await;
     let event = sign_payload(&agent, &stream, 1, "order.created", r#"{"total":12}"#.into());

@@ -137,6 +137,9 @@ async fn browsers_of_a_named_origin_may_call() {
     let answer = World::with(named).await.send(preflight()).await;
     assert_eq!(answer.header("x-frame-options"), "DENY");
     assert_eq!(answer.header("access-control-allow-origin"), "https://shop.example");
+    for header in ["authorization", "content-type", "x-api-key", "last-event-id"] {
+        assert!(answer.header("access-control-allow-headers").contains(header), "{header}");
+    }
     let answer = World::new().await.send(preflight()).await;
     assert_eq!(answer.header("access-control-allow-origin"), "");
 }

@@ -30,7 +30,7 @@ def follow(
         try:
             lines = None
             if source is None:
-                lines = http_.stream(_PATH, **stream, **{"from": next_})
+                lines = http_.stream(_PATH, next_ - 1, **stream, **{"from": next_})
             if lines is None:
                 source = source or _pages(page, stop, poll_seconds)
             entries = source(next_) if lines is None and source else _entries(lines or ())
