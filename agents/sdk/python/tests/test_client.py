@@ -1,5 +1,6 @@
 """The client against a sequencer of a few lines, which can lose answers, lie and hang up."""
 
+import http.server
 import json
 import struct
 import threading
@@ -11,7 +12,7 @@ from unittest import mock
 import stateset_client as ves
 from stateset_client.feed import messages
 from stateset_client.hashing import sha256
-from stateset_client.http import Answer
+from stateset_client.http import Answer, Http
 
 STREAM = ves.Stream("5eb673aa-293d-492f-8139-d8bd4e0bdbfc", "e075fa56-58b9-4411-b010-faf3832b768b")
 SEQUENCER_ID = "7897b0db-1f74-408d-b6c6-d4b0a8d895d3"
@@ -51,6 +52,8 @@ class World:
         if url.path == "/api/v1/ves/events":
             start = int(query["from"])
             return answer({"events": self.entries[start - 1:start + 1], "head_sequence": len(self.entries)})
+        if int(request.headers.get("last-event-id", 0)) > len(self.entries):
+            return refusal(409, "SEQUENCE_GAP")
         if url.path == "/api/v1/events/stream" and self.has_feed:
             return Answer(200, lines=self.sent(int(query["from"])))
         return refusal(404, "RESOURCE_NOT_FOUND")
@@ -176,6 +179,30 @@ class ClientTest(unittest.TestCase):
                     stop.set()
         self.assertEqual(numbers, [2, 3, 4, 5])
         self.assertGreaterEqual(sum(path.endswith("/stream") for path in self.world.asked), 2)
+
+    def test_an_answer_that_is_cut_is_asked_for_again(self):
+        lengths = [100, 2]
+
+        class Cutting(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("content-length", str(lengths.pop(0)))
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.HTTPServer(("127.0.0.1", 0), Cutting) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            self.assertEqual(Http(f"http://127.0.0.1:{server.server_port}", None, None).get("/"), {})
+            server.shutdown()
+        self.assertEqual(lengths, [])
+
+    def test_a_log_that_has_not_come_to_the_last_number_is_refused(self):
+        self.world.has_feed = True
+        self.world.push(1)
+        self.refused(ves.RefusedError, "SEQUENCE_GAP", lambda: next(iter(self.world.client.feed(3))))
 
     def test_where_the_server_has_no_live_feed_it_is_asked_for_pages(self):
         self.world.push(1, 2)

@@ -75,6 +75,9 @@ def _bounded(response: Any) -> bytes:
     body: bytes = response.read(ANSWER_BYTES_MAX + 1)
     if len(body) > ANSWER_BYTES_MAX:
         raise StatesetError("unreadable", f"the answer is longer than {ANSWER_BYTES_MAX} bytes")
+    # Reading up to a length ends at a cut as at the end.
+    if missing := getattr(response, "length", None):
+        raise http.client.IncompleteRead(body, missing)
     return body
 
 
@@ -102,9 +105,14 @@ class Http:
     def text(self, path: str, **query: object) -> str:
         return self._repeat("GET", path, query, None).decode()
 
-    def stream(self, path: str, **query: object) -> Iterator[bytes] | None:
-        """The lines of an answer that goes on; ``None`` where the server has no such route."""
-        answer = self._send(self._request("GET", path, query, None, "text/event-stream"))
+    def stream(self, path: str, last: int, **query: object) -> Iterator[bytes] | None:
+        """The lines of an answer that goes on; ``None`` where the server has no such route.
+
+        A server whose log has not come to the last number refuses: it is another log, or an older copy.
+        """
+        request = self._request("GET", path, query, None, "text/event-stream")
+        request.headers["last-event-id"] = str(last)
+        answer = self._send(request)
         if answer.lines is not None:
             return answer.lines
         if 200 <= answer.status < 300 or answer.status in (404, 405):
