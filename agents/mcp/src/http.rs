@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
@@ -19,9 +19,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rmcp::model::ProtocolVersion;
+use rmcp::model::{ClientJsonRpcMessage, ErrorCode, ProtocolVersion};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -204,6 +205,7 @@ impl Door {
         let mcp = StreamableHttpService::new(move || Ok(server.clone()), sessions, config);
         Router::new()
             .route_service("/mcp", mcp)
+            .layer(middleware::from_fn(in_form))
             .layer(middleware::from_fn(in_bounds))
             .layer(middleware::from_fn(in_time))
             .layer(middleware::from_fn_with_state(self.access.clone(), admit))
@@ -247,6 +249,49 @@ async fn in_bounds(request: Request, next: Next) -> Response {
         return (StatusCode::PAYLOAD_TOO_LARGE, problem).into_response();
     }
     next.run(request).await
+}
+
+/// Refuses what is no message by JSON-RPC's own errors (JSON-RPC 2.0, section 5.1): rmcp says 415 of any body that it can't read.
+async fn in_form(request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    let of_json = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if head.method != Method::POST || !of_json.is_some_and(|text| text.starts_with("application/json")) {
+        return next.run(Request::from_parts(head, body)).await;
+    }
+    let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
+        let problem = format!("the body is longer than {BODY_BYTES_MAX} bytes, or did not come to its end\n");
+        return (StatusCode::PAYLOAD_TOO_LARGE, problem).into_response();
+    };
+    match no_message(&body) {
+        Some(refusal) => {
+            let form = [(header::CONTENT_TYPE, "application/json")];
+            (StatusCode::BAD_REQUEST, form, refusal.to_string()).into_response()
+        }
+        None => next.run(Request::from_parts(head, Body::from(body))).await,
+    }
+}
+
+/// The error response to bytes that are no JSON, or no message of JSON-RPC.
+fn no_message(body: &Bytes) -> Option<Value> {
+    let refusal = |id: Value, code: ErrorCode, message: String| {
+        Some(json!({"jsonrpc": "2.0", "id": id, "error": {"code": code.0, "message": message}}))
+    };
+    let value = match serde_json::from_slice::<Value>(body) {
+        Ok(value) => value,
+        Err(problem) => {
+            return refusal(Value::Null, ErrorCode::PARSE_ERROR, format!("the body is no JSON: {problem}"));
+        }
+    };
+    let id = value.get("id").filter(|id| id.is_string() || id.is_number()).cloned().unwrap_or_default();
+    let problem = if value.is_array() {
+        "a body is one message; batches are not served".to_owned()
+    } else {
+        format!(
+            "the body is no message of JSON-RPC 2.0: {}",
+            serde_json::from_value::<ClientJsonRpcMessage>(value).err()?
+        )
+    };
+    refusal(id, ErrorCode::INVALID_REQUEST, problem)
 }
 
 /// What is wrong with a revision that rmcp knows and this server does not serve.

@@ -85,8 +85,20 @@ fn a_stranger_is_refused() {
     let older = door.post(&[token, ("mcp-protocol-version", "2024-11-05")], &body);
     assert_eq!(older.0, 400, "a revision without structured results");
     assert!(older.1.contains(STATELESS) && older.1.contains(OLDER[0]), "ours are named: {}", older.1);
-    let garbage = door.post(&[token], "{");
-    assert!((400..500).contains(&garbage.0), "{garbage:?}");
+    for (body, code, id) in [
+        ("{", -32700, json!(null)),
+        ("[]", -32600, json!(null)),
+        (r#"{"jsonrpc": "1.0", "id": 7, "method": "tools/list"}"#, -32600, json!(7)),
+        (r#"{"jsonrpc": "2.0", "id": "a"}"#, -32600, json!("a")),
+    ] {
+        let (status, answer) = door.post(&[token, ("mcp-protocol-version", OLDER[1])], body);
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("an error of JSON-RPC");
+        assert_eq!(
+            (status, &answer["error"]["code"], &answer["id"]),
+            (400, &json!(code), &id),
+            "{body}: {answer}"
+        );
+    }
 
     let mut open = mcp(&["http", "--listen", "0.0.0.0:0", "--no-auth"]);
     let output = open.arg("--data").arg(folder.path()).output().expect("it starts");
