@@ -114,7 +114,7 @@ pub const TABLE: &[(&str, &str, &str)] = &[
     ),
     ("ANCHOR_FINALITY_CONFIRMATIONS", "6, on devnets 1", "blocks that make a transaction confirmed"),
     ("ANCHOR_WAIT_FOR_SAFE", "false", "confirmed only when the chain's safe block is past it too (OP Stack)"),
-    ("MAX_GAS_PRICE_GWEI", "0", "ceiling of fees; 0 for none"),
+    ("MAX_GAS_PRICE_GWEI", "0", "ceiling of fees, as 0.05; 0 for none"),
     ("TX_CONFIRMATION_TIMEOUT_SECS", "60", "seconds without a block before fees are raised"),
     ("ANCHOR_STUCK_BLOCKS", "30", "or blocks without the transaction"),
     ("RETRY_DELAY_SECS", "5", "first pause after a failure; it doubles up to five minutes, with jitter"),
@@ -140,8 +140,7 @@ pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<ProgramSettings, Set
         None => reader.optional("L2_CHAIN_ID")?.ok_or_else(|| missing("EXPECTED_L2_CHAIN_ID"))?,
     };
     let confirmations = if DEVNETS.contains(&chain_id) { 1 } else { CONFIRMATIONS };
-    let ceiling_gwei: u64 = reader.or("MAX_GAS_PRICE_GWEI", 0)?;
-    let batches: usize = reader.or("MAX_COMMITMENTS_PER_CYCLE", 0)?;
+    let fee_ceiling = reader.gwei("MAX_GAS_PRICE_GWEI")?;
     let aggregates: bool = reader.or("ANCHOR_AGGREGATE", false)?;
     let (contract, batches_max, interval_s, events_min) = match aggregates {
         false => ("SET_REGISTRY_ADDRESS", BATCHES_MAX, INTERVAL_S, EVENTS_MIN),
@@ -155,11 +154,14 @@ pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<ProgramSettings, Set
         key: reader.key()?,
         data_dir: reader.or("ANCHOR_DATA_DIR", PathBuf::from("set-anchor-data"))?,
         interval: seconds("ANCHOR_INTERVAL_SECS", interval_s)?,
-        poll: Duration::from_millis(reader.or("ANCHOR_POLL_MS", POLL_MS)?.max(1)),
+        poll: Duration::from_millis(reader.within("ANCHOR_POLL_MS", POLL_MS, 1, u64::MAX)?),
         worth: Worth {
             events_min: reader.or("MIN_EVENTS_FOR_ANCHOR", events_min)?,
             age_ms_max: milliseconds(seconds("ANCHOR_MAX_AGE_SECS", AGE_MAX_S)?),
-            batches_max: if batches == 0 { batches_max } else { batches.min(batches_max) },
+            batches_max: match reader.within("MAX_COMMITMENTS_PER_CYCLE", 0, 0, batches_max)? {
+                0 => batches_max,
+                batches => batches,
+            },
         },
         patience: Patience {
             confirmations: reader.or("ANCHOR_FINALITY_CONFIRMATIONS", confirmations)?.max(1),
@@ -167,7 +169,7 @@ pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<ProgramSettings, Set
             stuck_after_ms: milliseconds(seconds("TX_CONFIRMATION_TIMEOUT_SECS", STUCK_S)?),
         },
         waits_for_safe: reader.or("ANCHOR_WAIT_FOR_SAFE", false)?,
-        fee_ceiling: (ceiling_gwei > 0).then(|| u128::from(ceiling_gwei) * 1_000_000_000),
+        fee_ceiling: (fee_ceiling > 0).then_some(fee_ceiling),
         retry_first: seconds("RETRY_DELAY_SECS", RETRY_S)?,
         breaker: BreakerSettings {
             failures: reader.or("CIRCUIT_BREAKER_FAILURE_THRESHOLD", defaults.failures)?.max(1),
@@ -219,6 +221,42 @@ impl Reader<'_> {
         Ok(self.optional(name)?.unwrap_or(default))
     }
 
+    /// A number that is refused where it is not between the two.
+    fn within<T: std::str::FromStr + Ord + std::fmt::Display>(
+        &self,
+        name: &'static str,
+        default: T,
+        least: T,
+        most: T,
+    ) -> Result<T, SettingError>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let number = self.or(name, default)?;
+        if number < least {
+            return Err(SettingError { name, problem: format!("{number} is less than {least}") });
+        }
+        if number > most {
+            return Err(SettingError { name, problem: format!("{number} is more than {most}") });
+        }
+        Ok(number)
+    }
+
+    /// Gwei with up to nine decimal places, in wei.
+    fn gwei(&self, name: &'static str) -> Result<u128, SettingError> {
+        let text = (self.get)(name).unwrap_or_default();
+        let text = if text.trim().is_empty() { "0" } else { text.trim() };
+        let (whole, places) = text.split_once('.').unwrap_or((text, "0"));
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        // Twenty digits and nine places have room in the type.
+        if !is_number(whole) || !is_number(places) || whole.len() > 20 || places.len() > 9 {
+            let problem = format!("{text:?} is no number of gwei with at most nine decimal places, as 0.05");
+            return Err(SettingError { name, problem });
+        }
+        let wei = format!("{whole}{places:0<9}").parse();
+        wei.map_err(|error: std::num::ParseIntError| SettingError { name, problem: error.to_string() })
+    }
+
     fn address(&self, name: &'static str) -> Result<Address, SettingError> {
         let Some(text) = (self.get)(name).filter(|text| !text.trim().is_empty()) else {
             return Err(missing(name));
@@ -240,10 +278,15 @@ impl Reader<'_> {
     fn key(&self) -> Result<ChainKey, SettingError> {
         let wrong =
             |name| move |problem: set_registry::KeyError| SettingError { name, problem: problem.to_string() };
+        let file = (self.get)("SEQUENCER_PRIVATE_KEY_FILE");
         if let Some(text) = (self.get)("SEQUENCER_PRIVATE_KEY").map(Zeroizing::new) {
+            if file.is_some() {
+                let problem = "SEQUENCER_PRIVATE_KEY is set too; leave one of the two out".to_owned();
+                return Err(SettingError { name: "SEQUENCER_PRIVATE_KEY_FILE", problem });
+            }
             return ChainKey::from_hex(&text).map_err(wrong("SEQUENCER_PRIVATE_KEY"));
         }
-        match (self.get)("SEQUENCER_PRIVATE_KEY_FILE") {
+        match file {
             Some(path) => ChainKey::from_file(path.as_ref()).map_err(wrong("SEQUENCER_PRIVATE_KEY_FILE")),
             None => Err(missing("SEQUENCER_PRIVATE_KEY")),
         }
@@ -286,6 +329,19 @@ mod tests {
         assert_eq!(devnet.service.patience.confirmations, 1);
     }
 
+    #[test]
+    fn a_ceiling_may_be_less_than_a_gwei() {
+        for (text, wei) in [
+            ("0", None),
+            ("0.0", None),
+            ("0.05", Some(50_000_000)),
+            ("20", Some(20_000_000_000)),
+            ("1.5", Some(1_500_000_000)),
+        ] {
+            assert_eq!(with(&[("MAX_GAS_PRICE_GWEI", text)]).unwrap().service.fee_ceiling, wei, "{text}");
+        }
+    }
+
     /// A lone batch goes at once there.
     #[test]
     fn where_roots_are_aggregated_nothing_waits_for_more() {
@@ -307,6 +363,11 @@ mod tests {
             ("SET_REGISTRY_ADDRESS", "0x5FbDB2315678afecb367f032d93F642f64180a"),
             ("EXPECTED_L2_CHAIN_ID", "base"),
             ("MAX_GAS_PRICE_GWEI", "-1"),
+            ("MAX_GAS_PRICE_GWEI", "1.0000000001"),
+            ("MAX_GAS_PRICE_GWEI", ".5"),
+            ("ANCHOR_POLL_MS", "0"),
+            ("MAX_COMMITMENTS_PER_CYCLE", "201"),
+            ("SEQUENCER_PRIVATE_KEY_FILE", "beside-the-key"),
             ("ANCHOR_INTERVAL_SECS", "1m"),
             ("ANCHOR_WAIT_FOR_SAFE", "maybe"),
             ("ANCHOR_AGGREGATE", "yes"),

@@ -1,6 +1,6 @@
 //! Handing transactions to the node: the first time, again, and with higher fees. Each is in the journal before.
 
-use set_registry::{Address, Bytes, Eip1559, U256};
+use set_registry::{Address, B256, BlockAt, Bytes, Eip1559, U256};
 
 use super::{Service, StepError};
 use crate::fees::{HISTORY_BLOCKS, bump, quote};
@@ -105,7 +105,8 @@ impl<S: Source> Service<S> {
         // A block may have come by now, with it or without.
         self.last_look = None;
         match (sending::read(&answer), answer) {
-            (Sent::Taken | Sent::NonceUsed, _) => self.status.lock().sending = None,
+            (Sent::Taken, _) => self.status.lock().sending = None,
+            (Sent::NonceUsed, _) => self.is_used(now_ms, nonce, transaction)?,
             (Sent::TooCheap, _) => self.machine.is_too_cheap(nonce),
             (Sent::NoFunds, _) => {
                 let trouble = self.no_funds(fees_and_gas.0, fees_and_gas.1)?;
@@ -120,10 +121,22 @@ impl<S: Source> Service<S> {
         Ok(())
     }
 
+    /// A node that calls a nonce used which it does not count would be asked for ever without a word.
+    fn is_used(&self, now_ms: i64, nonce: u64, transaction: B256) -> Result<(), StepError> {
+        let next = self.ledger.node().nonce(self.settings.key.address(), BlockAt::Latest)?;
+        if next > nonce {
+            self.status.lock().sending = None;
+        } else {
+            let message = format!("it calls nonce {nonce} used, and counts {next} as the account's next");
+            self.hinder(now_ms, Trouble::NodeRefuses { transaction, message });
+        }
+        Ok(())
+    }
+
     /// What the account has, and what a transaction may cost.
     pub(super) fn no_funds(&self, max_fee: u128, gas_limit: u64) -> Result<Trouble, StepError> {
         let account = self.settings.key.address();
-        let balance = self.ledger.node().balance(account, set_registry::BlockAt::Latest)?;
+        let balance = self.ledger.node().balance(account, BlockAt::Latest)?;
         Ok(Trouble::NoFunds { account, balance, needed: U256::from(max_fee) * U256::from(gas_limit) })
     }
 

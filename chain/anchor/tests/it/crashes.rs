@@ -13,6 +13,7 @@ in_both_modes! {
     a_crash_after_the_node_accepted_anchors_nothing_twice,
     a_crash_before_the_node_got_it_loses_nothing,
     an_endpoint_that_times_out_after_it_accepted_is_no_failure,
+    a_node_that_calls_a_fresh_nonce_used_is_named,
     a_node_that_is_killed_and_comes_back_is_waited_for,
     a_node_that_lost_its_state_is_not_written_to,
 }
@@ -65,6 +66,21 @@ fn an_endpoint_that_times_out_after_it_accepted_is_no_failure(mode: Mode) {
     world.assert_anchored_once(&all);
     assert!(said(&service, "what was sent is looked for when it answers again"));
     assert_eq!(service.status().lock().counters.transactions, 1);
+}
+
+fn a_node_that_calls_a_fresh_nonce_used_is_named(mode: Mode) {
+    let Some(mut world) = world(mode, AnvilSettings::default()) else { return };
+    world.open(&[1]);
+    let all = batches(1, 2);
+    world.sequencer.close(&all);
+    let proxy = Proxy::before(world.port);
+    world.url.clone_from(&proxy.url);
+    proxy.faults.says_nonce_used.store(true, Ordering::SeqCst);
+    let mut service = world.service();
+    until(&mut service, "told", |service| said(service, "used, and counts"));
+    proxy.faults.says_nonce_used.store(false, Ordering::SeqCst);
+    finish(&mut service, &world.sequencer);
+    world.assert_anchored_once(&all);
 }
 
 fn a_node_that_is_killed_and_comes_back_is_waited_for(mode: Mode) {

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 /// Each fails one method in its own way, as long as it is told to.
 #[derive(Clone, Default)]
 pub struct Faults {
@@ -14,6 +16,8 @@ pub struct Faults {
     pub loses_answers: Arc<AtomicBool>,
     /// The node never gets it.
     pub loses_requests: Arc<AtomicBool>,
+    /// Every transaction is refused, as if its nonce were used.
+    pub says_nonce_used: Arc<AtomicBool>,
     /// It says of no transaction that it is in a block.
     pub hides_receipts: Arc<AtomicBool>,
 }
@@ -53,6 +57,10 @@ fn serve(mut client: TcpStream, port: u16, faults: &Faults) -> Option<()> {
         if is_sent && faults.loses_requests.load(Ordering::SeqCst) {
             return None;
         }
+        if is_sent && faults.says_nonce_used.load(Ordering::SeqCst) {
+            client.write_all(nonce_used(&body)?.as_bytes()).ok()?;
+            continue;
+        }
         let mut node = TcpStream::connect(("127.0.0.1", port)).ok()?;
         node.set_nodelay(true).ok()?;
         node.write_all(head.as_bytes()).ok()?;
@@ -66,6 +74,18 @@ fn serve(mut client: TcpStream, port: u16, faults: &Faults) -> Option<()> {
         client.write_all(head.as_bytes()).ok()?;
         client.write_all(&body).ok()?;
     }
+}
+
+/// The refusal of a transaction whose nonce is used.
+fn nonce_used(request: &[u8]) -> Option<String> {
+    let request: Value = serde_json::from_slice(request).ok()?;
+    let error = json!({"code": -32000, "message": "nonce too low"});
+    let body = json!({"jsonrpc": "2.0", "id": request["id"], "error": error}).to_string();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    Some(head + &body)
 }
 
 /// A question for receipts as one for those of transactions that do not exist: it is as long as before.
