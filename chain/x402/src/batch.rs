@@ -328,11 +328,22 @@ impl BatchSettler {
         if !is_of_it {
             return other("was reverted, and does not settle this batch");
         }
-        let asked = isSettlerCall(sent.from).abi_encode().into();
-        let answer = self.chain.view(self.contract, asked).await?;
-        match token::word(&answer).is_some_and(|word| !word.is_zero()) {
-            true => Ok(()),
-            false => other(&format!("was reverted, and {} is no settler", sent.from)),
+        match self.is_settler(sent.from).await? {
+            Some(true) => Ok(()),
+            _ => other(&format!("was reverted, and {} is no settler", sent.from)),
+        }
+    }
+
+    /// Whether the contract takes batches of this account; `None` where it is no `SetPaymentBatch`.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn is_settler(&self, account: Address) -> Result<Option<bool>, ChainError> {
+        let asked = isSettlerCall(account).abi_encode().into();
+        match self.chain.view(self.contract, asked).await {
+            Ok(answer) => Ok(token::word(&answer).map(|word| !word.is_zero())),
+            Err(ChainError::Refused(_)) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

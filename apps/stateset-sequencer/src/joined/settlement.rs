@@ -21,7 +21,7 @@ use ves::x402::{Network, TokenAddress};
 /// How long before an intent got its number others may have brought its authorization, in seconds.
 const BROUGHT_BEFORE_S: u64 = 3_600;
 
-/// One contract at one endpoint. The endpoint is first asked when there is something to ask.
+/// One contract at one endpoint. The endpoint is asked once at the start, and then when there is something to ask.
 pub struct ChainSettlement {
     node: Node,
     contract: Address,
@@ -110,6 +110,13 @@ impl ChainSettlement {
             )));
         }
         let settler = BatchSettler::new(chain.clone(), self.contract, self.confirmations);
+        if Handle::current().block_on(settler.is_settler(account)).map_err(unavailable)?.is_none() {
+            return Err(SettlementError::Misset(format!(
+                "the contract at {} on chain {} is no SetPaymentBatch; look at X402_SETTLEMENT_CONTRACT",
+                self.contract,
+                chain.chain_id()
+            )));
+        }
         let sender = key.take().map(|key| Sender::new(chain.clone(), key));
         Ok(self.lane.get_or_init(|| Lane { chain, settler, sender }))
     }
@@ -143,6 +150,22 @@ impl Settlement for ChainSettlement {
 
     fn settles(&self) -> bool {
         self.settles
+    }
+
+    fn probe(&self) -> Result<(), SettlementError> {
+        for network in &self.networks {
+            let lane = self.lane(*network)?;
+            let Some(account) = lane.sender.as_ref().map(Sender::address) else { continue };
+            let asked = lane.settler.is_settler(account);
+            if Handle::current().block_on(asked).map_err(unavailable)? == Some(false) {
+                return Err(SettlementError::Misset(format!(
+                    "account {account} of X402_SETTLEMENT_KEY is no settler of {}: the contract's owner has to call setSettler \
+                     for it",
+                    self.contract
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn check(

@@ -334,7 +334,12 @@ async fn an_endpoint_of_another_chain_is_the_operators_matter_and_another_networ
     for (port, says) in [
         (of(elsewhere.node(), world.contract, set_chain), "X402_SETTLEMENT_RPC_URL"),
         (of(world.anvil.node(), no_contract, set_chain), "X402_SETTLEMENT_CONTRACT"),
+        // A contract, and another one.
+        (of(world.anvil.node(), world.dollar, set_chain), "no SetPaymentBatch"),
     ] {
+        let probed = port.clone();
+        let probed = tokio::task::spawn_blocking(move || probed.probe()).await.unwrap().unwrap_err();
+        assert!(probed.to_string().contains(says), "{probed}");
         let service = world.service_with(port).await;
         let refused = service.sequencer.payments().submit(world.intent(&service, 1, PAYER)).await;
         let refused = refused.unwrap_err();
@@ -346,6 +351,15 @@ async fn an_endpoint_of_another_chain_is_the_operators_matter_and_another_networ
     let refused = service.sequencer.payments().submit(world.intent(&service, 1, PAYER)).await;
     assert!(matches!(refused, Err(PaymentError::Invalid { field: "network", .. })), "{refused:?}");
     service.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_may_not_settle_is_told_before_a_payment_depends_on_it() {
+    let Some(world) = World::open() else { return };
+    let [settler, stranger] = [SETTLER, PAYER].map(|at| world.port(Some(at)));
+    let probed = tokio::task::spawn_blocking(move || (settler.probe(), stranger.probe())).await.unwrap();
+    assert!(probed.0.is_ok(), "{probed:?}");
+    assert!(probed.1.unwrap_err().to_string().contains("setSettler"));
 }
 
 #[test]

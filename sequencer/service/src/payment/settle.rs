@@ -39,6 +39,14 @@ pub trait Settlement: Send + Sync + 'static {
         false
     }
 
+    /// Looks whether what is configured fits the chain, before a payment depends on it.
+    ///
+    /// # Errors
+    /// [`SettlementError::Misset`] with what to do, [`SettlementError::Unavailable`] while the chain does not answer.
+    fn probe(&self) -> Result<(), SettlementError> {
+        Ok(())
+    }
+
     /// Whether the payer's wallet signed this authorization in the domain of that token.
     ///
     /// # Errors

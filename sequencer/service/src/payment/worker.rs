@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::Payments;
 use super::batch::BatchPolicy;
 use super::error::PaymentError;
+use super::settle::SettlementError;
 use super::tally::Tally;
 use crate::error::ErrorKind;
 use crate::sequencer::Sequencer;
@@ -63,6 +64,7 @@ async fn work(sequencer: Sequencer, settings: PaymentWorkerSettings, mut stop: S
     let mut news = sequencer.shared().payments.news.subscribe();
     let (mut next_round, mut next_forgetting) = (Instant::now(), Instant::now());
     let mut next_follow = Instant::now();
+    sequencer.payments().probe();
     while !stop.is_asked() && !sequencer.has_ended() {
         news.mark_unchanged();
         let now = Instant::now();
@@ -104,6 +106,19 @@ async fn work(sequencer: Sequencer, settings: PaymentWorkerSettings, mut stop: S
 }
 
 impl Payments<'_> {
+    /// Tells the operator at the start what the first payer would meet else. Nothing waits for that, and it holds nothing of
+    /// the service, which may end before an endpoint answers.
+    fn probe(&self) {
+        let Some(port) = self.config().settlement.clone() else { return };
+        tokio::task::spawn_blocking(move || match port.probe() {
+            Ok(()) => {}
+            Err(error @ SettlementError::Unavailable(_)) => {
+                tracing::warn!(%error, "payments can't be settled yet")
+            }
+            Err(error) => tracing::error!(%error, "payments can't be settled as configured"),
+        });
+    }
+
     /// One look at everything that time brings about.
     pub async fn round(&self, settings: &PaymentWorkerSettings) -> Result<(), PaymentError> {
         let open = self.open_intents().await?;
