@@ -115,12 +115,17 @@ impl<'k> Buyer<'k> {
                 _ => header::of_value(accepted).map(|form| Form::Two(form, asked.echo(accepted))),
             };
             let form = form.map_err(|error| format!("it can't be read: {error}"));
-            match form.and_then(|form| self.read(form)).and_then(|bill| allowed(bill, choice)) {
+            match form.and_then(|form| self.read(form)).and_then(|bill| self.allowed(bill, choice)) {
                 Ok(bill) => return Ok(bill),
                 Err(why) => against.push(why),
             }
         }
         Err(BuyError::NoneFits(against))
+    }
+
+    fn allowed(&self, bill: Bill, choice: &Choice) -> Result<Bill, String> {
+        pays_somebody(&bill, self.key.address())?;
+        within(bill, choice)
     }
 
     fn read(&self, form: Form) -> Result<Bill, String> {
@@ -245,7 +250,23 @@ pub fn receipt(value: &[u8]) -> Result<SettleResponse, HeaderError> {
     header::read(value)
 }
 
-fn allowed(bill: Bill, choice: &Choice) -> Result<Bill, String> {
+/// What no buyer means to sign, whatever they agreed to.
+fn pays_somebody(bill: &Bill, payer: Address) -> Result<(), String> {
+    let nobody = if bill.pay_to.is_zero() {
+        "payTo is the zero address, where money is lost"
+    } else if bill.pay_to == bill.token {
+        "payTo is the token's own contract, where money is lost"
+    } else if bill.pay_to == payer {
+        "payTo is your own account"
+    } else if bill.amount.is_zero() {
+        "it asks for an amount of 0, which pays for nothing"
+    } else {
+        return Ok(());
+    };
+    Err(nobody.to_owned())
+}
+
+fn within(bill: Bill, choice: &Choice) -> Result<Bill, String> {
     if let Some(wanted) = choice.chain_id
         && wanted != bill.chain_id
     {
@@ -336,6 +357,24 @@ mod tests {
         assert!(matches!(bill(&elsewhere), Err(BuyError::NoneFits(_))));
         let other_token = Choice { token: Some(Address::ZERO), ..choice(10_000) };
         assert!(matches!(bill(&other_token), Err(BuyError::NoneFits(_))));
+    }
+
+    #[test]
+    fn a_bill_that_pays_nobody_is_not_signed() {
+        let key = ChainKey::from_hex(&"07".repeat(32)).unwrap();
+        let buyer = Buyer::new(&key, ChainTable::default());
+        let against = |offer: Offer| {
+            let asked = json!({"x402Version": 2, "accepts": [offer.requirements()]});
+            match buyer.bill(Some(header::write(&asked).as_bytes()), b"", &choice(10_000)) {
+                Err(BuyError::NoneFits(why)) => why[0].clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let to = |pay_to| against(Offer { pay_to, ..offer(84_532) });
+        assert!(to(Address::ZERO).contains("zero address"));
+        assert!(to(offer(84_532).token.address).contains("token's own"));
+        assert!(to(key.address()).contains("your own account"));
+        assert!(against(Offer { amount: U256::ZERO, ..offer(84_532) }).contains("amount of 0"));
     }
 
     /// Servers that others have written compare the echo with their offer as JSON; and they offer what is not known here.
