@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use crate::chain::{Chain, ChainError, Fees};
 
-/// How often a number that the node says is taken is asked for anew.
+/// How often number and fees are asked for anew where the node says that the one is taken or the other too low.
 const ATTEMPTS_MAX: usize = 4;
 /// Blocks that may leave a transaction out before it is replaced.
 pub const STUCK_BLOCKS: u64 = 3;
@@ -118,9 +118,15 @@ impl Sender {
                     *next = Some(account_nonce + 1);
                     return Ok(outgoing);
                 }
-                Err(SendError::Refused(problem)) if is_number_taken(&problem) => refusal = problem,
+                // Or a block came between the look at its fees and the sending, and the next takes more.
+                Err(SendError::Refused(problem)) if is_number_taken(&problem) || is_too_cheap(&problem) => {
+                    refusal = problem;
+                }
                 Err(error) => return Err(error),
             }
+        }
+        if is_too_cheap(&refusal) {
+            return Err(SendError::Refused(refusal));
         }
         Err(SendError::Refused(format!(
             "{refusal}; another program seems to send with the key of {}: give it a key of its own",
@@ -258,6 +264,14 @@ mod decimal {
 fn is_for_funds(problem: &str) -> bool {
     let problem = problem.to_ascii_lowercase();
     ["insufficient funds", "insufficient balance", "insufficientfunds"]
+        .iter()
+        .any(|known| problem.contains(known))
+}
+
+/// What nodes say where blocks take more than is offered.
+fn is_too_cheap(problem: &str) -> bool {
+    let problem = problem.to_ascii_lowercase();
+    ["less than block base fee", "max fee per gas less than", "fee cap too low", "feetoolow"]
         .iter()
         .any(|known| problem.contains(known))
 }
