@@ -13,6 +13,7 @@
 //! - without a server: [`Store::audit`].
 
 mod audit;
+mod batch_size;
 mod clock;
 pub mod conflict;
 mod directory;

@@ -13,6 +13,7 @@ use ves::ed25519::PublicKey;
 use ves::log::verify_consistency;
 use ves::{SequenceNumber, TimestampMs};
 
+use crate::batch_size::BatchSize;
 use crate::outbox::{self, database, signer_of};
 use crate::replica;
 use crate::store::{Seen, set};
@@ -20,7 +21,7 @@ use crate::transport::Transport;
 use crate::verify::{Checked, Checker};
 use crate::{Clock, Fault, Store, SyncError};
 
-/// Events of one page.
+/// Events of one page at most; on a link that cuts answers off there are fewer.
 pub const PAGE_EVENTS: usize = 500;
 
 /// A server that shows less than was seen for longer than this has cut its log off, in milliseconds.
@@ -62,10 +63,18 @@ impl Store {
         if let Some((text, says)) = &checkpoint {
             self.compare_known(text, says, now)?;
         }
+        let mut size = BatchSize::new(PAGE_EVENTS);
         loop {
             let first = SequenceNumber(done.head.get() + 1);
             let now = clock.now();
-            let page = transport.page(&self.stream, first, PAGE_EVENTS)?;
+            let page = match transport.page(&self.stream, first, size.events) {
+                Err(error) if error.is_cut() && size.events > 1 => {
+                    size.was_cut(size.events);
+                    continue;
+                }
+                page => page?,
+            };
+            size.arrived();
             self.check_end(first, page.events.len() as u64, page.head, &checkpoint, now)?;
             if page.events.is_empty() {
                 break;

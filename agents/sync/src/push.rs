@@ -8,6 +8,7 @@ use ves::{EventId, SequenceNumber, TimestampMs};
 use ves_wire::ReceiptBody;
 use ves_wire::ingest::RejectionBody;
 
+use crate::batch_size::BatchSize;
 use crate::conflict::{Decision, Strategy, Written, decide};
 use crate::entry::{Input, NotAllowed, State};
 use crate::outbox::{self, BATCH_EVENTS_MAX, Entry, change, database, reason};
@@ -51,7 +52,7 @@ impl Store {
     ) -> Result<Pushed, SyncError> {
         let mut done = Pushed { head: self.head_seen()?.head, ..Pushed::default() };
         self.decide_standing(transport, identity, strategy, &mut done, &clock)?;
-        let mut size = BatchSize::default();
+        let mut size = BatchSize::new(BATCH_EVENTS_MAX);
         loop {
             let now = clock.now();
             let batch = self.next_batch(size.events)?;
@@ -296,40 +297,6 @@ impl Store {
                 connection.execute(&sql, params![entry.position, kind, id, was, why]).map_err(database)?;
             Ok(1 + followers as u64)
         })
-    }
-}
-
-/// How many events the next request may carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct BatchSize {
-    events: usize,
-    /// Whether a request was lost on the way since this push began.
-    is_weak: bool,
-}
-
-impl Default for BatchSize {
-    fn default() -> Self {
-        Self { events: BATCH_EVENTS_MAX, is_weak: false }
-    }
-}
-
-impl BatchSize {
-    /// On a weak link half of what was lost may arrive.
-    fn was_cut(&mut self, sent: usize) {
-        *self = Self { events: (sent / 2).max(1), is_weak: true };
-    }
-
-    /// What was too much is gone.
-    fn begin_anew(&mut self) {
-        if !self.is_weak {
-            *self = Self::default();
-        }
-    }
-
-    /// After a cut it grows slowly: twice as many would be cut again.
-    fn arrived(&mut self) {
-        let grown = if self.is_weak { self.events + self.events.div_ceil(8) } else { 2 * self.events };
-        self.events = grown.min(BATCH_EVENTS_MAX);
     }
 }
 

@@ -223,6 +223,9 @@ fn a_link_that_carries_little_gets_less_at_a_time() {
     assert!(done.requests < 60, "{} requests", done.requests);
     let stored: Vec<&str> = server.events.iter().map(|(event, _)| event.entity_id.as_ref()).collect();
     assert!(stored.is_sorted(), "the order is kept");
+    let mut reader = Client::new(2);
+    let pulled = reader.store.pull(&mut server, &Server::identity(), || NOW, |_, _| {}).unwrap();
+    assert_eq!((pulled.events, pulled.head.get()), (1000, 1000));
 
     server.carried_max = 0;
     client.append(1000..1010);

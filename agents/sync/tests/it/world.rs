@@ -191,6 +191,10 @@ impl Server {
     }
 }
 
+fn cut() -> ClientError {
+    ClientError::Unreachable { url: "the server".to_owned(), problem: "reset".to_owned(), was_cut: true }
+}
+
 impl Transport for Server {
     fn push(&mut self, _: AgentId, events: &[Envelope<'_>]) -> Result<IngestAnswer, ClientError> {
         self.pushes += 1;
@@ -200,8 +204,7 @@ impl Transport for Server {
             was_cut: false,
         };
         if events.len() > self.carried_max {
-            let (url, problem) = ("the server".to_owned(), "reset".to_owned());
-            return Err(ClientError::Unreachable { url, problem, was_cut: true });
+            return Err(cut());
         }
         if events.len() > self.events_max || events.iter().any(|event| event.entity_id == "HUGE") {
             return Err(ClientError::Refused {
@@ -269,6 +272,9 @@ impl Transport for Server {
                 _ => {}
             }
             events.push(RawEvent { envelope, receipt: Some(receipt) });
+        }
+        if events.len() > self.carried_max {
+            return Err(cut());
         }
         Ok(RawPage { events, head: SequenceNumber(end) })
     }
