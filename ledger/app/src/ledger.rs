@@ -27,13 +27,23 @@ pub struct Ledger {
     remembered: Mutex<Remembered>,
     keys: HotKeys,
     clock: Mutex<Clock>,
+    admission: Mutex<Option<Admission>>,
 }
 
-/// Height and time of the last block: committed, and executed.
+/// What requests for the pool are judged by: it is the same for all between two blocks.
+#[derive(Debug)]
+struct Admission {
+    /// Of the state that it was read from.
+    app_hash: [u8; 32],
+    context: Arc<Context>,
+}
+
+/// Height and time of the last block that is committed, and times of those after it that are executed: an engine may execute one
+/// block while the one before is on its way to the disk.
 #[derive(Debug, Default)]
 struct Clock {
     committed: (u64, u64),
-    executed: (u64, u64),
+    executed: BTreeMap<u64, u64>,
 }
 
 /// Requests that passed under `rules`, by the hash of their bytes; the oldest go first.
@@ -87,6 +97,24 @@ impl Ledger {
     fn committed(&self) -> (u64, u64) {
         self.clock.lock().unwrap_or_else(PoisonError::into_inner).committed
     }
+
+    /// The context in which a request is judged that asks for the pool.
+    fn admission(&self, state: &dyn StateReader, overlay: &Overlay<'_>) -> Result<Arc<Context>, Fault> {
+        let (committed, time_ms) = self.committed();
+        let height = committed + 1;
+        let lock = || self.admission.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(admission) = &*lock()
+            && Some(admission.app_hash) == state.app_hash()
+            && (admission.context.height, admission.context.time_ms) == (height, time_ms)
+        {
+            return Ok(Arc::clone(&admission.context));
+        }
+        let context = Arc::new(Context::load(overlay, height, time_ms)?);
+        if let Some(app_hash) = state.app_hash() {
+            *lock() = Some(Admission { app_hash, context: Arc::clone(&context) });
+        }
+        Ok(context)
+    }
 }
 
 impl Application for Ledger {
@@ -107,8 +135,7 @@ impl Application for Ledger {
 
     fn check_tx(&self, state: &dyn StateReader, tx: TxBytes<'_>) -> Result<TxResult, Fault> {
         let overlay = Overlay::new(state);
-        let (height, time_ms) = self.committed();
-        let context = Context::load(&overlay, height + 1, time_ms)?;
+        let context = self.admission(state, &overlay)?;
         let checked = match self.check(tx, &context.rules) {
             Ok(checked) => checked,
             Err(refusal) => return Ok(execute::refused(&refusal, 0)),
@@ -141,14 +168,16 @@ impl Application for Ledger {
         let check = |bytes: &[u8], context: &Context| self.check(bytes, &context.rules);
         let outcome = execute::finalize(state, block, &check)?;
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        clock.executed = (block.height, block.time_ms);
+        let committed = clock.committed.0;
+        clock.executed.retain(|height, _| *height > committed);
+        clock.executed.insert(block.height, block.time_ms);
         Ok(outcome)
     }
 
     fn commit(&self, height: u64) {
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        if clock.executed.0 == height {
-            clock.committed = clock.executed;
+        if let Some(time_ms) = clock.executed.remove(&height) {
+            clock.committed = (height, time_ms);
         }
     }
 

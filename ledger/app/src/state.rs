@@ -35,6 +35,11 @@ pub trait StateReader: Send + Sync {
     /// # Errors
     /// [`ReadFault`] when the store cannot tell.
     fn range(&self, substore: Substore, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Row>, ReadFault>;
+
+    /// The app hash of this state, where the reader knows it: what was made of a state with the same one holds here too.
+    fn app_hash(&self) -> Option<[u8; 32]> {
+        None
+    }
 }
 
 /// A state in memory, for tests and simulations.

@@ -1,4 +1,8 @@
 //! One block after the other: choose, execute, sign, store. Time comes in as a value; nothing here waits.
+//!
+//! A block may be executed while the one before it is on its way into the file ([`Engine::execute_next`]); it is noted and signed
+//! ([`Engine::seal`]) when that one is stored. So what is durable comes in the same order as without haste: note, block, note,
+//! block.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +15,7 @@ use tendermint_proto::v0_38::types::{Block, BlockId, Commit};
 use ves::Signer;
 
 use crate::block::{
-    CHAIN_ID_BYTES_MAX, Tip, UnixNanos, Validator, Validators, block_id, commit, empty_block_id,
+    CHAIN_ID_BYTES_MAX, Limits, Tip, UnixNanos, Validator, Validators, block_id, commit, empty_block_id,
     empty_commit, results_hash, vote_bytes, vote_time,
 };
 use crate::records::{self, Results, SavedTip};
@@ -89,6 +93,55 @@ pub struct Engine<A> {
     tip: Tip,
     initial_height: u64,
     proof_block_due: bool,
+    /// The state after the newest sealed block, while the file may not hold it.
+    ahead: Option<Prepared>,
+}
+
+/// A block that is executed and not yet signed: nothing of it is durable.
+pub struct Executed {
+    /// That it was built on.
+    tip: Tip,
+    block: Block,
+    id: BlockId,
+    vote_time: UnixNanos,
+    results: Results,
+    results_hash: [u8; 32],
+    prepared: Prepared,
+    /// The set after the next one.
+    later: Validators,
+    limits: Limits,
+}
+
+/// A signed block, to be stored before it is shown and before the next one is signed.
+pub struct Sealed<A> {
+    application: Arc<A>,
+    store: Arc<Store>,
+    prepared: Prepared,
+    /// That it was built on, and that the next one is built on.
+    tips: (Tip, Tip),
+    initial_height: u64,
+    committed: Committed,
+}
+
+impl<A: Application> Sealed<A> {
+    /// Stores the block. Durable when it returns. May run while the engine executes the next block.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`]: the engine must then be started anew, since it has signed.
+    pub fn store(self) -> Result<Committed, EngineError> {
+        let Self { committed, tips: (tip, next), .. } = &self;
+        let batch = records::block(
+            tip,
+            next,
+            &committed.block,
+            &committed.commit,
+            &committed.results,
+            (self.initial_height, committed.proof_block_due),
+        );
+        self.store.commit(self.prepared, batch)?;
+        self.application.commit(self.committed.height);
+        Ok(self.committed)
+    }
 }
 
 impl<A: Application> Engine<A> {
@@ -111,7 +164,9 @@ impl<A: Application> Engine<A> {
         let keys = keys.into_iter().map(|key| (key.public_key(), key)).collect();
         let tip = saved.tip(&application.info());
         let (initial_height, proof_block_due) = (saved.initial_height, saved.proof_block_due);
-        let mut engine = Self { application, store, keys, last_signed, tip, initial_height, proof_block_due };
+        let ahead = None;
+        let mut engine =
+            Self { application, store, keys, last_signed, tip, initial_height, proof_block_due, ahead };
         engine.signer(engine.tip.height)?;
         let stored = engine.tip.height - 1;
         if let Some(header) = records::block_at(&view, stored)?.and_then(|block| block.header) {
@@ -179,7 +234,21 @@ impl<A: Application> Engine<A> {
         candidates: &[Arc<[u8]>],
         clock: UnixNanos,
     ) -> Result<(Committed, Vec<usize>), EngineError> {
-        let view = self.store.view()?;
+        let (executed, picked) = self.execute_next(candidates, clock)?;
+        Ok((self.seal(executed)?.store()?, picked))
+    }
+
+    /// The first half of [`next_block`](Self::next_block): the block, executed on the one that was sealed last, stored or not.
+    /// Changes nothing that outlives the process.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn execute_next(
+        &mut self,
+        candidates: &[Arc<[u8]>],
+        clock: UnixNanos,
+    ) -> Result<(Executed, Vec<usize>), EngineError> {
+        let view = self.newest()?;
         let proposal = Proposal {
             height: self.tip.height,
             time_ms: self.tip.time.as_ms(),
@@ -193,16 +262,35 @@ impl<A: Application> Engine<A> {
         let transactions = picked.iter().map(|&place| candidates[place].to_vec()).collect();
         let block = self.tip.block(transactions);
         let vote_time = vote_time(clock, self.tip.time);
-        // Execution comes before the signature: a signed block whose state cannot be made could not be taken back.
-        let executed = self.execute(&view, &block)?;
-        drop(view);
         let id = block_id(&block);
-        self.last_signed.note(SignedRecord {
-            height: self.tip.height,
-            vote_time,
-            block: block.encode_to_vec(),
-        })?;
-        Ok((self.sign_and_store(block, id, vote_time, executed)?, picked))
+        Ok((self.execute(&view, block, id, vote_time)?, picked))
+    }
+
+    /// The second half: notes the block and signs it. Execution came before: a signed block whose state cannot be made could not be
+    /// taken back.
+    ///
+    /// # Errors
+    /// [`EngineError`]; notably [`StoreError::OutOfOrder`] while the block before is not stored, or when `executed` is not of the
+    /// next height.
+    pub fn seal(&mut self, executed: Executed) -> Result<Sealed<A>, EngineError> {
+        let (height, expected) = (executed.tip.height, self.store.latest()?.map_or(0, |stored| stored + 1));
+        if height != expected || height != self.tip.height {
+            return Err(StoreError::OutOfOrder { height, expected }.into());
+        }
+        let (vote_time, block) = (executed.vote_time, executed.block.encode_to_vec());
+        self.last_signed.note(SignedRecord { height, vote_time, block })?;
+        self.sign(executed)
+    }
+
+    /// The state that the next block is built on.
+    fn newest(&mut self) -> Result<View, EngineError> {
+        if self.ahead.is_some() && self.store.latest()? == Some(self.tip.height - 1) {
+            self.ahead = None;
+        }
+        Ok(match &self.ahead {
+            Some(ahead) => self.store.view_on(ahead)?,
+            None => self.store.view()?,
+        })
     }
 
     /// Stores the block that was noted for signing when the power went.
@@ -215,13 +303,19 @@ impl<A: Application> Engine<A> {
             let (signed, built) = (hex(&noted.hash), hex(&id.hash));
             return Err(EngineError::OtherBlock { height: self.tip.height, signed, built });
         }
-        let view = self.store.view()?;
-        let executed = self.execute(&view, &block)?;
+        let view = self.newest()?;
+        let executed = self.execute(&view, block, id, signed.vote_time)?;
         drop(view);
-        self.sign_and_store(block, id, signed.vote_time, executed)
+        self.sign(executed)?.store()
     }
 
-    fn execute(&self, view: &View, block: &Block) -> Result<(Outcome, Prepared, Validators), EngineError> {
+    fn execute(
+        &self,
+        view: &View,
+        block: Block,
+        id: BlockId,
+        vote_time: UnixNanos,
+    ) -> Result<Executed, EngineError> {
         let empty = Vec::new();
         let transactions = block.data.as_ref().map_or(&empty, |data| &data.txs);
         let input = AppBlock {
@@ -231,58 +325,63 @@ impl<A: Application> Engine<A> {
         };
         let outcome = self.application.finalize_block(view as &dyn StateReader, &input)?;
         assert_eq!(outcome.results.len(), transactions.len(), "one result for each transaction");
-        let prepared = self.store.prepare(self.tip.height, &outcome.writes)?;
+        let prepared = match &self.ahead {
+            Some(ahead) => self.store.prepare_on(ahead, self.tip.height, &outcome.writes)?,
+            None => self.store.prepare(self.tip.height, &outcome.writes)?,
+        };
         let later = updated(&self.tip.next_validators, &outcome);
         // The set that this block announces must be one that this engine can sign for.
         if later.as_slice().len() != 1 || !self.keys.contains_key(&later.as_slice()[0].public_key) {
             return Err(EngineError::NotSolo { height: self.tip.height + 2 });
         }
-        Ok((outcome, prepared, later))
+        let results = Results::new(&outcome, &prepared.app_hash());
+        Ok(Executed {
+            tip: self.tip.clone(),
+            results_hash: results_hash(&results.0.tx_results),
+            limits: outcome.bounds.map_or(self.tip.limits, records::limits),
+            block,
+            id,
+            vote_time,
+            results,
+            prepared,
+            later,
+        })
     }
 
-    fn sign_and_store(
-        &mut self,
-        block: Block,
-        id: BlockId,
-        vote_time: UnixNanos,
-        (outcome, prepared, later): (Outcome, Prepared, Validators),
-    ) -> Result<Committed, EngineError> {
-        let height = self.tip.height;
+    /// Signs a block that is noted, and builds on it from now on.
+    fn sign(&mut self, executed: Executed) -> Result<Sealed<A>, EngineError> {
+        let Executed { tip, block, id, vote_time, results, results_hash, prepared, later, limits } = executed;
+        let height = tip.height;
         let signer = self.signer(height)?;
-        let bytes = vote_bytes(&self.tip.chain_id, height, &id, vote_time);
+        let bytes = vote_bytes(&tip.chain_id, height, &id, vote_time);
         let signature = signer.sign(&bytes).map_err(|error| EngineError::Key(error.to_string()))?;
-        let commit = commit(height, id.clone(), self.tip.proposer, vote_time, signature);
+        let commit = commit(height, id.clone(), tip.proposer, vote_time, signature);
 
         let app_hash = prepared.app_hash();
-        let proof_block_due = app_hash[..] != self.tip.app_hash[..];
-        let results = Results::new(&outcome, &app_hash);
-        let mut next = self.tip.clone();
+        let proof_block_due = app_hash[..] != tip.app_hash[..];
+        let mut next = tip.clone();
+        next.app_version = self.application.info().app_version;
         next.height += 1;
         next.time = vote_time;
         next.last_block_id = id.clone();
         next.last_commit = commit.clone();
         next.app_hash = app_hash.to_vec();
-        next.last_results_hash = results_hash(&results.0.tx_results);
+        next.last_results_hash = results_hash;
         next.validators = std::mem::replace(&mut next.next_validators, later);
         next.proposer = next.validators.as_slice()[0].address();
-        if let Some(bounds) = outcome.bounds {
-            next.limits = records::limits(bounds);
-        }
-        let batch = records::block(
-            &self.tip,
-            &next,
-            &block,
-            &commit,
-            &results,
-            (self.initial_height, proof_block_due),
-        );
-        self.store.commit(prepared, batch)?;
-        self.tip = next;
-        self.tip.app_version = self.application.info().app_version;
+        next.limits = limits;
+        self.tip = next.clone();
         self.proof_block_due = proof_block_due;
-        self.application.commit(height);
+        self.ahead = Some(prepared.clone());
         let (block, commit, results) = (Arc::new(block), Arc::new(commit), Arc::new(results));
-        Ok(Committed { height, id, block, commit, results, proof_block_due })
+        Ok(Sealed {
+            application: Arc::clone(&self.application),
+            store: Arc::clone(&self.store),
+            prepared,
+            tips: (tip, next),
+            initial_height: self.initial_height,
+            committed: Committed { height, id, block, commit, results, proof_block_due },
+        })
     }
 
     /// The key of the one validator that signs the next height.

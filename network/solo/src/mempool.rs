@@ -45,16 +45,21 @@ pub type Arrival = u64;
 pub struct Mempool {
     bounds: MempoolBounds,
     waiting: BTreeMap<Arrival, Waiting>,
+    /// In a block that is not stored yet: known and counted, but offered to no other.
+    taken: BTreeMap<Arrival, Waiting>,
     hashes: BTreeSet<TxHash>,
+    /// Of both.
     bytes: usize,
     next: Arrival,
 }
 
 impl Mempool {
     pub fn new(bounds: MempoolBounds) -> Self {
-        Self { bounds, waiting: BTreeMap::new(), hashes: BTreeSet::new(), bytes: 0, next: 0 }
+        let (waiting, taken) = (BTreeMap::new(), BTreeMap::new());
+        Self { bounds, waiting, taken, hashes: BTreeSet::new(), bytes: 0, next: 0 }
     }
 
+    /// How many may be offered to a block.
     pub fn len(&self) -> usize {
         self.waiting.len()
     }
@@ -63,6 +68,7 @@ impl Mempool {
         self.waiting.is_empty()
     }
 
+    /// Bytes of all that are known.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -75,8 +81,9 @@ impl Mempool {
         if self.hashes.contains(hash) {
             return Err(MempoolError::Known);
         }
-        if self.waiting.len() >= self.bounds.transactions_max || self.bytes + length > self.bounds.bytes_max {
-            return Err(MempoolError::Full { transactions: self.waiting.len(), bytes: self.bytes });
+        let transactions = self.waiting.len() + self.taken.len();
+        if transactions >= self.bounds.transactions_max || self.bytes + length > self.bounds.bytes_max {
+            return Err(MempoolError::Full { transactions, bytes: self.bytes });
         }
         Ok(())
     }
@@ -109,10 +116,17 @@ impl Mempool {
         offered
     }
 
-    /// Takes out what a block holds.
+    /// Offers what a block holds to no other one.
+    pub fn take(&mut self, arrivals: impl IntoIterator<Item = Arrival>) {
+        let taken =
+            arrivals.into_iter().filter_map(|arrival| Some((arrival, self.waiting.remove(&arrival)?)));
+        self.taken.extend(taken);
+    }
+
+    /// Takes out what a stored block holds.
     pub fn remove(&mut self, arrivals: impl IntoIterator<Item = Arrival>) {
         for arrival in arrivals {
-            if let Some(gone) = self.waiting.remove(&arrival) {
+            if let Some(gone) = self.waiting.remove(&arrival).or_else(|| self.taken.remove(&arrival)) {
                 self.hashes.remove(&gone.hash);
                 self.bytes -= gone.bytes.len();
             }
@@ -150,6 +164,11 @@ mod tests {
 
         let offered = pool.offer(12, 2);
         assert_eq!(offered.iter().map(|(_, bytes)| &bytes[..]).collect::<Vec<_>>(), [b"aaaa", b"bbbb"]);
+        pool.take([offered[0].0]);
+        // In a block, but not stored: it keeps its room and its name.
+        assert_eq!((pool.len(), pool.bytes()), (2, 9));
+        assert_eq!(pool.admits(&Sha256::digest(b"aaaa").into(), 4), Err(MempoolError::Known));
+        assert_eq!(pool.add(b"d"), Err(MempoolError::Full { transactions: 3, bytes: 9 }));
         pool.remove([offered[0].0]);
         assert_eq!((pool.len(), pool.bytes()), (2, 5));
         assert_eq!(pool.drop_stale(), 0);

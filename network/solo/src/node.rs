@@ -13,8 +13,8 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 
 use crate::block::UnixNanos;
-use crate::engine::{Committed, Engine, EngineError, TX_OVERHEAD_BYTES};
-use crate::mempool::{Mempool, MempoolBounds, MempoolError, TxHash};
+use crate::engine::{Committed, Engine, EngineError, Sealed, TX_OVERHEAD_BYTES};
+use crate::mempool::{Arrival, Mempool, MempoolBounds, MempoolError, TxHash};
 use crate::records;
 
 /// Blocks that a slow listener may lag behind before it misses some.
@@ -112,6 +112,17 @@ impl<A: Application> Handle<A> {
         *self.0.latest.write().unwrap_or_else(PoisonError::into_inner) = view;
     }
 
+    /// A block is stored: its state is the newest, and everyone hears of it.
+    fn publish(&self, Stored { committed, arrivals }: Stored) {
+        self.refresh();
+        let mut pool = self.pool();
+        pool.remove(arrivals);
+        pool.drop_stale();
+        drop(pool);
+        // Nobody listening is fine.
+        let _ = self.0.blocks.send(committed);
+    }
+
     fn pool(&self) -> MutexGuard<'_, Mempool> {
         self.0.mempool.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -193,7 +204,7 @@ impl<A: Application + 'static> Node<A> {
     }
 }
 
-fn joined(result: Result<Result<(), EngineError>, JoinError>) -> Result<(), EngineError> {
+fn joined<T>(result: Result<Result<T, EngineError>, JoinError>) -> Result<T, EngineError> {
     match result {
         Ok(result) => result,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
@@ -201,11 +212,53 @@ fn joined(result: Result<Result<(), EngineError>, JoinError>) -> Result<(), Engi
     }
 }
 
+/// A stored block, and which of the pool it holds.
+struct Stored {
+    committed: Committed,
+    arrivals: Vec<Arrival>,
+}
+
+/// The block on its way into the file, if there is one.
+#[derive(Default)]
+struct Storing(Option<JoinHandle<Result<Stored, EngineError>>>);
+
+impl Storing {
+    fn begin<A: Application + 'static>(&mut self, sealed: Sealed<A>, arrivals: Vec<Arrival>) {
+        let store = move || Ok(Stored { committed: sealed.store()?, arrivals });
+        self.0 = Some(tokio::task::spawn_blocking(store));
+    }
+
+    /// Waits for it. May be given up and called again.
+    async fn end(&mut self) -> Result<Option<Stored>, EngineError> {
+        let Some(storing) = &mut self.0 else { return Ok(None) };
+        let stored = joined(storing.await);
+        self.0 = None;
+        stored.map(Some)
+    }
+}
+
 async fn run<A: Application + 'static>(
-    mut engine: Engine<A>,
+    engine: Engine<A>,
     handle: Handle<A>,
     config: NodeConfig,
+    stop: watch::Receiver<bool>,
+) -> Result<(), EngineError> {
+    let mut storing = Storing::default();
+    let ended = make_blocks(engine, &handle, config, stop, &mut storing).await;
+    // Whatever it ended with: a block that was signed is stored and told.
+    if let Some(stored) = storing.end().await? {
+        handle.publish(stored);
+    }
+    ended
+}
+
+/// Executes a block while the one before it is stored. Ends when told to, or with an error.
+async fn make_blocks<A: Application + 'static>(
+    mut engine: Engine<A>,
+    handle: &Handle<A>,
+    config: NodeConfig,
     mut stop: watch::Receiver<bool>,
+    storing: &mut Storing,
 ) -> Result<(), EngineError> {
     let (mut last_block, mut last_filled) = (Instant::now(), None::<Instant>);
     loop {
@@ -222,6 +275,10 @@ async fn run<A: Application + 'static>(
             tokio::select! {
                 () = tokio::time::sleep_until(due) => {}
                 () = handle.0.arrived.notified(), if !waiting => continue,
+                stored = storing.end(), if storing.0.is_some() => {
+                    stored?.into_iter().for_each(|stored| handle.publish(stored));
+                    continue;
+                }
                 _ = stop.changed() => return Ok(()),
             }
         }
@@ -232,26 +289,34 @@ async fn run<A: Application + 'static>(
         let fill = filled_due.is_none_or(|due| begun >= due);
         let offered =
             if fill { handle.pool().offer(engine.room_bytes(), TX_OVERHEAD_BYTES) } else { Vec::new() };
-        let made = tokio::task::spawn_blocking(move || {
+        let executing = tokio::task::spawn_blocking(move || {
             let candidates: Vec<_> = offered.iter().map(|(_, bytes)| Arc::clone(bytes)).collect();
-            let made = engine.next_block(&candidates, clock());
-            (engine, offered, made)
+            let executed = engine.execute_next(&candidates, clock());
+            (engine, offered, executed)
         });
-        let (back, offered, made) = made.await.map_err(|error| EngineError::Damaged(error.to_string()))?;
+        // Those who wait for the block before hear of it when it is stored; this one is noted after that.
+        let publish = async {
+            storing.end().await?.into_iter().for_each(|stored| handle.publish(stored));
+            Ok::<_, EngineError>(())
+        };
+        let (published, made) = tokio::join!(publish, executing);
+        let (mut back, offered, executed) = joined(made.map(Ok))?;
+        published?;
+        let (executed, picked) = executed?;
+        let arrivals: Vec<Arrival> = picked.iter().map(|&place| offered[place].0).collect();
+        handle.pool().take(arrivals.iter().copied());
+        let sealing = tokio::task::spawn_blocking(move || {
+            let sealed = back.seal(executed);
+            (back, sealed)
+        });
+        let (back, sealed) = joined(sealing.await.map(Ok))?;
         engine = back;
-        let (committed, picked) = made?;
         last_block = Instant::now();
         // From one beginning to the next: what a block takes is not waited for as well.
-        if !picked.is_empty() {
+        if !arrivals.is_empty() {
             last_filled = Some(begun);
         }
-        handle.refresh();
-        let mut pool = handle.pool();
-        pool.remove(picked.iter().map(|&place| offered[place].0));
-        pool.drop_stale();
-        drop(pool);
-        // Nobody listening is fine.
-        let _ = handle.0.blocks.send(committed);
+        storing.begin(sealed?, arrivals);
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the engine keeps of the chain, in the same transaction as the state: blocks, commits, results, sets, indexes.
 
+use std::collections::BTreeMap;
+
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -181,10 +183,15 @@ pub(crate) fn block(
         let place = place(height, index as u32);
         batch.put(Column::Transactions, &Sha256::digest(transaction)[..], place);
     }
+    let mut found = Found::new();
     for (index, result) in results.0.tx_results.iter().enumerate() {
-        index_events(&mut batch, &result.events, place(height, index as u32));
+        find_attributes(&mut found, &result.events, index as u32);
     }
-    index_events(&mut batch, &results.0.events, place(height, OF_BLOCK));
+    find_attributes(&mut found, &results.0.events, OF_BLOCK);
+    for ((kind, key, value), indexes) in found {
+        let row = [&event_prefix(&format!("{kind}.{key}"), value)[..], &height.to_be_bytes()].concat();
+        batch.put(Column::Events, row, indexes);
+    }
     if next.validators != tip.validators {
         batch.put(Column::Engine, with_height(VALIDATORS, next.height), json(&save(&next.validators)));
     }
@@ -217,14 +224,29 @@ pub fn event_prefix(attribute: &str, value: &str) -> Vec<u8> {
     [attribute.as_bytes(), &[0], &Sha256::digest(value)[..]].concat()
 }
 
-fn index_events(batch: &mut RecordBatch, events: &[Event], place: [u8; 12]) {
+/// Kind of event, attribute and value: where in the block they are, as integers of 4 bytes.
+type Found<'a> = BTreeMap<(&'a str, &'a str, &'a str), Vec<u8>>;
+
+fn find_attributes<'a>(found: &mut Found<'a>, events: &'a [Event], index: u32) {
     for event in events {
         for attribute in event.attributes.iter().filter(|attribute| attribute.index) {
-            let name = format!("{}.{}", event.r#type, attribute.key);
-            let row = [&event_prefix(&name, &attribute.value)[..], &place].concat();
-            batch.put(Column::Events, row, [1]);
+            let name = (event.r#type.as_str(), attribute.key.as_str(), attribute.value.as_str());
+            found.entry(name).or_default().extend_from_slice(&index.to_be_bytes());
         }
     }
+}
+
+/// The places that a row of the index of events tells: prefix ‖ height, with a u32 for each place in the block; in a folder of an
+/// older program also prefix ‖ height ‖ index, with a 1.
+pub fn event_places(row: &[u8], value: &[u8]) -> Vec<(u64, u32)> {
+    if value == [1] {
+        return row.last_chunk::<12>().and_then(|place| split_place(place)).into_iter().collect();
+    }
+    let Some(height) = row.last_chunk::<8>().map(|height| u64::from_be_bytes(*height)) else {
+        return Vec::new();
+    };
+    let (indexes, _) = value.as_chunks::<4>();
+    indexes.iter().map(|index| (height, u32::from_be_bytes(*index))).collect()
 }
 
 fn damaged(what: &str, error: impl std::fmt::Display) -> EngineError {
@@ -333,4 +355,28 @@ pub fn limits_at(view: &View, height: u64) -> Result<Option<Limits>, EngineError
 pub fn heights(view: &View) -> Result<(u64, u64), EngineError> {
     let tip = tip(view)?;
     Ok((tip.initial_height, tip.height - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_events_tell_their_places_and_so_do_older_ones() {
+        let event = |value: &str| Event {
+            r#type: "note".into(),
+            attributes: vec![EventAttribute { key: "text".into(), value: value.into(), index: true }],
+        };
+        let (a, b) = ([event("a"), event("b")], [event("a")]);
+        let mut found = Found::new();
+        find_attributes(&mut found, &a, 0);
+        find_attributes(&mut found, &b, 7);
+        find_attributes(&mut found, &b, OF_BLOCK);
+        let row = [&event_prefix("note.text", "a")[..], &9u64.to_be_bytes()].concat();
+        let places = |name: &str| event_places(&row, &found[&("note", "text", name)]);
+        assert_eq!(places("a"), [(9, 0), (9, 7), (9, OF_BLOCK)]);
+        assert_eq!(places("b"), [(9, 0)]);
+        let older = [&event_prefix("note.text", "a")[..], &place(9, 7)].concat();
+        assert_eq!(event_places(&older, &[1]), [(9, 7)]);
+    }
 }

@@ -20,6 +20,8 @@ const HELD_DEPTH: usize = 4;
 /// How the tree library's rows begin.
 const INNER_TAG: u8 = 1;
 const LEAF_TAG: u8 = 2;
+/// How a leaf begins that has its value behind its key.
+const WHOLE_LEAF_TAG: u8 = 3;
 
 /// A child of a branch.
 #[derive(Debug, Clone)]
@@ -153,18 +155,37 @@ pub(crate) struct Leaf {
     /// SHA-256 of the value.
     pub(crate) value_hash: [u8; 32],
     pub(crate) key: Vec<u8>,
+    /// Absent where it is in `listed`: see [`rows::in_leaf`](crate::rows::in_leaf).
+    pub(crate) value: Option<Vec<u8>>,
 }
 
 impl Leaf {
-    /// The row of the tree library, and the key behind it.
+    /// The row of the tree library, and the key behind it. With the value: tag ‖ the two hashes ‖ u16 length of the key ‖ key ‖
+    /// value.
     pub(crate) fn to_row(&self) -> Vec<u8> {
-        [&[LEAF_TAG][..], &self.key_hash, &self.value_hash, &self.key].concat()
+        let Self { key_hash, value_hash, key, value } = self;
+        match value {
+            None => [&[LEAF_TAG][..], key_hash, value_hash, key].concat(),
+            Some(value) => {
+                let length = u16::try_from(key.len()).expect("keys are bounded by KEY_BYTES_MAX");
+                [&[WHOLE_LEAF_TAG][..], key_hash, value_hash, &length.to_be_bytes(), key, value].concat()
+            }
+        }
     }
 
     pub(crate) fn from_row(row: &[u8]) -> Option<Self> {
-        let mut rest = row.strip_prefix(&[LEAF_TAG])?;
+        let (tag, mut rest) = row.split_first()?;
         let (key_hash, value_hash) = (take(&mut rest)?, take(&mut rest)?);
-        Some(Self { key_hash, value_hash, key: rest.to_vec() })
+        let (key, value) = match *tag {
+            LEAF_TAG => (rest, None),
+            WHOLE_LEAF_TAG => {
+                let length = u16::from_be_bytes(take(&mut rest)?);
+                let (key, value) = rest.split_at_checked(usize::from(length))?;
+                (key, Some(value.to_vec()))
+            }
+            _ => return None,
+        };
+        Some(Self { key_hash, value_hash, key: key.to_vec(), value })
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod branch;
 mod error;
+mod leaf;
 mod node;
 mod packs;
 mod proof;

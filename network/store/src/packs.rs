@@ -48,12 +48,15 @@ fn push(pack: &mut Vec<u8>, rest: &[u8], node: &[u8]) {
 }
 
 /// The nodes of a row.
-fn entries<'a>(row: &'a [u8], value: &'a [u8]) -> Result<Vec<Entry<'a>>, StoreError> {
-    let Some((&PACK_TAG, mut rest)) = value.split_first() else {
-        return Ok(vec![(&row[VERSION_BYTES..], value)]);
+fn entries<'a>(row: &'a [u8], value: &'a [u8]) -> impl Iterator<Item = Result<Entry<'a>, StoreError>> {
+    let (alone, mut rest) = match value.split_first() {
+        Some((&PACK_TAG, rest)) => (None, rest),
+        _ => (Some((&row[VERSION_BYTES..], value)), &[][..]),
     };
-    let mut entries = Vec::new();
-    while !rest.is_empty() {
+    let in_pack = std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
         let mut take = || {
             let (&length, left) = rest.split_first()?;
             let (path, left) = left.split_at_checked(usize::from(length))?;
@@ -62,10 +65,19 @@ fn entries<'a>(row: &'a [u8], value: &'a [u8]) -> Result<Vec<Entry<'a>>, StoreEr
             rest = left;
             Some((path, node))
         };
-        let entry = take().ok_or_else(|| StoreError::Corrupt("a pack of nodes is cut".into()))?;
-        entries.push(entry);
-    }
-    Ok(entries)
+        let taken = take();
+        if taken.is_none() {
+            rest = &[];
+        }
+        Some(taken.ok_or_else(|| StoreError::Corrupt("a pack of nodes is cut".into())))
+    });
+    alone.into_iter().map(Ok).chain(in_pack)
+}
+
+/// All nodes of a row.
+#[cfg(test)]
+pub(crate) fn all(row: &[u8], value: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    entries(row, value).map(|entry| entry.map(|(rest, node)| (rest.to_vec(), node.to_vec()))).collect()
 }
 
 /// The node that has row key `row`.
@@ -75,9 +87,13 @@ pub(crate) fn find(
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let Some(found) = nodes.range(&row[..VERSION_BYTES]..=row)?.next_back() else { return Ok(None) };
     let (first, value) = found?;
-    let entries = entries(first.value(), value.value())?;
-    let found = entries.iter().find(|(rest, _)| *rest == &row[VERSION_BYTES..]);
-    Ok(found.map(|(_, node)| node.to_vec()))
+    for entry in entries(first.value(), value.value()) {
+        let (rest, node) = entry?;
+        if rest == &row[VERSION_BYTES..] {
+            return Ok(Some(node.to_vec()));
+        }
+    }
+    Ok(None)
 }
 
 /// Removes the nodes of `stale`, and says how many there were.
@@ -92,7 +108,7 @@ pub(crate) fn remove(
         let found = nodes.range(version..=row)?.next_back().transpose()?;
         let found = found.map(|(first, value)| (first.value().to_vec(), value.value().to_vec()));
         let Some((first, value)) = found else { continue };
-        let entries = entries(&first, &value)?;
+        let entries = entries(&first, &value).collect::<Result<Vec<_>, _>>()?;
         let name = |rest: &[u8]| [version, rest].concat();
         let last = entries.last().map(|(rest, _)| name(rest));
         let kept: Vec<_> =

@@ -2,10 +2,10 @@
 //!
 //! | table | row key | value |
 //! |---|---|---|
-//! | `values` | tree ‖ escaped key ‖ `00 00` ‖ height | value, or nothing for a deletion |
+//! | `listed` | tree ‖ escaped key ‖ `00 00` ‖ height | value, or nothing for a deletion; not of keys in leaves ([`in_leaf`]) |
 //! | `nodes` | tree ‖ version ‖ path length in nibbles ‖ packed path, of the first node in it | see `packs.rs` |
 //! | `roots` | height | [`Roots`], only at heights that changed the state |
-//! | `stale` | height | rows of `nodes` and `values` that heights from this one on do not need |
+//! | `stale` | height | rows of `nodes` and `listed` that heights from this one on do not need |
 //!
 //! Integers are big endian. In escaped keys `00` is `00 ff`, so that the end mark sorts first. Versions start the rows of
 //! nodes, so those of one block land side by side.
@@ -17,7 +17,10 @@ use crate::StoreError;
 use stateset_ledger_types::Substore;
 
 pub(crate) type BytesTable = TableDefinition<'static, &'static [u8], &'static [u8]>;
-pub(crate) const VALUES: BytesTable = TableDefinition::new("values");
+pub(crate) const VALUES: BytesTable = TableDefinition::new("listed");
+/// Name of [`VALUES`] while it had all values. Programs of that time look for it, and so refuse a file in which they would miss those
+/// in leaves.
+pub(crate) const ALL_VALUES: BytesTable = TableDefinition::new("values");
 pub(crate) const NODES: BytesTable = TableDefinition::new("nodes");
 pub(crate) const ROOTS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("roots");
 pub(crate) const STALE: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("stale");
@@ -35,7 +38,29 @@ pub(crate) const KEY_BYTES_MAX: usize = 4_096;
 /// Number of the root tree; substores are numbered from 0 in their order.
 pub(crate) const ROOT_TREE: u8 = u8::MAX;
 
-/// Start of all rows of a key in `values`; the height follows.
+/// Keys that look random, of which each notarisation adds two: a row in `listed` would be a page of its own for each, which costs more
+/// than all else about them. Their values are small, and stand in the leaves of the tree, whose nodes lie side by side.
+const RANDOM_KEYS: [(Substore, &[u8]); 2] = [(Substore::Notary, b"tx/"), (Substore::Notary, b"spent/")];
+/// Larger values are in `listed`, whatever their key.
+const VALUE_IN_LEAF_MAX: usize = 256;
+
+/// Whether the leaf of `key` may hold its value.
+pub(crate) fn is_random(substore: Substore, key: &[u8]) -> bool {
+    RANDOM_KEYS.iter().any(|(of, prefix)| *of == substore && key.starts_with(prefix))
+}
+
+/// Whether the value stands in the leaf. Older programs listed all: where a leaf has none, it is there.
+pub(crate) fn in_leaf(substore: Substore, key: &[u8], value: &[u8]) -> bool {
+    value.len() <= VALUE_IN_LEAF_MAX && is_random(substore, key)
+}
+
+/// Whether keys of [`is_random`] may be among `from <= key < to`.
+pub(crate) fn has_random(substore: Substore, from: &[u8], to: &[u8]) -> bool {
+    let meets = |prefix: &[u8]| prefix < to && after_prefix(prefix).is_none_or(|after| from < &after[..]);
+    RANDOM_KEYS.iter().any(|(of, prefix)| *of == substore && meets(prefix))
+}
+
+/// Start of all rows of a key in `listed`; the height follows.
 pub(crate) fn value_prefix(substore: Substore, key: &[u8]) -> Vec<u8> {
     let mut row = escaped(substore, key);
     row.extend_from_slice(&[0, 0]);
@@ -60,7 +85,7 @@ pub(crate) fn with_height(mut prefix: Vec<u8>, height: u64) -> Vec<u8> {
     prefix
 }
 
-/// The key and the height of a row of `values`.
+/// The key and the height of a row of `listed`.
 pub(crate) fn split_value_row(row: &[u8]) -> Option<(Vec<u8>, u64)> {
     let (rest, height) = row.split_last_chunk::<8>()?;
     let escaped = rest.get(1..)?.strip_suffix(&[0, 0])?;

@@ -177,7 +177,7 @@ impl Restore<'_> {
         let stale = std::mem::take(&mut rows.stale);
         let transaction = self.store.database.begin_write()?;
         transaction.open_table(ROOTS)?.insert(self.metadata.height, roots.to_bytes().as_slice())?;
-        write_rows(&transaction, self.metadata.height, rows)?;
+        write_rows(&transaction, self.metadata.height, &rows)?;
         StaleRows::remove(&stale.0, &transaction)?;
         transaction.commit()?;
         self.tops.keep(applied.tops);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::backends::InMemoryBackend;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend};
@@ -10,9 +10,9 @@ use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMeta
 use crate::branch::Tops;
 use crate::packs;
 use crate::records::{Column, RecordBatch, create_tables};
-use crate::rows::{KEPT_FROM, LATEST, NODES, NUMBERS, RESTORING, ROOTS, Roots, STALE, VALUES};
+use crate::rows::{ALL_VALUES, KEPT_FROM, LATEST, NODES, NUMBERS, RESTORING, ROOTS, Roots, STALE, VALUES};
 use crate::update::{Applied, Rows, apply, check};
-use crate::view::{Tables, View};
+use crate::view::{Ahead, Tables, View};
 use stateset_ledger_app::Writes;
 use stateset_ledger_types::Substore;
 
@@ -39,14 +39,15 @@ pub struct Sizes {
     pub records: u64,
 }
 
-/// The state after a block, computed but not yet written.
-#[derive(Debug)]
+/// The state after a block, computed but not yet written. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Prepared {
     height: u64,
     before: Option<[u8; 32]>,
     roots: Roots,
-    rows: Rows,
-    /// Of the trees that changed.
+    /// Sorted.
+    rows: Arc<Rows>,
+    /// Of the trees as the block leaves them.
     tops: Tops,
 }
 
@@ -114,7 +115,7 @@ impl Store {
         builder
     }
 
-    fn start(database: Database) -> Result<Self, StoreError> {
+    pub(crate) fn start(database: Database) -> Result<Self, StoreError> {
         // A read first: opening an existing file writes nothing.
         let transaction = database.begin_read()?;
         if transaction.open_table(NUMBERS).is_err() {
@@ -126,6 +127,11 @@ impl Store {
             transaction.open_table(STALE)?;
             transaction.open_table(NUMBERS)?;
             create_tables(&transaction)?;
+            transaction.commit()?;
+        } else if transaction.open_table(ALL_VALUES).is_ok() {
+            drop(transaction);
+            let transaction = database.begin_write()?;
+            transaction.rename_table(ALL_VALUES, VALUES)?;
             transaction.commit()?;
         }
         Ok(Self { database, tops: Mutex::default() })
@@ -192,7 +198,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoGenesis`]; [`StoreError::File`].
     pub fn view(&self) -> Result<View, StoreError> {
-        View::open(self.tables()?, None)
+        View::open(self.tables()?, self.tops().clone(), None)
     }
 
     /// The state after block `height`.
@@ -200,7 +206,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Pruned`], [`StoreError::Future`], [`StoreError::NoGenesis`]; [`StoreError::File`].
     pub fn view_at(&self, height: u64) -> Result<View, StoreError> {
-        View::open(self.tables()?, Some(height))
+        View::open(self.tables()?, self.tops().clone(), Some(height))
     }
 
     /// The state that init_chain gives, at the height before the first block. Every substore gets its first key.
@@ -218,7 +224,7 @@ impl Store {
             writes.insert((substore, Substore::FIRST_KEY.to_vec()), Some(substore.name().into()));
         }
         let Applied { roots, rows, tops } = apply(&tables, &Tops::default(), None, height, &writes)?;
-        Ok(Prepared { height, before: None, roots, rows, tops })
+        Ok(Prepared { height, before: None, roots, rows: Arc::new(rows), tops })
     }
 
     /// Computes the state after block `height`, which must be the next one, and writes nothing.
@@ -228,15 +234,35 @@ impl Store {
     /// tree whose last root is missing ([`StoreError::Corrupt`]).
     pub fn prepare(&self, height: u64, writes: &Writes) -> Result<Prepared, StoreError> {
         let view = self.view()?;
-        let expected = view.height() + 1;
-        if height != expected {
-            return Err(StoreError::OutOfOrder { height, expected });
-        }
-        check(writes)?;
         let tops = self.tops().clone();
-        let applied = apply(&view.tables, &tops, Some(&view.roots), height, writes)?;
-        let Applied { roots, rows, tops } = applied;
-        Ok(Prepared { height, before: Some(view.app_hash()), roots, rows, tops })
+        prepare(&view, tops, height, writes)
+    }
+
+    /// As [`Store::prepare`], after a block that may still be on its way into the file.
+    ///
+    /// # Errors
+    /// As of [`Store::prepare`] and [`Store::view_on`].
+    pub fn prepare_on(
+        &self,
+        before: &Prepared,
+        height: u64,
+        writes: &Writes,
+    ) -> Result<Prepared, StoreError> {
+        prepare(&self.view_on(before)?, before.tops.clone(), height, writes)
+    }
+
+    /// The state after `prepared`, which must be the newest block of the file or the next one.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfOrder`] when it is neither; [`StoreError::NoGenesis`]; [`StoreError::File`].
+    pub fn view_on(&self, prepared: &Prepared) -> Result<View, StoreError> {
+        let (tables, height) = (self.tables()?, prepared.height);
+        let latest = tables.number(LATEST)?.ok_or(StoreError::NoGenesis)?;
+        if height != latest && height != latest + 1 {
+            return Err(StoreError::OutOfOrder { height, expected: latest + 1 });
+        }
+        let (roots, rows) = (prepared.roots.clone(), Arc::clone(&prepared.rows));
+        Ok(View::ahead(tables, prepared.tops.clone(), Ahead { height, roots, rows }))
     }
 
     /// Writes a prepared state and the engine's records in one transaction. Durable when it returns.
@@ -260,7 +286,7 @@ impl Store {
             }
             if prepared.changes_state() {
                 roots.insert(prepared.height, prepared.roots.to_bytes().as_slice())?;
-                write_rows(&transaction, prepared.height, prepared.rows)?;
+                write_rows(&transaction, prepared.height, &prepared.rows)?;
             }
             if latest.is_none() {
                 numbers.insert(KEPT_FROM, prepared.height)?;
@@ -274,14 +300,25 @@ impl Store {
     }
 }
 
-/// Adds rows in order, so that neighbours land in one page.
+/// The state after block `height`, which must be the next one after `view`; `tops` are those of `view`.
+fn prepare(view: &View, mut tops: Tops, height: u64, writes: &Writes) -> Result<Prepared, StoreError> {
+    let expected = view.height() + 1;
+    if height != expected {
+        return Err(StoreError::OutOfOrder { height, expected });
+    }
+    check(writes)?;
+    let applied = apply(&view.tables, &tops, Some(&view.roots), height, writes)?;
+    tops.keep(applied.tops);
+    let (roots, rows) = (applied.roots, Arc::new(applied.rows));
+    Ok(Prepared { height, before: Some(view.app_hash()), roots, rows, tops })
+}
+
+/// Adds sorted rows.
 pub(crate) fn write_rows(
     transaction: &redb::WriteTransaction,
     height: u64,
-    mut rows: Rows,
+    rows: &Rows,
 ) -> Result<(), StoreError> {
-    rows.nodes.sort();
-    rows.values.sort();
     let mut nodes = transaction.open_table(NODES)?;
     for (row, pack) in packs::pack(&rows.nodes) {
         nodes.insert(row, pack.as_slice())?;

@@ -2,14 +2,14 @@
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use stateset_ledger_types::Substore;
 
 use crate::StoreError;
 use crate::branch::{Branch, Child, Kind, Leaf, WIDTH};
-use crate::packs;
-use crate::rows::{TreeRoot, node_row_at};
+use crate::rows::{TreeRoot, in_leaf, node_row_at};
 use crate::update::{Rows, StaleTable};
 use crate::verify::leaf_hash;
 use crate::view::Tables;
@@ -170,9 +170,16 @@ impl<'a> TreeUpdate<'a> {
     }
 
     fn new_leaf(&mut self, change: &Change<'_>) -> Result<Option<Leaf>, StoreError> {
-        let Some((_, value_hash)) = change.value else { return Ok(None) };
+        let Some((value, value_hash)) = change.value else { return Ok(None) };
         self.note(change, Effect::New)?;
-        Ok(Some(Leaf { key_hash: change.key_hash, value_hash, key: change.key.to_vec() }))
+        let (key, value) = (change.key.to_vec(), self.in_leaf(change.key, value));
+        Ok(Some(Leaf { key_hash: change.key_hash, value_hash, key, value }))
+    }
+
+    /// The value, if the key's leaf holds it.
+    fn in_leaf(&self, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+        let substore = self.tree.substore?;
+        in_leaf(substore, key, value).then(|| value.to_vec())
     }
 
     fn at_leaf(
@@ -190,9 +197,10 @@ impl<'a> TreeUpdate<'a> {
             }
             match change.value {
                 Some((_, value_hash)) if value_hash == old.value_hash => continue,
-                Some((_, value_hash)) => {
+                Some((value, value_hash)) => {
                     self.note(change, Effect::Replaced)?;
-                    leaves.push(Leaf { value_hash, ..old.clone() });
+                    let value = self.in_leaf(change.key, value);
+                    leaves.push(Leaf { value_hash, value, ..old.clone() });
                 }
                 None => self.note(change, Effect::Deleted)?,
             }
@@ -272,26 +280,33 @@ impl<'a> TreeUpdate<'a> {
     /// does not depend on how many there are.
     fn below_shared(&mut self, branch: &Branch, groups: &[&[Change<'_>]]) -> Result<Vec<After>, StoreError> {
         let threads = thread::available_parallelism().map_or(1, usize::from).min(groups.len());
-        let tree = self.tree;
+        let (tree, next) = (self.tree, AtomicUsize::new(0));
+        // Each takes the next group when it is done with one: a core that others use as well gets fewer.
+        let take_next = || {
+            let at = next.fetch_add(1, Relaxed);
+            groups.get(at).map(|group| (at, *group))
+        };
+        let share = || {
+            let mut parts = Vec::new();
+            while let Some((at, group)) = take_next() {
+                let mut part = TreeUpdate::new(tree);
+                let after = part.below(branch, &mut Vec::new(), group)?;
+                parts.push((at, after, part.rows));
+            }
+            Ok(parts)
+        };
         let parts = thread::scope(|scope| {
-            let started: Vec<_> = groups
-                .chunks(groups.len().div_ceil(threads))
-                .map(|share| {
-                    scope.spawn(move || {
-                        let mut part = TreeUpdate::new(tree);
-                        let below = |group: &&[Change<'_>]| part.below(branch, &mut Vec::new(), group);
-                        let afters: Vec<_> = share.iter().map(below).collect::<Result<_, _>>()?;
-                        Ok((afters, part.rows))
-                    })
-                })
-                .collect();
-            let joined =
-                started.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            joined.collect::<Result<Vec<_>, StoreError>>()
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(share)).collect();
+            let own = share();
+            let others =
+                others.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            std::iter::once(own).chain(others).collect::<Result<Vec<Vec<_>>, StoreError>>()
         })?;
+        let mut parts: Vec<_> = parts.into_iter().flatten().collect();
+        parts.sort_unstable_by_key(|(at, ..)| *at);
         let mut afters = Vec::with_capacity(groups.len());
-        for (part, rows) in parts {
-            afters.extend(part);
+        for (_, after, rows) in parts {
+            afters.push(after);
             self.rows.extend(rows);
         }
         Ok(afters)
@@ -380,7 +395,7 @@ impl<'a> TreeUpdate<'a> {
     }
 
     fn row(&self, version: u64, path: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        packs::find(&self.tree.tables.nodes, &node_row_at(self.tree.number, version, path))
+        self.tree.tables.node(&node_row_at(self.tree.number, version, path))
     }
 
     fn read_branch(&self, version: u64, path: &[u8]) -> Result<Branch, StoreError> {
@@ -397,96 +412,10 @@ impl<'a> TreeUpdate<'a> {
 }
 
 /// Nibble `depth` of a key hash, from its top.
-fn nibble(hash: &[u8; 32], depth: usize) -> u8 {
+pub(crate) fn nibble(hash: &[u8; 32], depth: usize) -> u8 {
     let byte = hash[depth / 2];
     if depth.is_multiple_of(2) { byte >> 4 } else { byte & 0xf }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-    use std::collections::BTreeMap;
-
-    use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
-    use jmt::{KeyHash, OwnedValue, Sha256Jmt, Version};
-    use sha2::{Digest, Sha256};
-    use stateset_ledger_app::Writes;
-    use stateset_ledger_types::Substore;
-
-    use crate::{RecordBatch, Store};
-
-    /// The tree library by itself.
-    #[derive(Default)]
-    struct Library(RefCell<BTreeMap<NodeKey, Node>>);
-
-    impl TreeReader for Library {
-        fn get_node_option(&self, key: &NodeKey) -> anyhow::Result<Option<Node>> {
-            Ok(self.0.borrow().get(key).cloned())
-        }
-        fn get_value_option(&self, _: Version, _: KeyHash) -> anyhow::Result<Option<OwnedValue>> {
-            Ok(None)
-        }
-        fn get_rightmost_leaf(&self) -> anyhow::Result<Option<(NodeKey, LeafNode)>> {
-            Ok(None)
-        }
-    }
-
-    impl Library {
-        fn apply(&self, version: Version, writes: &Writes) -> [u8; 32] {
-            let hashed = |((_, key), value): (&(Substore, Vec<u8>), &Option<Vec<u8>>)| {
-                (KeyHash(Sha256::digest(key).into()), value.clone())
-            };
-            let put = Sha256Jmt::new(self).put_value_set(writes.iter().map(hashed), version);
-            let (root, batch) = put.expect("its own nodes");
-            let nodes = batch.node_batch.nodes().iter().map(|(key, node)| (key.clone(), node.clone()));
-            self.0.borrow_mut().extend(nodes);
-            root.0
-        }
-    }
-
-    /// Blocks of few keys that share long and short paths: put, changed, put again as they are, deleted.
-    fn blocks() -> Vec<Writes> {
-        let mut state = 7u64;
-        let mut random = move |below: u64| {
-            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-            (state >> 33) % below
-        };
-        let block = |count: u64| {
-            let write = |_| {
-                let key = format!("k{}", random(300)).into_bytes();
-                ((Substore::Notary, key), (random(3) > 0).then(|| vec![random(3) as u8 + 1]))
-            };
-            (0..count).map(write).collect()
-        };
-        [1, 1, 2, 3, 200, 1, 40, 90, 5].into_iter().cycle().take(60).map(block).collect()
-    }
-
-    #[test]
-    fn what_is_in_memory_changes_no_root_and_roots_are_those_of_the_library() {
-        let library = Library::default();
-        // Tops of several depths, and a store that holds none.
-        let stores: Vec<Store> = (0..4).map(|_| Store::in_memory().expect("memory")).collect();
-        for (depth, store) in stores.iter().enumerate() {
-            store.hold(depth);
-        }
-        for store in &stores {
-            let genesis = store.prepare_genesis(0, &Writes::new()).expect("empty");
-            store.commit(genesis, RecordBatch::default()).expect("memory");
-        }
-        let first = (Substore::Notary, Substore::FIRST_KEY.to_vec());
-        library.apply(0, &Writes::from([(first, Some(Substore::Notary.name().into()))]));
-        for (height, writes) in (1..).zip(blocks()) {
-            let root = library.apply(height, &writes);
-            for (kept, store) in stores.iter().enumerate() {
-                let prepared = store.prepare(height, &writes).expect("valid");
-                store.commit(prepared, RecordBatch::default()).expect("memory");
-                let view = store.view().expect("the state");
-                assert_eq!(view.substore_root(Substore::Notary), root, "height {height}, store {kept}");
-                view.verify().expect("whole");
-                if kept == 3 {
-                    store.hold(0);
-                }
-            }
-        }
-    }
-}
+mod tests;

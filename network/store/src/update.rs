@@ -7,7 +7,9 @@ use sha2::{Digest, Sha256};
 use crate::branch::Tops;
 use crate::error::readable;
 use crate::packs;
-use crate::rows::{KEY_BYTES_MAX, NODES, ROOT_TREE, Roots, TreeRoot, VALUES, value_prefix, with_height};
+use crate::rows::{
+    KEY_BYTES_MAX, NODES, ROOT_TREE, Roots, TreeRoot, VALUES, in_leaf, is_random, value_prefix, with_height,
+};
 use crate::tree::{Change, Effect, Tree, TreeUpdate};
 use crate::view::Tables;
 use stateset_ledger_app::Writes;
@@ -30,7 +32,13 @@ impl Rows {
         self.stale.0.extend(other.stale.0);
     }
 
-    /// The row of a changed value, and which rows later heights do not need.
+    /// In the order of the file, so that neighbours land in one page and a row is found by halving.
+    pub(crate) fn sort(&mut self) {
+        self.nodes.sort_unstable();
+        self.values.sort_unstable();
+    }
+
+    /// The row of a changed value, unless its leaf holds it, and which rows later heights do not need.
     pub(crate) fn value(
         &mut self,
         tables: &Tables,
@@ -41,9 +49,15 @@ impl Rows {
         let row = with_height(prefix.clone(), height);
         // A key that the tree did not hold has no row that is still needed, so none is looked for.
         if effect != Effect::New
-            && let Some((_, old_height)) = tables.value_with_height(substore, change.key, height)?
+            && let Some((_, old_height)) = tables.listed_with_height(substore, change.key, height)?
         {
             self.stale.push(StaleTable::Values, &with_height(prefix, old_height));
+        }
+        match change.value {
+            Some((value, _)) if in_leaf(substore, change.key, value) => return Ok(()),
+            // Without a leaf nobody looks here.
+            None if is_random(substore, change.key) => return Ok(()),
+            _ => {}
         }
         if effect == Effect::Deleted {
             // From this height on neither the old row nor the mark of its deletion is needed.
@@ -137,6 +151,7 @@ pub(crate) fn check(writes: &Writes) -> Result<(), StoreError> {
 pub(crate) struct Applied {
     /// Those of before when nothing changed.
     pub(crate) roots: Roots,
+    /// Sorted.
     pub(crate) rows: Rows,
     /// Of the trees that changed.
     pub(crate) tops: Tops,
@@ -168,7 +183,9 @@ pub(crate) fn apply(
     if let Some(after) = update.tree(ROOT_TREE, None, roots.app, names)? {
         roots.app = after;
     }
-    Ok(Applied { roots, rows: update.rows, tops: update.changed })
+    let mut rows = update.rows;
+    rows.sort();
+    Ok(Applied { roots, rows, tops: update.changed })
 }
 
 fn change<'a>(key: &'a [u8], value: Option<&'a [u8]>) -> Change<'a> {

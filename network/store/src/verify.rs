@@ -4,6 +4,7 @@ use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
 use jmt::{KeyHash, ValueHash};
 use sha2::{Digest, Sha256};
 
+use crate::branch::Leaf;
 use crate::error::{damaged, readable};
 use crate::node::TreeNodes;
 use crate::rows::root_key;
@@ -32,21 +33,28 @@ impl View {
                 }
                 Node::Leaf(leaf) => {
                     let hash = leaf.key_hash();
-                    let preimages = nodes.preimages.take();
                     let lost =
                         || StoreError::Corrupt(format!("substore {substore} has a leaf without its key"));
-                    let name = preimages.get(&hash.0).ok_or_else(lost)?;
-                    let value = self.get(substore, name)?.ok_or_else(|| {
-                        StoreError::Corrupt(format!("substore {substore} has no value at {}", readable(name)))
+                    let Leaf { key: name, value, .. } =
+                        nodes.leaves.take().remove(&hash.0).ok_or_else(lost)?;
+                    let value = match value {
+                        Some(value) => Some(value),
+                        None => self.tables.listed(substore, &name, self.height)?,
+                    };
+                    let value = value.ok_or_else(|| {
+                        StoreError::Corrupt(format!(
+                            "substore {substore} has no value at {}",
+                            readable(&name)
+                        ))
                     })?;
                     let own = LeafNode::new(hash, ValueHash(Sha256::digest(&value).into()));
-                    if own != leaf || Sha256::digest(name)[..] != hash.0 {
-                        let key = readable(name);
+                    if own != leaf || Sha256::digest(&name)[..] != hash.0 {
+                        let key = readable(&name);
                         return Err(StoreError::Corrupt(format!(
                             "substore {substore} has another value at {key}"
                         )));
                     }
-                    visit(hash, name, value)?;
+                    visit(hash, &name, value)?;
                 }
                 Node::Null => {}
             }

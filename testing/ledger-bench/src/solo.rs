@@ -38,8 +38,8 @@ const VERIFY_MS_MAX: f64 = 1.0;
 const OF_MOST: f64 = 0.8;
 /// Threads that send; each has the requests of half of the entities.
 const SENDERS: u8 = 2;
-/// Two blocks' worth by the quota of the entities.
-const IN_FLIGHT: u64 = 6_400;
+/// Three blocks' worth by the quota of the entities: one that is stored, one that is executed meanwhile, and one that fills.
+const IN_FLIGHT: u64 = 9_600;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Seed of the validator's key.
 const VALIDATOR: u8 = 101;

@@ -123,9 +123,9 @@ fn find(view: &View, query: &str, height: &str) -> Result<(Option<Places>, Heigh
             }
         };
         let mut found = Places::new();
-        view.records(Column::Events, &prefix, false, |row, _| {
-            let place = row.len().checked_sub(12).and_then(|start| records::split_place(&row[start..]));
-            found.extend(place.filter(|(at, _)| (heights.from..=heights.to).contains(at)));
+        view.records(Column::Events, &prefix, false, |row, value| {
+            let places = records::event_places(row, value).into_iter();
+            found.extend(places.filter(|(at, _)| (heights.from..=heights.to).contains(at)));
             true
         })?;
         places = Some(match places {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use stateset_ledger_store::Store;
+use stateset_ledger_store::{Store, StoreError};
 use stateset_solo::block::UnixNanos;
-use stateset_solo::{Committed, EngineError, LastSigned};
+use stateset_solo::{Committed, Engine, EngineError, LastSigned};
 
 use crate::support::{Chain, GENESIS_MS, INITIAL_HEIGHT, Notes, start};
 
@@ -53,6 +53,45 @@ fn a_block_signed_but_not_stored_is_stored_with_the_same_signature() {
     // A second start finds nothing left to do.
     drop(engine);
     assert!(start(Notes::default(), &store, folder.path(), "").expect("goes on").1.is_none());
+}
+
+/// A block is executed while the one before it is on its way into the file, and signed after that.
+#[test]
+fn a_block_executed_ahead_is_signed_when_the_one_before_is_stored() {
+    let (mut plain, mut hasty) = (Chain::new("notes-1"), Chain::new("notes-1"));
+    let texts = [&["a=b", "c=d"][..], &["a=e"], &[]];
+    let expected = texts.map(|texts| plain.block(texts));
+    let mut clock = hasty.clock;
+    let mut execute = |engine: &mut Engine<Notes>, texts: &[&str], ahead: i64| {
+        let candidates: Vec<Arc<[u8]>> = texts.iter().map(|tx| tx.as_bytes().into()).collect();
+        clock = clock.plus(ahead * 200 * UnixNanos::MILLISECOND);
+        engine.execute_next(&candidates, clock).expect("a block").0
+    };
+    let newest = |chain: &Chain| {
+        let last = LastSigned::open(chain.folder.path()).expect("readable");
+        last.newest().map(|newest| newest.height)
+    };
+    let engine = &mut hasty.engine;
+    let first = execute(engine, texts[0], 1);
+    let sealed = engine.seal(first).expect("signed");
+    let second = execute(engine, texts[1], 1);
+    assert!(matches!(engine.seal(second), Err(EngineError::Store(StoreError::OutOfOrder { .. }))));
+    assert_eq!(newest(&hasty), Some(expected[0].height), "the second block was noted");
+    let engine = &mut hasty.engine;
+    let second = execute(engine, texts[1], 0);
+    let first = sealed.store().expect("stored");
+    let sealed = engine.seal(second).expect("signed");
+    let third = execute(engine, texts[2], 1);
+    let second = sealed.store().expect("stored");
+    let sealed = engine.seal(third).expect("signed");
+    for (made, expected) in [&first, &second].into_iter().zip(&expected) {
+        assert_eq!((&made.id, &made.commit), (&expected.id, &expected.commit));
+    }
+    // The power goes before the third one is stored.
+    drop(sealed);
+    let (_, lost) = start(Notes::default(), &hasty.store, hasty.folder.path(), "").expect("goes on");
+    let lost = lost.expect("the block that was signed");
+    assert_eq!((&lost.id, &lost.commit), (&expected[2].id, &expected[2].commit));
 }
 
 /// A program that would build another block at a signed height does not sign it.

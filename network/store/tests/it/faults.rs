@@ -12,7 +12,7 @@ struct Chain {
     app_hashes: Vec<[u8; 32]>,
 }
 
-/// Commits every block that the store does not hold yet.
+/// Commits every block that the store does not hold yet, each when the next one is prepared already.
 fn run(store: &Store, chain: &Chain) -> Result<(), Box<dyn std::error::Error>> {
     let mut next = match store.latest()? {
         Some(latest) => {
@@ -32,10 +32,17 @@ fn run(store: &Store, chain: &Chain) -> Result<(), Box<dyn std::error::Error>> {
         }
         None => 0,
     };
+    let mut ahead = None;
     while let Some(writes) = chain.blocks.get(next as usize) {
-        let prepared =
-            if next == 0 { store.prepare_genesis(0, writes)? } else { store.prepare(next, writes)? };
+        let prepared = match ahead.take() {
+            Some(prepared) => prepared,
+            None if next == 0 => store.prepare_genesis(0, writes)?,
+            None => store.prepare(next, writes)?,
+        };
         assert_eq!(prepared.app_hash(), chain.app_hashes[next as usize], "height {next}");
+        if let Some(writes) = chain.blocks.get(next as usize + 1).filter(|_| next > 0) {
+            ahead = Some(store.prepare_on(&prepared, next + 1, writes)?);
+        }
         let mut records = RecordBatch::default();
         if next > 0 {
             records.put(Column::Blocks, next.to_be_bytes(), *b"block");

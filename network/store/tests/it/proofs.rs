@@ -7,7 +7,7 @@ use stateset_ledger_store::{RecordBatch, StateProof, StoreError, Substore, Write
 use crate::support::{Model, Random, begun, commit, follow, random_writes};
 
 /// The two levels, as an IBC client checks them: the key under the substore's root, that root under the app hash.
-fn accepts(proof: &StateProof, app_hash: &[u8; 32]) -> bool {
+pub fn accepts(proof: &StateProof, app_hash: &[u8; 32]) -> bool {
     let spec = tree_spec();
     // Through bytes, as a stranger gets it.
     let [key_proof, substore_proof] =

@@ -19,7 +19,7 @@ fn large_state() -> (Store, Model) {
     let (mut random, mut model, store) = (Random(3), Model::new(), begun());
     for height in 1..=6 {
         let mut writes = random_writes(&mut random, &model, 50);
-        for n in 0..4 {
+        for n in 0..6 {
             let substore = Substore::ALL[random.below(13) as usize];
             writes.insert((substore, format!("big/{height}/{n}").into()), Some(vec![height as u8; 1 << 20]));
         }
@@ -64,7 +64,7 @@ fn a_restored_state_has_the_same_app_hash_and_goes_on_alike() {
 /// Small keys of height 5 that may be gone at height 6.
 fn random_deleted(store: &Store) -> Model {
     let view = store.view_at(5).expect("kept");
-    let rows = |substore| view.range(substore, b"k/", b"k0", usize::MAX).expect("a range");
+    let rows = |substore| view.range(substore, b"k/", b"tx0", usize::MAX).expect("a range");
     Substore::ALL
         .iter()
         .flat_map(|&s| rows(s).into_iter().map(move |(key, value)| ((s, key), value)))

@@ -23,19 +23,25 @@ impl Random {
 
 pub type Model = BTreeMap<(Substore, Vec<u8>), Vec<u8>>;
 
-/// Writes of one block: new keys, changes, deletions, repetitions, over the keys of `model`.
+/// Writes of one block: new keys, changes, deletions, repetitions, over the keys of `model`. Some of the notary's keys have their
+/// value in the leaf, as long as it is small.
 pub fn random_writes(random: &mut Random, model: &Model, count: u64) -> Writes {
     let mut writes = Writes::new();
     let held: Vec<_> = model.keys().cloned().collect();
     for _ in 0..count {
-        let substore = Substore::ALL[random.below(4) as usize * 3];
+        let (substore, kind) = match random.below(6) {
+            4 => (Substore::Notary, "tx"),
+            5 => (Substore::Notary, "spent"),
+            n => (Substore::ALL[n as usize * 3], "k"),
+        };
         let place = match random.below(3) {
             0 if !held.is_empty() => held[random.below(held.len() as u64) as usize].clone(),
-            _ => (substore, format!("k/{:x}", random.below(5_000)).into_bytes()),
+            _ => (substore, format!("{kind}/{:x}", random.below(5_000)).into_bytes()),
         };
         let value = match random.below(4) {
             0 => None,
             1 => model.get(&place).cloned(),
+            _ if kind == "tx" && random.below(4) == 0 => Some(vec![random.below(256) as u8; 300]),
             _ => Some(random.next().to_be_bytes()[..1 + random.below(8) as usize].to_vec()),
         };
         writes.insert(place, value);
