@@ -6,6 +6,7 @@ use stateset_client::{ClientError, Identity, PushResult, Untrue, verify_answer};
 use ves::receipt::Receipt;
 use ves::{EventId, SequenceNumber, TimestampMs};
 use ves_wire::ReceiptBody;
+use ves_wire::error::ErrorCode;
 use ves_wire::ingest::RejectionBody;
 
 use crate::batch_size::BatchSize;
@@ -52,7 +53,7 @@ impl Store {
     ) -> Result<Pushed, SyncError> {
         let mut done = Pushed { head: self.head_seen()?.head, ..Pushed::default() };
         self.decide_standing(transport, identity, strategy, &mut done, &clock)?;
-        let mut size = BatchSize::new(BATCH_EVENTS_MAX);
+        let (mut size, mut in_a_row) = (BatchSize::new(BATCH_EVENTS_MAX), 0);
         loop {
             let now = clock.now();
             let batch = self.next_batch(size.events)?;
@@ -69,9 +70,14 @@ impl Store {
                 }
                 // One event that no request can carry must not hold up the others.
                 Err(error) => {
-                    let code = refused_whole(error)?;
+                    // A server that takes nothing at all, one after the other, is not asked about each event there is.
+                    if in_a_row == REFUSED_IN_A_ROW_MAX {
+                        return Err(error.into());
+                    }
+                    let code = refused_whole(error, batch.len() > 1)?;
                     match batch.len() {
                         1 => {
+                            in_a_row += 1;
                             self.refuse_whole(&batch[0], &code, &mut done)?;
                             size.begin_anew();
                         }
@@ -81,6 +87,7 @@ impl Store {
                 }
             };
             size.arrived();
+            in_a_row = 0;
             let outcome =
                 verify_answer(self.stream, &envelopes, answer, identity).map_err(|untrue| match untrue {
                     Untrue::TwoAtOneNumber(both) => self.caught_two_at(&both.0, &both.1, now),
@@ -300,12 +307,31 @@ impl Store {
     }
 }
 
-/// The code of an answer that refuses a request for what it carries; any other error stays one.
-fn refused_whole(error: ClientError) -> Result<String, SyncError> {
+/// The code of an answer that refuses a request for what it carries, in the protocol's own words; any other error stays one.
+/// What stands between may answer 400 or 422 to everything, and says nothing of events. `several`: that it is too much it may
+/// say too.
+fn refused_whole(error: ClientError, several: bool) -> Result<String, SyncError> {
     match error {
-        ClientError::Refused { status: 400 | 413 | 422, code, .. } => Ok(code),
+        ClientError::Refused { code, .. } if ErrorCode::parse(&code).is_some_and(is_for_content) => Ok(code),
+        ClientError::Refused { status: 413, code, .. } if several => Ok(code),
         other => Err(other.into()),
     }
+}
+
+/// Whether a request is refused so for the events in it.
+fn is_for_content(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::InvalidRequestBody
+            | ErrorCode::MissingRequiredField
+            | ErrorCode::InvalidFieldValue
+            | ErrorCode::PayloadTooLarge
+            | ErrorCode::BatchTooLarge
+            | ErrorCode::SchemaValidationFailed
+            | ErrorCode::InvalidSignature
+            | ErrorCode::SignatureVerificationFailed
+            | ErrorCode::InvalidPayloadHash
+    )
 }
 
 fn rebase(connection: &rusqlite::Connection, entry: &Entry, base: u64) -> Result<(), SyncError> {
@@ -323,6 +349,9 @@ fn conflicts_of(batch: &[Entry], results: &[PushResult]) -> Vec<EventId> {
     let conflicts = batch.iter().zip(results).filter(|(_, result)| is_conflict(result));
     conflicts.map(|(entry, _)| entry.envelope.event_id).collect()
 }
+
+/// Events that are given up one after the other, each alone in its request, before a push ends.
+const REFUSED_IN_A_ROW_MAX: usize = 8;
 
 /// The code of a rejection for the key that signed, not for the event.
 const KEY_INVALID: &str = "agent_key_invalid";

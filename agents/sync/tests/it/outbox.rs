@@ -233,6 +233,30 @@ fn a_link_that_carries_little_gets_less_at_a_time() {
     assert_eq!((lost.code(), client.store.counts().unwrap().open()), ("SERVER_UNREACHABLE".to_owned(), 10));
 }
 
+/// Something between answered 400 with a page to everything, and every event of the outbox was given up for it.
+#[test]
+fn what_refuses_everything_takes_no_event_away() {
+    let mut client = Client::new(1);
+    let mut server = Server::new(std::slice::from_ref(&client.agent));
+    client.append(0..300);
+    let mut push = |server: &mut Server| {
+        let pushed = client.store.push(server, &Server::identity(), Wins::Ask, NOW, |_| {});
+        let counts = client.store.counts().unwrap();
+        (pushed.map(|done| done.receipted).map_err(|error| error.code()), counts.open(), counts.refused)
+    };
+    for (status, code) in [(400, "HTTP_400"), (422, "HTTP_422"), (413, "HTTP_413"), (400, "NEW_CODE")] {
+        server.refuses = Some((status, code));
+        let (pushed, open, refused) = push(&mut server);
+        assert_eq!((pushed.is_err(), open, refused), (true, 300, 0), "{code}");
+    }
+    // In the protocol's own words, and of each one: some are believed, and no more.
+    server.refuses = Some((400, "INVALID_REQUEST_BODY"));
+    let (pushed, open, refused) = push(&mut server);
+    assert_eq!((pushed.is_err(), open, refused), (true, 292, 8));
+    server.refuses = None;
+    assert_eq!(push(&mut server), (Ok(292), 0, 8));
+}
+
 #[test]
 fn an_event_that_no_request_can_carry_does_not_hold_up_the_others() {
     let mut client = Client::new(1);

@@ -83,6 +83,8 @@ pub struct Server {
     pub events_max: usize,
     /// Requests with more events never arrive: the connection is lost on the way.
     pub carried_max: usize,
+    /// Every push is refused so, by its status and code.
+    pub refuses: Option<(u16, &'static str)>,
     pub pushes: u64,
     pub now: TimestampMs,
     /// Sizes at which checkpoints were signed are multiples of this.
@@ -103,6 +105,7 @@ impl Server {
             lose_answers: 0,
             events_max: usize::MAX,
             carried_max: usize::MAX,
+            refuses: None,
             pushes: 0,
             now: NOW,
             batch: 1,
@@ -205,6 +208,10 @@ impl Transport for Server {
         };
         if events.len() > self.carried_max {
             return Err(cut());
+        }
+        if let Some((status, code)) = self.refuses {
+            let (code, message) = (code.to_owned(), "no".to_owned());
+            return Err(ClientError::Refused { status, code, message, request_id: None });
         }
         if events.len() > self.events_max || events.iter().any(|event| event.entity_id == "HUGE") {
             return Err(ClientError::Refused {
