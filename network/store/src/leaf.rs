@@ -167,7 +167,7 @@ mod tests {
     fn a_file_of_an_older_program_is_read_and_goes_on() {
         let (plain, mut store) = (begun(), begun());
         let block = |height: u8| -> Vec<(String, Option<Vec<u8>>)> {
-            let key = |n: u32| format!("{}/{n}", if n % 2 == 0 { "tx" } else { "spent" });
+            let key = |n: u32| format!("{}/{n}", if n.is_multiple_of(2) { "tx" } else { "spent" });
             let place = |n: u8| key(u32::from(n) * u32::from(height) % 90);
             (0..40).map(|n| (place(n), (n % 7 > 0).then(|| vec![n, height]))).collect()
         };

@@ -74,9 +74,13 @@ fn entries<'a>(row: &'a [u8], value: &'a [u8]) -> impl Iterator<Item = Result<En
     alone.into_iter().map(Ok).chain(in_pack)
 }
 
+/// An [`Entry`] by itself.
+#[cfg(test)]
+type Owned = (Vec<u8>, Vec<u8>);
+
 /// All nodes of a row.
 #[cfg(test)]
-pub(crate) fn all(row: &[u8], value: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+pub(crate) fn all(row: &[u8], value: &[u8]) -> Result<Vec<Owned>, StoreError> {
     entries(row, value).map(|entry| entry.map(|(rest, node)| (rest.to_vec(), node.to_vec()))).collect()
 }
 
