@@ -11,7 +11,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use serde_json::{Value, json};
-use set_registry::devnet::DEVNET_CHAIN_ID;
 use set_registry::{Address, B256, ChainKey, Node, RpcSettings, U256, tls_config};
 use stateset_x402::{
     Bill, BuyError, Buyer, ChainTable, Choice, forms::SettleResponse, header, settlement_of,
@@ -43,7 +42,7 @@ pub struct PayArgs {
     /// Most to pay, in the token's smallest unit
     #[arg(long, value_name = "AMOUNT")]
     pub max_amount: Option<U256>,
-    /// Pay without asking; needs --max-amount, and elsewhere than on a local chain --chain and --token
+    /// Pay without asking; needs --max-amount, and but for the local chain's test dollar --chain and --token
     #[arg(long, requires = "max_amount")]
     pub yes: bool,
     /// Pay on this chain alone (EIP-155)
@@ -117,9 +116,10 @@ pub fn run(context: &Context, args: &PayArgs) -> Result<(), CliError> {
             format!("the seller asks for an authorization of {} s, more than an hour", bill.timeout_s);
         return Err(CliError::failure("OFFER", message));
     }
-    if args.yes && (args.chain.is_none() || args.token.is_none()) && bill.chain_id != DEVNET_CHAIN_ID {
+    if args.yes && (args.chain.is_none() || args.token.is_none()) && !is_test_dollar(context, &bill) {
         let message = format!(
-            "the seller asks for token {} on chain {}, and --yes without --chain and --token pays on a local chain only",
+            "the seller asks for token {} on chain {}, and --yes without --chain and --token pays in the test dollar of the \
+             local chain alone",
             bill.token, bill.chain_id
         );
         // A limit is of no worth without its unit, and the unit is the seller's choice.
@@ -137,6 +137,13 @@ pub fn run(context: &Context, args: &PayArgs) -> Result<(), CliError> {
     let signed = Signed { bill: &bill, payer: key.address(), nonce, valid_before_s };
     let brought = bring(&agent, args, &header);
     conclude(context, &signed, node.as_ref(), &brought)
+}
+
+/// Whether it is paid in what the local chain of this data directory gives away. The chain's id alone does not say so: a
+/// public chain has the same.
+fn is_test_dollar(context: &Context, bill: &Bill) -> bool {
+    let local = ChainRecord::read(&context.data).ok().flatten();
+    local.is_some_and(|local| local.chain_id == bill.chain_id && local.dollar == Some(bill.token))
 }
 
 /// An endpoint of the chain that is paid on: the named one, which has to be of that chain; else the local chain's.

@@ -113,10 +113,14 @@ fn header(value: &Value) -> String {
 
 /// An offer on a chain that nobody here knows.
 fn some_offer() -> String {
+    some_offer_on("eip155:84532")
+}
+
+fn some_offer_on(network: &str) -> String {
     header(&serde_json::json!({
         "x402Version": 2, "resource": {"url": "http://seller/page"},
         "accepts": [{
-            "scheme": "exact", "network": "eip155:84532", "amount": "10000", "maxTimeoutSeconds": 60,
+            "scheme": "exact", "network": network, "amount": "10000", "maxTimeoutSeconds": 60,
             "asset": format!("0x{:040}", 3), "payTo": format!("0x{:040}", 4),
             "extra": {"name": "USDC", "version": "2"},
         }],
@@ -132,6 +136,12 @@ fn nothing_is_signed_unasked_for_a_token_that_the_buyer_has_not_named() {
     let folder = tempfile::tempdir().unwrap();
     let key_file = folder.path().join("key");
     std::fs::write(&key_file, "07".repeat(32)).unwrap();
+    // The chain's id is that of a local chain, and of a public one.
+    let local = some_offer_on("eip155:84532001");
+    let url = seller(local, |_| panic!("nothing is paid"));
+    let pay = ["pay", &url, "--key-file", key_file.to_str().unwrap(), "--yes", "--max-amount", "10000"];
+    let (status, _, error) = run(folder.path(), &pay);
+    assert!(status == 2 && error.contains("the test dollar of the local chain alone"), "{error}");
     let url = seller(some_offer(), |_| panic!("nothing is paid"));
     let pay = ["pay", &url, "--key-file", key_file.to_str().unwrap(), "--yes", "--max-amount", "10000"];
     for named in [&NAMED[..0], &NAMED[..2], &NAMED[2..]] {
@@ -233,6 +243,11 @@ fn the_token_is_asked_what_became_of_a_payment_that_the_seller_says_nothing_of()
     let key_file = at.join(text("paid_demo_key_file")).display().to_string();
     let rpc_url = up.started["chain"]["rpc_url"].as_str().unwrap();
     let offer = offer_of(&page);
+    let asked: Value = {
+        use base64ct::{Base64, Encoding as _};
+        serde_json::from_slice(&Base64::decode_vec(&offer).unwrap()).unwrap()
+    };
+    let named = ["--chain", "84532001", "--token", asked["accepts"][0]["asset"].as_str().unwrap()];
 
     let url = seller(offer.clone(), |_| "503 Service Unavailable\r\n".to_owned());
     let pay = ["pay", &url, "--key-file", &key_file, "--yes", "--max-amount", "10000", "--wait", "1"];
@@ -263,9 +278,9 @@ fn the_token_is_asked_what_became_of_a_payment_that_the_seller_says_nothing_of()
         assert!(status == 1 && error.contains("PAID_NOT_SERVED"), "{error}");
         assert!(error.contains("the token says in block"), "{error}");
         // Without the local chain's record the endpoint is named.
-        let (_, _, error) = run(elsewhere.path(), &[&pay[..], &["--rpc-url", rpc_url]].concat());
+        let (_, _, error) = run(elsewhere.path(), &[&pay[..], &named, &["--rpc-url", rpc_url]].concat());
         assert!(error.contains("PAID_NOT_SERVED"), "{error}");
-        let (_, _, error) = run(elsewhere.path(), &pay);
+        let (_, _, error) = run(elsewhere.path(), &[&pay[..], &named].concat());
         assert!(error.contains("PAYMENT_UNKNOWN"), "{error}");
     }
     let url = taking("200 OK\r\n");
