@@ -75,6 +75,32 @@ impl Machine {
     pub fn transition(&self, event_type: &str) -> Option<&'static Transition> {
         self.transitions.iter().find(|transition| transition.event == event_type)
     }
+
+    /// The shortest way from an entity that does not exist to where an event of this type fits: the types of the events
+    /// before it, in order. `None` where no way leads there, and for a type that is unknown here.
+    pub fn way_to(&self, event_type: &str) -> Option<Vec<&'static str>> {
+        let wanted = self.transition(event_type)?;
+        let fits = |state: Option<&'static str>| match state {
+            None => wanted.from.is_empty(),
+            Some(state) => wanted.from.contains(&state),
+        };
+        let (mut ways, mut seen) = (vec![(None, Vec::new())], Vec::new());
+        let mut at = 0;
+        while let Some((state, way)) = ways.get(at).cloned() {
+            if fits(state) {
+                return Some(way);
+            }
+            for step in self.transitions {
+                let follows = state.map_or(step.from.is_empty(), |state| step.from.contains(&state));
+                if let Some(to) = step.to.filter(|to| follows && !seen.contains(to)) {
+                    seen.push(to);
+                    ways.push((Some(to), way.iter().copied().chain([step.event]).collect()));
+                }
+            }
+            at += 1;
+        }
+        None
+    }
 }
 
 /// Makes the step of one event: `state` is changed, or nothing is.

@@ -100,7 +100,11 @@ fn report(context: &Context, told: &Told, event_type: &Value, posted: &Result<u1
     });
     let said = match (&error, status) {
         (None, Some(status)) => format!("{status}"),
-        (error, _) => error.clone().unwrap_or_default(),
+        (error, _) => format!(
+            "{}; it is not tried again by itself (stateset events resend {} --forward-to …)",
+            error.clone().unwrap_or_default(),
+            told.number
+        ),
     };
     let event_type = printable(event_type.as_str().unwrap_or_default());
     context.out.result(&value, &format!("{:>8}  {event_type}  {}", told.number, printable(&said)));

@@ -15,7 +15,8 @@ use crate::installation::{agent_of, random};
 #[derive(Debug, Args)]
 pub struct TriggerArgs {
     /// For example order.created; what stands before the dot is the type of the entity. A payload is made for
-    /// order.created, product.created, customer.created, return.requested and inventory.*; others are empty but for --set
+    /// order.created, product.created, customer.created, return.requested and inventory.*; others are empty but for --set.
+    /// For a new entity the events come first that it has to have had, as order.confirmed before order.processing
     #[arg(value_parser = event_type)]
     pub event_type: String,
     /// A member of the payload: customer_id=C-17, shipping.city=Oslo, total=12.5; JSON where it is JSON, else text
@@ -45,24 +46,40 @@ pub fn run(context: &Context, args: &TriggerArgs) -> Result<(), CliError> {
         let value = serde_json::from_str(value).unwrap_or_else(|_| json!(value));
         set(&mut payload, path, value)?;
     }
-    let entity_id = match &args.entity_id {
-        Some(id) => id.clone(),
-        None => new_entity(&args.event_type)?,
+    let (entity_id, before) = match &args.entity_id {
+        Some(id) => (id.clone(), Vec::new()),
+        None => (new_entity(&args.event_type)?, way_to(&args.event_type)),
     };
+    let mut told = Vec::with_capacity(before.len());
+    for event_type in before {
+        let payload = Value::Object(sample(event_type));
+        let event = Event { event_type: event_type.to_owned(), entity_id: entity_id.clone(), payload };
+        told.push((push(context, &args.key, &event)?, event));
+    }
     let event = Event { event_type: args.event_type.clone(), entity_id, payload: Value::Object(payload) };
     let number = push(context, &args.key, &event)?;
+    let numbers: Vec<SequenceNumber> = told.iter().map(|(number, _)| *number).collect();
     let value = json!({
         "sequence_number": number, "event_type": event.event_type, "entity_id": event.entity_id,
-        "payload": event.payload,
+        "payload": event.payload, "before": numbers,
     });
-    let text = format!(
-        "{number}  {}  {}  {}",
-        printable(&event.event_type),
-        printable(&event.entity_id),
-        printable(&event.payload.to_string())
-    );
-    context.out.result(&value, &text);
+    told.push((number, event));
+    let lines: Vec<String> = told.iter().map(|(number, event)| line(*number, event)).collect();
+    context.out.result(&value, &lines.join("\n"));
     Ok(())
+}
+
+fn line(number: SequenceNumber, event: &Event) -> String {
+    let (event_type, entity_id) = (printable(&event.event_type), printable(&event.entity_id));
+    format!("{number}  {event_type}  {entity_id}  {}", printable(&event.payload.to_string()))
+}
+
+/// What an entity has to have had before such an event; nothing for types that projections do not know.
+fn way_to(event_type: &str) -> Vec<&'static str> {
+    let machine = event_type.split('.').next().and_then(stateset_projection::machine);
+    // What the service alone tells of is not begun by anybody else.
+    let machine = machine.filter(|machine| !machine.is_own_only);
+    machine.and_then(|machine| machine.way_to(event_type)).unwrap_or_default()
 }
 
 /// An event that is made here.
@@ -102,7 +119,14 @@ pub fn push(context: &Context, key: &KeyName, event: &Event) -> Result<SequenceN
     match outcome.results.into_iter().next() {
         Some((_, PushResult::Stored(receipt))) => Ok(receipt.sequence_number),
         Some((_, PushResult::Rejected(rejection))) => {
-            Err(CliError::failure("EVENT_REJECTED", format!("{}: {}", rejection.reason, rejection.detail)))
+            let message = format!("{}: {}", rejection.reason, rejection.detail);
+            let error = CliError::failure("EVENT_REJECTED", message);
+            Err(match rejection.code.as_str() {
+                "agent_key_invalid" => {
+                    error.hint(format!("register the key with `stateset key register {key}`"))
+                }
+                _ => error,
+            })
         }
         None => Err(CliError::failure("UNREADABLE_ANSWER", "the server says nothing of the event")),
     }
@@ -156,6 +180,8 @@ fn set(payload: &mut Map<String, Value>, path: &str, value: Value) -> Result<(),
 
 #[cfg(test)]
 mod tests {
+    use stateset_projection::Need;
+
     use super::*;
 
     #[test]
@@ -163,6 +189,22 @@ mod tests {
         assert_eq!(event_type("order.line.added"), Ok("order.line.added".to_owned()));
         for bad in ["", "list", ".created", "order."] {
             assert!(event_type(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_comes_before_an_event_has_what_projections_need() {
+        assert_eq!(way_to("order.shipped"), ["order.created", "order.confirmed", "order.processing"]);
+        assert_eq!(way_to("order.created"), [""; 0]);
+        assert_eq!(way_to("painting.sold"), [""; 0]);
+        let all = stateset_projection::MACHINES.iter().flat_map(|machine| machine.transitions);
+        for event in all.clone().flat_map(|transition| way_to(transition.event)) {
+            let row = all.clone().find(|transition| transition.event == event).expect("a row");
+            let required = row.fields.iter().filter(|field| matches!(field.need, Need::Required));
+            let sample = sample(event);
+            for field in required {
+                assert!(sample.contains_key(field.name), "{event}: {}", field.name);
+            }
         }
     }
 
