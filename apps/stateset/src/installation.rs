@@ -69,6 +69,7 @@ impl Installation {
         now: TimestampMs,
     ) -> Result<Self, CliError> {
         refuse_split(&data.keys(), SEQUENCER_KEY, BackEnd::File)?;
+        refuse_elsewhere(data)?;
         let mut made = Vec::new();
         let passphrase = passphrase_or_new(data, passphrase_file, &mut made)?;
         let keys = FileKeystore::open(&data.keys(), passphrase)?;
@@ -128,6 +129,17 @@ impl Installation {
         }
         Ok(())
     }
+}
+
+/// An installation whose sequencer's key is in no file has it in a token, of which the folder may hold no trace.
+fn refuse_elsewhere(data: &DataDir) -> Result<(), CliError> {
+    let file = data.keys().join(format!("{SEQUENCER_KEY}.pem"));
+    if data.profile()?.is_none() || file.exists() {
+        return Ok(());
+    }
+    let message = format!("{} has a profile.json, and {} is missing", data.path().display(), file.display());
+    Err(CliError::failure("KEYS_ELSEWHERE", message)
+        .hint("keys that were made in a token are there: set KEYSTORE=pkcs11 as at the first start; else restore the file from a backup"))
 }
 
 fn passphrase_or_new(

@@ -189,6 +189,9 @@ pub fn register(home: &Home) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The service's name for a key that it does not have.
+const UNKNOWN_KEY: &str = "AGENT_KEY_NOT_FOUND";
+
 pub fn revoke(home: &Home, args: &RevokeArgs) -> Result<(), Failure> {
     let config = home.config()?;
     let request = RevokeKeyRequest {
@@ -198,7 +201,17 @@ pub fn revoke(home: &Home, args: &RevokeArgs) -> Result<(), Failure> {
         key_type: Some(if args.encryption { "encryption" } else { "signing" }.to_owned()),
         key_algorithm: None,
     };
-    let revoked = home.client(&config)?.revoke_key(&request)?;
+    let revoked = home.client(&config)?.revoke_key(&request).map_err(|error| {
+        let failure = Failure::from(error);
+        match (failure.code.as_str(), args.encryption) {
+            (UNKNOWN_KEY, false) => failure
+                .hint("a signing key was looked for; of a key that opens what is sealed say --encryption"),
+            (UNKNOWN_KEY, true) => failure.hint(
+                "a key that opens what is sealed was looked for; of a signing key leave out --encryption",
+            ),
+            _ => failure,
+        }
+    })?;
     let stays = match args.encryption {
         true => {
             "Nothing more is sealed for it, once others have fetched the directory anew; what was sealed for it still opens"

@@ -49,13 +49,34 @@ fn fetch(url: &str) -> Result<Vec<u8>, String> {
     let config =
         ureq::Agent::config_builder().max_redirects(0).proxy(None).timeout_global(Some(TIMEOUT)).build();
     let mut response = config.new_agent().get(url).call().map_err(|error| error.to_string())?;
+    if response.status().is_redirection() {
+        return Err(format!("it answers {}; name the URL where the profile itself is", response.status()));
+    }
     let body = response.body_mut().with_config().limit(PROFILE_BYTES_MAX as u64).read_to_vec();
     body.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
     use super::*;
+
+    #[test]
+    fn a_profile_that_lies_elsewhere_is_not_fetched() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/profile", listener.local_addr().expect("an address"));
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a caller");
+            let _ = stream.read(&mut [0; 1024]).expect("a request");
+            let answer = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer.as_bytes()).expect("an answer");
+        });
+        let problem = fetch(&url).expect_err("a redirection");
+        assert!(problem.contains("302") && problem.contains("URL"), "{problem}");
+        server.join().expect("it answered");
+    }
 
     #[test]
     fn only_this_machine_is_asked() {
