@@ -11,7 +11,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use serde::Serialize;
 use stateset_keystore::Keystore;
 use stateset_sequencer::{AnchorTarget, ReadyCheck, Sequencer};
-use statesetd_app::{Failure, Hosted, HostedConfig, LocalHome, LocalLedger, Network, OrgKeys, Unlock};
+use statesetd_app::{
+    Failure, Held, Hosted, HostedConfig, Joined, LocalHome, LocalLedger, Network, OrgKeys, Rpc, Trusted,
+    Unlock,
+};
 use tokio::runtime::Handle;
 
 use self::anchors::{Anchorer, LedgerTarget};
@@ -22,6 +25,34 @@ use crate::error::CliError;
 /// The ledger of a data directory, whether it runs or not.
 pub fn home(data: &DataDir) -> Result<LocalHome, CliError> {
     LocalHome::at(&data.ledger()).map_err(CliError::from)
+}
+
+/// A node of the ledger of a data directory: its own, or one of a ledger that was joined.
+///
+/// # Errors
+/// NO_LEDGER where there is neither.
+pub fn rpc(data: &DataDir) -> Result<Rpc, CliError> {
+    if let Some(joined) = Joined::of(&data.ledger())? {
+        return Ok(joined.rpc());
+    }
+    let home = home(data)?;
+    if home.exists() {
+        return Ok(Rpc::new(&home.url()?));
+    }
+    Err(CliError::input("NO_LEDGER", format!("there is no ledger in {}", data.path().display()))
+        .hint("run `stateset up` there, or name a node with --node URL"))
+}
+
+/// What is believed of that ledger; `None` where there is none.
+///
+/// # Errors
+/// Files that can't be read.
+pub fn held(data: &DataDir) -> Result<Option<Held>, CliError> {
+    if Joined::of(&data.ledger())?.is_some() {
+        return Ok(Some(Joined::held(&data.ledger())?));
+    }
+    let home = home(data)?;
+    if home.exists() { Ok(Some(home.trust()?)) } else { Ok(None) }
 }
 
 /// What a person and a program are told of it at the start.
@@ -51,6 +82,12 @@ pub struct Ledger {
 impl Ledger {
     /// Starts it with the companies' nodes; takes a moment, so it is done aside.
     pub async fn start(context: &Context, rpc: SocketAddr, anchors: bool) -> Result<Self, CliError> {
+        if let Some(joined) = Joined::of(&context.data.ledger())? {
+            let said =
+                format!("the companies of this directory are on {}, which others run", joined.chain_id);
+            return Err(CliError::input("LEDGER_ELSEWHERE", said)
+                .hint("start the event service with --no-ledger, and the companies' nodes with `stateset org start`"));
+        }
         let (data, folder, runtime) = (&context.data, context.data.ledger(), Handle::current());
         let unlock = unlock(Context::new(context.global.clone()));
         let started = tokio::task::spawn_blocking(move || {
@@ -62,7 +99,7 @@ impl Ledger {
                 HostedConfig {
                     folder,
                     rpc: running.url.clone(),
-                    genesis: running.home.genesis()?,
+                    trusted: Trusted::own(&running.home.genesis()?)?,
                     unlock,
                     notary: running.home.notary()?,
                 },
@@ -164,7 +201,7 @@ impl Ledger {
 }
 
 /// Opens the keystore for the first company: without companies there may be nothing to open it with.
-fn unlock(context: Context) -> Box<Unlock> {
+pub fn unlock(context: Context) -> Box<Unlock> {
     let opened: OnceLock<Box<dyn Keystore>> = OnceLock::new();
     Box::new(move |record| {
         let keystore = match opened.get() {

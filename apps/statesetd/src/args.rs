@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use stateset_ledger_types::ids::EntityId;
+
 use crate::trust::TrustArgs;
 
 /// A node of the shared ledger
@@ -37,6 +39,13 @@ pub enum Command {
     Tx(TxArgs),
     /// Ask a node for a path of its state
     Query(QueryArgs),
+    /// Companies that ask to be members
+    #[command(subcommand)]
+    Org(OrgCommand),
+    /// Sponsor or vote on a proposal, as the member whose home this is
+    Vote(VoteArgs),
+    /// Mint money of a denomination that the member whose home this is may issue
+    Mint(MintArgs),
 }
 
 /// What puts transactions in order.
@@ -71,9 +80,36 @@ pub struct InitArgs {
     /// Address for peers
     #[arg(long, default_value = "127.0.0.1:26656")]
     pub p2p: SocketAddr,
+    /// Address of the capsule store, for companies' nodes; of a new chain
+    #[arg(long, default_value = "127.0.0.1:26655")]
+    pub capsules: SocketAddr,
     /// A peer to stay connected to, NODE_ID@ADDRESS; may be given again
     #[arg(long = "peer", value_name = "PEER")]
     pub peers: Vec<String>,
+    #[command(flatten)]
+    pub begin: BeginArgs,
+}
+
+/// What a new genesis says besides its members.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BeginArgs {
+    /// A parameter of a new genesis, such as voting_blocks=100; may be given again
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = param)]
+    pub params: Vec<(String, u64)>,
+    /// Money of a new genesis that its first company may mint, with its decimal places, such as usd:2; may be given again
+    #[arg(long = "denom", value_name = "DENOM:PLACES", value_parser = denom)]
+    pub denoms: Vec<(String, u8)>,
+}
+
+fn param(text: &str) -> Result<(String, u64), String> {
+    let parsed = text.split_once('=').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
+    parsed.ok_or_else(|| "it is NAME=VALUE, the value a whole number".to_owned())
+}
+
+fn denom(text: &str) -> Result<(String, u8), String> {
+    let parsed =
+        text.rsplit_once(':').and_then(|(name, places)| Some((name.to_owned(), places.parse().ok()?)));
+    parsed.ok_or_else(|| "it is DENOM:PLACES, such as usd:2".to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -105,6 +141,8 @@ pub struct TestnetArgs {
     /// Chain of a new network, with its revision: NAME-1
     #[arg(long, default_value = "localnet-1")]
     pub chain_id: String,
+    #[command(flatten)]
+    pub begin: BeginArgs,
     /// Least time between blocks of a new network
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     pub timeout_commit: u64,
@@ -138,6 +176,60 @@ pub struct TxArgs {
     /// Wait until it stands in a block, and say what became of it
     #[arg(long)]
     pub wait: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum OrgCommand {
+    /// Sign a company's certificate, propose it as a member, and vote for it
+    Admit(AdmitArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct AdmitArgs {
+    /// What the company wrote with `stateset org request`
+    #[arg(value_name = "FILE")]
+    pub request: PathBuf,
+    /// Home of a member that may vote; its node runs
+    #[arg(long, env = "STATESETD_HOME", value_name = "DIR")]
+    pub home: PathBuf,
+    /// Seed of the root's key [default: root.seed in the home, or in the folder around it]
+    #[arg(long, value_name = "FILE")]
+    pub root: Option<PathBuf>,
+    /// Where other machines reach the home's capsule store [default: as it is configured]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub capsules_at: Option<String>,
+    /// Where the admission goes, for `stateset org join`
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Seconds to wait for the votes of other members
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub wait: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct VoteArgs {
+    /// The proposal's number
+    pub proposal: u64,
+    /// Home of the member; its node runs
+    #[arg(long, env = "STATESETD_HOME", value_name = "DIR")]
+    pub home: PathBuf,
+    /// Vote against it
+    #[arg(long)]
+    pub no: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct MintArgs {
+    /// Id of the member who gets it
+    #[arg(value_name = "ENTITY")]
+    pub to: EntityId,
+    /// How much, in minor units
+    pub units: u128,
+    /// Of which money
+    pub denom: String,
+    /// Home of the issuer; its node runs
+    #[arg(long, env = "STATESETD_HOME", value_name = "DIR")]
+    pub home: PathBuf,
 }
 
 #[derive(Debug, Args)]

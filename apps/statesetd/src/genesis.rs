@@ -3,18 +3,54 @@
 use std::time::SystemTime;
 
 use stateset_ledger_types::Genesis;
+use stateset_ledger_types::bank::DenomRecord;
 use stateset_ledger_types::codec::{List, Set, Text};
 use stateset_ledger_types::entity::{Compliance, Entity, EntityStatus, Quota, Role, Roles};
 use stateset_ledger_types::genesis::GenesisValidator;
-use stateset_ledger_types::ids::{ChainId, EntityId};
+use stateset_ledger_types::ids::{ChainId, Denom, EntityId};
 use stateset_ledger_types::keys::{KeyRecord, PublicKey, Purpose};
 use ves::Digest;
 use ves::hash::Hasher;
 
+use crate::args::{BeginArgs, Engine};
 use crate::output::Failure;
 
 /// Weight of each validator.
 const POWER: u32 = 10;
+
+/// A founder that decides alone need not wait for votes. Enough blocks for its own to come in.
+const ALONE: [(&str, u64); 3] = [("voting_blocks", 10), ("activation_delay_blocks", 1), ("min_sponsors", 1)];
+
+/// Gives a new chain its parameters, and money that its first member may mint and of which there is nothing yet.
+///
+/// # Errors
+/// PARAM and DENOM, for what the ledger does not take.
+pub fn begun(genesis: &mut Genesis, engine: Engine, args: &BeginArgs) -> Result<(), Failure> {
+    let alone = ALONE.iter().filter(|_| engine == Engine::Solo).map(|(name, value)| (*name, *value));
+    let given = args.params.iter().map(|(name, value)| (name.as_str(), *value));
+    for (name, value) in alone.chain(given) {
+        let wrong = |problem| Failure::input("PARAM", format!("--param {name}={value}: {problem}"));
+        genesis.params.set(name, value).map_err(wrong)?;
+    }
+    let wrong = |name: &str, problem: &dyn ToString| {
+        Failure::input("DENOM", format!("--denom {name}: {}", problem.to_string()))
+    };
+    let records = args.denoms.iter().map(|(name, exponent)| {
+        Denom::new(name)
+            .map(|denom| DenomRecord { denom, exponent: *exponent })
+            .map_err(|problem| wrong(name, &problem))
+    });
+    let records = records.collect::<Result<Vec<_>, Failure>>()?;
+    let mut entities = genesis.entities.to_vec();
+    if let Some(founder) = entities.first_mut() {
+        let all = records.iter().map(|record| record.denom.clone());
+        founder.issuer_of = Set::new(all).map_err(|problem| wrong("", &problem))?;
+    }
+    let too_many = |_| Failure::input("DENOM", "--denom: there are too many");
+    genesis.entities = List::new(entities).map_err(too_many)?;
+    genesis.denoms = List::new(records).map_err(too_many)?;
+    Ok(())
+}
 
 /// A company that is a member and a notary from the start.
 pub struct Founder {

@@ -5,18 +5,25 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stateset_abci::Options;
 use stateset_abci::comet::{self, Config, Peer, PublicKeys, Timing};
 use stateset_ledger_types::Genesis;
+use stateset_ledger_types::ids::EntityId;
+use stateset_ledger_types::keys::PublicKey;
 use zeroize::Zeroizing;
 
 use crate::args::{Engine, InitArgs};
-use crate::certificates::{ROOT_SEED, certify};
-use crate::genesis::{Founder, founded, now};
+use crate::certificates::{NODE_CERTIFICATES, NODE_SEED, ROOT_SEED, certificates_of, certify};
+use crate::genesis::{Founder, begun, founded, now};
 use crate::output::{Failure, Output};
+use crate::participant::NotarySeat;
+
+/// File of the seed of the key that signs the member's requests.
+pub const MEMBER_SEED: &str = "member.seed";
 
 /// `statesetd.toml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,6 +33,8 @@ pub struct Settings {
     pub chain_id: String,
     pub rpc: SocketAddr,
     pub p2p: SocketAddr,
+    /// Where companies' nodes reach the capsule store, over mutual TLS; without it, none runs here.
+    pub capsules: Option<SocketAddr>,
     /// Newest states that stay readable and provable; without it, all.
     pub keep_states: Option<u64>,
     /// Newest blocks that the engine keeps; without it, all.
@@ -119,9 +128,32 @@ impl Home {
         }
     }
 
+    /// The member of the genesis whose key this home has; `None` where it has that of none.
+    pub fn member(&self, genesis: &Genesis) -> Result<Option<EntityId>, Failure> {
+        if !self.file(MEMBER_SEED).exists() {
+            return Ok(None);
+        }
+        let own = PublicKey::ed25519(self.seed(MEMBER_SEED)?.public_key());
+        let mut founders = genesis.entities.iter();
+        let found = founders.find(|entity| entity.keys.iter().any(|record| record.key == own));
+        Ok(found.map(|entity| entity.entity_id))
+    }
+
+    /// What the home's member, as a notary, stores capsules with; `None` where it has no certificate.
+    pub fn seat(&self, genesis: &Genesis) -> Result<Option<NotarySeat>, Failure> {
+        let file = self.file(NODE_CERTIFICATES);
+        let Some(entity) = self.member(genesis)?.filter(|_| file.exists()) else { return Ok(None) };
+        Ok(Some(NotarySeat {
+            entity,
+            certificates: certificates_of(&file)?,
+            node: Arc::new(self.seed(NODE_SEED)?),
+            ledger: Arc::new(self.seed(MEMBER_SEED)?),
+        }))
+    }
+
     /// What a founder's record needs.
     pub fn founder(&self, name: &str, engine: Engine) -> Result<Founder, Failure> {
-        let (validator, ledger) = (self.validator(engine)?, self.seed("member.seed")?.public_key());
+        let (validator, ledger) = (self.validator(engine)?, self.seed(MEMBER_SEED)?.public_key());
         Ok(Founder { name: name.to_owned(), validator, ledger })
     }
 
@@ -193,6 +225,10 @@ pub fn init(args: &InitArgs, output: Output) -> Result<(), Failure> {
         let message = "solo is one process with a chain of its own: it takes neither --genesis nor --peer";
         return Err(Failure::input("USAGE", message));
     }
+    if args.genesis.is_some() && !(args.begin.params.is_empty() && args.begin.denoms.is_empty()) {
+        let message = "--param and --denom are of a new chain, and --genesis names one that exists";
+        return Err(Failure::input("USAGE", message));
+    }
     let peers = args.peers.iter().map(|text| peer(text)).collect::<Result<_, _>>()?;
     let given = match &args.genesis {
         Some(file) => {
@@ -208,6 +244,7 @@ pub fn init(args: &InitArgs, output: Output) -> Result<(), Failure> {
         None => {
             let mut genesis = founded(&args.chain_id, now(), &[home.founder(&args.name, args.engine)?])?;
             certify(&mut genesis, &home.seed(ROOT_SEED)?, &[&home])?;
+            begun(&mut genesis, args.engine, &args.begin)?;
             genesis
         }
     };
@@ -216,6 +253,8 @@ pub fn init(args: &InitArgs, output: Output) -> Result<(), Failure> {
         chain_id: genesis.chain_id.to_string(),
         rpc: args.rpc,
         p2p: args.p2p,
+        // Of a chain that exists, this home has no certificate yet.
+        capsules: args.genesis.is_none().then_some(args.capsules),
         keep_states: None,
         keep_blocks: None,
         snapshot_interval: None,

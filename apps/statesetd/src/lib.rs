@@ -8,15 +8,19 @@
 //! stderr. No secret is printed.
 
 mod args;
+mod capsules;
 mod certificates;
 mod client;
 mod genesis;
+mod govern;
 mod home;
+mod joined;
 mod local;
 mod member;
 mod node;
 mod output;
 mod participant;
+mod request;
 mod solo;
 mod start;
 mod testnet;
@@ -33,13 +37,15 @@ use crate::output::Output;
 pub use args::command;
 pub use client::{NodeStatus, refused, shown, status_of};
 pub use genesis::now;
+pub use joined::Joined;
 pub use local::{Admitted, LocalHome, LocalLedger, Newcomer};
 pub use member::{Committed, Member, read};
 pub use output::Failure;
 pub use participant::{
-    Books, HexBytes, Hosted, HostedAt, HostedConfig, Network, NotarySeat, OrgKeys, OrgRecord, Participant,
-    Unlock, node_certificate,
+    Address, Books, HexBytes, Hosted, HostedAt, HostedConfig, Network, NotarySeat, OrgKeys, OrgRecord,
+    Participant, PeersFile, Trusted, Unlock, node_certificate,
 };
+pub use request::{Asks, OrgAdmission, OrgRequest};
 pub use stateset_abci::comet::{Rpc, RpcError};
 pub use trust::{Answer, Held, TrustArgs, genesis_of};
 
@@ -61,6 +67,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(args) => client::status(&args, output),
         Command::Tx(args) => client::tx(&args, output),
         Command::Query(args) => client::query(&args, output),
+        Command::Org(command) => govern::org(&command, output),
+        Command::Vote(args) => govern::vote(&args, output),
+        Command::Mint(args) => govern::mint(&args, output),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

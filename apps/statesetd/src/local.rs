@@ -11,15 +11,13 @@ use std::time::Duration;
 use stateset_abci::comet::{Rpc, Timing};
 use stateset_ledger_store::Store;
 use stateset_ledger_types::Genesis;
-use stateset_ledger_types::bank::DenomRecord;
-use stateset_ledger_types::codec::{List, Set};
-use stateset_ledger_types::ids::Denom;
 use stateset_solo::NodeConfig;
 
-use crate::args::Engine;
-use crate::certificates::{NODE_CERTIFICATES, NODE_SEED, ROOT_SEED, certificates_of, certify};
-use crate::genesis::{founded, now};
-use crate::home::{Home, Settings};
+use crate::args::{BeginArgs, Engine};
+use crate::capsules::of_this_machine;
+use crate::certificates::{ROOT_SEED, certify};
+use crate::genesis::{begun, founded, now};
+use crate::home::{Home, MEMBER_SEED, Settings};
 use crate::member::Member;
 use crate::output::Failure;
 use crate::participant::NotarySeat;
@@ -34,8 +32,6 @@ pub const CHAIN_ID: &str = "stateset-local-1";
 const FOUNDER: &str = "local";
 /// Nothing happens for long on a machine of one: an idle ledger costs few blocks.
 const EMPTY_BLOCK_INTERVAL: Duration = Duration::from_secs(60);
-/// The founder decides alone, so votes need not be waited for. Enough blocks for a vote to come in.
-const PARAMS: [(&str, u64); 3] = [("voting_blocks", 10), ("activation_delay_blocks", 1), ("min_sponsors", 1)];
 
 /// Denominations that the founder may mint, with their decimal places.
 const MONEY: [(&str, u8); 2] = [("eur", 2), ("usd", 2)];
@@ -60,15 +56,15 @@ impl LocalHome {
         }
         let mut genesis = founded(CHAIN_ID, now(), &[self.0.founder(FOUNDER, Engine::Solo)?])?;
         certify(&mut genesis, &self.0.seed(ROOT_SEED)?, &[&self.0])?;
-        money(&mut genesis)?;
-        for (name, value) in PARAMS {
-            genesis.params.set(name, value).map_err(|problem| Failure::failed("GENESIS", problem))?;
-        }
+        let denoms = MONEY.iter().map(|(name, places)| ((*name).to_owned(), *places)).collect();
+        begun(&mut genesis, Engine::Solo, &BeginArgs { denoms, ..BeginArgs::default() })?;
         let settings = Settings {
             engine: Engine::Solo,
             chain_id: genesis.chain_id.to_string(),
             rpc,
             p2p: rpc,
+            // Of the companies' nodes of this process, which start it (`Hosted`).
+            capsules: None,
             keep_states: None,
             keep_blocks: None,
             snapshot_interval: None,
@@ -77,11 +73,16 @@ impl LocalHome {
         Ok(true)
     }
 
-    /// Where its RPC was at the last start.
+    /// Where its RPC was at the last start, or is by its settings.
     pub fn url(&self) -> Result<String, Failure> {
         let file = self.0.file("rpc");
-        let text = std::fs::read_to_string(&file).map_err(|error| Failure::io("read", &file, &error))?;
-        Ok(text.trim().to_owned())
+        match std::fs::read_to_string(&file) {
+            Ok(text) => Ok(text.trim().to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Ok(format!("http://{}", of_this_machine(self.0.settings()?.rpc)))
+            }
+            Err(error) => Err(Failure::io("read", &file, &error)),
+        }
     }
 
     pub fn genesis(&self) -> Result<Genesis, Failure> {
@@ -96,39 +97,22 @@ impl LocalHome {
 
     /// What the founder, as the notary of this ledger, stores capsules with; `None` where it has no certificate.
     pub fn notary(&self) -> Result<Option<NotarySeat>, Failure> {
-        let (genesis, file) = (self.genesis()?, self.0.file(NODE_CERTIFICATES));
-        let Some(founder) = genesis.entities.first().filter(|_| file.exists()) else { return Ok(None) };
-        Ok(Some(NotarySeat {
-            entity: founder.entity_id,
-            certificates: certificates_of(&file)?,
-            node: Arc::new(self.0.seed(NODE_SEED)?),
-            ledger: Arc::new(self.0.seed("member.seed")?),
-        }))
+        self.0.seat(&self.genesis()?)
     }
 
-    /// The founder, at the ledger where it runs.
+    /// The founder whose home it is, at the ledger where it runs.
     pub fn founder(&self) -> Result<Member, Failure> {
-        let (genesis, key) = (self.genesis()?, self.0.seed("member.seed")?);
-        let entity = genesis.entities.first().map(|entity| entity.entity_id);
-        let entity = entity.ok_or_else(|| Failure::failed("GENESIS", "the genesis has no member"))?;
+        let genesis = self.genesis()?;
+        let entity = self.0.member(&genesis)?.ok_or_else(|| {
+            let folder = self.0.folder().display();
+            Failure::input(
+                "NO_MEMBER",
+                format!("{folder} has the key of no member of the genesis ({MEMBER_SEED})"),
+            )
+        })?;
+        let key = self.0.seed(MEMBER_SEED)?;
         Ok(Member { rpc: Rpc::new(&self.url()?), chain_id: genesis.chain_id, entity, key: Arc::new(key) })
     }
-}
-
-/// Makes the first member the issuer of [`MONEY`], of which there is nothing yet.
-fn money(genesis: &mut Genesis) -> Result<(), Failure> {
-    let failed = |problem: &dyn ToString| Failure::failed("GENESIS", problem.to_string());
-    let denom = |name| Denom::new(name).map_err(|problem| failed(&problem));
-    let records = MONEY.map(|(name, exponent)| Ok(DenomRecord { denom: denom(name)?, exponent }));
-    let records = records.into_iter().collect::<Result<Vec<_>, Failure>>()?;
-    let mut entities = genesis.entities.to_vec();
-    if let Some(founder) = entities.first_mut() {
-        let all = records.iter().map(|record| record.denom.clone());
-        founder.issuer_of = Set::new(all).map_err(|problem| failed(&problem))?;
-    }
-    genesis.entities = List::new(entities).map_err(|problem| failed(&problem))?;
-    genesis.denoms = List::new(records).map_err(|problem| failed(&problem))?;
-    Ok(())
 }
 
 /// A running ledger; dropping it ends it after the block at hand. Both block: not to be done where tasks run.

@@ -1,5 +1,6 @@
 //! A running node: the state machine under the engine of its home.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -10,6 +11,7 @@ use stateset_ledger_store::Store;
 use stateset_solo::NodeConfig;
 
 use crate::args::{CometArgs, Engine};
+use crate::capsules::CapsuleStore;
 use crate::home::{Home, Settings};
 use crate::output::Failure;
 use crate::solo::{Listen, Solo};
@@ -21,6 +23,8 @@ enum Parts {
 }
 
 pub struct Running {
+    /// Before the rest: it asks the ledger for its members.
+    capsules: Option<CapsuleStore>,
     parts: Parts,
     home: Home,
     pub settings: Settings,
@@ -37,14 +41,24 @@ impl Running {
     pub fn start(home: Home, program: Option<&Program>) -> Result<Self, Failure> {
         let settings = home.settings()?;
         let store = Store::open(&home.file("state.redb")).map_err(|error| Failure::failed("STATE", error))?;
+        let mut rpc = settings.rpc;
         let parts = match settings.engine {
             Engine::Comet => Parts::Comet(comet(&home, &settings, store, program)?),
             Engine::Solo => {
                 let at = Listen { rpc: settings.rpc, else_free: false };
-                Parts::Solo(Solo::start(&home, at, NodeConfig::default(), store)?)
+                let solo = Solo::start(&home, at, NodeConfig::default(), store)?;
+                rpc = solo.rpc;
+                Parts::Solo(solo)
             }
         };
-        Ok(Self { parts, home, settings })
+        let listen = settings.capsules;
+        let capsules = listen.map(|listen| CapsuleStore::start(&home, listen, rpc)).transpose()?;
+        Ok(Self { capsules, parts, home, settings })
+    }
+
+    /// Where companies' nodes reach the capsule store, where one runs.
+    pub fn capsules(&self) -> Option<SocketAddr> {
+        self.capsules.as_ref().map(|store| store.address)
     }
 
     pub fn cometbft_pid(&self) -> Option<u32> {
@@ -59,6 +73,9 @@ impl Running {
     /// # Errors
     /// What ended one of them.
     pub fn check(&mut self) -> Result<(), Failure> {
+        if let Some(problem) = self.capsules.as_ref().and_then(CapsuleStore::failure) {
+            return Err(Failure::failed("CAPSULES", problem));
+        }
         match &mut self.parts {
             Parts::Comet(instance) => check_comet(instance, &self.home),
             Parts::Solo(solo) => match solo.failure() {

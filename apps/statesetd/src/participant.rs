@@ -3,12 +3,14 @@
 //! - one of them: [`Participant`]; all that one process holds, and how programs reach them: [`Hosted`];
 //! - who is a member: [`ProvenMembers`]; what is signed without a person: [`Careful`].
 
+mod addresses;
 mod api;
 mod consent;
 mod hosted;
 mod members;
 mod notary;
 mod org;
+mod trusted;
 
 use std::fs::DirBuilder;
 use std::net::SocketAddr;
@@ -19,9 +21,12 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use serde_json::Value;
+use stateset_abci::comet::Rpc;
 use stateset_ledger_types::ids::ChainId;
-use stateset_node::ports::{CapsuleStore, Chain, Clock};
+use stateset_node::ports::{CapsuleStore, Clock};
 use stateset_node::probe::Always;
+use stateset_node::rpc::RpcChain;
 use stateset_node::{Node, NodeConfig, NotaryCapsules, Ports, Receiver, SessionFile, Transport};
 use stateset_peer::{Config, Peers};
 use tokio::runtime::Handle;
@@ -29,11 +34,13 @@ use tokio::runtime::Handle;
 use crate::genesis::now;
 use crate::output::Failure;
 
+pub use addresses::{Address, AddressBook, PeersFile};
 pub use consent::Careful;
 pub use hosted::{Hosted, HostedAt, HostedConfig, Unlock};
 pub use members::ProvenMembers;
-pub use notary::{NotaryBook, NotaryNode, NotarySeat};
+pub use notary::{NotaryNode, NotarySeat};
 pub use org::{HexBytes, OrgKeys, OrgRecord, node_certificate};
+pub use trusted::{Trusted, keep};
 
 /// After an answer of the ledger that did not come, or did not hold.
 const RECOVERY_RETRY: Duration = Duration::from_secs(2);
@@ -53,11 +60,28 @@ impl Clock for SystemClock {
 #[derive(Clone)]
 pub struct Network {
     pub chain_id: ChainId,
-    pub chain: Arc<dyn Chain>,
+    pub chain: Arc<RpcChain<SystemClock>>,
     pub members: Arc<ProvenMembers>,
-    /// Who stores the capsules, and where.
-    pub notaries: Arc<NotaryBook>,
+    /// Where other members' nodes are, and the notaries that store the capsules.
+    pub addresses: Arc<AddressBook>,
     pub runtime: Handle,
+}
+
+impl Network {
+    /// The ledger at `rpc`, which is believed as far as what is trusted proves its answers.
+    pub fn of(rpc: &str, trusted: &Trusted, runtime: Handle) -> Self {
+        let asked = Rpc::new(rpc);
+        let call =
+            move |method: &str, params: &Value| asked.call(method, params).map_err(|error| error.to_string());
+        let chain = RpcChain::new(Box::new(call), trusted.state.clone(), trusted.terms, SystemClock);
+        Self {
+            chain_id: trusted.state.chain_id.clone(),
+            chain: Arc::new(chain),
+            members: Arc::default(),
+            addresses: Arc::default(),
+            runtime,
+        }
+    }
 }
 
 /// What a node does with its vault before anything else.
@@ -110,7 +134,7 @@ impl Participant {
         let vault = folder.join("vault.db");
         let transport = Arc::new(Transport::new(network.runtime.clone()));
         let ports = Ports {
-            chain: Arc::clone(&network.chain),
+            chain: Arc::<RpcChain<SystemClock>>::clone(&network.chain),
             capsules: capsules(network, &transport),
             peers: Arc::<Transport>::clone(&transport),
             consent: Arc::new(Careful),
@@ -126,8 +150,9 @@ impl Participant {
         let (members, handler) = (Arc::clone(&network.members), Arc::new(Receiver(Arc::clone(&node))));
         let started = Peers::start(config, keys.identity, members, sessions, handler);
         let peers = network.runtime.block_on(started).map_err(failed)?;
-        for (notary, address) in network.notaries.all() {
-            peers.know(notary, vec![address.to_string()]);
+        let entity = record.entity_id;
+        for (other, address) in network.addresses.all().into_iter().filter(|(other, _)| *other != entity) {
+            peers.know(other, vec![address]);
         }
         transport.join(peers.clone());
         let address = peers.address().ok_or_else(|| failed("it listens nowhere"))?;
@@ -185,9 +210,9 @@ impl Participant {
 
 /// The capsules of a node: with the notaries, over its own transport.
 fn capsules(network: &Network, transport: &Arc<Transport>) -> Arc<dyn CapsuleStore> {
-    let (book, members) = (Arc::clone(&network.notaries), Arc::clone(&network.members));
+    let (book, members) = (Arc::clone(&network.addresses), Arc::clone(&network.members));
     let peers = Arc::<Transport>::clone(transport);
-    let live = Box::new(move || book.live(&members));
+    let live = Box::new(move || book.notaries(&members));
     Arc::new(NotaryCapsules::new(network.chain_id.clone(), peers, live))
 }
 

@@ -36,6 +36,10 @@ pub fn run(args: &StartArgs, output: Output) -> Result<(), Failure> {
         said["application"] = socket.display().to_string().into();
         said["cometbft_pid"] = node.cometbft_pid().into();
     }
+    if let Some(capsules) = node.capsules() {
+        text.push_str(&format!(", capsules {capsules}"));
+        said["capsules"] = capsules.to_string().into();
+    }
     output.result(&said, &format!("{text}. Ctrl-C ends it."));
     wait(&mut vec![node], &signals, None)
 }

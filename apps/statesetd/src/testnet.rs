@@ -8,7 +8,7 @@ use stateset_abci::comet::{Peer, Timing};
 
 use crate::args::{Engine, TestnetArgs};
 use crate::certificates::{ROOT_SEED, certify};
-use crate::genesis::{founded, now};
+use crate::genesis::{begun, founded, now};
 use crate::home::{Home, Settings};
 use crate::node::{Running, program};
 use crate::output::{Failure, Output};
@@ -34,7 +34,7 @@ pub fn run(args: &TestnetArgs, output: Output) -> Result<(), Failure> {
         let running = pid.map(|pid| format!(", cometbft {pid}")).unwrap_or_default();
         text.push_str(&format!("  http://{}  {}{running}\n", settings.rpc, home.folder().display()));
         listed.push(json!({"home": home.folder(), "rpc": format!("http://{}", settings.rpc),
-            "p2p": settings.p2p, "cometbft_pid": pid}));
+            "p2p": settings.p2p, "capsules": settings.capsules, "cometbft_pid": pid}));
     }
     let chain_id = homes[0].settings()?.chain_id;
     let state = match (&program, args.seconds) {
@@ -72,7 +72,8 @@ fn homes(args: &TestnetArgs) -> Result<Vec<Home>, Failure> {
     let founders = homes.iter().enumerate().map(|(at, home)| home.founder(&name(at), Engine::Comet));
     let mut genesis = founded(&args.chain_id, now(), &founders.collect::<Result<Vec<_>, _>>()?)?;
     certify(&mut genesis, &Home::at(&args.dir)?.seed(ROOT_SEED)?, &homes.iter().collect::<Vec<_>>())?;
-    let addresses = free_addresses(2 * count)?;
+    begun(&mut genesis, Engine::Comet, &args.begin)?;
+    let addresses = free_addresses(3 * count)?;
     let peers = homes
         .iter()
         .zip(&addresses)
@@ -86,6 +87,7 @@ fn homes(args: &TestnetArgs) -> Result<Vec<Home>, Failure> {
             chain_id: genesis.chain_id.to_string(),
             rpc: addresses[count + at],
             p2p: addresses[at],
+            capsules: Some(addresses[2 * count + at]),
             keep_states: None,
             keep_blocks: None,
             snapshot_interval: None,

@@ -43,6 +43,11 @@ impl<C: Clock> RpcChain<C> {
         Self { call, clock, terms, known: Mutex::new(Known { trusted, times: BTreeMap::new() }) }
     }
 
+    /// The newest block that was followed: what to begin with another time.
+    pub fn trusted(&self) -> TrustedState {
+        self.known().trusted.clone()
+    }
+
     fn ask(&self, method: &str, params: &Value) -> Result<Value, ChainError> {
         (self.call)(method, params).map_err(ChainError::Unreachable)
     }

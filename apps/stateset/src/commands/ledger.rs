@@ -160,15 +160,7 @@ fn node(context: &Context, named: Option<&str>) -> Result<Rpc, CliError> {
     if let Some(url) = named {
         return Ok(Rpc::new(url));
     }
-    let home = ledger::home(&context.data)?;
-    if !home.exists() {
-        return Err(CliError::input(
-            "NO_LEDGER",
-            format!("there is no ledger in {}", context.data.path().display()),
-        )
-        .hint("run `stateset up` there, or name a node with --node URL"));
-    }
-    Ok(Rpc::new(&home.url()?))
+    ledger::rpc(&context.data)
 }
 
 /// What is trusted: as named, else the ledger of the data directory.
@@ -176,12 +168,10 @@ fn held(context: &Context, args: &TrustArgs) -> Result<Held, CliError> {
     if let Some(held) = Held::of(args)? {
         return Ok(held);
     }
-    let home = ledger::home(&context.data)?;
-    if !home.exists() {
-        return Err(CliError::input("NO_TRUST", "nothing is trusted, so nothing can be verified")
-            .hint("name a trusted block with --trust FILE, or the chain's genesis with --genesis FILE"));
-    }
-    Ok(home.trust()?)
+    ledger::held(&context.data)?.ok_or_else(|| {
+        CliError::input("NO_TRUST", "nothing is trusted, so nothing can be verified")
+            .hint("name a trusted block with --trust FILE, or the chain's genesis with --genesis FILE")
+    })
 }
 
 fn status(context: &Context, args: &NodeArgs) -> Result<(), CliError> {

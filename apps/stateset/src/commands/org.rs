@@ -1,6 +1,9 @@
 //! `stateset org`: companies on the shared ledger of this machine.
 
 mod attesters;
+mod joining;
+mod peers;
+mod start;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,9 +16,11 @@ use stateset_ledger_types::codec::{Encode as _, List};
 use stateset_ledger_types::entity::{Role, Roles};
 use stateset_ledger_types::ids::{Amount, TxId};
 use stateset_ledger_types::keys::{PublicKey, Purpose, Scheme};
-use statesetd_app::{Admitted, HexBytes, LocalHome, Newcomer, OrgRecord, node_certificate};
+use statesetd_app::{Admitted, HexBytes, Joined, LocalHome, Newcomer, OrgRecord, node_certificate};
 
 use self::attesters::{AttestersArgs, TrustArgs};
+use self::joining::{JoinArgs, RequestArgs};
+use self::peers::PeerCommand;
 use crate::context::Context;
 use crate::error::{CliError, printable};
 use crate::ledger::money::{Currency, Money};
@@ -28,7 +33,16 @@ const BALANCES_MAX: usize = 1_000;
 #[derive(Debug, Subcommand)]
 pub enum OrgCommand {
     /// Make a company's keys and certificate, and have it admitted to the ledger that `stateset up` runs
-    Create(CreateArgs),
+    Create(CompanyArgs),
+    /// Make a company's keys, and a request to be a member of a ledger that others run
+    Request(RequestArgs),
+    /// Join a ledger that others run, with the admission that answers the request
+    Join(JoinArgs),
+    /// Run the nodes of the companies that joined a ledger of others, until a signal ends them
+    Start,
+    /// Where the nodes of other companies are, on a ledger that others run
+    #[command(subcommand)]
+    Peer(PeerCommand),
     /// List the companies that were made here
     List,
     /// Show one company, and what it has in the bank of the ledger
@@ -42,7 +56,7 @@ pub enum OrgCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct CreateArgs {
+pub struct CompanyArgs {
     /// What to call it here: its keys are ORG.identity, ORG.ledger, ORG.view and ORG.node
     pub org: KeyName,
     /// Its legal name [default: ORG]
@@ -105,6 +119,10 @@ impl RoleName {
 pub fn run(context: &Context, command: &OrgCommand) -> Result<(), CliError> {
     match command {
         OrgCommand::Create(args) => create(context, args),
+        OrgCommand::Request(args) => joining::request(context, args),
+        OrgCommand::Join(args) => joining::join(context, args),
+        OrgCommand::Start => start::run(context),
+        OrgCommand::Peer(command) => peers::run(context, command),
         OrgCommand::List => list(context),
         OrgCommand::Show(args) => show(context, &read(context, &args.org)?),
         OrgCommand::Deposit(args) => deposit(context, args),
@@ -121,6 +139,11 @@ fn running(context: &Context) -> Result<LocalHome, CliError> {
     let home = ledger::home(&context.data)?;
     if home.exists() {
         return Ok(home);
+    }
+    if let Some(joined) = Joined::of(&context.data.ledger())? {
+        let said = format!("{} is run by others: nothing is decided for it here", joined.chain_id);
+        return Err(CliError::input("LEDGER_ELSEWHERE", said)
+            .hint("they admit companies, mint money and name attesters; see `stateset org request`"));
     }
     let said = format!("there is no ledger in {}", context.data.path().display());
     Err(CliError::input("NO_LEDGER", said).hint("run `stateset up` there, and leave it running"))
@@ -139,56 +162,113 @@ fn key(keys: &dyn Keystore, org: &KeyName, use_: &str, algorithm: Algorithm) -> 
     }
 }
 
-fn create(context: &Context, args: &CreateArgs) -> Result<(), CliError> {
+/// No ledger of others is joined from here.
+fn not_joined(context: &Context) -> CliError {
+    let said = format!("no company of {} has joined a ledger of others", context.data.path().display());
+    CliError::input("NOT_JOINED", said).hint("see `stateset org request` and `stateset org join`")
+}
+
+impl CompanyArgs {
+    fn legal_name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.org.to_string())
+    }
+
+    fn all_roles(&self) -> Roles {
+        let all = [Role::Member].into_iter().chain(self.roles.iter().map(|role| role.role()));
+        Roles::of(&all.collect::<Vec<_>>())
+    }
+}
+
+/// A company's keys: of its certificate, of its transactions, of its capsules, of its node.
+struct Keys {
+    identity: KeyInfo,
+    ledger: KeyInfo,
+    view: KeyInfo,
+    node: KeyInfo,
+}
+
+fn public(scheme: Scheme, info: &KeyInfo) -> Result<PublicKey, CliError> {
+    PublicKey::new(scheme, &info.public_key)
+        .map_err(|error| CliError::failure("WRONG_ALGORITHM", error.to_string()))
+}
+
+impl Keys {
+    /// Makes those that are missing.
+    fn made(keys: &dyn Keystore, org: &KeyName) -> Result<Self, CliError> {
+        Ok(Self {
+            identity: key(keys, org, "identity", Algorithm::Ed25519)?,
+            ledger: key(keys, org, "ledger", Algorithm::Ed25519)?,
+            view: key(keys, org, "view", Algorithm::X25519)?,
+            node: key(keys, org, "node", Algorithm::Ed25519)?,
+        })
+    }
+
+    /// # Errors
+    /// NO_SUCH_KEY where they were not made.
+    fn known(keys: &dyn Keystore, org: &KeyName) -> Result<Self, CliError> {
+        let info = |use_: &str| -> Result<KeyInfo, CliError> {
+            keys.info(&format!("{org}.{use_}").parse()?).map_err(|error| {
+                CliError::from(error).hint(format!("`stateset org request {org}` makes the keys"))
+            })
+        };
+        Ok(Self {
+            identity: info("identity")?,
+            ledger: info("ledger")?,
+            view: info("view")?,
+            node: info("node")?,
+        })
+    }
+
+    fn identity_key(&self) -> Result<PublicKey, CliError> {
+        public(Scheme::Ed25519, &self.identity)
+    }
+    fn ledger_key(&self) -> Result<PublicKey, CliError> {
+        public(Scheme::Ed25519, &self.ledger)
+    }
+    fn view_key(&self) -> Result<PublicKey, CliError> {
+        public(Scheme::X25519, &self.view)
+    }
+}
+
+fn create(context: &Context, args: &CompanyArgs) -> Result<(), CliError> {
     let record = made(context, args)?;
     context.out.result(&record, &format!("{}Admitted to {}.", text(&record), record.chain_id));
     Ok(())
 }
 
 /// Makes a company's keys and certificates, and has it admitted.
-pub fn made(context: &Context, args: &CreateArgs) -> Result<OrgRecord, CliError> {
+pub fn made(context: &Context, args: &CompanyArgs) -> Result<OrgRecord, CliError> {
     let home = running(context)?;
     let file = folder(context).join(format!("{}.json", args.org));
     if file.exists() {
         return Err(CliError::input("ORG_EXISTS", format!("there is a company {} already", args.org)));
     }
-    let keys = context.keystore()?;
-    let identity = key(keys.as_ref(), &args.org, "identity", Algorithm::Ed25519)?;
-    let signing = key(keys.as_ref(), &args.org, "ledger", Algorithm::Ed25519)?;
-    let view = key(keys.as_ref(), &args.org, "view", Algorithm::X25519)?;
-    let node = key(keys.as_ref(), &args.org, "node", Algorithm::Ed25519)?;
-    let public = |scheme, info: &KeyInfo| {
-        PublicKey::new(scheme, &info.public_key)
-            .map_err(|error| CliError::failure("WRONG_ALGORITHM", error.to_string()))
-    };
-    let roles: Vec<Role> =
-        [Role::Member].into_iter().chain(args.roles.iter().map(|role| role.role())).collect();
+    let keystore = context.keystore()?;
+    let keys = Keys::made(keystore.as_ref(), &args.org)?;
     let newcomer = Newcomer {
-        name: args.name.clone().unwrap_or_else(|| args.org.to_string()),
+        name: args.legal_name(),
         jurisdiction: args.jurisdiction.clone(),
         registration_no: args.registration_no.clone(),
         lei: args.lei.clone(),
-        roles: Roles::of(&roles),
-        identity: public(Scheme::Ed25519, &identity)?,
-        keys: vec![
-            (Purpose::LedgerSigning, public(Scheme::Ed25519, &signing)?),
-            (Purpose::View, public(Scheme::X25519, &view)?),
-        ],
+        roles: args.all_roles(),
+        identity: keys.identity_key()?,
+        keys: vec![(Purpose::LedgerSigning, keys.ledger_key()?), (Purpose::View, keys.view_key()?)],
     };
-    let of_node = node_certificate(keys.as_ref(), &newcomer.name, &identity.name, &node.name)?;
+    let of_node = node_certificate(keystore.as_ref(), &newcomer.name, &keys.identity.name, &keys.node.name)?;
     let Admitted { entity, certificate, root, .. } = home.admit(&newcomer)?;
     let record = OrgRecord {
         org: args.org.to_string(),
         name: entity.name.to_string(),
         entity_id: entity.entity_id,
         chain_id: home.genesis()?.chain_id.to_string(),
-        identity_key: identity.name.to_string(),
-        ledger_key: signing.name.to_string(),
-        view_key: view.name.to_string(),
-        node_key: node.name.to_string(),
+        identity_key: keys.identity.name.to_string(),
+        ledger_key: keys.ledger.name.to_string(),
+        view_key: keys.view.name.to_string(),
+        node_key: keys.node.name.to_string(),
         certificate: HexBytes(certificate),
         root: HexBytes(root),
         node_certificate: HexBytes(of_node),
+        listen: None,
         resolutions: Default::default(),
     };
     write(context, &record)?;
@@ -232,9 +312,9 @@ fn show(context: &Context, record: &OrgRecord) -> Result<(), CliError> {
 }
 
 pub fn balances(context: &Context, record: &OrgRecord) -> Result<Vec<Money>, CliError> {
-    let (home, nodes) = (running(context)?, Nodes::of(&context.data)?);
+    let (rpc, nodes) = (ledger::rpc(&context.data)?, Nodes::of(&context.data)?);
     let path = format!("/ssn/bank/{}", record.entity_id.account());
-    let held: Option<List<Amount, BALANCES_MAX>> = statesetd_app::read(&home.founder()?.rpc, &path)?;
+    let held: Option<List<Amount, BALANCES_MAX>> = statesetd_app::read(&rpc, &path)?;
     let held = held.unwrap_or_default();
     let money = |held: &Amount| Ok(Currency::of(&nodes, held.denom.as_str())?.of_units(held.units));
     held.iter().map(money).collect()
@@ -259,6 +339,11 @@ pub fn deposited(context: &Context, args: &DepositArgs) -> Result<(Money, TxId),
     // The arguments are behind the tag.
     let (tx_id, _) = founder.public(BANK, &[(mint.tag(), mint.to_sce()[2..].to_vec())])?;
     Ok((money, tx_id))
+}
+
+/// Whether a company of that name is of this machine.
+pub fn exists(context: &Context, org: &KeyName) -> bool {
+    folder(context).join(format!("{org}.json")).exists()
 }
 
 pub fn read(context: &Context, org: &KeyName) -> Result<OrgRecord, CliError> {

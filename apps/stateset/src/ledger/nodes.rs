@@ -24,9 +24,8 @@ impl Nodes {
         let file = HostedAt::file(&data.ledger());
         if !file.exists() {
             let said = format!("there is no ledger in {}", data.path().display());
-            return Err(
-                CliError::input("NO_LEDGER", said).hint("run `stateset up` there, and leave it running")
-            );
+            return Err(CliError::input("NO_LEDGER", said)
+                .hint("run `stateset up` there, or `stateset org start`, and leave it running"));
         }
         let at: HostedAt = serde_json::from_str(&files::read_text(&file)?)
             .map_err(|error| CliError::failure("BAD_FILE", format!("{}: {error}", file.display())))?;

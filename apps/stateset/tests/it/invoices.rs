@@ -87,7 +87,7 @@ fn create_late(at: &Path, number: &str) {
 }
 
 /// The nodes' API, with its token: status and body.
-fn call(at: &Path, method: &str, path: &str, body: &str) -> (u16, Value) {
+pub fn call(at: &Path, method: &str, path: &str, body: &str) -> (u16, Value) {
     let known = fs::read(at.join("stateset-data/ledger/node.json")).unwrap();
     let known: Value = serde_json::from_slice(&known).unwrap();
     let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();

@@ -8,6 +8,7 @@ mod demo;
 mod dev_loop;
 mod help;
 mod invoices;
+mod joined;
 mod keys;
 mod ledger;
 mod local_chain;

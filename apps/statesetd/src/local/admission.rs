@@ -54,58 +54,87 @@ fn text<const MAX: usize>(field: &str, value: &str) -> Result<Text<MAX>, Failure
     Text::new(value).map_err(|problem| Failure::input("ENTITY", format!("{field}: {problem}")))
 }
 
+/// A company with its certificate, before anybody has voted.
+pub(crate) struct Certified {
+    pub record: Entity,
+    /// DER of its certificate, and of the root that issued it.
+    pub certificate: Vec<u8>,
+    pub root: Vec<u8>,
+}
+
+impl Certified {
+    /// What is proposed.
+    pub fn admission(&self) -> Result<Action, Failure> {
+        let certificates = List::new([Blob::new(self.certificate.as_slice()).map_err(failed)?]);
+        let certificates = certificates.map_err(failed)?;
+        Ok(Action::EntityAdmit(Box::new(EntityRecord { record: self.record.clone(), certificates })))
+    }
+}
+
 impl LocalHome {
     /// Issues a certificate to the company, proposes it as the founder and votes for it, until it is a member. It has no
     /// vote itself, so that the founder goes on deciding alone.
     pub fn admit(&self, newcomer: &Newcomer) -> Result<Admitted, Failure> {
-        let genesis = self.genesis()?;
-        let root = genesis.roots.first().map(|root| root.to_vec());
-        let root = root.ok_or_else(|| failed("the genesis has no root certificate"))?;
-        let roots = [Root::parse(&root).map_err(failed)?];
-        let certificate = self.certificate(newcomer, roots[0].id())?;
-        let certified = check_entity(&[&certificate], &roots, now()).map_err(failed)?;
+        let certified = self.certified(newcomer, &self.0.seed(ROOT_SEED)?)?;
+        let proposal = self.carried_out(certified.admission()?)?;
+        let entity = self.entity(&certified.record.entity_id)?;
+        let entity =
+            entity.ok_or_else(|| failed("the proposal was executed, and the member is not there"))?;
+        let Certified { certificate, root, .. } = certified;
+        Ok(Admitted { entity, certificate, root, proposal })
+    }
+
+    /// Issues a certificate under the root whose key is `key` to a company that is no member yet.
+    pub(crate) fn certified(&self, newcomer: &Newcomer, key: &ves::SigningKey) -> Result<Certified, Failure> {
+        let known = self.genesis()?.roots.to_vec();
+        let known = known.into_iter().map(|root| Ok((Root::parse(&root).map_err(failed)?, root.to_vec())));
+        let known = known.collect::<Result<Vec<_>, Failure>>()?;
+        let own = PublicKey::ed25519(key.public_key());
+        let (root, der) = known
+            .into_iter()
+            .find(|(root, _)| *root.certificate().key() == own)
+            .ok_or_else(|| failed("no root certificate of the genesis has this key"))?;
+        let certificate = certificate(newcomer, root.id(), key)?;
+        let certified = check_entity(&[&certificate], &[root], now()).map_err(failed)?;
         let record = record(newcomer, certified.entity_id(), &certificate)?;
         record.check().map_err(|error| Failure::input("ENTITY", error))?;
         if self.entity(&record.entity_id)?.is_some() {
             let said = format!("{} is a member already, as {}", newcomer.name, record.entity_id);
             return Err(Failure::input("ENTITY_EXISTS", said));
         }
-        let proposal = self.carried_out(Action::EntityAdmit(Box::new(EntityRecord {
-            record: record.clone(),
-            certificates: List::new([Blob::new(certificate.as_slice()).map_err(failed)?]).map_err(failed)?,
-        })))?;
-        let entity = self.entity(&record.entity_id)?;
-        let entity =
-            entity.ok_or_else(|| failed("the proposal was executed, and the member is not there"))?;
-        Ok(Admitted { entity, certificate, root, proposal })
-    }
-
-    /// DER, under the root of the network.
-    fn certificate(&self, newcomer: &Newcomer, root: &str) -> Result<Vec<u8>, Failure> {
-        let (key, subject) = (self.0.seed(ROOT_SEED)?, common_name(&newcomer.name));
-        let root = Authority { subject: root, key: &key, time_ms: now() };
-        root.issues(&root.template(Kind::Entity, &subject, &newcomer.identity, ENTITY_DAYS))
+        Ok(Certified { record, certificate, root: der })
     }
 
     fn entity(&self, id: &EntityId) -> Result<Option<Entity>, Failure> {
         read(&self.founder()?.rpc, &format!("/ssn/entities/{id}"))
     }
 
-    /// Proposes an action and votes for it, until it is executed. Blocks come with requests here, and votes count in
-    /// blocks, so the vote is said again until it is over.
+    /// Proposes an action and votes for it, until it is executed.
     pub(super) fn carried_out(&self, action: Action) -> Result<u64, Failure> {
-        let founder = self.founder()?;
+        let id = self.propose(action)?;
+        self.decide(id, TIME_MAX)?;
+        Ok(id)
+    }
+
+    /// Returns the proposal's number.
+    pub(crate) fn propose(&self, action: Action) -> Result<u64, Failure> {
         let actions = List::new([action]).map_err(failed)?;
         let submit = Submit { title: Text::default(), actions, expedited: false };
-        let submitted = founder.govern(&GovernanceMessage::Submit(Box::new(submit)))?;
-        let id = u64::from_sce(&submitted.data).map_err(|error| Failure::failed("NODE_UNREADABLE", error))?;
+        let submitted = self.founder()?.govern(&GovernanceMessage::Submit(Box::new(submit)))?;
+        u64::from_sce(&submitted.data).map_err(|error| Failure::failed("NODE_UNREADABLE", error))
+    }
+
+    /// Votes for a proposal until it is executed. Blocks come with requests where one process orders, and votes count in
+    /// blocks, so the vote is said again until it is over.
+    pub(crate) fn decide(&self, id: u64, wait: Duration) -> Result<(), Failure> {
+        let founder = self.founder()?;
         let (begun, path) = (Instant::now(), format!("/ssn/gov/proposals/{id}"));
         loop {
             let proposal: Option<Proposal> = read(&founder.rpc, &path)?;
             let missing = || Failure::failed("NODE_UNREADABLE", format!("there is no proposal {id}"));
             let proposal = proposal.ok_or_else(missing)?;
             match proposal.status {
-                ProposalStatus::Executed => return Ok(id),
+                ProposalStatus::Executed => return Ok(()),
                 ProposalStatus::Voting => {
                     let vote = Vote { proposal: id, choice: VoteChoice::Yes };
                     match founder.govern(&GovernanceMessage::Vote(vote)) {
@@ -122,12 +151,18 @@ impl LocalHome {
                     return Err(Failure::failed("NOT_ADMITTED", said));
                 }
             }
-            if begun.elapsed() > TIME_MAX {
-                let said = format!("proposal {id} is {:?} after {TIME_MAX:?}", proposal.status);
+            if begun.elapsed() > wait {
+                let said = format!("proposal {id} is {:?} after {wait:?}", proposal.status);
                 return Err(Failure::failed("NOT_ADMITTED", said));
             }
         }
     }
+}
+
+/// DER, under the root named `root`.
+fn certificate(newcomer: &Newcomer, root: &str, key: &ves::SigningKey) -> Result<Vec<u8>, Failure> {
+    let (root, subject) = (Authority { subject: root, key, time_ms: now() }, common_name(&newcomer.name));
+    root.issues(&root.template(Kind::Entity, &subject, &newcomer.identity, ENTITY_DAYS))
 }
 
 fn record(newcomer: &Newcomer, entity_id: EntityId, certificate: &[u8]) -> Result<Entity, Failure> {

@@ -22,6 +22,7 @@ use stateset_ledger_types::bank::DenomRecord;
 use stateset_ledger_types::codec::Decode as _;
 use stateset_ledger_types::ids::{Denom, TxId};
 use stateset_ledger_types::{Code, StateKey};
+use stateset_node::ports::Chain as _;
 use stateset_node::vault::StateView;
 use stateset_node::{ChainError, NodeError};
 use subtle::ConstantTimeEq as _;

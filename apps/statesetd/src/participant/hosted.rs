@@ -12,17 +12,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use stateset_abci::comet::Rpc;
-use stateset_ledger_types::Genesis;
-use stateset_light::{Terms, TrustedState};
-use stateset_node::ports::Chain;
-use stateset_node::rpc::RpcChain;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::{Books, Network, NotaryNode, NotarySeat, OrgKeys, OrgRecord, Participant, SystemClock, api};
+use super::{
+    Books, Network, NotaryNode, NotarySeat, OrgKeys, OrgRecord, Participant, PeersFile, Trusted, api, keep,
+};
 use crate::output::Failure;
 
 /// How often members and the folder of companies are looked at.
@@ -31,8 +28,10 @@ const LOOK: Duration = Duration::from_secs(1);
 const NAP: Duration = Duration::from_millis(50);
 /// How long a call waits for a company that was made just now.
 const START_TIME_MAX: Duration = Duration::from_secs(20);
-/// A chain of this machine, whose only key lies beside its genesis, is believed at any age.
-const TRUSTED_FOR: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// How often the newest block that was followed is kept.
+const KEEP: Duration = Duration::from_secs(60);
+/// Where a node listens that is for this machine alone.
+const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Unlocks the keys of a company.
 pub type Unlock = dyn Fn(&OrgRecord) -> Result<OrgKeys, Failure> + Send + Sync;
@@ -43,10 +42,9 @@ pub struct HostedConfig {
     pub folder: PathBuf,
     /// RPC of a node of the ledger.
     pub rpc: String,
-    pub genesis: Genesis,
+    pub trusted: Trusted,
     pub unlock: Box<Unlock>,
-    /// Of the notary that stores the companies' capsules here; none where the ledger has no certificates, and so no
-    /// companies.
+    /// Of the notary that stores the companies' capsules here, where one of this machine does.
     pub notary: Option<NotarySeat>,
 }
 
@@ -86,11 +84,17 @@ pub(super) struct Parts {
     rpc: Rpc,
     unlock: Box<Unlock>,
     seat: Option<NotarySeat>,
+    /// Where the newest block that was followed is kept.
+    kept: Option<PathBuf>,
+    /// The address book's file as it was read last.
+    peers: Mutex<PeersFile>,
     /// Starts before the companies' nodes and ends after them.
     notary: Mutex<Option<NotaryNode>>,
     running: RwLock<BTreeMap<String, Arc<Participant>>>,
     /// Why a company's node does not run.
     problems: Mutex<BTreeMap<String, String>>,
+    /// Why nothing is known of the ledger.
+    unproven: Mutex<Option<String>>,
     stop: AtomicBool,
 }
 
@@ -113,17 +117,20 @@ impl Hosted {
     /// # Errors
     /// Files that can't be written.
     pub fn start(config: HostedConfig, runtime: Handle) -> Result<Self, Failure> {
-        let HostedConfig { folder, rpc, genesis, unlock, notary } = config;
-        let network = network(&rpc, &genesis, runtime.clone())?;
+        let HostedConfig { folder, rpc, trusted, unlock, notary } = config;
+        let network = Network::of(&rpc, &trusted, runtime.clone());
         let parts = Arc::new(Parts {
             network,
             folder: folder.clone(),
             rpc: Rpc::new(&rpc),
             unlock,
             seat: notary,
+            kept: trusted.kept,
+            peers: Mutex::default(),
             notary: Mutex::default(),
             running: RwLock::default(),
             problems: Mutex::default(),
+            unproven: Mutex::default(),
             stop: AtomicBool::new(false),
         });
         let (at, listener) = runtime.block_on(listen())?;
@@ -173,22 +180,12 @@ impl Drop for Hosted {
             // A panic there was reported when it happened.
             let _ = looker.join();
         }
+        self.parts.keep();
         let running =
             std::mem::take(&mut *self.parts.running.write().unwrap_or_else(PoisonError::into_inner));
         drop(running);
         drop(self.parts.notary().take());
     }
-}
-
-fn network(rpc: &str, genesis: &Genesis, runtime: Handle) -> Result<Network, Failure> {
-    let trusted = TrustedState::of_genesis(genesis).map_err(|problem| Failure::input("GENESIS", problem))?;
-    let asked = Rpc::new(rpc);
-    let call =
-        move |method: &str, params: &Value| asked.call(method, params).map_err(|error| error.to_string());
-    let terms = Terms { trusting_period: TRUSTED_FOR, ..Terms::default() };
-    let chain: Arc<dyn Chain> = Arc::new(RpcChain::new(Box::new(call), trusted, terms, SystemClock));
-    let chain_id = genesis.chain_id.clone();
-    Ok(Network { chain_id, chain, members: Arc::default(), notaries: Arc::default(), runtime })
 }
 
 async fn listen() -> Result<(HostedAt, TcpListener), Failure> {
@@ -226,8 +223,12 @@ impl Parts {
             }
             if begun.elapsed() > START_TIME_MAX || self.stop.load(Ordering::SeqCst) {
                 let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
-                let default =
-                    if found.is_some() { "its vault is being recovered" } else { "it is being started" };
+                let unproven = self.unproven().clone();
+                let default = match &unproven {
+                    _ if found.is_some() => "its vault is being recovered",
+                    Some(why) => why,
+                    None => "it is being started",
+                };
                 let why = problems.get(org).map_or(default, String::as_str);
                 return Err(Failure::failed("NODE_NOT_RUNNING", format!("the node of {org}: {why}")));
             }
@@ -236,23 +237,32 @@ impl Parts {
     }
 
     fn look_until_stopped(&self) {
-        let mut said = None;
+        let mut kept = Instant::now();
         while !self.stop.load(Ordering::SeqCst) {
             match self.network.members.refresh(&*self.network.chain, &self.rpc) {
                 Ok(changed) => {
-                    said = None;
+                    *self.unproven() = None;
                     if changed {
                         self.all().iter().for_each(|one| one.peers().recheck());
                         self.notary().iter().for_each(|notary| notary.peers().recheck());
                     }
+                    self.read_peers();
                     self.start_new();
+                    if kept.elapsed() > KEEP {
+                        self.keep();
+                        kept = Instant::now();
+                    }
                 }
                 Err(error) => {
                     // Once, not every second.
                     let text = error.to_string();
-                    if said.as_ref() != Some(&text) {
-                        tracing::debug!(%error, "members are not read");
-                        said = Some(text);
+                    let before = self.unproven().replace(text.clone());
+                    if before.as_ref() != Some(&text) {
+                        // A ledger of this machine is only starting; one of others has to be seen to.
+                        match self.kept.is_some() {
+                            true => tracing::warn!(%error, "the ledger says nothing that is proven"),
+                            false => tracing::debug!(%error, "members are not read"),
+                        }
                     }
                 }
             }
@@ -261,6 +271,35 @@ impl Parts {
                 std::thread::sleep(NAP);
             }
         }
+    }
+
+    /// What was followed counts at the next start, when the genesis may be too old to follow from.
+    fn keep(&self) {
+        let (Some(file), trusted) = (&self.kept, self.network.chain.trusted()) else { return };
+        if let Err(failure) = keep(file, &trusted) {
+            tracing::warn!(problem = %failure.message, "the newest block is not kept");
+        }
+    }
+
+    /// Tells the running nodes what is new in the address book.
+    fn read_peers(&self) {
+        let mut before = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match PeersFile::read(&self.folder) {
+            Ok(file) if file == *before => return,
+            Ok(file) => file,
+            Err(failure) => {
+                tracing::warn!(problem = %failure.message, "the address book stays as it was");
+                return;
+            }
+        };
+        let (changed, all) = (self.network.addresses.follow(&before, &file), self.all());
+        for (entity, address) in changed {
+            for one in all.iter().filter(|one| one.record.entity_id != entity) {
+                let addresses = Some(address.clone()).filter(|address| !address.is_empty());
+                one.peers().know(entity, addresses.into_iter().collect());
+            }
+        }
+        *before = file;
     }
 
     fn records(&self) -> Result<Vec<OrgRecord>, Failure> {
@@ -311,6 +350,10 @@ impl Parts {
         }
     }
 
+    fn unproven(&self) -> MutexGuard<'_, Option<String>> {
+        self.unproven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn notary(&self) -> MutexGuard<'_, Option<NotaryNode>> {
         self.notary.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -325,7 +368,8 @@ impl Parts {
         if notary.is_none()
             && let Some(seat) = &self.seat
         {
-            *notary = Some(NotaryNode::start(&self.network, seat, &self.folder.join("capsules.db"))?);
+            *notary =
+                Some(NotaryNode::start(&self.network, seat, &self.folder.join("capsules.db"), ANYWHERE)?);
         }
         Ok(())
     }
@@ -334,7 +378,7 @@ impl Parts {
         self.start_notary()?;
         let folder = self.orgs().join(&record.org);
         let keys = (self.unlock)(&record)?;
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listen = record.listen.unwrap_or(ANYWHERE);
         let started = Participant::start(&self.network, record, keys, &folder, listen, Books::CatchUp)?;
         for other in self.all() {
             other.peers().know(started.record.entity_id, vec![started.address.to_string()]);

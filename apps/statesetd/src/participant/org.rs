@@ -1,5 +1,6 @@
 //! A company that has its node here: what is public of it, and its keys once they are unlocked.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,9 @@ pub struct OrgRecord {
     pub certificate: HexBytes,
     pub root: HexBytes,
     pub node_certificate: HexBytes,
+    /// Where its node listens for those of other companies; at a free port of this machine where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
     /// How far back its node goes before it takes a state, by contract; to the issuance where none is named.
     #[serde(default, skip_serializing_if = "Resolutions::is_empty")]
     pub resolutions: Resolutions,

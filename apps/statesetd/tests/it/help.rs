@@ -18,6 +18,10 @@ fn the_help_is_the_reviewed_one() {
         let command = root.find_subcommand_mut(&name).unwrap();
         let help = command.render_long_help().to_string();
         writeln!(all, "\n$ statesetd {name} --help\n\n{}", help.trim_end()).unwrap();
+        for below in command.get_subcommands_mut().filter(|below| below.get_name() != "help") {
+            let (of, help) = (below.get_name().to_owned(), below.render_long_help().to_string());
+            writeln!(all, "\n$ statesetd {name} {of} --help\n\n{}", help.trim_end()).unwrap();
+        }
     }
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/help.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {

@@ -1,5 +1,6 @@
 //! The program as its users run it: real processes, real CometBFT.
 
+mod admission;
 mod commands;
 mod help;
 mod networks;

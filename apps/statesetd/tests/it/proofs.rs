@@ -133,6 +133,7 @@ fn alone() -> Alone {
     let home_text = home.to_str().unwrap();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let args = ["init", "--engine", "solo", "--home", home_text, "--rpc", &free, "--chain-id", "alone-1"];
+    let args = [&args[..], &["--capsules", "127.0.0.1:0"]].concat();
     assert_eq!(ask(&args).0, Some(0));
     let (node, _) = Program::start(&["start", "--home", home_text], Path::new("/nowhere"));
     let url = format!("http://{free}");

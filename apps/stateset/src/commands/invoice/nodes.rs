@@ -7,6 +7,8 @@ use stateset_keystore::KeyName;
 use stateset_ledger_types::ids::{Amount, EntityId, LinearId, StateRef, TxId};
 use stateset_node::Attested;
 
+use statesetd_app::PeersFile;
+
 use crate::commands::org;
 use crate::context::Context;
 use crate::error::CliError;
@@ -95,7 +97,7 @@ pub struct OrgNode {
     pub org: String,
 }
 
-/// A company of this machine by its name, any member by its id.
+/// A company of this machine or of the address book by its name, any member by its id.
 pub fn entity(context: &Context, option: &str, name: &str) -> Result<EntityId, CliError> {
     if let Ok(id) = name.parse::<EntityId>() {
         return Ok(id);
@@ -106,6 +108,11 @@ pub fn entity(context: &Context, option: &str, name: &str) -> Result<EntityId, C
             format!("{option} {name}: a company's name here, or an id of 40 hex digits"),
         )
     })?;
+    if !org::exists(context, &org)
+        && let Some(peer) = PeersFile::read(&context.data.ledger())?.named(name)
+    {
+        return Ok(peer.entity_id);
+    }
     Ok(org::read(context, &org)?.entity_id)
 }
 

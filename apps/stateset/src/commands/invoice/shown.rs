@@ -3,6 +3,7 @@
 use serde_json::json;
 use stateset_contracts::Invoice;
 use stateset_ledger_types::ids::{EntityId, LinearId};
+use statesetd_app::PeersFile;
 use ves::TimestampMs;
 
 use super::nodes::{Flow, Held, OrgNode};
@@ -23,13 +24,15 @@ fn second(ms: u64) -> String {
     text.split('.').next().unwrap_or_default().replace('T', " ")
 }
 
-/// A company by its name here, else by its id.
+/// A company by its name here or in the address book, else by its id.
 pub struct Names(Vec<(EntityId, String)>);
 
 impl Names {
     pub fn of(context: &Context) -> Self {
         let records = org::records(context).unwrap_or_default();
-        Self(records.into_iter().map(|record| (record.entity_id, record.org)).collect())
+        let peers = PeersFile::read(&context.data.ledger()).unwrap_or_default().peers;
+        let own = records.into_iter().map(|record| (record.entity_id, record.org));
+        Self(own.chain(peers.into_iter().map(|peer| (peer.entity_id, printable(&peer.name)))).collect())
     }
 
     pub fn name(&self, id: &EntityId) -> String {

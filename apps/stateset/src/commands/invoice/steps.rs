@@ -13,6 +13,7 @@ use stateset_ledger_types::ids::{Amount, LinearId, Units};
 use super::nodes::{Flow, Held, OrgNode, entity};
 use super::shown::{Names, day, describe};
 use super::{CreateArgs, DeclineArgs, FactorArgs, FundArgs, InvoiceArgs, PayArgs, RequestArgs, WaitArgs};
+use crate::commands::org;
 use crate::context::Context;
 use crate::error::{CliError, printable};
 use crate::files;
@@ -241,6 +242,9 @@ fn offered(context: &Context, args: &FundArgs) -> Result<(LinearId, u64, Option<
             .hint("ask the seller for the invoice's id and version, and give --invoice-version")
     };
     let seller = args.seller.parse::<KeyName>().map_err(|_| not_here())?;
+    if !org::exists(context, &seller) {
+        return Err(not_here());
+    }
     let held = OrgNode::of(context, &seller)?.invoice(&args.invoice)?;
     for_sale(context, args, &held)?;
     let invoice = held.invoice()?;
@@ -303,6 +307,9 @@ fn advance(context: &Context, args: &FactorArgs, held: &Held) -> Result<PaymentE
             .hint("the factor runs `stateset invoice fund -o FILE`; give that file with --evidence")
     };
     let factor = args.factor.parse::<KeyName>().map_err(|_| missing())?;
+    if !org::exists(context, &factor) {
+        return Err(missing());
+    }
     let node = OrgNode::of(context, &factor)?;
     node.paid(invoice.party, held.linear_id, invoice.head.version)?.ok_or_else(|| {
         let said = format!("{factor} has paid no advance for this version of the invoice");

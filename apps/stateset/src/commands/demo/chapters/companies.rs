@@ -18,7 +18,7 @@ use statesetd_app::{Books, Held, OrgKeys, OrgRecord, Participant, now};
 use super::super::story::Story;
 use crate::args::Global;
 use crate::commands::invoice::nodes::{Flow, OrgNode};
-use crate::commands::org::{self, CreateArgs, DepositArgs, RoleName};
+use crate::commands::org::{self, CompanyArgs, DepositArgs, RoleName};
 use crate::context::Context;
 use crate::data_dir::DataDir;
 use crate::error::CliError;
@@ -62,7 +62,7 @@ impl Companies {
         let make = |org: &str, roles: &[RoleName]| {
             org::made(
                 &context,
-                &CreateArgs {
+                &CompanyArgs {
                     org: key_name(org),
                     name: None,
                     jurisdiction: "ZZ".to_owned(),
