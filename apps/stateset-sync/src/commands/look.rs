@@ -1,5 +1,7 @@
 //! What is here: `status`, `conflicts`, `log`, `show`, `discard`, `prune`, `verify`.
 
+use std::fmt::Display;
+
 use serde_json::{Value, json};
 use stateset_sync::entry::State;
 use stateset_sync::{Entry, Fault, RESERVE_BYTES, Replicated, Store, SyncError, open_with_any};
@@ -104,7 +106,7 @@ pub fn log(home: &Home, args: &LogArgs) -> Result<(), Failure> {
         });
         let text: String = lines.collect();
         home.out.result(&entries.iter().map(entry_value).collect::<Vec<_>>(), &text);
-        return Ok(());
+        return ends_at(home, limit, entries.len(), entries.last().map(|entry| entry.position + 1));
     }
     let events = match &args.entity {
         None => store.replicated(SequenceNumber(args.from), limit)?,
@@ -130,6 +132,16 @@ pub fn log(home: &Home, args: &LogArgs) -> Result<(), Failure> {
     });
     let text: String = lines.collect();
     home.out.result(&events.iter().map(event_value).collect::<Vec<_>>(), &text);
+    let next = events.last().filter(|_| args.entity.is_none());
+    ends_at(home, limit, events.len(), next.map(|event| event.receipt.sequence_number.get() + 1))
+}
+
+/// Says where a list goes on that ends at its limit.
+fn ends_at(home: &Home, limit: usize, shown: usize, next: Option<impl Display>) -> Result<(), Failure> {
+    if shown == limit {
+        let on = next.map_or(String::new(), |next| format!("--from {next} goes on, "));
+        home.out.note(&format!("{limit} are shown, the most at once; {on}--limit shows more."));
+    }
     Ok(())
 }
 
