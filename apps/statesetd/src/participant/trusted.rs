@@ -69,3 +69,29 @@ pub fn keep(file: &Path, state: &TrustedState) -> Result<(), Failure> {
         .and_then(|()| std::fs::rename(&new, file))
         .map_err(|error| Failure::io("write", file, &error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::genesis::{Founder, founded};
+
+    fn genesis(chain_id: &str) -> Genesis {
+        let key = |seed| ves::Signer::public_key(&ves::SigningKey::from_seed([seed; 32]));
+        let founder = Founder { name: "notary".to_owned(), validator: key(1), ledger: key(2) };
+        founded(chain_id, 1_700_000_000_000, &[founder]).expect("a genesis")
+    }
+
+    #[test]
+    fn what_was_kept_counts_at_the_next_start_and_that_of_another_chain_does_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, one) = (folder.path().join("trusted.json"), genesis("one-1"));
+        let first = Trusted::elsewhere(&one, &file).expect("the genesis");
+        assert_eq!((first.state.height, first.terms), (0, Terms::default()));
+        let followed = TrustedState { height: 7, ..first.state };
+        keep(&file, &followed).expect("kept");
+        assert_eq!(Trusted::elsewhere(&one, &file).expect("read").state, followed);
+        assert_eq!(Trusted::elsewhere(&genesis("other-1"), &file).expect_err("refused").code, "TRUST");
+        std::fs::write(&file, "{").expect("written");
+        assert_eq!(Trusted::elsewhere(&one, &file).expect_err("refused").code, "TRUST");
+    }
+}
