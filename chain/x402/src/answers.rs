@@ -56,10 +56,19 @@ struct Slot {
     fingerprint: B256,
     until_s: u64,
     place: Place,
+    /// Whether its payment was taken when somebody who knew left last.
+    is_taken: bool,
     /// Of the answer, once it is kept.
     bytes: usize,
     /// At most [`NAMES_MAX`].
     names: Vec<String>,
+}
+
+impl Slot {
+    /// Whether anybody is in the place. Places are given out, and left, under the lock alone.
+    fn is_held(&self) -> bool {
+        Arc::strong_count(&self.place) > 1
+    }
 }
 
 #[derive(Default)]
@@ -78,7 +87,8 @@ struct Inside {
 pub struct Answers(Mutex<Inside>);
 
 impl Answers {
-    /// The place of the answer to this request with this payment. `now_s` and `until_s` in Unix seconds.
+    /// The place of the answer to this request with this payment, which is [left](Self::leave) afterwards. `now_s` and `until_s`
+    /// in Unix seconds.
     ///
     /// # Errors
     /// [`NoPlace`].
@@ -109,7 +119,8 @@ impl Answers {
             None if inside.slots.len() >= ANSWERS_MAX => return Err(NoPlace::Full),
             None => {
                 let place = Place::default();
-                let slot = Slot { fingerprint, until_s, place: place.clone(), bytes: 0, names: Vec::new() };
+                let (is_taken, names) = (false, Vec::new());
+                let slot = Slot { fingerprint, until_s, place: place.clone(), is_taken, bytes: 0, names };
                 inside.slots.insert(key, slot);
                 place
             }
@@ -156,15 +167,25 @@ impl Answers {
         }
     }
 
-    /// Nothing was sold under it: the same authorization may be brought for something else.
-    pub fn give_up(&self, key: &PaymentKey) {
+    /// Leaves a place. Where its payment is not taken and nobody else is in it the place is gone, and the same authorization
+    /// may be brought for something else: what costs its payer nothing takes no room. Who waits in it keeps it, so that all who
+    /// bring one payment stay in one place. `is_taken` is `None` for who does not know.
+    pub fn leave(&self, key: &PaymentKey, place: Place, is_taken: Option<bool>) {
         let mut guard = self.inside();
         let inside = &mut *guard;
-        if let Some(slot) = inside.slots.remove(key).filter(|slot| slot.bytes > 0) {
-            inside.bytes -= slot.bytes;
-            inside.kept.retain(|held| held != key);
+        // Under the lock: of two who leave at once one is the last.
+        drop(place);
+        let Some(slot) = inside.slots.get_mut(key) else { return };
+        slot.is_taken = is_taken.unwrap_or(slot.is_taken);
+        if slot.is_taken || slot.bytes > 0 || slot.is_held() {
+            return;
         }
-        inside.names.retain(|_, (held, _)| held != key);
+        for name in inside.slots.remove(key).into_iter().flat_map(|slot| slot.names) {
+            let name = (key.from, name);
+            if inside.names.get(&name).is_some_and(|(held, _)| held == key) {
+                inside.names.remove(&name);
+            }
+        }
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
@@ -174,7 +195,7 @@ impl Answers {
 
 impl Inside {
     fn forget(&mut self, now_s: u64) {
-        self.slots.retain(|_, slot| slot.until_s >= now_s);
+        self.slots.retain(|_, slot| slot.until_s >= now_s || slot.is_held());
         let slots = &self.slots;
         self.names.retain(|_, (key, _)| slots.contains_key(key));
         self.kept.retain(|key| slots.contains_key(key));
@@ -205,8 +226,34 @@ mod tests {
         assert_eq!(answers.place(key(1), other, None, (10, 20)).err(), Some(NoPlace::OtherRequest));
         let taken = answers.place(key(2), other, Some("order-0123456789"), (10, 20));
         assert_eq!(taken.err(), Some(NoPlace::OtherPayment));
-        answers.give_up(&key(1));
+        answers.leave(&key(1), first, Some(false));
+        answers.leave(&key(1), again, Some(false));
         assert!(answers.place(key(2), other, Some("order-0123456789"), (10, 20)).is_ok());
+    }
+
+    #[test]
+    fn a_place_stays_while_anybody_is_in_it_and_where_something_was_sold() {
+        let answers = Answers::default();
+        let place = || answers.place(key(1), B256::ZERO, Some("order-0123456789"), (10, 20)).unwrap();
+        let (first, waits) = (place(), place());
+        answers.leave(&key(1), first, Some(false));
+        let late = place();
+        assert!(Arc::ptr_eq(&waits, &late), "one payment, one place");
+        answers.leave(&key(1), waits, Some(false));
+        answers.leave(&key(1), late, Some(false));
+        assert!(answers.inside().slots.is_empty() && answers.inside().names.is_empty());
+        answers.leave(&key(1), place(), Some(true));
+        answers.leave(&key(1), place(), None);
+        assert_eq!(answers.inside().slots.len(), 1, "its payment is taken");
+        let held = place();
+        answers.inside().forget(21);
+        assert_eq!(answers.inside().slots.len(), 1, "ended, and somebody is in it");
+        let kept = Kept { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() };
+        answers.keep(&key(1), &mut held.try_lock().unwrap(), kept, 10);
+        answers.leave(&key(1), held, Some(false));
+        assert_eq!(answers.inside().slots.len(), 1, "it has an answer");
+        answers.inside().forget(21);
+        assert!(answers.inside().slots.is_empty() && answers.inside().names.is_empty());
     }
 
     #[test]
@@ -253,8 +300,8 @@ mod tests {
         assert_eq!(kept.iter().filter(|kept| !**kept).count(), 3);
         assert!(!kept[0] && !kept[1] && !kept[2], "the oldest");
         assert!(answers.inside().bytes <= KEPT_BYTES_MAX);
-        // What has run out, or was given up, counts no more.
-        answers.give_up(&key(fit));
+        // What has run out counts no more.
+        drop(places);
         let mut inside = answers.inside();
         inside.forget(21);
         assert_eq!((inside.bytes, inside.kept.len()), (0, 0));

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 
-use crate::answers::{Answers, BODY_BYTES_MAX, Kept, NoPlace};
+use crate::answers::{Answers, BODY_BYTES_MAX, Kept, NoPlace, Place};
 use crate::claim::{Claim, Version};
 use crate::facilitator::{Facilitator, key_of};
 use crate::forms::{PAYMENT_IDENTIFIER, PaymentRequired, PaymentRequiredV1, SettleResponse};
@@ -27,7 +27,7 @@ use crate::reason::{Reason, Refusal};
 use crate::record::PaymentKey;
 use crate::routes::{failed, network_name, settled};
 use crate::settle::SettleError;
-use crate::verify::{Signer, check_answer, check_signature, check_terms};
+use crate::verify::{check_answer, check_signature, check_terms};
 
 /// Headers that scripts of other sites may send and read.
 const CORS_ALLOWED: &str = "content-type, payment-signature, x-payment, access-control-expose-headers";
@@ -98,6 +98,22 @@ fn preflight() -> Response {
     response
 }
 
+/// A place that is left at the end, also when the client goes away: only a payment that was taken keeps it. A signature alone costs
+/// nobody anything, and while the chain or the log gives no answer all the gate has is that.
+struct Seat<'a> {
+    answers: &'a Answers,
+    key: PaymentKey,
+    place: Place,
+    /// Unknown where the client goes away first.
+    is_taken: Option<bool>,
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.answers.leave(&self.key, std::mem::take(&mut self.place), self.is_taken);
+    }
+}
+
 /// One request to a paid route.
 struct Sale<'a> {
     gate: &'a X402Gate,
@@ -159,15 +175,14 @@ impl Sale<'_> {
             checked => checked,
         };
         // Nobody holds a place by a payment that is not the payer's.
-        let signer = match in_time.and_then(|()| check_signature(&claim, offer)) {
-            Ok(signer) => signer,
-            Err(refusal) => return self.refuse(&claim, offer, &refusal),
-        };
+        if let Err(refusal) = in_time.and_then(|()| check_signature(&claim, offer)) {
+            return self.refuse(&claim, offer, &refusal);
+        }
         let bought = bought(&request);
         let fingerprint = fingerprint(&bought, &claim);
         let times = (now_s, claim.authorization.valid_before_s());
-        let place = match self.gate.answers.place(key, fingerprint, claim.identifier.as_deref(), times) {
-            Ok(place) => place,
+        let mut seat = match self.gate.answers.place(key, fingerprint, claim.identifier.as_deref(), times) {
+            Ok(place) => Seat { answers: &self.gate.answers, key, place, is_taken: None },
             Err(NoPlace::OtherRequest) => {
                 let detail = "the authorization pays for another request already; sign a new one";
                 return self.refuse(&claim, offer, &Refusal::new(Reason::NonceUsed, detail));
@@ -178,22 +193,20 @@ impl Sale<'_> {
             }
             Err(NoPlace::Full) => return unavailable("too many payments at once; nothing was moved"),
         };
+        let (place, is_taken) = (&seat.place, &mut seat.is_taken);
         let mut kept = place.lock().await;
         if let Some(kept) = kept.as_ref() {
             return kept.clone().into_response();
         }
-        let settlement = match facilitator.settle(&claim, offer, &bought).await {
+        let outcome = facilitator.settle(&claim, offer, &bought).await;
+        // What was refused here may be taken for something else.
+        let is_refused = matches!(outcome, Err(SettleError::Refused(_)));
+        *is_taken = Some(!is_refused && facilitator.has_taken(&key));
+        let settlement = match outcome {
             Ok(settlement) => settlement,
-            Err(SettleError::Refused(refusal)) => {
-                self.gate.answers.give_up(&key);
-                return self.refuse(&claim, offer, &refusal);
-            }
+            Err(SettleError::Refused(refusal)) => return self.refuse(&claim, offer, &refusal),
             Err(error) => {
                 tracing::warn!(%error, resource = %self.resource.url, "a payment is not settled");
-                // Only the chain could say whether it is the payer's: it holds no place while it does not.
-                if signer != Signer::Account {
-                    self.gate.answers.give_up(&key);
-                }
                 return unavailable(
                     "the payment is not settled yet; bring the same one again, it is never taken twice",
                 );

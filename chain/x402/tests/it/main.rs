@@ -6,6 +6,7 @@ mod batch_gas;
 mod batches;
 mod faults;
 mod judges;
+mod places;
 mod promises;
 mod refusals;
 mod selling;
