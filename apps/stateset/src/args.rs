@@ -167,7 +167,7 @@ pub enum Command {
     /// Ask the shared ledger what it holds, with proofs, and check proofs offline
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
-    /// Companies on the shared ledger of this machine
+    /// Companies on the shared ledger of this machine, or on one that others run
     #[command(subcommand)]
     Org(org::OrgCommand),
     /// Invoices between companies on the shared ledger: issue, accept, sell to a factor, pay

@@ -137,7 +137,7 @@ pub struct DeclineArgs {
 pub struct CreateArgs {
     #[command(flatten)]
     pub org: OrgArgs,
-    /// Who shall pay: a company of this machine, or the id of any member
+    /// Who shall pay: a company of this machine or of the address book, or the id of any member
     #[arg(long, value_name = "ORG")]
     pub to: String,
     /// The invoice's number, unique among the seller's
@@ -171,7 +171,7 @@ pub struct FundArgs {
     pub invoice: String,
     #[command(flatten)]
     pub org: OrgArgs,
-    /// Who sells it: a company of this machine, or the id of a member
+    /// Who sells it: a company of this machine or of the address book, or the id of a member
     #[arg(long, value_name = "ORG")]
     pub seller: String,
     /// The advance, as 950.00
@@ -193,7 +193,7 @@ pub struct FactorArgs {
     pub invoice: String,
     #[command(flatten)]
     pub org: OrgArgs,
-    /// Who buys it: a company of this machine with the role of a factor, or the id of a member
+    /// Who buys it: a company of this machine or of the address book, with the role of a factor, or the id of a member
     #[arg(long, value_name = "ORG")]
     pub factor: String,
     /// What the factor has paid for it, as 950.00; the rest of what is owed is its discount

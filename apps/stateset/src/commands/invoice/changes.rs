@@ -41,7 +41,7 @@ pub struct RefactorArgs {
     pub invoice: String,
     #[command(flatten)]
     pub org: OrgArgs,
-    /// Who takes it over: a company of this machine with the role of a factor, or the id of a member
+    /// Who takes it over: a company of this machine or of the address book, with the role of a factor, or the id of a member
     #[arg(long, value_name = "ORG")]
     pub factor: String,
     #[command(flatten)]
@@ -67,7 +67,7 @@ pub struct TransferArgs {
     pub invoice: String,
     #[command(flatten)]
     pub org: OrgArgs,
-    /// Who becomes its seller: a company of this machine, or the id of a member
+    /// Who becomes its seller: a company of this machine or of the address book, or the id of a member
     #[arg(long, value_name = "ORG")]
     pub to: String,
     #[command(flatten)]
