@@ -51,6 +51,12 @@ impl Given {
         Ok(Self(given))
     }
 
+    /// The same call with this text for an argument.
+    pub fn with(&self, name: &str, text: &str) -> Self {
+        let mut given = self.0.clone();
+        given.insert(name.to_owned(), text.into());
+        Self(given)
+    }
     pub fn members(&self) -> &Map<String, Value> {
         &self.0
     }
@@ -62,6 +68,10 @@ impl Given {
     }
     pub fn flag(&self, name: &str) -> bool {
         self.0.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+    /// The last millisecond of a day, Unix milliseconds.
+    pub fn day_end_ms(&self, name: &str) -> Option<u64> {
+        self.text(name).and_then(day_end_ms)
     }
     pub fn page_size(&self) -> usize {
         self.integer("limit").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_SIZE_DEFAULT)
@@ -169,6 +179,11 @@ fn problem_of(kind: Kind, value: &Value) -> Option<String> {
         Kind::Count { min } => whole(min, EXACT_MAX),
         Kind::Change => whole(-EXACT_MAX, EXACT_MAX),
         Kind::PageSize => whole(1, PAGE_SIZE_MAX as i64),
+        Kind::Day => value
+            .as_str()
+            .and_then(day_end_ms)
+            .is_none()
+            .then(|| "must be a day such as 2030-01-31".to_owned()),
         Kind::Flag => (!value.is_boolean()).then(|| "must be true or false".to_owned()),
         Kind::Uuid => {
             let is_uuid =
@@ -185,6 +200,13 @@ fn problem_of(kind: Kind, value: &Value) -> Option<String> {
         Kind::Object | Kind::Proof => object_problem(value),
         Kind::Choice(_) | Kind::Amount | Kind::Lines => None,
     }
+}
+
+/// The last millisecond of a day that is written as `2030-01-31`, from 1970 on.
+fn day_end_ms(text: &str) -> Option<u64> {
+    let is_day = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let end = ves::TimestampMs::parse_rfc3339(&format!("{text}T23:59:59.999Z")).filter(|_| is_day);
+    end.and_then(|end| u64::try_from(end.0).ok())
 }
 
 fn object_problem(value: &Value) -> Option<String> {
@@ -304,6 +326,13 @@ mod tests {
         assert_eq!(field("order_list", json!({"limit": 101})), "limit");
         assert_eq!(field("order_list", json!({"status": "lost"})), "status");
         assert_eq!(field("receipt_get", json!({"event_id": "1"})), "event_id");
+        let invoice =
+            |due: &str| json!({"counterparty": "globex", "number": "1", "currency": "USD", "due_date": due});
+        assert!(read("invoice_create", invoice("2030-01-31")).is_ok());
+        for due in ["2030-02-30", "2030-1-1", "31.01.2030", "2030-01-31T00:00:00Z", "1969-12-31"] {
+            assert_eq!(field("invoice_create", invoice(due)), "due_date", "{due}");
+        }
+        assert_eq!(field("invoice_pay", json!({"invoice": "1", "amount": "1.00"})), "currency");
         assert_eq!(field("sync_status", json!({"x": 1})), "x");
         assert_eq!(field("payment_intent_create", json!({"amount": "1", "network": "arc"})), "asset");
     }

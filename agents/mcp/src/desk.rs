@@ -1,5 +1,6 @@
 //! Carries calls out. Blocking: the server gives each call a thread of its own.
 
+mod invoices;
 mod read;
 mod write;
 
@@ -12,11 +13,12 @@ use ves::TimestampMs;
 
 use crate::answer::{CallError, Refusal};
 use crate::arguments::Given;
+use crate::invoices::Invoices;
 use crate::journal::{Approval, Journal, JournalError};
 use crate::limits::Limits;
 use crate::port::{Entities, Outbox, Service};
 use crate::sync::Syncer;
-use crate::table::{Work, tool};
+use crate::table::{TOOLS, Tool, Work, tool};
 pub(crate) use read::{entity_body, event_body};
 pub use write::ASSETS;
 
@@ -41,6 +43,8 @@ pub struct Ports {
     pub outbox: Arc<dyn Outbox>,
     pub entities: Arc<dyn Entities>,
     pub service: Arc<dyn Service>,
+    /// A company's node on the shared ledger; `None`: there are no tools for invoices.
+    pub invoices: Option<Arc<dyn Invoices>>,
 }
 
 /// What the agent may do by itself, and what happens beside its calls.
@@ -60,6 +64,8 @@ pub struct Desk {
     /// Held from the look at an entity until its event lies in the outbox, so that calls see one another; the lock of the
     /// file holds between processes.
     writing: Mutex<File>,
+    /// The same for steps on the shared ledger, held until the step is taken: that waits for others.
+    stepping: Mutex<File>,
 }
 
 impl Desk {
@@ -71,16 +77,33 @@ impl Desk {
         config: DeskConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, JournalError> {
-        let writing = Mutex::new(journal.turns()?);
-        Ok(Self { ports, config, clock, journal: Mutex::new(journal), writing })
+        let writing = Mutex::new(journal.turns(".lock")?);
+        let stepping = Mutex::new(journal.turns(".ledger.lock")?);
+        Ok(Self { ports, config, clock, journal: Mutex::new(journal), writing, stepping })
     }
 
     /// Waits for its turn to write.
     fn turn(&self) -> Result<Turn<'_>, CallError> {
-        let file = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::turn_of(&self.writing)
+    }
+
+    fn turn_of(turns: &Mutex<File>) -> Result<Turn<'_>, CallError> {
+        let file = turns.lock().unwrap_or_else(PoisonError::into_inner);
         file.lock()
             .map_err(|error| Refusal::new("journal_failed", format!("the lock of the journal: {error}")))?;
         Ok(Turn(file))
+    }
+
+    /// The tools that are there.
+    pub fn tools(&self) -> impl Iterator<Item = &'static Tool> + use<> {
+        let has_ledger = self.ports.invoices.is_some();
+        let all = TOOLS.iter().flat_map(|group| group.iter());
+        all.filter(move |tool| has_ledger || !tool.work.needs_ledger())
+    }
+
+    /// The tool of a name, where it is there.
+    pub fn tool(&self, name: &str) -> Option<&'static Tool> {
+        tool(name).filter(|tool| self.ports.invoices.is_some() || !tool.work.needs_ledger())
     }
 
     /// Carries out one call; the structured result.
@@ -88,11 +111,12 @@ impl Desk {
     /// # Errors
     /// [`CallError`]; nothing was done then, unless the message says that nobody knows.
     pub fn call(&self, name: &str, arguments: Option<Map<String, Value>>) -> Result<Value, CallError> {
-        let known = tool(name);
+        let known = self.tool(name);
         let tool = known.ok_or_else(|| CallError::UnknownTool { name: name.chars().take(64).collect() })?;
         let given = Given::read(tool, arguments)?;
         match tool.work {
             Work::Event { .. } | Work::PaymentCreate => self.write(tool, &given, None),
+            Work::InvoiceStep(step) => self.take_step(tool, step, &given, None),
             _ => self.read(tool, &given),
         }
     }
@@ -103,11 +127,21 @@ impl Desk {
     /// [`CallError::Refused`] where the approval is not there or was decided about, or where the call is refused now; the
     /// approval has failed then. Where a port was not reachable it stays approved, and approving it again goes on.
     pub fn approve(&self, id: &str) -> Result<Approval, CallError> {
+        let waiting = self.approval(id)?;
+        if tool(&waiting.tool).is_some() && self.tool(&waiting.tool).is_none() {
+            let said = format!("{} needs a company on a shared ledger", waiting.tool);
+            return Err(Refusal::new("no_company", said)
+                .hint("name it with --org, as the server was started")
+                .into());
+        }
         let approval = self.journal().decide(id, true, self.clock.now())?;
-        let known = tool(&approval.tool);
+        let known = self.tool(&approval.tool);
         let tool = known.ok_or_else(|| CallError::UnknownTool { name: approval.tool.clone() })?;
         let given = Given::read(tool, approval.arguments.as_object().cloned())?;
-        let outcome = self.write(tool, &given, Some(id));
+        let outcome = match tool.work {
+            Work::InvoiceStep(step) => self.take_step(tool, step, &given, Some(id)),
+            _ => self.write(tool, &given, Some(id)),
+        };
         match &outcome {
             Ok(answer) => self.journal().settle(id, false, answer)?,
             Err(CallError::Refused(refusal)) if !refusal.is_passing => {

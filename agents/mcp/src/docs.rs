@@ -80,6 +80,7 @@ fn describe(kind: Kind) -> String {
         Kind::Address => "`0x` and 40 or 64 hex digits".to_owned(),
         Kind::PageSize => "1 to 100".to_owned(),
         Kind::Cursor => "cursor".to_owned(),
+        Kind::Day => "day, as 2030-01-31".to_owned(),
         Kind::Flag => "true or false".to_owned(),
         Kind::Proof => "proof".to_owned(),
     }

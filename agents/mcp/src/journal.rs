@@ -97,14 +97,15 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// The file whose lock one process at a time holds while it writes: from the look at an entity until its event lies in
-    /// the outbox.
+    /// A file beside the journal whose lock one process at a time holds while it does something.
+    ///
+    /// - `name`: what it is called after the journal's own name.
     ///
     /// # Errors
     /// [`JournalError::File`].
-    pub(crate) fn turns(&self) -> Result<File, JournalError> {
+    pub(crate) fn turns(&self, name: &str) -> Result<File, JournalError> {
         let mut path = self.path.as_os_str().to_owned();
-        path.push(".lock");
+        path.push(name);
         open::private_file(Path::new(&path)).map_err(|error| self.failed("opening the lock of", &error))
     }
 

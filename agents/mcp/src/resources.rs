@@ -11,9 +11,8 @@ use ves::EventId;
 
 use crate::cursor;
 use crate::desk::Desk;
-use crate::port::{Entities, PortError};
+use crate::port::PortError;
 use crate::schema;
-use crate::table::{TOOLS, tool};
 
 /// Resources of one page.
 pub const PAGE: usize = 100;
@@ -89,7 +88,7 @@ pub fn read(desk: &Desk, uri: &str) -> Result<Value, ResourceError> {
             event.map(|event| crate::desk::event_body(&event)).ok_or_else(absent)
         }
         Name::Schema(name) => {
-            let tool = tool(&name).ok_or_else(absent)?;
+            let tool = desk.tool(&name).ok_or_else(absent)?;
             Ok(json!({
                 "tool": tool.name,
                 "input": schema::input(tool),
@@ -104,7 +103,7 @@ pub fn read(desk: &Desk, uri: &str) -> Result<Value, ResourceError> {
 /// # Errors
 /// What is wrong with the cursor, or why the entities can't be read.
 pub fn list(
-    entities: &dyn Entities,
+    desk: &Desk,
     cursor: Option<&str>,
 ) -> Result<(Vec<Listed>, Option<String>), Result<String, PortError>> {
     let wrong = || Ok("is no cursor of this list: begin without one".to_owned());
@@ -118,7 +117,8 @@ pub fn list(
             (at, Some(id.to_owned()))
         }
     };
-    let mut found = if place.is_none() { schemas() } else { Vec::new() };
+    let mut found = if place.is_none() { schemas(desk) } else { Vec::new() };
+    let entities = desk.entities();
     while at < LISTED.len() {
         let room = PAGE.saturating_sub(found.len());
         // One more than fits tells whether there is another page.
@@ -139,13 +139,13 @@ pub fn list(
     Ok((found, None))
 }
 
-fn schemas() -> Vec<Listed> {
+fn schemas(desk: &Desk) -> Vec<Listed> {
     let schema = |name: &str| Listed {
         uri: format!("stateset://schemas/{name}"),
         name: format!("schema of {name}"),
         about: format!("Schemas of the arguments and results of {name}"),
     };
-    TOOLS.iter().flat_map(|group| group.iter()).map(|tool| schema(tool.name)).collect()
+    desk.tools().map(|tool| schema(tool.name)).collect()
 }
 
 fn listed_entity(entity_type: &str, id: &str) -> Listed {

@@ -51,6 +51,7 @@ fn of_kind(kind: Kind) -> Value {
         Kind::Address => json!({"type": "string", "pattern": "^0x([0-9a-fA-F]{40}|[0-9a-fA-F]{64})$"}),
         Kind::PageSize => json!({"type": "integer", "minimum": 1, "maximum": PAGE_SIZE_MAX}),
         Kind::Cursor => json!({"type": "string", "minLength": 1}),
+        Kind::Day => json!({"type": "string", "format": "date"}),
         Kind::Flag => json!({"type": "boolean"}),
     }
 }
@@ -149,6 +150,19 @@ fn answer(work: Work) -> (Map<String, Value>, &'static [&'static str]) {
             object(json!({"events": number(), "refused": number(), "conflicts": number(), "head": number()})),
             &["events", "refused", "conflicts", "head"],
         ),
+        Work::InvoiceGet => (object(json!({ "invoice": invoice() })), &["invoice"]),
+        Work::InvoiceList => page("invoices", invoice()),
+        Work::InvoiceRequests => {
+            page("requests", json!({"type": "object", "properties": flow(), "required": ["flow_id", "step"]}))
+        }
+        Work::InvoiceStep(_) => (
+            {
+                let mut step = object(flow());
+                step.insert("approval".to_owned(), approval());
+                step
+            },
+            &["status"],
+        ),
         Work::ApprovalGet => (object(json!({ "approval": approval() })), &["approval"]),
         Work::ApprovalList => page("approvals", approval()),
     }
@@ -164,6 +178,8 @@ fn page(name: &'static str, item: Value) -> (Map<String, Value>, &'static [&'sta
     let required: &[&str] = match name {
         "entities" => &["entities"],
         "events" => &["events"],
+        "invoices" => &["invoices"],
+        "requests" => &["requests"],
         _ => &["approvals"],
     };
     (properties, required)
@@ -199,6 +215,46 @@ fn event() -> Value {
             "payload": {"description": "Absent where it is sealed, and no key here opens it"},
         },
         "required": ["event_id", "event_type", "entity_type", "entity_id", "created_at", "agent_id"],
+    })
+}
+
+/// A version of an invoice on the shared ledger.
+fn invoice() -> Value {
+    let mut properties = object(json!({
+        "invoice_id": text(), "number": text(), "name": text(),
+        "status": text(),
+        "version": number(),
+        "seller": text(), "payer": text(), "factor": text(),
+        "payee": {"type": "string", "description": "Who is paid: the factor where it is sold, else the seller"},
+        "currency": text(),
+        "due_date": {"type": "string", "format": "date"},
+        "line_items": {"type": "array", "items": {"type": "object"}},
+        "transaction_id": text(),
+    }));
+    let amounts = ["amount", "tax", "total", "amount_paid", "amount_remaining"];
+    properties.extend(amounts.map(|name| (name.to_owned(), amount())));
+    json!({
+        "type": "object",
+        "description": "Companies are named by their ids of 40 hex digits",
+        "properties": properties,
+        "required": ["number", "status", "seller", "payer", "currency", "total", "amount_remaining", "due_date"],
+    })
+}
+
+/// A step of a company and where it stands.
+fn flow() -> Value {
+    json!({
+        "status": {
+            "type": "string",
+            "enum": ["final", "waiting", "declined", "pending_approval"],
+            "description": "waiting: signed here, others have to sign or the ledger has to take it",
+        },
+        "flow_id": text(),
+        "step": {"type": "string", "description": "Such as Create, Accept, Pay"},
+        "from": {"type": "string", "description": "Who proposes it; absent where this company does"},
+        "transaction_id": text(),
+        "waits_for": {"type": "array", "items": text()},
+        "invoice": invoice(),
     })
 }
 

@@ -10,6 +10,7 @@ pub static TOOLS: &[&[Tool]] = &[
     tools::ORDERS,
     tools::RETURNS,
     tools::PAYMENTS,
+    tools::INVOICES,
     tools::RECORDS,
 ];
 
@@ -79,6 +80,27 @@ pub enum Work {
     SyncPull,
     ApprovalGet,
     ApprovalList,
+    InvoiceGet,
+    InvoiceList,
+    InvoiceRequests,
+    InvoiceStep(Step),
+}
+
+impl Work {
+    /// Whether a company's node on the shared ledger carries it out: a tool that is there only where that is.
+    pub fn needs_ledger(self) -> bool {
+        matches!(self, Self::InvoiceGet | Self::InvoiceList | Self::InvoiceRequests | Self::InvoiceStep(_))
+    }
+}
+
+/// What a company does about an invoice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Create,
+    Accept,
+    Approve,
+    Decline,
+    Pay,
 }
 
 /// Where the id of an entity comes from.
@@ -154,6 +176,8 @@ pub enum Kind {
     PageSize,
     /// What an earlier page gave.
     Cursor,
+    /// A day, as `2030-01-31`.
+    Day,
     /// True or false.
     Flag,
     /// A proof of an event, as `proof_get` gave it: an object.
@@ -174,6 +198,12 @@ pub const EXPECTED_VERSION: Argument = Argument {
     need: Need::Optional,
     about: "Version of the entity that the call is made for; refused where it has another one",
 };
+pub const COMPANY: Argument = Argument {
+    name: "company",
+    kind: Kind::Id,
+    need: Need::Optional,
+    about: "The company that does it: that of this server, and no other is taken",
+};
 pub const WAIT: Argument = Argument {
     name: "wait_for_receipt",
     kind: Kind::Flag,
@@ -186,10 +216,12 @@ impl Tool {
     /// The arguments of the row, and those common to its sort.
     pub fn all_arguments(&self) -> impl Iterator<Item = &'static Argument> + use<> {
         const EVENT: &[Argument] = &[EXPECTED_VERSION, WAIT, IDEMPOTENCY_KEY];
-        const PAYMENT: &[Argument] = &[IDEMPOTENCY_KEY];
+        const UNSENT: &[Argument] = &[IDEMPOTENCY_KEY];
+        const OF_COMPANY: &[Argument] = &[COMPANY, IDEMPOTENCY_KEY];
         let common = match self.work {
             Work::Event { .. } => EVENT,
-            Work::PaymentCreate => PAYMENT,
+            Work::PaymentCreate => UNSENT,
+            Work::InvoiceStep(_) => OF_COMPANY,
             _ => &[],
         };
         self.arguments.iter().chain(common)

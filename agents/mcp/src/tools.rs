@@ -1,13 +1,15 @@
 //! The rows of the table: one for each tool that an engine stands behind.
 
 mod catalogue;
+mod invoices;
 mod orders;
 mod records;
 mod returns;
 
-use crate::table::{Argument, Effect, EntityId, Kind, Need, Tool, Work, Worth};
+use crate::table::{Argument, Effect, EntityId, Kind, Need, Step, Tool, Work, Worth};
 
 pub use catalogue::{INVENTORY, PRODUCTS};
+pub use invoices::INVOICES;
 pub use orders::{CUSTOMERS, ORDERS, PAYMENTS};
 pub use records::RECORDS;
 pub use returns::RETURNS;

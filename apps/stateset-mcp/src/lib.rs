@@ -7,11 +7,14 @@
 
 mod approvals;
 mod entities;
+mod invoices;
+mod ledger;
 mod outbox;
 mod problem;
 mod serve;
 mod service;
 mod settings;
+mod shown;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -100,6 +103,7 @@ pub fn desk(agent: &Agent, limits: Limits, interval: Option<Duration>) -> Result
     let ports = Ports {
         outbox,
         entities: Arc::new(entities::Folded::new(store, Arc::clone(&agent.held))),
+        invoices: agent.invoices.clone(),
         service: Arc::new(service::Remote::new(agent.client()?, author, agent.stream)),
     };
     Desk::new(ports, journal, DeskConfig { limits, syncer }, Arc::new(SystemClock))

@@ -8,13 +8,15 @@ use clap::Args;
 use serde::Deserialize;
 use stateset_client::{Client, Identity};
 use stateset_keystore::{Algorithm, KeyName, KeysIn, Keystore, Passphrase};
-use stateset_mcp::{Limits, Money};
+use stateset_mcp::{Invoices, Limits, Money};
 use stateset_sync::{Author, Held};
 use ves::ed25519::PublicKey;
 use ves::seal::DecryptionKey;
 use ves::{AgentId, KeyId, RecipientKeyId, SequencerId, StoreId, StreamKey, TenantId};
 use ves_wire::Hex;
 
+use crate::invoices::Company;
+use crate::ledger::Ledger;
 use crate::problem::Problem;
 
 /// The variable that may hold the passphrase of the keys.
@@ -41,6 +43,9 @@ pub struct Options {
     /// Name of the agent's signing key
     #[arg(long, global = true, value_name = "KEY", default_value = "agent")]
     pub key: KeyName,
+    /// The company on the shared ledger whose invoices the tools are for [default: the only one of the data directory]
+    #[arg(long, global = true, value_name = "ORG", env = "STATESET_ORG", hide_env_values = true)]
+    pub org: Option<KeyName>,
     /// File whose first line opens the keys; STATESET_PASSPHRASE and DIR/keys/passphrase come after it
     #[arg(long, global = true, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
@@ -69,6 +74,8 @@ pub struct Agent {
     /// Keys that open what is sealed for the agent.
     pub held: Arc<Vec<Held>>,
     api_key: Option<String>,
+    /// A company's node on the shared ledger, where there is one.
+    pub invoices: Option<Arc<dyn Invoices>>,
     /// Where its outbox and its journal lie.
     pub folder: PathBuf,
 }
@@ -107,6 +114,8 @@ impl Agent {
             held: Arc::new(held(keys.as_ref(), &agent_id)?),
             api_key: api_key(options, &profile.url)?,
             url: options.server.clone().unwrap_or(profile.url),
+            invoices: Ledger::of(&options.data, options.org.as_ref())?
+                .map(|ledger| Arc::new(Company(ledger)) as Arc<dyn Invoices>),
             folder,
         })
     }
@@ -115,7 +124,7 @@ impl Agent {
     ///
     /// - `folder`: where its outbox and its journal lie; it has to be there.
     pub fn new(stream: StreamKey, author: Author, identity: Identity, url: String, folder: PathBuf) -> Self {
-        Self { stream, author, identity, url, held: Arc::default(), api_key: None, folder }
+        Self { stream, author, identity, url, held: Arc::default(), api_key: None, invoices: None, folder }
     }
 
     /// The same agent with keys that open what is sealed for it.

@@ -62,7 +62,12 @@ impl Desk {
                 Ok(json!({"approval": approval.body()}))
             }
             Work::ApprovalList => self.list_approvals(given),
-            Work::Event { .. } | Work::PaymentCreate => unreachable!("writes have their own door"),
+            Work::InvoiceGet | Work::InvoiceList | Work::InvoiceRequests => {
+                self.read_invoices(tool.work, given)
+            }
+            Work::Event { .. } | Work::PaymentCreate | Work::InvoiceStep(_) => {
+                unreachable!("writes have their own door")
+            }
         }
     }
 
@@ -176,7 +181,7 @@ pub(super) fn existing_id(id: EntityId, given: &Given) -> String {
     }
 }
 
-fn place(list: &str, given: &Given) -> Result<Option<String>, CallError> {
+pub(super) fn place(list: &str, given: &Given) -> Result<Option<String>, CallError> {
     let read = |text| cursor::read(list, text).map_err(|problem| CallError::argument("cursor", problem));
     given.text("cursor").map(read).transpose()
 }

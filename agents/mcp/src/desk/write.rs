@@ -30,20 +30,22 @@ const PAYMENT_S_DEFAULT: i64 = 3600;
 const PAYMENT_S_MAX: i64 = 86_400;
 
 /// A call on its way.
-struct Try<'a> {
+pub(super) struct Try<'a> {
     tool: &'static Tool,
     given: &'a Given,
-    key: String,
+    pub(super) key: String,
     hash: Digest,
-    plan: Plan,
+    pub(super) plan: Plan,
+    /// Arguments that a person approves instead of what the caller wrote.
+    pub(super) exact: Map<String, Value>,
     /// Whether an earlier try noted it already.
-    is_begun: bool,
+    pub(super) is_begun: bool,
     /// Whether a person approved it.
     is_approved: bool,
 }
 
 /// What the journal says of a call.
-enum Found<'a> {
+pub(super) enum Found<'a> {
     Answer(Value),
     Go(Try<'a>),
 }
@@ -85,7 +87,7 @@ impl Desk {
     }
 
     /// Looks the key up; a new call gets its plan.
-    fn find<'a>(
+    pub(super) fn find<'a>(
         &self,
         tool: &'static Tool,
         given: &'a Given,
@@ -119,7 +121,16 @@ impl Desk {
             Some(plan) => plan,
             None => self.plan(tool, given)?,
         };
-        Ok(Found::Go(Try { tool, given, key, hash, plan, is_begun, is_approved: approval.is_some() }))
+        Ok(Found::Go(Try {
+            tool,
+            given,
+            key,
+            hash,
+            plan,
+            exact: Map::new(),
+            is_begun,
+            is_approved: approval.is_some(),
+        }))
     }
 
     fn plan(&self, tool: &Tool, given: &Given) -> Result<Plan, CallError> {
@@ -174,7 +185,7 @@ impl Desk {
     }
 
     /// Notes the call, unless it has to wait; then the answer that says so.
-    fn begin(&self, attempt: &Try<'_>, worth: Option<Money>) -> Result<Option<Value>, CallError> {
+    pub(super) fn begin(&self, attempt: &Try<'_>, worth: Option<Money>) -> Result<Option<Value>, CallError> {
         if attempt.is_begun {
             return Ok(None);
         }
@@ -192,6 +203,7 @@ impl Desk {
         let mut arguments = attempt.given.members().clone();
         // The approved call has a key of its own; the caller's has its first answer now.
         arguments.remove(IDEMPOTENCY_KEY.name);
+        arguments.extend(attempt.exact.clone());
         let arguments = Value::Object(arguments);
         let new = NewApproval { id: &id, arguments: &arguments, reason: &reason, worth: worth.as_ref() };
         let answer = journal.ask(&call, &new, |approval| {

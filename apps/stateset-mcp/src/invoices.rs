@@ -1,0 +1,433 @@
+//! The invoice tools' port: steps of one company, by its own node on the shared ledger.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+use stateset_contracts::InvoiceCommand;
+use stateset_contracts::invoice::{Line, Lines, Pay, Terms};
+use stateset_ledger_types::codec::Text;
+use stateset_ledger_types::ids::{Denom, EntityId, LinearId, Units};
+use stateset_mcp::{
+    InvoicePage, InvoicePlan, InvoiceQuery, InvoiceStep, Invoices, Money, NewInvoice, Refusal, exponent_of,
+};
+
+use crate::ledger::{Flow, Held, Ledger};
+use crate::shown;
+
+/// How long a call waits for other companies and for the ledger.
+const WAIT: Duration = Duration::from_secs(10);
+/// One request of a node waits no longer.
+const ASK_MS: u64 = 5_000;
+/// Statuses in which something may be paid.
+const OPEN: [&str; 4] = ["ISSUED", "ACCEPTED", "PARTIALLY_PAID", "OVERDUE"];
+
+/// The invoices of one company.
+pub struct Company(pub Ledger);
+
+impl Company {
+    /// Units of the ledger as the limits count them.
+    ///
+    /// # Errors
+    /// BAD_CURRENCY where both do not mean the same by the currency's name.
+    fn money(&self, denom: &Denom, units: Units) -> Result<Money, Refusal> {
+        let (currency, known) = (denom.as_str().to_ascii_uppercase(), self.0.denom(denom.as_str())?);
+        let minor = u64::try_from(units.0).ok().filter(|minor| i64::try_from(*minor).is_ok());
+        match minor {
+            Some(minor) if u32::from(known.exponent) == exponent_of(&currency) => {
+                Ok(Money { minor, currency })
+            }
+            _ => Err(Refusal::new(
+                "BAD_CURRENCY",
+                format!("limits cannot reckon with {} units of {denom}", units.0),
+            )),
+        }
+    }
+
+    /// The denomination of a currency, such as `usd` of `USD`.
+    fn denom(&self, currency: &str) -> Result<Denom, Refusal> {
+        let name = currency.to_ascii_lowercase();
+        let wrong = |said: String| Refusal::new("BAD_CURRENCY", format!("currency {currency}: {said}"));
+        let denom = Denom::new(&name).map_err(|problem| wrong(problem.to_string()))?;
+        match self.0.denom(&name) {
+            Err(refusal) if refusal.code == "NOT_FOUND" => Err(wrong(refusal.message)
+                .hint("a ledger of this machine begins with usd and eur; others are added by a proposal")),
+            Err(refusal) => Err(refusal),
+            Ok(record) if u32::from(record.exponent) != exponent_of(currency) => {
+                Err(wrong(format!("the ledger counts it with {} decimals", record.exponent)))
+            }
+            Ok(_) => Ok(denom),
+        }
+    }
+
+    fn found(&self, reference: &str) -> Result<Option<Held>, Refusal> {
+        let by = if reference.parse::<LinearId>().is_ok() { "linear_id" } else { "number" };
+        let mut found = self.0.invoices(&[(by, reference), ("limit", "2")])?.items;
+        if found.len() > 1 {
+            let ids: Vec<_> = found.iter().map(|held| held.linear_id.to_string()).collect();
+            let said = format!("{} holds several invoices {reference}", self.0.org);
+            return Err(
+                Refusal::new("AMBIGUOUS", said).hint(format!("give an invoice_id: {}", ids.join(", ")))
+            );
+        }
+        Ok(found.pop())
+    }
+
+    fn held(&self, reference: &str) -> Result<Held, Refusal> {
+        self.found(reference)?.ok_or_else(|| {
+            Refusal::new("NO_SUCH_INVOICE", format!("{} holds no invoice {reference}", self.0.org))
+                .hint("see invoice_list, and invoice_requests for what is only proposed")
+        })
+    }
+
+    /// The one request that `reference` names and that fits.
+    fn request(&self, reference: &str, fits: impl Fn(&Flow) -> bool) -> Result<Option<Flow>, Refusal> {
+        let mut found = self.0.open_flows(|flow| {
+            let is_named = flow.flow_id == reference
+                || flow.number() == Some(reference)
+                || flow.linear_id.is_some_and(|id| id.to_string() == reference);
+            flow.phase == "deciding" && is_named && fits(flow)
+        })?;
+        if found.len() > 1 {
+            let ids: Vec<_> =
+                found.iter().map(|flow| format!("{} ({})", flow.flow_id, flow.step())).collect();
+            let said = format!("several requests are about {reference}");
+            return Err(Refusal::new("AMBIGUOUS", said).hint(format!("give a flow_id: {}", ids.join(", "))));
+        }
+        Ok(found.pop())
+    }
+
+    fn asked(&self, reference: &str) -> Result<Flow, Refusal> {
+        self.request(reference, |_| true)?.ok_or_else(|| {
+            let said = format!("nobody asks {} for anything about {reference}", self.0.org);
+            Refusal::new("NO_SUCH_REQUEST", said).hint("see invoice_requests")
+        })
+    }
+
+    /// Waits for the end of a flow, or until only persons can go on with it; what became of it.
+    fn settled(&self, mut flow: Flow) -> Result<Value, Refusal> {
+        let begun = Instant::now();
+        while !flow.is_over() && !flow.undecided {
+            let left = WAIT.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            let left = u64::try_from(left.as_millis()).unwrap_or(ASK_MS).min(ASK_MS);
+            flow = self.0.flow(&flow.flow_id, left)?;
+        }
+        match flow.phase.as_str() {
+            "ended" => Err(flow.ended()),
+            "final" => self.told(&flow, "final"),
+            _ => self.told(&flow, "waiting"),
+        }
+    }
+
+    fn told(&self, flow: &Flow, status: &str) -> Result<Value, Refusal> {
+        let mut body = self.flow_body(flow)?;
+        body["status"] = status.into();
+        Ok(body)
+    }
+
+    fn flow_body(&self, flow: &Flow) -> Result<Value, Refusal> {
+        let invoice = flow.content.as_ref();
+        let invoice = invoice.map(|invoice| {
+            let record = self.0.denom(invoice.denom.as_str())?;
+            Ok(shown::invoice(invoice, flow.linear_id.as_ref(), &record))
+        });
+        Ok(shown::flow(flow, invoice.transpose()?))
+    }
+
+    fn held_body(&self, held: &Held) -> Result<Value, Refusal> {
+        let invoice = held.invoice()?;
+        let record = self.0.denom(invoice.denom.as_str())?;
+        let mut body = shown::invoice(invoice, Some(&held.linear_id), &record);
+        body["status"] = held.status().into();
+        body["transaction_id"] = held.place.tx_id.to_string().into();
+        Ok(body)
+    }
+
+    /// What is told of a step that was taken before it was asked for again.
+    fn taken(&self, held: &Held, step: &str) -> Result<Value, Refusal> {
+        let transaction = held.place.tx_id.to_string();
+        Ok(json!({
+            "status": "final", "step": step, "transaction_id": transaction, "invoice": self.held_body(held)?,
+        }))
+    }
+
+    fn me(&self) -> Result<EntityId, Refusal> {
+        self.0.entity(&self.0.org)?.ok_or_else(|| {
+            Refusal::new("NO_SUCH_ORG", format!("the nodes that run have no company {}", self.0.org))
+        })
+    }
+
+    fn terms(&self, new: &NewInvoice) -> Result<Terms, Refusal> {
+        let counterparty = self.0.entity(&new.counterparty)?.ok_or_else(|| {
+            let said = format!("counterparty: there is no company {} here", new.counterparty);
+            Refusal::new("NO_SUCH_ORG", said).hint("name one elsewhere by its id of 40 hex digits")
+        })?;
+        let lines = new.lines.iter().map(|line| {
+            Ok(Line {
+                sku: text("line_items", &line.sku)?,
+                description: Text::default(),
+                quantity: line.quantity,
+                unit_price: units(line.unit_price_minor),
+                total: Units(u128::from(line.quantity) * u128::from(line.unit_price_minor)),
+            })
+        });
+        let lines = lines.collect::<Result<Vec<_>, Refusal>>()?;
+        Ok(Terms {
+            number: text("number", &new.number)?,
+            party: self.me()?,
+            counterparty,
+            extensions: Default::default(),
+            name: text("name", &new.name)?,
+            billing_reason: Text::default(),
+            denom: self.denom(&new.currency)?,
+            lines: Lines::new(lines).map_err(|problem| Refusal::new("BAD_LINE", problem.to_string()))?,
+            subtotal: units(new.subtotal_minor),
+            tax: units(new.tax_minor),
+            due_date: new.due_ms,
+            period: None,
+            po_ref: None,
+            agreement_ref: None,
+        })
+    }
+
+    fn create(&self, new: &NewInvoice, is_again: bool) -> Result<Value, Refusal> {
+        let terms = self.terms(new)?;
+        if is_again && let Some(told) = self.created(&terms)? {
+            return Ok(told);
+        }
+        let parties = [terms.party, terms.counterparty];
+        let flow = self.0.start(None, &InvoiceCommand::Create(Box::new(terms)), &parties)?;
+        self.settled(flow)
+    }
+
+    /// The invoice of these terms, where an earlier try issued or proposed it.
+    fn created(&self, terms: &Terms) -> Result<Option<Value>, Refusal> {
+        let is_ours = |invoice: &stateset_contracts::Invoice| {
+            invoice.head.number == terms.number
+                && (invoice.party, invoice.counterparty) == (terms.party, terms.counterparty)
+                && (&invoice.denom, &invoice.lines) == (&terms.denom, &terms.lines)
+                && (invoice.subtotal, invoice.tax, invoice.due_date)
+                    == (terms.subtotal, terms.tax, terms.due_date)
+        };
+        let mut proposed = self.0.open_flows(|flow| {
+            flow.from.is_none() && flow.step() == "Create" && flow.content.as_ref().is_some_and(is_ours)
+        })?;
+        if let Some(flow) = proposed.pop() {
+            return self.settled(flow).map(Some);
+        }
+        let held = self.0.invoices(&[("number", &terms.number), ("limit", "100")])?.items;
+        let ours = held.iter().find(|held| held.content.as_ref().is_some_and(is_ours));
+        ours.map(|held| self.taken(held, "Create")).transpose()
+    }
+
+    fn accept(&self, id: &str) -> Result<Value, Refusal> {
+        if let Some(proposed) = self.request(id, |flow| flow.step() == "Create")? {
+            let flow = self.0.decide(&proposed.flow_id, &json!({"accept": {}}))?;
+            let told = self.settled(flow)?;
+            if told["status"] != "final" {
+                return Ok(told);
+            }
+        }
+        let held = self.held(id)?;
+        match held.status() {
+            "ISSUED" => {
+                let flow = self.0.start(Some(held.linear_id), &InvoiceCommand::Accept(()), &[])?;
+                self.settled(flow)
+            }
+            "ACCEPTED" => self.taken(&held, "Accept"),
+            status => {
+                Err(Refusal::new("BAD_TRANSITION", format!("the invoice is {status}: it cannot be accepted")))
+            }
+        }
+    }
+
+    /// - `on`: id of the flow.
+    fn decide(&self, on: &str, said: &Value, is_again: bool, is_done: &str) -> Result<Value, Refusal> {
+        if is_again {
+            let flow = self.0.flow(on, 0)?;
+            match (flow.phase.as_str(), is_done) {
+                ("deciding", _) => {}
+                ("ended", "declined") => return self.told(&flow, "declined"),
+                _ => return self.settled(flow),
+            }
+        }
+        let flow = self.0.decide(on, said)?;
+        if is_done == "declined" {
+            return self.told(&flow, "declined");
+        }
+        self.settled(flow)
+    }
+
+    /// Nothing is paid that the contract would not count.
+    fn payable(&self, held: &Held, amount: Option<&Money>) -> Result<Money, Refusal> {
+        let invoice = held.invoice()?;
+        let remaining = self.money(&invoice.denom, invoice.amount_remaining)?;
+        if !OPEN.contains(&held.status()) {
+            let said = format!("the invoice is {}: nothing is to be paid", held.status());
+            return Err(Refusal::new("BAD_TRANSITION", said));
+        }
+        match amount {
+            None => Ok(remaining),
+            Some(amount) if amount.currency != remaining.currency => Err(Refusal::new(
+                "BAD_CURRENCY",
+                format!("the invoice is of {}, not of {}", remaining.currency, amount.currency),
+            )),
+            Some(amount) if amount.minor > remaining.minor => {
+                Err(Refusal::new("BAD_AMOUNT", format!("{remaining} remains to be paid")))
+            }
+            Some(amount) => Ok(amount.clone()),
+        }
+    }
+
+    /// - `on`: id, version and minor units. The version is what a payment is bound to, so that none is made twice.
+    fn pay(&self, on: &str, is_again: bool) -> Result<Value, Refusal> {
+        let unreadable = || Refusal::new("INTERNAL", "what was noted of the payment cannot be read");
+        let mut parts = on.split(' ');
+        let (Some(id), Some(version), Some(minor)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(unreadable());
+        };
+        let version: u64 = version.parse().map_err(|_| unreadable())?;
+        let minor: u64 = minor.parse().map_err(|_| unreadable())?;
+        let held = self.held(id)?;
+        let invoice = held.invoice()?;
+        if is_again {
+            let id = Some(held.linear_id);
+            let mut begun = self
+                .0
+                .open_flows(|flow| flow.from.is_none() && flow.linear_id == id && flow.step() == "Pay")?;
+            if let Some(flow) = begun.pop() {
+                return self.settled(flow);
+            }
+        }
+        if invoice.head.version != version {
+            // What was paid for a version is only ever spent on the step that pays it.
+            if is_again && self.0.paid(invoice.payee(), held.linear_id, version)?.is_some() {
+                return self.taken(&held, "Pay");
+            }
+            let said = format!("the invoice has version {} by now, not {version}", invoice.head.version);
+            return Err(Refusal::new("CONFLICT", said).hint("look with invoice_get, and call again"));
+        }
+        let amount = units(minor);
+        let evidence = self.0.pay(invoice.payee(), &invoice.amount(amount), held.linear_id, version)?;
+        let command = InvoiceCommand::Pay(Pay { amount, evidence });
+        let flow = self.0.start(Some(held.linear_id), &command, &[])?;
+        self.settled(flow)
+    }
+
+    fn plan_of(&self, on: &Flow, argument: &str, exact: String) -> Result<InvoicePlan, Refusal> {
+        let worth =
+            on.content.as_ref().map(|invoice| self.money(&invoice.denom, invoice.total)).transpose()?;
+        Ok(InvoicePlan { on: exact.clone(), worth, exact: named(argument, exact) })
+    }
+}
+
+fn units(minor: u64) -> Units {
+    Units(u128::from(minor))
+}
+
+fn text<const MAX: usize>(argument: &str, value: &str) -> Result<Text<MAX>, Refusal> {
+    Text::new(value).map_err(|problem| Refusal::new("BAD_TEXT", format!("{argument}: {problem}")))
+}
+
+fn named(argument: &str, value: String) -> Map<String, Value> {
+    [(argument.to_owned(), value.into())].into_iter().collect()
+}
+
+/// Now, Unix milliseconds.
+fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Invoices for Company {
+    fn company(&self) -> &str {
+        &self.0.org
+    }
+
+    fn look(&self, step: &InvoiceStep) -> Result<InvoicePlan, Refusal> {
+        match step {
+            InvoiceStep::Create(new) => {
+                if new.due_ms < now_ms() {
+                    return Err(Refusal::new("BAD_DUE", "due_date is in the past: give the last day to pay"));
+                }
+                let terms = self.terms(new)?;
+                let total = terms.subtotal.0.saturating_add(terms.tax.0);
+                let worth = self.money(&terms.denom, Units(total))?;
+                let exact = named("counterparty", terms.counterparty.to_string());
+                Ok(InvoicePlan { on: new.number.clone(), worth: Some(worth), exact })
+            }
+            InvoiceStep::Accept { invoice } => {
+                let proposed = self.request(invoice, |flow| flow.step() == "Create")?;
+                if let Some((flow, id)) = proposed.and_then(|flow| flow.linear_id.map(|id| (flow, id))) {
+                    if let Some(held) = self.found(invoice)? {
+                        let said =
+                            format!("{} holds an invoice {invoice}, and is asked for another", self.0.org);
+                        let hint = format!("give an invoice_id: {}, or {id}", held.linear_id);
+                        return Err(Refusal::new("AMBIGUOUS", said).hint(hint));
+                    }
+                    return self.plan_of(&flow, "invoice", id.to_string());
+                }
+                let held = self.held(invoice)?;
+                if held.status() != "ISSUED" {
+                    let said = format!("the invoice is {}: it cannot be accepted", held.status());
+                    return Err(Refusal::new("BAD_TRANSITION", said));
+                }
+                let (id, content) = (held.linear_id.to_string(), held.invoice()?);
+                let worth = self.money(&content.denom, content.total)?;
+                Ok(InvoicePlan { on: id.clone(), worth: Some(worth), exact: named("invoice", id) })
+            }
+            InvoiceStep::Approve { request } => {
+                let flow = self.asked(request)?;
+                self.plan_of(&flow, "request", flow.flow_id.clone())
+            }
+            InvoiceStep::Decline { request, .. } => {
+                let id = self.asked(request)?.flow_id;
+                Ok(InvoicePlan { on: id.clone(), worth: None, exact: named("request", id) })
+            }
+            InvoiceStep::Pay { invoice, amount } => {
+                let held = self.held(invoice)?;
+                let (worth, id) = (self.payable(&held, amount.as_ref())?, held.linear_id.to_string());
+                let on = format!("{id} {} {}", held.invoice()?.head.version, worth.minor);
+                let mut exact = named("invoice", id);
+                exact.insert("amount".to_owned(), worth.text().into());
+                exact.insert("currency".to_owned(), worth.currency.clone().into());
+                Ok(InvoicePlan { on, worth: Some(worth), exact })
+            }
+        }
+    }
+
+    fn take(&self, step: &InvoiceStep, on: &str, is_again: bool) -> Result<Value, Refusal> {
+        match step {
+            InvoiceStep::Create(new) => self.create(new, is_again),
+            // On a second try the debt is acknowledged already, or goes on from where it is.
+            InvoiceStep::Accept { .. } => self.accept(on),
+            InvoiceStep::Approve { .. } => self.decide(on, &json!({"accept": {}}), is_again, "final"),
+            InvoiceStep::Decline { reason, .. } => {
+                self.decide(on, &json!({"decline": {"reason": reason}}), is_again, "declined")
+            }
+            InvoiceStep::Pay { .. } => self.pay(on, is_again),
+        }
+    }
+
+    fn get(&self, invoice: &str) -> Result<Value, Refusal> {
+        self.held_body(&self.held(invoice)?)
+    }
+
+    fn list(&self, wanted: &InvoiceQuery, after: Option<&str>, limit: usize) -> Result<InvoicePage, Refusal> {
+        let limit = limit.to_string();
+        let mut query = vec![("limit", limit.as_str())];
+        query.extend(wanted.status.as_deref().map(|status| ("status", status)));
+        query.extend(after.map(|after| ("cursor", after)));
+        let page = self.0.invoices(&query)?;
+        let shown = page.items.iter().map(|held| self.held_body(held));
+        Ok((shown.collect::<Result<_, _>>()?, page.next))
+    }
+
+    fn requests(&self, after: Option<&str>, limit: usize) -> Result<InvoicePage, Refusal> {
+        let page = self.0.flows(&limit.to_string(), after)?;
+        let waiting = page.items.iter().filter(|flow| flow.phase == "deciding");
+        Ok((waiting.map(|flow| self.flow_body(flow)).collect::<Result<_, _>>()?, page.next))
+    }
+}
