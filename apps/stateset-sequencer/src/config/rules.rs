@@ -88,7 +88,8 @@ fn promises(gathered: &Gathered) -> Vec<Problem> {
         refuse(
             "L2_RPC_URL",
             &format!(
-                "with {} and {} it asks for anchoring, which this build cannot do; leave them out",
+                "with {} and {} it asks for anchoring, which the program set-anchor does beside this one: give them to that, and leave \
+                 them out here",
                 anchoring[1], anchoring[2]
             ),
         );

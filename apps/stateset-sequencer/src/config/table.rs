@@ -18,7 +18,7 @@ const MILLISECONDS: Kind = Number(1, DAY_MS);
 
 const READ_AGAIN: &str = "Longest time, in seconds, after which one is read again";
 const HELD_IN_MEMORY: &str = "all keys of agents are held in memory, where a revocation acts at once";
-const ANCHORING: &str = "anchoring on a chain";
+const ANCHORING: &str = "`set-anchor`, a program beside this one, anchors and reads it";
 const SCHEMAS: &str = "the schema registry";
 
 /// In the order of the documentation.
@@ -357,17 +357,17 @@ const SCHEMA_MODES: &[&str] = &[
 ];
 
 const ANCHOR: &[Setting] = &[
-    set("L2_RPC_URL", "", Url, "Endpoint of the chain").secret().not_yet(ANCHORING),
-    set("SET_REGISTRY_ADDRESS", "", Text, "Address of the contract").not_yet(ANCHORING),
-    set("SEQUENCER_PRIVATE_KEY", "", Bytes32, "Key that pays for anchoring").secret().not_yet(ANCHORING),
-    set("L2_CHAIN_ID", "", Number(1, u64::MAX), "Number of the chain").not_yet(ANCHORING),
-    set("ANCHOR_INTERVAL_SECS", "60", SECONDS, "Time between two rounds").not_yet(ANCHORING),
-    set("ANCHOR_BATCH_THRESHOLD", "10", COUNT, "Batches that begin a round").not_yet(ANCHORING),
+    set("L2_RPC_URL", "", Url, "Endpoint of the chain").secret().not_needed(ANCHORING),
+    set("SET_REGISTRY_ADDRESS", "", Text, "Address of the contract").not_needed(ANCHORING),
+    set("SEQUENCER_PRIVATE_KEY", "", Bytes32, "Key that pays for anchoring").secret().not_needed(ANCHORING),
+    set("L2_CHAIN_ID", "", Number(1, u64::MAX), "Number of the chain").not_needed(ANCHORING),
+    set("ANCHOR_INTERVAL_SECS", "60", SECONDS, "Time between two rounds").not_needed(ANCHORING),
+    set("ANCHOR_BATCH_THRESHOLD", "10", COUNT, "Batches that begin a round").not_needed(ANCHORING),
     set("ANCHOR_FINALITY_CONFIRMATIONS", "6", Number(0, 100_000), "Blocks until an anchor counts")
-        .not_yet(ANCHORING),
-    set("ANCHOR_FINALITY_POLL_SECS", "30", SECONDS, "Time between two looks").not_yet(ANCHORING),
+        .not_needed(ANCHORING),
+    set("ANCHOR_FINALITY_POLL_SECS", "30", SECONDS, "Time between two looks").not_needed(ANCHORING),
     set("ANCHOR_RECONCILE_SECS", "300", SECONDS, "Time between two comparisons with the chain")
-        .not_yet(ANCHORING),
+        .not_needed(ANCHORING),
     set("WORKER_LEADER_ELECTION", "true", Bool, "One instance runs the workers")
         .not_needed("the instance that writes the log is the leader"),
 ];

@@ -77,8 +77,8 @@ fn a_promise_that_this_build_cannot_keep_is_refused_and_the_rest_is_said() {
         ("SET_REGISTRY_ADDRESS", "0xab"),
         ("SEQUENCER_PRIVATE_KEY", &key),
     ];
-    refused(&anchoring, &["L2_RPC_URL", "anchoring"]);
-    warned(&anchoring[..2], "SET_REGISTRY_ADDRESS is set, but this build does not have anchoring");
+    refused(&anchoring, &["L2_RPC_URL", "set-anchor"]);
+    warned(&anchoring[..2], "SET_REGISTRY_ADDRESS is set and does nothing: `set-anchor`");
     warned(&[("CACHE_AGENT_KEY_MAX", "7")], "CACHE_AGENT_KEY_MAX is set and does nothing");
     warned(&[("MAX_DB_CONNECTIONS", "7")], "the database is SQLite");
 }
