@@ -11,6 +11,7 @@ use set_registry::ChainKey;
 use crate::chain::Chain;
 use crate::claim::Claim;
 use crate::forms::{EXACT, PaymentRequirements, PaymentRequirementsV1};
+use crate::look_back::SeenStanding;
 use crate::networks::{ChainTable, caip2, of_caip2};
 use crate::offer::{Offer, Token};
 use crate::payment_log::PaymentLog;
@@ -50,6 +51,8 @@ pub(crate) struct Lane {
     pub sender: Sender,
     pub tokens: Vec<Token>,
 }
+    /// Blocks of settled payments that were seen standing.
+    pub seen: tokio::sync::Mutex<SeenStanding>,
 
 /// Unix seconds of now.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -84,7 +87,12 @@ impl Facilitator {
             if tokens.is_empty() {
                 return Err(FacilitatorError::NoToken(chain_id));
             }
-            let lane = Lane { sender: Sender::new(chain.clone(), signer), chain, tokens };
+            let lane = Lane {
+                sender: Sender::new(chain.clone(), signer),
+                chain,
+                tokens,
+                seen: tokio::sync::Mutex::default(),
+            };
             if lanes.insert(chain_id, lane).is_some() {
                 return Err(FacilitatorError::Twice(chain_id));
             }

@@ -7,9 +7,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::chain::{Chain, ChainError};
 use crate::facilitator::{Facilitator, Lane};
+use crate::look_back::WATCHED_BLOCKS;
 use crate::reason::Reason;
 use crate::record::{Record, Stage};
-use crate::rounds::WATCHED_BLOCKS;
 use crate::sender::Standing;
 use crate::settle::SettleError;
 use crate::token;

@@ -23,6 +23,7 @@ mod follow;
 pub mod forms;
 mod gate;
 pub mod header;
+mod look_back;
 mod networks;
 mod offer;
 mod payment_log;

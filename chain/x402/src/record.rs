@@ -92,6 +92,9 @@ pub struct Record {
     /// The transaction that had settled it, in a block that the chain has undone since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undone: Option<B256>,
+    /// Seen standing under as many blocks as chains never undo: it is not looked at any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_firm: bool,
 }
 
 /// Whether the history keeps the authorization for this sale, so that no intent and no other gate is paid by it.
@@ -134,7 +137,17 @@ impl Record {
             earlier.extend(attempts);
             earlier.drain(..earlier.len().saturating_sub(EARLIER_MAX));
         }
-        Self { stage, earlier, ..self }
+        Self { stage, earlier, is_firm: false, ..self }
+    }
+
+    /// Number and hash of the block that settled it, where the chain may undo that yet.
+    pub(crate) fn watched_block(&self) -> Option<(u64, B256)> {
+        match self.stage {
+            Stage::Settled { block_number, block_hash, .. } if !self.is_firm => {
+                Some((block_number, block_hash?))
+            }
+            _ => None,
+        }
     }
 
     /// Transactions of one number, of which at most one comes to stand in a block: the newest first.
@@ -213,7 +226,8 @@ impl Records {
             records.insert(record.key, record);
         }
         records.retain(|_, record| {
-            !record.is_over() || record.authorization.valid_before_s().saturating_add(KEPT_S) >= now_s
+            let is_kept = record.authorization.valid_before_s().saturating_add(KEPT_S) >= now_s;
+            is_kept || !record.is_over() || record.watched_block().is_some()
         });
         let lines = write_anew(path, &records).map_err(failed)?;
         Ok(Self {
@@ -239,12 +253,9 @@ impl Records {
         self.durable().values().filter(|record| !record.is_over()).cloned().collect()
     }
 
-    /// Payments of a chain that settled in this block or later.
-    pub fn settled_from(&self, chain: u64, first_block: u64) -> Vec<Record> {
-        let is_watched = |record: &&Record| {
-            let Stage::Settled { block_number, .. } = record.stage else { return false };
-            record.key.chain_id == chain && block_number >= first_block
-        };
+    /// Settled payments of a chain whose block may be undone yet.
+    pub fn watched(&self, chain: u64) -> Vec<Record> {
+        let is_watched = |record: &&Record| record.key.chain_id == chain && record.watched_block().is_some();
         self.durable().values().filter(is_watched).cloned().collect()
     }
 
@@ -253,7 +264,18 @@ impl Records {
     /// # Errors
     /// What the file says. Then the state is the one of before.
     pub fn put(&self, record: Record) -> io::Result<()> {
-        let line = line(&record)?;
+        self.put_all(vec![record])
+    }
+
+    /// As [`Self::put`], of several at once: all of them, or none.
+    ///
+    /// # Errors
+    /// As of [`Self::put`].
+    pub fn put_all(&self, records: Vec<Record>) -> io::Result<()> {
+        let mut line = Vec::new();
+        for record in &records {
+            line.extend(self::line(record)?);
+        }
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let written = lines.file.write_all(&line).and_then(|()| lines.file.sync_data());
         if let Err(error) = written {
@@ -267,7 +289,8 @@ impl Records {
         }
         lines.length += line.len() as u64;
         // Before the next line: states are seen in the order in which they are on disk.
-        self.durable.write().unwrap_or_else(PoisonError::into_inner).insert(record.key, record);
+        let mut durable = self.durable.write().unwrap_or_else(PoisonError::into_inner);
+        durable.extend(records.into_iter().map(|record| (record.key, record)));
         Ok(())
     }
 
@@ -352,6 +375,7 @@ mod tests {
             hold: Hold::Asked,
             earlier: Vec::new(),
             undone: None,
+            is_firm: false,
         }
     }
 
@@ -415,5 +439,21 @@ mod tests {
         drop(records);
         let lines = std::fs::read(&path).unwrap().iter().filter(|byte| **byte == b'\n').count();
         assert_eq!(lines, 1, "the file is as long as what matters");
+    }
+
+    #[test]
+    fn a_settled_payment_is_kept_until_it_was_seen_standing_deep_enough() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("payments");
+        let block_hash = Some(B256::repeat_byte(8));
+        let settled = Stage::Settled { transaction: B256::repeat_byte(9), block_number: 5, block_hash };
+        let watched = Record { logged: Some(Logged::Nowhere), ..record(1, settled) };
+        Records::open(&path, 1_000).unwrap().put(watched.clone()).unwrap();
+        let records = Records::open(&path, 9_000 + KEPT_S).unwrap();
+        assert_eq!(records.watched(84_532), std::slice::from_ref(&watched));
+        records.put(Record { is_firm: true, ..watched.clone() }).unwrap();
+        assert!(records.watched(84_532).is_empty());
+        drop(records);
+        assert_eq!(Records::open(&path, 9_000 + KEPT_S).unwrap().get(&watched.key), None);
     }
 }

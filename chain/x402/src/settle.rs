@@ -186,6 +186,7 @@ impl Facilitator {
             Ok(false) => Ok(()),
             Ok(true) => Err(Refusal::new(Reason::NonceUsed, PROMISED).into()),
             Err(error) => Err(unanswered(&error)),
+            is_firm: false,
         }
     }
 
@@ -288,7 +289,8 @@ impl Facilitator {
     /// On disk when it returns.
     pub(crate) async fn put(&self, record: Record) -> Result<(), String> {
         let records = self.records.clone();
-        let written = tokio::task::spawn_blocking(move || records.put(record));
+        self.note_reverted(&record, &stage);
+        let written = tokio::task::spawn_blocking(move || records.put_all(puts));
         match written.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(format!("the payment can't be recorded: {error}")),
@@ -298,6 +300,10 @@ impl Facilitator {
 
     /// Tells the log of a settled payment, unless that was done; what fails is done in a later round.
     pub(crate) async fn tell(&self, record: Record) -> Option<LogReceipt> {
+        self.put_all(vec![record]).await
+    }
+
+    pub(crate) async fn put_all(&self, puts: Vec<Record>) -> Result<(), String> {
         match record.logged {
             Some(Logged::At { intent_id, sequence_number }) => {
                 return Some(LogReceipt { intent_id, sequence_number });

@@ -1,6 +1,6 @@
 //! A chain that fails when a test says so.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -31,6 +31,7 @@ pub struct Shaky {
     pub sent: Mutex<Vec<Bytes>>,
     /// Until then receipts are not shown, as by a node that is behind another.
     pub hides_receipts_until: Mutex<Option<Instant>>,
+    blocks_asked: AtomicU64,
 }
 
 impl Shaky {
@@ -42,11 +43,17 @@ impl Shaky {
             is_deaf: AtomicBool::new(false),
             sent: Mutex::default(),
             hides_receipts_until: Mutex::default(),
+            blocks_asked: AtomicU64::new(0),
         })
     }
 
     pub fn next_send(&self, next: NextSend) {
         *self.next.lock().unwrap() = Some(next);
+    }
+
+    /// How often it was asked for the hash of a block.
+    pub fn blocks_asked(&self) -> u64 {
+        self.blocks_asked.load(Ordering::SeqCst)
     }
 
     /// Whether questions about transactions get no answer.
@@ -101,6 +108,7 @@ impl Chain for Shaky {
         self.inner.block_time(number)
     }
     fn block_hash(&self, number: u64) -> Later<'_, Result<Option<B256>, ChainError>> {
+        self.blocks_asked.fetch_add(1, Ordering::SeqCst);
         self.inner.block_hash(number)
     }
     fn account_nonce(&self, account: Address, with_waiting: bool) -> Later<'_, Result<u64, ChainError>> {

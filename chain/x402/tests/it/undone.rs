@@ -1,5 +1,7 @@
 //! Blocks that the chain undoes, and old transactions that come back.
 
+mod looks;
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use set_registry::BlockAt;
