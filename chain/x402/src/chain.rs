@@ -45,8 +45,9 @@ pub trait ChainFacts: Send + Sync {
         digest: B256,
         signature: Bytes,
     ) -> Later<'_, Result<bool, ChainError>>;
-    /// A call that changes nothing; inside, why the contract would refuse it.
-    fn simulate(&self, to: Address, data: Bytes) -> Later<'_, Result<Result<(), String>, ChainError>>;
+    /// The message as the account that sends would send it, with its gas, and changes nothing; inside, why the contract would
+    /// refuse it.
+    fn simulate(&self, message: Message) -> Later<'_, Result<Result<(), String>, ChainError>>;
 }
 
 /// A chain that payments are sent to.

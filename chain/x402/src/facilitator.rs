@@ -17,6 +17,7 @@ use crate::offer::{Offer, Token};
 use crate::payment_log::PaymentLog;
 use crate::reason::{Reason, Refusal};
 use crate::record::{PaymentKey, Records};
+use crate::reverts::Reverts;
 use crate::sender::Sender;
 use crate::verify::{VerifyError, check_on_chain, check_signature, check_terms};
 
@@ -69,6 +70,7 @@ pub struct Facilitator {
     refused: Mutex<HashMap<PaymentKey, u64>>,
     /// Whether the log could not be reached when it was told last.
     is_log_away: AtomicBool,
+    pub(crate) reverts: Reverts,
 }
 
 impl Facilitator {
@@ -106,6 +108,7 @@ impl Facilitator {
             slots: Mutex::default(),
             refused: Mutex::default(),
             is_log_away: AtomicBool::new(false),
+            reverts: Reverts::default(),
         })
     }
 
@@ -150,6 +153,7 @@ impl Facilitator {
             let detail = "the authorization is being settled, or was; sign a new one";
             return Err(Refusal::new(Reason::NonceUsed, detail).into());
         }
+        self.reverts.check(&key, self.now_s())?;
         check_on_chain(claim, offer, signer, lane.chain.as_ref()).await
     }
 

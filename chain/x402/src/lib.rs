@@ -30,6 +30,7 @@ mod payment_log;
 mod pricing;
 mod reason;
 mod record;
+mod reverts;
 mod rounds;
 mod routes;
 mod rpc_chain;

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use set_registry::fees;
 use set_registry::{BlockAt, Call, Log, LogFilter, Node, Receipt, Refusal, RpcError, Transaction, ViewError};
 
@@ -56,6 +56,23 @@ impl RpcChain {
             Err(error) => Err(ChainError::Refused(error.to_string())),
         })
     }
+
+    /// What a message would bring, with no more gas than its own; inside, why the contract would refuse it.
+    fn tried(&self, message: Message) -> Later<'_, Result<Result<Bytes, String>, ChainError>> {
+        let call = self.wire(&message);
+        self.ask(move |node| match node.request("eth_call", &json!([call, "latest"])) {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(error) => match refused_by_contract(error)? {
+                Some(why) => Ok(Err(why)),
+                None => Ok(Err(format!("it takes more than {} gas", message.gas))),
+            },
+        })
+    }
+
+    fn wire(&self, message: &Message) -> Value {
+        let gas = format!("{:#x}", message.gas);
+        json!({"from": self.caller, "to": message.to, "input": message.data, "gas": gas})
+    }
 }
 
 impl ChainFacts for RpcChain {
@@ -84,25 +101,21 @@ impl ChainFacts for RpcChain {
         digest: B256,
         signature: Bytes,
     ) -> Later<'_, Result<bool, ChainError>> {
-        let answer = self.asked(wallet, token::is_valid_signature(digest, signature));
+        let data = token::is_valid_signature(digest, signature);
+        let answer = self.tried(Message { to: wallet, data, gas: token::TRANSFER_GAS });
         Box::pin(async move {
             match answer.await {
-                Ok(answer) => Ok(answer.get(..4) == Some(&token::TAKEN[..])),
+                Ok(Ok(answer)) => Ok(answer.get(..4) == Some(&token::TAKEN[..])),
                 // A contract that knows no such question takes no signature.
-                Err(ChainError::Refused(_)) => Ok(false),
+                Ok(Err(_)) | Err(ChainError::Refused(_)) => Ok(false),
                 Err(error) => Err(error),
             }
         })
     }
 
-    fn simulate(&self, to: Address, data: Bytes) -> Later<'_, Result<Result<(), String>, ChainError>> {
-        let call = Call { from: self.caller, to, input: data };
-        self.ask(move |node| match node.call(&call, BlockAt::Latest) {
-            Ok(_) => Ok(Ok(())),
-            Err(ViewError::Refused(refusal)) => Ok(Err(refusal_text(refusal))),
-            Err(ViewError::Rpc(error)) => Err(chain_error(error)),
-            Err(error) => Err(ChainError::Answer(error.to_string())),
-        })
+    fn simulate(&self, message: Message) -> Later<'_, Result<Result<(), String>, ChainError>> {
+        let answer = self.tried(message);
+        Box::pin(async move { Ok(answer.await?.map(drop)) })
     }
 }
 
@@ -198,11 +211,10 @@ impl ContractChain for RpcChain {
     }
 
     fn estimate(&self, message: &Message) -> Later<'_, Result<Estimate, ChainError>> {
-        let gas = format!("{:#x}", message.gas);
-        let call = json!({"from": self.caller, "to": message.to, "input": message.data, "gas": gas});
-        self.ask(move |node| {
-            let asked = node.request::<U64>("eth_estimateGas", &json!([call, "latest"]));
-            asked.map(|gas| Estimate::Takes(gas.to())).or_else(not_estimated)
+        let call = self.wire(message);
+        self.ask(move |node| match node.request::<U64>("eth_estimateGas", &json!([call, "latest"])) {
+            Ok(gas) => Ok(Estimate::Takes(gas.to())),
+            Err(error) => Ok(refused_by_contract(error)?.map_or(Estimate::TooLittle, Estimate::Refused)),
         })
     }
 
@@ -211,20 +223,20 @@ impl ContractChain for RpcChain {
     }
 }
 
-/// A call that does not pass is an answer of the contract, and no failure of the node.
-fn not_estimated(error: RpcError) -> Result<Estimate, ChainError> {
+/// A call that does not pass is an answer of the contract, and no failure of the node: why, or `None` where it takes more gas.
+fn refused_by_contract(error: RpcError) -> Result<Option<String>, ChainError> {
     let (code, message, data) = match &error {
         RpcError::Refused { code, message, data, .. } => {
             (*code, message.to_ascii_lowercase(), data.as_deref())
         }
         _ => return Err(chain_error(error)),
     };
-    let short = ["out of gas", "gas required exceeds", "intrinsic gas"];
+    let short = ["out of gas", "outofgas", "gas required exceeds", "intrinsic gas"];
     match data.filter(|data| !data.is_empty()) {
-        Some(data) if token::is_too_little_gas(data) => Ok(Estimate::TooLittle),
-        Some(data) => Ok(Estimate::Refused(refusal_text(Refusal::decode(data)))),
-        None if short.iter().any(|words| message.contains(words)) => Ok(Estimate::TooLittle),
-        None if code == 3 || message.contains("revert") => Ok(Estimate::Refused(message)),
+        Some(data) if token::is_too_little_gas(data) => Ok(None),
+        Some(data) => Ok(Some(refusal_text(Refusal::decode(data)))),
+        None if short.iter().any(|words| message.contains(words)) => Ok(None),
+        None if code == 3 || message.contains("revert") => Ok(Some(message)),
         None => Err(chain_error(error)),
     }
 }

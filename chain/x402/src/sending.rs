@@ -8,8 +8,6 @@ use crate::sender::{Message, Outgoing, SendError};
 use crate::settle::SettleError;
 use crate::token;
 
-/// Gas of one transfer. Tokens need about 80,000, a contract wallet's signature more.
-const TRANSFER_GAS: u64 = 300_000;
 /// Transactions of one number: what none of them brings into a block is stuck by something else than its fees.
 const ATTEMPTS_MAX: usize = 16;
 
@@ -127,8 +125,7 @@ fn sent(outgoing: Outgoing, before: &[Outgoing]) -> Stage {
 }
 
 fn message(record: &Record) -> Message {
-    let data = token::transfer(&record.authorization, &record.signature);
-    Message { to: record.key.token, data, gas: TRANSFER_GAS }
+    token::transfer_message(record.key.token, &record.authorization, &record.signature)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use crate::offer::Offer;
 use crate::payment_log::{LogReceipt, PaymentLogError, Sale, SettledPayment};
 use crate::reason::{Reason, Refusal};
 use crate::record::{Hold, Logged, PaymentKey, Record, Stage};
+use crate::reverts::Underway;
 use crate::verify::{VerifyError, check_on_chain, check_signature, check_terms};
 
 /// How long a caller waits for a transaction to be in a block.
@@ -107,9 +108,16 @@ impl Facilitator {
             let detail = "the authorization pays for something else already; sign a new one";
             return Err(Refusal::new(Reason::NonceUsed, detail).into());
         }
-        let record = match held {
-            Some(record) => record,
-            None => self.reserve(lane, claim, offer, resource).await?,
+        let (record, _underway) = match held {
+            Some(record) if record.stage == Stage::Reserved && record.undone.is_none() => {
+                let underway = self.admitted(&key, check_signature(claim, offer)?)?;
+                (record, Some(underway))
+            }
+            Some(record) => (record, None),
+            None => {
+                let (record, underway) = self.reserve(lane, claim, offer, resource).await?;
+                (record, Some(underway))
+            }
         };
         self.bring(lane, record, WAIT_MAX).await
     }
@@ -145,15 +153,18 @@ impl Facilitator {
         claim: &Claim,
         offer: &Offer,
         resource: &str,
-    ) -> Result<Record, SettleError> {
+    ) -> Result<(Record, Underway<'_>), SettleError> {
         let now_s = self.now_s();
         check_terms(claim, offer, &self.names, now_s)?;
         let signer = check_signature(claim, offer)?;
         let key = key_of(claim, offer);
+        self.reverts.check(&key, now_s)?;
         self.check_unpromised(&key).await?;
         // Before the authorization is seen unused: whoever uses it does so in a block after this one.
         let from_block = lane.chain.head().await.map_err(VerifyError::from)?;
         check_on_chain(claim, offer, signer, lane.chain.as_ref()).await?;
+        // Once the wallet has taken the signature: strangers hold nothing of it up.
+        let underway = self.admitted(&key, signer)?;
         // One that failed may hold the authorization still: it is held on for this one.
         let sale = match self.records.get(&key) {
             Some(failed) if !failed.sale.is_nil() => failed.sale,
@@ -177,7 +188,7 @@ impl Facilitator {
             undone: None,
         };
         self.put(record.clone()).await.map_err(SettleError::Unavailable)?;
-        Ok(record)
+        Ok((record, underway))
     }
 
     /// What pays for an intent pays for nothing else.
@@ -278,6 +289,7 @@ impl Facilitator {
     }
 
     pub(crate) async fn moved_on(&self, record: Record, stage: Stage) -> Result<Record, SettleError> {
+        self.note_reverted(&record, &stage);
         let record = record.moved_to(stage);
         self.put(record.clone()).await.map_err(SettleError::Underway)?;
         match record.stage.is_failed() {

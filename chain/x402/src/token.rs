@@ -5,6 +5,7 @@ use alloy_sol_types::{SolCall as _, SolEvent as _, sol};
 use set_registry::Log;
 
 use crate::authorization::Authorization;
+use crate::sender::Message;
 use crate::signature::PayerSignature;
 
 sol! {
@@ -30,6 +31,10 @@ sol! {
         function isValidSignature(bytes32 hash, bytes signature) external view returns (bytes4);
     }
 }
+
+/// Gas of one transfer. Tokens need about 80,000, a contract wallet's signature more. What is asked of a chain beforehand gets no
+/// more: a wallet may see how much there is.
+pub const TRANSFER_GAS: u64 = 300_000;
 
 /// What a wallet answers to a signature that it takes (ERC-1271).
 pub const TAKEN: [u8; 4] = [0x16, 0x26, 0xba, 0x7e];
@@ -79,6 +84,11 @@ pub fn transfer(authorization: &Authorization, signature: &Bytes) -> Bytes {
         .abi_encode()
         .into(),
     }
+}
+
+/// The transaction that brings an authorization to its token: the same one is simulated and sent.
+pub fn transfer_message(token: Address, authorization: &Authorization, signature: &Bytes) -> Message {
+    Message { to: token, data: transfer(authorization, signature), gas: TRANSFER_GAS }
 }
 
 /// Topics that find the use of an authorization.

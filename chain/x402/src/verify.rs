@@ -197,7 +197,7 @@ pub async fn check_on_chain(
     let (used, balance, outcome) = tokio::join!(
         facts.authorization_used(asset, authorization.from, authorization.nonce),
         facts.balance(asset, authorization.from),
-        facts.simulate(asset, token::transfer(authorization, &claim.signature)),
+        facts.simulate(token::transfer_message(asset, authorization, &claim.signature)),
     );
     if used? {
         let detail = "the authorization was used or taken back; sign a new one";

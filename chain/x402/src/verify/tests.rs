@@ -11,6 +11,7 @@ use crate::chain::Later;
 use crate::claim::Version;
 use crate::header;
 use crate::offer::Token;
+use crate::sender::Message;
 
 const NOW_S: u64 = 1_800_000_000;
 
@@ -186,7 +187,7 @@ impl ChainFacts for Facts {
     fn takes_signature(&self, _: Address, _: B256, _: Bytes) -> Later<'_, Result<bool, ChainError>> {
         self.say("takes", self.takes)
     }
-    fn simulate(&self, _: Address, _: Bytes) -> Later<'_, Result<Result<(), String>, ChainError>> {
+    fn simulate(&self, _: Message) -> Later<'_, Result<Result<(), String>, ChainError>> {
         self.say("simulate", self.refuses.map_or(Ok(()), |why| Err(why.to_owned())))
     }
 }

@@ -89,8 +89,8 @@ impl ChainFacts for Shaky {
     ) -> Later<'_, Result<bool, ChainError>> {
         self.inner.takes_signature(wallet, digest, signature)
     }
-    fn simulate(&self, to: Address, data: Bytes) -> Later<'_, Result<Result<(), String>, ChainError>> {
-        self.inner.simulate(to, data)
+    fn simulate(&self, message: Message) -> Later<'_, Result<Result<(), String>, ChainError>> {
+        self.inner.simulate(message)
     }
 }
 

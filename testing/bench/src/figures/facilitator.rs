@@ -11,8 +11,8 @@ use set_registry::fees::Fees;
 use set_registry::{Address, B256, Bytes, ChainKey, Log, Receipt, U256};
 use stateset_x402::batch::check_signature;
 use stateset_x402::{
-    Authorization, Chain, ChainError, ChainFacts, ChainSetup, ChainTable, Domain, Facilitator, Later, NoLog,
-    Offer, Records, Token,
+    Authorization, Chain, ChainError, ChainFacts, ChainSetup, ChainTable, Domain, Facilitator, Later,
+    Message, NoLog, Offer, Records, Token,
 };
 
 use crate::events::post;
@@ -192,7 +192,7 @@ impl ChainFacts for Instantly {
     fn takes_signature(&self, _: Address, _: B256, _: Bytes) -> Later<'_, Result<bool, ChainError>> {
         at_once(false)
     }
-    fn simulate(&self, _: Address, _: Bytes) -> Later<'_, Result<Result<(), String>, ChainError>> {
+    fn simulate(&self, _: Message) -> Later<'_, Result<Result<(), String>, ChainError>> {
         at_once(Ok(()))
     }
 }
