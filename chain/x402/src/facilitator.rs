@@ -51,9 +51,9 @@ pub(crate) struct Lane {
     pub chain: Arc<dyn Chain>,
     pub sender: Sender,
     pub tokens: Vec<Token>,
-}
     /// Blocks of settled payments that were seen standing.
     pub seen: tokio::sync::Mutex<SeenStanding>,
+}
 
 /// Unix seconds of now.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;

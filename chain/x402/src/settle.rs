@@ -186,6 +186,7 @@ impl Facilitator {
             hold: Hold::Asked,
             earlier: Vec::new(),
             undone: None,
+            is_firm: false,
         };
         self.put(record.clone()).await.map_err(SettleError::Unavailable)?;
         Ok((record, underway))
@@ -197,7 +198,6 @@ impl Facilitator {
             Ok(false) => Ok(()),
             Ok(true) => Err(Refusal::new(Reason::NonceUsed, PROMISED).into()),
             Err(error) => Err(unanswered(&error)),
-            is_firm: false,
         }
     }
 
@@ -300,8 +300,11 @@ impl Facilitator {
 
     /// On disk when it returns.
     pub(crate) async fn put(&self, record: Record) -> Result<(), String> {
+        self.put_all(vec![record]).await
+    }
+
+    pub(crate) async fn put_all(&self, puts: Vec<Record>) -> Result<(), String> {
         let records = self.records.clone();
-        self.note_reverted(&record, &stage);
         let written = tokio::task::spawn_blocking(move || records.put_all(puts));
         match written.await {
             Ok(Ok(())) => Ok(()),
@@ -312,10 +315,6 @@ impl Facilitator {
 
     /// Tells the log of a settled payment, unless that was done; what fails is done in a later round.
     pub(crate) async fn tell(&self, record: Record) -> Option<LogReceipt> {
-        self.put_all(vec![record]).await
-    }
-
-    pub(crate) async fn put_all(&self, puts: Vec<Record>) -> Result<(), String> {
         match record.logged {
             Some(Logged::At { intent_id, sequence_number }) => {
                 return Some(LogReceipt { intent_id, sequence_number });
