@@ -154,9 +154,9 @@ impl Company {
     }
 
     fn me(&self) -> Result<EntityId, Refusal> {
-        self.0.entity(&self.0.org)?.ok_or_else(|| {
-            Refusal::new("NO_SUCH_ORG", format!("the nodes that run have no company {}", self.0.org))
-        })
+        self.0
+            .entity(&self.0.org)?
+            .ok_or_else(|| Refusal::new("NO_SUCH_ORG", format!("there is no company {} here", self.0.org)))
     }
 
     fn terms(&self, new: &NewInvoice) -> Result<Terms, Refusal> {

@@ -101,9 +101,9 @@ struct At {
     token: String,
 }
 
+/// What is needed of `orgs/ORG.json`.
 #[derive(Deserialize)]
 struct Org {
-    org: String,
     entity_id: EntityId,
 }
 
@@ -112,6 +112,8 @@ pub struct Ledger {
     agent: ureq::Agent,
     /// `node.json`.
     file: PathBuf,
+    /// Where the companies of this machine are, one file each.
+    orgs: PathBuf,
     pub org: String,
     denoms: Mutex<BTreeMap<String, DenomRecord>>,
 }
@@ -133,7 +135,8 @@ impl Ledger {
         if !file.exists() {
             return Ok(None);
         }
-        let orgs = orgs(&folder.join("orgs"));
+        let at = folder.join("orgs");
+        let orgs = orgs(&at);
         let org = match chosen {
             Some(chosen) if !orgs.iter().any(|org| org == chosen.as_str()) => {
                 let said = format!("there is no company {chosen} in {}", folder.display());
@@ -152,7 +155,7 @@ impl Ledger {
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_global(Some(ANSWER_TIMEOUT))
             .build();
-        Ok(Some(Self { agent: config.new_agent(), file, org, denoms: Mutex::default() }))
+        Ok(Some(Self { agent: config.new_agent(), file, orgs: at, org, denoms: Mutex::default() }))
     }
 
     fn at(&self) -> Result<At, Refusal> {
@@ -183,8 +186,18 @@ impl Ledger {
         if let Ok(id) = name.parse() {
             return Ok(Some(id));
         }
-        let orgs: Vec<Org> = self.get("/orgs", &[])?;
-        Ok(orgs.into_iter().find(|one| one.org == name).map(|one| one.entity_id))
+        // A name that could lead out of the folder is none of a company.
+        let Ok(name) = name.parse::<KeyName>() else { return Ok(None) };
+        let file = self.orgs.join(format!("{name}.json"));
+        let bad = |error: &dyn std::fmt::Display| {
+            Refusal::new("BAD_ORG", format!("{} cannot be read: {error}", file.display()))
+        };
+        if !file.exists() {
+            return Ok(None);
+        }
+        let text = fs::read_to_string(&file).map_err(|error| bad(&error))?;
+        let org: Org = serde_json::from_str(&text).map_err(|error| bad(&error))?;
+        Ok(Some(org.entity_id))
     }
 
     /// Decimal places of a denomination, as the node has them proven; they never change.
@@ -314,6 +327,12 @@ mod tests {
         fs::write(orgs.join("globex.json"), "{}").unwrap();
         assert_eq!(ledger(data, None).unwrap(), None, "one of two");
         assert_eq!(ledger(data, Some("globex")).unwrap().as_deref(), Some("globex"));
+        fs::write(orgs.join("acme.json"), format!(r#"{{"entity_id": "{}"}}"#, "0a".repeat(20))).unwrap();
+        let names = Ledger::of(data, Some(&"globex".parse().unwrap())).unwrap().unwrap();
+        assert_eq!(names.entity("acme").unwrap(), "0a".repeat(20).parse().ok());
+        assert_eq!(names.entity(&"0b".repeat(20)).unwrap(), "0b".repeat(20).parse().ok());
+        assert_eq!(names.entity("../orgs/acme").unwrap(), None);
+        assert_eq!(names.entity("globex").unwrap_err().code, "BAD_ORG");
         assert_eq!(ledger(data, Some("initech")).unwrap_err().code, "NO_SUCH_ORG");
     }
 

@@ -5,6 +5,7 @@ mod client;
 mod commerce;
 mod http;
 mod inspector;
+mod invoices;
 mod keys;
 mod offline;
 
