@@ -29,8 +29,8 @@ use crate::verify::{VerifyError, check_on_chain, check_signature, check_terms};
 /// How long a caller waits for a transaction to be in a block.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Why what the history has for something else buys nothing.
-const PROMISED: &str =
-    "the authorization pays for something else already: a payment intent, or another sale; sign a new one";
+const PROMISED: &str = "the authorization pays for something else already: a payment intent, or a sale, perhaps this one where another \
+                        process sold before; before you sign a new one ask the token whether this one was used (authorizationState)";
 
 /// A payment that settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
