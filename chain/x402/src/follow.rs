@@ -19,7 +19,8 @@ const POLL_MIN: Duration = Duration::from_millis(5);
 const POLL_MAX: Duration = Duration::from_millis(500);
 /// Between two looks at whether the transaction still waits.
 const LOOK: Duration = Duration::from_secs(2);
-/// After `validBefore`, before an unused authorization counts as failed: a block's time may lag behind ours.
+/// After `validBefore`, in seconds of the chain's own time, before an unused authorization counts as failed: its last blocks may
+/// be undone.
 const LATE_S: u64 = 60;
 
 /// What a look at a sent transaction brought.
@@ -63,7 +64,11 @@ impl Facilitator {
                         lane.sender.forget_number().await;
                         return Ok(Followed::To(Stage::Reserved));
                     }
-                    Seen::Ended(stage) => return Ok(Followed::To(stage)),
+                    Seen::Ended(stage) => {
+                        // Its number may be left out.
+                        lane.sender.forget_number().await;
+                        return Ok(Followed::To(stage));
+                    }
                 }
             }
             if Instant::now() >= until {
@@ -106,12 +111,14 @@ impl Facilitator {
 
     /// What else can have happened to a transaction that is in no block.
     async fn look(&self, lane: &Lane, record: &Record) -> Result<Seen, SettleError> {
+        // In this order: a block that comes in between may use it.
+        let is_over = self.is_over(lane, record).await?;
         if self.is_used(lane, record).await? {
             let detail = "the authorization was taken back, or used otherwise";
             let ended = self.ended(lane, record, Reason::NonceUsed, detail).await?;
             return Ok(ended.map_or(Seen::Waiting, Seen::Ended));
         }
-        if self.is_over(record) {
+        if is_over {
             let detail = "its validity ended before a block took it".to_owned();
             let reason = Reason::ValidBefore.text().to_owned();
             return Ok(Seen::Ended(Stage::Failed { reason, detail }));
@@ -132,7 +139,15 @@ impl Facilitator {
             return Ok(Standing::Waiting);
         };
         if let Some(last) = attempts.last() {
-            return lane.sender.standing(last).await;
+            let standing = lane.sender.standing(last).await?;
+            if standing == Standing::Waiting {
+                let (chain_id, account) = (record.key.chain_id, last.account);
+                let is_followed = |number| self.records.follows_number(chain_id, account, number);
+                if let Err(problem) = lane.sender.fill_gap(last, is_followed).await {
+                    tracing::debug!(%problem, "what holds a payment up is looked at again");
+                }
+            }
+            return Ok(standing);
         }
         // Put down before attempts were: followed, and never replaced.
         let mined = lane.chain.account_nonce(lane.sender.address(), false).await?;
@@ -170,7 +185,7 @@ impl Facilitator {
         reason: Reason,
         detail: &str,
     ) -> Result<Option<Stage>, SettleError> {
-        let is_open = !self.is_over(record)
+        let is_open = !self.is_over(lane, record).await?
             && match self.is_used(lane, record).await? {
                 // A node may know of the use before it shows the transaction, which may be one of ours.
                 true => !shows_use(lane.chain.as_ref(), record).await.map_err(chain_underway)?,
@@ -182,9 +197,11 @@ impl Facilitator {
         }
     }
 
-    /// Whether no block takes the authorization any more.
-    pub(crate) fn is_over(&self, record: &Record) -> bool {
-        self.now_s() > record.authorization.valid_before_s().saturating_add(LATE_S)
+    /// Whether no block takes the authorization any more, by the chain's own clock: it may lag, stand still or catch up.
+    pub(crate) async fn is_over(&self, lane: &Lane, record: &Record) -> Result<bool, SettleError> {
+        let newest = lane.chain.head().await.map_err(chain_underway)?;
+        let now_s = lane.chain.block_time(newest).await.map_err(chain_underway)?;
+        Ok(now_s > record.authorization.valid_before_s().saturating_add(LATE_S))
     }
 
     pub(crate) async fn is_used(&self, lane: &Lane, record: &Record) -> Result<bool, SettleError> {

@@ -140,6 +140,27 @@ impl Record {
         Self { stage, earlier, is_firm: false, ..self }
     }
 
+    /// Whether a transaction of it that nobody follows may come into a block yet.
+    pub(crate) fn was_sent(&self) -> bool {
+        !self.earlier.is_empty() || self.undone.is_some()
+    }
+
+    /// Whether what this number of the account holds is sent again where the chain loses it.
+    fn follows_number(&self, account: Address, number: u64) -> bool {
+        let attempts = match &self.stage {
+            Stage::Sent { sender, account_nonce, attempts, .. } => {
+                if (*sender, *account_nonce) == (account, number) {
+                    return true;
+                }
+                attempts
+            }
+            Stage::Settled { .. } if !self.is_firm => &self.earlier,
+            Stage::Reserved if self.undone.is_some() => &self.earlier,
+            _ => return false,
+        };
+        attempts.iter().any(|sent| (sent.account, sent.account_nonce) == (account, number))
+    }
+
     /// Number and hash of the block that settled it, where the chain may undo that yet.
     pub(crate) fn watched_block(&self) -> Option<(u64, B256)> {
         match self.stage {
@@ -251,6 +272,12 @@ impl Records {
     /// Payments about which something is left to be done.
     pub fn open_ones(&self) -> Vec<Record> {
         self.durable().values().filter(|record| !record.is_over()).cloned().collect()
+    }
+
+    /// Whether a payment sends what this number of an account holds, also when the chain has lost it.
+    pub(crate) fn follows_number(&self, chain: u64, account: Address, number: u64) -> bool {
+        let durable = self.durable();
+        durable.values().any(|record| record.key.chain_id == chain && record.follows_number(account, number))
     }
 
     /// Settled payments of a chain whose block may be undone yet.

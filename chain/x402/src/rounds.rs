@@ -42,14 +42,13 @@ impl Facilitator {
             };
             let outcome = match record.stage {
                 // Nobody waits for what it buys, so it is not sent; once its time is over it is closed.
-                Stage::Reserved if record.undone.is_none() || self.is_over(&record) => {
-                    self.close_expired(lane, record).await
-                }
-                // What it held in the history it gives back.
-                Stage::Failed { .. } => {
-                    self.released(record).await;
-                    Ok(())
-                }
+                Stage::Reserved if record.undone.is_none() => self.close_expired(lane, record).await,
+                Stage::Reserved => match self.is_over(lane, &record).await {
+                    Ok(true) => self.close_expired(lane, record).await,
+                    Ok(false) => self.bring(lane, record, ROUND_WAIT).await.map(drop),
+                    Err(error) => Err(error),
+                },
+                Stage::Failed { .. } => self.close_failed(lane, record).await,
                 _ => self.bring(lane, record, ROUND_WAIT).await.map(drop),
             };
             if let Err(problem @ (SettleError::Unavailable(_) | SettleError::Underway(_))) = outcome {
@@ -58,8 +57,34 @@ impl Facilitator {
         }
     }
 
+    /// A failed payment gives back what it held in the history, once nothing that was sent for it can move the money any more. Where
+    /// that has moved it all the same, since the chain has undone what spoke against it, the payment is settled.
+    async fn close_failed(&self, lane: &Lane, record: Record) -> Result<(), SettleError> {
+        if record.was_sent() {
+            let Stage::Failed { reason, .. } = &record.stage else { return Ok(()) };
+            let is_over = self.is_over(lane, &record).await?;
+            // Of one that was used otherwise only the end says more, and a buyer who asks.
+            if !is_over && Reason::from_text(reason) == Some(Reason::NonceUsed) {
+                return Ok(());
+            }
+            if self.is_used(lane, &record).await? {
+                let found = self.unless_sent_after_all(lane, record.clone()).await?;
+                if let Some(found) = found.filter(|found| !found.stage.is_failed()) {
+                    self.tell(found).await;
+                    return Ok(());
+                }
+            }
+            if !is_over {
+                return Ok(());
+            }
+            tell_of_loss(&record);
+        }
+        self.released(record).await;
+        Ok(())
+    }
+
     async fn close_expired(&self, lane: &Lane, record: Record) -> Result<(), SettleError> {
-        if !self.is_over(&record) && !self.is_used(lane, &record).await? {
+        if !self.is_over(lane, &record).await? && !self.is_used(lane, &record).await? {
             return Ok(());
         }
         // Stopped before it could ask: then the use may be that of an intent.
@@ -77,4 +102,13 @@ impl Facilitator {
         }
         Ok(())
     }
+}
+
+/// Of goods that were delivered for a payment that the chain has undone for good.
+fn tell_of_loss(record: &Record) {
+    let Some(transaction) = record.undone else { return };
+    tracing::error!(
+        %transaction, payer = %record.key.from, amount = %record.authorization.value, bought = record.resource,
+        "a settled payment was undone and can't be had again: ask the payer; the history calls it settled still"
+    );
 }

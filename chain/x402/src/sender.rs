@@ -23,6 +23,10 @@ pub const STUCK_BLOCKS: u64 = 3;
 const BUMP_FACTOR_MAX: u128 = 10;
 /// Up to this many wei a unit of gas is cheap on every chain: a gwei.
 const CHEAP: u128 = 1_000_000_000;
+/// Gas of an empty transaction; chains that also count bytes of another chain take more than the 21,000 of the others.
+const FILLER_GAS: u64 = 100_000;
+/// How often an empty transaction offers more, an eighth each time.
+const FILLERS_MAX: usize = 24;
 
 /// Why nothing was sent, or perhaps nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,11 +87,13 @@ pub struct Sender {
     key: ChainKey,
     /// `None`: not known.
     next: Mutex<Option<u64>>,
+    /// The last transaction that only fills a number.
+    filler: Mutex<Option<Outgoing>>,
 }
 
 impl Sender {
     pub fn new(chain: Arc<dyn Chain>, key: ChainKey) -> Self {
-        Self { chain, key, next: Mutex::new(None) }
+        Self { chain, key, next: Mutex::new(None), filler: Mutex::new(None) }
     }
 
     pub fn address(&self) -> Address {
@@ -199,18 +205,70 @@ impl Sender {
         *self.next.lock().await = None;
     }
 
+    /// Brings an empty transaction into the number that keeps `behind` from blocks and is nobody's: that of a payment which ended
+    /// while the node had its transaction, and which nobody sends again. `is_followed` says of a number whether somebody sends
+    /// what it holds.
+    ///
+    /// # Errors
+    /// [`SendError`]; the next look tries again.
+    pub async fn fill_gap<F: Fn(u64) -> bool + Send>(
+        &self,
+        behind: &Outgoing,
+        is_followed: F,
+    ) -> Result<(), SendError> {
+        // Every number that was taken is put down once this is held.
+        let mut next = self.next.lock().await;
+        let mined = self.chain.account_nonce(behind.account, false).await.map_err(SendError::Chain)?;
+        if mined >= behind.account_nonce || behind.account != self.address() || is_followed(mined) {
+            return Ok(());
+        }
+        let mut filler = self.filler.lock().await;
+        let before = filler.filter(|filler| filler.account_nonce == mined);
+        let waiting = self.chain.account_nonce(behind.account, true).await.map_err(SendError::Chain)?;
+        let head = self.chain.head().await.map_err(SendError::Chain)?;
+        let since = before.map_or(behind.block, |filler| filler.block);
+        // What the node has for that number may come into a block yet.
+        if waiting > mined && head.saturating_sub(since) < STUCK_BLOCKS {
+            return Ok(());
+        }
+        let now = self.chain.fees().await.map_err(SendError::Chain)?;
+        let mut fees = before.map_or(now, |filler| dearer(filler.fees, now));
+        let message = Message { to: self.address(), data: Bytes::new(), gas: FILLER_GAS };
+        for _ in 0..FILLERS_MAX {
+            let (outgoing, raw) = self.made(&message, mined, fees).await?;
+            match self.hand_over(&outgoing, raw).await {
+                Err(SendError::Refused(problem)) if problem.to_ascii_lowercase().contains("underpriced") => {
+                    fees = dearer(fees, now);
+                }
+                Ok(()) | Err(SendError::Unclear { .. }) => {
+                    tracing::warn!(
+                        account = %self.address(), number = mined, transaction = %outgoing.transaction,
+                        "a number of the account held up those after it, and is filled by an empty transaction"
+                    );
+                    (*filler, *next) = (Some(outgoing), None);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(SendError::Refused(format!(
+            "what waits with number {mined} of {} can't be replaced",
+            self.address()
+        )))
+    }
+
     async fn hand_over(&self, sent: &Outgoing, raw: Bytes) -> Result<(), SendError> {
         match self.chain.send(raw).await {
             Ok(()) => Ok(()),
-            Err(ChainError::Refused(problem)) if is_for_funds(&problem) => {
-                Err(SendError::NoFunds { account: sent.account, problem })
-            }
-            Err(ChainError::Refused(problem)) => {
-                // An answer that was lost before: the node has this very transaction.
-                let is_known =
-                    is_number_taken(&problem) && self.chain.knows(sent.transaction).await.unwrap_or(false);
-                if is_known { Ok(()) } else { Err(SendError::Refused(problem)) }
-            }
+            // Whatever it says: the node may have taken it, now or before, and passed it on.
+            Err(ChainError::Refused(problem)) => match self.chain.knows(sent.transaction).await {
+                Ok(true) => Ok(()),
+                Ok(false) if is_for_funds(&problem) => {
+                    Err(SendError::NoFunds { account: sent.account, problem })
+                }
+                Ok(false) if is_definite(&problem) => Err(SendError::Refused(problem)),
+                _ => Err(SendError::Unclear { transaction: sent.transaction, problem }),
+            },
             Err(error) => match self.chain.knows(sent.transaction).await {
                 Ok(true) => Ok(()),
                 _ => Err(SendError::Unclear { transaction: sent.transaction, problem: error.to_string() }),
@@ -274,6 +332,36 @@ fn is_too_cheap(problem: &str) -> bool {
     ["less than block base fee", "max fee per gas less than", "fee cap too low", "feetoolow"]
         .iter()
         .any(|known| problem.contains(known))
+}
+
+/// Somewhat more than before, or what blocks take now.
+fn dearer(before: Fees, now: Fees) -> Fees {
+    bump(before, now, None).unwrap_or(now)
+}
+
+/// What nodes say where no node takes the transaction as it is. Anything else, a timeout or a limit of requests, may be said of
+/// one that was taken.
+fn is_definite(problem: &str) -> bool {
+    let text = problem.to_ascii_lowercase();
+    is_too_cheap(&text)
+        || [
+            "nonce too low",
+            "nonce is too low",
+            "nonce too high",
+            "underpriced",
+            "intrinsic gas",
+            "exceeds block gas limit",
+            "max priority fee per gas higher than max fee per gas",
+            "gas price below",
+            "tip cap too low",
+            "invalid sender",
+            "invalid signature",
+            "invalid chain id",
+            "incorrect chain id",
+            "transaction type not supported",
+        ]
+        .iter()
+        .any(|known| text.contains(known))
 }
 
 /// What nodes say where the number was used meanwhile.

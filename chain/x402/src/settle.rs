@@ -122,23 +122,25 @@ impl Facilitator {
         self.bring(lane, record, WAIT_MAX).await
     }
 
-    /// A node that refused a transaction may have passed it on all the same: then its payment has settled. Only of a failure
-    /// that no payer can bring about.
-    async fn unless_sent_after_all(
+    /// A node that refused a transaction may have passed it on all the same, and a block that said no may have been undone: then
+    /// the payment has settled. Not of one that was never sent, but for a failure that no payer can bring about.
+    pub(crate) async fn unless_sent_after_all(
         &self,
         lane: &Lane,
         record: Record,
     ) -> Result<Option<Record>, SettleError> {
         let Stage::Failed { reason, detail } = record.stage.clone() else { return Ok(Some(record)) };
-        if Reason::from_text(&reason) != Some(Reason::UnexpectedSettle) {
+        let reason = Reason::from_text(&reason).unwrap_or(Reason::UnexpectedSettle);
+        if !record.was_sent() && reason != Reason::UnexpectedSettle {
             return Ok(None);
         }
-        let stage = self.unless_used(lane, &record, Reason::UnexpectedSettle, &detail).await?;
+        let stage = self.unless_used(lane, &record, reason, &detail).await?;
         if stage.is_failed() {
             return Ok(None);
         }
-        // What had failed held its authorization no more: an intent may carry it by now.
-        let record = self.moved_on(Record { hold: Hold::Asked, ..record }, Stage::Reserved).await?;
+        // What had given its authorization back holds it no more: an intent may carry it by now.
+        let hold = if record.hold == Hold::Held { Hold::Held } else { Hold::Asked };
+        let record = self.moved_on(Record { hold, ..record }, Stage::Reserved).await?;
         let record = self.held(record).await?;
         match record.stage.is_failed() {
             true => Ok(Some(record)),
@@ -292,8 +294,9 @@ impl Facilitator {
         self.note_reverted(&record, &stage);
         let record = record.moved_to(stage);
         self.put(record.clone()).await.map_err(SettleError::Underway)?;
-        match record.stage.is_failed() {
+        match record.stage.is_failed() && !record.was_sent() {
             true => Ok(self.released(record).await),
+            // What was sent for it may be mined yet: a round looks, and gives the rest back.
             false => Ok(record),
         }
     }

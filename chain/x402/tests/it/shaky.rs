@@ -17,6 +17,8 @@ pub enum NextSend {
     Lose,
     /// It arrives, and the answer is lost.
     LoseAnswer,
+    /// It arrives, and the node answers an error all the same.
+    TakeAndRefuse,
 }
 
 /// Done before a transaction is handed over.
@@ -127,8 +129,14 @@ impl Chain for Shaky {
             }
             match next {
                 None => self.inner.send(raw).await,
-                Some(NextSend::Refuse) => Err(ChainError::Refused("refused by the test".to_owned())),
+                Some(NextSend::Refuse) => {
+                    Err(ChainError::Refused("invalid sender: refused by the test".to_owned()))
+                }
                 Some(NextSend::Lose) => self.lost().await,
+                Some(NextSend::TakeAndRefuse) => {
+                    self.inner.send(raw).await?;
+                    Err(ChainError::Refused("-32000: request timed out".to_owned()))
+                }
                 Some(NextSend::LoseAnswer) => {
                     self.inner.send(raw).await?;
                     self.lost().await

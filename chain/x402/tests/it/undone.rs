@@ -1,5 +1,6 @@
 //! Blocks that the chain undoes, and old transactions that come back.
 
+mod failed;
 mod looks;
 
 use axum::http::StatusCode;

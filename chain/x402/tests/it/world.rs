@@ -138,6 +138,8 @@ pub struct World {
     shop: Option<Shop>,
     /// Requests that the paid route has answered.
     pub served: Arc<AtomicU64>,
+    /// Seconds by which the shop's clock is ahead.
+    pub ahead_s: Arc<AtomicU64>,
     folder: tempfile::TempDir,
 }
 
@@ -204,14 +206,21 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let served = Arc::default();
         let log = Arc::<MemoryLog>::default();
-        let shop = Some(start(&anvil.node(), dollar, folder.path(), &log, &served));
-        Some(Self { anvil, chain_id, dollar, log, shop, served, folder })
+        let ahead_s = Arc::default();
+        let shop = Some(start(&anvil.node(), dollar, folder.path(), &log, (&served, &ahead_s)));
+        Some(Self { anvil, chain_id, dollar, log, shop, served, ahead_s, folder })
     }
 
     /// As after the process was killed: nothing but the file of records is left.
     pub fn restart(&mut self) {
         self.shop = None;
-        self.shop = Some(start(&self.anvil.node(), self.dollar, self.folder.path(), &self.log, &self.served));
+        self.shop = Some(start(
+            &self.anvil.node(),
+            self.dollar,
+            self.folder.path(),
+            &self.log,
+            (&self.served, &self.ahead_s),
+        ));
     }
 
     fn shop(&self) -> &Shop {
@@ -257,8 +266,13 @@ impl World {
 
     /// A header that pays the route.
     pub async fn payment(&self) -> (&'static str, String) {
+        self.payment_at(now_s()).await
+    }
+
+    /// One that is signed then, in Unix seconds, and valid from ten minutes before.
+    pub async fn payment_at(&self, signed_s: u64) -> (&'static str, String) {
         let (bill, signer) = (self.bill().await, key(PAYER));
-        Buyer::new(&signer, ChainTable::default()).pay(&bill, now_s(), nonce())
+        Buyer::new(&signer, ChainTable::default()).pay(&bill, signed_s, nonce())
     }
 
     pub fn balance(&self, owner: Address) -> u64 {
@@ -336,7 +350,15 @@ fn devnet(chain_id: u64) -> (Anvil, Address) {
     (anvil, dollar)
 }
 
-fn start(node: &Node, dollar: Address, folder: &Path, log: &Arc<MemoryLog>, served: &Arc<AtomicU64>) -> Shop {
+fn start(
+    node: &Node,
+    dollar: Address,
+    folder: &Path,
+    log: &Arc<MemoryLog>,
+    (served, ahead_s): (&Arc<AtomicU64>, &Arc<AtomicU64>),
+) -> Shop {
+    let ahead_s = ahead_s.clone();
+    let clock = move || now_s() + ahead_s.load(Ordering::SeqCst);
     let settler = key(SETTLER);
     let chain =
         tokio::task::block_in_place(|| RpcChain::connect(node.clone(), None, settler.address())).unwrap();
@@ -344,7 +366,7 @@ fn start(node: &Node, dollar: Address, folder: &Path, log: &Arc<MemoryLog>, serv
     let setup = ChainSetup { chain: shaky.clone(), signer: settler, tokens: vec![token(dollar)] };
     let records = Records::open(&folder.join("payments"), now_s()).unwrap();
     let facilitator =
-        Facilitator::new(vec![setup], ChainTable::default(), records, log.clone(), Arc::new(now_s)).unwrap();
+        Facilitator::new(vec![setup], ChainTable::default(), records, log.clone(), Arc::new(clock)).unwrap();
     let facilitator = Arc::new(facilitator);
     let chain_id = stateset_x402::Chain::chain_id(shaky.as_ref());
     let price = Price {
