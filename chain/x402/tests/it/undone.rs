@@ -1,6 +1,7 @@
 //! Blocks that the chain undoes, and old transactions that come back.
 
 mod failed;
+mod gap;
 mod looks;
 
 use axum::http::StatusCode;
