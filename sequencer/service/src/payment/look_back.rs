@@ -21,10 +21,22 @@ use super::stored::{WATCHED, batch_of, entry, put_batch, put_payment, unreadable
 use crate::error::ServiceError;
 use crate::outside::SETTLEMENT;
 
-/// How long a batch is looked at after it was settled.
+/// How long a batch is looked at after it was settled, and once after that, however late.
 const WATCHED_MS: i64 = 600_000;
-/// Batches that are looked at; of more, the newest.
-const WATCHED_MAX: usize = 64;
+/// Batches of one round: those whose last look is due, up to the half, and the newest.
+const LOOKS_MAX: usize = 64;
+
+/// What a look at a batch brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// The chain does not say.
+    Nothing,
+    Undone,
+    /// Where it is written.
+    Stands,
+    /// Elsewhere, and that is written now: it is looked at as long as one that was just settled.
+    StandsAnew,
+}
 
 /// A batch that is looked at: an entry of a list, so that a restart does not end it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,21 +82,32 @@ impl Payments<'_> {
     /// # Errors
     /// What the store says. What the chain says is told in the log.
     pub(super) async fn look_back(&self) -> Result<usize, PaymentError> {
-        let mut undone = 0;
-        for Watch { batch_id, until, is_undone: was_undone } in self.watched().await? {
+        let (mut undone, mut over) = (0, Vec::new());
+        let now = self.service.now();
+        for watch in due(self.watched().await?, now) {
+            let Watch { batch_id, is_undone: was_undone, until } = watch;
             let found = self.service.read_much(move |reader| load(reader, &batch_id)).await?;
-            let Some(settlement) = found else { continue };
+            let Some(settlement) = found else {
+                over.push(watch.remove());
+                continue;
+            };
             let stream = settlement.batch.stream();
-            let Some(is_undone) = self.is_undone(settlement, was_undone).await? else { continue };
-            if is_undone && !was_undone {
-                undone += 1;
-                self.note_undone(stream, Watch { batch_id, until, is_undone }).await?;
+            match self.seen(settlement, was_undone).await? {
+                Seen::Undone if !was_undone => {
+                    undone += 1;
+                    self.note_undone(stream, Watch { is_undone: true, ..watch }).await?;
+                }
+                Seen::Stands if !was_undone && until <= now => over.push(watch.remove()),
+                Seen::Nothing | Seen::Undone | Seen::Stands | Seen::StandsAnew => {}
             }
+        }
+        if !over.is_empty() {
+            self.service.put_documents(over).await?;
         }
         Ok(undone)
     }
 
-    /// What is looked at still, oldest first; the rest leaves the list.
+    /// What is looked at still.
     async fn watched(&self) -> Result<Vec<Watch>, PaymentError> {
         let listed = self.service.read_much(|reader| {
             let (mut watched, mut after) = (Vec::new(), None::<Vec<u8>>);
@@ -99,30 +122,13 @@ impl Payments<'_> {
                 }
             }
         });
-        let mut watched = listed.await?;
-        watched.sort_by_key(|watch| (watch.is_undone, watch.until));
-        let (now, spare) = (self.service.now(), watched.len().saturating_sub(WATCHED_MAX));
-        let mut at = 0;
-        let over = watched.extract_if(.., |watch| {
-            at += 1;
-            // One that is undone is looked at until the chain has it back.
-            !watch.is_undone && (watch.until <= now || at <= spare)
-        });
-        let over: Vec<DocumentChange> = over.map(Watch::remove).collect();
-        if !over.is_empty() {
-            self.service.put_documents(over).await?;
-        }
-        Ok(watched)
+        listed.await
     }
 
-    /// `None` where the chain says nothing.
-    async fn is_undone(
-        &self,
-        settlement: BatchSettlement,
-        was_undone: bool,
-    ) -> Result<Option<bool>, PaymentError> {
+    /// What the chain says of a settled batch, set right where that is elsewhere.
+    async fn seen(&self, settlement: BatchSettlement, was_undone: bool) -> Result<Seen, PaymentError> {
         let Some(port) = self.config().settlement.clone().filter(|port| port.settles()) else {
-            return Ok(None);
+            return Ok(Seen::Nothing);
         };
         let _one_at_a_time = self.service.shared().payments.sending.lock().await;
         // The transactions that it has are sent again, and no others: what it is settled by stays true.
@@ -145,7 +151,7 @@ impl Payments<'_> {
                     } else if was_undone && lost.is_empty() {
                         tracing::info!(batch = %batch_id, transaction, "a payment batch that was undone is settled again");
                     }
-                    Ok(Some(false))
+                    Ok(if is_news { Seen::StandsAnew } else { Seen::Stands })
                 }
                 SettlementState::Pending | SettlementState::Reverted => {
                     if !was_undone {
@@ -154,7 +160,7 @@ impl Payments<'_> {
                             "the chain has undone the block of a settled payment batch; its transaction is sent again"
                         );
                     }
-                    Ok(Some(true))
+                    Ok(Seen::Undone)
                 }
             },
             Err(SettlementError::Refused(problem) | SettlementError::OtherNetwork(problem)) => {
@@ -164,9 +170,9 @@ impl Payments<'_> {
                         "the chain has undone the block of a settled payment batch, and it can't be sent again"
                     );
                 }
-                Ok(Some(true))
+                Ok(Seen::Undone)
             }
-            Err(SettlementError::Unavailable(_) | SettlementError::Misset(_)) => Ok(None),
+            Err(SettlementError::Unavailable(_) | SettlementError::Misset(_)) => Ok(Seen::Nothing),
         }
     }
 
@@ -227,6 +233,17 @@ impl Payments<'_> {
     }
 }
 
+/// Batches that one round looks at. One that is undone is looked at until the chain has it back, and no other leaves the list
+/// without a last look: the process may have been away while its time ended.
+fn due(mut watched: Vec<Watch>, now: TimestampMs) -> Vec<Watch> {
+    watched.sort_by_key(|watch| watch.until);
+    let (mut due, rest): (Vec<_>, Vec<_>) = watched.into_iter().partition(|watch| watch.is_undone);
+    let (over, young): (Vec<_>, Vec<_>) = rest.into_iter().partition(|watch| watch.until <= now);
+    due.extend(over.into_iter().take(LOOKS_MAX / 2));
+    due.extend(young.into_iter().rev().take(LOOKS_MAX / 2));
+    due
+}
+
 /// A settled batch as the chain has it now; `None` where nothing of that differs from what is written.
 fn corrected(
     held: &BatchSettlement,
@@ -273,4 +290,30 @@ fn lost(settlement: &BatchSettlement, outcomes: &[ItemOutcome]) -> Vec<uuid::Uui
     told.filter(|(payment, outcome)| payment.status == PaymentStatus::Settled && !is_paid(outcome))
         .map(|(payment, _)| payment.intent_id)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch(at: u8, until: i64, is_undone: bool) -> Watch {
+        Watch { batch_id: BatchId::from_bytes([at; 16]), until: TimestampMs(until), is_undone }
+    }
+
+    #[test]
+    fn a_batch_whose_time_ended_while_nobody_looked_is_looked_at_once_more() {
+        let looked_at = due(vec![watch(1, 5, false), watch(2, 20, false)], TimestampMs(10));
+        assert_eq!(looked_at, [watch(1, 5, false), watch(2, 20, false)]);
+    }
+
+    #[test]
+    fn many_batches_keep_neither_the_newest_nor_those_from_a_look_whose_time_has_ended() {
+        let many = |from: i64| (0..200_u8).map(move |at| watch(at, from + i64::from(at), false));
+        let all = many(0).chain(many(1_000)).chain([watch(201, 0, true)]).collect();
+        let looked_at = due(all, TimestampMs(500));
+        assert_eq!(looked_at.len(), LOOKS_MAX + 1);
+        assert!(looked_at.contains(&watch(201, 0, true)), "undone");
+        assert!(looked_at.contains(&watch(0, 0, false)), "the oldest");
+        assert!(looked_at.contains(&watch(199, 1_199, false)), "the newest");
+    }
 }
