@@ -103,6 +103,9 @@ pub enum BatchError {
     /// The transaction is not of this batch.
     #[error("{0}")]
     OtherBatch(String),
+    /// The transaction settles it, at another contract than the one that is asked about.
+    #[error("transaction {transaction} settles it at {found}, and {asked} is set up now")]
+    OtherContract { transaction: B256, found: Address, asked: Address },
     /// The contract, the node or the account keeps the batch from being sent now.
     #[error("{0}")]
     Hindered(String),
@@ -388,9 +391,14 @@ impl BatchSettler {
             .iter()
             .filter(|log| log.address == self.contract)
             .filter_map(|log| BatchSettled::decode_raw_log(log.topics.iter().copied(), &log.data).ok());
-        let settled = events.next().ok_or_else(|| {
-            other(format!("transaction {} settles nothing at {}", receipt.transaction_hash, self.contract))
-        })?;
+        let Some(settled) = events.next() else {
+            let transaction = receipt.transaction_hash;
+            let asked = self.contract;
+            return Err(match settled_at(receipt, expected) {
+                Some(found) => BatchError::OtherContract { transaction, found, asked },
+                None => other(format!("transaction {transaction} settles nothing at {asked}")),
+            });
+        };
         if settled.batchId != expected.batch_id {
             return Err(other(format!("it settles batch {}", settled.batchId)));
         }
@@ -450,4 +458,16 @@ async fn first_block_since(chain: &dyn Chain, since_s: u64) -> Result<u64, Chain
         }
     }
     Ok(low)
+}
+
+/// The contract that says in this transaction that it has settled the batch.
+fn settled_at(receipt: &Receipt, expected: &Expected) -> Option<Address> {
+    let told = receipt.logs.iter().find(|log| {
+        let settled = BatchSettled::decode_raw_log(log.topics.iter().copied(), &log.data);
+        settled.is_ok_and(|settled| {
+            (settled.batchId, settled.merkleRoot, settled.token)
+                == (expected.batch_id, expected.merkle_root, expected.token)
+        })
+    });
+    told.map(|log| log.address)
 }

@@ -145,7 +145,11 @@ impl Settlement for ChainSettlement {
         let lane = self.lane(settlement.batch.network)?;
         let expected = expected(settlement)?;
         let asked = lane.settler.fate(words::of_digest(tx_hash), &expected);
-        Handle::current().block_on(asked).map(|fate| report(fate, None)).map_err(problem)
+        Handle::current().block_on(asked).map(|fate| report(fate, None)).map_err(|error| match error {
+            // The caller's word for it is not enough.
+            other @ BatchError::OtherContract { .. } => SettlementError::Refused(other.to_string()),
+            error => problem(error),
+        })
     }
 
     fn settles(&self) -> bool {
@@ -328,6 +332,8 @@ fn problem(error: BatchError) -> SettlementError {
     match error {
         BatchError::Chain(error) => unavailable(error),
         BatchError::OtherBatch(problem) | BatchError::Hindered(problem) => SettlementError::Refused(problem),
+        // Its block stands: a setting was changed, and nothing was undone.
+        other @ BatchError::OtherContract { .. } => SettlementError::Misset(other.to_string()),
     }
 }
 

@@ -2,13 +2,14 @@
 
 use serde_json::json;
 use set_registry::abi::TestDollar::transferCall;
+use set_registry::artifact::Contract;
 use set_registry::devnet::Wallet;
 use set_registry::{Address, U256};
 use stateset_fixtures::Heard;
 use stateset_sequencer::PaymentStatus;
 use ves::x402::Network;
 
-use super::chain::{FUNDS, MERCHANT, PAYER, World, key};
+use super::chain::{FUNDS, MERCHANT, PAYER, PRICE, World, key};
 use super::{Anvil, AnvilSettings, Arc};
 
 /// On the other branch the payer has spent what he had.
@@ -33,6 +34,29 @@ async fn payments_that_are_undone_and_can_not_be_had_again_are_told_once() {
     assert_eq!(payment.status, PaymentStatus::Settled, "what was told stays");
     assert!(payment.reason.is_some_and(|reason| reason.contains("can't be had again")));
     assert_eq!(heard.count("ask their payers"), 1);
+    service.close().await;
+}
+
+/// Each batch of the last minutes was said to be undone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_contract_undoes_nothing_that_the_old_one_has_settled() {
+    let Some(world) = World::open() else { return };
+    let service = world.service().await;
+    service.pay(world.intent(&service, 1, PAYER)).await;
+    service.settle_all(1).await;
+    service.close().await;
+    let owner = Wallet::new(world.anvil.node(), key(0)).unwrap();
+    let contract = tokio::task::block_in_place(|| owner.deploy(Contract::SetPaymentBatch)).unwrap();
+    let networks = vec![Network::SetChain];
+    let port =
+        super::ChainSettlement::new(world.anvil.node(), contract, networks, 1, Some(key(super::SETTLER)));
+    let service = world.service_with(Arc::new(port)).await;
+    let heard = Heard::listen();
+    for _ in 0..3 {
+        service.round().await;
+    }
+    assert_eq!(heard.count("the chain has undone"), 0);
+    assert_eq!(world.balance(MERCHANT), PRICE);
     service.close().await;
 }
 
