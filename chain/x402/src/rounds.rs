@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use crate::facilitator::{Facilitator, Lane};
 use crate::reason::Reason;
-use crate::record::{Record, Stage};
+use crate::record::{Hold, Record, Stage};
 use crate::settle::SettleError;
 
 /// Between two rounds over payments that nobody waits for.
@@ -77,9 +77,12 @@ impl Facilitator {
             if !is_over {
                 return Ok(());
             }
+        }
+        let record = self.released(record).await;
+        // Once: until it is released it comes here again.
+        if record.hold == Hold::Released {
             tell_of_loss(&record);
         }
-        self.released(record).await;
         Ok(())
     }
 

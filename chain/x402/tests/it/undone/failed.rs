@@ -95,3 +95,25 @@ async fn a_failed_payment_gives_its_authorization_back_once_its_time_is_over() {
     world.rounds(2).await;
     assert!(world.log.holds.lock().unwrap().is_empty());
 }
+
+/// Goods were delivered for it: somebody has to ask the payer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_sale_that_is_undone_for_good_is_told_as_lost_once() {
+    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
+    let before = world.tell("evm_snapshot", &json!([]));
+    let paid = world.payment().await;
+    assert_eq!(world.ask("/paid", &[paid]).await.status, StatusCode::OK);
+    world.tell("evm_revert", &json!([before]));
+    let spend = transferCall { to: key(STRANGER).address(), value: U256::from(FUNDS) };
+    let (node, dollar) = (world.anvil.node(), world.dollar);
+    tokio::task::block_in_place(|| Wallet::new(node, key(PAYER)).unwrap().call(dollar, &spend)).unwrap();
+    let heard = stateset_fixtures::Heard::listen();
+    world.rounds(10).await;
+    assert_eq!(heard.count("can't be had again"), 0, "its authorization is valid still");
+    world.tell("evm_increaseTime", &json!([300]));
+    world.tell("evm_mine", &json!([]));
+    world.rounds(5).await;
+    let payer = key(PAYER).address().to_string();
+    assert_eq!((heard.count("can't be had again"), world.balance(MERCHANT)), (1, 0));
+    assert!(heard.count(&payer) > 0, "by the payer's name");
+}
