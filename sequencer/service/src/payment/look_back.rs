@@ -76,6 +76,9 @@ impl Watch {
     }
 }
 
+/// Of an intent that had ended unpaid.
+const PAID_SINCE: &str = "it was told as failed, and the chain has paid it since, after a reorganisation";
+
 impl Payments<'_> {
     /// Looks at what was settled; how many batches the chain has undone since the last look.
     ///
@@ -141,8 +144,15 @@ impl Payments<'_> {
         match self.service.outside(SETTLEMENT, ask, is_gone, SettlementError::Unavailable).await? {
             Ok(report) => match report.state.clone() {
                 SettlementState::Done { outcomes, .. } => {
-                    let lost = lost(&settlement, &outcomes);
+                    let [lost, won] = [true, false].map(|settled| otherwise(&settlement, &outcomes, settled));
                     let is_news = self.set_right(&settlement, &report, &outcomes).await?;
+                    if !won.is_empty() && is_news {
+                        tracing::error!(
+                            batch = %batch_id, intents = ?won,
+                            "after a reorganisation the chain has paid intents that were told as failed: ask their payees to \
+                             deliver, or to give it back"
+                        );
+                    }
                     if !lost.is_empty() && is_news {
                         tracing::error!(
                             batch = %batch_id, intents = ?lost,
@@ -258,22 +268,22 @@ fn corrected(
         new.batch.gas_used = report.gas_used.or(new.batch.gas_used);
     }
     for (payment, outcome) in new.payments.iter_mut().zip(outcomes) {
-        if payment.status != PaymentStatus::Settled {
-            continue;
-        }
+        let was_settled = payment.status == PaymentStatus::Settled;
         match outcome {
             ItemOutcome::Paid => {
-                (payment.tx_hash, payment.block_number) = (new.batch.tx_hash, new.batch.block_number);
-                payment.reason = None;
+                (payment.tx_hash, payment.block_number) = (new.batch.tx_hash, new.batch.block_number)
             }
             ItemOutcome::PaidElsewhere(tx_hash) => {
-                (payment.tx_hash, payment.block_number) = (Some(*tx_hash), None);
-                payment.reason = None;
+                (payment.tx_hash, payment.block_number) = (Some(*tx_hash), None)
             }
-            ItemOutcome::Expired(why) | ItemOutcome::Failed(why) => {
+            ItemOutcome::Expired(why) | ItemOutcome::Failed(why) if was_settled => {
                 payment.reason = Some(format!("the chain has undone it, and it can't be had again: {why}"));
+                continue;
             }
+            ItemOutcome::Expired(_) | ItemOutcome::Failed(_) => continue,
         }
+        // How it ended was told, and is told once.
+        payment.reason = (!was_settled).then(|| PAID_SINCE.to_owned());
     }
     if new == *held {
         return None;
@@ -282,14 +292,21 @@ fn corrected(
     Some(new)
 }
 
-/// Intents that are called settled, and that the chain calls otherwise.
-fn lost(settlement: &BatchSettlement, outcomes: &[ItemOutcome]) -> Vec<uuid::Uuid> {
+/// Intents whose end the chain calls otherwise: those that are called settled, or those that are not.
+fn otherwise(
+    settlement: &BatchSettlement,
+    outcomes: &[ItemOutcome],
+    called_settled: bool,
+) -> Vec<uuid::Uuid> {
     let is_paid =
         |outcome: &ItemOutcome| matches!(outcome, ItemOutcome::Paid | ItemOutcome::PaidElsewhere(_));
     let told = settlement.payments.iter().zip(outcomes);
-    told.filter(|(payment, outcome)| payment.status == PaymentStatus::Settled && !is_paid(outcome))
-        .map(|(payment, _)| payment.intent_id)
-        .collect()
+    told.filter(|(payment, outcome)| {
+        let is_settled = payment.status == PaymentStatus::Settled;
+        is_settled == called_settled && is_paid(outcome) != is_settled
+    })
+    .map(|(payment, _)| payment.intent_id)
+    .collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Settled batches that the chain has undone for good: their operator is told once.
 
 use serde_json::json;
-use set_registry::abi::TestDollar::transferCall;
+use set_registry::abi::TestDollar::{mintCall, transferCall};
 use set_registry::artifact::Contract;
 use set_registry::devnet::Wallet;
 use set_registry::{Address, U256};
@@ -9,7 +9,7 @@ use stateset_fixtures::Heard;
 use stateset_sequencer::PaymentStatus;
 use ves::x402::Network;
 
-use super::chain::{FUNDS, MERCHANT, PAYER, PRICE, World, key};
+use super::chain::{FUNDS, MERCHANT, PAYER, POOR, PRICE, World, key};
 use super::{Anvil, AnvilSettings, Arc};
 
 /// On the other branch the payer has spent what he had.
@@ -34,6 +34,32 @@ async fn payments_that_are_undone_and_can_not_be_had_again_are_told_once() {
     assert_eq!(payment.status, PaymentStatus::Settled, "what was told stays");
     assert!(payment.reason.is_some_and(|reason| reason.contains("can't be had again")));
     assert_eq!(heard.count("ask their payers"), 1);
+    service.close().await;
+}
+
+/// On the other branch the payer of the second has money; its payee heard that there is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_payment_that_a_reorganisation_pays_says_so() {
+    let Some(world) = World::open() else { return };
+    let service = world.service().await;
+    service.pay(world.intent(&service, 1, PAYER)).await;
+    service.pay(world.intent(&service, 2, POOR)).await;
+    let before = world.ask("evm_snapshot", &json!([]));
+    service.settle_all(2).await;
+    assert_eq!(world.balance(MERCHANT), PRICE);
+    assert_eq!(world.ask("evm_revert", &json!([before])), json!(true));
+    let mint = mintCall { to: key(POOR).address(), value: U256::from(PRICE) };
+    let owner = Wallet::new(world.anvil.node(), key(0)).unwrap();
+    tokio::task::block_in_place(|| owner.call(world.dollar, &mint)).unwrap();
+    let heard = Heard::listen();
+    for _ in 0..20 {
+        service.round().await;
+    }
+    assert_eq!(world.balance(MERCHANT), 2 * PRICE);
+    let payment = service.listed().await.remove(1);
+    assert_eq!(payment.status, PaymentStatus::Failed, "what was told stays");
+    assert!(payment.reason.is_some_and(|reason| reason.contains("the chain has paid it since")));
+    assert_eq!(heard.count("ask their payees"), 1);
     service.close().await;
 }
 
