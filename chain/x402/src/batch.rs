@@ -5,9 +5,10 @@
 
 mod gas;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256};
 use alloy_sol_types::{SolCall as _, SolEvent as _};
@@ -27,6 +28,8 @@ pub const PAYMENTS_MAX: usize = 250;
 pub const ATTEMPTS_MAX: usize = 32;
 /// Reverted transactions of one batch, after which none is sent any more: each burnt its gas.
 pub const REVERTED_MAX: usize = 2;
+/// How long a batch keeps its number from fillers after it was last brought forward; that is done every few seconds.
+const FOLLOWED: Duration = Duration::from_secs(60);
 /// Of a payment that the transaction of its batch does not hold.
 const LEFT_OUT: &str =
     "it is not among the payments of the transaction, in which those go without that take too much gas";
@@ -166,11 +169,22 @@ pub struct BatchSettler {
     contract: Address,
     /// Blocks on top of one, itself counted, before it counts.
     depth: u64,
+    /// The account's number that each batch under way has: no filler takes it.
+    numbers: Mutex<BTreeMap<B256, (u64, Instant)>>,
 }
 
 impl BatchSettler {
     pub fn new(chain: Arc<dyn ContractChain>, contract: Address, depth: u64) -> Self {
-        Self { chain, contract, depth: depth.max(1) }
+        Self { chain, contract, depth: depth.max(1), numbers: Mutex::default() }
+    }
+
+    /// Keeps the number of a batch, and says of one whether any batch has it.
+    fn follows(&self, batch_id: B256, number: Option<u64>) -> impl Fn(u64) -> bool + Send + use<> {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.retain(|held, (_, since)| *held != batch_id && since.elapsed() < FOLLOWED);
+        numbers.extend(number.map(|number| (batch_id, (number, Instant::now()))));
+        let followed: BTreeSet<u64> = numbers.values().map(|(number, _)| *number).collect();
+        move |number| followed.contains(&number)
     }
 
     /// Brings a batch one step forward: sends it, sends it again, replaces what is stuck, or tells how it ended. Called again
@@ -207,9 +221,14 @@ impl BatchSettler {
             return Ok(over);
         }
         let is_full = batch.attempts.len() >= ATTEMPTS_MAX;
+        let is_followed = self.follows(batch.terms.batchId, open.map(|open| open.account_nonce));
         if let Some(open) = open {
             let standing = sender.standing(open).await?;
             if standing == Standing::Waiting {
+                // Perhaps for a number that nobody uses: of a batch that had ended before the chain undid it.
+                if let Err(problem) = sender.fill_gap(open, is_followed).await {
+                    tracing::debug!(%problem, "what holds a batch up is looked at again");
+                }
                 return Ok(Progress::Underway);
             }
             // A block may have taken it in between.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use serde_json::Value;
 use set_registry::ChainKey;
 
@@ -16,7 +16,7 @@ use crate::networks::{ChainTable, caip2, of_caip2};
 use crate::offer::{Offer, Token};
 use crate::payment_log::PaymentLog;
 use crate::reason::{Reason, Refusal};
-use crate::record::{PaymentKey, Records};
+use crate::record::{PaymentKey, Records, Stage};
 use crate::reverts::Reverts;
 use crate::sender::Sender;
 use crate::verify::{VerifyError, check_on_chain, check_signature, check_terms};
@@ -71,6 +71,8 @@ pub struct Facilitator {
     /// Whether the log could not be reached when it was told last.
     is_log_away: AtomicBool,
     pub(crate) reverts: Reverts,
+    /// Amounts of payments that are being put down.
+    pub(crate) promised: Mutex<BTreeMap<PaymentKey, U256>>,
 }
 
 impl Facilitator {
@@ -109,6 +111,7 @@ impl Facilitator {
             refused: Mutex::default(),
             is_log_away: AtomicBool::new(false),
             reverts: Reverts::default(),
+            promised: Mutex::default(),
         })
     }
 
@@ -160,6 +163,16 @@ impl Facilitator {
     /// Whether a payment with this key is being settled, or was.
     pub(crate) fn has_taken(&self, key: &PaymentKey) -> bool {
         self.records.has_taken(key)
+    }
+
+    /// Whether a payment with this key was sent to the chain, or settled.
+    pub(crate) fn has_sent(&self, key: &PaymentKey) -> bool {
+        let held = self.records.get(key);
+        held.is_some_and(|record| match record.stage {
+            Stage::Reserved => record.was_sent(),
+            Stage::Sent { .. } | Stage::Settled { .. } => true,
+            Stage::Failed { .. } => false,
+        })
     }
 
     /// Whether the log has refused the payment a short while ago.

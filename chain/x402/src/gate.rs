@@ -98,7 +98,7 @@ fn preflight() -> Response {
     response
 }
 
-/// A place that is left at the end, also when the client goes away: only a payment that was taken keeps it. A signature alone costs
+/// A place that is left at the end, also when the client goes away: only a payment that was sent keeps it. A signature alone costs
 /// nobody anything, and while the chain or the log gives no answer all the gate has is that.
 struct Seat<'a> {
     answers: &'a Answers,
@@ -201,7 +201,7 @@ impl Sale<'_> {
         let outcome = facilitator.settle(&claim, offer, &bought).await;
         // What was refused here may be taken for something else.
         let is_refused = matches!(outcome, Err(SettleError::Refused(_)));
-        *is_taken = Some(!is_refused && facilitator.has_taken(&key));
+        *is_taken = Some(!is_refused && facilitator.has_sent(&key));
         let settlement = match outcome {
             Ok(settlement) => settlement,
             Err(SettleError::Refused(refusal)) => return self.refuse(&claim, offer, &refusal),

@@ -10,7 +10,7 @@ use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -278,6 +278,16 @@ impl Records {
     pub(crate) fn follows_number(&self, chain: u64, account: Address, number: u64) -> bool {
         let durable = self.durable();
         durable.values().any(|record| record.key.chain_id == chain && record.follows_number(account, number))
+    }
+
+    /// What other payments of this payer in this token are to move yet.
+    pub(crate) fn underway_beside(&self, key: &PaymentKey) -> U256 {
+        let of_payer = |nonce| PaymentKey { nonce, ..*key };
+        let durable = self.durable();
+        let of_payer = durable.range(of_payer(B256::ZERO)..=of_payer(B256::repeat_byte(0xff)));
+        let beside = of_payer.map(|(_, record)| record).filter(|record| record.key != *key);
+        let open = beside.filter(|record| matches!(record.stage, Stage::Reserved | Stage::Sent { .. }));
+        open.fold(U256::ZERO, |sum, record| sum.saturating_add(record.authorization.value))
     }
 
     /// Settled payments of a chain whose block may be undone yet.

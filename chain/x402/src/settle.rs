@@ -8,10 +8,11 @@
 //! ```
 //! One that blocks leave out is replaced by a dearer one of the same number.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -24,10 +25,13 @@ use crate::payment_log::{LogReceipt, PaymentLogError, Sale, SettledPayment};
 use crate::reason::{Reason, Refusal};
 use crate::record::{Hold, Logged, PaymentKey, Record, Stage};
 use crate::reverts::Underway;
+use crate::sender::Outgoing;
 use crate::verify::{VerifyError, check_on_chain, check_signature, check_terms};
 
 /// How long a caller waits for a transaction to be in a block.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Why one authorization buys nothing more.
+const TAKEN: &str = "the authorization pays for something else already; sign a new one";
 /// Why what the history has for something else buys nothing.
 const PROMISED: &str = "the authorization pays for something else already: a payment intent, or a sale, perhaps this one where another \
                         process sold before; before you sign a new one ask the token whether this one was used (authorizationState)";
@@ -105,8 +109,7 @@ impl Facilitator {
                 held => held,
             };
         if held.as_ref().is_some_and(|record| !is_same_sale(record, claim, resource)) {
-            let detail = "the authorization pays for something else already; sign a new one";
-            return Err(Refusal::new(Reason::NonceUsed, detail).into());
+            return Err(Refusal::new(Reason::NonceUsed, TAKEN).into());
         }
         let (record, _underway) = match held {
             Some(record) if record.stage == Stage::Reserved && record.undone.is_none() => {
@@ -161,17 +164,30 @@ impl Facilitator {
         let signer = check_signature(claim, offer)?;
         let key = key_of(claim, offer);
         self.reverts.check(&key, now_s)?;
-        self.check_unpromised(&key).await?;
+        // One that failed may hold the authorization still: it is held on for this one, and what was undone of it is paid again.
+        let before = self.records.get(&key);
+        if before
+            .as_ref()
+            .is_some_and(|before| before.undone.is_some() && !is_same_sale(before, claim, resource))
+        {
+            return Err(Refusal::new(Reason::NonceUsed, TAKEN).into());
+        }
+        // What was undone of this sale is in the history, as this sale.
+        if before.as_ref().is_none_or(|before| before.undone.is_none()) {
+            self.check_unpromised(&key).await?;
+        }
         // Before the authorization is seen unused: whoever uses it does so in a block after this one.
         let from_block = lane.chain.head().await.map_err(VerifyError::from)?;
         check_on_chain(claim, offer, signer, lane.chain.as_ref()).await?;
+        let _promised = self.covered(lane, &key, claim.authorization.value).await?;
         // Once the wallet has taken the signature: strangers hold nothing of it up.
         let underway = self.admitted(&key, signer)?;
-        // One that failed may hold the authorization still: it is held on for this one.
-        let sale = match self.records.get(&key) {
+        let sale = match &before {
             Some(failed) if !failed.sale.is_nil() => failed.sale,
             _ => random_id()?,
         };
+        let undone = before.as_ref().and_then(|before| before.undone);
+        let earlier = self.out_of_blocks(lane, before.map_or_else(Vec::new, |before| before.earlier)).await?;
         let record = Record {
             key,
             stage: Stage::Reserved,
@@ -186,12 +202,51 @@ impl Facilitator {
             logged: None,
             sale,
             hold: Hold::Asked,
-            earlier: Vec::new(),
-            undone: None,
+            earlier,
+            undone,
             is_firm: false,
         };
         self.put(record.clone()).await.map_err(SettleError::Unavailable)?;
         Ok((record, underway))
+    }
+
+    /// Those of these that stand in no block: what a block has refused is not sent again, its number is used up.
+    async fn out_of_blocks(&self, lane: &Lane, sent: Vec<Outgoing>) -> Result<Vec<Outgoing>, SettleError> {
+        let mut out = Vec::with_capacity(sent.len());
+        for outgoing in sent {
+            if lane.chain.receipt(outgoing.transaction).await.map_err(VerifyError::from)?.is_none() {
+                out.push(outgoing);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Whether the payer's balance covers this payment beside those that are under way: each alone it may cover, and all but one
+    /// would be reverted at this account's cost. What is answered holds the amount until the payment is put down.
+    async fn covered(&self, lane: &Lane, key: &PaymentKey, value: U256) -> Result<Promised<'_>, SettleError> {
+        let (promised, beside) = {
+            let mut amounts = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_of_payer = |other: &PaymentKey| {
+                (other.chain_id, other.token, other.from) == (key.chain_id, key.token, key.from)
+                    && other != key
+            };
+            let brought =
+                amounts.iter().filter(|(other, _)| is_of_payer(other) && !self.records.has_taken(other));
+            let beside =
+                brought.fold(self.records.underway_beside(key), |sum, (_, more)| sum.saturating_add(*more));
+            amounts.insert(*key, value);
+            (Promised { amounts: &self.promised, key: *key }, beside)
+        };
+        if beside.is_zero() {
+            return Ok(promised);
+        }
+        let balance = lane.chain.balance(key.token, key.from).await.map_err(VerifyError::from)?;
+        if balance < beside.saturating_add(value) {
+            let detail =
+                format!("{} has {balance}, {beside} of it is under way, the price is {value}", key.from);
+            return Err(Refusal::new(Reason::Balance, detail).into());
+        }
+        Ok(promised)
     }
 
     /// What pays for an intent pays for nothing else.
@@ -361,6 +416,18 @@ impl Facilitator {
             tracing::warn!(%problem, "a settled payment is told again later");
         }
         receipt
+    }
+}
+
+/// An amount that counts against its payer's balance while it lives.
+struct Promised<'a> {
+    amounts: &'a Mutex<BTreeMap<PaymentKey, U256>>,
+    key: PaymentKey,
+}
+
+impl Drop for Promised<'_> {
+    fn drop(&mut self) {
+        self.amounts.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
 }
 

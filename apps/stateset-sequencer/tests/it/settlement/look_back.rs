@@ -63,6 +63,28 @@ async fn a_failed_payment_that_a_reorganisation_pays_says_so() {
     service.close().await;
 }
 
+/// The number that the failed one had used was free again, and nobody took it: every later batch waited behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_batch_that_is_undone_holds_up_none_after_it() {
+    let Some(world) = World::open() else { return };
+    let service = world.service().await;
+    service.pay(world.intent(&service, 1, POOR)).await;
+    let before = world.ask("evm_snapshot", &json!([]));
+    service.settle_all(1).await;
+    assert_eq!(service.listed().await[0].status, PaymentStatus::Failed);
+    assert_eq!(world.ask("evm_revert", &json!([before])), json!(true));
+    service.pay(world.intent(&service, 2, PAYER)).await;
+    for _ in 0..50 {
+        service.round().await;
+        if world.balance(MERCHANT) == PRICE {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(world.balance(MERCHANT), PRICE);
+    service.close().await;
+}
+
 /// Each batch of the last minutes was said to be undone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_contract_undoes_nothing_that_the_old_one_has_settled() {
