@@ -199,9 +199,13 @@ impl Facilitator {
 
     /// Whether no block takes the authorization any more, by the chain's own clock: it may lag, stand still or catch up.
     pub(crate) async fn is_over(&self, lane: &Lane, record: &Record) -> Result<bool, SettleError> {
+        Ok(is_past(record, self.chain_time(lane).await?))
+    }
+
+    /// Of the newest block, in Unix seconds.
+    pub(crate) async fn chain_time(&self, lane: &Lane) -> Result<u64, SettleError> {
         let newest = lane.chain.head().await.map_err(chain_underway)?;
-        let now_s = lane.chain.block_time(newest).await.map_err(chain_underway)?;
-        Ok(now_s > record.authorization.valid_before_s().saturating_add(LATE_S))
+        lane.chain.block_time(newest).await.map_err(chain_underway)
     }
 
     pub(crate) async fn is_used(&self, lane: &Lane, record: &Record) -> Result<bool, SettleError> {
@@ -230,6 +234,11 @@ impl Facilitator {
             },
         })
     }
+}
+
+/// Whether a block of this time, and those after it, take the authorization no more.
+pub(crate) fn is_past(record: &Record, now_s: u64) -> bool {
+    now_s > record.authorization.valid_before_s().saturating_add(LATE_S)
 }
 
 /// Where the search for a use begins. After a reorganisation the transaction may stand in an earlier block than the one at which

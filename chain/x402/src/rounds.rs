@@ -1,12 +1,14 @@
 //! What goes on without a caller: payments that a crash interrupted, that wait for a block or for the log, or that the chain has
 //! undone.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use crate::facilitator::{Facilitator, Lane};
+use crate::follow::is_past;
 use crate::reason::Reason;
 use crate::record::{Hold, Record, Stage};
 use crate::settle::SettleError;
@@ -15,6 +17,10 @@ use crate::settle::SettleError;
 const ROUND: Duration = Duration::from_secs(2);
 /// How long a round follows one payment.
 const ROUND_WAIT: Duration = Duration::from_millis(200);
+
+/// Of the newest block of each chain, in Unix seconds. An older one is as good: it calls nothing over too early.
+type Times = BTreeMap<u64, u64>;
+
 impl Facilitator {
     /// Goes on with payments that nobody waits for: those that a crash interrupted, that wait for a block, or for the log.
     /// Runs until it is dropped.
@@ -32,6 +38,7 @@ impl Facilitator {
                 tracing::debug!(%problem, "settled payments are looked at again");
             }
         }
+        let mut times = Times::new();
         for record in self.records.open_ones() {
             let slot = self.slot(&record.key);
             // Somebody waits for it.
@@ -41,14 +48,7 @@ impl Facilitator {
                 continue;
             };
             let outcome = match record.stage {
-                // Nobody waits for what it buys, so it is not sent; once its time is over it is closed.
-                Stage::Reserved if record.undone.is_none() => self.close_expired(lane, record).await,
-                Stage::Reserved => match self.is_over(lane, &record).await {
-                    Ok(true) => self.close_expired(lane, record).await,
-                    Ok(false) => self.bring(lane, record, ROUND_WAIT).await.map(drop),
-                    Err(error) => Err(error),
-                },
-                Stage::Failed { .. } => self.close_failed(lane, record).await,
+                Stage::Reserved | Stage::Failed { .. } => self.close(lane, record, &mut times).await,
                 _ => self.bring(lane, record, ROUND_WAIT).await.map(drop),
             };
             if let Err(problem @ (SettleError::Unavailable(_) | SettleError::Underway(_))) = outcome {
@@ -57,12 +57,31 @@ impl Facilitator {
         }
     }
 
+    /// Goes on with a payment that is not sent. Many may wait for their end: the chain's time is asked for once in a round.
+    async fn close(&self, lane: &Lane, record: Record, times: &mut Times) -> Result<(), SettleError> {
+        if record.stage.is_failed() && !record.was_sent() {
+            return self.close_failed(lane, record, true).await;
+        }
+        let chain_id = record.key.chain_id;
+        let now_s = match times.get(&chain_id) {
+            Some(now_s) => *now_s,
+            None => self.chain_time(lane).await?,
+        };
+        times.insert(chain_id, now_s);
+        let is_over = is_past(&record, now_s);
+        match record.stage {
+            Stage::Failed { .. } => self.close_failed(lane, record, is_over).await,
+            // Nobody waits for what it buys, so it is not sent; once its time is over it is closed.
+            _ if is_over || record.undone.is_none() => self.close_expired(lane, record, is_over).await,
+            _ => self.bring(lane, record, ROUND_WAIT).await.map(drop),
+        }
+    }
+
     /// A failed payment gives back what it held in the history, once nothing that was sent for it can move the money any more. Where
     /// that has moved it all the same, since the chain has undone what spoke against it, the payment is settled.
-    async fn close_failed(&self, lane: &Lane, record: Record) -> Result<(), SettleError> {
+    async fn close_failed(&self, lane: &Lane, record: Record, is_over: bool) -> Result<(), SettleError> {
         if record.was_sent() {
             let Stage::Failed { reason, .. } = &record.stage else { return Ok(()) };
-            let is_over = self.is_over(lane, &record).await?;
             // Of one that was used otherwise only the end says more, and a buyer who asks.
             if !is_over && Reason::from_text(reason) == Some(Reason::NonceUsed) {
                 return Ok(());
@@ -86,8 +105,8 @@ impl Facilitator {
         Ok(())
     }
 
-    async fn close_expired(&self, lane: &Lane, record: Record) -> Result<(), SettleError> {
-        if !self.is_over(lane, &record).await? && !self.is_used(lane, &record).await? {
+    async fn close_expired(&self, lane: &Lane, record: Record, is_over: bool) -> Result<(), SettleError> {
+        if !is_over && !self.is_used(lane, &record).await? {
             return Ok(());
         }
         // Stopped before it could ask: then the use may be that of an intent.
