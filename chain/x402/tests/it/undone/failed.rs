@@ -79,6 +79,7 @@ async fn a_failed_payment_whose_transaction_moves_the_money_on_another_branch_is
     assert_eq!(world.log.holds.lock().unwrap().len(), 1, "no intent is paid by it meanwhile");
     let raw = world.chain().sent.lock().unwrap().last().unwrap().clone();
     world.tell("eth_sendRawTransaction", &json!([raw]));
+    world.tell("evm_mine", &json!([]));
     assert_eq!(world.balance(MERCHANT), PRICE);
     world.rounds(2).await;
     assert_eq!(world.log.told.lock().unwrap().len(), 1, "told without anybody asking");
