@@ -11,7 +11,9 @@ use stateset_mcp::{
     InvoicePage, InvoicePlan, InvoiceQuery, InvoiceStep, Invoices, Money, NewInvoice, Refusal, exponent_of,
 };
 
-use crate::ledger::{Flow, Held, Ledger};
+use stateset_node_client::{Company, Flow, Held, Start, files};
+
+use crate::ledger::{Denoms, Told as _};
 use crate::shown;
 
 /// How long a call waits for other companies and for the ledger.
@@ -22,15 +24,23 @@ const ASK_MS: u64 = 5_000;
 const OPEN: [&str; 4] = ["ISSUED", "ACCEPTED", "PARTIALLY_PAID", "OVERDUE"];
 
 /// The invoices of one company.
-pub struct Company(pub Ledger);
+pub struct Desk {
+    node: Company,
+    denoms: Denoms,
+}
 
-impl Company {
+impl Desk {
+    pub fn of(node: Company) -> Self {
+        Self { node, denoms: Denoms::default() }
+    }
+
     /// Units of the ledger as the limits count them.
     ///
     /// # Errors
     /// BAD_CURRENCY where both do not mean the same by the currency's name.
     fn money(&self, denom: &Denom, units: Units) -> Result<Money, Refusal> {
-        let (currency, known) = (denom.as_str().to_ascii_uppercase(), self.0.denom(denom.as_str())?);
+        let (currency, known) =
+            (denom.as_str().to_ascii_uppercase(), self.denoms.of(&self.node, denom.as_str())?);
         let minor = u64::try_from(units.0).ok().filter(|minor| i64::try_from(*minor).is_ok());
         match minor {
             Some(minor) if u32::from(known.exponent) == exponent_of(&currency) => {
@@ -48,7 +58,7 @@ impl Company {
         let name = currency.to_ascii_lowercase();
         let wrong = |said: String| Refusal::new("BAD_CURRENCY", format!("currency {currency}: {said}"));
         let denom = Denom::new(&name).map_err(|problem| wrong(problem.to_string()))?;
-        match self.0.denom(&name) {
+        match self.denoms.of(&self.node, &name) {
             Err(refusal) if refusal.code == "NOT_FOUND" => Err(wrong(refusal.message)
                 .hint("a ledger of this machine begins with usd and eur; others are added by a proposal")),
             Err(refusal) => Err(refusal),
@@ -60,45 +70,24 @@ impl Company {
     }
 
     fn found(&self, reference: &str) -> Result<Option<Held>, Refusal> {
-        let by = if reference.parse::<LinearId>().is_ok() { "linear_id" } else { "number" };
-        let mut found = self.0.invoices(&[(by, reference), ("limit", "2")])?.items;
-        if found.len() > 1 {
-            let ids: Vec<_> = found.iter().map(|held| held.linear_id.to_string()).collect();
-            let said = format!("{} holds several invoices {reference}", self.0.org);
-            return Err(
-                Refusal::new("AMBIGUOUS", said).hint(format!("give an invoice_id: {}", ids.join(", ")))
-            );
-        }
-        Ok(found.pop())
+        self.node.found(reference).told()
     }
 
     fn held(&self, reference: &str) -> Result<Held, Refusal> {
         self.found(reference)?.ok_or_else(|| {
-            Refusal::new("NO_SUCH_INVOICE", format!("{} holds no invoice {reference}", self.0.org))
+            Refusal::new("NO_SUCH_INVOICE", format!("{} holds no invoice {reference}", self.node.org))
                 .hint("see invoice_list, and invoice_requests for what is only proposed")
         })
     }
 
     /// The one request that `reference` names and that fits.
     fn request(&self, reference: &str, fits: impl Fn(&Flow) -> bool) -> Result<Option<Flow>, Refusal> {
-        let mut found = self.0.open_flows(|flow| {
-            let is_named = flow.flow_id == reference
-                || flow.number() == Some(reference)
-                || flow.linear_id.is_some_and(|id| id.to_string() == reference);
-            flow.phase == "deciding" && is_named && fits(flow)
-        })?;
-        if found.len() > 1 {
-            let ids: Vec<_> =
-                found.iter().map(|flow| format!("{} ({})", flow.flow_id, flow.step())).collect();
-            let said = format!("several requests are about {reference}");
-            return Err(Refusal::new("AMBIGUOUS", said).hint(format!("give a flow_id: {}", ids.join(", "))));
-        }
-        Ok(found.pop())
+        self.node.one_flow("requests", reference, |flow| flow.is_asked() && fits(flow)).told()
     }
 
     fn asked(&self, reference: &str) -> Result<Flow, Refusal> {
         self.request(reference, |_| true)?.ok_or_else(|| {
-            let said = format!("nobody asks {} for anything about {reference}", self.0.org);
+            let said = format!("nobody asks {} for anything about {reference}", self.node.org);
             Refusal::new("NO_SUCH_REQUEST", said).hint("see invoice_requests")
         })
     }
@@ -112,10 +101,13 @@ impl Company {
                 break;
             }
             let left = u64::try_from(left.as_millis()).unwrap_or(ASK_MS).min(ASK_MS);
-            flow = self.0.flow(&flow.flow_id, left)?;
+            flow = self.node.flow(&flow.flow_id, left).told()?;
         }
         match flow.phase.as_str() {
-            "ended" => Err(flow.ended()),
+            "ended" => {
+                let (code, said) = flow.ended();
+                Err(Refusal::new(code, said))
+            }
             "final" => self.told(&flow, "final"),
             _ => self.told(&flow, "waiting"),
         }
@@ -130,15 +122,15 @@ impl Company {
     fn flow_body(&self, flow: &Flow) -> Result<Value, Refusal> {
         let invoice = flow.content.as_ref();
         let invoice = invoice.map(|invoice| {
-            let record = self.0.denom(invoice.denom.as_str())?;
+            let record = self.denoms.of(&self.node, invoice.denom.as_str())?;
             Ok(shown::invoice(invoice, flow.linear_id.as_ref(), &record))
         });
         Ok(shown::flow(flow, invoice.transpose()?))
     }
 
     fn held_body(&self, held: &Held) -> Result<Value, Refusal> {
-        let invoice = held.invoice()?;
-        let record = self.0.denom(invoice.denom.as_str())?;
+        let invoice = held.invoice().told()?;
+        let record = self.denoms.of(&self.node, invoice.denom.as_str())?;
         let mut body = shown::invoice(invoice, Some(&held.linear_id), &record);
         body["status"] = held.status().into();
         body["transaction_id"] = held.place.tx_id.to_string().into();
@@ -153,14 +145,19 @@ impl Company {
         }))
     }
 
+    /// A company by its name here or in the address book, any member by its id.
+    fn entity(&self, name: &str) -> Result<Option<EntityId>, Refusal> {
+        files::entity(self.node.api.folder(), name)
+            .map_err(|error| Refusal::new(error.code(), error.to_string()))
+    }
+
     fn me(&self) -> Result<EntityId, Refusal> {
-        self.0
-            .entity(&self.0.org)?
-            .ok_or_else(|| Refusal::new("NO_SUCH_ORG", format!("there is no company {} here", self.0.org)))
+        self.entity(&self.node.org)?
+            .ok_or_else(|| Refusal::new("NO_SUCH_ORG", format!("there is no company {} here", self.node.org)))
     }
 
     fn terms(&self, new: &NewInvoice) -> Result<Terms, Refusal> {
-        let counterparty = self.0.entity(&new.counterparty)?.ok_or_else(|| {
+        let counterparty = self.entity(&new.counterparty)?.ok_or_else(|| {
             let said = format!("counterparty: there is no company {} here", new.counterparty);
             Refusal::new("NO_SUCH_ORG", said).hint("name one elsewhere by its id of 40 hex digits")
         })?;
@@ -198,7 +195,7 @@ impl Company {
             return Ok(told);
         }
         let parties = [terms.party, terms.counterparty];
-        let flow = self.0.start(None, &InvoiceCommand::Create(Box::new(terms)), &parties)?;
+        let flow = self.start(None, &InvoiceCommand::Create(Box::new(terms)), &parties)?;
         self.settled(flow)
     }
 
@@ -211,20 +208,21 @@ impl Company {
                 && (invoice.subtotal, invoice.tax, invoice.due_date)
                     == (terms.subtotal, terms.tax, terms.due_date)
         };
-        let mut proposed = self.0.open_flows(|flow| {
+        let proposed = self.node.all_flows(true, |flow| {
             flow.from.is_none() && flow.step() == "Create" && flow.content.as_ref().is_some_and(is_ours)
-        })?;
+        });
+        let mut proposed = proposed.told()?;
         if let Some(flow) = proposed.pop() {
             return self.settled(flow).map(Some);
         }
-        let held = self.0.invoices(&[("number", &terms.number), ("limit", "100")])?.items;
+        let held = self.node.invoices(&[("number", &terms.number), ("limit", "100")]).told()?.items;
         let ours = held.iter().find(|held| held.content.as_ref().is_some_and(is_ours));
         ours.map(|held| self.taken(held, "Create")).transpose()
     }
 
     fn accept(&self, id: &str) -> Result<Value, Refusal> {
         if let Some(proposed) = self.request(id, |flow| flow.step() == "Create")? {
-            let flow = self.0.decide(&proposed.flow_id, &json!({"accept": {}}))?;
+            let flow = self.node.decide(&proposed.flow_id, &json!({"accept": {}}), 0).told()?;
             let told = self.settled(flow)?;
             if told["status"] != "final" {
                 return Ok(told);
@@ -233,7 +231,7 @@ impl Company {
         let held = self.held(id)?;
         match held.status() {
             "ISSUED" => {
-                let flow = self.0.start(Some(held.linear_id), &InvoiceCommand::Accept(()), &[])?;
+                let flow = self.start(Some(held.linear_id), &InvoiceCommand::Accept(()), &[])?;
                 self.settled(flow)
             }
             "ACCEPTED" => self.taken(&held, "Accept"),
@@ -246,14 +244,14 @@ impl Company {
     /// - `on`: id of the flow.
     fn decide(&self, on: &str, said: &Value, is_again: bool, is_done: &str) -> Result<Value, Refusal> {
         if is_again {
-            let flow = self.0.flow(on, 0)?;
+            let flow = self.node.flow(on, 0).told()?;
             match (flow.phase.as_str(), is_done) {
                 ("deciding", _) => {}
                 ("ended", "declined") => return self.told(&flow, "declined"),
                 _ => return self.settled(flow),
             }
         }
-        let flow = self.0.decide(on, said)?;
+        let flow = self.node.decide(on, said, 0).told()?;
         if is_done == "declined" {
             return self.told(&flow, "declined");
         }
@@ -262,7 +260,7 @@ impl Company {
 
     /// Nothing is paid that the contract would not count.
     fn payable(&self, held: &Held, amount: Option<&Money>) -> Result<Money, Refusal> {
-        let invoice = held.invoice()?;
+        let invoice = held.invoice().told()?;
         let remaining = self.money(&invoice.denom, invoice.amount_remaining)?;
         if !OPEN.contains(&held.status()) {
             let said = format!("the invoice is {}: nothing is to be paid", held.status());
@@ -291,29 +289,39 @@ impl Company {
         let version: u64 = version.parse().map_err(|_| unreadable())?;
         let minor: u64 = minor.parse().map_err(|_| unreadable())?;
         let held = self.held(id)?;
-        let invoice = held.invoice()?;
+        let invoice = held.invoice().told()?;
         if is_again {
             let id = Some(held.linear_id);
-            let mut begun = self
-                .0
-                .open_flows(|flow| flow.from.is_none() && flow.linear_id == id && flow.step() == "Pay")?;
+            let is_ours = |flow: &Flow| flow.from.is_none() && flow.linear_id == id && flow.step() == "Pay";
+            let mut begun = self.node.all_flows(true, is_ours).told()?;
             if let Some(flow) = begun.pop() {
                 return self.settled(flow);
             }
         }
         if invoice.head.version != version {
             // What was paid for a version is only ever spent on the step that pays it.
-            if is_again && self.0.paid(invoice.payee(), held.linear_id, version)?.is_some() {
+            if is_again && self.node.paid(invoice.payee(), held.linear_id, version).told()?.is_some() {
                 return self.taken(&held, "Pay");
             }
             let said = format!("the invoice has version {} by now, not {version}", invoice.head.version);
             return Err(Refusal::new("CONFLICT", said).hint("look with invoice_get, and call again"));
         }
         let amount = units(minor);
-        let evidence = self.0.pay(invoice.payee(), &invoice.amount(amount), held.linear_id, version)?;
+        let evidence =
+            self.node.pay(invoice.payee(), &invoice.amount(amount), held.linear_id, version).told()?;
         let command = InvoiceCommand::Pay(Pay { amount, evidence });
-        let flow = self.0.start(Some(held.linear_id), &command, &[])?;
+        let flow = self.start(Some(held.linear_id), &command, &[])?;
         self.settled(flow)
+    }
+
+    fn start(
+        &self,
+        on: Option<LinearId>,
+        command: &InvoiceCommand,
+        parties: &[EntityId],
+    ) -> Result<Flow, Refusal> {
+        let step = Start::<()> { on, command, parties, attested: None };
+        self.node.start(&step, 0).told()
     }
 
     fn plan_of(&self, on: &Flow, argument: &str, exact: String) -> Result<InvoicePlan, Refusal> {
@@ -341,9 +349,9 @@ fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl Invoices for Company {
+impl Invoices for Desk {
     fn company(&self) -> &str {
-        &self.0.org
+        &self.node.org
     }
 
     fn look(&self, step: &InvoiceStep) -> Result<InvoicePlan, Refusal> {
@@ -363,7 +371,7 @@ impl Invoices for Company {
                 if let Some((flow, id)) = proposed.and_then(|flow| flow.linear_id.map(|id| (flow, id))) {
                     if let Some(held) = self.found(invoice)? {
                         let said =
-                            format!("{} holds an invoice {invoice}, and is asked for another", self.0.org);
+                            format!("{} holds an invoice {invoice}, and is asked for another", self.node.org);
                         let hint = format!("give an invoice_id: {}, or {id}", held.linear_id);
                         return Err(Refusal::new("AMBIGUOUS", said).hint(hint));
                     }
@@ -374,7 +382,7 @@ impl Invoices for Company {
                     let said = format!("the invoice is {}: it cannot be accepted", held.status());
                     return Err(Refusal::new("BAD_TRANSITION", said));
                 }
-                let (id, content) = (held.linear_id.to_string(), held.invoice()?);
+                let (id, content) = (held.linear_id.to_string(), held.invoice().told()?);
                 let worth = self.money(&content.denom, content.total)?;
                 Ok(InvoicePlan { on: id.clone(), worth: Some(worth), exact: named("invoice", id) })
             }
@@ -389,7 +397,7 @@ impl Invoices for Company {
             InvoiceStep::Pay { invoice, amount } => {
                 let held = self.held(invoice)?;
                 let (worth, id) = (self.payable(&held, amount.as_ref())?, held.linear_id.to_string());
-                let on = format!("{id} {} {}", held.invoice()?.head.version, worth.minor);
+                let on = format!("{id} {} {}", held.invoice().told()?.head.version, worth.minor);
                 let mut exact = named("invoice", id);
                 exact.insert("amount".to_owned(), worth.text().into());
                 exact.insert("currency".to_owned(), worth.currency.clone().into());
@@ -420,14 +428,14 @@ impl Invoices for Company {
         let mut query = vec![("limit", limit.as_str())];
         query.extend(wanted.status.as_deref().map(|status| ("status", status)));
         query.extend(after.map(|after| ("cursor", after)));
-        let page = self.0.invoices(&query)?;
+        let page = self.node.invoices(&query).told()?;
         let shown = page.items.iter().map(|held| self.held_body(held));
         Ok((shown.collect::<Result<_, _>>()?, page.next))
     }
 
     fn requests(&self, after: Option<&str>, limit: usize) -> Result<InvoicePage, Refusal> {
-        let page = self.0.flows(&limit.to_string(), after)?;
-        let waiting = page.items.iter().filter(|flow| flow.phase == "deciding");
+        let page = self.node.flows(true, &limit.to_string(), after).told()?;
+        let waiting = page.items.iter().filter(|flow| flow.is_asked());
         Ok((waiting.map(|flow| self.flow_body(flow)).collect::<Result<_, _>>()?, page.next))
     }
 }

@@ -15,8 +15,8 @@ use ves::seal::DecryptionKey;
 use ves::{AgentId, KeyId, RecipientKeyId, SequencerId, StoreId, StreamKey, TenantId};
 use ves_wire::Hex;
 
-use crate::invoices::Company;
-use crate::ledger::Ledger;
+use crate::invoices::Desk;
+use crate::ledger;
 use crate::problem::Problem;
 
 /// The variable that may hold the passphrase of the keys.
@@ -114,8 +114,8 @@ impl Agent {
             held: Arc::new(held(keys.as_ref(), &agent_id)?),
             api_key: api_key(options, &profile.url)?,
             url: options.server.clone().unwrap_or(profile.url),
-            invoices: Ledger::of(&options.data, options.org.as_ref())?
-                .map(|ledger| Arc::new(Company(ledger)) as Arc<dyn Invoices>),
+            invoices: ledger::company(&options.data, options.org.as_ref())?
+                .map(|node| Arc::new(Desk::of(node)) as Arc<dyn Invoices>),
             folder,
         })
     }

@@ -5,19 +5,8 @@ use stateset_contracts::Invoice;
 use stateset_contracts::invoice::TABLE;
 use stateset_ledger_types::bank::DenomRecord;
 use stateset_ledger_types::ids::{LinearId, Units};
+use stateset_node_client::Flow;
 use ves::TimestampMs;
-
-use crate::ledger::Flow;
-
-/// `12.50` of 1250 units with two decimals.
-fn decimal(units: Units, exponent: u8) -> String {
-    let places = usize::from(exponent);
-    let digits = format!("{:0>width$}", units.0, width = places + 1);
-    match digits.split_at(digits.len() - places) {
-        (whole, "") => whole.to_owned(),
-        (whole, minor) => format!("{whole}.{minor}"),
-    }
-}
 
 /// `2030-01-31`.
 fn day(ms: u64) -> String {
@@ -27,7 +16,7 @@ fn day(ms: u64) -> String {
 
 /// A version of an invoice.
 pub fn invoice(invoice: &Invoice, id: Option<&LinearId>, denom: &DenomRecord) -> Value {
-    let money = |units: Units| decimal(units, denom.exponent);
+    let money = |units: Units| units.decimal(denom.exponent);
     let lines: Vec<Value> = invoice
         .lines
         .iter()
@@ -91,13 +80,6 @@ pub fn flow(flow: &Flow, invoice: Option<Value>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn units_are_written_to_their_last_decimal() {
-        let write = |units: u128, exponent: u8| decimal(Units(units), exponent);
-        assert_eq!((write(1250, 2), write(5, 2), write(7, 0)), ("12.50".into(), "0.05".into(), "7".into()));
-        assert_eq!(write(0, 6), "0.000000");
-    }
 
     #[test]
     fn a_status_has_the_name_of_the_contract_s_table() {

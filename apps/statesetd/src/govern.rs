@@ -10,13 +10,14 @@ use stateset_ledger_types::governance::{
     GovernanceMessage, Proposal, ProposalStatus, Sponsor, Vote, VoteChoice,
 };
 use stateset_ledger_types::ids::{Amount, Denom, Units};
+use stateset_node_client::files::Address;
 
 use crate::args::{AdmitArgs, MintArgs, OrgCommand, VoteArgs};
 use crate::home::Home;
 use crate::local::LocalHome;
 use crate::member::read;
 use crate::output::{Failure, Output};
-use crate::participant::{Address, HexBytes};
+use crate::participant::HexBytes;
 use crate::request::{OrgAdmission, OrgRequest};
 
 pub fn org(command: &OrgCommand, output: Output) -> Result<(), Failure> {

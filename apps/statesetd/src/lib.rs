@@ -42,8 +42,8 @@ pub use local::{Admitted, LocalHome, LocalLedger, Newcomer};
 pub use member::{Committed, Member, read};
 pub use output::Failure;
 pub use participant::{
-    Address, Books, HexBytes, Hosted, HostedAt, HostedConfig, Network, NotarySeat, OrgKeys, OrgRecord,
-    Participant, PeersFile, Trusted, Unlock, node_certificate,
+    Books, HexBytes, Hosted, HostedConfig, Network, NotarySeat, OrgKeys, OrgRecord, Participant, Trusted,
+    Unlock, node_certificate,
 };
 pub use request::{Asks, OrgAdmission, OrgRequest};
 pub use stateset_abci::comet::{Rpc, RpcError};

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use stateset_node_client::FileError;
 
 /// Why the program ends with something else than 0.
 #[derive(Debug)]
@@ -26,6 +27,15 @@ impl Failure {
     }
     pub fn io(doing: &str, path: &Path, error: &std::io::Error) -> Self {
         Self::failed("IO", format!("cannot {doing} {}: {error}", path.display()))
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        match &error {
+            FileError::Io { .. } => Self::failed(error.code(), error),
+            FileError::Bad { .. } => Self::input(error.code(), error),
+        }
     }
 }
 

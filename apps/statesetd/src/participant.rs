@@ -34,9 +34,9 @@ use tokio::runtime::Handle;
 use crate::genesis::now;
 use crate::output::Failure;
 
-pub use addresses::{Address, AddressBook, PeersFile};
+pub use addresses::AddressBook;
 pub use consent::Careful;
-pub use hosted::{Hosted, HostedAt, HostedConfig, Unlock};
+pub use hosted::{Hosted, HostedConfig, Unlock};
 pub use members::ProvenMembers;
 pub use notary::{NotaryNode, NotarySeat};
 pub use org::{HexBytes, OrgKeys, OrgRecord, node_certificate};

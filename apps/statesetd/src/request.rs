@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use stateset_ledger_types::entity::Roles;
 use stateset_ledger_types::ids::EntityId;
 use stateset_ledger_types::keys::{PublicKey, Purpose, Signature};
+use stateset_node_client::files::Address;
 use ves::{Digest, Signer};
 
 use crate::local::Newcomer;
 use crate::output::Failure;
-use crate::participant::{Address, HexBytes};
+use crate::participant::HexBytes;
 
 /// What stands before what a request's signature is over, so that it is a signature of nothing else.
 const SIGNED: &[u8] = b"stateset-org-request-1\n";

@@ -181,6 +181,18 @@ fn is_contract_id(text: &str) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Units(pub u128);
 
+impl Units {
+    /// In the main unit: `12.50` of 1250 units with two decimal places.
+    pub fn decimal(self, exponent: u8) -> String {
+        let places = usize::from(exponent);
+        let digits = format!("{:0>width$}", self.0, width = places + 1);
+        match digits.split_at(digits.len() - places) {
+            (whole, "") => whole.to_owned(),
+            (whole, minor) => format!("{whole}.{minor}"),
+        }
+    }
+}
+
 impl fmt::Display for Units {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
@@ -216,5 +228,17 @@ record! {
     pub struct Amount {
         pub denom: Denom,
         pub units: Units,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_written_to_their_last_decimal() {
+        let write = |units: u128, exponent: u8| Units(units).decimal(exponent);
+        assert_eq!((write(1250, 2), write(5, 2), write(7, 0)), ("12.50".into(), "0.05".into(), "7".into()));
+        assert_eq!(write(0, 6), "0.000000");
     }
 }

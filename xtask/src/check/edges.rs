@@ -10,7 +10,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ledger", &["types", "contracts", "global-state", "ibc", "vm", "app"]),
     ("custody", &["keystore", "documents", "privacy", "attestation"]),
     ("sequencer", &["engine", "log", "service", "at-rest", "api"]),
-    ("network", &["store", "solo", "light", "abci", "peer", "node"]),
+    ("network", &["store", "solo", "light", "abci", "peer", "node", "client"]),
     ("chain", &["registry", "anchor", "x402"]),
     ("views", &["projection", "webhooks", "graphql"]),
     ("agents", &["client", "sync", "mcp", "commerce", "language"]),

@@ -24,7 +24,7 @@ use self::peers::PeerCommand;
 use crate::context::Context;
 use crate::error::{CliError, printable};
 use crate::ledger::money::{Currency, Money};
-use crate::ledger::nodes::Nodes;
+use crate::ledger::nodes;
 use crate::{files, ledger};
 
 /// Most denominations of an account that are shown.
@@ -312,11 +312,11 @@ fn show(context: &Context, record: &OrgRecord) -> Result<(), CliError> {
 }
 
 pub fn balances(context: &Context, record: &OrgRecord) -> Result<Vec<Money>, CliError> {
-    let (rpc, nodes) = (ledger::rpc(&context.data)?, Nodes::of(&context.data)?);
+    let (rpc, api) = (ledger::rpc(&context.data)?, nodes::of(&context.data)?);
     let path = format!("/ssn/bank/{}", record.entity_id.account());
     let held: Option<List<Amount, BALANCES_MAX>> = statesetd_app::read(&rpc, &path)?;
     let held = held.unwrap_or_default();
-    let money = |held: &Amount| Ok(Currency::of(&nodes, held.denom.as_str())?.of_units(held.units));
+    let money = |held: &Amount| Ok(Currency::of(&api, held.denom.as_str())?.of_units(held.units));
     held.iter().map(money).collect()
 }
 
@@ -332,7 +332,7 @@ fn deposit(context: &Context, args: &DepositArgs) -> Result<(), CliError> {
 /// Mints as the founder.
 pub fn deposited(context: &Context, args: &DepositArgs) -> Result<(Money, TxId), CliError> {
     let (home, record) = (running(context)?, read(context, &args.org)?);
-    let money = Currency::of(&Nodes::of(&context.data)?, &args.currency)?.read("AMOUNT", &args.amount)?;
+    let money = Currency::of(&nodes::of(&context.data)?, &args.currency)?.read("AMOUNT", &args.amount)?;
     let founder = home.founder()?;
     let (issuer, to, amount) = (founder.entity, record.entity_id.account(), money.amount.clone());
     let mint = BankCommand::Mint(Mint { issuer, to, amount });

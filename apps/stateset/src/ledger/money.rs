@@ -5,9 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use stateset_ledger_types::bank::DenomRecord;
 use stateset_ledger_types::ids::{Amount, Denom, Units};
+use stateset_node_client::NodeApi;
 use ves_stark_primitives::decimal::minor_units;
 
-use super::nodes::Nodes;
 use crate::error::CliError;
 
 /// An amount with the decimal places of its denomination.
@@ -34,10 +34,11 @@ pub struct Currency(DenomRecord);
 impl Currency {
     /// # Errors
     /// Where the ledger has none of that name.
-    pub fn of(nodes: &Nodes, name: &str) -> Result<Self, CliError> {
+    pub fn of(api: &NodeApi, name: &str) -> Result<Self, CliError> {
         let wrong = |problem| CliError::input("BAD_CURRENCY", format!("--currency {name}: {problem}"));
         let denom = Denom::new(name).map_err(wrong)?;
-        nodes.get::<DenomRecord>(&format!("/denoms/{denom}")).map(Self).map_err(|error| {
+        api.get::<DenomRecord>(&format!("/denoms/{denom}"), &[]).map(Self).map_err(|error| {
+            let error = CliError::from(error);
             match error.code.as_str() {
                 "NOT_FOUND" => CliError::input("BAD_CURRENCY", error.message)
                     .hint("a ledger of this machine begins with usd and eur; others are added by a proposal"),
@@ -62,12 +63,7 @@ impl Currency {
 impl Money {
     /// In the main unit, without the currency.
     pub fn decimal(&self) -> String {
-        let (digits, places) = (self.amount.units.0.to_string(), usize::from(self.exponent));
-        let digits = format!("{digits:0>width$}", width = places + 1);
-        match digits.split_at(digits.len() - places) {
-            (whole, "") => whole.to_owned(),
-            (whole, minor) => format!("{whole}.{minor}"),
-        }
+        self.amount.units.decimal(self.exponent)
     }
 
     pub fn view(&self) -> MoneyView {

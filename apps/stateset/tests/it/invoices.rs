@@ -169,7 +169,7 @@ fn an_invoice_goes_from_issue_over_a_factor_to_payment() {
     fs::copy(at.join("paid.json"), outside.path().join("paid.json")).unwrap();
     let verify = ["ledger", "verify", "paid.json", "--genesis", "genesis.json", "--tx", &tx];
     assert_eq!(run(outside.path(), &verify).0, 0);
-    assert_eq!(refusal(at, &["invoice", "list", "--org", "acme"]), (1, "SERVER_UNREACHABLE".to_owned()));
+    assert_eq!(refusal(at, &["invoice", "list", "--org", "acme"]), (1, "NODE_UNREACHABLE".to_owned()));
 
     // Every vault is lost at once. The bank took no part in what is behind its invoice, and has that too.
     for org in ["acme", "globex", "bank"] {

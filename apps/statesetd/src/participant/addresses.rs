@@ -4,67 +4,15 @@
 //! nothing: whoever answers there has to show the certificate of the member that is meant (network.md 8.1).
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
-use serde::{Deserialize, Serialize};
 use stateset_ledger_types::entity::Role;
 use stateset_ledger_types::ids::EntityId;
+use stateset_node_client::files::PeersFile;
 use stateset_peer::Members as _;
 
 use super::ProvenMembers;
 use crate::genesis::now;
-use crate::output::Failure;
-
-/// One line of the book.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Address {
-    /// What the member is called here.
-    pub name: String,
-    pub entity_id: EntityId,
-    /// `HOST:PORT`.
-    pub address: String,
-}
-
-/// `peers.json`: the part of the book that people write, by commands.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PeersFile {
-    pub peers: Vec<Address>,
-}
-
-impl PeersFile {
-    /// Its place in a ledger's folder.
-    pub fn file(folder: &Path) -> PathBuf {
-        folder.join("peers.json")
-    }
-
-    /// What is written there; nothing where there is no file.
-    ///
-    /// # Errors
-    /// BAD_PEERS for a file that is no address book.
-    pub fn read(folder: &Path) -> Result<Self, Failure> {
-        let file = Self::file(folder);
-        match std::fs::read(&file) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map_err(|error| Failure::input("BAD_PEERS", format!("{}: {error}", file.display()))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(Failure::io("read", &file, &error)),
-        }
-    }
-
-    /// Enters a member, in place of what stood there of its name or its id.
-    pub fn set(&mut self, entry: Address) {
-        self.peers.retain(|known| known.name != entry.name && known.entity_id != entry.entity_id);
-        self.peers.push(entry);
-        self.peers.sort_by(|one, other| one.name.cmp(&other.name));
-    }
-
-    pub fn named(&self, name: &str) -> Option<&Address> {
-        self.peers.iter().find(|known| known.name == name)
-    }
-}
 
 /// Where members' nodes are, as the nodes of this process know it.
 #[derive(Debug, Default)]
@@ -112,6 +60,8 @@ impl AddressBook {
 
 #[cfg(test)]
 mod tests {
+    use stateset_node_client::files::Address;
+
     use super::*;
 
     fn entry(name: &str, id: u8, address: &str) -> Address {

@@ -2,24 +2,20 @@
 //! programs of this machine reach them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use stateset_abci::comet::Rpc;
+use stateset_node_client::files::{HostedAt, PeersFile};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::{
-    Books, Network, NotaryNode, NotarySeat, OrgKeys, OrgRecord, Participant, PeersFile, Trusted, api, keep,
-};
+use super::{Books, Network, NotaryNode, NotarySeat, OrgKeys, OrgRecord, Participant, Trusted, api, keep};
 use crate::output::Failure;
 
 /// How often members and the folder of companies are looked at.
@@ -46,35 +42,6 @@ pub struct HostedConfig {
     pub unlock: Box<Unlock>,
     /// Of the notary that stores the companies' capsules here, where one of this machine does.
     pub notary: Option<NotarySeat>,
-}
-
-/// `node.json`: where the nodes of this machine are called, readable by its owner alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HostedAt {
-    pub url: String,
-    /// To be sent as `Authorization: Bearer …`.
-    pub token: String,
-}
-
-impl HostedAt {
-    /// Its file in the ledger's folder.
-    pub fn file(folder: &Path) -> PathBuf {
-        folder.join("node.json")
-    }
-
-    fn write(&self, folder: &Path) -> Result<(), Failure> {
-        let (file, new) = (Self::file(folder), folder.join("node.json.new"));
-        let text = serde_json::to_string(self).expect("it is JSON") + "\n";
-        // Made anew, so that nobody holds it open from a time when others could read it.
-        let _ = std::fs::remove_file(&new);
-        let mut options = std::fs::OpenOptions::new();
-        let written = options.write(true).create_new(true).mode(0o600).open(&new);
-        written
-            .and_then(|mut out| out.write_all(text.as_bytes()))
-            .and_then(|()| std::fs::rename(&new, &file))
-            .map_err(|error| Failure::io("write", &file, &error))
-    }
 }
 
 /// What the API, the thread that looks, and the caller share.
@@ -287,8 +254,8 @@ impl Parts {
         let file = match PeersFile::read(&self.folder) {
             Ok(file) if file == *before => return,
             Ok(file) => file,
-            Err(failure) => {
-                tracing::warn!(problem = %failure.message, "the address book stays as it was");
+            Err(problem) => {
+                tracing::warn!(%problem, "the address book stays as it was");
                 return;
             }
         };

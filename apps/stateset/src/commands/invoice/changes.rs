@@ -5,8 +5,9 @@ use clap::Args;
 use stateset_contracts::InvoiceCommand;
 use stateset_contracts::invoice::{Adjustment, Recourse, Refactor, SettleDispute, Transfer};
 use stateset_ledger_types::ids::Units;
+use stateset_node_client::Held;
 
-use super::nodes::{Held, entity};
+use super::nodes::{entity, invoice, start};
 use super::steps::{billed, first_wait, take};
 use super::{OrgArgs, WaitArgs};
 use crate::context::Context;
@@ -76,52 +77,52 @@ pub struct TransferArgs {
 
 pub fn settle_dispute(context: &Context, args: &SettleArgs) -> Result<(), CliError> {
     take(context, &args.org.org, &args.wait, "Settled", |node| {
-        let held = node.invoice(&args.invoice)?;
+        let held = invoice(node, &args.invoice)?;
         let invoice = held.invoice()?;
         let adjusted = if args.void {
             None
         } else {
-            let currency = Currency::of(&node.nodes, invoice.denom.as_str())?;
+            let currency = Currency::of(&node.api, invoice.denom.as_str())?;
             let (lines, subtotal) = billed(&currency, args.amount.as_deref(), &args.line)?;
             let tax = args.tax.as_deref().map(|tax| currency.read("--tax", tax)).transpose()?;
             let tax = tax.map_or(invoice.tax, |tax| tax.amount.units);
             Some(Adjustment { lines, subtotal, tax })
         };
         let command = InvoiceCommand::SettleDispute(SettleDispute { adjusted });
-        node.start(Some(held.linear_id), &command, &[], first_wait(&args.wait))
+        start(node, Some(held.linear_id), &command, &[], first_wait(&args.wait))
     })
 }
 
 pub fn refactor(context: &Context, args: &RefactorArgs) -> Result<(), CliError> {
     take(context, &args.org.org, &args.wait, "Taken over", |node| {
-        let held = node.invoice(&args.invoice)?;
+        let held = invoice(node, &args.invoice)?;
         let factor = entity(context, "--factor", &args.factor)?;
         let command = InvoiceCommand::Refactor(Refactor { factor });
-        node.start(Some(held.linear_id), &command, &[factor], first_wait(&args.wait))
+        start(node, Some(held.linear_id), &command, &[factor], first_wait(&args.wait))
     })
 }
 
 pub fn transfer(context: &Context, args: &TransferArgs) -> Result<(), CliError> {
     take(context, &args.org.org, &args.wait, "Transferred", |node| {
-        let held = node.invoice(&args.invoice)?;
+        let held = invoice(node, &args.invoice)?;
         let party = entity(context, "--to", &args.to)?;
         let command = InvoiceCommand::Transfer(Transfer { party });
-        node.start(Some(held.linear_id), &command, &[party], first_wait(&args.wait))
+        start(node, Some(held.linear_id), &command, &[party], first_wait(&args.wait))
     })
 }
 
 /// The seller pays what remains, with the fee, to the factor first; the same step asked for again is paid once.
 pub fn recourse(context: &Context, args: &RecourseArgs) -> Result<(), CliError> {
     take(context, &args.org.org, &args.wait, "Taken back", |node| {
-        let held = node.invoice(&args.invoice)?;
+        let held = invoice(node, &args.invoice)?;
         let invoice = held.invoice()?;
         let factor = given_back_by(context, args, &held)?;
-        let fee = Currency::of(&node.nodes, invoice.denom.as_str())?.read("--fee", &args.fee)?.amount.units;
+        let fee = Currency::of(&node.api, invoice.denom.as_str())?.read("--fee", &args.fee)?.amount.units;
         let too_much = || CliError::input("BAD_AMOUNT", "--fee is more than can be counted");
         let sum = invoice.amount_remaining.0.checked_add(fee.0).map(Units).ok_or_else(too_much)?;
         let evidence = node.pay(factor, &invoice.amount(sum), held.linear_id, invoice.head.version)?;
         let command = InvoiceCommand::Recourse(Recourse { fee, evidence });
-        node.start(Some(held.linear_id), &command, &[], first_wait(&args.wait))
+        start(node, Some(held.linear_id), &command, &[], first_wait(&args.wait))
     })
 }
 

@@ -1,8 +1,9 @@
 //! What a company has proposed itself: where it stands, why it was declined, and taking it back.
 
 use clap::Args;
+use stateset_node_client::{CallError, Company, Flow};
 
-use super::nodes::{Flow, OrgNode};
+use super::nodes::company;
 use super::shown::{Names, proposed};
 use super::{OrgArgs, RequestArgs};
 use crate::context::Context;
@@ -40,9 +41,19 @@ fn standing(names: &Names, flow: &Flow) -> String {
     }
 }
 
+/// What the company itself proposes.
+fn is_ours(flow: &Flow) -> bool {
+    flow.from.is_none()
+}
+
+/// Also what is over, if `all`.
+fn proposals(node: &Company, all: bool) -> Result<Vec<Flow>, CallError> {
+    node.all_flows(!all, is_ours)
+}
+
 pub fn list(context: &Context, args: &ProposalsArgs) -> Result<(), CliError> {
-    let node = OrgNode::of(context, &args.org.org)?;
-    let (found, names) = (node.proposals(args.all)?, Names::of(context));
+    let node = company(context, &args.org.org)?;
+    let (found, names) = (proposals(&node, args.all)?, Names::of(context));
     let mut text = String::new();
     for flow in &found {
         text += &format!("{}  {}: {}\n", flow.flow_id, flow.step(), standing(&names, flow));
@@ -57,8 +68,8 @@ pub fn list(context: &Context, args: &ProposalsArgs) -> Result<(), CliError> {
 
 pub fn withdraw(context: &Context, args: &WithdrawArgs) -> Result<(), CliError> {
     let (org, reference) = (&args.request.org.org, &args.request.request);
-    let node = OrgNode::of(context, org)?;
-    let flow = node.proposal(reference)?.ok_or_else(|| {
+    let node = company(context, org)?;
+    let flow = node.one_flow("proposals", reference, is_ours)?.ok_or_else(|| {
         CliError::input("NO_SUCH_PROPOSAL", format!("{org} proposes nothing about {reference}"))
             .hint("see `stateset invoice proposals`")
     })?;

@@ -3,10 +3,11 @@
 use serde_json::json;
 use stateset_contracts::Invoice;
 use stateset_ledger_types::ids::{EntityId, LinearId};
-use statesetd_app::PeersFile;
+use stateset_node_client::files::PeersFile;
+use stateset_node_client::{Company, Flow, Held};
 use ves::TimestampMs;
 
-use super::nodes::{Flow, Held, OrgNode};
+use super::nodes::{company, invoice};
 use super::{InvoiceArgs, ListArgs, OrgArgs};
 use crate::commands::org;
 use crate::context::Context;
@@ -72,13 +73,13 @@ pub fn describe(
     text + &format!("  due        {}\n", day(invoice.due_date))
 }
 
-fn currency(node: &OrgNode, invoice: &Invoice) -> Result<Currency, CliError> {
-    Currency::of(&node.nodes, invoice.denom.as_str())
+fn currency(node: &Company, invoice: &Invoice) -> Result<Currency, CliError> {
+    Currency::of(&node.api, invoice.denom.as_str())
 }
 
 pub fn show(context: &Context, args: &InvoiceArgs) -> Result<(), CliError> {
-    let node = OrgNode::of(context, &args.org.org)?;
-    let (held, names) = (node.invoice(&args.invoice)?, Names::of(context));
+    let node = company(context, &args.org.org)?;
+    let (held, names) = (invoice(&node, &args.invoice)?, Names::of(context));
     let history = node.history(&held.linear_id)?;
     let invoice = held.invoice()?;
     let status = held.status.as_deref().unwrap_or("?");
@@ -100,7 +101,7 @@ pub fn show(context: &Context, args: &InvoiceArgs) -> Result<(), CliError> {
 }
 
 pub fn list(context: &Context, args: &ListArgs) -> Result<(), CliError> {
-    let node = OrgNode::of(context, &args.org.org)?;
+    let node = company(context, &args.org.org)?;
     let (names, limit) = (Names::of(context), args.limit.to_string());
     let mut query = vec![("limit", limit.as_str())];
     query.extend(args.status.as_deref().map(|status| ("status", status)));
@@ -120,7 +121,7 @@ pub fn list(context: &Context, args: &ListArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-fn line(node: &OrgNode, names: &Names, held: &Held) -> Result<String, CliError> {
+fn line(node: &Company, names: &Names, held: &Held) -> Result<String, CliError> {
     let invoice = held.invoice()?;
     let currency = currency(node, invoice)?;
     Ok(format!(
@@ -136,8 +137,8 @@ fn line(node: &OrgNode, names: &Names, held: &Held) -> Result<String, CliError> 
 }
 
 pub fn requests(context: &Context, args: &OrgArgs) -> Result<(), CliError> {
-    let node = OrgNode::of(context, &args.org)?;
-    let (found, names) = (node.requests()?, Names::of(context));
+    let node = company(context, &args.org)?;
+    let (found, names) = (node.all_flows(true, Flow::is_asked)?, Names::of(context));
     let mut text = String::new();
     for flow in &found {
         text += &request(&node, &names, flow)?;
@@ -149,13 +150,13 @@ pub fn requests(context: &Context, args: &OrgArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-fn request(node: &OrgNode, names: &Names, flow: &Flow) -> Result<String, CliError> {
+fn request(node: &Company, names: &Names, flow: &Flow) -> Result<String, CliError> {
     let from = flow.from.as_ref().map_or_else(|| "?".to_owned(), |id| names.name(id));
     Ok(format!("{}  {} by {from}\n", flow.flow_id, flow.step()) + &proposed(node, names, flow)?)
 }
 
 /// The invoice as a flow would leave it.
-pub fn proposed(node: &OrgNode, names: &Names, flow: &Flow) -> Result<String, CliError> {
+pub fn proposed(node: &Company, names: &Names, flow: &Flow) -> Result<String, CliError> {
     let Some(invoice) = &flow.content else { return Ok(String::new()) };
     let status = if flow.is_final() { "as it was left" } else { "as it would be" };
     Ok(describe(names, &currency(node, invoice)?, flow.linear_id.as_ref(), invoice, status))

@@ -9,8 +9,9 @@ use stateset_contracts::{Invoice, InvoiceCommand, PaymentEvidence};
 use stateset_keystore::KeyName;
 use stateset_ledger_types::codec::Text;
 use stateset_ledger_types::ids::{Amount, LinearId, Units};
+use stateset_node_client::{Company, Flow, Held};
 
-use super::nodes::{Flow, Held, OrgNode, entity};
+use super::nodes::{company, entity, invoice, request, start, start_as};
 use super::shown::{Names, day, describe};
 use super::{CreateArgs, DeclineArgs, FactorArgs, FundArgs, InvoiceArgs, PayArgs, RequestArgs, WaitArgs};
 use crate::commands::org;
@@ -38,7 +39,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Waits for the end of a flow, or until only persons of other companies can go on with it.
-fn settled(node: &OrgNode, mut flow: Flow, begun: Instant, wait: &WaitArgs) -> Result<Flow, CliError> {
+fn settled(node: &Company, mut flow: Flow, begun: Instant, wait: &WaitArgs) -> Result<Flow, CliError> {
     while !matches!(flow.phase.as_str(), "final" | "ended") && !flow.undecided {
         let left = Duration::from_secs(wait.wait).saturating_sub(begun.elapsed());
         if left.is_zero() {
@@ -55,7 +56,7 @@ pub fn first_wait(wait: &WaitArgs) -> u64 {
 }
 
 /// What became of a flow: an error by its name where it failed.
-fn told(context: &Context, node: &OrgNode, flow: &Flow, done: &str) -> Result<(), CliError> {
+fn told(context: &Context, node: &Company, flow: &Flow, done: &str) -> Result<(), CliError> {
     if flow.phase == "ended" {
         let (code, reason) = flow.ended();
         return Err(CliError::failure(&code, printable(&reason)));
@@ -67,7 +68,7 @@ fn told(context: &Context, node: &OrgNode, flow: &Flow, done: &str) -> Result<()
         format!("{} is signed here, and not final yet.\n", flow.step())
     };
     if let Some(invoice) = invoice {
-        let currency = Currency::of(&node.nodes, invoice.denom.as_str())?;
+        let currency = Currency::of(&node.api, invoice.denom.as_str())?;
         let status = format!("{:?}", invoice.status());
         let status = if flow.is_final() { status } else { format!("{status}, once it is signed") };
         said += &describe(&names, &currency, flow.linear_id.as_ref(), invoice, &status);
@@ -98,9 +99,9 @@ pub fn take(
     org: &KeyName,
     wait: &WaitArgs,
     done: &str,
-    start: impl FnOnce(&OrgNode) -> Result<Flow, CliError>,
+    start: impl FnOnce(&Company) -> Result<Flow, CliError>,
 ) -> Result<(), CliError> {
-    let (node, begun) = (OrgNode::of(context, org)?, Instant::now());
+    let (node, begun) = (company(context, org)?, Instant::now());
     let flow = settled(&node, start(&node)?, begun, wait)?;
     told(context, &node, &flow, done)
 }
@@ -157,7 +158,7 @@ fn not_past(due: u64) -> Result<(), CliError> {
 pub fn create(context: &Context, args: &CreateArgs) -> Result<(), CliError> {
     not_past(args.due)?;
     take(context, &args.org.org, &args.wait, "Issued", |node| {
-        let currency = Currency::of(&node.nodes, &args.currency)?;
+        let currency = Currency::of(&node.api, &args.currency)?;
         let (lines, subtotal) = billed(&currency, args.amount.as_deref(), &args.line)?;
         let terms = Terms {
             number: text("--number", &args.number)?,
@@ -177,12 +178,12 @@ pub fn create(context: &Context, args: &CreateArgs) -> Result<(), CliError> {
         };
         let parties = [terms.party, terms.counterparty];
         let (create, wait) = (InvoiceCommand::Create(Box::new(terms)), first_wait(&args.wait));
-        node.start_as(None, &create, &parties, args.mode.attested()?, wait)
+        start_as(node, None, &create, &parties, args.mode.attested()?, wait)
     })
 }
 
-fn asked(node: &OrgNode, reference: &str) -> Result<Flow, CliError> {
-    node.request(reference)?.ok_or_else(|| {
+fn asked(node: &Company, reference: &str) -> Result<Flow, CliError> {
+    request(node, reference)?.ok_or_else(|| {
         CliError::input("NO_SUCH_REQUEST", format!("nobody asks {} for anything about {reference}", node.org))
             .hint("see `stateset invoice requests`")
     })
@@ -193,12 +194,12 @@ pub fn approve(context: &Context, args: &RequestArgs) -> Result<(), CliError> {
     let wait = WaitArgs { wait: args.wait.wait.min(APPROVED_S) };
     take(context, &args.org.org, &wait, "Signed and final", |node| {
         let flow = asked(node, &args.request)?;
-        node.decide(&flow.flow_id, &json!({"accept": {}}), first_wait(&wait))
+        Ok(node.decide(&flow.flow_id, &json!({"accept": {}}), first_wait(&wait))?)
     })
 }
 
 pub fn decline(context: &Context, args: &DeclineArgs) -> Result<(), CliError> {
-    let node = OrgNode::of(context, &args.request.org.org)?;
+    let node = company(context, &args.request.org.org)?;
     let flow = asked(&node, &args.request.request)?;
     let flow = node.decide(&flow.flow_id, &json!({"decline": {"reason": args.reason}}), ASK_MS)?;
     context.out.result(&flow, &format!("Declined: {}.", printable(&args.reason)));
@@ -206,8 +207,8 @@ pub fn decline(context: &Context, args: &DeclineArgs) -> Result<(), CliError> {
 }
 
 pub fn accept(context: &Context, args: &InvoiceArgs) -> Result<(), CliError> {
-    let (node, begun) = (OrgNode::of(context, &args.org.org)?, Instant::now());
-    let proposed = node.request(&args.invoice)?.filter(|flow| flow.step() == "Create");
+    let (node, begun) = (company(context, &args.org.org)?, Instant::now());
+    let proposed = request(&node, &args.invoice)?.filter(|flow| flow.step() == "Create");
     if let (Some(proposed), Some(held)) = (&proposed, node.found(&args.invoice)?) {
         let said = format!("{} holds an invoice {}, and is asked for another one", node.org, args.invoice);
         let both = format!("accept {}, or approve or decline {}", held.linear_id, proposed.flow_id);
@@ -226,8 +227,8 @@ pub fn accept(context: &Context, args: &InvoiceArgs) -> Result<(), CliError> {
 /// A step that needs nothing but itself.
 pub fn plain(context: &Context, args: &InvoiceArgs, command: &InvoiceCommand) -> Result<(), CliError> {
     take(context, &args.org.org, &args.wait, "Done", |node| {
-        let held = node.invoice(&args.invoice)?;
-        node.start(Some(held.linear_id), command, &[], first_wait(&args.wait))
+        let held = invoice(node, &args.invoice)?;
+        start(node, Some(held.linear_id), command, &[], first_wait(&args.wait))
     })
 }
 
@@ -245,7 +246,7 @@ fn offered(context: &Context, args: &FundArgs) -> Result<(LinearId, u64, Option<
     if !org::exists(context, &seller) {
         return Err(not_here());
     }
-    let held = OrgNode::of(context, &seller)?.invoice(&args.invoice)?;
+    let held = invoice(&company(context, &seller)?, &args.invoice)?;
     for_sale(context, args, &held)?;
     let invoice = held.invoice()?;
     Ok((held.linear_id, invoice.head.version, Some(invoice.amount(invoice.amount_remaining))))
@@ -271,10 +272,10 @@ fn for_sale(context: &Context, args: &FundArgs, held: &Held) -> Result<(), CliEr
 }
 
 pub fn fund(context: &Context, args: &FundArgs) -> Result<(), CliError> {
-    let node = OrgNode::of(context, &args.org.org)?;
+    let node = company(context, &args.org.org)?;
     let (linear_id, version, owed) = offered(context, args)?;
     let seller = entity(context, "--seller", &args.seller)?;
-    let money = Currency::of(&node.nodes, &args.currency)?.read("--amount", &args.amount)?;
+    let money = Currency::of(&node.api, &args.currency)?.read("--amount", &args.amount)?;
     if let Some(owed) =
         owed.filter(|owed| money.amount.denom != owed.denom || money.amount.units > owed.units)
     {
@@ -310,7 +311,7 @@ fn advance(context: &Context, args: &FactorArgs, held: &Held) -> Result<PaymentE
     if !org::exists(context, &factor) {
         return Err(missing());
     }
-    let node = OrgNode::of(context, &factor)?;
+    let node = company(context, &factor)?;
     node.paid(invoice.party, held.linear_id, invoice.head.version)?.ok_or_else(|| {
         let said = format!("{factor} has paid no advance for this version of the invoice");
         CliError::input("NO_EVIDENCE", said).hint(format!(
@@ -327,9 +328,9 @@ fn evidence(file: &Path) -> Result<PaymentEvidence, CliError> {
 
 pub fn factor(context: &Context, args: &FactorArgs) -> Result<(), CliError> {
     take(context, &args.org.org, &args.wait, "Sold", |node| {
-        let held = node.invoice(&args.invoice)?;
+        let held = invoice(node, &args.invoice)?;
         let invoice = held.invoice()?;
-        let currency = Currency::of(&node.nodes, invoice.denom.as_str())?;
+        let currency = Currency::of(&node.api, invoice.denom.as_str())?;
         let units = currency.read("--advance", &args.advance)?.amount.units;
         let discount = invoice.amount_remaining.0.checked_sub(units.0).map(Units).ok_or_else(|| {
             let said = format!(
@@ -348,17 +349,17 @@ pub fn factor(context: &Context, args: &FactorArgs) -> Result<(), CliError> {
             evidence,
         });
         let (on, wait) = (Some(held.linear_id), first_wait(&args.wait));
-        node.start_as(on, &command, &[factor], args.mode.attested()?, wait)
+        start_as(node, on, &command, &[factor], args.mode.attested()?, wait)
     })
 }
 
 pub fn pay(context: &Context, args: &PayArgs) -> Result<(), CliError> {
     take(context, &args.org.org, &args.wait, "Paid", |node| {
-        let held = node.invoice(&args.invoice)?;
+        let held = invoice(node, &args.invoice)?;
         let invoice: &Invoice = held.invoice()?;
         let units = match &args.amount {
             Some(amount) => {
-                Currency::of(&node.nodes, invoice.denom.as_str())?.read("--amount", amount)?.amount.units
+                Currency::of(&node.api, invoice.denom.as_str())?.read("--amount", amount)?.amount.units
             }
             None => invoice.amount_remaining,
         };
@@ -366,12 +367,12 @@ pub fn pay(context: &Context, args: &PayArgs) -> Result<(), CliError> {
         let evidence =
             node.pay(invoice.payee(), &invoice.amount(units), held.linear_id, invoice.head.version)?;
         let command = InvoiceCommand::Pay(Pay { amount: units, evidence });
-        node.start(Some(held.linear_id), &command, &[], first_wait(&args.wait))
+        start(node, Some(held.linear_id), &command, &[], first_wait(&args.wait))
     })
 }
 
 /// Nothing is paid that the contract would not count.
-fn payable(node: &OrgNode, held: &Held, units: Units) -> Result<(), CliError> {
+fn payable(node: &Company, held: &Held, units: Units) -> Result<(), CliError> {
     let invoice = held.invoice()?;
     let status = held.status.as_deref().unwrap_or_default();
     if !matches!(status, "ISSUED" | "ACCEPTED" | "PARTIALLY_PAID" | "OVERDUE") {
@@ -381,7 +382,7 @@ fn payable(node: &OrgNode, held: &Held, units: Units) -> Result<(), CliError> {
         ));
     }
     if units.0 == 0 || units > invoice.amount_remaining {
-        let currency = Currency::of(&node.nodes, invoice.denom.as_str())?;
+        let currency = Currency::of(&node.api, invoice.denom.as_str())?;
         let said = format!("{} remains to be paid", currency.of_units(invoice.amount_remaining));
         return Err(CliError::input("BAD_AMOUNT", said));
     }

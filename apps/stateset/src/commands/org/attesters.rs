@@ -17,7 +17,7 @@ use super::{read, records, running, write};
 use crate::commands::invoice::nodes::entity;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::ledger::nodes::Nodes;
+use crate::ledger::nodes;
 
 /// A running node looks at its company's file once a second.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
@@ -134,10 +134,10 @@ struct Running {
 
 /// Waits until the company's node goes by it, where it runs.
 fn heard(context: &Context, org: &KeyName, asked: &Resolutions) -> Result<(), CliError> {
-    let (begun, Ok(nodes)) = (Instant::now(), Nodes::of(&context.data)) else { return Ok(()) };
+    let (begun, Ok(api)) = (Instant::now(), nodes::of(&context.data)) else { return Ok(()) };
     loop {
         // A node that does not run reads it when it starts.
-        let Ok(all) = nodes.get::<Vec<Running>>("/orgs") else { return Ok(()) };
+        let Ok(all) = api.get::<Vec<Running>>("/orgs", &[]) else { return Ok(()) };
         let one = all.iter().find(|one| one.org == org.to_string());
         if one.is_none_or(|one| one.resolutions == *asked) {
             return Ok(());

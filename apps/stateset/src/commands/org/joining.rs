@@ -8,8 +8,9 @@ use serde_json::json;
 use stateset_keystore::KeyName;
 use stateset_ledger_types::keys::PublicKey;
 use stateset_ledger_types::x509::{Root, check_entity, common_name};
+use stateset_node_client::files::PeersFile;
 use statesetd_app::{
-    Asks, HexBytes, Joined, OrgAdmission, OrgRecord, OrgRequest, PeersFile, genesis_of, node_certificate, now,
+    Asks, HexBytes, Joined, OrgAdmission, OrgRecord, OrgRequest, genesis_of, node_certificate, now,
 };
 
 use super::{CompanyArgs, Keys, folder, text, write};

@@ -5,7 +5,8 @@ use serde_json::json;
 use stateset_ledger_types::codec::{Decode as _, List};
 use stateset_ledger_types::entity::Entity;
 use stateset_ledger_types::ids::EntityId;
-use statesetd_app::{Address, Joined, PeersFile};
+use stateset_node_client::files::{Address, PeersFile};
+use statesetd_app::Joined;
 
 use super::not_joined;
 use crate::context::Context;

@@ -13,11 +13,12 @@ use stateset_ledger_types::ids::{Denom, LinearId, TxId, Units};
 use stateset_ledger_types::{Code, StateKey};
 use stateset_light::Certificate;
 use stateset_node::Transition;
+use stateset_node_client::{Company, Flow};
 use statesetd_app::{Books, Held, OrgKeys, OrgRecord, Participant, now};
 
 use super::super::story::Story;
 use crate::args::Global;
-use crate::commands::invoice::nodes::{Flow, OrgNode};
+use crate::commands::invoice::nodes::{self, company};
 use crate::commands::org::{self, CompanyArgs, DepositArgs, RoleName};
 use crate::context::Context;
 use crate::data_dir::DataDir;
@@ -46,7 +47,7 @@ pub fn within(context: &Context, data: &DataDir) -> Context {
 struct Companies {
     context: Context,
     records: [OrgRecord; 3],
-    nodes: [OrgNode; 3],
+    nodes: [Company; 3],
 }
 
 const ACME: usize = 0;
@@ -77,7 +78,7 @@ impl Companies {
             let (amount, currency) = ("1000.00".to_owned(), "eur".to_owned());
             org::deposited(&context, &DepositArgs { org: key_name(org), amount, currency })?;
         }
-        let node = |record: &OrgRecord| OrgNode::of(&context, &key_name(&record.org));
+        let node = |record: &OrgRecord| company(&context, &key_name(&record.org));
         let nodes = [node(&records[0])?, node(&records[1])?, node(&records[2])?];
         Ok(Self { records, nodes, context })
     }
@@ -120,7 +121,7 @@ impl Companies {
         others: &[usize],
     ) -> Result<(bool, Flow), CliError> {
         let parties: Vec<_> = others.iter().map(|other| self.records[*other].entity_id).collect();
-        let begun = self.nodes[who].start(on, command, &parties, ASK_MS)?;
+        let begun = nodes::start(&self.nodes[who], on, command, &parties, ASK_MS)?;
         for other in others {
             self.approve(*other, &begun)?;
         }
@@ -131,7 +132,7 @@ impl Companies {
     fn approve(&self, who: usize, begun: &Flow) -> Result<(), CliError> {
         let started = Instant::now();
         while started.elapsed() < WAIT {
-            if self.nodes[who].request(&begun.flow_id)?.is_some() {
+            if nodes::request(&self.nodes[who], &begun.flow_id)?.is_some() {
                 self.nodes[who].decide(&begun.flow_id, &json!({"accept": {}}), 0)?;
                 return Ok(());
             }
@@ -206,7 +207,7 @@ fn sold(story: &mut Story, all: &Companies, id: LinearId) -> Result<(), CliError
             evidence,
         })
     };
-    let lied = all.nodes[ACME].start(Some(id), &sale(96_000), &[factor], 0);
+    let lied = nodes::start(&all.nodes[ACME], Some(id), &sale(96_000), &[factor], 0);
     story.check("acme cannot claim more than the bank has paid", lied.is_err());
     let (sold, _) = all.step(ACME, Some(id), &sale(95_000), &[BANK, GLOBEX])?;
     story.check("acme sells, the bank and globex approve: the bank is to be paid now", sold);
@@ -251,7 +252,7 @@ fn twice(story: &mut Story, all: &Companies, data: &DataDir, ledger: &Ledger) ->
     all.holds(ACME, "2026-2", "ISSUED")?;
     let record = &all.records[ACME];
     let books = copied(&data.ledger().join("orgs").join(&record.org), &data.ledger().join("restored"))?;
-    let place = all.nodes[ACME].invoice("2026-2")?.place;
+    let place = nodes::invoice(&all.nodes[ACME], "2026-2")?.place;
     let overdue = InvoiceCommand::MarkOverdue(());
     let (marked, _) = all.step(ACME, Some(id), &overdue, &[])?;
     story.check("acme marks an invoice as overdue", marked);
