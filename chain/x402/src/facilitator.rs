@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::Address;
 use serde_json::Value;
 use set_registry::ChainKey;
 
 use crate::chain::Chain;
 use crate::claim::Claim;
+use crate::covered::Promises;
 use crate::forms::{EXACT, PaymentRequirements, PaymentRequirementsV1};
 use crate::look_back::SeenStanding;
 use crate::networks::{ChainTable, caip2, of_caip2};
@@ -71,8 +72,7 @@ pub struct Facilitator {
     /// Whether the log could not be reached when it was told last.
     is_log_away: AtomicBool,
     pub(crate) reverts: Reverts,
-    /// Amounts of payments that are being put down.
-    pub(crate) promised: Mutex<BTreeMap<PaymentKey, U256>>,
+    pub(crate) promises: Promises,
 }
 
 impl Facilitator {
@@ -111,7 +111,7 @@ impl Facilitator {
             refused: Mutex::default(),
             is_log_away: AtomicBool::new(false),
             reverts: Reverts::default(),
-            promised: Mutex::default(),
+            promises: Promises::default(),
         })
     }
 

@@ -18,6 +18,7 @@ pub mod batch;
 mod buyer;
 mod chain;
 mod claim;
+mod covered;
 mod facilitator;
 mod follow;
 pub mod forms;

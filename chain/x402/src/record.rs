@@ -280,14 +280,14 @@ impl Records {
         durable.values().any(|record| record.key.chain_id == chain && record.follows_number(account, number))
     }
 
-    /// What other payments of this payer in this token are to move yet.
-    pub(crate) fn underway_beside(&self, key: &PaymentKey) -> U256 {
+    /// What other payments of this payer in this token, sent and not ended, are to move yet.
+    pub(crate) fn sent_beside(&self, key: &PaymentKey) -> U256 {
         let of_payer = |nonce| PaymentKey { nonce, ..*key };
         let durable = self.durable();
         let of_payer = durable.range(of_payer(B256::ZERO)..=of_payer(B256::repeat_byte(0xff)));
         let beside = of_payer.map(|(_, record)| record).filter(|record| record.key != *key);
-        let open = beside.filter(|record| matches!(record.stage, Stage::Reserved | Stage::Sent { .. }));
-        open.fold(U256::ZERO, |sum, record| sum.saturating_add(record.authorization.value))
+        let sent = beside.filter(|record| matches!(record.stage, Stage::Sent { .. }));
+        sent.fold(U256::ZERO, |sum, record| sum.saturating_add(record.authorization.value))
     }
 
     /// Settled payments of a chain whose block may be undone yet.

@@ -8,16 +8,16 @@
 //! ```
 //! One that blocks leave out is replaced by a dearer one of the same number.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::authorization::Domain;
 use crate::claim::{Claim, Version};
+use crate::covered::Promised;
 use crate::facilitator::{Facilitator, Lane, key_of};
 use crate::follow::Followed;
 use crate::offer::Offer;
@@ -111,18 +111,49 @@ impl Facilitator {
         if held.as_ref().is_some_and(|record| !is_same_sale(record, claim, resource)) {
             return Err(Refusal::new(Reason::NonceUsed, TAKEN).into());
         }
-        let (record, _underway) = match held {
+        let (record, _admitted) = match held {
             Some(record) if record.stage == Stage::Reserved && record.undone.is_none() => {
-                let underway = self.admitted(&key, check_signature(claim, offer)?)?;
-                (record, Some(underway))
+                self.reserved_before(lane, record, claim, offer).await?
             }
             Some(record) => (record, None),
             None => {
-                let (record, underway) = self.reserve(lane, claim, offer, resource).await?;
-                (record, Some(underway))
+                let (record, admitted) = self.reserve(lane, claim, offer, resource).await?;
+                (record, Some(admitted))
             }
         };
         self.bring(lane, record, WAIT_MAX).await
+    }
+
+    /// A payment that was put down and is not sent. Its payer may have spent the money since, or somebody else may have brought
+    /// the authorization to the token.
+    async fn reserved_before(
+        &self,
+        lane: &Lane,
+        record: Record,
+        claim: &Claim,
+        offer: &Offer,
+    ) -> Result<(Record, Option<Admitted<'_>>), SettleError> {
+        let signer = check_signature(claim, offer)?;
+        if record.was_sent() {
+            let underway = self.admitted(&record.key, signer)?;
+            return Ok((record, Some(Admitted { _promised: None, _underway: underway })));
+        }
+        match check_on_chain(claim, offer, signer, lane.chain.as_ref()).await {
+            Err(VerifyError::Refused(used)) if used.reason == Reason::NonceUsed => {
+                // Stopped before it could ask: then the use may be that of an intent.
+                let record = self.held(record).await?;
+                if record.stage.is_failed() {
+                    return Ok((record, None));
+                }
+                let ended = self.ended(lane, &record, Reason::NonceUsed, &used.detail).await?;
+                let stage = ended.ok_or_else(|| SettleError::Underway(used.detail))?;
+                return Ok((self.moved_on(record, stage).await?, None));
+            }
+            checked => checked?,
+        }
+        let promised = self.covered(lane, &record.key, claim.authorization.value).await?;
+        let underway = self.admitted(&record.key, signer)?;
+        Ok((record, Some(Admitted { _promised: Some(promised), _underway: underway })))
     }
 
     /// A node that refused a transaction may have passed it on all the same, and a block that said no may have been undone: then
@@ -158,7 +189,7 @@ impl Facilitator {
         claim: &Claim,
         offer: &Offer,
         resource: &str,
-    ) -> Result<(Record, Underway<'_>), SettleError> {
+    ) -> Result<(Record, Admitted<'_>), SettleError> {
         let now_s = self.now_s();
         check_terms(claim, offer, &self.names, now_s)?;
         let signer = check_signature(claim, offer)?;
@@ -179,7 +210,7 @@ impl Facilitator {
         // Before the authorization is seen unused: whoever uses it does so in a block after this one.
         let from_block = lane.chain.head().await.map_err(VerifyError::from)?;
         check_on_chain(claim, offer, signer, lane.chain.as_ref()).await?;
-        let _promised = self.covered(lane, &key, claim.authorization.value).await?;
+        let promised = self.covered(lane, &key, claim.authorization.value).await?;
         // Once the wallet has taken the signature: strangers hold nothing of it up.
         let underway = self.admitted(&key, signer)?;
         let sale = match &before {
@@ -207,7 +238,7 @@ impl Facilitator {
             is_firm: false,
         };
         self.put(record.clone()).await.map_err(SettleError::Unavailable)?;
-        Ok((record, underway))
+        Ok((record, Admitted { _promised: Some(promised), _underway: underway }))
     }
 
     /// Those of these that stand in no block: what a block has refused is not sent again, its number is used up.
@@ -219,34 +250,6 @@ impl Facilitator {
             }
         }
         Ok(out)
-    }
-
-    /// Whether the payer's balance covers this payment beside those that are under way: each alone it may cover, and all but one
-    /// would be reverted at this account's cost. What is answered holds the amount until the payment is put down.
-    async fn covered(&self, lane: &Lane, key: &PaymentKey, value: U256) -> Result<Promised<'_>, SettleError> {
-        let (promised, beside) = {
-            let mut amounts = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_of_payer = |other: &PaymentKey| {
-                (other.chain_id, other.token, other.from) == (key.chain_id, key.token, key.from)
-                    && other != key
-            };
-            let brought =
-                amounts.iter().filter(|(other, _)| is_of_payer(other) && !self.records.has_taken(other));
-            let beside =
-                brought.fold(self.records.underway_beside(key), |sum, (_, more)| sum.saturating_add(*more));
-            amounts.insert(*key, value);
-            (Promised { amounts: &self.promised, key: *key }, beside)
-        };
-        if beside.is_zero() {
-            return Ok(promised);
-        }
-        let balance = lane.chain.balance(key.token, key.from).await.map_err(VerifyError::from)?;
-        if balance < beside.saturating_add(value) {
-            let detail =
-                format!("{} has {balance}, {beside} of it is under way, the price is {value}", key.from);
-            return Err(Refusal::new(Reason::Balance, detail).into());
-        }
-        Ok(promised)
     }
 
     /// What pays for an intent pays for nothing else.
@@ -419,16 +422,10 @@ impl Facilitator {
     }
 }
 
-/// An amount that counts against its payer's balance while it lives.
-struct Promised<'a> {
-    amounts: &'a Mutex<BTreeMap<PaymentKey, U256>>,
-    key: PaymentKey,
-}
-
-impl Drop for Promised<'_> {
-    fn drop(&mut self) {
-        self.amounts.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
-    }
+/// What counts while a caller brings a payment to its end.
+struct Admitted<'a> {
+    _promised: Option<Promised<'a>>,
+    _underway: Underway<'a>,
 }
 
 /// The same authorization by the same signature, for the same thing.

@@ -4,6 +4,7 @@
 
 mod batch_gas;
 mod batches;
+mod covered;
 mod faults;
 mod judges;
 mod places;

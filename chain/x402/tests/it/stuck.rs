@@ -143,25 +143,3 @@ async fn a_payment_that_is_undone_and_can_not_be_paid_any_more_is_called_failed(
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     assert_eq!(world.balance(MERCHANT), PRICE);
 }
-
-/// Each was covered by the balance, and all but one were reverted at the facilitator's cost.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn one_balance_covers_what_is_under_way_together() {
-    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
-    let spend = transferCall { to: key(STRANGER).address(), value: U256::from(FUNDS - PRICE) };
-    let node = world.anvil.node();
-    tokio::task::block_in_place(|| Wallet::new(node, key(PAYER)).unwrap().call(world.dollar, &spend))
-        .unwrap();
-    let [a, b, c] = [[world.payment().await], [world.payment().await], [world.payment().await]];
-    told(&world, "evm_setAutomine", &json!([false]));
-    let asked =
-        async { tokio::join!(world.ask("/paid", &a), world.ask("/paid", &b), world.ask("/paid", &c)) };
-    let mining = async {
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
-        told(&world, "evm_mine", &json!([]));
-    };
-    let ((a, b, c), ()) = tokio::join!(asked, mining);
-    let of = |status| [&a, &b, &c].iter().filter(|answer| answer.status == status).count();
-    assert_eq!((of(StatusCode::OK), of(StatusCode::PAYMENT_REQUIRED)), (1, 2), "{a:?} {b:?} {c:?}");
-    assert_eq!((world.balance(MERCHANT), world.chain().sent.lock().unwrap().len()), (PRICE, 1));
-}
