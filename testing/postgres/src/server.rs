@@ -1,7 +1,6 @@
 //! One server: its folder, its process, its databases.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,11 +10,12 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::process;
+use stateset_fixtures::free_port;
+
 use crate::programs::{command, hand_over, run};
 
 const START_MAX: Duration = Duration::from_secs(60);
 const STOP_MAX: Duration = Duration::from_secs(30);
-const PORTS: std::ops::Range<u16> = 16_000..32_000;
 
 /// One server for all tests of this process. It is not for tests that stop it.
 pub fn shared() -> &'static Server {
@@ -311,19 +311,4 @@ fn guard(folder: &Path) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .expect("a shell")
-}
-
-/// A port that is free, below those that the system gives to connections: one of these could take it before the server
-/// does. Each process begins at another one.
-fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let first = std::process::id().wrapping_mul(37);
-    for _ in 0..PORTS.len() {
-        let place = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u32;
-        let port = PORTS.start + place as u16;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no port of {PORTS:?} is free");
 }

@@ -160,7 +160,7 @@ fn a_service_that_no_one_could_call_or_whose_port_is_taken_does_not_start() {
 #[test]
 fn a_database_that_is_never_reached_ends_the_start_after_its_retries() {
     let folder = tempfile::tempdir().unwrap();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = format!("127.0.0.1:{}", stateset_fixtures::free_port());
     let url = format!("postgres://u:hidden@{free}/events");
     let environment = [
         ("HOST", "127.0.0.1"),

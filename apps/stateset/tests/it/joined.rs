@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -19,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A free address of this machine, which a process is to have over its restarts.
 fn free() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    format!("127.0.0.1:{}", stateset_fixtures::free_port())
 }
 
 /// A process that says one line when it has started; killed when it is dropped.

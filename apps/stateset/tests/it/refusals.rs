@@ -61,7 +61,7 @@ fn bad_usage_and_bad_input_exit_2() {
 #[test]
 fn a_server_that_does_not_answer_exits_1() {
     let folder = tempfile::tempdir().unwrap();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = format!("127.0.0.1:{}", stateset_fixtures::free_port());
     let stream = [
         "--tenant",
         "11111111-1111-1111-1111-111111111111",

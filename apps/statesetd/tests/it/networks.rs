@@ -208,7 +208,7 @@ fn one_process_alone_orders_proves_and_goes_on_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("validator-1");
     let home_text = home.to_str().unwrap();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let free = format!("127.0.0.1:{}", stateset_fixtures::free_port());
     let args = ["init", "--engine", "solo", "--home", home_text, "--rpc", &free, "--chain-id", "alone-1"];
     let args = [&args[..], &["--capsules", "127.0.0.1:0"]].concat();
     let (code, made) = ask(&args);

@@ -131,7 +131,7 @@ fn alone() -> Alone {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("validator-1");
     let home_text = home.to_str().unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let free = format!("127.0.0.1:{}", stateset_fixtures::free_port());
     let args = ["init", "--engine", "solo", "--home", home_text, "--rpc", &free, "--chain-id", "alone-1"];
     let args = [&args[..], &["--capsules", "127.0.0.1:0"]].concat();
     assert_eq!(ask(&args).0, Some(0));

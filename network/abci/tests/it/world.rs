@@ -1,6 +1,6 @@
 //! A network of CometBFT processes on loopback, each with an application of this process.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -46,7 +46,7 @@ pub struct World {
 
 /// An address that is free now.
 fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+    SocketAddr::from(([127, 0, 0, 1], stateset_fixtures::free_port()))
 }
 
 /// Asks again and again until there is an answer; then the test fails, naming `what`.

@@ -2,7 +2,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -185,7 +184,7 @@ fn spawn(role: &str, port: u16, folder: &Path) -> Process {
 #[test]
 fn killed_processes_lose_nothing_and_keep_the_order() {
     let folder = Folder::new("killed");
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = stateset_fixtures::free_port();
     let [mut sends, mut receives] = ["sends", "receives"].map(|role| spawn(role, port, &folder.0));
     let written = || -> Vec<u32> {
         let text = std::fs::read_to_string(folder.0.join("written")).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! CometBFT processes on loopback, each with an application: the ledger in this process, or CometBFT's own in its.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -39,7 +39,7 @@ impl Network {
         let homes: Vec<Home> = (0..VALIDATORS).map(|at| Home::at(folder.join(at.to_string()))).collect();
         let keys = homes.iter().map(Home::keys).collect::<Result<Vec<_>, _>>()?;
         let validators: Vec<[u8; 32]> = keys.iter().map(|keys| keys.validator).collect();
-        let addresses = free(2 * VALIDATORS)?;
+        let addresses = free(2 * VALIDATORS);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let time_ms = u64::try_from(now.as_millis())?;
         let peer = |at: usize| Peer { node_id: keys[at].node_id.clone(), address: addresses[at] };
@@ -117,7 +117,6 @@ fn key_value(home: &Home, validators: &[[u8; 32]], time_ms: u64) -> Result<()> {
 }
 
 /// Addresses on loopback that are free now, all different.
-fn free(count: usize) -> Result<Vec<SocketAddr>> {
-    let held = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
-    held.iter().map(|listener| Ok(listener.local_addr()?)).collect()
+fn free(count: usize) -> Vec<SocketAddr> {
+    (0..count).map(|_| SocketAddr::from(([127, 0, 0, 1], stateset_fixtures::free_port()))).collect()
 }
