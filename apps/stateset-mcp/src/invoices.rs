@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
-use stateset_contracts::InvoiceCommand;
 use stateset_contracts::invoice::{Line, Lines, Pay, Terms};
+use stateset_contracts::{InvoiceCommand, PaymentEvidence};
 use stateset_ledger_types::codec::Text;
 use stateset_ledger_types::ids::{Denom, EntityId, LinearId, Units};
 use stateset_mcp::{
     InvoicePage, InvoicePlan, InvoiceQuery, InvoiceStep, Invoices, Money, NewInvoice, Refusal, exponent_of,
 };
 
-use stateset_node_client::{Company, Flow, Held, Start, files};
+use stateset_node_client::{CallError, Company, Flow, Held, Start, files};
 
 use crate::ledger::{Denoms, Told as _};
 use crate::shown;
@@ -147,8 +147,7 @@ impl Desk {
 
     /// A company by its name here or in the address book, any member by its id.
     fn entity(&self, name: &str) -> Result<Option<EntityId>, Refusal> {
-        files::entity(self.node.api.folder(), name)
-            .map_err(|error| Refusal::new(error.code(), error.to_string()))
+        files::entity(self.node.api.folder(), name).map_err(CallError::from).told()
     }
 
     fn me(&self) -> Result<EntityId, Refusal> {
@@ -298,20 +297,50 @@ impl Desk {
                 return self.settled(flow);
             }
         }
+        let amount = units(minor);
         if invoice.head.version != version {
-            // What was paid for a version is only ever spent on the step that pays it.
-            if is_again && self.node.paid(invoice.payee(), held.linear_id, version).told()?.is_some() {
-                return self.taken(&held, "Pay");
+            let paid = self.node.paid(invoice.payee(), held.linear_id, version).told()?;
+            if let Some(evidence) = paid.filter(|_| is_again) {
+                return self.counted(&held, version, amount, &evidence);
             }
             let said = format!("the invoice has version {} by now, not {version}", invoice.head.version);
             return Err(Refusal::new("CONFLICT", said).hint("look with invoice_get, and call again"));
         }
-        let amount = units(minor);
         let evidence =
             self.node.pay(invoice.payee(), &invoice.amount(amount), held.linear_id, version).told()?;
         let command = InvoiceCommand::Pay(Pay { amount, evidence });
-        let flow = self.start(Some(held.linear_id), &command, &[])?;
-        self.settled(flow)
+        // From here on money has moved: whatever happens, the call is kept, and its repetition pays nothing anew.
+        let told = self.start(Some(held.linear_id), &command, &[]).and_then(|flow| self.settled(flow));
+        told.map_err(|refusal| Refusal { is_passing: true, ..refusal })
+    }
+
+    /// What became of a payment that was made for a version which is not the newest any more. It counts where the next version
+    /// has it; where another step came between, it is spent on none.
+    fn counted(
+        &self,
+        held: &Held,
+        version: u64,
+        amount: Units,
+        evidence: &PaymentEvidence,
+    ) -> Result<Value, Refusal> {
+        let history = self.node.history(&held.linear_id).told()?;
+        let paid = |version: u64| {
+            let of_version = history.iter().find(|one| one.version == Some(version));
+            of_version.and_then(|one| one.content.as_ref()).map(|invoice| invoice.amount_paid.0)
+        };
+        match (paid(version), paid(version + 1)) {
+            (Some(before), Some(after)) if after.checked_sub(before) == Some(amount.0) => {
+                self.taken(held, "Pay")
+            }
+            _ => {
+                let said = format!(
+                    "the money was moved by settlement {}, and another step has changed the invoice before that was counted",
+                    evidence.settlement
+                );
+                let hint = "ask the payee to pay it back, or to count it; this call pays nothing more";
+                Err(Refusal { is_passing: true, ..Refusal::new("PAYMENT_NOT_COUNTED", said) }.hint(hint))
+            }
+        }
     }
 
     fn start(

@@ -41,7 +41,7 @@ pub fn company(data: &Path, chosen: Option<&KeyName>) -> Result<Option<Company>,
     Ok(Some(Company { api: NodeApi::of(&folder, Some(ANSWER_TIMEOUT)), org }))
 }
 
-/// What a node says, as a tool answers it.
+/// What a node says, as a tool answers it. It is passing where nobody knows how far the node came.
 pub trait Told<T> {
     /// # Errors
     /// The refusal, by the node's name for it.
@@ -52,7 +52,7 @@ impl<T> Told<T> for Result<T, CallError> {
     fn told(self) -> Result<T, Refusal> {
         self.map_err(|error| {
             let refusal =
-                Refusal { is_passing: error.is_passing(), ..Refusal::new(error.code(), error.to_string()) };
+                Refusal { is_passing: error.is_unclear(), ..Refusal::new(error.code(), error.to_string()) };
             match error {
                 CallError::Unreachable(_) => {
                     refusal.hint("`stateset up` runs it; then make the same call again")

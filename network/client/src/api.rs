@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::error::{CallError, FileError};
+use crate::error::{CallError, FileError, NOT_ITS_OWN};
 use crate::files::HostedAt;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -76,7 +76,7 @@ fn read<T: DeserializeOwned>(answered: Answered) -> Result<T, CallError> {
         return serde_json::from_str(&text).map_err(|error| CallError::Unreadable(error.to_string()));
     }
     let body: Value = serde_json::from_str(&text).unwrap_or_default();
-    let code = body["error"]["code"].as_str().map_or_else(|| format!("HTTP_{status}"), str::to_owned);
+    let code = body["error"]["code"].as_str().map_or_else(|| format!("{NOT_ITS_OWN}{status}"), str::to_owned);
     let message = body["error"]["message"].as_str();
     let message = message.map_or_else(|| format!("the node answers HTTP {status}"), str::to_owned);
     Err(CallError::Refused { status, code, message })
@@ -84,6 +84,9 @@ fn read<T: DeserializeOwned>(answered: Answered) -> Result<T, CallError> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -91,13 +94,49 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let api = NodeApi::of(folder.path(), None);
         let error = api.get::<Value>("/orgs", &[]).unwrap_err();
-        assert_eq!((error.code(), error.is_passing()), ("NODE_UNREACHABLE", true), "no file");
+        assert_eq!((error.code(), error.is_unclear()), ("NODE_UNREACHABLE", true), "no file");
         let at = HostedAt { url: "http://127.0.0.1:1".to_owned(), token: "t".to_owned() };
         at.write(folder.path()).unwrap();
         let error = api.get::<Value>("/orgs", &[]).unwrap_err();
-        assert_eq!((error.code(), error.is_passing()), ("NODE_UNREACHABLE", true), "nobody listens");
+        assert_eq!((error.code(), error.is_unclear()), ("NODE_UNREACHABLE", true), "nobody listens");
         std::fs::write(HostedAt::file(folder.path()), "{}").unwrap();
         let error = api.get::<Value>("/orgs", &[]).unwrap_err();
-        assert_eq!((error.code(), error.is_passing()), ("BAD_FILE", false));
+        assert_eq!((error.code(), error.is_unclear()), ("BAD_FILE", true));
+    }
+
+    /// What answers once with these bytes, and the error that a call then has.
+    fn answered(answer: &'static str) -> CallError {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        HostedAt { url, token: "t".to_owned() }.write(folder.path()).unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = [0; 4096];
+            let _ = stream.read(&mut asked).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        let error = NodeApi::of(folder.path(), None).get::<Value>("/orgs", &[]).unwrap_err();
+        server.join().unwrap();
+        error
+    }
+
+    /// Another program at the node's place: a payment that was begun was forgotten, and made once more.
+    #[test]
+    fn only_the_node_s_own_refusal_says_that_nothing_was_done() {
+        let refusal = "HTTP/1.1 409 Conflict\r\ncontent-length: 53\r\n\r\n\
+                       {\"error\":{\"code\":\"CONFLICT\",\"message\":\"it is spent\"}}";
+        let error = answered(refusal);
+        assert_eq!((error.code(), error.is_unclear(), error.is_input()), ("CONFLICT", false, true));
+        for other in [
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 13\r\n\r\n<html></html>",
+            "HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n<html></html>",
+            "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"url\":",
+            "HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 401 Unauthorized\r\ncontent-length: 52\r\n\r\n{\"error\":{\"code\":\"UNAUTHORIZED\",\"message\":\"a token\"}}",
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 55\r\n\r\n{\"error\":{\"code\":\"NODE_NOT_RUNNING\",\"message\":\"later\"}}",
+        ] {
+            assert!(answered(other).is_unclear(), "{other}");
+        }
     }
 }

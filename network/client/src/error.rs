@@ -29,6 +29,9 @@ impl FileError {
     }
 }
 
+/// How the codes of answers begin that have none by the node.
+pub(crate) const NOT_ITS_OWN: &str = "HTTP_";
+
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
@@ -59,12 +62,15 @@ impl CallError {
         }
     }
 
-    /// Whether the same call may succeed later, unchanged.
-    pub fn is_passing(&self) -> bool {
+    /// Whether it is not known if the node did what was asked: only its own refusal says that nothing was done. What answers at its
+    /// place may be another program, and one that takes another token another node.
+    pub fn is_unclear(&self) -> bool {
         match self {
-            Self::Unreachable(_) => true,
-            Self::Refused { status, .. } => *status >= 500,
-            Self::Unreadable(_) | Self::Ambiguous { .. } | Self::File(_) => false,
+            Self::Unreachable(_) | Self::Unreadable(_) | Self::File(_) => true,
+            Self::Refused { status, code, .. } => {
+                !matches!(status, 400..500) || matches!(status, 401 | 403) || code.starts_with(NOT_ITS_OWN)
+            }
+            Self::Ambiguous { .. } => false,
         }
     }
 

@@ -59,21 +59,37 @@ impl Desk {
         let given = &of_company(ledger.company(), given)?;
         // Held to the end: of two tries of one call the second has to see what the first did. Others may write meanwhile.
         let _stepping = Self::turn_of(&self.stepping)?;
-        let writing = self.turn()?;
-        let mut attempt = match self.find(tool, given, approval)? {
+        let mut attempt = match self.found(tool, given, approval)? {
             Found::Answer(answer) => return Ok(answer),
             Found::Go(attempt) => attempt,
         };
         if !attempt.is_begun {
+            // A node may take its time: the other tools do not wait for it.
             let looked = ledger.look(&step)?;
             self.is_within(approval, looked.worth.as_ref())?;
+            let _writing = self.turn()?;
+            // Another tool may have taken the key meanwhile.
+            attempt = match self.find(tool, given, approval)? {
+                Found::Answer(answer) => return Ok(answer),
+                Found::Go(attempt) => attempt,
+            };
             (attempt.plan.entity_id, attempt.exact) = (Some(looked.on), looked.exact);
             if let Some(waits) = self.begin(&attempt, looked.worth)? {
                 return Ok(waits);
             }
         }
-        drop(writing);
         self.carry_out(ledger, &step, &attempt)
+    }
+
+    /// As [`find`](Self::find), with a turn of its own.
+    fn found<'a>(
+        &self,
+        tool: &'static Tool,
+        given: &'a Given,
+        approval: Option<&str>,
+    ) -> Result<Found<'a>, CallError> {
+        let _writing = self.turn()?;
+        self.find(tool, given, approval)
     }
 
     fn carry_out(
