@@ -146,7 +146,7 @@ impl Facilitator {
                     return Ok((record, None));
                 }
                 let ended = self.ended(lane, &record, Reason::NonceUsed, &used.detail).await?;
-                let stage = ended.ok_or_else(|| SettleError::Underway(used.detail))?;
+                let stage = ended.ok_or(SettleError::Underway(used.detail))?;
                 return Ok((self.moved_on(record, stage).await?, None));
             }
             checked => checked?,
