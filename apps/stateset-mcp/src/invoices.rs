@@ -20,6 +20,8 @@ use crate::shown;
 const WAIT: Duration = Duration::from_secs(10);
 /// One request of a node waits no longer.
 const ASK_MS: u64 = 5_000;
+/// How a plan begins that is about a flow instead of an invoice.
+const PROPOSED: &str = "flow ";
 /// Statuses in which something may be paid.
 const OPEN: [&str; 4] = ["ISSUED", "ACCEPTED", "PARTIALLY_PAID", "OVERDUE"];
 
@@ -219,15 +221,24 @@ impl Desk {
         ours.map(|held| self.taken(held, "Create")).transpose()
     }
 
-    fn accept(&self, id: &str) -> Result<Value, Refusal> {
-        if let Some(proposed) = self.request(id, |flow| flow.step() == "Create")? {
-            let flow = self.node.decide(&proposed.flow_id, &json!({"accept": {}}), 0).told()?;
-            let told = self.settled(flow)?;
-            if told["status"] != "final" {
-                return Ok(told);
+    /// - `on`: the invoice's id, or the flow by which it is proposed: another proposal may have the same id, and another total.
+    fn accept(&self, on: &str) -> Result<Value, Refusal> {
+        let id = match on.strip_prefix(PROPOSED) {
+            None => on.to_owned(),
+            Some(flow) => {
+                let mut flow = self.node.flow(flow, 0).told()?;
+                if flow.is_asked() {
+                    flow = self.node.decide(&flow.flow_id, &json!({"accept": {}}), 0).told()?;
+                }
+                let id = flow.linear_id.map(|id| id.to_string()).unwrap_or_default();
+                let told = self.settled(flow)?;
+                if told["status"] != "final" {
+                    return Ok(told);
+                }
+                id
             }
-        }
-        let held = self.held(id)?;
+        };
+        let held = self.held(&id)?;
         match held.status() {
             "ISSUED" => {
                 let flow = self.start(Some(held.linear_id), &InvoiceCommand::Accept(()), &[])?;
@@ -291,7 +302,13 @@ impl Desk {
         let invoice = held.invoice().told()?;
         if is_again {
             let id = Some(held.linear_id);
-            let is_ours = |flow: &Flow| flow.from.is_none() && flow.linear_id == id && flow.step() == "Pay";
+            let is_ours = |flow: &Flow| {
+                let next = flow.content.as_ref().map(|next| next.head.version);
+                flow.from.is_none()
+                    && flow.linear_id == id
+                    && flow.step() == "Pay"
+                    && next == version.checked_add(1)
+            };
             let mut begun = self.node.all_flows(true, is_ours).told()?;
             if let Some(flow) = begun.pop() {
                 return self.settled(flow);
@@ -404,7 +421,8 @@ impl Invoices for Desk {
                         let hint = format!("give an invoice_id: {}, or {id}", held.linear_id);
                         return Err(Refusal::new("AMBIGUOUS", said).hint(hint));
                     }
-                    return self.plan_of(&flow, "invoice", id.to_string());
+                    let plan = self.plan_of(&flow, "invoice", id.to_string())?;
+                    return Ok(InvoicePlan { on: format!("{PROPOSED}{}", flow.flow_id), ..plan });
                 }
                 let held = self.held(invoice)?;
                 if held.status() != "ISSUED" {

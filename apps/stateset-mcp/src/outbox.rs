@@ -9,6 +9,7 @@ use stateset_sync::conflict::Strategy;
 use stateset_sync::entry::State;
 use stateset_sync::{Audience, Author, Entry, NewEvent as SyncEvent, Store, SyncError};
 use ves::EventId;
+use ves_wire::ErrorCode;
 
 /// One file, opened twice: the desk's part is never held while the network is waited for.
 pub struct Joined {
@@ -132,16 +133,23 @@ pub fn port_error(error: &SyncError) -> PortError {
     }
 }
 
-/// An error of the client in the words of the tools.
+/// An error of the client in the words of the tools. Lasting is what the server refuses by a name of the protocol: what else answers
+/// may be another program at its place, and says nothing of what the server did.
 pub fn client_error(error: &ClientError) -> PortError {
     let message = error.to_string();
     match error {
         ClientError::Unreachable { .. } => PortError::passing("server_unreachable", message),
+        ClientError::Unreadable { .. } => PortError::passing("server_failed", message),
+        ClientError::Untrue(_) => PortError::passing("server_not_believed", message),
+        ClientError::Refused { code, .. } if ErrorCode::parse(code).is_none() => {
+            PortError::passing("server_failed", message)
+        }
         ClientError::Refused { status: 404, .. } => PortError::lasting("not_found", message),
         ClientError::Refused { status: 401 | 403, .. } => PortError::lasting("not_allowed", message),
         ClientError::Refused { status: 429 | 500.., .. } => PortError::passing("server_busy", message),
         ClientError::Refused { .. } => PortError::lasting("server_refused", message),
-        ClientError::Untrue(_) => PortError::lasting("server_not_believed", message),
-        _ => PortError::lasting("server_failed", message),
+        ClientError::Address { .. } | ClientError::Signing(_) | ClientError::MixedEvents => {
+            PortError::lasting("server_failed", message)
+        }
     }
 }

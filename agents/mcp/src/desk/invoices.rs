@@ -105,10 +105,7 @@ impl Desk {
                 Ok(answer)
             }
             Err(refusal) => {
-                // Where nobody knows, the repetition looks for what was done.
-                if !refusal.is_passing {
-                    self.journal().forget(&attempt.key)?;
-                }
+                self.forget_refused(attempt, refusal.is_passing)?;
                 Err(refusal.into())
             }
         }

@@ -245,6 +245,15 @@ impl Desk {
         Ok(answer)
     }
 
+    /// Forgets a call of which it is certain that nothing was done: the first try was refused. Of a later one it is not, whatever is
+    /// said then: the first may have been taken, and its answer lost. Where nobody knows, the repetition asks again for the same.
+    pub(super) fn forget_refused(&self, attempt: &Try<'_>, is_unclear: bool) -> Result<(), CallError> {
+        if !is_unclear && !attempt.is_begun {
+            self.journal().forget(&attempt.key)?;
+        }
+        Ok(())
+    }
+
     fn pay(&self, attempt: &Try<'_>, order: &PaymentOrder) -> Result<Value, CallError> {
         match self.ports.service.pay(order) {
             Ok(intent) => {
@@ -254,10 +263,7 @@ impl Desk {
                 Ok(answer)
             }
             Err(error) => {
-                // Where nobody knows, the repetition asks again with the same nonce.
-                if !error.is_passing {
-                    self.journal().forget(&attempt.key)?;
-                }
+                self.forget_refused(attempt, error.is_passing)?;
                 Err(error.into())
             }
         }
@@ -351,3 +357,6 @@ fn random_id() -> Result<uuid::Uuid, CallError> {
     })?;
     Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,84 +1,22 @@
 //! A ledger that loses answers, and one whose invoice grows while a person thinks.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::desk::nowhere::Nowhere;
 use crate::desk::{DeskConfig, Ports, SystemClock};
 use crate::invoices::InvoicePlan;
 use crate::journal::{ApprovalState, Journal};
 use crate::limits::Limits;
-use crate::port::{
-    Entities, Entity, EntryState, HistoryEvent, NewEvent, Outbox, PaymentOrder, PortError, Service,
-    SyncReport, SyncStatus,
-};
-
-/// Nothing of an invoice goes there.
-struct Elsewhere;
-
-impl Outbox for Elsewhere {
-    fn append(&self, _: &NewEvent) -> Result<EntryState, PortError> {
-        panic!("an invoice is no event of the outbox")
-    }
-    fn entry(&self, _: ves::EventId) -> Result<Option<EntryState>, PortError> {
-        panic!("an invoice is no event of the outbox")
-    }
-    fn status(&self) -> Result<SyncStatus, PortError> {
-        unreachable!()
-    }
-    fn push(&self) -> Result<SyncReport, PortError> {
-        unreachable!()
-    }
-    fn pull(&self) -> Result<SyncReport, PortError> {
-        unreachable!()
-    }
-}
-
-impl Entities for Elsewhere {
-    fn get(&self, _: &str, _: &str) -> Result<Option<Entity>, PortError> {
-        unreachable!()
-    }
-    fn list(&self, _: &str, _: Option<&str>, _: usize) -> Result<Vec<Entity>, PortError> {
-        unreachable!()
-    }
-    fn history(&self, _: &str, _: &str, _: u64, _: usize) -> Result<Vec<HistoryEvent>, PortError> {
-        unreachable!()
-    }
-    fn event(&self, _: ves::EventId) -> Result<Option<HistoryEvent>, PortError> {
-        unreachable!()
-    }
-    fn after(&self, _: &NewEvent) -> Result<Result<Entity, Refusal>, PortError> {
-        unreachable!()
-    }
-}
-
-impl Service for Elsewhere {
-    fn proof(&self, _: ves::EventId) -> Result<Value, PortError> {
-        unreachable!()
-    }
-    fn verify(&self, _: &str) -> Result<Value, PortError> {
-        unreachable!()
-    }
-    fn pay(&self, _: &PaymentOrder) -> Result<Value, PortError> {
-        unreachable!()
-    }
-    fn payment(&self, _: uuid::Uuid) -> Result<Value, PortError> {
-        unreachable!()
-    }
-    fn payment_receipt(&self, _: uuid::Uuid) -> Result<Value, PortError> {
-        unreachable!()
-    }
-    fn keys(&self) -> Result<Value, PortError> {
-        unreachable!()
-    }
-}
 
 /// A company that owes an invoice.
 #[derive(Default)]
 struct Book {
     /// What remains.
     minor: u64,
-    /// What a step is refused with, once.
-    fails: Option<Refusal>,
+    /// What steps are refused with, one after the other.
+    fails: VecDeque<Refusal>,
     /// Each step that was taken, on what, and whether it was said to be taken again.
     taken: Vec<(InvoiceStep, String, bool)>,
 }
@@ -99,7 +37,7 @@ impl Invoices for Company {
     fn take(&self, step: &InvoiceStep, on: &str, is_again: bool) -> Result<Value, Refusal> {
         let mut book = self.0.lock().unwrap();
         book.taken.push((step.clone(), on.to_owned(), is_again));
-        book.fails.take().map_or_else(|| Ok(json!({"status": "final", "step": "Pay"})), Err)
+        book.fails.pop_front().map_or_else(|| Ok(json!({"status": "final", "step": "Pay"})), Err)
     }
     fn get(&self, _: &str) -> Result<Value, Refusal> {
         unreachable!()
@@ -119,9 +57,9 @@ fn desk(folder: &tempfile::TempDir, company: Option<&Company>) -> Desk {
     limits.set_call(Money { minor: 100, currency: "USD".to_owned() });
     let journal = Journal::open(&folder.path().join("mcp.db"), ves::TimestampMs(0)).unwrap();
     let ports = Ports {
-        outbox: Arc::new(Elsewhere),
-        entities: Arc::new(Elsewhere),
-        service: Arc::new(Elsewhere),
+        outbox: Arc::new(Nowhere),
+        entities: Arc::new(Nowhere),
+        service: Arc::new(Nowhere),
         invoices: company.map(|company| Arc::new(company.clone()) as Arc<dyn Invoices>),
     };
     Desk::new(ports, journal, DeskConfig { limits, syncer: None }, Arc::new(SystemClock)).unwrap()
@@ -160,7 +98,7 @@ fn without_a_company_the_tools_are_absent() {
 fn a_step_whose_answer_was_lost_is_tried_on_the_same_and_said_to_be_tried_again() {
     let (folder, company) = (tempfile::tempdir().unwrap(), owing(50));
     let lost = Refusal { is_passing: true, ..Refusal::new("NODE_UNREACHABLE", "lost") };
-    company.0.lock().unwrap().fails = Some(lost);
+    company.0.lock().unwrap().fails.push_back(lost);
     assert_eq!(code(call(&desk(&folder, Some(&company)), "invoice_pay", pay("a"))), "NODE_UNREACHABLE");
     // Over a restart, and though another amount remains by now.
     company.0.lock().unwrap().minor = 20;
@@ -176,10 +114,24 @@ fn a_step_whose_answer_was_lost_is_tried_on_the_same_and_said_to_be_tried_again(
 fn a_refusal_of_the_ledger_is_told_by_its_name_and_not_remembered() {
     let (folder, company) = (tempfile::tempdir().unwrap(), owing(50));
     let desk = desk(&folder, Some(&company));
-    company.0.lock().unwrap().fails = Some(Refusal::new("CONFLICT", "spent"));
+    company.0.lock().unwrap().fails.push_back(Refusal::new("CONFLICT", "spent"));
     assert_eq!(code(call(&desk, "invoice_pay", pay("a"))), "CONFLICT");
     assert_eq!(call(&desk, "invoice_pay", pay("a")).unwrap()["status"], "final");
     assert!(company.0.lock().unwrap().taken.iter().all(|(_, _, again)| !again));
+}
+
+/// The first answer was lost: whatever is said of the second try, the first may have been taken.
+#[test]
+fn a_refusal_of_a_later_try_forgets_nothing() {
+    let (folder, company) = (tempfile::tempdir().unwrap(), owing(50));
+    let desk = desk(&folder, Some(&company));
+    let lost = Refusal { is_passing: true, ..Refusal::new("NODE_UNREACHABLE", "lost") };
+    company.0.lock().unwrap().fails.extend([lost, Refusal::new("NO_SUCH_INVOICE", "another's answer")]);
+    assert_eq!(code(call(&desk, "invoice_pay", pay("a"))), "NODE_UNREACHABLE");
+    assert_eq!(code(call(&desk, "invoice_pay", pay("a"))), "NO_SUCH_INVOICE");
+    call(&desk, "invoice_pay", pay("a")).unwrap();
+    let again: Vec<bool> = company.0.lock().unwrap().taken.iter().map(|(_, _, again)| *again).collect();
+    assert_eq!(again, [false, true, true], "it was made anew");
 }
 
 #[test]
