@@ -63,9 +63,6 @@ impl Facilitator {
     ) -> Result<Promised<'_>, SettleError> {
         let promised = self.promises.take(*key, value);
         let (mut beside, until) = (self.beside(&promised), Instant::now() + WAIT_MAX);
-        if beside.is_zero() {
-            return Ok(promised);
-        }
         loop {
             let balance = lane.chain.balance(key.token, key.from).await.map_err(VerifyError::from)?;
             if balance >= beside.saturating_add(value) {
@@ -95,10 +92,13 @@ impl Facilitator {
         let is_of_payer = |other: &PaymentKey| {
             (other.chain_id, other.token, other.from) == (key.chain_id, key.token, key.from) && other != key
         };
-        let held = self.promises.held();
-        let before = held.range(..promised.place).map(|(_, of)| of);
-        let unsent = before.filter(|(other, _)| is_of_payer(other) && !self.has_sent(other));
+        let unsent: Vec<_> = {
+            let held = self.promises.held();
+            let before = held.range(..promised.place).map(|(_, of)| *of);
+            before.filter(|(other, _)| is_of_payer(other) && !self.has_sent(other)).collect()
+        };
+        // After that: one that is sent in between counts twice for a moment, and not in neither.
         let sent = self.records.sent_beside(key);
-        unsent.fold(sent, |sum, (_, value)| sum.saturating_add(*value))
+        unsent.iter().fold(sent, |sum, (_, value)| sum.saturating_add(*value))
     }
 }

@@ -1,7 +1,7 @@
 //! The facilitator: chains with their accounts and tokens, the records, and the log that settled payments are told to.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy_primitives::Address;
@@ -73,6 +73,8 @@ pub struct Facilitator {
     is_log_away: AtomicBool,
     pub(crate) reverts: Reverts,
     pub(crate) promises: Promises,
+    /// Where the next round begins among payments that were not sent.
+    pub(crate) unsent_from: AtomicUsize,
 }
 
 impl Facilitator {
@@ -112,6 +114,7 @@ impl Facilitator {
             is_log_away: AtomicBool::new(false),
             reverts: Reverts::default(),
             promises: Promises::default(),
+            unsent_from: AtomicUsize::new(0),
         })
     }
 

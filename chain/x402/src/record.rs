@@ -280,13 +280,18 @@ impl Records {
         durable.values().any(|record| record.key.chain_id == chain && record.follows_number(account, number))
     }
 
-    /// What other payments of this payer in this token, sent and not ended, are to move yet.
+    /// What other payments of this payer in this token, sent and not ended, are to move yet: also those that the chain or the node
+    /// has lost, which are sent again.
     pub(crate) fn sent_beside(&self, key: &PaymentKey) -> U256 {
         let of_payer = |nonce| PaymentKey { nonce, ..*key };
         let durable = self.durable();
         let of_payer = durable.range(of_payer(B256::ZERO)..=of_payer(B256::repeat_byte(0xff)));
         let beside = of_payer.map(|(_, record)| record).filter(|record| record.key != *key);
-        let sent = beside.filter(|record| matches!(record.stage, Stage::Sent { .. }));
+        let sent = beside.filter(|record| match record.stage {
+            Stage::Sent { .. } => true,
+            Stage::Reserved => record.was_sent(),
+            Stage::Settled { .. } | Stage::Failed { .. } => false,
+        });
         sent.fold(U256::ZERO, |sum, record| sum.saturating_add(record.authorization.value))
     }
 

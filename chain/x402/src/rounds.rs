@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -17,6 +18,9 @@ use crate::settle::SettleError;
 const ROUND: Duration = Duration::from_secs(2);
 /// How long a round follows one payment.
 const ROUND_WAIT: Duration = Duration::from_millis(200);
+
+/// Payments that were not sent and that one round looks at: each costs a call of the node.
+const UNSENT_MAX: usize = 64;
 
 /// Of the newest block of each chain, in Unix seconds. An older one is as good: it calls nothing over too early.
 type Times = BTreeMap<u64, u64>;
@@ -39,7 +43,7 @@ impl Facilitator {
             }
         }
         let mut times = Times::new();
-        for record in self.records.open_ones() {
+        for record in self.looked_at() {
             let slot = self.slot(&record.key);
             // Somebody waits for it.
             let Ok(_held) = slot.try_lock() else { continue };
@@ -55,6 +59,20 @@ impl Facilitator {
                 tracing::debug!(%problem, "a payment is looked at again");
             }
         }
+    }
+
+    /// What a round looks at: all that was sent, and of the rest, of which strangers may have brought thousands, some in turn.
+    fn looked_at(&self) -> Vec<Record> {
+        let is_sent = |record: &Record| record.was_sent() || matches!(record.stage, Stage::Sent { .. });
+        let (mut looked_at, mut rest): (Vec<_>, Vec<_>) =
+            self.records.open_ones().into_iter().partition(is_sent);
+        if rest.len() > UNSENT_MAX {
+            let from = self.unsent_from.fetch_add(UNSENT_MAX, Ordering::Relaxed) % rest.len();
+            rest.rotate_left(from);
+            rest.truncate(UNSENT_MAX);
+        }
+        looked_at.append(&mut rest);
+        looked_at
     }
 
     /// Goes on with a payment that is not sent. Many may wait for their end: the chain's time is asked for once in a round.
