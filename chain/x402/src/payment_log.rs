@@ -80,6 +80,12 @@ pub trait PaymentLog: Send + Sync {
     fn release<'a>(&'a self, _key: &'a PaymentKey, _sale: Uuid) -> Later<'a, Result<(), PaymentLogError>> {
         Box::pin(async { Ok(()) })
     }
+
+    /// A payment that was [recorded](Self::record) was undone by the chain, and can't be had again. Told until it is taken in, and
+    /// again after a crash.
+    fn lost<'a>(&'a self, _key: &'a PaymentKey) -> Later<'a, Result<(), PaymentLogError>> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// Keeps no history beside the facilitator's own records.

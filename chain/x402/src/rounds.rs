@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use crate::facilitator::{Facilitator, Lane};
 use crate::follow::is_past;
+use crate::payment_log::PaymentLogError;
 use crate::reason::Reason;
 use crate::record::{Hold, Record, Stage};
 use crate::settle::SettleError;
@@ -115,6 +116,12 @@ impl Facilitator {
                 return Ok(());
             }
         }
+        if record.undone.is_some()
+            && let Err(PaymentLogError::Unavailable(problem)) = self.log.lost(&record.key).await
+        {
+            tracing::debug!(%problem, "a lost payment is told to the history later");
+            return Ok(());
+        }
         let record = self.released(record).await;
         // Once: until it is released it comes here again.
         if record.hold == Hold::Released {
@@ -149,6 +156,6 @@ fn tell_of_loss(record: &Record) {
     let Some(transaction) = record.undone else { return };
     tracing::error!(
         %transaction, payer = %record.key.from, amount = %record.authorization.value, bought = record.resource,
-        "a settled payment was undone and can't be had again: ask the payer; the history calls it settled still"
+        "a settled payment was undone and can't be had again: ask the payer; in the history it keeps its status and says so in `reason`"
     );
 }

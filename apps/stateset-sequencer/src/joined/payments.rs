@@ -74,6 +74,13 @@ impl PaymentLog for SequencedPayments {
             released.map_err(|error| refused(&error))
         })
     }
+
+    fn lost<'a>(&'a self, key: &'a PaymentKey) -> Later<'a, Result<(), PaymentLogError>> {
+        Box::pin(async move {
+            let noted = self.writer()?.payments().note_lost(&authorization(key)).await;
+            noted.map_err(|error| refused(&error))
+        })
+    }
 }
 
 fn authorization(key: &PaymentKey) -> AuthorizationId {

@@ -43,6 +43,7 @@ pub const STRANGER: usize = 3;
 #[derive(Default)]
 pub struct MemoryLog {
     pub told: Mutex<Vec<SettledPayment>>,
+    pub lost: Mutex<Vec<PaymentKey>>,
     pub is_away: AtomicBool,
     /// Whether it refuses everything.
     pub refuses: AtomicBool,
@@ -115,6 +116,16 @@ impl PaymentLog for MemoryLog {
                 return Ok(false);
             }
             Ok(*self.holds.lock().unwrap().entry(*key).or_insert(sale.id) == sale.id)
+        })
+    }
+
+    fn lost<'a>(&'a self, key: &'a PaymentKey) -> Later<'a, Result<(), PaymentLogError>> {
+        Box::pin(async move {
+            if self.is_away.load(Ordering::SeqCst) {
+                return Err(PaymentLogError::Unavailable("away".to_owned()));
+            }
+            self.lost.lock().unwrap().push(*key);
+            Ok(())
         })
     }
 

@@ -76,6 +76,10 @@ pub(super) struct SettledBefore {
     pub block_number: u64,
 }
 
+/// Of a payment that was recorded as settled.
+const LOST: &str =
+    "the chain has undone it, and it can't be had again: its authorization has ended, or was used otherwise";
+
 impl Payments<'_> {
     /// Gives a settled payment its number. It is durable when this returns; told again, it is answered with what is
     /// stored.
@@ -140,8 +144,9 @@ impl Payments<'_> {
         block_number: u64,
     ) -> Result<Payment, PaymentError> {
         let place = (Some(transaction), Some(block_number));
+        let is_there = (recorded.tx_hash, recorded.block_number) == place && recorded.reason.is_none();
         // An intent that carries the same authorization has its own batch, which looks after it.
-        if (recorded.tx_hash, recorded.block_number) == place || recorded.is_intent() {
+        if is_there || recorded.is_intent() {
             return Ok(recorded);
         }
         let (stream, number) = (recorded.stream(), recorded.sequence_number);
@@ -150,10 +155,37 @@ impl Payments<'_> {
             let now = clock.now();
             let mut payment = listed_payment(reader, &stream, number)?;
             (payment.tx_hash, payment.block_number) = place;
+            payment.reason = None;
             payment.updated_at = now.max(payment.updated_at);
             let mut change = Change::at(now);
             change.documents.push(put_payment(&payment)?);
             Ok((Some(change), payment))
+        })
+        .await
+    }
+
+    /// Says of a recorded payment that the chain has undone it, and that it can't be had again: its `reason` does. Its status and the
+    /// event that told of it stay as they are; told as settled once more, it is without that again. Does nothing for an
+    /// authorization that no payment of the public protocol was recorded with.
+    ///
+    /// # Errors
+    /// [`PaymentError::Service`]; it is told again.
+    pub async fn note_lost(&self, authorization: &AuthorizationId) -> Result<(), PaymentError> {
+        self.filed().await?;
+        let recorded = self.taken_by(authorization.key()).await?;
+        let Some(recorded) = recorded.filter(|held| !held.is_intent() && held.reason.is_none()) else {
+            return Ok(());
+        };
+        let (stream, number) = (recorded.stream(), recorded.sequence_number);
+        let clock = self.service.inner.clock.clone();
+        self.change(stream, move |reader, _| {
+            let now = clock.now();
+            let mut payment = listed_payment(reader, &stream, number)?;
+            payment.reason = Some(LOST.to_owned());
+            payment.updated_at = now.max(payment.updated_at);
+            let mut change = Change::at(now);
+            change.documents.push(put_payment(&payment)?);
+            Ok((Some(change), ()))
         })
         .await
     }

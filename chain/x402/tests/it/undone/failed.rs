@@ -113,7 +113,12 @@ async fn a_sale_that_is_undone_for_good_is_told_as_lost_once() {
     assert_eq!(heard.count("can't be had again"), 0, "its authorization is valid still");
     world.tell("evm_increaseTime", &json!([300]));
     world.tell("evm_mine", &json!([]));
+    world.log.is_away.store(true, Ordering::SeqCst);
+    world.rounds(2).await;
+    assert_eq!(heard.count("can't be had again"), 0, "the history is told first");
+    world.log.is_away.store(false, Ordering::SeqCst);
     world.rounds(5).await;
+    assert_eq!(world.log.lost.lock().unwrap().len(), 1);
     let payer = key(PAYER).address().to_string();
     assert_eq!((heard.count("can't be had again"), world.balance(MERCHANT)), (1, 0));
     assert!(heard.count(&payer) > 0, "by the payer's name");

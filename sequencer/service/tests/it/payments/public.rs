@@ -1,7 +1,7 @@
 //! Payments of the public protocol: settled before they come, numbered once, under a root, told.
 
 use stateset_sequencer::{
-    BatchStatus, Payment, PaymentError, PaymentStatus, PaymentWorkerSettings, PublicPayment,
+    AuthorizationId, BatchStatus, Payment, PaymentError, PaymentStatus, PaymentWorkerSettings, PublicPayment,
 };
 use ves::x402::{Asset, Network, TokenTable};
 use ves::{Digest, merkle};
@@ -82,6 +82,32 @@ async fn a_settled_payment_stands_between_intents_and_is_told_once_however_often
         "created, sequenced, settled"
     );
     world.close().await;
+}
+
+/// It was called settled without a word, for goods that nobody had paid in the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_that_the_chain_undid_for_good_says_so_until_it_is_settled_again() {
+    let disk = Faulty::default();
+    let world = disk.world(config()).await;
+    let payments = world.sequencer.payments();
+    let of = |payment: &PublicPayment| AuthorizationId {
+        chain_id: payment.chain_id,
+        token: payment.token,
+        payer: payment.payer,
+        nonce: payment.nonce,
+    };
+    let (sold, other) = (public(&world, 1), public(&world, 2));
+    let recorded = world.record(sold.clone()).await;
+    payments.note_lost(&of(&other)).await.expect("nothing is known of it, and nothing done");
+    for _ in 0..2 {
+        payments.note_lost(&of(&sold)).await.unwrap();
+        let lost = payments.payment(None, &recorded.intent_id).await.unwrap().unwrap();
+        assert_eq!((lost.status, lost.sequence_number), (PaymentStatus::Settled, recorded.sequence_number));
+        assert!(lost.reason.is_some_and(|reason| reason.contains("the chain has undone it")));
+    }
+    // He paid once more by the same authorization, and a block holds it where the first did.
+    let again = world.record(sold).await;
+    assert_eq!((again.reason, again.tx_hash), (None, recorded.tx_hash));
 }
 
 /// A payer chooses the end, and once stopped what is told of every later payment by it.
