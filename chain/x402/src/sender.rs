@@ -205,9 +205,22 @@ impl Sender {
         *self.next.lock().await = None;
     }
 
+    /// The number that keeps `behind` from blocks, once these had time to take what the node may have for it.
+    ///
+    /// # Errors
+    /// What the chain says.
+    pub async fn gap_before(&self, behind: &Outgoing) -> Result<Option<u64>, ChainError> {
+        let mined = self.chain.account_nonce(behind.account, false).await?;
+        if mined >= behind.account_nonce || behind.account != self.address() {
+            return Ok(None);
+        }
+        let is_late = self.chain.head().await?.saturating_sub(behind.block) >= STUCK_BLOCKS;
+        Ok(is_late.then_some(mined))
+    }
+
     /// Brings an empty transaction into the number that keeps `behind` from blocks and is nobody's: that of a payment which ended
     /// while the node had its transaction, and which nobody sends again. `is_followed` says of a number whether somebody sends
-    /// what it holds.
+    /// what it holds. Blocks have time before that: what holds the number may come from a pool that this node does not see.
     ///
     /// # Errors
     /// [`SendError`]; the next look tries again.
@@ -218,17 +231,14 @@ impl Sender {
     ) -> Result<(), SendError> {
         // Every number that was taken is put down once this is held.
         let mut next = self.next.lock().await;
-        let mined = self.chain.account_nonce(behind.account, false).await.map_err(SendError::Chain)?;
-        if mined >= behind.account_nonce || behind.account != self.address() || is_followed(mined) {
+        let Some(mined) = self.gap_before(behind).await.map_err(SendError::Chain)? else { return Ok(()) };
+        if is_followed(mined) {
             return Ok(());
         }
         let mut filler = self.filler.lock().await;
         let before = filler.filter(|filler| filler.account_nonce == mined);
-        let waiting = self.chain.account_nonce(behind.account, true).await.map_err(SendError::Chain)?;
         let head = self.chain.head().await.map_err(SendError::Chain)?;
-        let since = before.map_or(behind.block, |filler| filler.block);
-        // What the node has for that number may come into a block yet.
-        if waiting > mined && head.saturating_sub(since) < STUCK_BLOCKS {
+        if before.is_some_and(|filler| head.saturating_sub(filler.block) < STUCK_BLOCKS) {
             return Ok(());
         }
         let now = self.chain.fees().await.map_err(SendError::Chain)?;

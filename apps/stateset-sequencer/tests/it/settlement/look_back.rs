@@ -76,6 +76,8 @@ async fn a_failed_batch_that_is_undone_holds_up_none_after_it() {
     service.pay(world.intent(&service, 2, PAYER)).await;
     for _ in 0..50 {
         service.round().await;
+        // It is filled once blocks have left it free.
+        world.ask("evm_mine", &json!([]));
         if world.balance(MERCHANT) == PRICE {
             break;
         }
