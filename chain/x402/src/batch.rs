@@ -5,10 +5,9 @@
 
 mod gas;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use alloy_sol_types::{SolCall as _, SolEvent as _};
@@ -28,8 +27,6 @@ pub const PAYMENTS_MAX: usize = 250;
 pub const ATTEMPTS_MAX: usize = 32;
 /// Reverted transactions of one batch, after which none is sent any more: each burnt its gas.
 pub const REVERTED_MAX: usize = 2;
-/// How long a batch keeps its number from fillers after it was last brought forward; that is done every few seconds.
-const FOLLOWED: Duration = Duration::from_secs(60);
 /// Of a payment that the transaction of its batch does not hold.
 const LEFT_OUT: &str =
     "it is not among the payments of the transaction, in which those go without that take too much gas";
@@ -59,6 +56,23 @@ pub struct Outbound {
     pub valid_until_s: u64,
     /// Transactions that were put down for it, oldest first.
     pub attempts: Vec<Outgoing>,
+}
+
+/// A number of an account that keeps the transactions after it from blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    pub account: Address,
+    pub number: u64,
+    /// What was valid until before this, in Unix seconds, no block takes any more: it is not sent again.
+    pub ended_s: u64,
+}
+
+impl Gap {
+    /// Whether this batch is what fills it: with the number of its last transaction it is sent again where the chain has lost
+    /// or undone that.
+    pub fn is_of(&self, last: &Outgoing, valid_until_s: u64) -> bool {
+        (last.account, last.account_nonce) == (self.account, self.number) && valid_until_s >= self.ended_s
+    }
 }
 
 /// How far a batch has come that is sent from here.
@@ -169,39 +183,33 @@ pub struct BatchSettler {
     contract: Address,
     /// Blocks on top of one, itself counted, before it counts.
     depth: u64,
-    /// The account's number that each batch under way has: no filler takes it.
-    numbers: Mutex<BTreeMap<B256, (u64, Instant)>>,
 }
 
 impl BatchSettler {
     pub fn new(chain: Arc<dyn ContractChain>, contract: Address, depth: u64) -> Self {
-        Self { chain, contract, depth: depth.max(1), numbers: Mutex::default() }
-    }
-
-    /// Keeps the number of a batch, and says of one whether any batch has it.
-    fn follows(&self, batch_id: B256, number: Option<u64>) -> impl Fn(u64) -> bool + Send + use<> {
-        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        numbers.retain(|held, (_, since)| *held != batch_id && since.elapsed() < FOLLOWED);
-        numbers.extend(number.map(|number| (batch_id, (number, Instant::now()))));
-        let followed: BTreeSet<u64> = numbers.values().map(|(number, _)| *number).collect();
-        move |number| followed.contains(&number)
+        Self { chain, contract, depth: depth.max(1) }
     }
 
     /// Brings a batch one step forward: sends it, sends it again, replaces what is stuck, or tells how it ended. Called again
     /// and again until that. `note` puts each transaction down before the node sees it; whatever happens between two calls,
-    /// the contract takes a batch once, and the token an authorization.
+    /// the contract takes a batch once, and the token an authorization. `is_followed` says, by what is put down, whether any
+    /// batch is sent again with that number ([`Gap::is_of`]): each that is under way, and each that is settled and that the
+    /// chain may undo yet. A number of none of them is filled where it holds this one up.
     ///
     /// # Errors
     /// [`BatchError`]; the next call goes on from what was put down.
-    pub async fn advance<N, F>(
+    pub async fn advance<N, F, W, G>(
         &self,
         sender: &Sender,
         batch: &Outbound,
         note: N,
+        is_followed: W,
     ) -> Result<Progress, BatchError>
     where
         N: Fn(Outgoing) -> F + Send + Sync,
         F: Future<Output = Result<(), String>> + Send,
+        W: Fn(Gap) -> G + Send + Sync,
+        G: Future<Output = Result<bool, String>> + Send,
     {
         // The last that is not known to have been reverted, and those that were.
         let (mut open, mut reverted) = (None, Vec::new());
@@ -221,13 +229,11 @@ impl BatchSettler {
             return Ok(over);
         }
         let is_full = batch.attempts.len() >= ATTEMPTS_MAX;
-        let is_followed = self.follows(batch.terms.batchId, open.map(|open| open.account_nonce));
         if let Some(open) = open {
             let standing = sender.standing(open).await?;
             if standing == Standing::Waiting {
-                // Perhaps for a number that nobody uses: of a batch that had ended before the chain undid it.
-                if let Err(problem) = sender.fill_gap(open, is_followed).await {
-                    tracing::debug!(%problem, "what holds a batch up is looked at again");
+                if let Err(problem) = self.fill_gap(sender, open, is_followed).await {
+                    tracing::warn!(batch = %batch.terms.batchId, problem, "what holds a batch up is looked at again");
                 }
                 return Ok(Progress::Underway);
             }
@@ -274,6 +280,24 @@ impl BatchSettler {
         gas::tried(&self.chain, &message).await?;
         sender.send(&message, note).await?;
         Ok(Progress::Underway)
+    }
+
+    /// Fills a number that keeps a transaction from blocks and that nobody uses: of a batch that had failed before the chain
+    /// undid it.
+    async fn fill_gap<W, G>(&self, sender: &Sender, behind: &Outgoing, is_followed: W) -> Result<(), String>
+    where
+        W: Fn(Gap) -> G + Send + Sync,
+        G: Future<Output = Result<bool, String>> + Send,
+    {
+        let text = |error: ChainError| error.to_string();
+        let Some(number) = sender.gap_before(behind).await.map_err(text)? else { return Ok(()) };
+        let newest = self.chain.head().await.map_err(text)?;
+        let ended_s = self.chain.block_time(newest).await.map_err(text)?.saturating_sub(LATE_S);
+        if is_followed(Gap { account: behind.account, number, ended_s }).await? {
+            return Ok(());
+        }
+        // Of another number nobody was asked.
+        sender.fill_gap(behind, |found| found != number).await.map_err(|error| error.to_string())
     }
 
     /// Whether the time of every authorization is over, by the chain's own clock.

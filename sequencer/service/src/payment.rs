@@ -57,8 +57,8 @@ pub use public::{PublicAuthorization, PublicPayment};
 pub use read::PaymentReceipt;
 pub use record::{BatchStatus, Payment, PaymentBatch, PaymentContent, PaymentStatus};
 pub use settle::{
-    Attempt, BatchSettlement, ItemOutcome, Note, Settled, Settlement, SettlementError, SettlementReport,
-    SettlementState,
+    Attempt, BatchSettlement, Followed, ItemOutcome, Note, OfBatch, Settled, Settlement, SettlementError,
+    SettlementReport, SettlementState,
 };
 pub use worker::{PaymentWorker, PaymentWorkerSettings};
 

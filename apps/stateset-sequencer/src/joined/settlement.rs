@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use set_registry::{Address, B256, ChainKey, Node, U256, words};
 use stateset_sequencer::{
-    Attempt, BatchSettlement, ItemOutcome, Note, PayerAuthorization, Payment, Settlement, SettlementError,
-    SettlementReport, SettlementState,
+    Attempt, BatchSettlement, Followed, ItemOutcome, Note, PayerAuthorization, Payment, PaymentBatch,
+    Settlement, SettlementError, SettlementReport, SettlementState,
 };
 use stateset_x402::batch::{
-    BatchError, BatchFate, BatchPayment, BatchSettler, BatchTerms, Expected, ItemFate, Outbound, Progress,
-    batch_payment, check_signature,
+    BatchError, BatchFate, BatchPayment, BatchSettler, BatchTerms, Expected, Gap, ItemFate, Outbound,
+    Progress, batch_payment, check_signature,
 };
 use stateset_x402::{Authorization, Chain, ChainError, ChainFacts as _, Outgoing, RpcChain, Sender};
 use tokio::runtime::Handle;
@@ -195,15 +195,23 @@ impl Settlement for ChainSettlement {
         Handle::current().block_on(asked).map(|fate| fate.map(late)).map_err(problem)
     }
 
-    fn advance(&self, settlement: &BatchSettlement, note: Note) -> Result<SettlementReport, SettlementError> {
+    fn advance(
+        &self,
+        settlement: &BatchSettlement,
+        note: Note,
+        followed: Followed,
+    ) -> Result<SettlementReport, SettlementError> {
         let lane = self.lane(settlement.batch.network)?;
         let Some(sender) = &lane.sender else {
             return Err(SettlementError::Refused("there is no key to send it with".to_owned()));
         };
         let outbound = outbound(settlement)?;
         let note = |outgoing: Outgoing| note_of(&note, outgoing);
-        let progress =
-            Handle::current().block_on(lane.settler.advance(sender, &outbound, note)).map_err(problem)?;
+        let network = settlement.batch.network;
+        let is_followed =
+            |gap: Gap| followed(Box::new(move |batch| batch.network == network && fills(batch, &gap)));
+        let asked = lane.settler.advance(sender, &outbound, note, is_followed);
+        let progress = Handle::current().block_on(asked).map_err(problem)?;
         Ok(match progress {
             Progress::Underway => SettlementReport {
                 state: SettlementState::Pending,
@@ -224,6 +232,12 @@ impl Settlement for ChainSettlement {
             },
         })
     }
+}
+
+/// Whether the batch is sent again with that number of the account where the chain loses it.
+fn fills(batch: &PaymentBatch, gap: &Gap) -> bool {
+    let last = batch.attempts.last().and_then(|last| serde_json::from_value(last.detail.clone()).ok());
+    last.is_some_and(|last: Outgoing| gap.is_of(&last, batch.valid_until))
 }
 
 fn note_of(note: &Note, outgoing: Outgoing) -> impl Future<Output = Result<(), String>> + Send + use<> {

@@ -7,6 +7,7 @@ mod chain;
 mod crashes;
 mod killed;
 mod look_back;
+mod undone;
 
 use std::sync::Arc;
 

@@ -70,7 +70,7 @@ impl Bank {
             self.sent.lock().unwrap().push(outgoing);
             Ok(())
         };
-        self.settler.advance(&self.sender, &batch, note).await
+        self.settler.advance(&self.sender, &batch, note, |_| std::future::ready(Ok(true))).await
     }
 
     async fn outcome(&self, batch: &Outbound) -> Vec<ItemFate> {

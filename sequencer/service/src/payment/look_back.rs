@@ -1,10 +1,9 @@
 //! Batches that were settled from here a while ago: whether the chain still says so.
 //!
 //! A chain may undo blocks beyond the depth at which they count. The batch then says since when (`undone_at_ms`) while its
-//! transaction is sent again; once it stands in a block again, batch and payments name that transaction and that block. What
-//! can't be had back is told to people, by name. Statuses, and the events that told of them, stay as they are.
-
-use std::sync::Arc;
+//! transaction is sent again, or another one where the account's number was taken meanwhile; once one stands in a block again,
+//! batch and payments name that transaction and that block. What can't be had back is told to people, by name. Statuses, and
+//! the events that told of them, stay as they are.
 
 use stateset_event_log::{Document, DocumentChange, Table};
 use ves::{BatchId, StreamKey, TimestampMs};
@@ -14,9 +13,8 @@ use super::batch::PAGE;
 use super::change::Change;
 use super::error::PaymentError;
 use super::record::{BatchStatus, PaymentBatch, PaymentStatus};
-use super::settle::{
-    BatchSettlement, ItemOutcome, Note, SettlementError, SettlementReport, SettlementState, load,
-};
+use super::send::Sending;
+use super::settle::{BatchSettlement, ItemOutcome, SettlementError, SettlementReport, SettlementState, load};
 use super::stored::{WATCHED, batch_of, entry, put_batch, put_payment, unreadable, watched_key};
 use crate::error::ServiceError;
 use crate::outside::SETTLEMENT;
@@ -53,6 +51,10 @@ impl Watch {
         let is_ours = batch.status == BatchStatus::Settled && !batch.attempts.is_empty();
         let until = TimestampMs(now.0.saturating_add(WATCHED_MS));
         is_ours.then_some(Self { batch_id: batch.batch_id, until, is_undone: false })
+    }
+
+    pub fn batch_id(&self) -> BatchId {
+        self.batch_id
     }
 
     pub fn put(self) -> DocumentChange {
@@ -111,7 +113,7 @@ impl Payments<'_> {
     }
 
     /// What is looked at still.
-    async fn watched(&self) -> Result<Vec<Watch>, PaymentError> {
+    pub(super) async fn watched(&self) -> Result<Vec<Watch>, PaymentError> {
         let listed = self.service.read_much(|reader| {
             let (mut watched, mut after) = (Vec::new(), None::<Vec<u8>>);
             loop {
@@ -134,10 +136,10 @@ impl Payments<'_> {
             return Ok(Seen::Nothing);
         };
         let _one_at_a_time = self.service.shared().payments.sending.lock().await;
-        // The transactions that it has are sent again, and no others: what it is settled by stays true.
-        let note: Note = Arc::new(|_| Box::pin(async { Err("the batch was settled before".to_owned()) }));
         let asked = settlement.clone();
-        let ask = move || port.advance(&asked, note);
+        // Whichever of its transactions comes into a block: the contract takes the batch once.
+        let (note, followed) = (self.note(settlement.batch.batch_id, Sending::Again), self.followed());
+        let ask = move || port.advance(&asked, note, followed);
         let is_gone = |error: &SettlementError| matches!(error, SettlementError::Unavailable(_));
         let batch = &settlement.batch;
         let (batch_id, transaction) = (batch.batch_id, batch.tx_hash.map(ves::Digest::to_0x));
@@ -167,7 +169,7 @@ impl Payments<'_> {
                     if !was_undone {
                         tracing::error!(
                             batch = %batch_id, transaction,
-                            "the chain has undone the block of a settled payment batch; its transaction is sent again"
+                            "the chain has undone the block of a settled payment batch; it is sent again"
                         );
                     }
                     Ok(Seen::Undone)

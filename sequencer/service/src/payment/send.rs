@@ -17,13 +17,12 @@ use super::change::Change;
 use super::error::PaymentError;
 use super::record::{BatchStatus, PaymentBatch};
 use super::settle::{
-    Attempt, BatchSettlement, Note, SETTLED, Settled, SettlementError, SettlementState, Verdict, WAITING,
-    load,
+    Attempt, BatchSettlement, Followed, Note, OfBatch, SETTLED, Settled, SettlementError, SettlementState,
+    Verdict, WAITING, load,
 };
 use super::stored::{batch_of, put_batch};
 use super::tally::Tally;
 use crate::outside::SETTLEMENT;
-use crate::sequencer::Sequencer;
 
 impl Payments<'_> {
     /// Whether authorized batches are sent from here.
@@ -61,8 +60,9 @@ impl Payments<'_> {
         if !matches!(settlement.batch.status, BatchStatus::Committed | BatchStatus::Submitted) {
             return Ok(Settled { batch: settlement.batch, message: SETTLED });
         }
-        let (asked, note) = (settlement.clone(), note(self.service.clone(), batch_id));
-        let ask = move || port.advance(&asked, note);
+        let asked = settlement.clone();
+        let (note, followed) = (self.note(batch_id, Sending::First), self.followed());
+        let ask = move || port.advance(&asked, note, followed);
         let is_gone = |error: &SettlementError| matches!(error, SettlementError::Unavailable(_));
         let asked = self.service.outside(SETTLEMENT, ask, is_gone, SettlementError::Unavailable);
         let report = asked.await??;
@@ -90,8 +90,13 @@ impl Payments<'_> {
         }
     }
 
-    /// Puts a transaction down in its batch, which is submitted from then on.
-    async fn put_attempt(&self, batch_id: BatchId, attempt: Attempt) -> Result<(), PaymentError> {
+    /// Puts a transaction down in its batch, which is submitted from then on, or stays settled.
+    async fn put_attempt(
+        &self,
+        batch_id: BatchId,
+        attempt: Attempt,
+        sending: Sending,
+    ) -> Result<(), PaymentError> {
         let found = self.service.read_much(move |reader| batch_of(reader, &batch_id)).await?;
         let Some((batch, _)) = found else { return Err(PaymentError::UnknownBatch(batch_id)) };
         let clock = self.service.inner.clock.clone();
@@ -100,11 +105,17 @@ impl Payments<'_> {
                 return Err(PaymentError::UnknownBatch(batch_id));
             };
             let before = batch.status;
-            if !takes_attempts(&batch) {
+            if !takes_attempts(&batch, sending) {
                 return Err(PaymentError::Transition { from: before });
             }
             let now = clock.now();
             let mut change = Change::at(now);
+            batch.attempts.push(attempt.clone());
+            if sending == Sending::Again {
+                // What it was settled by stays written until the chain has it again.
+                change.documents.extend(put_batch(Some(before), &batch, leaves)?);
+                return Ok((Some(change), ()));
+            }
             change.tell.batch = Some(batch_id);
             if before == BatchStatus::Committed {
                 change.tell.batch_statuses.push(BatchStatus::Submitted);
@@ -112,28 +123,63 @@ impl Payments<'_> {
             batch.status = BatchStatus::Submitted;
             batch.tx_hash = Some(attempt.tx_hash);
             batch.submitted_at_ms.get_or_insert(now.0);
-            batch.attempts.push(attempt.clone());
             change.documents.extend(put_batch(Some(before), &batch, leaves)?);
             Ok((Some(change), ()))
         })
         .await
     }
-}
 
-/// One without authorizations that somebody else has submitted is his.
-fn takes_attempts(batch: &PaymentBatch) -> bool {
-    match batch.status {
-        BatchStatus::Committed => true,
-        BatchStatus::Submitted => batch.is_authorized || !batch.attempts.is_empty(),
-        _ => false,
+    /// What the port puts a transaction of this batch down with.
+    pub(super) fn note(&self, batch_id: BatchId, sending: Sending) -> Note {
+        let service = self.service.clone();
+        Arc::new(move |attempt| {
+            let service = service.clone();
+            Box::pin(async move {
+                let noted = service.payments().put_attempt(batch_id, attempt, sending).await;
+                noted.map_err(|error| error.to_string())
+            })
+        })
+    }
+
+    /// What the port asks about all batches with that are sent again where the chain loses them.
+    pub(super) fn followed(&self) -> Followed {
+        let service = self.service.clone();
+        Arc::new(move |holds| {
+            let service = service.clone();
+            Box::pin(async move {
+                service.payments().is_any_followed(holds).await.map_err(|error| error.to_string())
+            })
+        })
+    }
+
+    async fn is_any_followed(&self, holds: OfBatch) -> Result<bool, PaymentError> {
+        let under_way = self.batches_that_are(BatchStatus::Submitted).await?;
+        let settled = self.watched().await?.into_iter().map(|watch| watch.batch_id());
+        for batch_id in under_way.into_iter().chain(settled) {
+            let found = self.service.read_much(move |reader| batch_of(reader, &batch_id)).await?;
+            if found.is_some_and(|(batch, _)| holds(&batch)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
-fn note(service: Sequencer, batch_id: BatchId) -> Note {
-    Arc::new(move |attempt| {
-        let service = service.clone();
-        Box::pin(async move {
-            service.payments().put_attempt(batch_id, attempt).await.map_err(|error| error.to_string())
-        })
-    })
+/// What a transaction of a batch is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sending {
+    /// To settle it.
+    First,
+    /// To have back what the chain has undone.
+    Again,
+}
+
+/// One without authorizations that somebody else has submitted is his.
+fn takes_attempts(batch: &PaymentBatch, sending: Sending) -> bool {
+    match (sending, batch.status) {
+        (Sending::First, BatchStatus::Committed) => true,
+        (Sending::First, BatchStatus::Submitted) => batch.is_authorized || !batch.attempts.is_empty(),
+        (Sending::Again, BatchStatus::Settled) => !batch.attempts.is_empty(),
+        _ => false,
+    }
 }

@@ -70,12 +70,18 @@ pub trait Settlement: Send + Sync + 'static {
     }
 
     /// Brings an authorized batch one step forward: sends it, sends it again, or tells how it ended; called again and again
-    /// until that. `note` puts a transaction down in `batch.attempts` before the chain sees it. No step may pay twice,
-    /// whatever was lost since the one before.
+    /// until that. A settled batch that the chain has undone is sent again the same way. `note` puts a transaction down in
+    /// `batch.attempts` before the chain sees it. No step may pay twice, whatever was lost since the one before. `followed`
+    /// asks about each batch that is sent again where the chain loses it: nothing else takes its place in the account's order.
     ///
     /// # Errors
     /// [`SettlementError::Refused`] where something keeps the batch from being sent that a person has to look at.
-    fn advance(&self, _batch: &BatchSettlement, _note: Note) -> Result<SettlementReport, SettlementError> {
+    fn advance(
+        &self,
+        _batch: &BatchSettlement,
+        _note: Note,
+        _followed: Followed,
+    ) -> Result<SettlementReport, SettlementError> {
         Err(SettlementError::Refused("no batch is sent from here".to_owned()))
     }
 }
@@ -83,6 +89,12 @@ pub trait Settlement: Send + Sync + 'static {
 /// Puts a transaction down. It is durable when that is done; else the reason why it is not.
 pub type Note =
     Arc<dyn Fn(Attempt) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+
+/// Whether this holds of any batch that is under way or looked at still, as they are put down now; else why that is not known.
+pub type Followed =
+    Arc<dyn Fn(OfBatch) -> Pin<Box<dyn Future<Output = Result<bool, String>> + Send>> + Send + Sync>;
+/// A question about one batch.
+pub type OfBatch = Box<dyn Fn(&PaymentBatch) -> bool + Send>;
 
 /// A transaction that is about to be sent for a batch, or was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

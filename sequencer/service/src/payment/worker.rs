@@ -132,10 +132,11 @@ impl Payments<'_> {
             true => self.batch_public(&settings.policy).await,
             false => Ok(0),
         };
-        let settled = self.follow().await;
+        // What was undone is sent again before anything new takes the number that it had.
         let undone = self.look_back().await;
+        let settled = self.follow().await;
         let mut moved = Tally::default();
-        [expired, overdue, batches, public, settled, undone].into_iter().for_each(|step| moved.add(step));
+        [expired, overdue, batches, public, undone, settled].into_iter().for_each(|step| moved.add(step));
         let moved = moved.end()?;
         if moved > 0 {
             tracing::info!(moved, "payments moved on");

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use stateset_sequencer::{
-    BatchSettlement, BatchStatus, Note, PayerAuthorization, PaymentError, PaymentStatus, Settlement,
-    SettlementError, SettlementReport,
+    BatchSettlement, BatchStatus, Followed, Note, PayerAuthorization, PaymentError, PaymentStatus,
+    Settlement, SettlementError, SettlementReport,
 };
 use stateset_sequencer_app::joined::settlement::ChainSettlement;
 use ves::Digest;
@@ -51,9 +51,18 @@ impl Settlement for Dying {
     ) -> Result<(), SettlementError> {
         self.inner.check(network, token, authorization)
     }
-    fn advance(&self, batch: &BatchSettlement, note: Note) -> Result<SettlementReport, SettlementError> {
+    fn advance(
+        &self,
+        batch: &BatchSettlement,
+        note: Note,
+        followed: Followed,
+    ) -> Result<SettlementReport, SettlementError> {
         if self.is_dead.load(Ordering::SeqCst) {
             return dead();
+        }
+        // One from before, that is looked at still.
+        if batch.batch.status == BatchStatus::Settled {
+            return self.inner.advance(batch, note, followed);
         }
         let crash = self.crash;
         let dies: Note = Arc::new(move |attempt| {
@@ -66,7 +75,7 @@ impl Settlement for Dying {
                 }
             })
         });
-        let report = self.inner.advance(batch, dies);
+        let report = self.inner.advance(batch, dies, followed);
         let is_in_block = report.as_ref().is_ok_and(|report| report.block_number.is_some());
         if self.crash != Crash::BeforeTheOutcomeIsWritten || is_in_block {
             self.is_dead.store(true, Ordering::SeqCst);
