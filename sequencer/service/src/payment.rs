@@ -56,9 +56,10 @@ pub(crate) use own_words::{refuse_foreign, refuse_older};
 pub use public::{PublicAuthorization, PublicPayment};
 pub use read::PaymentReceipt;
 pub use record::{BatchStatus, Payment, PaymentBatch, PaymentContent, PaymentStatus};
+pub use send::{Followed, Note, OfBatch};
 pub use settle::{
-    Attempt, BatchSettlement, Followed, ItemOutcome, Note, OfBatch, Settled, Settlement, SettlementError,
-    SettlementReport, SettlementState,
+    Attempt, BatchSettlement, ItemOutcome, Settled, Settlement, SettlementError, SettlementReport,
+    SettlementState,
 };
 pub use worker::{PaymentWorker, PaymentWorkerSettings};
 

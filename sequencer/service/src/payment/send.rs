@@ -8,6 +8,7 @@
 //! them and goes on. The contract takes a batch once, and the token an authorization, so that nothing is paid twice even where
 //! a record was lost.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use ves::BatchId;
@@ -17,12 +18,21 @@ use super::change::Change;
 use super::error::PaymentError;
 use super::record::{BatchStatus, PaymentBatch};
 use super::settle::{
-    Attempt, BatchSettlement, Followed, Note, OfBatch, SETTLED, Settled, SettlementError, SettlementState,
-    Verdict, WAITING, load,
+    Attempt, BatchSettlement, SETTLED, Settled, SettlementError, SettlementState, Verdict, WAITING, load,
 };
 use super::stored::{batch_of, put_batch};
 use super::tally::Tally;
 use crate::outside::SETTLEMENT;
+
+/// Puts a transaction down. It is durable when that is done; else the reason why it is not.
+pub type Note =
+    Arc<dyn Fn(Attempt) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+
+/// Whether this holds of any batch that is under way or looked at still, as they are put down now; else why that is not known.
+pub type Followed =
+    Arc<dyn Fn(OfBatch) -> Pin<Box<dyn Future<Output = Result<bool, String>> + Send>> + Send + Sync>;
+/// A question about one batch.
+pub type OfBatch = Box<dyn Fn(&PaymentBatch) -> bool + Send>;
 
 impl Payments<'_> {
     /// Whether authorized batches are sent from here.

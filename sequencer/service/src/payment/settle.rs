@@ -4,7 +4,6 @@
 //! but the chain's word on that payment, asked for through the port; without a chain a batch stays `submitted`. What is sent
 //! from here is in [`send`](super::send).
 
-use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +16,7 @@ use super::change::Change;
 use super::error::PaymentError;
 use super::look_back::Watch;
 use super::record::{BatchStatus, Payment, PaymentBatch, PaymentStatus};
+use super::send::{Followed, Note};
 use super::stored::{batch_of, listed_payment, put_batch};
 use super::submit::seconds;
 use super::tally::Tally;
@@ -85,16 +85,6 @@ pub trait Settlement: Send + Sync + 'static {
         Err(SettlementError::Refused("no batch is sent from here".to_owned()))
     }
 }
-
-/// Puts a transaction down. It is durable when that is done; else the reason why it is not.
-pub type Note =
-    Arc<dyn Fn(Attempt) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
-
-/// Whether this holds of any batch that is under way or looked at still, as they are put down now; else why that is not known.
-pub type Followed =
-    Arc<dyn Fn(OfBatch) -> Pin<Box<dyn Future<Output = Result<bool, String>> + Send>> + Send + Sync>;
-/// A question about one batch.
-pub type OfBatch = Box<dyn Fn(&PaymentBatch) -> bool + Send>;
 
 /// A transaction that is about to be sent for a batch, or was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -79,14 +79,12 @@ async fn keeps_its_number(restarts: bool) {
     let service = world.restarted(service, restarts).await;
     world.mine(LATE);
     let later = world.batch_of(&service, 1).await.unwrap().batch_id;
-    let heard = Heard::listen();
     for _ in 0..4 {
         service.sequencer.payments().settle_batch(later, None, None, None).await.unwrap();
         world.mine(LATE);
     }
-    assert_eq!((world.sent_by_settler(), heard.count("filled by an empty transaction")), (0, 0));
+    assert_eq!(world.sent_by_settler(), 0, "it waits");
     world.until_paid(&service, 2).await;
-    assert_eq!(heard.count("filled by an empty transaction"), 0);
     assert_eq!(world.sent_by_settler(), 2, "no other transaction came between");
     world.assert_both_paid(&service, 1).await;
     service.close().await;
