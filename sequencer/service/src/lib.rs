@@ -82,8 +82,8 @@ pub use metric_table::{METRICS, Metric, MetricKind, Unit};
 pub use metrics::{Snapshot, Timings};
 pub use payment::{
     Attempt, AuthorizationId, BatchChoice, BatchPolicy, BatchSettlement, BatchStatus, Followed, ItemOutcome,
-    LIST_LIMIT_MAX, LIST_OFFSET_MAX, Note, OfBatch, OwnKeys, PayerAuthorization, Payment, PaymentBatch, PaymentConfig,
-    PaymentContent, PaymentError, PaymentFilter, PaymentReceipt, PaymentStatus, PaymentWorker,
+    LIST_LIMIT_MAX, LIST_OFFSET_MAX, Note, OfBatch, OwnKeys, PayerAuthorization, Payment, PaymentBatch,
+    PaymentConfig, PaymentContent, PaymentError, PaymentFilter, PaymentReceipt, PaymentStatus, PaymentWorker,
     PaymentWorkerSettings, Payments, PublicAuthorization, PublicPayment, Settled, Settlement,
     SettlementError, SettlementReport, SettlementState,
 };
