@@ -99,9 +99,12 @@ type EventEntry struct {
 	Receipt     Receipt `json:"receipt"`
 }
 
+const eventsPath = "/api/v1/ves/events"
+
 type page struct {
 	Events       []EventEntry `json:"events"`
-	HeadSequence uint64       `json:"head_sequence"`
+	Head         *uint64      `json:"head_sequence"`
+	HeadSequence uint64       `json:"-"`
 }
 
 // InclusionProof says that an event is in a batch; it holds everything that another needs to verify it again.
@@ -303,7 +306,15 @@ func (c *Client) page(ctx context.Context, from uint64) (*page, error) {
 	query.Set("from", strconv.FormatUint(from, 10))
 	query.Set("limit", strconv.Itoa(pageEvents))
 	var body page
-	return &body, c.http.get(ctx, "/api/v1/ves/events", query, &body)
+	if err := c.http.get(ctx, eventsPath, query, &body); err != nil {
+		return nil, err
+	}
+	// Without its head an empty page would look like the end of the stream.
+	if body.Events == nil || body.Head == nil {
+		return nil, unreadable(eventsPath, errors.New("a page has events, and as head_sequence a whole number"))
+	}
+	body.HeadSequence = *body.Head
+	return &body, nil
 }
 
 // Event is one event by its id.

@@ -176,6 +176,21 @@ func TestAnAnswerThatIsLostIsAskedForAgainAndTheEventStandsThereOnce(t *testing.
 	}
 }
 
+func TestWhatIsNoAnswerIsToldAsThatAndAPageWithoutItsHeadEndsNoStream(t *testing.T) {
+	w := newWorld(t)
+	w.push(1)
+	for _, page := range []string{`{}`, `null`, `[]`, `{"events":[]}`, `{"events":[],"head_sequence":null}`, `{"events":[],"head_sequence":"x"}`, `{"head_sequence":1}`} {
+		w.instead = []http.HandlerFunc{func(out http.ResponseWriter, _ *http.Request) {
+			_, _ = out.Write([]byte(page))
+		}}
+		_, err := w.all()
+		w.refused(err, Unreadable, "unreadable")
+	}
+	if numbers, err := w.all(); err != nil || len(numbers) != 1 {
+		t.Error(numbers, err)
+	}
+}
+
 func TestAServerThatIsBusyIsAskedAgainAndOneThatRefusesIsNot(t *testing.T) {
 	w := newWorld(t)
 	w.instead = []http.HandlerFunc{func(out http.ResponseWriter, request *http.Request) {

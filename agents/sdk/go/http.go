@@ -63,6 +63,10 @@ func (t *transport) post(ctx context.Context, path string, body, into any) error
 
 func readInto(path string, body []byte, into any, err error) error {
 	if err == nil && into != nil {
+		// null would leave everything as it is.
+		if text := bytes.TrimSpace(body); len(text) == 0 || text[0] != '{' {
+			return unreadable(path, errors.New("an answer is an object"))
+		}
 		if problem := json.Unmarshal(body, into); problem != nil {
 			err = unreadable(path, problem)
 		}

@@ -1,7 +1,7 @@
 /** One stream of one server, through a client that checks what it is told. */
 
 import type { components } from './generated/api.js';
-import { RefusedError, UntrueError, VesError } from './errors.js';
+import { RefusedError, UnreadableError, UntrueError, VesError } from './errors.js';
 import { checkEvent, type Agent } from './events.js';
 import { follow, type FeedOptions } from './feed.js';
 import { Http, sleep, type Fetch } from './http.js';
@@ -56,6 +56,9 @@ export interface InclusionProof {
   leafIndex: number;
   proofPath: string[];
 }
+
+const EVENTS_PATH = '/api/v1/ves/events';
+const INGEST_PATH = '/api/v1/ves/events/ingest';
 
 export class Client {
   readonly stream: Stream;
@@ -116,12 +119,17 @@ export class Client {
       const batch = events.slice(from, from + batchLength(events, from));
       from += batch.length;
       const body: Schemas['IngestRequest'] = { agentId: first.source_agent_id, events: batch };
-      await this.#take(pushed, batch, await this.#http.post<Schemas['IngestAnswer']>('/api/v1/ves/events/ingest', body));
+      await this.#take(pushed, batch, await this.#http.post<Schemas['IngestAnswer']>(INGEST_PATH, body));
     }
     return pushed;
   }
 
   async #take(pushed: Pushed, batch: Event[], answer: Schemas['IngestAnswer']): Promise<void> {
+    for (const list of [answer.receipts ?? [], answer.rejections ?? []]) {
+      if (!Array.isArray(list) || list.some((entry) => typeof entry !== 'object' || entry === null)) {
+        throw new UnreadableError(INGEST_PATH, 'receipts and rejections are lists of objects');
+      }
+    }
     const receipts = new Map((answer.receipts ?? []).map((receipt) => [receipt.eventId, receipt]));
     const rejections = new Map((answer.rejections ?? []).map((rejection) => [rejection.event_id, rejection]));
     for (const event of batch) {
@@ -153,7 +161,12 @@ export class Client {
   }
 
   async #page(from: number, limit: number): Promise<Schemas['EventsPage']> {
-    return this.#http.get('/api/v1/ves/events', { ...this.#query(), from, limit });
+    const page = await this.#http.get<Schemas['EventsPage']>(EVENTS_PATH, { ...this.#query(), from, limit });
+    // Without its head an empty page would look like the end of the stream.
+    if (!Array.isArray(page.events) || !Number.isSafeInteger(page.head_sequence) || page.head_sequence < 0) {
+      throw new UnreadableError(EVENTS_PATH, 'a page has events, and as head_sequence a whole number');
+    }
+    return page;
   }
 
   /**

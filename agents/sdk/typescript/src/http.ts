@@ -56,15 +56,19 @@ export class Http {
   }
 
   async #json<T>(method: string, path: string, query: Query, body: string | undefined): Promise<T> {
-    const text = await this.#repeat(method, path, query, body);
+    const text = await this.#repeat(method, path, query, body, isWhole);
+    let answer: unknown;
     try {
-      return JSON.parse(text) as T;
+      answer = JSON.parse(text);
     } catch (error) {
       throw new UnreadableError(path, String(error));
     }
+    if (typeof answer !== 'object' || answer === null || Array.isArray(answer)) throw new UnreadableError(path, 'an answer is an object');
+    return answer as T;
   }
 
-  async #repeat(method: string, path: string, query: Query, body: string | undefined): Promise<string> {
+  /** Sends until there is an answer. One that was cut inside its compression is a shorter text: `isUsable` says whether it is whole. */
+  async #repeat(method: string, path: string, query: Query, body: string | undefined, isUsable = (_: string) => true): Promise<string> {
     let pause = PAUSE_FIRST_MS;
     for (let attempt = 1; ; attempt++, pause *= 2) {
       const last = attempt === ATTEMPTS_MAX;
@@ -73,7 +77,12 @@ export class Http {
         const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
         const response = await this.#send(method, path, query, { headers, signal, ...(body === undefined ? {} : { body }) });
         const text = await bounded(response);
-        if (response.ok) return text;
+        if (response.ok) {
+          // The last one is refused by whoever reads it.
+          if (last || isUsable(text)) return text;
+          await sleep(pause);
+          continue;
+        }
         const asked = retryAfter(response) ?? pause;
         if (last || ![429, 503, 504].includes(response.status) || asked > PAUSE_MAX_MS) throw refusal(response.status, text);
         await sleep(asked);
@@ -90,6 +99,15 @@ export class Http {
     const pairs = Object.entries(query).filter(([, value]) => value !== undefined);
     const text = pairs.map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`).join('&');
     return this.#fetch(`${this.base}${path}${text && `?${text}`}`, { ...init, method, redirect: 'error' });
+  }
+}
+
+function isWhole(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
   }
 }
 

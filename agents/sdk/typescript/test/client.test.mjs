@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 
-import { Agent, Client, RefusedError, SigningKey, UnreachableError, UntrueError, VesError, checkEvent } from '../dist/index.js';
+import { Agent, Client, RefusedError, SigningKey, UnreachableError, UnreadableError, UntrueError, VesError, checkEvent } from '../dist/index.js';
 import { messages } from '../dist/feed.js';
 
 const STREAM = { tenantId: '5eb673aa-293d-492f-8139-d8bd4e0bdbfc', storeId: 'e075fa56-58b9-4411-b010-faf3832b768b' };
@@ -105,6 +105,25 @@ test('an answer that is lost is asked for again, and the event stands there once
   assert.equal(pushed.receipts[0].sequenceNumber, 1);
   assert.equal((await world.client.push([event])).receipts[0].sequenceNumber, 1);
   assert.equal(world.entries.length, 1);
+});
+
+test('what is no answer to the question is told as that, and a page without its head ends no stream', async () => {
+  const world = await World.make();
+  await world.client.push([await world.event(1)]);
+  const all = async () => {
+    for await (const event of world.client.events()) void event;
+  };
+  for (const page of [{ events: [] }, { events: [], head_sequence: null }, { events: [], head_sequence: 'x' }, { head_sequence: 1 }, null, []]) {
+    world.instead.push(() => json(page));
+    await rejects(all(), UnreadableError, 'unreadable');
+  }
+  for (const answer of [null, [], 'x', { receipts: 'x' }, { receipts: [null] }]) {
+    world.instead.push(() => json(answer));
+    await rejects(world.client.push([await world.event(2)]), UnreadableError, 'unreadable');
+  }
+  // Cut inside its compression, an answer is a shorter text.
+  world.instead.push(() => new Response('{"events":[{"envelope":'));
+  await all();
 });
 
 test('a server that is busy is asked again when it says, and one that refuses is not', async () => {
