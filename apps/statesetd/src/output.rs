@@ -57,6 +57,9 @@ impl Output {
             eprintln!("{}", json!({"error": {"code": failure.code, "message": failure.message}}));
         } else {
             eprintln!("error: {}", failure.message);
+            if failure.code != "USAGE" {
+                eprintln!("  code: {}", failure.code);
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use stateset_contracts::validate::evidence;
 use stateset_contracts::{PaymentEvidence, Resolved};
-use stateset_ledger_types::bank::{BANK, BankCommand, Settlement, Transfer, payment_reference};
+use stateset_ledger_types::bank::{BANK, BankCommand, DenomRecord, Settlement, Transfer, payment_reference};
 use stateset_ledger_types::body::{Body, Command, HEADER_FORMAT, Header, One, OutputState, SaltedBody};
 use stateset_ledger_types::codec::{Blob, Decode, Encode, List, Set, record};
 use stateset_ledger_types::envelope::{PublicTx, Request, Submission};
@@ -196,7 +196,10 @@ impl Node {
         let held: Option<Units> = self.ledger().record(&key, height)?;
         let held = held.unwrap_or(Units(0));
         if held < amount.units {
-            let said = format!("{} {} are to be paid, and {held} are there", amount.units, amount.denom);
+            let known: Option<DenomRecord> = self.ledger().record(&StateKey::denom(&amount.denom), height)?;
+            let exponent = known.map_or(0, |known| known.exponent);
+            let [asked, held] = [amount.units, held].map(|units| units.decimal(exponent));
+            let said = format!("{asked} {} are to be paid, and {held} are there", amount.denom);
             return Err(Refusal::new(Code::InsufficientFunds, said).into());
         }
         Ok(())

@@ -325,6 +325,10 @@ impl<A: Application> Engine<A> {
         };
         let outcome = self.application.finalize_block(view as &dyn StateReader, &input)?;
         assert_eq!(outcome.results.len(), transactions.len(), "one result for each transaction");
+        for &place in &outcome.panicked {
+            let input = transactions.get(place).map(Vec::as_slice).unwrap_or_default();
+            tracing::error!(height = self.tip.height, place, input = %hex(input), "a transaction panicked");
+        }
         let prepared = match &self.ahead {
             Some(ahead) => self.store.prepare_on(ahead, self.tip.height, &outcome.writes)?,
             None => self.store.prepare(self.tip.height, &outcome.writes)?,

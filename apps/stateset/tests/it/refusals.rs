@@ -80,7 +80,7 @@ fn a_person_reads_the_error_and_what_to_do() {
     assert_eq!((status, stdout.as_str()), (2, ""));
     assert_eq!(
         stderr,
-        "error: no server was started on ./stateset-data\n  hint: run `stateset up` there, or give --server, --tenant and --store\n"
+        "error: no server was started on ./stateset-data\n  code: NO_PROFILE\n  hint: run `stateset up` there, or give --server, --tenant and --store\n"
     );
 }
 

@@ -58,12 +58,13 @@ pub(super) fn parse(query: &str) -> Result<Vec<Condition>, RpcError> {
         let (operator, after) =
             found.ok_or_else(|| wrong("after a name stands =, <, <=, >, >= or EXISTS"))?;
         let after = after.trim_start();
+        let is_quoted = after.starts_with('\'');
         let (value, after) = match (operator, after.strip_prefix('\'')) {
             (Operator::Exists, _) => ("", after),
             (_, Some(text)) => text.split_once('\'').ok_or_else(|| wrong("a quote is not closed"))?,
             (_, None) => after.split_at(after.find(char::is_whitespace).unwrap_or(after.len())),
         };
-        if value.is_empty() && operator != Operator::Exists && !after.is_empty() {
+        if value.is_empty() && operator != Operator::Exists && !is_quoted {
             return Err(wrong("a condition ends with a value"));
         }
         conditions.push(Condition { name: name.into(), operator, value: value.into() });
@@ -258,7 +259,7 @@ mod tests {
             ]
         );
         assert_eq!(parse("a='x AND y'").expect("valid"), [condition("a", Operator::Equal, "x AND y")]);
-        for wrong in ["", "a", "a ~ 3", "a='x", "a=1 OR b=2", "= 3"] {
+        for wrong in ["", "a", "a ~ 3", "a='x", "a=1 OR b=2", "= 3", "nonsense ="] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
         let mut heights = Heights { from: 1, to: 9 };
