@@ -104,10 +104,11 @@ impl Companies {
     }
 
     /// Waits for the end of a flow that `who` has begun or approved.
-    fn ended(&self, who: usize, flow: Flow) -> Result<Flow, CliError> {
-        let (mut flow, begun) = (flow, Instant::now());
-        while !matches!(flow.phase.as_str(), "final" | "ended") && begun.elapsed() < WAIT {
-            flow = self.nodes[who].flow(&flow.flow_id, ASK_MS)?;
+    fn ended(&self, who: usize, flow_id: &str) -> Result<Flow, CliError> {
+        let begun = Instant::now();
+        let mut flow = self.nodes[who].flow(flow_id, 0)?;
+        while !flow.is_over() && begun.elapsed() < WAIT {
+            flow = self.nodes[who].flow(flow_id, ASK_MS)?;
         }
         Ok(flow)
     }
@@ -125,7 +126,11 @@ impl Companies {
         for other in others {
             self.approve(*other, &begun)?;
         }
-        let flow = self.ended(who, begun)?;
+        let flow = self.ended(who, &begun.flow_id)?;
+        // Each of the others has it in its own books before it goes on with it.
+        for other in others.iter().filter(|_| flow.is_final()) {
+            self.ended(*other, &begun.flow_id)?;
+        }
         Ok((flow.is_final(), flow))
     }
 
