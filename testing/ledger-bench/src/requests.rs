@@ -61,5 +61,7 @@ pub fn genesis(validators: &[[u8; 32]], time_ms: u64) -> Genesis {
     genesis.validators = List::new(listed).expect("few");
     genesis.genesis_time = time_ms;
     (genesis.balances, genesis.supply) = (List::default(), List::default());
+    // Its attester is a validator here, and nothing is attested.
+    genesis.attester_policies = List::default();
     genesis
 }

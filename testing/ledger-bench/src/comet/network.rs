@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use base64ct::{Base64, Encoding as _};
 use serde_json::json;
 use stateset_abci::comet::{Config, Genesis, Home, Peer, Process, Program, Rpc, Timing};
@@ -29,7 +29,7 @@ pub enum Kind {
 /// Dropping it ends the processes.
 pub struct Network {
     pub nodes: Vec<Rpc>,
-    _instances: Vec<Instance>,
+    instances: Vec<Instance>,
     _processes: Vec<Process>,
 }
 
@@ -43,7 +43,7 @@ impl Network {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let time_ms = u64::try_from(now.as_millis())?;
         let peer = |at: usize| Peer { node_id: keys[at].node_id.clone(), address: addresses[at] };
-        let mut network = Self { nodes: Vec::new(), _instances: Vec::new(), _processes: Vec::new() };
+        let mut network = Self { nodes: Vec::new(), instances: Vec::new(), _processes: Vec::new() };
         for (at, home) in homes.iter().enumerate() {
             let rpc = addresses[VALIDATORS + at];
             home.write_config(&Config {
@@ -65,7 +65,7 @@ impl Network {
                     let abci = Abci::new(node);
                     let server = Server::start(abci.clone(), &home.socket())?;
                     let process = Process::start(program, home)?;
-                    network._instances.push(Instance::new(abci, server, Some(process)));
+                    network.instances.push(Instance::new(abci, server, Some(process)));
                 }
                 Kind::KeyValue => {
                     key_value(home, &validators, time_ms)?;
@@ -87,6 +87,9 @@ impl Network {
             (height >= 2).then_some(())
         };
         while !self.nodes.iter().all(|node| has_begun(node).is_some()) {
+            if let Some(problem) = self.instances.iter().find_map(Instance::failure) {
+                bail!("an application has stopped: {problem}");
+            }
             ensure!(begun.elapsed() < START_TIME_MAX, "the validators make no blocks");
             std::thread::sleep(Duration::from_millis(100));
         }
