@@ -246,15 +246,7 @@ impl Reader<'_> {
     fn gwei(&self, name: &'static str) -> Result<u128, SettingError> {
         let text = (self.get)(name).unwrap_or_default();
         let text = if text.trim().is_empty() { "0" } else { text.trim() };
-        let (whole, places) = text.split_once('.').unwrap_or((text, "0"));
-        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        // Twenty digits and nine places have room in the type.
-        if !is_number(whole) || !is_number(places) || whole.len() > 20 || places.len() > 9 {
-            let problem = format!("{text:?} is no number of gwei with at most nine decimal places, as 0.05");
-            return Err(SettingError { name, problem });
-        }
-        let wei = format!("{whole}{places:0<9}").parse();
-        wei.map_err(|error: std::num::ParseIntError| SettingError { name, problem: error.to_string() })
+        set_registry::fees::gwei(text).map_err(|problem| SettingError { name, problem })
     }
 
     fn address(&self, name: &'static str) -> Result<Address, SettingError> {

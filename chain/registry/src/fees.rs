@@ -8,6 +8,8 @@ use crate::node::FeeHistory;
 pub const HISTORY_BLOCKS: u64 = 10;
 /// Below this some nodes take nothing into their pool: a thousandth of a gwei.
 const PRIORITY_FEE_MIN: u128 = 1_000_000;
+/// What is offered at most where nobody sets a ceiling: 500 gwei. Chains whose coin is dear took as much on the worst days only.
+pub const CEILING_DEFAULT: u128 = 500_000_000_000;
 /// A replacement that raises either fee by less is refused by nodes: 12.5 %.
 const BUMP_PER_MILLE: u128 = 125;
 
@@ -61,6 +63,20 @@ pub fn bump(old: Fees, now: Fees, ceiling: Option<u128>) -> Result<Fees, AboveCe
 /// An eighth more, rounded up, and never the same.
 fn raise(fee: u128) -> u128 {
     fee.saturating_add((fee.saturating_mul(BUMP_PER_MILLE)).div_ceil(1000).max(1))
+}
+
+/// Gwei with at most nine decimal places, as `0.05`, in wei.
+///
+/// # Errors
+/// A sentence.
+pub fn gwei(text: &str) -> Result<u128, String> {
+    let (whole, places) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    // Twenty digits and nine places have room in the type.
+    if !is_number(whole) || !is_number(places) || whole.len() > 20 || places.len() > 9 {
+        return Err(format!("{text:?} is no number of gwei with at most nine decimal places, as 0.05"));
+    }
+    format!("{whole}{places:0<9}").parse().map_err(|error: std::num::ParseIntError| error.to_string())
 }
 
 fn median(fees: &[u128]) -> u128 {

@@ -9,7 +9,8 @@ use axum::http::{HeaderMap, StatusCode};
 
 use crate::record::PaymentKey;
 
-/// Answers kept at once; beyond it payments are turned away until some have run out.
+/// Payments with a place at once; beyond it the oldest that were taken go, and are served anew for a repeat, which costs no second
+/// payment. Where all are under way payments are turned away.
 pub const ANSWERS_MAX: usize = 10_000;
 /// Longest body that is kept. A longer one is made anew for a repeat, which costs no second payment.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -78,6 +79,8 @@ struct Inside {
     names: HashMap<(Address, String), (PaymentKey, B256)>,
     /// Payments whose answers are kept, oldest first.
     kept: VecDeque<PaymentKey>,
+    /// Payments that were taken, oldest first.
+    taken: VecDeque<PaymentKey>,
     /// Of all of them.
     bytes: usize,
 }
@@ -112,11 +115,14 @@ impl Answers {
             return Err(NoPlace::OtherPayment);
         }
         let is_new = |slot: &Slot| name.as_ref().is_some_and(|(_, name)| !slot.names.contains(name));
+        let is_full = inside.slots.len() >= ANSWERS_MAX && !inside.slots.contains_key(&key);
+        if is_full && !inside.forget_oldest() {
+            return Err(NoPlace::Full);
+        }
         let place = match inside.slots.get(&key) {
             Some(slot) if slot.fingerprint != fingerprint => return Err(NoPlace::OtherRequest),
             Some(slot) if slot.names.len() >= NAMES_MAX && is_new(slot) => return Err(NoPlace::OtherRequest),
             Some(slot) => slot.place.clone(),
-            None if inside.slots.len() >= ANSWERS_MAX => return Err(NoPlace::Full),
             None => {
                 let place = Place::default();
                 let (is_taken, names) = (false, Vec::new());
@@ -176,15 +182,23 @@ impl Answers {
         // Under the lock: of two who leave at once one is the last.
         drop(place);
         let Some(slot) = inside.slots.get_mut(key) else { return };
-        slot.is_taken = is_taken.unwrap_or(slot.is_taken);
-        if slot.is_taken || slot.bytes > 0 || slot.is_held() {
-            return;
+        let was_taken = slot.is_taken;
+        slot.is_taken = is_taken.unwrap_or(was_taken);
+        if slot.is_taken && !was_taken {
+            inside.taken.push_back(*key);
+        } else if !slot.is_taken && slot.bytes == 0 && !slot.is_held() {
+            inside.remove(key);
         }
-        for name in inside.slots.remove(key).into_iter().flat_map(|slot| slot.names) {
-            let name = (key.from, name);
-            if inside.names.get(&name).is_some_and(|(held, _)| held == key) {
-                inside.names.remove(&name);
-            }
+    }
+
+    /// Forgets an answer whose payment the chain has undone for good: it is not given again.
+    pub fn take_back(&self, key: &PaymentKey, place: &mut Option<Kept>) {
+        *place = None;
+        let mut guard = self.inside();
+        let inside = &mut *guard;
+        if let Some(slot) = inside.slots.get_mut(key) {
+            slot.is_taken = false;
+            inside.bytes -= std::mem::take(&mut slot.bytes);
         }
     }
 
@@ -194,11 +208,40 @@ impl Answers {
 }
 
 impl Inside {
+    fn remove(&mut self, key: &PaymentKey) {
+        let Some(slot) = self.slots.remove(key) else { return };
+        self.bytes -= slot.bytes;
+        for name in slot.names {
+            let name = (key.from, name);
+            if self.names.get(&name).is_some_and(|(held, _)| held == key) {
+                self.names.remove(&name);
+            }
+        }
+    }
+
+    /// Makes room: the oldest payment that was taken, and in whose place nobody is, goes. Whether there was one.
+    fn forget_oldest(&mut self) -> bool {
+        // Each is looked at once.
+        for _ in 0..self.taken.len() {
+            let Some(oldest) = self.taken.pop_front() else { return false };
+            match self.slots.get(&oldest) {
+                Some(slot) if slot.is_taken && slot.is_held() => self.taken.push_back(oldest),
+                Some(slot) if slot.is_taken => {
+                    self.remove(&oldest);
+                    return true;
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
     fn forget(&mut self, now_s: u64) {
         self.slots.retain(|_, slot| slot.until_s >= now_s || slot.is_held());
         let slots = &self.slots;
         self.names.retain(|_, (key, _)| slots.contains_key(key));
         self.kept.retain(|key| slots.contains_key(key));
+        self.taken.retain(|key| slots.contains_key(key));
         self.bytes = slots.values().map(|slot| slot.bytes).sum();
     }
 }
@@ -280,6 +323,24 @@ mod tests {
         let beyond = key(ANSWERS_MAX as u64);
         assert_eq!(answers.place(beyond, B256::ZERO, None, (20, 30)).err(), Some(NoPlace::Full));
         assert!(answers.place(beyond, B256::ZERO, None, (21, 30)).is_ok());
+    }
+
+    /// Ten thousand cheap payments with a day's validity shut the gate for everybody else.
+    #[test]
+    fn the_oldest_that_were_taken_make_room() {
+        let answers = Answers::default();
+        let place =
+            |nonce: u64| answers.place(key(nonce), B256::ZERO, Some(&format!("order-{nonce}")), (10, 20));
+        for nonce in 0..ANSWERS_MAX as u64 {
+            answers.leave(&key(nonce), place(nonce).unwrap(), Some(true));
+        }
+        let held = place(0).unwrap();
+        assert!(place(ANSWERS_MAX as u64).is_ok());
+        let inside = answers.inside();
+        let has = |nonce| inside.slots.contains_key(&key(nonce));
+        assert_eq!((has(0), has(1), has(2)), (true, false, true), "somebody is in the first");
+        assert_eq!((inside.slots.len(), inside.names.len()), (ANSWERS_MAX, ANSWERS_MAX));
+        drop(held);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256};
 use alloy_sol_types::{SolCall as _, SolEvent as _};
 pub use gap::Gap;
+use gas::Fitting;
 use set_registry::Receipt;
 use set_registry::abi::SetPaymentBatch::{BatchSettled, PaymentFailed, isSettlerCall, settleBatchCall};
 pub use set_registry::abi::SetPaymentBatch::{BatchTerms, Payment as BatchPayment};
@@ -30,8 +31,9 @@ pub const ATTEMPTS_MAX: usize = 32;
 /// Reverted transactions of one batch, after which none is sent any more: each burnt its gas.
 pub const REVERTED_MAX: usize = 2;
 /// Of a payment that the transaction of its batch does not hold.
-const LEFT_OUT: &str =
-    "it is not among the payments of the transaction, in which those go without that take too much gas";
+const LEFT_OUT: &str = "it is not among the payments of the transaction: its payer did not have the amount, or it takes too much gas";
+/// Of a batch whose payers have not what they signed for.
+const UNCOVERED: &str = "its payer does not have the amount";
 /// Seconds by which a block's time may lie behind the chain's newest when authorizations count as ended.
 const LATE_S: u64 = 60;
 
@@ -67,6 +69,9 @@ pub enum Progress {
     Underway,
     /// It stands in a block: the transaction, and what became of each payment.
     Done { transaction: B256, fate: BatchFate },
+    /// Nothing is sent for it, and nothing that was sent can come into a block: no payer has the amount. What moved all the same
+    /// did so elsewhere.
+    Unsent(Vec<ItemFate>),
     /// No block took it while its authorizations were valid, and none can any more. What moved all the same did so elsewhere.
     Over(Vec<ItemFate>),
 }
@@ -226,7 +231,10 @@ impl BatchSettler {
             if self.chain.receipt(open.transaction).await?.is_some() {
                 return Ok(Progress::Underway);
             }
-            let message = gas::fitting(&self.chain, self.contract, &batch.terms, &batch.payments).await?;
+            let fitting = gas::fitting(&self.chain, self.contract, &batch.terms, &batch.payments).await?;
+            let Fitting::Call(message) = fitting else {
+                return Err(BatchError::Hindered(UNCOVERED.to_owned()));
+            };
             match standing {
                 Standing::Waiting => {}
                 Standing::Lost if open.account == sender.address() => {
@@ -234,6 +242,11 @@ impl BatchSettler {
                         // What was enough then may be too little now.
                         Err(SendError::Refused(_)) if !is_full => {
                             sender.replace(&message, open, note).await?;
+                            Ok(Progress::Underway)
+                        }
+                        // Put down while gas was dear.
+                        Err(problem @ SendError::NoFunds { .. }) if !is_full => {
+                            sender.renew(&message, open, problem, note).await?;
                             Ok(Progress::Underway)
                         }
                         sent => Ok(sent.map(|()| Progress::Underway)?),
@@ -261,7 +274,10 @@ impl BatchSettler {
                 reverted.len()
             )));
         }
-        let message = gas::fitting(&self.chain, self.contract, &batch.terms, &batch.payments).await?;
+        let fitting = gas::fitting(&self.chain, self.contract, &batch.terms, &batch.payments).await?;
+        let Fitting::Call(message) = fitting else {
+            return Ok(Progress::Unsent(self.moved_elsewhere(batch, UNCOVERED).await?));
+        };
         gas::tried(&self.chain, &message).await?;
         sender.send(&message, note).await?;
         Ok(Progress::Underway)
@@ -272,16 +288,21 @@ impl BatchSettler {
         if !self.has_passed(batch.valid_until_s).await? {
             return Ok(None);
         }
+        let items = self.moved_elsewhere(batch, "its authorization ended before a block took the batch");
+        Ok(Some(Progress::Over(items.await?)))
+    }
+
+    /// What became of each payment where no block has the batch: failed for this reason, but for those that somebody else brought.
+    async fn moved_elsewhere(&self, batch: &Outbound, reason: &str) -> Result<Vec<ItemFate>, BatchError> {
         let place = (batch.expected.token, batch.expected.since_s);
         let mut items = Vec::with_capacity(batch.expected.items.len());
         for (_, authorization) in &batch.expected.items {
-            let reason = "its authorization ended before a block took the batch".to_owned();
             items.push(match authorization {
-                Some(authorization) => self.elsewhere(place, authorization, reason).await?,
-                None => ItemFate::Failed(reason),
+                Some(authorization) => self.elsewhere(place, authorization, reason.to_owned()).await?,
+                None => ItemFate::Failed(reason.to_owned()),
             });
         }
-        Ok(Some(Progress::Over(items)))
+        Ok(items)
     }
 
     /// What became of an authorization that was sent in no batch, once no block can take it any more; `None` before that.

@@ -23,6 +23,13 @@ pub enum ChainError {
     Refused(String),
     #[error("the node's answer is not understood: {0}")]
     Answer(String),
+    #[error("{0}")]
+    OtherChain(String),
+    /// In wei. Nothing was sent.
+    #[error(
+        "a unit of gas costs {needed} wei, above the ceiling of {ceiling} wei: nothing is sent until it costs less, or the ceiling is raised"
+    )]
+    TooDear { needed: u128, ceiling: u128 },
 }
 
 /// What verifying a payment asks (x402 B.4).
@@ -64,8 +71,12 @@ pub trait Chain: ChainFacts {
     fn block_hash(&self, number: u64) -> Later<'_, Result<Option<B256>, ChainError>>;
     /// Transactions of an account; with those that wait, or in blocks alone.
     fn account_nonce(&self, account: Address, with_waiting: bool) -> Later<'_, Result<u64, ChainError>>;
-    /// What gets a transaction into one of the next blocks.
+    /// What gets a transaction into one of the next blocks. [`ChainError::TooDear`] where that is above the ceiling.
     fn fees(&self) -> Later<'_, Result<Fees, ChainError>>;
+    /// Most that is offered for a unit of gas, in wei, whatever the node says of fees; `None`: as much as it says.
+    fn fee_ceiling(&self) -> Option<u128> {
+        None
+    }
     /// Brings a signed transaction. [`ChainError::Refused`] means that the node did not take it.
     fn send(&self, raw: Bytes) -> Later<'_, Result<(), ChainError>>;
     /// Whether the node knows it, in a block or waiting.

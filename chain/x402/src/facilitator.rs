@@ -71,6 +71,8 @@ pub struct Facilitator {
     refused: Mutex<HashMap<PaymentKey, u64>>,
     /// Whether the log could not be reached when it was told last.
     is_log_away: AtomicBool,
+    /// Whether it is asked in the next round for what it has, since it may have been restored from an older copy.
+    pub(crate) is_recall_due: AtomicBool,
     pub(crate) reverts: Reverts,
     pub(crate) promises: Promises,
     /// Where the next round begins among payments that were not sent.
@@ -115,6 +117,7 @@ impl Facilitator {
             reverts: Reverts::default(),
             promises: Promises::default(),
             unsent_from: AtomicUsize::new(0),
+            is_recall_due: AtomicBool::new(true),
         })
     }
 
@@ -195,7 +198,15 @@ impl Facilitator {
 
     /// The log can't be reached, or can; whether that is news.
     pub(crate) fn note_away(&self, is_away: bool) -> bool {
+        if is_away {
+            self.is_recall_due.store(true, Ordering::Relaxed);
+        }
         self.is_log_away.swap(is_away, Ordering::Relaxed) != is_away
+    }
+
+    /// Whether this payment moved nothing, or was undone for good.
+    pub(crate) fn has_failed(&self, key: &PaymentKey) -> bool {
+        self.records.get(key).is_some_and(|record| record.stage.is_failed())
     }
 
     /// One payment is settled by one caller at a time.

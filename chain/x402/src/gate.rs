@@ -195,6 +195,10 @@ impl Sale<'_> {
         };
         let (place, is_taken) = (&seat.place, &mut seat.is_taken);
         let mut kept = place.lock().await;
+        // What the chain has undone for good bought nothing.
+        if kept.is_some() && self.gate.facilitator.has_failed(&key) {
+            self.gate.answers.take_back(&key, &mut kept);
+        }
         if let Some(kept) = kept.as_ref() {
             return kept.clone().into_response();
         }

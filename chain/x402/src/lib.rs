@@ -30,6 +30,7 @@ mod offer;
 mod payment_log;
 mod pricing;
 mod reason;
+mod recall;
 mod record;
 mod reverts;
 mod rounds;

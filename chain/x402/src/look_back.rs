@@ -45,7 +45,11 @@ impl Facilitator {
                 _ if seen.blocks.contains(hash) => true,
                 Some(stands) => *stands,
                 None if asked.len() >= LOOKS_MAX => continue,
-                None => lane.chain.block_hash(*number).await.map_err(chain_underway)? == Some(*hash),
+                None => match lane.chain.block_hash(*number).await.map_err(chain_underway)? {
+                    // It told of a newer one a moment ago: a node that lags behind another, and no word on this block.
+                    None if *number <= head => continue,
+                    found => found == Some(*hash),
+                },
             };
             asked.insert(*hash, stands);
             if !stands {

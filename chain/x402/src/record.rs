@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::authorization::Authorization;
+use crate::payment_log::LogReceipt;
 use crate::sender::Outgoing;
 
 /// Transactions that are kept of one payment beside those that are followed: more than a node loses.
@@ -272,6 +273,17 @@ impl Records {
     /// Payments about which something is left to be done.
     pub fn open_ones(&self) -> Vec<Record> {
         self.durable().values().filter(|record| !record.is_over()).cloned().collect()
+    }
+
+    /// Settled payments that the history was told of, with their places there.
+    pub(crate) fn told(&self) -> Vec<(PaymentKey, LogReceipt)> {
+        let place = |record: &Record| match record.logged {
+            Some(Logged::At { intent_id, sequence_number }) => {
+                Some((record.key, LogReceipt { intent_id, sequence_number }))
+            }
+            Some(Logged::Nowhere) | None => None,
+        };
+        self.durable().values().filter_map(place).collect()
     }
 
     /// Whether a payment sends what this number of an account holds, also when the chain has lost it.

@@ -38,6 +38,7 @@ impl Facilitator {
 
     /// One look at each payment that is not over.
     pub async fn round(&self) {
+        self.recall_if_due().await;
         for lane in self.lanes() {
             if let Err(problem) = self.look_back(lane).await {
                 tracing::debug!(%problem, "settled payments are looked at again");

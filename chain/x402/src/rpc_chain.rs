@@ -19,22 +19,30 @@ pub struct RpcChain {
     chain_id: u64,
     /// Whom calls come from that change nothing: a token may ask who calls.
     caller: Address,
+    /// Of a unit of gas, in wei.
+    fee_ceiling: Option<u128>,
 }
 
 impl RpcChain {
     /// Asks the endpoint for its chain. Blocks. `caller` is the account that will send.
     ///
     /// # Errors
-    /// [`ChainError`]; [`ChainError::Answer`] when it is another chain than `expected`.
+    /// [`ChainError`]; [`ChainError::OtherChain`] when it is another chain than `expected`.
     pub fn connect(node: Node, expected: Option<u64>, caller: Address) -> Result<Self, ChainError> {
         let chain_id = node.chain_id().map_err(chain_error)?;
         match expected {
-            Some(expected) if expected != chain_id => Err(ChainError::Answer(format!(
+            Some(expected) if expected != chain_id => Err(ChainError::OtherChain(format!(
                 "{} is chain {chain_id}, expected {expected}: give the endpoint of that chain",
                 node.endpoint()
             ))),
-            _ => Ok(Self { node, chain_id, caller }),
+            _ => Ok(Self { node, chain_id, caller, fee_ceiling: Some(fees::CEILING_DEFAULT) }),
         }
+    }
+
+    /// Most that is offered for a unit of gas, in wei, instead of 500 gwei; `None`: as much as the node says blocks take.
+    #[must_use]
+    pub fn with_fee_ceiling(self, fee_ceiling: Option<u128>) -> Self {
+        Self { fee_ceiling, ..self }
     }
 
     fn ask<T: Send + 'static>(
@@ -150,11 +158,17 @@ impl Chain for RpcChain {
     }
 
     fn fees(&self) -> Later<'_, Result<Fees, ChainError>> {
-        self.ask(|node| {
+        let fee_ceiling = self.fee_ceiling;
+        self.ask(move |node| {
             let history = node.fee_history(fees::HISTORY_BLOCKS).map_err(chain_error)?;
-            let quoted = fees::quote(&history, None);
-            quoted.map_err(|above| ChainError::Answer(format!("a unit of gas costs {} wei", above.needed)))
+            let quoted = fees::quote(&history, fee_ceiling);
+            let ceiling = fee_ceiling.unwrap_or(u128::MAX);
+            quoted.map_err(|above| ChainError::TooDear { needed: above.needed, ceiling })
         })
+    }
+
+    fn fee_ceiling(&self) -> Option<u128> {
+        self.fee_ceiling
     }
 
     fn send(&self, raw: Bytes) -> Later<'_, Result<(), ChainError>> {

@@ -21,6 +21,8 @@ const ATTEMPTS_MAX: usize = 4;
 pub const STUCK_BLOCKS: u64 = 3;
 /// A transaction that is offered ten times what blocks take is stuck by something else than its fees.
 const BUMP_FACTOR_MAX: u128 = 10;
+/// What could not be paid for is offered anew once an eighth less is enough.
+const RENEWED_BELOW: u128 = 8;
 /// Up to this many wei a unit of gas is cheap on every chain: a gwei.
 const CHEAP: u128 = 1_000_000_000;
 /// Gas of an empty transaction; chains that also count bytes of another chain take more than the 21,000 of the others.
@@ -34,6 +36,11 @@ pub enum SendError {
     /// The node did not take it; nothing was sent.
     #[error("the transaction was not sent: {0}")]
     Refused(String),
+    /// Each number was taken when it came to be used; nothing was sent.
+    #[error(
+        "the transaction was not sent: {problem}; another program seems to send with the key of {account}: give it a key of its own"
+    )]
+    Contended { account: Address, problem: String },
     /// The account can't pay for gas; nothing was sent.
     #[error("account {account} can't pay for gas: send it funds ({problem})")]
     NoFunds { account: Address, problem: String },
@@ -134,10 +141,7 @@ impl Sender {
         if is_too_cheap(&refusal) {
             return Err(SendError::Refused(refusal));
         }
-        Err(SendError::Refused(format!(
-            "{refusal}; another program seems to send with the key of {}: give it a key of its own",
-            self.address()
-        )))
+        Err(SendError::Contended { account: self.address(), problem: refusal })
     }
 
     /// Sends the same transaction once more: the node has lost it, or it was put down and never sent.
@@ -152,6 +156,38 @@ impl Sender {
             return Err(SendError::Refused(problem));
         }
         self.hand_over(sent, raw).await
+    }
+
+    /// Sends the call anew with the number of `lost` and today's fees: the account could not pay for what it offers, the node
+    /// does not have it, and blocks take less by now. At most one of the two comes to stand in a block.
+    ///
+    /// # Errors
+    /// [`SendError`]; `problem` where blocks take about as much still.
+    pub async fn renew<N, F>(
+        &self,
+        message: &Message,
+        lost: &Outgoing,
+        problem: SendError,
+        note: N,
+    ) -> Result<Outgoing, SendError>
+    where
+        N: Fn(Outgoing) -> F + Send + Sync,
+        F: Future<Output = Result<(), String>> + Send,
+    {
+        let now = self.chain.fees().await.map_err(SendError::Chain)?;
+        // Each is put down: one for every small change would be many.
+        if now.max_fee > lost.fees.max_fee - lost.fees.max_fee / RENEWED_BELOW {
+            return Err(problem);
+        }
+        let (outgoing, raw) = self.made(message, lost.account_nonce, now).await?;
+        note(outgoing).await.map_err(SendError::NotRecorded)?;
+        self.hand_over(&outgoing, raw).await?;
+        Ok(outgoing)
+    }
+
+    /// In wei for a unit of gas.
+    fn fee_ceiling(&self) -> u128 {
+        self.chain.fee_ceiling().unwrap_or(u128::MAX)
     }
 
     /// Sends the call anew with the number of `stuck` and more for gas: at most one of the two comes to stand in a block.
@@ -169,7 +205,7 @@ impl Sender {
         F: Future<Output = Result<(), String>> + Send,
     {
         let now = self.chain.fees().await.map_err(SendError::Chain)?;
-        let ceiling = now.max_fee.saturating_mul(BUMP_FACTOR_MAX).max(CHEAP);
+        let ceiling = now.max_fee.saturating_mul(BUMP_FACTOR_MAX).max(CHEAP).min(self.fee_ceiling());
         let fees = bump(stuck.fees, now, Some(ceiling)).map_err(|above| {
             SendError::Refused(format!(
                 "transaction {} with number {} of {} is in no block, though it offers {} wei a unit of gas, and to replace it takes {}: \
@@ -242,13 +278,14 @@ impl Sender {
             return Ok(());
         }
         let now = self.chain.fees().await.map_err(SendError::Chain)?;
-        let mut fees = before.map_or(now, |filler| dearer(filler.fees, now));
+        let ceiling = self.fee_ceiling();
+        let mut fees = before.map_or(now, |filler| dearer(filler.fees, now, ceiling));
         let message = Message { to: self.address(), data: Bytes::new(), gas: FILLER_GAS };
         for _ in 0..FILLERS_MAX {
             let (outgoing, raw) = self.made(&message, mined, fees).await?;
             match self.hand_over(&outgoing, raw).await {
                 Err(SendError::Refused(problem)) if problem.to_ascii_lowercase().contains("underpriced") => {
-                    fees = dearer(fees, now);
+                    fees = dearer(fees, now, ceiling);
                 }
                 Ok(()) | Err(SendError::Unclear { .. }) => {
                     tracing::warn!(
@@ -345,8 +382,8 @@ fn is_too_cheap(problem: &str) -> bool {
 }
 
 /// Somewhat more than before, or what blocks take now.
-fn dearer(before: Fees, now: Fees) -> Fees {
-    bump(before, now, None).unwrap_or(now)
+fn dearer(before: Fees, now: Fees, ceiling: u128) -> Fees {
+    bump(before, now, Some(ceiling)).unwrap_or(now)
 }
 
 /// What nodes say where no node takes the transaction as it is. Anything else, a timeout or a limit of requests, may be said of

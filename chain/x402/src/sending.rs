@@ -1,5 +1,6 @@
 //! Sending a payment: anew, once more as it was, or dearer. What is sent is put down before the node sees it.
 
+use crate::chain::ChainError;
 use crate::facilitator::{Facilitator, Lane};
 use crate::follow::{chain_underway, settled_in};
 use crate::reason::Reason;
@@ -41,21 +42,41 @@ impl Facilitator {
         match lane.sender.send_again(&message(&record), &last).await {
             Ok(()) | Err(SendError::Unclear { .. }) => {}
             // Its number is another's by now, or the account is.
-            Err(SendError::Refused(_)) => return Ok((record, false)),
-            Err(error @ SendError::NoFunds { .. }) => return Err(unfunded(&error)),
-            Err(error @ (SendError::Chain(_) | SendError::NotRecorded(_))) => {
-                return Err(SettleError::Unavailable(error.to_string()));
-            }
+            Err(SendError::Refused(_) | SendError::Contended { .. }) => return Ok((record, false)),
+            Err(problem @ SendError::NoFunds { .. }) => return self.renew(lane, record, last, problem).await,
+            Err(error @ (SendError::Chain(_) | SendError::NotRecorded(_))) => return Err(unsent(&error)),
         }
         // It waits from now on.
         let block = lane.chain.head().await.map_err(chain_underway)?;
-        let is_of_its_number =
-            |sent: &Outgoing| (sent.account, sent.account_nonce) == (last.account, last.account_nonce);
-        let (mut again, earlier): (Vec<_>, Vec<_>) =
-            record.earlier.iter().copied().partition(is_of_its_number);
+        let (mut again, earlier) = of_number_of(&last, &record);
         again.pop();
         let stage = sent(Outgoing { block, ..last }, &again);
         Ok((self.moved_on(Record { earlier, ..record }, stage).await?, true))
+    }
+
+    /// What the account could not pay for and nobody has is offered for less, where that is enough by now.
+    async fn renew(
+        &self,
+        lane: &Lane,
+        record: Record,
+        last: Outgoing,
+        problem: SendError,
+    ) -> Result<(Record, bool), SettleError> {
+        let (before, earlier) = of_number_of(&last, &record);
+        let note = |outgoing| {
+            let noted = Record { stage: sent(outgoing, &before), earlier: earlier.clone(), ..record.clone() };
+            async move { self.put(noted).await }
+        };
+        match lane.sender.renew(&message(&record), &last, problem, note).await {
+            Ok(_) | Err(SendError::Unclear { .. }) => {
+                Ok((self.records.get(&record.key).unwrap_or(record), true))
+            }
+            Err(error) => {
+                // What the node did not take is followed no more.
+                self.put(record).await.map_err(SettleError::Underway)?;
+                Err(unsent(&error))
+            }
+        }
     }
 
     async fn send_new(&self, lane: &Lane, record: Record) -> Result<Record, SettleError> {
@@ -76,13 +97,11 @@ impl Facilitator {
                 self.put(record).await.map_err(SettleError::Underway)?;
                 Err(SettleError::Underway(detail))
             }
-            Err(error @ SendError::NoFunds { .. }) => {
+            Err(error @ (SendError::NoFunds { .. } | SendError::Contended { .. })) => {
                 self.put(record).await.map_err(SettleError::Underway)?;
-                Err(unfunded(&error))
+                Err(unsent(&error))
             }
-            Err(error @ (SendError::Chain(_) | SendError::NotRecorded(_))) => {
-                Err(SettleError::Unavailable(error.to_string()))
-            }
+            Err(error @ (SendError::Chain(_) | SendError::NotRecorded(_))) => Err(unsent(&error)),
         }
     }
 
@@ -100,7 +119,7 @@ impl Facilitator {
             ),
             Err(SendError::Unclear { .. }) => {}
             Err(SendError::Chain(error)) => return Err(chain_underway(error)),
-            Err(error @ (SendError::Refused(_) | SendError::NoFunds { .. } | SendError::NotRecorded(_))) => {
+            Err(error) => {
                 tracing::warn!(%error, "a payment waits for a block");
             }
         }
@@ -110,10 +129,23 @@ impl Facilitator {
     }
 }
 
-/// Told to the operator: who pays for goods can do nothing about it, and learns of no account.
-fn unfunded(error: &SendError) -> SettleError {
-    tracing::error!(%error, "payments wait for gas");
-    SettleError::Unavailable("the facilitator has no gas for it now".to_owned())
+/// Why nothing was sent. What its account lacks is told to the operator: who pays for goods can do nothing about it, and learns of no
+/// account.
+fn unsent(error: &SendError) -> SettleError {
+    let told = match error {
+        SendError::NoFunds { .. } => "the facilitator has no gas for it now",
+        SendError::Chain(ChainError::TooDear { .. }) => "gas is too dear for the facilitator now",
+        SendError::Contended { .. } => "the facilitator could not send it now",
+        other => return SettleError::Unavailable(other.to_string()),
+    };
+    tracing::error!(%error, "payments wait");
+    SettleError::Unavailable(told.to_owned())
+}
+
+/// What was sent for a payment with the number of `last`, oldest first, and what with others.
+fn of_number_of(last: &Outgoing, record: &Record) -> (Vec<Outgoing>, Vec<Outgoing>) {
+    let number = |sent: &Outgoing| (sent.account, sent.account_nonce);
+    record.earlier.iter().copied().partition(|sent| number(sent) == number(last))
 }
 
 /// A transaction after those that it replaces.
@@ -139,7 +171,7 @@ mod tests {
         let heard = stateset_fixtures::Heard::listen();
         let account = Address::repeat_byte(7);
         let problem = "insufficient funds for gas * price + value".to_owned();
-        let told = unfunded(&SendError::NoFunds { account, problem }).to_string();
+        let told = unsent(&SendError::NoFunds { account, problem }).to_string();
         assert_eq!(heard.count(&format!("account {account} can't pay for gas: send it funds")), 1);
         assert!(
             !told.contains(&account.to_string()) && told.contains("bring the same payment again"),

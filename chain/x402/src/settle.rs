@@ -451,7 +451,7 @@ fn underway(transaction: &B256) -> SettleError {
     SettleError::Underway(format!("transaction {transaction} is in no block"))
 }
 
-fn settled_payment(record: &Record) -> Option<SettledPayment> {
+pub(crate) fn settled_payment(record: &Record) -> Option<SettledPayment> {
     let Stage::Settled { transaction, block_number, .. } = record.stage else { return None };
     let domain = Domain {
         name: &record.token_name,

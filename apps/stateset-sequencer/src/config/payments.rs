@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use set_registry::{ChainKey, Node, RpcSettings};
+use set_registry::{ChainKey, Node, RpcSettings, fees};
 use stateset_sequencer::{BatchPolicy, PaymentConfig, PaymentWorkerSettings, Settlement};
 use ves::x402::{Network, TokenAddress, TokenTable};
 
@@ -55,6 +55,8 @@ pub(super) fn read(
 
 /// Of the account that sends batches.
 const KEY: &str = "X402_SETTLEMENT_KEY";
+/// Of a unit of gas.
+const CEILING: &str = "X402_SETTLEMENT_MAX_GAS_PRICE_GWEI";
 
 /// The chain that batches are settled on, where one is named.
 fn settlement(
@@ -91,8 +93,12 @@ fn settlement(
     // In the manner of tokens: letters of both cases have to be the checksum.
     let contract = contract.parse::<TokenAddress>();
     let contract = contract.map_err(|error| problems.push(Problem::new(NAMES[1], &error.to_string()))).ok();
+    let ceiling = fees::gwei(gathered.text(CEILING));
+    let ceiling = ceiling.map_err(|problem| problems.push(Problem::new(CEILING, &problem))).ok();
     let confirmations = number(gathered, "X402_SETTLEMENT_CONFIRMATIONS");
-    Some(Arc::new(ChainSettlement::new(node?, contract?.0.into(), networks.to_vec(), confirmations, key)))
+    let settlement = ChainSettlement::new(node?, contract?.0.into(), networks.to_vec(), confirmations, key);
+    let ceiling = ceiling.filter(|ceiling| *ceiling > 0);
+    Some(Arc::new(settlement.with_fee_ceiling(ceiling)))
 }
 
 #[cfg(test)]

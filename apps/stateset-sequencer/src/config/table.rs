@@ -329,6 +329,12 @@ const PAYMENTS: &[Setting] = &[
         "Private key of the account that sends batches of authorized intents there, 64 hex digits: a settler of the contract, with coin for gas and for nothing else. Without it none is sent, and no intent may carry an authorization",
     )
     .secret(),
+    set(
+        "X402_SETTLEMENT_MAX_GAS_PRICE_GWEI",
+        "500",
+        Text,
+        "Most that a transaction of a batch offers for a unit of gas, as 0.05; above it batches wait. 0 for no ceiling",
+    ),
     set("X402_SETTLEMENT_CONFIRMATIONS", "6", Number(1, 100_000), "Blocks until an outcome counts"),
 ];
 

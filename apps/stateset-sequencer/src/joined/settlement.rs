@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use set_registry::fees::CEILING_DEFAULT;
 use set_registry::{Address, B256, ChainKey, Node, U256, words};
 use stateset_sequencer::{
     Attempt, BatchSettlement, Followed, ItemOutcome, Note, PayerAuthorization, Payment, PaymentBatch,
@@ -29,6 +30,8 @@ pub struct ChainSettlement {
     networks: Vec<Network>,
     /// Blocks until an outcome counts.
     confirmations: u64,
+    /// Most that is offered for a unit of gas, in wei.
+    fee_ceiling: Option<u128>,
     settles: bool,
     /// Until the endpoint is first reached.
     key: Mutex<Option<ChainKey>>,
@@ -59,11 +62,18 @@ impl ChainSettlement {
             contract,
             networks,
             confirmations,
+            fee_ceiling: Some(CEILING_DEFAULT),
             settles: key.is_some(),
             key: Mutex::new(key),
             lane: OnceLock::new(),
             domains: Mutex::default(),
         }
+    }
+
+    /// Most that is offered for a unit of gas, in wei, instead of 500 gwei; `None`: as much as the endpoint says blocks take.
+    #[must_use]
+    pub fn with_fee_ceiling(self, fee_ceiling: Option<u128>) -> Self {
+        Self { fee_ceiling, ..self }
     }
 
     /// The chain, if it is that of the network.
@@ -98,7 +108,8 @@ impl ChainSettlement {
             return Ok(lane);
         }
         let account = key.as_ref().map_or(Address::ZERO, ChainKey::address);
-        let chain = Arc::new(RpcChain::connect(self.node.clone(), None, account).map_err(unavailable)?);
+        let chain = RpcChain::connect(self.node.clone(), None, account).map_err(unavailable)?;
+        let chain = Arc::new(chain.with_fee_ceiling(self.fee_ceiling));
         // First: on another chain there is nothing at the address either.
         self.check_chain(chain.chain_id(), network)?;
         let code = Handle::current().block_on(chain.code(self.contract)).map_err(unavailable)?;
@@ -220,16 +231,8 @@ impl Settlement for ChainSettlement {
                 gas_used: None,
             },
             Progress::Done { transaction, fate } => report(fate, Some(words::to_digest(&transaction))),
-            Progress::Over(items) => SettlementReport {
-                state: SettlementState::Done {
-                    // No block of ours: what moved did so while its own authorization was valid.
-                    block_time_s: 0,
-                    outcomes: items.into_iter().map(late).collect(),
-                },
-                tx_hash: None,
-                block_number: None,
-                gas_used: None,
-            },
+            Progress::Over(items) => in_no_block(items.into_iter().map(late).collect()),
+            Progress::Unsent(items) => in_no_block(items.into_iter().map(outcome).collect()),
         })
     }
 }
@@ -320,6 +323,12 @@ fn report(fate: BatchFate, tx_hash: Option<Digest>) -> SettlementReport {
         }
     };
     SettlementReport { state, tx_hash, block_number, gas_used }
+}
+
+/// Of a batch of which nothing stands in a block: what moved did so while its own authorization was valid.
+fn in_no_block(outcomes: Vec<ItemOutcome>) -> SettlementReport {
+    let state = SettlementState::Done { block_time_s: 0, outcomes };
+    SettlementReport { state, tx_hash: None, block_number: None, gas_used: None }
 }
 
 fn outcome(fate: ItemFate) -> ItemOutcome {

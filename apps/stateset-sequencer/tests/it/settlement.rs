@@ -45,7 +45,7 @@ async fn authorized_intents_settle_in_one_batch_and_one_that_fails_fails_alone()
     let (paid, failed) = (PaymentStatus::Settled, PaymentStatus::Failed);
     assert_eq!(statuses, [paid, paid, failed, paid, paid, paid]);
     let reason = payments[2].reason.clone().unwrap();
-    assert!(reason.contains("InsufficientBalance"), "{reason}");
+    assert!(reason.contains("did not have the amount"), "{reason}");
     // His wallet's signature lives on: with money in it, anyone can bring it.
     let end = ves::TimestampMs(payments[2].content.valid_until as i64 * 1_000).to_string();
     assert!(reason.contains("until valid_until") && reason.ends_with(&end), "{reason}");

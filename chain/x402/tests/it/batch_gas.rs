@@ -16,7 +16,7 @@ use stateset_x402::{Authorization, Domain, Outgoing, RpcChain, Sender};
 
 use crate::batches::{OWNER, deploy, terms};
 use crate::world::{
-    BASE_SEPOLIA, FUNDS, KNOWN_DOLLAR, MERCHANT, PAYER, PRICE, STRANGER, World, key, nonce, now_s,
+    BASE_SEPOLIA, FUNDS, KNOWN_DOLLAR, MERCHANT, PAYER, PRICE, SETTLER, STRANGER, World, key, nonce, now_s,
 };
 
 /// Where the token stands that asks the code of its payers.
@@ -186,4 +186,53 @@ async fn after_two_reverted_transactions_none_is_sent_any_more() {
     let is_told = |why: &str| why.contains("reverted") && why.contains("X402_BATCH_MAX_SIZE");
     assert!(matches!(&stopped, Err(BatchError::Hindered(why)) if is_told(why)), "{stopped:?}");
     assert_eq!((bank.sent.lock().unwrap().len(), bank.paid()), (REVERTED_MAX, 0));
+}
+
+/// Has none of the token.
+const POOR: usize = SETTLER;
+
+/// Signatures cost nothing: wallets without money had gas burnt for each of theirs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_gas_is_burnt_for_payers_without_the_money() {
+    let Some(bank) = Bank::open().await else { return };
+    let step = bank.step(&bank.batch(&[(POOR, 3)])).await;
+    let Ok(Progress::Unsent(items)) = &step else { panic!("{step:?}") };
+    let why = "does not have the amount";
+    assert!(items.iter().all(|item| matches!(item, ItemFate::Failed(reason) if reason.contains(why))));
+    assert_eq!((items.len(), bank.sent.lock().unwrap().len()), (3, 0));
+
+    // Money for one of its two.
+    let minter = || Wallet::new(bank.world.anvil.node(), key(OWNER)).unwrap();
+    let call = mintCall { to: key(POOR).address(), value: U256::from(PRICE) };
+    let mint = || minter().send(Some(WARY_DOLLAR), call.abi_encode().into(), U256::ZERO).unwrap();
+    tokio::task::block_in_place(mint);
+    let items = bank.outcome(&bank.batch(&[(PAYER, 2), (POOR, 2)])).await;
+    assert_eq!(items[..3], [ItemFate::Paid, ItemFate::Paid, ItemFate::Paid]);
+    let why = "did not have the amount";
+    assert!(matches!(&items[3], ItemFate::Failed(reason) if reason.contains(why)), "{items:?}");
+    assert_eq!((bank.paid(), bank.sent.lock().unwrap().len()), (3, 1));
+}
+
+/// It kept the price of the spike, and waited for funds that it did not need.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_batch_that_was_put_down_while_gas_was_dear_is_sent_at_the_fees_of_today() {
+    let Some(bank) = Bank::open().await else { return };
+    let takes = |gwei: u64| {
+        bank.tell("anvil_setNextBlockBaseFeePerGas", &json!([format!("{:#x}", gwei * 1_000_000_000)]));
+        bank.tell("evm_mine", &json!([]));
+    };
+    // A twentieth of a coin.
+    bank.tell("anvil_setBalance", &json!([key(OWNER).address(), "0xb1a2bc2ec50000"]));
+    takes(300);
+    let batch = bank.batch(&[(PAYER, 1)]);
+    for _ in 0..2 {
+        let hindered = bank.step(&batch).await;
+        let is_named = |problem: &str| problem.contains("can't pay for gas");
+        assert!(matches!(&hindered, Err(BatchError::Hindered(problem)) if is_named(problem)), "{hindered:?}");
+        assert_eq!(bank.sent.lock().unwrap().len(), 1, "put down before the node sees it");
+    }
+    takes(1);
+    assert_eq!(bank.outcome(&batch).await, [ItemFate::Paid]);
+    let sent = bank.sent.lock().unwrap().clone();
+    assert_eq!((sent.len(), sent[0].account_nonce), (2, sent[1].account_nonce), "of one number");
 }

@@ -10,6 +10,7 @@ mod judges;
 mod places;
 mod promises;
 mod refusals;
+mod restored;
 mod selling;
 mod shaky;
 mod stuck;

@@ -119,6 +119,9 @@ impl Chain for Shaky {
     fn fees(&self) -> Later<'_, Result<Fees, ChainError>> {
         self.inner.fees()
     }
+    fn fee_ceiling(&self) -> Option<u128> {
+        self.inner.fee_ceiling()
+    }
     fn send(&self, raw: Bytes) -> Later<'_, Result<(), ChainError>> {
         let before = self.before_send.lock().unwrap().take();
         let next = self.next.lock().unwrap().take();

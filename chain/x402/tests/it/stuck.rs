@@ -9,7 +9,7 @@ use set_registry::abi::TestDollar::{mintCall, transferCall};
 use set_registry::devnet::Wallet;
 use stateset_x402::STUCK_BLOCKS;
 
-use crate::world::{BASE_SEPOLIA, FUNDS, MERCHANT, PAYER, PRICE, STRANGER, World, key};
+use crate::world::{BASE_SEPOLIA, FUNDS, MERCHANT, PAYER, PRICE, SETTLER, STRANGER, World, key};
 
 /// A hundred gwei: a hundred times what anvil's first blocks take.
 const HIGH_BASE_FEE: u64 = 100_000_000_000;
@@ -56,6 +56,56 @@ async fn a_payment_that_offers_too_little_is_replaced_by_a_dearer_one_and_settle
     let (first, second) = tokio::time::timeout(limit, answered).await.expect("they are answered");
     assert_eq!((first.status, second.status), (StatusCode::OK, StatusCode::OK), "{first:?} {second:?}");
     assert_eq!(world.sold(), 2);
+}
+
+/// What one wrong answer about fees could cost had no bound.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_payment_waits_while_gas_is_dearer_than_the_ceiling() {
+    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
+    let paid = [world.payment().await];
+    mine_at(&world, 900_000_000_000);
+    let answer = world.ask("/paid", &paid).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+    assert_eq!((world.sold(), world.chain().sent.lock().unwrap().len()), (0, 0), "nothing was sent");
+    mine_at(&world, 1_000_000_000);
+    assert_eq!((world.ask("/paid", &paid).await.status, world.sold()), (StatusCode::OK, 1));
+}
+
+/// It kept the price of the spike, and waited for funds that it did not need.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_payment_that_the_node_lost_is_sent_again_for_less_where_the_account_has_no_more() {
+    let Some(world) = World::open(BASE_SEPOLIA).await else { return };
+    let paid = [world.payment().await];
+    told(&world, "evm_setAutomine", &json!([false]));
+    mine_at(&world, HIGH_BASE_FEE);
+    let lost = async {
+        while world.chain().sent.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // It is in the pool. Then neither it nor the money for its price is there.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        told(&world, "anvil_dropAllTransactions", &json!([]));
+        // A thousandth of a coin.
+        told(&world, "anvil_setBalance", &json!([key(SETTLER).address(), "0x38d7ea4c68000"]));
+        loop {
+            mine_at(&world, 1_000_000_000);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let asked = async {
+        loop {
+            let answer = world.ask("/paid", &paid).await;
+            if answer.status != StatusCode::SERVICE_UNAVAILABLE {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let answer = tokio::select! {
+        answer = tokio::time::timeout(Duration::from_secs(60), asked) => answer.expect("an answer"),
+        () = lost => unreachable!("it goes on"),
+    };
+    assert_eq!((answer.status, world.sold()), (StatusCode::OK, 1), "{answer:?}");
 }
 
 /// It was refused by the node, and the buyer had to bring it again.

@@ -5,6 +5,8 @@
 //! batch and payments name that transaction and that block. What can't be had back is told to people, by name. Statuses, and
 //! the events that told of them, stay as they are.
 
+use std::sync::Arc;
+
 use stateset_event_log::{Document, DocumentChange, Table};
 use ves::{BatchId, StreamKey, TimestampMs};
 
@@ -14,13 +16,18 @@ use super::change::Change;
 use super::error::PaymentError;
 use super::record::{BatchStatus, PaymentBatch, PaymentStatus};
 use super::send::Sending;
-use super::settle::{BatchSettlement, ItemOutcome, SettlementError, SettlementReport, SettlementState, load};
+use super::settle::{
+    BatchSettlement, ItemOutcome, Settlement, SettlementError, SettlementReport, SettlementState, load,
+};
 use super::stored::{WATCHED, batch_of, entry, put_batch, put_payment, unreadable, watched_key};
+use super::submit::seconds;
 use crate::error::ServiceError;
 use crate::outside::SETTLEMENT;
 
 /// How long a batch is looked at after it was settled, and once after that, however late.
 const WATCHED_MS: i64 = 600_000;
+/// Seconds by which the chain's clock may lie behind ours when authorizations count as ended.
+const LATE_S: u64 = 600;
 /// Batches of one round: those whose last look is due, up to the half, and the newest.
 const LOOKS_MAX: usize = 64;
 
@@ -46,9 +53,11 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Of a batch that has just been settled in a transaction that was sent from here.
+    /// Of a batch that has just ended in a transaction that was sent from here. One that paid nothing is looked at, too: on another
+    /// branch of the chain the same transaction may pay.
     pub fn of(batch: &PaymentBatch, now: TimestampMs) -> Option<Self> {
-        let is_ours = batch.status == BatchStatus::Settled && !batch.attempts.is_empty();
+        let has_ended = matches!(batch.status, BatchStatus::Settled | BatchStatus::Failed);
+        let is_ours = has_ended && !batch.attempts.is_empty();
         let until = TimestampMs(now.0.saturating_add(WATCHED_MS));
         is_ours.then_some(Self { batch_id: batch.batch_id, until, is_undone: false })
     }
@@ -136,6 +145,9 @@ impl Payments<'_> {
             return Ok(Seen::Nothing);
         };
         let _one_at_a_time = self.service.shared().payments.sending.lock().await;
+        if settlement.batch.status == BatchStatus::Failed {
+            return self.seen_failed(settlement, port).await;
+        }
         let asked = settlement.clone();
         // Whichever of its transactions comes into a block: the contract takes the batch once.
         let (note, followed) = (self.note(settlement.batch.batch_id, Sending::Again), self.followed());
@@ -146,15 +158,8 @@ impl Payments<'_> {
         match self.service.outside(SETTLEMENT, ask, is_gone, SettlementError::Unavailable).await? {
             Ok(report) => match report.state.clone() {
                 SettlementState::Done { outcomes, .. } => {
-                    let [lost, won] = [true, false].map(|settled| otherwise(&settlement, &outcomes, settled));
-                    let is_news = self.set_right(&settlement, &report, &outcomes).await?;
-                    if !won.is_empty() && is_news {
-                        tracing::error!(
-                            batch = %batch_id, intents = ?won,
-                            "after a reorganisation the chain has paid intents that were told as failed: ask their payees to \
-                             deliver, or to give it back"
-                        );
-                    }
+                    let lost = otherwise(&settlement, &outcomes, true);
+                    let is_news = self.put_right(&settlement, &report, &outcomes).await?;
                     if !lost.is_empty() && is_news {
                         tracing::error!(
                             batch = %batch_id, intents = ?lost,
@@ -179,13 +184,56 @@ impl Payments<'_> {
                 if !was_undone {
                     tracing::error!(
                         batch = %batch_id, transaction, problem,
-                        "the chain has undone the block of a settled payment batch, and it can't be sent again"
+                        "the chain has undone the block of a settled payment batch, and it could not be sent again: that is tried in \
+                         each round"
                     );
                 }
                 Ok(Seen::Undone)
             }
             Err(SettlementError::Unavailable(_) | SettlementError::Misset(_)) => Ok(Seen::Nothing),
         }
+    }
+
+    /// Of a batch that paid nothing: whether one of its transactions has paid since. None is sent again, its intents were told as
+    /// failed.
+    async fn seen_failed(
+        &self,
+        settlement: BatchSettlement,
+        port: Arc<dyn Settlement>,
+    ) -> Result<Seen, PaymentError> {
+        let asked = settlement.clone();
+        let ask = move || in_a_block(port.as_ref(), &asked);
+        let is_gone = |error: &SettlementError| matches!(error, SettlementError::Unavailable(_));
+        match self.service.outside(SETTLEMENT, ask, is_gone, SettlementError::Unavailable).await? {
+            Ok(Some((report, outcomes))) => {
+                let is_news = self.put_right(&settlement, &report, &outcomes).await?;
+                Ok(if is_news { Seen::StandsAnew } else { Seen::Stands })
+            }
+            // In no block: it may come back while an authorization is valid.
+            Ok(None) if settlement.batch.valid_until.saturating_add(LATE_S) < seconds(self.service.now()) => {
+                Ok(Seen::Stands)
+            }
+            Ok(None) | Err(_) => Ok(Seen::Nothing),
+        }
+    }
+
+    /// As [`set_right`](Self::set_right), and tells people of what was told as failed and is paid.
+    async fn put_right(
+        &self,
+        settlement: &BatchSettlement,
+        report: &SettlementReport,
+        outcomes: &[ItemOutcome],
+    ) -> Result<bool, PaymentError> {
+        let won = otherwise(settlement, outcomes, false);
+        let is_news = self.set_right(settlement, report, outcomes).await?;
+        if !won.is_empty() && is_news {
+            tracing::error!(
+                batch = %settlement.batch.batch_id, intents = ?won,
+                "after a reorganisation the chain has paid intents that were told as failed: ask their payees to deliver, or to \
+                 give it back"
+            );
+        }
+        Ok(is_news)
     }
 
     /// From now on the batch says that the chain has undone it.
@@ -243,6 +291,20 @@ impl Payments<'_> {
         })
         .await
     }
+}
+
+/// The transaction of a batch that stands in a block, and what became of each payment there; `None` where none does.
+fn in_a_block(
+    port: &dyn Settlement,
+    settlement: &BatchSettlement,
+) -> Result<Option<(SettlementReport, Vec<ItemOutcome>)>, SettlementError> {
+    for attempt in &settlement.batch.attempts {
+        let report = port.outcome(settlement, &attempt.tx_hash)?;
+        if let SettlementState::Done { outcomes, .. } = report.state.clone() {
+            return Ok(Some((SettlementReport { tx_hash: Some(attempt.tx_hash), ..report }, outcomes)));
+        }
+    }
+    Ok(None)
 }
 
 /// Batches that one round looks at. One that is undone is looked at until the chain has it back, and no other leaves the list

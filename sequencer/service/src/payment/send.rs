@@ -167,7 +167,9 @@ impl Payments<'_> {
         let settled = self.watched().await?.into_iter().map(|watch| watch.batch_id());
         for batch_id in under_way.into_iter().chain(settled) {
             let found = self.service.read_much(move |reader| batch_of(reader, &batch_id)).await?;
-            if found.is_some_and(|(batch, _)| holds(&batch)) {
+            // One that paid nothing is looked at, and not sent again.
+            let is_sent = |batch: &PaymentBatch| batch.status != BatchStatus::Failed;
+            if found.is_some_and(|(batch, _)| is_sent(&batch) && holds(&batch)) {
                 return Ok(true);
             }
         }

@@ -119,7 +119,7 @@ async fn an_undone_batch_whose_number_was_taken_is_sent_with_another() {
     let first = world.batch_of(&service, 0).await.unwrap();
     let heard = Heard::listen();
     world.until_paid(&service, 2).await;
-    assert_eq!(heard.count("can't be sent again"), 0);
+    assert_eq!(heard.count("could not be sent again"), 0);
     world.assert_both_paid(&service, 2).await;
     let again = world.batch_of(&service, 0).await.unwrap();
     assert_eq!(again.attempts[0], first.attempts[0], "what was sent stays written");
