@@ -57,9 +57,15 @@ impl CallError {
     }
 }
 
+impl From<PortError> for Refusal {
+    fn from(error: PortError) -> Self {
+        Self { is_passing: error.is_passing, ..Self::new(error.code, error.message) }
+    }
+}
+
 impl From<PortError> for CallError {
     fn from(error: PortError) -> Self {
-        Self::Refused(Refusal { is_passing: error.is_passing, ..Refusal::new(error.code, error.message) })
+        Self::Refused(error.into())
     }
 }
 

@@ -2,10 +2,11 @@
 
 mod invoices;
 #[cfg(test)]
-mod nowhere;
+pub(crate) mod nowhere;
 mod read;
 mod write;
 
+use std::fmt::Display;
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,7 +17,7 @@ use ves::TimestampMs;
 use crate::answer::{CallError, Refusal};
 use crate::arguments::Given;
 use crate::invoices::Invoices;
-use crate::journal::{Approval, Journal, JournalError};
+use crate::journal::{Approval, Journal, JournalError, LOCK};
 use crate::limits::Limits;
 use crate::port::{Entities, Outbox, Service};
 use crate::sync::Syncer;
@@ -66,8 +67,6 @@ pub struct Desk {
     /// Held from the look at an entity until its event lies in the outbox, so that calls see one another; the lock of the
     /// file holds between processes.
     writing: Mutex<File>,
-    /// The same for steps on the shared ledger, held until the step is taken: that waits for others.
-    stepping: Mutex<File>,
 }
 
 impl Desk {
@@ -79,20 +78,14 @@ impl Desk {
         config: DeskConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, JournalError> {
-        let writing = Mutex::new(journal.turns(".lock")?);
-        let stepping = Mutex::new(journal.turns(".ledger.lock")?);
-        Ok(Self { ports, config, clock, journal: Mutex::new(journal), writing, stepping })
+        let writing = Mutex::new(journal.turns(LOCK)?);
+        Ok(Self { ports, config, clock, journal: Mutex::new(journal), writing })
     }
 
     /// Waits for its turn to write.
     fn turn(&self) -> Result<Turn<'_>, CallError> {
-        Self::turn_of(&self.writing)
-    }
-
-    fn turn_of(turns: &Mutex<File>) -> Result<Turn<'_>, CallError> {
-        let file = turns.lock().unwrap_or_else(PoisonError::into_inner);
-        file.lock()
-            .map_err(|error| Refusal::new("journal_failed", format!("the lock of the journal: {error}")))?;
+        let file = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        file.lock().map_err(|error| lock_failed(&error))?;
         Ok(Turn(file))
     }
 
@@ -127,7 +120,8 @@ impl Desk {
     ///
     /// # Errors
     /// [`CallError::Refused`] where the approval is not there or was decided about, or where the call is refused now; the
-    /// approval has failed then. Where a port was not reachable it stays approved, and approving it again goes on.
+    /// approval has failed then. Where a port was not reachable or did not let us ask, or an earlier try may have been carried out, it
+    /// stays approved, and approving it again goes on.
     pub fn approve(&self, id: &str) -> Result<Approval, CallError> {
         let waiting = self.approval(id)?;
         if tool(&waiting.tool).is_some() && self.tool(&waiting.tool).is_none() {
@@ -146,7 +140,8 @@ impl Desk {
         };
         match &outcome {
             Ok(answer) => self.journal().settle(id, false, answer)?,
-            Err(CallError::Refused(refusal)) if !refusal.is_passing => {
+            // Who may not ask has not been told what becomes of it.
+            Err(CallError::Refused(refusal)) if !refusal.is_passing && refusal.code != NOT_ALLOWED => {
                 self.journal().settle(id, true, &refusal.body())?;
             }
             Err(_) => {}
@@ -187,6 +182,13 @@ impl Desk {
         // A call that panicked left a transaction that was rolled back.
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The service's word on who asks, and none on the call.
+const NOT_ALLOWED: &str = "not_allowed";
+
+fn lock_failed(error: &dyn Display) -> Refusal {
+    Refusal::new("journal_failed", format!("the lock of the journal: {error}"))
 }
 
 /// The right to write, until it is dropped.

@@ -17,6 +17,7 @@ use crate::limits::Limits;
 use crate::money::Money;
 pub(crate) use approvals::NewApproval;
 pub use approvals::{APPROVALS_PENDING_MAX, Approval, ApprovalState};
+pub(crate) use open::LOCK;
 
 /// First answers are kept so long.
 pub const CALL_KEPT_MS: i64 = 30 * 86_400_000;
@@ -104,9 +105,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::File`].
     pub(crate) fn turns(&self, name: &str) -> Result<File, JournalError> {
-        let mut path = self.path.as_os_str().to_owned();
-        path.push(name);
-        open::private_file(Path::new(&path)).map_err(|error| self.failed("opening the lock of", &error))
+        open::beside(&self.path, name).map_err(|error| self.failed("opening the lock of", &error))
     }
 
     /// Opens `path`, made with mode 0600 where it is missing; its folder must exist. Forgets calls older than

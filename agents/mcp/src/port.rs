@@ -164,6 +164,8 @@ pub trait Service: Send + Sync {
     fn proof(&self, event: EventId) -> Result<Value, PortError>;
     /// Findings about such a proof, checked here against the pinned key of the sequencer.
     fn verify(&self, proof: &str) -> Result<Value, PortError>;
+    /// Whether such an order can be paid at all, asked before a person is: the network is known, and has the asset.
+    fn payable(&self, order: &PaymentOrder) -> Result<(), PortError>;
     /// Signs the intent with the agent's key and submits it. The same order again gets the first intent.
     fn pay(&self, order: &PaymentOrder) -> Result<Value, PortError>;
     fn payment(&self, intent: uuid::Uuid) -> Result<Value, PortError>;

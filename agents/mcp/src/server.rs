@@ -18,7 +18,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::answer::{CallError, Refusal};
 use crate::cursor;
@@ -26,10 +26,12 @@ use crate::desk::Desk;
 use crate::prompts::{PROMPTS, prompt};
 use crate::resources::{self, ResourceError};
 use crate::schema;
-use crate::table::{Effect, Tool};
+use crate::table::{Asks, Effect, Tool};
 
 /// Calls that are carried out at once; more wait for [`WAIT_MAX`], and are refused then.
 pub const CALLS_MAX: usize = 32;
+/// Of these, as many wait for the service at most, and as many for a company's node: one that hangs leaves room for the rest.
+pub const FAR_CALLS_MAX: usize = 12;
 const WAIT_MAX: Duration = Duration::from_secs(10);
 /// Tools of one page: all of them, since there are clients that read one page alone.
 const TOOLS_PAGE: usize = 100;
@@ -51,11 +53,14 @@ pub(crate) static VERSIONS: [ProtocolVersion; 3] =
 pub struct Server {
     desk: Arc<Desk>,
     calls: Arc<Semaphore>,
+    /// Of calls that wait for the service, and for a company's node.
+    far: [Arc<Semaphore>; 2],
 }
 
 impl Server {
     pub fn new(desk: Arc<Desk>) -> Self {
-        Self { desk, calls: Arc::new(Semaphore::new(CALLS_MAX)) }
+        let far = [(); 2].map(|()| Arc::new(Semaphore::new(FAR_CALLS_MAX)));
+        Self { desk, calls: Arc::new(Semaphore::new(CALLS_MAX)), far }
     }
 
     /// Serves one client over a pair of streams until it closes its side.
@@ -71,18 +76,20 @@ impl Server {
         running.waiting().await.map(|_| ()).map_err(|error| error.to_string())
     }
 
-    /// Runs blocking work on a thread of its own, within the bound.
+    /// Runs blocking work on a thread of its own, within the bounds.
     async fn run<T: Send + 'static>(
         &self,
+        asks: Asks,
         work: impl FnOnce(&Desk) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        let calls = Arc::clone(&self.calls);
-        let busy = || Refusal {
-            is_passing: true,
-            ..Refusal::new("busy", format!("{CALLS_MAX} calls are being carried out; try again soon"))
+        let [of_service, of_ledger] = &self.far;
+        // Before the other: who waits for a far process takes nobody else's place.
+        let far = match asks {
+            Asks::Nobody => None,
+            Asks::Service => Some(place(of_service, FAR_CALLS_MAX, "wait for the service").await?),
+            Asks::Ledger => Some(place(of_ledger, FAR_CALLS_MAX, "wait for the company's node").await?),
         };
-        let place = tokio::time::timeout(WAIT_MAX, calls.acquire_owned()).await;
-        let place = place.map_err(|_| busy())?.map_err(|_| busy())?;
+        let place = (far, place(&self.calls, CALLS_MAX, "are being carried out").await?);
         let desk = Arc::clone(&self.desk);
         let done = tokio::task::spawn_blocking(move || {
             let _place = place;
@@ -91,6 +98,16 @@ impl Server {
         done.await
             .map_err(|_| Refusal::new("internal", "the call failed inside; the log of the server says more"))
     }
+}
+
+/// - `doing`: what the calls that have the places do.
+async fn place(places: &Arc<Semaphore>, most: usize, doing: &str) -> Result<OwnedSemaphorePermit, Refusal> {
+    let busy = || Refusal {
+        is_passing: true,
+        ..Refusal::new("busy", format!("{most} calls {doing}; try again soon"))
+    };
+    let waited = tokio::time::timeout(WAIT_MAX, Arc::clone(places).acquire_owned()).await;
+    waited.map_err(|_| busy())?.map_err(|_| busy())
 }
 
 impl ServerHandler for Server {
@@ -128,7 +145,8 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let name = request.name.into_owned();
-        let done = self.run(move |desk| desk.call(&name, request.arguments)).await;
+        let asks = self.desk.tool(&name).map_or(Asks::Nobody, |tool| tool.work.asks());
+        let done = self.run(asks, move |desk| desk.call(&name, request.arguments)).await;
         let outcome = done.unwrap_or_else(|refusal| Err(refusal.into()));
         match outcome {
             Ok(answer) => Ok(CallToolResult::structured(answer).into()),
@@ -144,7 +162,7 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
         let cursor = request.and_then(|request| request.cursor);
-        let listed = self.run(move |desk| resources::list(desk, cursor.as_deref())).await;
+        let listed = self.run(Asks::Nobody, move |desk| resources::list(desk, cursor.as_deref())).await;
         let (found, next) = match listed {
             Ok(Ok(listed)) => listed,
             Ok(Err(Ok(problem))) => return Err(bad_argument("cursor", &problem)),
@@ -184,7 +202,7 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         let uri = request.uri.clone();
-        let read = self.run(move |desk| resources::read(desk, &uri)).await;
+        let read = self.run(Asks::Nobody, move |desk| resources::read(desk, &uri)).await;
         let body = match read {
             Ok(Ok(body)) => body,
             Ok(Err(ResourceError::BadUri(problem))) => return Err(bad_argument("uri", &problem)),
@@ -314,4 +332,56 @@ fn bad_argument(field: &str, problem: &str) -> ErrorData {
 
 fn internal(code: &str, message: &str) -> ErrorData {
     ErrorData::internal_error(format!("{code}: {message}"), Some(json!({"code": code})))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Condvar, Mutex};
+
+    use super::*;
+    use crate::desk::nowhere::Nowhere;
+    use crate::desk::{DeskConfig, Ports, SystemClock};
+    use crate::journal::Journal;
+
+    fn server(folder: &tempfile::TempDir) -> Server {
+        let journal = Journal::open(&folder.path().join("mcp.db"), ves::TimestampMs(0)).unwrap();
+        let ports = Ports {
+            outbox: Arc::new(Nowhere),
+            entities: Arc::new(Nowhere),
+            service: Arc::new(Nowhere),
+            invoices: None,
+        };
+        Server::new(Arc::new(
+            Desk::new(ports, journal, DeskConfig::default(), Arc::new(SystemClock)).unwrap(),
+        ))
+    }
+
+    /// They took all places, and every tool answered `busy`.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn calls_that_wait_for_a_node_that_hangs_leave_room_for_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = server(&folder);
+        let hangs = Arc::new((Mutex::new(true), Condvar::new()));
+        let ask = |asks: Asks| {
+            let (server, hangs) = (server.clone(), Arc::clone(&hangs));
+            tokio::spawn(async move {
+                let wait = move |_: &Desk| {
+                    let (hangs, ended) = &*hangs;
+                    drop(ended.wait_while(hangs.lock().unwrap(), |hangs| *hangs).unwrap());
+                };
+                server.run(asks, wait).await
+            })
+        };
+        let calls: Vec<_> = (0..CALLS_MAX).flat_map(|_| [Asks::Ledger, Asks::Service]).map(ask).collect();
+        while server.far.iter().any(|far| far.available_permits() > 0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let local = tokio::time::timeout(Duration::from_secs(5), server.run(Asks::Nobody, |_| 7)).await;
+        assert_eq!(local.expect("at once").unwrap(), 7);
+        *hangs.0.lock().unwrap() = false;
+        hangs.1.notify_all();
+        for call in calls {
+            call.await.unwrap().expect("a place within ten seconds");
+        }
+    }
 }

@@ -93,6 +93,31 @@ impl Work {
     }
 }
 
+/// Whose answer a call waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// This machine's own files.
+    Nobody,
+    Service,
+    Ledger,
+}
+
+impl Work {
+    pub(crate) fn asks(self) -> Asks {
+        match self {
+            _ if self.needs_ledger() => Asks::Ledger,
+            Self::PaymentCreate
+            | Self::PaymentGet
+            | Self::PaymentReceipt
+            | Self::KeyList
+            | Self::SyncPush
+            | Self::SyncPull
+            | Self::ProofGet => Asks::Service,
+            _ => Asks::Nobody,
+        }
+    }
+}
+
 /// What a company does about an invoice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {

@@ -99,7 +99,12 @@ type EventEntry struct {
 	Receipt     Receipt `json:"receipt"`
 }
 
-const eventsPath = "/api/v1/ves/events"
+const (
+	eventsPath      = "/api/v1/ves/events"
+	keysPath        = "/api/v1/agents/keys"
+	commitmentsPath = "/api/v1/ves/commitments"
+	consistencyPath = "/api/v1/ves/consistency"
+)
 
 type page struct {
 	Events       []EventEntry `json:"events"`
@@ -188,7 +193,7 @@ func (c *Client) RegisterKey(ctx context.Context, agent *Agent) error {
 	if err != nil {
 		return err
 	}
-	return c.http.post(ctx, "/api/v1/agents/keys", map[string]any{
+	return c.http.post(ctx, keysPath, map[string]any{
 		"tenantId": agent.Stream.TenantID, "agentId": agent.ID, "keyId": agent.KeyID,
 		"publicKey": hex.EncodeToString(agent.Signer.PublicKey()), "proofOfPossession": hex.EncodeToString(proof),
 	}, nil)
@@ -196,7 +201,7 @@ func (c *Client) RegisterKey(ctx context.Context, agent *Agent) error {
 
 // RegisterOpeningKey registers a key that others seal for; recipientKid is its number in the tenant.
 func (c *Client) RegisterOpeningKey(ctx context.Context, agentID string, recipientKid uint32, publicKey []byte) error {
-	return c.http.post(ctx, "/api/v1/agents/keys", map[string]any{
+	return c.http.post(ctx, keysPath, map[string]any{
 		"tenantId": c.Stream.TenantID, "agentId": agentID, "keyId": recipientKid,
 		"publicKey": hex.EncodeToString(publicKey), "keyAlgorithm": 2,
 	}, nil)
@@ -388,8 +393,12 @@ func (c *Client) listedKey(ctx context.Context, agentID string, keyID uint32) (s
 		} `json:"keys"`
 	}
 	query := url.Values{"tenant_id": {c.Stream.TenantID}, "agent_id": {agentID}}
-	if err := c.http.get(ctx, "/api/v1/agents/keys", query, &body); err != nil {
+	if err := c.http.get(ctx, keysPath, query, &body); err != nil {
 		return "", err
+	}
+	// Without the list every signature would go unchecked.
+	if body.Keys == nil {
+		return "", unreadable(keysPath, errors.New("keys is a list"))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -409,7 +418,7 @@ func (c *Client) Commit(ctx context.Context, sequenceStart, sequenceEnd uint64) 
 		"sequence_start": sequenceStart, "sequence_end": sequenceEnd,
 	}
 	var commitment Commitment
-	if err := c.http.post(ctx, "/api/v1/ves/commitments", body, &commitment); err != nil {
+	if err := c.http.post(ctx, commitmentsPath, body, &commitment); err != nil {
 		return nil, err
 	}
 	return c.checked(&commitment)
@@ -423,8 +432,11 @@ func (c *Client) CommitmentOf(ctx context.Context, sequenceNumber uint64) (*Comm
 	var body struct {
 		Commitments []Commitment `json:"commitments"`
 	}
-	if err := c.http.get(ctx, "/api/v1/ves/commitments", query, &body); err != nil {
+	if err := c.http.get(ctx, commitmentsPath, query, &body); err != nil {
 		return nil, err
+	}
+	if body.Commitments == nil {
+		return nil, unreadable(commitmentsPath, errors.New("commitments is a list"))
 	}
 	for i, one := range body.Commitments {
 		if one.SequenceStart <= sequenceNumber && sequenceNumber <= one.SequenceEnd {
@@ -461,8 +473,12 @@ func (c *Client) Prove(ctx context.Context, event *Event, sequenceNumber uint64,
 	var body struct {
 		ProofPath []string `json:"proof_path"`
 	}
-	if err := c.http.get(ctx, "/api/v1/ves/proofs/"+strconv.FormatUint(sequenceNumber, 10), query, &body); err != nil {
+	path := "/api/v1/ves/proofs/" + strconv.FormatUint(sequenceNumber, 10)
+	if err := c.http.get(ctx, path, query, &body); err != nil {
 		return nil, err
+	}
+	if body.ProofPath == nil {
+		return nil, unreadable(path, errors.New("proof_path is a list"))
 	}
 	proof := &InclusionProof{event, sequenceNumber, commitment, sequenceNumber - commitment.SequenceStart, body.ProofPath}
 	return proof, claimed(proof.Verify())
@@ -497,8 +513,11 @@ func (c *Client) VerifyGrowth(ctx context.Context, earlier, later *Checkpoint) e
 	var body struct {
 		Hashes []string `json:"hashes"`
 	}
-	if err := c.http.get(ctx, "/api/v1/ves/consistency", query, &body); err != nil {
+	if err := c.http.get(ctx, consistencyPath, query, &body); err != nil {
 		return err
+	}
+	if body.Hashes == nil {
+		return unreadable(consistencyPath, errors.New("hashes is a list"))
 	}
 	path, err := hashes(body.Hashes)
 	return claimed(errors.Join(err, VerifyConsistency(*earlier, *later, path)))

@@ -278,6 +278,23 @@ func TestAnAgentWhoseKeyIsNotListedIsAskedAboutOnce(t *testing.T) {
 	}
 }
 
+func TestWithoutTheListOfKeysNoSignatureGoesUnchecked(t *testing.T) {
+	w := newWorld(t)
+	w.push(1)
+	for _, list := range []string{`{}`, `{"keys":null}`, `{"keys":"x"}`} {
+		client := must(NewClient(Options{URL: w.client.http.base, Stream: testStream, Sequencer: w.client.sequencer}))
+		w.instead = []http.HandlerFunc{
+			func(out http.ResponseWriter, _ *http.Request) {
+				answer(out, 200, object{"events": w.entries, "head_sequence": 1})
+			},
+			func(out http.ResponseWriter, _ *http.Request) { _, _ = out.Write([]byte(list)) },
+		}
+		for _, err := range client.Events(t.Context(), 1) {
+			w.refused(err, Unreadable, "unreadable")
+		}
+	}
+}
+
 func TestTheFeedGoesOnAfterLostConnectionsWithoutGapOrRepetition(t *testing.T) {
 	w := newWorld(t)
 	w.hasFeed = true

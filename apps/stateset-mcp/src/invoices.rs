@@ -125,7 +125,7 @@ impl Desk {
         let invoice = flow.content.as_ref();
         let invoice = invoice.map(|invoice| {
             let record = self.denoms.of(&self.node, invoice.denom.as_str())?;
-            Ok(shown::invoice(invoice, flow.linear_id.as_ref(), &record))
+            Ok::<_, Refusal>(shown::invoice(invoice, flow.linear_id.as_ref(), &record))
         });
         Ok(shown::flow(flow, invoice.transpose()?))
     }
@@ -196,8 +196,13 @@ impl Desk {
             return Ok(told);
         }
         let parties = [terms.party, terms.counterparty];
-        let flow = self.start(None, &InvoiceCommand::Create(Box::new(terms)), &parties)?;
-        self.settled(flow)
+        let started = self.start(None, &InvoiceCommand::Create(Box::new(terms.clone())), &parties);
+        match started {
+            Ok(flow) => self.settled(flow),
+            // By the first try, which the node has taken up meanwhile.
+            Err(refusal) if is_again && refusal.code == "CONFLICT" => self.created(&terms)?.ok_or(refusal),
+            Err(refusal) => Err(refusal),
+        }
     }
 
     /// The invoice of these terms, where an earlier try issued or proposed it.
@@ -217,8 +222,25 @@ impl Desk {
             return self.settled(flow).map(Some);
         }
         let held = self.node.invoices(&[("number", &terms.number), ("limit", "100")]).told()?.items;
-        let ours = held.iter().find(|held| held.content.as_ref().is_some_and(is_ours));
-        ours.map(|held| self.taken(held, "Create")).transpose()
+        if let Some(held) = held.iter().find(|held| held.content.as_ref().is_some_and(is_ours)) {
+            return self.taken(held, "Create").map(Some);
+        }
+        let ended = self.node.all_flows(false, |flow| {
+            flow.from.is_none() && flow.step() == "Create" && flow.content.as_ref().is_some_and(is_ours)
+        });
+        ended.told()?.pop().map(|flow| self.outcome(&flow)).transpose()
+    }
+
+    /// What a flow came to that an earlier try began: the answer to the call, also where that is no.
+    fn outcome(&self, flow: &Flow) -> Result<Value, Refusal> {
+        if flow.is_final() {
+            return self.told(flow, "final");
+        }
+        let mut told = self.told(flow, "ended")?;
+        let (code, reason) = flow.ended();
+        told["code"] = code.into();
+        told["reason"] = reason.into();
+        Ok(told)
     }
 
     /// - `on`: the invoice's id, or the flow by which it is proposed: another proposal may have the same id, and another total.
@@ -235,10 +257,16 @@ impl Desk {
                 if told["status"] != "final" {
                     return Ok(told);
                 }
-                id
+                // It is issued with this company's signature: the call is kept, whatever the second half says.
+                return self.accept_held(&id).map_err(|refusal| Refusal { is_passing: true, ..refusal });
             }
         };
-        let held = self.held(&id)?;
+        self.accept_held(&id)
+    }
+
+    /// Acknowledges the debt of an invoice that is issued.
+    fn accept_held(&self, id: &str) -> Result<Value, Refusal> {
+        let held = self.held(id)?;
         match held.status() {
             "ISSUED" => {
                 let flow = self.start(Some(held.linear_id), &InvoiceCommand::Accept(()), &[])?;
@@ -257,7 +285,8 @@ impl Desk {
             let flow = self.node.flow(on, 0).told()?;
             match (flow.phase.as_str(), is_done) {
                 ("deciding", _) => {}
-                ("ended", "declined") => return self.told(&flow, "declined"),
+                ("ended", "declined") if !flow.is_withdrawn() => return self.told(&flow, "declined"),
+                ("ended", _) => return self.outcome(&flow),
                 _ => return self.settled(flow),
             }
         }

@@ -26,15 +26,21 @@ impl Remote {
     /// may not say another contract for one that is in it.
     fn token(&self, network: Network, asset: Asset) -> Result<TokenAddress, PortError> {
         let networks = self.client.payment_networks().map_err(|error| client_error(&error))?.networks;
-        let of_network = networks.iter().find(|known| known.network == network.text());
-        let of_asset =
-            of_network.and_then(|known| known.assets.iter().find(|known| known.asset == asset.text()));
+        let with_asset = networks.iter().filter_map(|known| {
+            let of_asset = known.assets.iter().find(|known| known.asset == asset.text())?;
+            Some((known.network.as_str(), of_asset))
+        });
+        let with_asset: Vec<_> = with_asset.collect();
+        let of_network = with_asset.iter().find(|(name, _)| *name == network.text());
         let said: TokenAddress =
-            of_asset.and_then(|known| known.token_address.parse().ok()).ok_or_else(|| {
-                PortError::lasting(
-                    "asset_not_known",
-                    format!("{} is not paid on {}", asset.text(), network.text()),
-                )
+            of_network.and_then(|(_, known)| known.token_address.parse().ok()).ok_or_else(|| {
+                let names: Vec<&str> = with_asset.iter().map(|(name, _)| *name).collect();
+                let elsewhere = match names.as_slice() {
+                    [] => "the service pays it on no network".to_owned(),
+                    names => format!("it is on {}", names.join(", ")),
+                };
+                let said = format!("{} is not paid on {}: {elsewhere}", asset.text(), network.text());
+                PortError::lasting("asset_not_known", said)
             })?;
         match TokenTable::default().get(network, asset) {
             Some(known) if known != said => Err(PortError::lasting(
@@ -71,11 +77,13 @@ impl Service for Remote {
         Ok(json!({"holds": holds, "findings": verdict.findings}))
     }
 
+    fn payable(&self, order: &PaymentOrder) -> Result<(), PortError> {
+        let (network, asset) = named(order)?;
+        self.token(network, asset).map(drop)
+    }
+
     fn pay(&self, order: &PaymentOrder) -> Result<Value, PortError> {
-        let unknown =
-            |what: &str, name: &str| PortError::lasting("not_known", format!("{name:?} is no {what}"));
-        let network = Network::from_text(&order.network).ok_or_else(|| unknown("network", &order.network))?;
-        let asset = Asset::from_name(&order.asset).ok_or_else(|| unknown("asset", &order.asset))?;
+        let (network, asset) = named(order)?;
         let terms = Terms {
             payer: ves::hex::encode_0x(&self.author.signer.public_key()),
             payee: order.payee_address.clone(),
@@ -120,12 +128,27 @@ impl Service for Remote {
     }
 
     fn payment_receipt(&self, intent: uuid::Uuid) -> Result<Value, PortError> {
-        json_of(self.client.payment_receipt(&intent))
+        match self.client.payment_receipt(&intent) {
+            // There is none, or none yet: the payment itself says which.
+            Err(error) if error.is_not_found() => {
+                self.payment(intent)?;
+                Err(PortError::passing("not_batched", "the intent is in no batch yet; ask again later"))
+            }
+            answer => json_of(answer),
+        }
     }
 
     fn keys(&self) -> Result<Value, PortError> {
         json_of(self.client.keys(&self.stream.tenant_id, Some(&self.author.agent_id)))
     }
+}
+
+/// Network and asset of an order, by their names.
+fn named(order: &PaymentOrder) -> Result<(Network, Asset), PortError> {
+    let unknown = |what: &str, name: &str| PortError::lasting("not_known", format!("{name:?} is no {what}"));
+    let network = Network::from_text(&order.network).ok_or_else(|| unknown("network", &order.network))?;
+    let asset = Asset::from_name(&order.asset).ok_or_else(|| unknown("asset", &order.asset))?;
+    Ok((network, asset))
 }
 
 fn json_of<T: serde::Serialize>(answer: Result<T, stateset_client::ClientError>) -> Result<Value, PortError> {

@@ -177,7 +177,7 @@ pub struct RecipientsArgs {
 #[derive(Debug, Args)]
 pub struct AppendArgs {
     /// Drafts {entity_type, entity_id, event_type, payload, …}: one, an array, or one a line; `-` is stdin
-    #[arg(conflicts_with_all = ["entity_type", "entity_id", "event_type", "payload"], required_unless_present = "payload")]
+    #[arg(conflicts_with_all = ["entity_type", "entity_id", "event_type", "payload"], required_unless_present_any = ["entity_type", "entity_id", "event_type", "payload"])]
     pub drafts: Option<PathBuf>,
     /// For example order
     #[arg(long, value_name = "TEXT", requires = "payload")]

@@ -7,11 +7,13 @@
 //! note the call with what it is taken on (durable) ─► the company's node signs and submits ─► note the answer
 //! ```
 
+use std::fs::File;
+
 use serde_json::{Map, Value, json};
 
 use super::read::place;
 use super::write::{Found, Try};
-use super::{Desk, page};
+use super::{Desk, lock_failed, page};
 use crate::answer::{CallError, Refusal};
 use crate::arguments::Given;
 use crate::cursor;
@@ -57,8 +59,7 @@ impl Desk {
     ) -> Result<Value, CallError> {
         let (ledger, step) = (self.invoices()?, step_of(step, given)?);
         let given = &of_company(ledger.company(), given)?;
-        // Held to the end: of two tries of one call the second has to see what the first did. Others may write meanwhile.
-        let _stepping = Self::turn_of(&self.stepping)?;
+        let _turn = self.turn_of_company(ledger.company())?;
         let mut attempt = match self.found(tool, given, approval)? {
             Found::Answer(answer) => return Ok(answer),
             Found::Go(attempt) => attempt,
@@ -81,6 +82,14 @@ impl Desk {
         self.carry_out(ledger, &step, &attempt)
     }
 
+    /// Held to a call's end, which waits for other companies: of two steps of one company the second has to see what the first
+    /// did, and those of another company need not wait. Between threads and processes; it ends when it is dropped.
+    fn turn_of_company(&self, company: &str) -> Result<File, CallError> {
+        let turns = self.journal().turns(&format!(".{company}.lock")).map_err(|error| lock_failed(&error))?;
+        turns.lock().map_err(|error| lock_failed(&error))?;
+        Ok(turns)
+    }
+
     /// As [`find`](Self::find), with a turn of its own.
     fn found<'a>(
         &self,
@@ -101,13 +110,10 @@ impl Desk {
         let on = attempt.plan.entity_id.as_deref().unwrap_or_default();
         match ledger.take(step, on, attempt.is_begun) {
             Ok(answer) => {
-                self.journal().finish(&attempt.key, &answer)?;
+                self.done(attempt, &answer);
                 Ok(answer)
             }
-            Err(refusal) => {
-                self.forget_refused(attempt, refusal.is_passing)?;
-                Err(refusal.into())
-            }
+            Err(refusal) => Err(self.refused(attempt, refusal)?),
         }
     }
 

@@ -48,6 +48,9 @@ impl Entities for Nowhere {
 }
 
 impl Service for Nowhere {
+    fn payable(&self, _: &PaymentOrder) -> Result<(), PortError> {
+        unreachable!()
+    }
     fn proof(&self, _: ves::EventId) -> Result<Value, PortError> {
         unreachable!()
     }

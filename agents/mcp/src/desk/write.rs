@@ -29,6 +29,9 @@ pub const ASSETS: &[&str] = &["usdc", "usdt", "ssusd"];
 const PAYMENT_S_DEFAULT: i64 = 3600;
 const PAYMENT_S_MAX: i64 = 86_400;
 
+/// Of a call that is refused at a later try.
+const EARLIER: &str = "an earlier try of this call may have been carried out: make the same call again, with the same idempotency_key";
+
 /// A call on its way.
 pub(super) struct Try<'a> {
     tool: &'static Tool,
@@ -58,11 +61,22 @@ impl Desk {
         given: &Given,
         approval: Option<&str>,
     ) -> Result<Value, CallError> {
-        let turn = self.turn()?;
-        let attempt = match self.find(tool, given, approval)? {
+        let mut turn = self.turn()?;
+        let mut attempt = match self.find(tool, given, approval)? {
             Found::Answer(answer) => return Ok(answer),
             Found::Go(attempt) => attempt,
         };
+        if matches!(tool.work, Work::PaymentCreate) && !attempt.is_begun {
+            // The service may take its time: the other tools do not wait for it.
+            drop(turn);
+            self.ports.service.payable(&payment(&attempt)?.0)?;
+            turn = self.turn()?;
+            // Another call may have taken the key meanwhile.
+            attempt = match self.find(tool, given, approval)? {
+                Found::Answer(answer) => return Ok(answer),
+                Found::Go(attempt) => attempt,
+            };
+        }
         match tool.work {
             Work::Event { entity, event, id, worth } => {
                 let event = new_event(entity, event, id, &attempt);
@@ -241,17 +255,34 @@ impl Desk {
         if let Some(entity) = entity {
             answer["entity"] = entity_body(&entity);
         }
-        self.journal().finish(&attempt.key, &answer)?;
+        self.done(attempt, &answer);
         Ok(answer)
     }
 
-    /// Forgets a call of which it is certain that nothing was done: the first try was refused. Of a later one it is not, whatever is
-    /// said then: the first may have been taken, and its answer lost. Where nobody knows, the repetition asks again for the same.
-    pub(super) fn forget_refused(&self, attempt: &Try<'_>, is_unclear: bool) -> Result<(), CallError> {
-        if !is_unclear && !attempt.is_begun {
-            self.journal().forget(&attempt.key)?;
+    /// Notes the answer of a call that was carried out. Where that fails the call is one that was begun: its repetition asks for the
+    /// same again, and what was done is told all the same.
+    pub(super) fn done(&self, attempt: &Try<'_>, answer: &Value) {
+        if let Err(error) = self.journal().finish(&attempt.key, answer) {
+            tracing::warn!(%error, "the answer to a call was not noted");
         }
-        Ok(())
+    }
+
+    /// How a refused call is told. That of a first try was not carried out, and is forgotten. Of a later one that is not certain,
+    /// whatever is said then: the first may have been taken, and its answer lost. It is kept, and its repetition asks again for the
+    /// same.
+    pub(super) fn refused(&self, attempt: &Try<'_>, refusal: Refusal) -> Result<CallError, CallError> {
+        if refusal.is_passing {
+            return Ok(refusal.into());
+        }
+        if !attempt.is_begun {
+            self.journal().forget(&attempt.key)?;
+            return Ok(refusal.into());
+        }
+        let hint = match refusal.hint {
+            Some(hint) => format!("{EARLIER}; {hint}"),
+            None => EARLIER.to_owned(),
+        };
+        Ok(Refusal { is_passing: true, hint: Some(hint), ..refusal }.into())
     }
 
     fn pay(&self, attempt: &Try<'_>, order: &PaymentOrder) -> Result<Value, CallError> {
@@ -259,13 +290,10 @@ impl Desk {
             Ok(intent) => {
                 let status = intent.get("status").and_then(Value::as_str).unwrap_or("sequenced").to_owned();
                 let answer = json!({"status": status, "intent": intent});
-                self.journal().finish(&attempt.key, &answer)?;
+                self.done(attempt, &answer);
                 Ok(answer)
             }
-            Err(error) => {
-                self.forget_refused(attempt, error.is_passing)?;
-                Err(error.into())
-            }
+            Err(error) => Err(self.refused(attempt, error.into())?),
         }
     }
 }

@@ -10,10 +10,15 @@ use super::{JournalError, file_error};
 
 /// Applied in order; the place in this list, counted from 1, is the schema's version. Never changed once released.
 const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_journal.sql")];
+/// Behind the journal's name: the file whose lock is held by who opens it, or writes.
+pub(crate) const LOCK: &str = ".lock";
 /// Another process may hold the file for a transaction this long.
 const BUSY_MAX: Duration = Duration::from_secs(10);
 
 pub(super) fn open(path: &Path) -> Result<Connection, JournalError> {
+    // One at a time: SQLite does not wait where two give a new file its mode at once.
+    let turns = beside(path, LOCK).map_err(|error| file_error("opening the lock of", path, &error))?;
+    turns.lock().map_err(|error| file_error("locking", path, &error))?;
     if !path.exists() {
         // Made here for its mode; SQLite would leave that to the umask.
         private_file(path).map_err(|error| file_error("making", path, &error))?;
@@ -49,7 +54,14 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-pub(super) fn private_file(path: &Path) -> std::io::Result<File> {
+/// A file that is called as `path`, with `name` behind that.
+pub(super) fn beside(path: &Path, name: &str) -> std::io::Result<File> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(name);
+    private_file(Path::new(&beside))
+}
+
+fn private_file(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true);
     #[cfg(unix)]

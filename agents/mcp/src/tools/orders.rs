@@ -155,7 +155,7 @@ pub const PAYMENTS: &[Tool] = &[
             required("payee_address", Kind::Address, "Who is paid"),
             required("amount", Kind::Amount, "In whole units of the asset, such as 12.50"),
             required("asset", Kind::Choice(crate::desk::ASSETS), "What is paid with"),
-            required("network", NAME, "Chain it is paid on, as the service names it, such as set_chain"),
+            required("network", NAME, "Chain it is paid on, as the service names it, such as base_sepolia"),
             optional(
                 "valid_for_seconds",
                 Kind::Count { min: 1 },

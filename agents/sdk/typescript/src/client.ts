@@ -59,6 +59,10 @@ export interface InclusionProof {
 
 const EVENTS_PATH = '/api/v1/ves/events';
 const INGEST_PATH = '/api/v1/ves/events/ingest';
+const KEYS_PATH = '/api/v1/agents/keys';
+const COMMITMENTS_PATH = '/api/v1/ves/commitments';
+const CONSISTENCY_PATH = '/api/v1/ves/consistency';
+const SEQUENCER_PATH = '/api/v1/ves/sequencer';
 
 export class Client {
   readonly stream: Stream;
@@ -78,8 +82,9 @@ export class Client {
   /** Whose receipts are believed: as pinned, else as the server says, asked once. */
   async sequencer(): Promise<Sequencer> {
     if (!this.#sequencer) {
-      const body = await this.#http.get<Schemas['SequencerBody']>('/api/v1/ves/sequencer', {});
-      const keys = Object.fromEntries(body.keys.map((key) => [key.key_version, key.public_key]));
+      const body = await this.#http.get<Schemas['SequencerBody']>(SEQUENCER_PATH, {});
+      const listed = list(SEQUENCER_PATH, 'keys', body.keys, 'object');
+      const keys = Object.fromEntries(listed.map((key) => [key.key_version, key.public_key]));
       this.#sequencer = { sequencerId: body.sequencer_id, keys: { ...keys, [body.key_version]: body.public_key } };
     }
     return this.#sequencer;
@@ -94,14 +99,14 @@ export class Client {
       publicKey: toHex(agent.signer.publicKey),
       proofOfPossession: await agent.provePossession(),
     };
-    await this.#http.post('/api/v1/agents/keys', body);
+    await this.#http.post(KEYS_PATH, body);
   }
 
   /** Registers a key that others seal for; `recipientKid` is its number in the tenant. */
   async registerOpeningKey(agentId: string, recipientKid: number, publicKey: string): Promise<void> {
     const key = { tenantId: this.stream.tenantId, agentId, keyId: recipientKid, publicKey, keyAlgorithm: 2 };
     const body: Schemas['RegisterKeyRequest'] = key;
-    await this.#http.post('/api/v1/agents/keys', body);
+    await this.#http.post(KEYS_PATH, body);
   }
 
   /**
@@ -181,14 +186,14 @@ export class Client {
   /** One event by its id. */
   async event(eventId: string): Promise<VerifiedEvent> {
     const entry = await this.#http.get<EventEntry>(`/api/v1/ves/events/${encodeURIComponent(eventId)}`, this.#query());
-    const verified = await this.verify(entry, Number(entry.receipt.sequenceNumber));
+    const verified = await this.verify(entry, Number(whole(entry).receipt.sequenceNumber));
     if (verified.event.event_id !== eventId) throw new UntrueError('receipt_of_other_event', 'another event was answered');
     return verified;
   }
 
   /** Checks one entry of a page or feed: stream, payload hash, receipt, place, and the signature where the key is known. */
   async verify(entry: EventEntry, expected: number): Promise<VerifiedEvent> {
-    const { envelope: event, receipt } = entry;
+    const { envelope: event, receipt } = whole(entry);
     if (event.tenant_id !== this.stream.tenantId || event.store_id !== this.stream.storeId) {
       throw new UntrueError('other_stream', `event ${event.event_id} is of another stream`);
     }
@@ -220,8 +225,8 @@ export class Client {
     const name = `${agentId}/${keyId}`;
     if (!this.#listed.has(name) && Date.now() - (this.#listedAt.get(agentId) ?? -LISTED_AGAIN_MS) >= LISTED_AGAIN_MS) {
       const query = { tenant_id: this.stream.tenantId, agent_id: agentId };
-      const { keys } = await this.#http.get<Schemas['AgentKeyList']>('/api/v1/agents/keys', query);
-      for (const key of keys) {
+      const { keys } = await this.#http.get<Schemas['AgentKeyList']>(KEYS_PATH, query);
+      for (const key of list(KEYS_PATH, 'keys', keys, 'object')) {
         if (key.keyAlgorithm === 1) this.#listed.set(`${key.agentId}/${key.keyId}`, key.publicKey);
       }
       this.#listedAt.set(agentId, Date.now());
@@ -232,14 +237,14 @@ export class Client {
   /** Commits a range, which must continue the chain of commitments. A service does so by itself after a while. */
   async commit(sequenceStart: number, sequenceEnd: number): Promise<Commitment> {
     const body = { ...this.#query(), sequence_start: sequenceStart, sequence_end: sequenceEnd };
-    return this.#checked(await this.#http.post<Commitment>('/api/v1/ves/commitments', body));
+    return this.#checked(await this.#http.post<Commitment>(COMMITMENTS_PATH, body));
   }
 
   /** The commitment that holds an event, if one does yet. */
   async commitmentOf(sequenceNumber: number): Promise<Commitment | undefined> {
     const query = { ...this.#query(), from: sequenceNumber, limit: 1 };
-    const { commitments } = await this.#http.get<Schemas['CommitmentList']>('/api/v1/ves/commitments', query);
-    const found = commitments.find((one) => one.sequence_start <= sequenceNumber && sequenceNumber <= one.sequence_end);
+    const { commitments } = await this.#http.get<Schemas['CommitmentList']>(COMMITMENTS_PATH, query);
+    const found = list(COMMITMENTS_PATH, 'commitments', commitments, 'object').find((one) => one.sequence_start <= sequenceNumber && sequenceNumber <= one.sequence_end);
     return found && this.#checked(found);
   }
 
@@ -256,8 +261,10 @@ export class Client {
     }
     if (!commitment) throw new RefusedError(404, 'NOT_COMMITTED', `event ${sequenceNumber} is in no commitment yet`, undefined);
     const query = { ...this.#query(), batch_id: commitment.batch_id };
-    const body = await this.#http.get<Schemas['InclusionProofBody']>(`/api/v1/ves/proofs/${sequenceNumber}`, query);
-    const proof = { event, sequenceNumber, commitment, leafIndex: sequenceNumber - commitment.sequence_start, proofPath: body.proof_path };
+    const path = `/api/v1/ves/proofs/${sequenceNumber}`;
+    const body = await this.#http.get<Schemas['InclusionProofBody']>(path, query);
+    const proofPath = list(path, 'proof_path', body.proof_path, 'string');
+    const proof = { event, sequenceNumber, commitment, leafIndex: sequenceNumber - commitment.sequence_start, proofPath };
     await claimed(() => verifyProof(proof));
     return proof;
   }
@@ -272,8 +279,9 @@ export class Client {
   /** That the log of an earlier checkpoint is the beginning of that of a later one: a fork or a cut is noticed here. */
   async verifyGrowth(from: Checkpoint, to: Checkpoint): Promise<void> {
     const query = { ...this.#query(), from: from.size, to: to.size };
-    const { hashes } = await this.#http.get<Schemas['ConsistencyBody']>('/api/v1/ves/consistency', query);
-    await claimed(() => verifyConsistency(from, to, hashes));
+    const { hashes } = await this.#http.get<Schemas['ConsistencyBody']>(CONSISTENCY_PATH, query);
+    const path = list(CONSISTENCY_PATH, 'hashes', hashes, 'string');
+    await claimed(() => verifyConsistency(from, to, path));
   }
 
   async #checked(commitment: Commitment): Promise<Commitment> {
@@ -287,6 +295,22 @@ export class Client {
   #query(): { tenant_id: string; store_id: string } {
     return { tenant_id: this.stream.tenantId, store_id: this.stream.storeId };
   }
+}
+
+/** A list that an answer has to have: without it its use would end in an error that has no code. */
+function list<T>(path: string, name: string, value: T[], of: 'object' | 'string'): T[] {
+  const fits = (entry: unknown) => typeof entry === of && entry !== null;
+  if (!Array.isArray(value) || !value.every(fits)) throw new UnreadableError(path, `${name} is a list of ${of}s`);
+  return value;
+}
+
+/** An entry of a page or feed that has its parts. */
+function whole(entry: EventEntry): EventEntry {
+  const isObject = (value: unknown) => typeof value === 'object' && value !== null;
+  if (!isObject(entry) || !isObject(entry.envelope) || !isObject(entry.receipt)) {
+    throw new UnreadableError(EVENTS_PATH, 'an event has an envelope and a receipt');
+  }
+  return entry;
 }
 
 /** Verifies a proof from anywhere: that the event is in the batch. Whether the batch is the right one says its chain or anchor. */

@@ -137,7 +137,7 @@ export class Agent {
   }
 
   #input(draft: Draft): Record<string, unknown> {
-    const payloadJson = draft.payloadJson ?? JSON.stringify(draft.payload);
+    const payloadJson = draft.payloadJson ?? JSON.stringify(draft.payload, exact);
     if (payloadJson === undefined) throw new VesError('invalid_input', 'payload: it has no JSON form');
     return {
       tenant_id: this.stream.tenantId,
@@ -176,4 +176,16 @@ interface Unsigned {
 export async function checkEvent(event: Event, publicKey?: string): Promise<string> {
   const input = { event, public_key: publicKey };
   return (await call<{ event_signing_hash: string }>('check_event', input)).event_signing_hash;
+}
+
+/** For JSON.stringify: refuses what that would change without a word, as NaN into null. */
+function exact(name: string, value: unknown): unknown {
+  const problem =
+    typeof value === 'number' && !Number.isFinite(value)
+      ? `${value} is no number of JSON`
+      : ['bigint', 'function', 'symbol'].includes(typeof value)
+        ? `a ${typeof value} has no JSON form`
+        : undefined;
+  if (problem) throw new VesError('invalid_json', `payload: ${name || 'it'}: ${problem}`);
+  return value;
 }

@@ -117,6 +117,15 @@ test('what is no answer to the question is told as that, and a page without its 
     world.instead.push(() => json(page));
     await rejects(all(), UnreadableError, 'unreadable');
   }
+  const { envelope, receipt } = world.entries[0];
+  for (const entry of [null, 'x', {}, { envelope }, { receipt }, { envelope: null, receipt }]) {
+    world.instead.push(() => json({ events: [entry], head_sequence: 1 }));
+    await rejects(all(), UnreadableError, 'unreadable');
+  }
+  for (const answer of [{}, { commitments: null }, { commitments: [null] }]) {
+    world.instead.push(() => json(answer));
+    await rejects(world.client.commitmentOf(1), UnreadableError, 'unreadable');
+  }
   for (const answer of [null, [], 'x', { receipts: 'x' }, { receipts: [null] }]) {
     world.instead.push(() => json(answer));
     await rejects(world.client.push([await world.event(2)]), UnreadableError, 'unreadable');
@@ -190,6 +199,24 @@ test('an agent whose key is not listed is asked about once', async () => {
   for await (const event of client.events()) found.push(event.signatureVerified);
   assert.deepEqual(found, [false, false, false]);
   assert.equal(world.asked.filter((path) => path === '/api/v1/agents/keys').length, 1);
+});
+
+test('what has no JSON form is not signed as something else', async () => {
+  const world = await World.make();
+  for (const value of [NaN, Infinity, 10n, () => 1]) {
+    const draft = { entityType: 'order', entityId: 'O', eventType: 'order.created', payload: { amounts: [value] } };
+    await rejects(world.agent.sign(draft), VesError, 'invalid_json');
+  }
+});
+
+test('without the list of keys no signature goes unchecked', async () => {
+  const world = await World.make();
+  await world.client.push([await world.event(1)]);
+  for (const answer of [{}, { keys: null }, { keys: [null] }]) {
+    const client = new Client({ url: URL_, stream: STREAM, sequencer: await world.client.sequencer(), fetch: (url, init) => world.answer(new URL(url), init) });
+    world.instead = [() => json({ events: world.entries, head_sequence: 1 }), () => json(answer)];
+    await rejects(client.events().next(), UnreadableError, 'unreadable');
+  }
 });
 
 test('the feed goes on after lost connections, without gap or repetition', async () => {

@@ -1,6 +1,7 @@
 //! A language model at the tools, in raw requests of each revision, and by the public inspector.
 
 mod approvals;
+mod between;
 mod client;
 mod commerce;
 mod http;
@@ -8,6 +9,7 @@ mod inspector;
 mod invoices;
 mod keys;
 mod offline;
+mod overtaken;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -128,7 +128,11 @@ fn a_refusal_of_a_later_try_forgets_nothing() {
     let lost = Refusal { is_passing: true, ..Refusal::new("NODE_UNREACHABLE", "lost") };
     company.0.lock().unwrap().fails.extend([lost, Refusal::new("NO_SUCH_INVOICE", "another's answer")]);
     assert_eq!(code(call(&desk, "invoice_pay", pay("a"))), "NODE_UNREACHABLE");
-    assert_eq!(code(call(&desk, "invoice_pay", pay("a"))), "NO_SUCH_INVOICE");
+    let Err(CallError::Refused(refusal)) = call(&desk, "invoice_pay", pay("a")) else {
+        panic!("it is refused")
+    };
+    assert_eq!((refusal.code.as_str(), refusal.is_passing), ("NO_SUCH_INVOICE", true));
+    assert!(refusal.hint.unwrap().contains("an earlier try of this call may have been carried out"));
     call(&desk, "invoice_pay", pay("a")).unwrap();
     let again: Vec<bool> = company.0.lock().unwrap().taken.iter().map(|(_, _, again)| *again).collect();
     assert_eq!(again, [false, true, true], "it was made anew");

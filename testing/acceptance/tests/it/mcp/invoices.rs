@@ -10,7 +10,7 @@ use stateset_acceptance::service::run_on;
 use super::client::Model;
 use super::mcp;
 
-fn stateset(data: &Path, arguments: &[&str]) -> Value {
+pub(super) fn stateset(data: &Path, arguments: &[&str]) -> Value {
     let (code, said, error) = run_on(data, &[arguments, &["--json"]].concat());
     assert_eq!(code, Some(0), "{arguments:?}: {error}");
     serde_json::from_str(&said).unwrap_or_default()
@@ -25,12 +25,12 @@ fn tools(model: &mut Model) -> Vec<String> {
     listed.as_array().expect("tools").iter().filter_map(of_ledger).collect()
 }
 
-fn of(data: &Path, org: &str, limit: &str) -> Model {
+pub(super) fn of(data: &Path, org: &str, limit: &str) -> Model {
     Model::stateless(data, &["--manual-sync", "--org", org, "--limit", limit])
 }
 
 /// What waits for the company, once it is there: others are told a moment later.
-fn asked(model: &mut Model) -> Value {
+pub(super) fn asked(model: &mut Model) -> Value {
     let begun = Instant::now();
     loop {
         let found = model.call("invoice_requests", json!({}))["requests"][0].clone();
@@ -43,7 +43,7 @@ fn asked(model: &mut Model) -> Value {
 }
 
 /// An invoice once it has this status.
-fn becomes(model: &mut Model, number: &str, status: &str) -> Value {
+pub(super) fn becomes(model: &mut Model, number: &str, status: &str) -> Value {
     let begun = Instant::now();
     loop {
         let answer =
@@ -65,7 +65,7 @@ fn decide(data: &Path, said: &str, id: &str, org: &str) -> (Option<i32>, Value) 
     (output.status.code(), serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}")))
 }
 
-fn bill(number: &str, amount: &str) -> Value {
+pub(super) fn bill(number: &str, amount: &str) -> Value {
     json!({
         "counterparty": "globex", "number": number, "due_date": "2099-01-31", "currency": "USD",
         "amount": amount, "idempotency_key": number,
