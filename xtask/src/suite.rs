@@ -72,7 +72,7 @@ fn build() -> Built {
     Built::by(run_for_output(&Step::cargo(build)))
 }
 
-/// All tests of all packages: unit tests, vectors, properties, a thousand simulated seeds and more, bounded fuzzing,
+/// All tests of all packages: unit tests, vectors, properties, thousands of simulated seeds, bounded fuzzing,
 /// whole processes, examples.
 fn cargo_tests(fast: bool, built: &Built) -> Tally {
     let mut step = Step::cargo(CARGO_TEST);

@@ -4,6 +4,9 @@
 //! [`Writes`], from which the store makes the app hash. So one durable transaction of the engine holds block, state and
 //! commit together, and the state machine can't tell which engine runs it.
 
+use stateset_ledger_types::governance::SoftwareUpgrade;
+use ves::Digest;
+
 use crate::state::{ReadFault, StateReader, Writes};
 
 /// A transaction's bytes, as ordered.
@@ -16,7 +19,7 @@ pub struct Info {
     pub data: &'static str,
     /// Version of this build, for people.
     pub version: &'static str,
-    /// Version of the rules; goes into the header and rises with an upgrade (section 12.3).
+    /// Version of the rules that a chain begins with; [`Application::app_version`] says which hold now.
     pub app_version: u64,
 }
 
@@ -96,9 +99,13 @@ pub struct Outcome {
     pub validators: Vec<ValidatorUpdate>,
     /// Set when they change.
     pub bounds: Option<BlockBounds>,
+    /// Set when an upgrade changed the rules: that of the next header (section 12.3). `bounds` is then set too.
+    pub app_version: Option<u64>,
     pub events: Vec<Event>,
     /// Transactions that panicked, by place in the block, for the node's log.
     pub panicked: Vec<usize>,
+    /// What else an operator has to read in the node's log.
+    pub notes: Vec<String>,
 }
 
 /// What a proposer starts from.
@@ -130,14 +137,41 @@ pub enum Fault {
     Read(#[from] ReadFault),
     #[error("the state at {place} is not what this program writes: {problem}")]
     Corrupt { place: String, problem: String },
-    #[error("height {height} needs the upgrade {name}: start a program that has it")]
-    UpgradeNeeded { name: String, height: u64, info: String },
+    #[error(
+        "the network decided on the upgrade {:?}, which block {} begins with and this program ({}) lacks: install a program that has \
+         it{} and start it on the same state",
+        .0.name.as_str(), .0.height, env!("CARGO_PKG_VERSION"), told(.0)
+    )]
+    UpgradeNeeded(Box<SoftwareUpgrade>),
+    #[error(
+        "the state is of version {app_version} of the rules, since the upgrade {upgrade:?}, and this program ({}) lacks it: \
+         install a program that has it",
+        env!("CARGO_PKG_VERSION")
+    )]
+    RulesUnknown { app_version: u64, upgrade: String },
+}
+
+/// What a plan says of the program to install.
+fn told(plan: &SoftwareUpgrade) -> String {
+    let hash = (plan.binary_hash != Digest::ZERO).then(|| format!("SHA-256 {}", plan.binary_hash));
+    let info = Some(plan.info.to_string()).filter(|info| !info.is_empty());
+    let said: Vec<String> = info.into_iter().chain(hash).collect();
+    if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) }
 }
 
 /// The state machine as engines see it.
 pub trait Application: Send + Sync {
     /// What this program is.
     fn info(&self) -> Info;
+
+    /// Version of the rules that hold after the block of `state`: it goes into the next header, and rises with an upgrade
+    /// (section 12.3).
+    ///
+    /// # Errors
+    /// [`Fault`] when the node must stop: the state is of rules that this program lacks, or cannot be read.
+    fn app_version(&self, _state: &dyn StateReader) -> Result<u64, Fault> {
+        Ok(self.info().app_version)
+    }
 
     /// Reads a genesis file and makes the first state.
     ///

@@ -11,9 +11,6 @@ use ves::Digest;
 use crate::application::Fault;
 use crate::overlay::{Overlay, decode};
 
-/// Version of the rules of this program (12.3).
-pub const APP_VERSION: u64 = 1;
-
 /// How much of its quota an entity has used in this block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Used {
@@ -26,6 +23,8 @@ pub struct Used {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Context {
     pub chain_id: ChainId,
+    /// Version of the rules of this block: what an upgrade changed asks for it (12.3).
+    pub app_version: u64,
     pub height: u64,
     /// Unix milliseconds.
     pub time_ms: u64,
@@ -47,6 +46,7 @@ impl Context {
         let params_hashes = params_hashes(overlay, height, params.params_grace_blocks)?;
         Ok(Self {
             chain_id: chain.chain_id,
+            app_version: chain.app_version,
             height,
             time_ms,
             params,

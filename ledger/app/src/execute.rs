@@ -4,8 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use stateset_ledger_types::envelope::{GovernanceTx, Notarise, PublicTx, Request};
-use stateset_ledger_types::genesis::ChainRecord;
-use stateset_ledger_types::governance::SoftwareUpgrade;
 use stateset_ledger_types::ids::SettlementId;
 use stateset_ledger_types::stateless::Checked;
 use stateset_ledger_types::tree::Mode;
@@ -17,6 +15,7 @@ use crate::governance::{self, Effects};
 use crate::notary::{self, Commit};
 use crate::overlay::{Overlay, Stop};
 use crate::state::StateReader;
+use crate::upgrade::{Step, Upgrades};
 use crate::{bank, public};
 
 /// How a block gets the stateless check of a transaction: anew, or as remembered. The answer is the same.
@@ -26,12 +25,20 @@ pub type Check<'a> = &'a dyn Fn(&[u8], &Context) -> Result<Arc<Checked>, Refusal
 ///
 /// # Errors
 /// [`Fault`]: the node stops, nothing was changed.
-pub fn finalize(state: &dyn StateReader, block: &Block<'_>, check: Check<'_>) -> Result<Outcome, Fault> {
+pub fn finalize(
+    state: &dyn StateReader,
+    block: &Block<'_>,
+    upgrades: &Upgrades,
+    check: Check<'_>,
+) -> Result<Outcome, Fault> {
     let mut overlay = Overlay::new(state);
-    upgrade(&overlay, block.height)?;
+    let step = upgrades.begin(&mut overlay, block.height)?;
     let mut context = Context::load(&overlay, block.height, block.time_ms)?;
     let mut effects = Effects::default();
     let mut outcome = Outcome::default();
+    if let Some(step) = step {
+        upgraded(&mut outcome, &step, &context);
+    }
     for (index, bytes) in block.transactions.iter().enumerate() {
         let before = effects.clone();
         let executed = catch_unwind(AssertUnwindSafe(|| {
@@ -64,7 +71,7 @@ pub fn finalize(state: &dyn StateReader, block: &Block<'_>, check: Check<'_>) ->
         outcome.events.push(event("proposal", &attributes));
     }
     outcome.validators = last_per_key(effects.validators);
-    outcome.bounds = effects.bounds;
+    outcome.bounds = effects.bounds.or(outcome.bounds);
     outcome.writes = overlay.into_writes()?;
     Ok(outcome)
 }
@@ -78,15 +85,25 @@ fn expire(overlay: &mut Overlay<'_>, context: &Context) -> Result<Vec<Settlement
     })
 }
 
-/// Step 1: a program without the planned upgrade stops before the block (12.3).
-fn upgrade(overlay: &Overlay<'_>, height: u64) -> Result<(), Fault> {
-    let Some(plan): Option<SoftwareUpgrade> = overlay.get(&StateKey::upgrade_plan())? else { return Ok(()) };
-    let chain: ChainRecord = overlay.expect(&StateKey::chain())?;
-    if plan.height <= height && *chain.upgrade != *plan.name {
-        let (name, info) = (plan.name.to_string(), plan.info.to_string());
-        return Err(Fault::UpgradeNeeded { name, height: plan.height, info });
+/// What an upgrade of this block means for the engine, its events and its log.
+fn upgraded(outcome: &mut Outcome, step: &Step, context: &Context) {
+    match step {
+        Step::Done { name, app_version } => {
+            outcome.app_version = Some(*app_version);
+            outcome.bounds = Some(governance::bounds(&context.params));
+            let attributes = [("name", name.clone()), ("app_version", app_version.to_string())];
+            outcome.events.push(event("upgrade", &attributes));
+            outcome
+                .notes
+                .push(format!("upgrade {name:?}: the rules are of version {app_version} from here on"));
+        }
+        Step::Skipped { name } => {
+            outcome.events.push(event("upgrade_skipped", &[("name", name.clone())]));
+            outcome
+                .notes
+                .push(format!("upgrade {name:?} skipped, as the operator said: the old rules go on"));
+        }
     }
-    Ok(())
 }
 
 /// The last word on each validator, by key.

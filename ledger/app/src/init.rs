@@ -12,10 +12,10 @@ use stateset_ledger_types::x509::Root;
 use stateset_ledger_types::{StateKey, Substore};
 
 use crate::application::{Initial, ValidatorUpdate};
-use crate::context::APP_VERSION;
 use crate::governance::{bounds, put_contract};
 use crate::overlay::Overlay;
 use crate::state::MemoryState;
+use crate::upgrade::FIRST_VERSION;
 
 /// Makes the first state of `genesis`.
 ///
@@ -34,7 +34,7 @@ pub fn init(genesis: &Genesis) -> Result<Initial, String> {
     let chain = ChainRecord {
         chain_id: genesis.chain_id.clone(),
         initial_height: genesis.initial_height,
-        app_version: APP_VERSION,
+        app_version: FIRST_VERSION,
         upgrade: Text::default(),
     };
     overlay.put(StateKey::chain(), &chain);

@@ -11,10 +11,11 @@ use ves::hash::Hasher;
 use crate::application::{
     Application, Block, Fault, Info, Initial, Outcome, Proposal, QueryAnswer, TxBytes, TxResult,
 };
-use crate::context::{APP_VERSION, Context};
+use crate::context::Context;
 use crate::hot_keys::HotKeys;
 use crate::overlay::{Overlay, Stop};
 use crate::state::StateReader;
+use crate::upgrade::{FIRST_VERSION, KNOWN, Upgrades};
 use crate::{execute, init, notary, proposal, query};
 
 /// Requests whose stateless check is remembered, so that each signature is verified once on its way from the pool through
@@ -22,8 +23,9 @@ use crate::{execute, init, notary, proposal, query};
 const REMEMBERED_MAX: usize = 16_384;
 
 /// The shared ledger's state machine. Holds no state but what it can do without.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ledger {
+    upgrades: Upgrades,
     remembered: Mutex<Remembered>,
     keys: HotKeys,
     clock: Mutex<Clock>,
@@ -75,8 +77,19 @@ impl Remembered {
 }
 
 impl Ledger {
+    /// With the upgrades of this program.
     pub fn new() -> Self {
-        Self::default()
+        Self::with(Upgrades::new(KNOWN))
+    }
+
+    pub fn with(upgrades: Upgrades) -> Self {
+        Self {
+            upgrades,
+            remembered: Mutex::default(),
+            keys: HotKeys::default(),
+            clock: Mutex::default(),
+            admission: Mutex::default(),
+        }
     }
 
     /// The stateless check of `bytes`, remembered when it passes. Engines may call it from many threads ahead of a block.
@@ -117,9 +130,19 @@ impl Ledger {
     }
 }
 
+impl Default for Ledger {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Application for Ledger {
     fn info(&self) -> Info {
-        Info { data: "stateset-ledger", version: env!("CARGO_PKG_VERSION"), app_version: APP_VERSION }
+        Info { data: "stateset-ledger", version: env!("CARGO_PKG_VERSION"), app_version: FIRST_VERSION }
+    }
+
+    fn app_version(&self, state: &dyn StateReader) -> Result<u64, Fault> {
+        self.upgrades.version(&Overlay::new(state))
     }
 
     fn init_chain(&self, genesis_json: &[u8]) -> Result<Initial, String> {
@@ -166,7 +189,7 @@ impl Application for Ledger {
 
     fn finalize_block(&self, state: &dyn StateReader, block: &Block<'_>) -> Result<Outcome, Fault> {
         let check = |bytes: &[u8], context: &Context| self.check(bytes, &context.rules);
-        let outcome = execute::finalize(state, block, &check)?;
+        let outcome = execute::finalize(state, block, &self.upgrades, &check)?;
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         let committed = clock.committed.0;
         clock.executed.retain(|height, _| *height > committed);

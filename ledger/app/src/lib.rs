@@ -5,6 +5,7 @@
 //! - how state is read and written: [`state`], [`overlay`];
 //! - one block: [`execute`], [`context`], [`proposal`]; the first state: [`init`]; reads: [`query`];
 //! - signatures of keys that sign often: [`hot_keys`];
+//! - rules that change at a height: [`upgrade`];
 //! - what transactions do: [`members`], [`notary`], [`public`] with [`bank`], [`anchor`] and [`registry`],
 //!   [`governance`].
 
@@ -25,7 +26,9 @@ pub mod public;
 pub mod query;
 pub mod registry;
 pub mod state;
+pub mod upgrade;
 
 pub use application::{Application, Block, Fault, Initial, Outcome, TxResult};
 pub use ledger::Ledger;
 pub use state::{MemoryState, StateReader, Writes};
+pub use upgrade::{Upgrade, Upgrades};

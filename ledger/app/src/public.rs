@@ -71,6 +71,15 @@ fn commands(
             }
             ANCHOR => data = anchor::execute(overlay, context, signers, command.tag, &command.args)?,
             REGISTRY => data = registry::execute(overlay, context, signers, command.tag, &command.args)?,
+            other
+                if body.inputs.is_empty()
+                    && body.outputs.is_empty()
+                    && contracts::find(&command.contract_id).is_some() =>
+            {
+                let said =
+                    format!("command {place} of {other} moves no state: none is consumed and none is made");
+                return Err(Refusal::new(Code::BadTransition, said).into());
+            }
             other if body.inputs.is_empty() && body.outputs.is_empty() => {
                 let said = format!("no contract {other} runs in Public mode on this network");
                 return Err(Refusal::new(Code::ContractUnknown, said).into());

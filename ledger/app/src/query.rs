@@ -4,7 +4,7 @@ mod capsules;
 
 use stateset_ledger_types::codec::Encode;
 use stateset_ledger_types::ids::{AccountId, Denom, Units};
-use stateset_ledger_types::query::key_of;
+use stateset_ledger_types::query::{PATHS, key_of};
 use stateset_ledger_types::{Code, StateKey, Substore};
 
 use crate::application::{Fault, QueryAnswer};
@@ -61,7 +61,8 @@ fn missing(what: impl std::fmt::Display) -> QueryAnswer {
 }
 
 fn malformed(path: &str) -> QueryAnswer {
-    let log = format!("MALFORMED: {path} is no query, or an id in it is none; see the list of /ssn/ paths");
+    let paths = PATHS.join(", ");
+    let log = format!("MALFORMED: {path} is no query, or an id in it is none; there are {paths}");
     QueryAnswer { code: Code::Malformed.code(), log, ..QueryAnswer::default() }
 }
 

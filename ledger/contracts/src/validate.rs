@@ -229,8 +229,10 @@ fn contracts(tx: &Transaction<'_>, facts: &Facts, set: &ContractSet) -> Result<(
     for (place, command) in body.commands.iter().enumerate() {
         let by_chain = tx.mode == Mode::Public && is_of_chain(&command.contract_id);
         if !touched.contains_key(&command.contract_id) && !by_chain {
-            let said = format!("command {place} is of {}, no state of which is touched", command.contract_id);
-            return Err(Refusal::new(Code::ContractUnknown, said));
+            let id = &command.contract_id;
+            let said = format!("command {place} is of {id}, no state of which is touched");
+            let known = registry::find(id).is_some();
+            return Err(Refusal::new(if known { Code::BadTransition } else { Code::ContractUnknown }, said));
         }
     }
     for (id, makes) in touched {

@@ -198,6 +198,13 @@ codes! {
     }
 }
 
+impl ProposalStatus {
+    /// Whether it can still be carried out.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Submitted | Self::Voting | Self::Passed)
+    }
+}
+
 record! {
     pub struct Submit {
         pub title: Text<256>,

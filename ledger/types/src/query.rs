@@ -5,6 +5,34 @@ use ves::Digest;
 use crate::StateKey;
 use crate::ids::{AccountId, Denom, EntityId, SettlementId, SpentKey, TxId};
 
+/// The paths of queries. Words in braces stand for ids; hashes and ids are in hexadecimal.
+pub const PATHS: &[&str] = &[
+    "/ssn/status",
+    "/ssn/notary/tx/{tx_id}",
+    "/ssn/notary/spent/{spent_key}",
+    "/ssn/notary/seq/{entity_id}",
+    "/ssn/entities",
+    "/ssn/entities/{entity_id}",
+    "/ssn/entities/by-cert/{hash}",
+    "/ssn/params",
+    "/ssn/params/{name}",
+    "/ssn/gov/proposals",
+    "/ssn/gov/proposals/{number}",
+    "/ssn/gov/proposals/{number}/votes",
+    "/ssn/gov/upgrade",
+    "/ssn/gov/attesters/{number}",
+    "/ssn/contracts",
+    "/ssn/bank/{account}",
+    "/ssn/bank/{account}/{denom}",
+    "/ssn/bank/audit",
+    "/ssn/settle/{settlement_id}",
+    "/ssn/escrow/{settlement_id}",
+    "/ssn/anchor/{stream}/head",
+    "/ssn/anchor/{stream}/{batch}",
+    "/ssn/capsules?from={height/index/n}&limit={n}",
+    "/store/{substore}/key",
+];
+
 /// The key that the answer to `path` rests on. `None` for answers made of several keys, and for what is no path.
 pub fn key_of(path: &str) -> Option<StateKey> {
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
@@ -17,6 +45,7 @@ pub fn key_of(path: &str) -> Option<StateKey> {
         ["entities", id] => StateKey::entity(&id.parse::<EntityId>().ok()?),
         ["params"] => StateKey::params(),
         ["gov", "proposals", id] => StateKey::proposal(id.parse().ok()?),
+        ["gov", "upgrade"] => StateKey::upgrade_plan(),
         ["gov", "attesters", id] => StateKey::attester_policy(id.parse().ok()?),
         ["contracts"] => StateKey::contract_set(),
         ["bank", account, denom @ ..] if !denom.is_empty() && *account != "audit" => {

@@ -104,6 +104,10 @@ impl StateKey {
     pub fn upgrade_plan() -> Self {
         key(Substore::Gov, "upgrade_plan".to_owned())
     }
+    /// The height at which the upgrade of this name happened.
+    pub fn upgraded(name: &str) -> Self {
+        key(Substore::Gov, format!("upgraded/{name}"))
+    }
     pub fn chain() -> Self {
         key(Substore::Gov, "chain".to_owned())
     }

@@ -49,7 +49,8 @@ pub struct Node {
 
 impl Node {
     /// # Errors
-    /// [`EngineError::Store`] when the state cannot be read; [`EngineError::Snapshots`].
+    /// [`EngineError::Store`] when the state cannot be read; [`EngineError::Application`] when its rules are of another program;
+    /// [`EngineError::Snapshots`].
     pub fn new(
         application: Arc<dyn Application>,
         store: Arc<Store>,
@@ -59,6 +60,10 @@ impl Node {
             Some(_) => Some(Arc::new(store.view()?)),
             None => None,
         };
+        if let Some(view) = &latest {
+            // A state of rules that this program lacks is refused before anything listens.
+            application.app_version(&**view)?;
+        }
         let last = latest.as_ref().map(|view| view.record(Column::Engine, LAST)).transpose()?.flatten();
         if let Some((height, time)) = last.as_deref().and_then(|last| last.split_first_chunk::<8>())
             && let Ok(time) = time.try_into()
@@ -96,7 +101,10 @@ impl Node {
     /// Height and app hash of the newest block's state; height 0 says that InitChain is due.
     pub(crate) fn info(&self) -> Result<response::Info, EngineError> {
         let info = self.application.info();
-        let (last, hash) = match self.try_latest()? {
+        let latest = self.try_latest()?;
+        let app_version =
+            latest.as_ref().map_or(Ok(info.app_version), |view| self.application.app_version(&**view))?;
+        let (last, hash) = match latest {
             Some(view) if self.genesis()?.is_none_or(|(genesis, _)| genesis < view.height()) => {
                 (view.height(), app_hash(view.app_hash()))
             }
@@ -105,7 +113,7 @@ impl Node {
         Ok(response::Info {
             data: info.data.to_owned(),
             version: info.version.to_owned(),
-            app_version: info.app_version,
+            app_version,
             last_block_height: height(last)?,
             last_block_app_hash: hash,
         })
@@ -150,8 +158,9 @@ impl Node {
                 }
             }
         }
-        let bounds = params(initial.bounds, self.application.info().app_version)?;
-        let app_hash = app_hash(self.latest()?.app_hash());
+        let begun = self.latest()?;
+        let bounds = params(initial.bounds, self.application.app_version(&*begun)?)?;
+        let app_hash = app_hash(begun.app_hash());
         tracing::info!(chain = initial.chain_id, genesis = %hex(&initial.genesis_hash), "genesis");
         Ok(response::InitChain { consensus_params: Some(bounds), validators, app_hash })
     }
@@ -197,7 +206,11 @@ impl Node {
         let prepared = self.store.prepare(block.height, &outcome.writes)?;
         let app_hash = app_hash(prepared.app_hash());
         *self.executed.lock().unwrap_or_else(PoisonError::into_inner) = Some((prepared, block.time_ms));
-        let bounds = outcome.bounds.map(|bounds| params(bounds, self.application.info().app_version));
+        for note in &outcome.notes {
+            tracing::warn!(height = block.height, "{note}");
+        }
+        let app_version = outcome.app_version.map_or_else(|| self.application.app_version(&*view), Ok)?;
+        let bounds = outcome.bounds.map(|bounds| params(bounds, app_version));
         Ok(response::FinalizeBlock {
             events: outcome.events.into_iter().map(event).collect(),
             tx_results: outcome.results.into_iter().map(tx_result).collect(),

@@ -21,6 +21,8 @@ const BIND_TIME_MAX: Duration = Duration::from_secs(10);
 const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 /// One reads sockets while another waits for a call.
 const THREADS: usize = 2;
+/// For calls that execute, write or answer queries. CometBFT asks for one block at a time; a crowd of queries waits.
+const CALLS_MAX: usize = 16;
 
 /// The four services of ABCI in one value whose clones share their state.
 pub trait AbciService:
@@ -70,7 +72,11 @@ impl Server {
             }
             fs::remove_file(socket)?;
         }
-        let runtime = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .max_blocking_threads(CALLS_MAX)
+            .enable_all()
+            .build()?;
         let server = tower_abci::v038::Server::builder()
             .consensus(service.clone())
             .mempool(service.clone())

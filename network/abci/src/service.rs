@@ -1,6 +1,7 @@
 //! The node as the four services that `tower-abci` serves.
 
 use std::future::{Future, pending};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -36,8 +37,6 @@ impl Abci {
     }
 
     /// Runs `work` off the threads that read sockets, since it reads and writes files.
-    ///
-    /// After a failure there is no answer at all: ABCI knows no errors, and a wrong answer would enter the chain.
     fn answer<R: Send + 'static>(
         &self,
         name: &'static str,
@@ -48,17 +47,41 @@ impl Abci {
             if this.failure.get().is_none() {
                 let node = Arc::clone(&this.node);
                 let done = tokio::task::spawn_blocking(move || work(&node)).await;
-                match done.unwrap_or(Err(EngineError::Panicked(name))) {
-                    Ok(answer) => return Ok(answer),
-                    Err(problem) => {
-                        tracing::error!(call = name, %problem, "the application stops");
-                        // Only the first failure is the cause.
-                        let _ = this.failure.set(problem);
-                    }
-                }
+                return this.said(name, done.unwrap_or(Err(EngineError::Panicked(name)))).await;
             }
             pending().await
         })
+    }
+
+    /// Runs `work` on the thread that reads the socket: for calls that are short and come by the thousand. CometBFT asks again
+    /// for its whole pool after each block and waits for the answers; a thread for each cost more than the check itself.
+    fn answer_here<R: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&Node) -> Result<R, EngineError> + Send + 'static,
+    ) -> Answer<R> {
+        let this = self.clone();
+        Box::pin(async move {
+            if this.failure.get().is_none() {
+                // After a panic nothing is asked of the node any more.
+                let done = catch_unwind(AssertUnwindSafe(|| work(&this.node)));
+                return this.said(name, done.unwrap_or(Err(EngineError::Panicked(name)))).await;
+            }
+            pending().await
+        })
+    }
+
+    /// After a failure there is no answer at all: ABCI knows no errors, and a wrong answer would enter the chain.
+    async fn said<R>(&self, name: &'static str, done: Result<R, EngineError>) -> Result<R, BoxError> {
+        match done {
+            Ok(answer) => Ok(answer),
+            Err(problem) => {
+                tracing::error!(call = name, %problem, "the application stops");
+                // Only the first failure is the cause.
+                let _ = self.failure.set(problem);
+                pending().await
+            }
+        }
     }
 }
 
@@ -113,7 +136,7 @@ service!(ConsensusRequest => ConsensusResponse, |this, request| {
 
 service!(MempoolRequest => MempoolResponse, |this, request| {
     let MempoolRequest::CheckTx(asked) = request;
-    this.answer("check_tx", move |node| node.check_tx(&asked.tx).map(MempoolResponse::CheckTx))
+    this.answer_here("check_tx", move |node| node.check_tx(&asked.tx).map(MempoolResponse::CheckTx))
 });
 
 service!(InfoRequest => InfoResponse, |this, request| {

@@ -87,6 +87,11 @@ impl Flow {
             || self.linear_id.is_some_and(|id| id.to_string() == reference)
     }
 
+    /// Whether its proposer took it back.
+    pub fn is_withdrawn(&self) -> bool {
+        self.ended().1.starts_with("withdrawn: ")
+    }
+
     /// Code and reason of one that ended.
     pub fn ended(&self) -> (String, String) {
         let code = self.code.as_ref().and_then(Value::as_str).unwrap_or("REFUSED").to_owned();

@@ -50,7 +50,7 @@ pub enum EngineError {
     OldBackup { stored: u64, signed: u64 },
     #[error(
         "the state ends at height {stored} and no record of the last signed block is here. Put the record back, or, if this \
-         key signed nothing above that height, start once with `trust_stored_height`"
+         key signed nothing above that height, start once with --trust-stored-height"
     )]
     RecordMissing { stored: u64 },
     #[error(
@@ -110,6 +110,8 @@ pub struct Executed {
     /// The set after the next one.
     later: Validators,
     limits: Limits,
+    /// Of the rules, in the next header.
+    app_version: u64,
 }
 
 /// A signed block, to be stored before it is shown and before the next one is signed.
@@ -162,7 +164,7 @@ impl<A: Application> Engine<A> {
         let view = store.view()?;
         let saved = records::tip(&view)?;
         let keys = keys.into_iter().map(|key| (key.public_key(), key)).collect();
-        let tip = saved.tip(&application.info());
+        let tip = saved.tip(application.app_version(&view)?);
         let (initial_height, proof_block_due) = (saved.initial_height, saved.proof_block_due);
         let ahead = None;
         let mut engine =
@@ -329,6 +331,9 @@ impl<A: Application> Engine<A> {
             let input = transactions.get(place).map(Vec::as_slice).unwrap_or_default();
             tracing::error!(height = self.tip.height, place, input = %hex(input), "a transaction panicked");
         }
+        for note in &outcome.notes {
+            tracing::warn!(height = self.tip.height, "{note}");
+        }
         let prepared = match &self.ahead {
             Some(ahead) => self.store.prepare_on(ahead, self.tip.height, &outcome.writes)?,
             None => self.store.prepare(self.tip.height, &outcome.writes)?,
@@ -343,6 +348,7 @@ impl<A: Application> Engine<A> {
             tip: self.tip.clone(),
             results_hash: results_hash(&results.0.tx_results),
             limits: outcome.bounds.map_or(self.tip.limits, records::limits),
+            app_version: outcome.app_version.unwrap_or(self.tip.app_version),
             block,
             id,
             vote_time,
@@ -354,7 +360,18 @@ impl<A: Application> Engine<A> {
 
     /// Signs a block that is noted, and builds on it from now on.
     fn sign(&mut self, executed: Executed) -> Result<Sealed<A>, EngineError> {
-        let Executed { tip, block, id, vote_time, results, results_hash, prepared, later, limits } = executed;
+        let Executed {
+            tip,
+            block,
+            id,
+            vote_time,
+            results,
+            results_hash,
+            prepared,
+            later,
+            limits,
+            app_version,
+        } = executed;
         let height = tip.height;
         let signer = self.signer(height)?;
         let bytes = vote_bytes(&tip.chain_id, height, &id, vote_time);
@@ -364,7 +381,7 @@ impl<A: Application> Engine<A> {
         let app_hash = prepared.app_hash();
         let proof_block_due = app_hash[..] != tip.app_hash[..];
         let mut next = tip.clone();
-        next.app_version = self.application.info().app_version;
+        next.app_version = app_version;
         next.height += 1;
         next.time = vote_time;
         next.last_block_id = id.clone();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use stateset_ledger_app::application::{BlockBounds, Event as AppEvent, Info, Outcome, TxResult};
+use stateset_ledger_app::application::{BlockBounds, Event as AppEvent, Outcome, TxResult};
 use stateset_ledger_store::{Column, RecordBatch, View};
 use tendermint_proto::v0_38::abci::{
     Event, EventAttribute, ExecTxResult, ResponseFinalizeBlock, ValidatorUpdate,
@@ -126,12 +126,12 @@ impl SavedTip {
         }
     }
 
-    pub(crate) fn tip(&self, info: &Info) -> Tip {
+    pub(crate) fn tip(&self, app_version: u64) -> Tip {
         let validators = load(&self.validators);
         let commit = Commit::decode(self.last_commit.as_slice()).unwrap_or_default();
         Tip {
             chain_id: self.chain_id.clone(),
-            app_version: info.app_version,
+            app_version,
             height: self.height,
             time: UnixNanos(self.time_ns),
             last_block_id: commit.block_id.clone().unwrap_or_else(crate::block::empty_block_id),

@@ -3,11 +3,11 @@
 
 mod methods;
 mod params;
+mod quotes;
 mod search;
 mod shapes;
 mod subscribe;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 
 use crate::node::Handle;
 use params::Params;
+use quotes::Lenient;
 
 /// Bound of a request's body: a transaction of the largest block in base64, and some.
 pub const BODY_BYTES_MAX: usize = 32 << 20;
@@ -89,8 +90,7 @@ pub fn router<A: Application + 'static>(node: Handle<A>) -> Router {
 /// # Errors
 /// What the listener fails with.
 pub async fn serve<A: Application + 'static>(listener: TcpListener, node: Handle<A>) -> std::io::Result<()> {
-    let app = router(node).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app).await
+    axum::serve(Lenient(listener), router(node)).await
 }
 
 async fn index() -> Json<Value> {

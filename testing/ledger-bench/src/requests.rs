@@ -3,13 +3,10 @@
 use std::sync::Arc;
 use std::thread;
 
-use stateset_fixtures::ledger::{entity, fresh_notarisation};
+use stateset_fixtures::ledger::{fresh_notarisation, genesis_of};
 use stateset_ledger_types::codec::List;
-use stateset_ledger_types::entity::{Role, Roles};
-use stateset_ledger_types::genesis::{Genesis, GenesisValidator};
-use stateset_ledger_types::keys::{KeyRecord, PublicKey, Purpose};
+use stateset_ledger_types::genesis::Genesis;
 use stateset_ledger_types::{Params, ids::TxId};
-use ves::Digest;
 
 /// Submitting members; each keeps to the quota of its entity.
 pub const ENTITIES: u8 = 16;
@@ -47,21 +44,7 @@ pub fn lots(lots: u8) -> Vec<Vec<u8>> {
 
 /// A chain of these members, whose first ones validate with `validators`; without balances.
 pub fn genesis(validators: &[[u8; 32]], time_ms: u64) -> Genesis {
-    let mut genesis = stateset_fixtures::ledger::genesis();
-    let mut entities: Vec<_> = (1..=ENTITIES).map(entity).collect();
-    let mut listed = Vec::new();
-    for (entity, key) in entities.iter_mut().zip(validators) {
-        entity.roles = Roles::of(&[Role::Member, Role::Notary]);
-        let consensus = KeyRecord::new(Purpose::ValidatorConsensus, PublicKey::ed25519(*key));
-        let others = entity.keys.iter().filter(|key| key.purpose != Purpose::ValidatorConsensus).cloned();
-        entity.keys = List::new(others.chain([consensus]).collect::<Vec<_>>()).expect("few keys");
-        listed.push(GenesisValidator { entity: entity.entity_id, key: Digest(*key), power: 10 });
-    }
-    genesis.entities = List::new(entities).expect("few");
-    genesis.validators = List::new(listed).expect("few");
-    genesis.genesis_time = time_ms;
+    let mut genesis = genesis_of(ENTITIES, validators, time_ms);
     (genesis.balances, genesis.supply) = (List::default(), List::default());
-    // Its attester is a validator here, and nothing is attested.
-    genesis.attester_policies = List::default();
     genesis
 }

@@ -1,18 +1,22 @@
 //! Worlds of the shared ledger: real state machines over real stores, on disks that lose power, in a consensus that the
 //! world plays, with companies that cheat and proposers that lie.
 //!
-//! - what every node must say: [`model`]; the nodes: [`replica`]; who sends requests: [`submitters`].
+//! - what every node must say: [`model`]; the nodes: [`replica`]; who sends requests: [`submitters`]; what must have been tried
+//!   in every hostile world, and refused: [`attacks`].
 //!
-//! Checked in every run: each request gets the result that the model gives; a state is consumed once; what exists is
-//! somewhere; every node has the same results and the same app hash at every height, whatever it went through; what one
+//! Checked in every run: each request gets the result that the model gives; a state is consumed once; after each block, at
+//! each node, what exists is somewhere; every node has the same results and the same app hash at every height, whatever it went through; what one
 //! node proposes, all accept; a block with a request that nobody may take, all reject; a store that lost power holds whole
 //! blocks.
 
+pub mod attacks;
+mod kinds;
 pub mod model;
 pub mod replica;
 pub mod submitters;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use stateset_fixtures::ledger as network;
 use stateset_ledger_app::application::{Application, Proposal};
@@ -22,54 +26,11 @@ use ves::hash::Hasher;
 
 use crate::Rng;
 use crate::trace::{Failure, Trace};
+use attacks::Attack;
+pub use kinds::{LEDGER_WORLDS, LedgerWorld, ledger_world};
 use model::{Model, PREFIXES, Tx};
 use replica::{Made, Ordered, Replica};
 use submitters::{Sent, Submitters};
-
-/// A kind of world.
-#[derive(Debug, Clone, Copy)]
-pub struct LedgerWorld {
-    pub name: &'static str,
-    pub about: &'static str,
-    nodes: usize,
-    blocks: u64,
-    /// How often callers cheat and proposers lie, of 100.
-    hostile: u32,
-    /// How often a node meets a fault at a block, of 100.
-    faults: u32,
-}
-
-pub const LEDGER_WORLDS: [LedgerWorld; 3] = [
-    LedgerWorld {
-        name: "ledger-calm",
-        about: "three nodes of the shared ledger, honest companies, nothing fails",
-        nodes: 3,
-        blocks: 8,
-        hostile: 0,
-        faults: 0,
-    },
-    LedgerWorld {
-        name: "ledger",
-        about: "companies that cheat, proposers that lie, nodes that restart, lag and lose power",
-        nodes: 3,
-        blocks: 14,
-        hostile: 100,
-        faults: 20,
-    },
-    LedgerWorld {
-        name: "ledger-crash",
-        about: "nodes of the shared ledger that lose power at almost every block, and old backups",
-        nodes: 2,
-        blocks: 16,
-        hostile: 40,
-        faults: 80,
-    },
-];
-
-/// The world `name` of the shared ledger.
-pub fn ledger_world(name: &str) -> Option<&'static LedgerWorld> {
-    LEDGER_WORLDS.iter().find(|world| world.name == name)
-}
 
 /// A promise that does not hold.
 #[derive(Debug)]
@@ -87,6 +48,9 @@ pub enum Sabotage {
     /// Nodes vote for whatever is proposed.
     AcceptsEveryBlock,
 }
+
+/// Steps of a world for each of its blocks, at most: blocks are rejected, and attacks may need what is not there yet.
+const STEPS_PER_BLOCK_MAX: u64 = 12;
 
 /// Runs a world.
 ///
@@ -124,24 +88,31 @@ struct Chain {
     times: Vec<u64>,
 }
 
-fn genesis() -> Genesis {
-    let mut genesis = network::genesis();
-    for (name, value) in [("quota_tx_per_block", model::QUOTA), ("default_fee_bps", model::FEE_BPS as u64)] {
-        genesis.params.set(name, value).expect("within its bounds");
-    }
-    genesis
+/// The genesis of every world, and its text. Its certificates are signed once.
+fn genesis() -> &'static (Genesis, String) {
+    static GENESIS: LazyLock<(Genesis, String)> = LazyLock::new(|| {
+        let mut genesis = network::genesis();
+        for (name, value) in
+            [("quota_tx_per_block", model::QUOTA), ("default_fee_bps", model::FEE_BPS as u64)]
+        {
+            genesis.params.set(name, value).expect("within its bounds");
+        }
+        let text = genesis.to_json();
+        (genesis, text)
+    });
+    &GENESIS
 }
 
 impl Chain {
     fn new(world: LedgerWorld, seed: u64, sabotage: Option<Sabotage>, keeps_lines: bool) -> Self {
-        let genesis = genesis();
+        let (genesis, text) = genesis();
         let mut rng = Rng::new(seed);
         Self {
             world,
             sabotage,
             trace: Trace::new(world.name, seed, keeps_lines),
-            nodes: (0..world.nodes).map(|number| Replica::new(number, &genesis)).collect(),
-            params: genesis.params,
+            nodes: (0..world.nodes).map(|number| Replica::new(number, text)).collect(),
+            params: genesis.params.clone(),
             submitters: Submitters::new(rng.fork()),
             model: Model::of_genesis(),
             known: BTreeMap::new(),
@@ -157,8 +128,12 @@ impl Chain {
     }
 
     fn run(&mut self) -> Result<(), Broken> {
-        while self.height() < self.world.blocks {
+        while self.height() < self.world.blocks || self.has_untried() {
             self.trace.steps += 1;
+            if self.trace.steps > STEPS_PER_BLOCK_MAX * self.world.blocks {
+                let refused = &self.trace.attacks;
+                return Err(Broken(format!("not every attack comes to its refusal: {refused:?}")));
+            }
             let proposer = self.rng.below(self.nodes.len());
             self.catch_up(proposer)?;
             self.arrive(proposer)?;
@@ -181,16 +156,67 @@ impl Chain {
         self.model.begin(height, time_ms);
         for _ in 0..self.rng.below(9) {
             let sent = self.submitters.next(&self.model, height, time_ms, &self.params, self.world.hostile);
-            let node = &self.nodes[proposer];
-            let checked = node.ledger.check_tx(&node.view(), &sent.bytes);
-            let code = checked.map_err(|fault| Broken(fault.to_string()))?.code;
-            let expected = sent.means.as_ref().map(|tx| self.model.admits(tx).err());
-            self.same_code("CheckTx", &sent, expected, code)?;
-            self.trace.line(|| format!("{} arrives: {}", sent.what, name(code)));
-            if code == 0 {
-                self.pool.push(sent.bytes.clone());
+            self.arrives(proposer, sent)?;
+        }
+        for attack in Attack::ALL {
+            if self.is_untried(attack) {
+                let now = (height, time_ms);
+                for sent in self.submitters.attack(attack, &self.model, now, &self.params) {
+                    self.arrives(proposer, sent)?;
+                }
             }
-            self.known.insert(hash(&sent.bytes), sent);
+        }
+        Ok(())
+    }
+
+    fn arrives(&mut self, proposer: usize, sent: Sent) -> Result<(), Broken> {
+        let node = &self.nodes[proposer];
+        let checked = node.ledger.check_tx(&node.view(), &sent.bytes);
+        let code = checked.map_err(|fault| Broken(fault.to_string()))?.code;
+        let expected = sent.means.as_ref().map(|tx| self.model.admits(tx).err());
+        self.same_code("CheckTx", &sent, expected, code)?;
+        self.trace.line(|| format!("{} arrives: {}", sent.what, name(code)));
+        self.refused(sent.attack, Code::from_code(code));
+        if code == 0 {
+            self.pool.push(sent.bytes.clone());
+        }
+        self.known.insert(hash(&sent.bytes), sent);
+        Ok(())
+    }
+
+    /// Counts an attack that came to its refusal.
+    fn refused(&mut self, attack: Option<Attack>, code: Option<Code>) {
+        if let (Some(attack), Some(code)) = (attack, code)
+            && attack.is_refused_by(code)
+        {
+            *self.trace.attacks.entry(attack.name()).or_default() += 1;
+        }
+    }
+
+    fn is_untried(&self, attack: Attack) -> bool {
+        self.world.hostile > 0 && !self.trace.attacks.contains_key(attack.name())
+    }
+
+    fn has_untried(&self) -> bool {
+        Attack::ALL.into_iter().any(|attack| self.is_untried(attack))
+    }
+
+    /// Counts the members that have more in the pool than a block may have of them; `block` must have no more than that.
+    fn keep_to_quotas(&mut self, block: &[Vec<u8>]) -> Result<(), Broken> {
+        let of = |requests: &[Vec<u8>], by: u8| {
+            let is_of = |tx: &&Tx| tx.by == by && self.model.admits(tx).is_ok();
+            let means = requests.iter().filter_map(|bytes| self.known[&hash(bytes)].means.as_ref());
+            means.filter(is_of).count() as u64
+        };
+        let mut kept = 0;
+        for by in 1..=network::MEMBERS {
+            if of(block, by) > model::QUOTA {
+                return Err(Broken(format!("a block is proposed with more of member {by} than its quota")));
+            }
+            kept += u64::from(of(&self.pool, by) > model::QUOTA);
+        }
+        if kept > 0 {
+            *self.trace.attacks.entry(Attack::OverQuota.name()).or_default() += kept;
         }
         Ok(())
     }
@@ -224,6 +250,7 @@ impl Chain {
         let places = node.ledger.prepare_proposal(&node.view(), &proposal);
         let places = places.map_err(|fault| Broken(fault.to_string()))?;
         let mut block: Vec<Vec<u8>> = places.iter().map(|place| self.pool[*place].clone()).collect();
+        self.keep_to_quotas(&block)?;
         self.pool.clear();
         let lies = self.rng.chance(self.world.hostile / 3) && !self.known.is_empty();
         if lies {
@@ -282,6 +309,10 @@ impl Chain {
             self.trace.reach("an escrow that expired");
         }
         let made = self.first_execution(&block, &expected)?;
+        for (bytes, code) in block.transactions.iter().zip(&expected) {
+            let attack = self.known[&hash(bytes)].attack;
+            self.refused(attack, *code);
+        }
         for code in &expected {
             self.trace.acknowledged += u64::from(code.is_none());
             self.trace.reach(landmark(*code));

@@ -1,7 +1,7 @@
 //! `stateset-sim WORLD SEED [--trace]`, `stateset-sim WORLD FROM..TO`, `stateset-sim list`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::process::ExitCode;
 
@@ -50,6 +50,7 @@ fn simulate(world: &str, seed: &str, keeps_lines: bool) -> ExitCode {
             }
             println!("{trace}");
             println!("met: {}", trace.reached.iter().copied().collect::<Vec<_>>().join(", "));
+            told(&trace.attacks);
             ExitCode::SUCCESS
         }
         Err(failure) => {
@@ -62,12 +63,16 @@ fn simulate(world: &str, seed: &str, keeps_lines: bool) -> ExitCode {
 fn simulate_all(world: &str, seeds: Range<u64>) -> ExitCode {
     let runs = run_seeds(world, seeds.clone());
     let mut reached = BTreeSet::new();
+    let mut attacks = BTreeMap::new();
     let (mut steps, mut failed) = (0, 0);
     for run in &runs {
         match run {
             Ok(trace) => {
                 steps += trace.steps;
                 reached.extend(trace.reached.iter().copied());
+                for (name, count) in &trace.attacks {
+                    *attacks.entry(*name).or_default() += count;
+                }
             }
             Err(failure) => {
                 failed += 1;
@@ -82,7 +87,16 @@ fn simulate_all(world: &str, seeds: Range<u64>) -> ExitCode {
         runs.len() - failed
     );
     println!("met: {}", reached.into_iter().collect::<Vec<_>>().join(", "));
+    told(&attacks);
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Attacks of submitters and how many of each were refused, where a world has some.
+fn told(attacks: &BTreeMap<&str, u64>) {
+    if !attacks.is_empty() {
+        let each: Vec<_> = attacks.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        println!("refused: {}", each.join(", "));
+    }
 }
 
 fn list() -> ExitCode {

@@ -1,6 +1,6 @@
 //! What happened in a run: as text for people, as one hash for "the same again".
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ves::{Digest, Hasher};
@@ -24,6 +24,8 @@ pub struct Trace {
     pub acknowledged: u64,
     /// Landmarks: what a set of runs must have met somewhere, or it proves little.
     pub reached: BTreeSet<&'static str>,
+    /// Attacks of submitters that were refused as the rules say, and how many of each.
+    pub attacks: BTreeMap<&'static str, u64>,
     pub lines: Vec<String>,
     keeps_lines: bool,
 }
@@ -40,6 +42,7 @@ impl Trace {
             faults: 0,
             acknowledged: 0,
             reached: BTreeSet::new(),
+            attacks: BTreeMap::new(),
             lines: Vec::new(),
             keeps_lines,
         }

@@ -10,7 +10,7 @@ use stateset_ledger_types::{Code, Refusal, StateKey, Substore};
 use super::{Call, accounts};
 use crate::application::Fault;
 use crate::context::Context;
-use crate::members::{DAY_MS, require};
+use crate::members::{self, DAY_MS, require};
 use crate::overlay::{Overlay, Stop};
 
 pub(super) fn create(call: &mut Call<'_, '_>, command: &EscrowCreate) -> Result<(), Stop> {
@@ -21,6 +21,10 @@ pub(super) fn create(call: &mut Call<'_, '_>, command: &EscrowCreate) -> Result<
     if command.expires_at <= now || command.expires_at > now.saturating_add(days * DAY_MS) {
         let said = format!("expires_at {} is not within {days} days after {now}", command.expires_at);
         return Err(Refusal::new(Code::Invariant, said).into());
+    }
+    if let Some(arbiter) = &command.arbiter {
+        // Who could never decide is no arbiter: the parties would find out when they need one.
+        require(&members::active(call.overlay, call.context, arbiter)?, Role::Arbiter)?;
     }
     accounts::debit(call.overlay, &command.payer.account(), &command.amount)?;
     let escrow = Escrow {

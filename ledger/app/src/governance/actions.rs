@@ -309,6 +309,10 @@ fn plan_upgrade(overlay: &mut Overlay<'_>, context: &Context, plan: &SoftwareUpg
     if plan.name.is_empty() {
         return Err(invariant("an upgrade has a name"));
     }
+    if overlay.get_raw(&StateKey::upgraded(&plan.name))?.is_some() {
+        return Err(invariant(format!("the upgrade {:?} has happened", plan.name.as_str())));
+    }
+    // One plan at a time: a later decision takes the place of an earlier one.
     overlay.put(StateKey::upgrade_plan(), plan);
     Ok(())
 }

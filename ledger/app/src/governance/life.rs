@@ -25,16 +25,12 @@ pub(super) fn wait(
 }
 
 fn enter(overlay: &mut Overlay<'_>, effects: &mut Effects, proposal: &mut Proposal, status: ProposalStatus) {
-    if is_over(status) {
+    if !status.is_open() {
         forget_certificates(proposal);
     }
     proposal.status = status;
     effects.moved.push((proposal.id, status));
     overlay.put(StateKey::proposal(proposal.id), proposal);
-}
-
-const fn is_over(status: ProposalStatus) -> bool {
-    !matches!(status, ProposalStatus::Submitted | ProposalStatus::Voting | ProposalStatus::Passed)
 }
 
 /// Voters have judged the certificates; names of persons may stand in them, so the state keeps their hashes alone (1.1).

@@ -174,6 +174,15 @@ fn an_escrow_ends_by_release_refund_or_expiry() {
     assert_eq!(settlement.amount, dollars(60), "evidence of what was paid, not of what was locked");
     assert_eq!(run(&mut world, 3, 7, &[release(made, 3)]), Err(Code::BadTransition));
 
+    // Who lacks the role, or is nobody, decides nothing and is named for nothing.
+    let named = |arbiter| match escrow(3, 2, 100, 9_000_000) {
+        BankCommand::EscrowCreate(create) => {
+            BankCommand::EscrowCreate(EscrowCreate { arbiter: Some(arbiter), ..create })
+        }
+        other => other,
+    };
+    assert_eq!(run(&mut world, 3, 71, &[named(id(4))]), Err(Code::NotAuthorised));
+    assert_eq!(run(&mut world, 3, 72, &[named(id(9))]), Err(Code::UnknownEntity));
     // The arbiter may decide either way.
     let made = run(&mut world, 3, 8, &[escrow(3, 2, 100, 9_000_000)]).unwrap();
     run(&mut world, 1, 9, &[refund(made, 1, 100)]).unwrap();

@@ -9,4 +9,5 @@ mod members;
 mod notary;
 mod public;
 mod receipts;
+mod upgrades;
 mod world;

@@ -316,6 +316,14 @@ fn signers_nullifiers_and_what_is_not_supported_are_named() {
     check(crowded, Code::TooLarge);
     let other_set = good(15).change(|body| body.header.0.contract_set_hash = Digest::ZERO);
     check(other_set, Code::ParamsMismatch);
+    // A command that moves no state: the contract is known, the transaction is none of its table.
+    let alone = [1u16.to_be_bytes().to_vec()];
+    for (salt, contract, code_) in
+        [(17, "native:invoice", Code::BadTransition), (18, "native:none", Code::ContractUnknown)]
+    {
+        let tx = world.commands(1, salt, contract, &alone);
+        assert_eq!(code(&world.run(tx)), Some(code_), "{contract}");
+    }
     // A network that never registered the contract.
     let mut bare = World::new();
     let tx = transaction(&bare, 1, None, InvoiceCommand::Create(Box::new(terms())), &facts(&bare));

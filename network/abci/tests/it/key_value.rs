@@ -1,8 +1,10 @@
-//! The smallest state machine with conflicts: `key=value` may be written once per key, in substore `bank`.
+//! The smallest state machine, where a test is about the adapter alone: `key=value` may be written once per key, in substore
+//! `bank`, and the key `fault` stops the node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use stateset_ledger_app::application::{
     Application, Block, BlockBounds, Fault, Info, Initial, Outcome, Proposal, QueryAnswer, TxBytes, TxResult,
     ValidatorUpdate,
@@ -10,11 +12,24 @@ use stateset_ledger_app::application::{
 use stateset_ledger_app::{StateReader, Writes};
 use stateset_ledger_types::Substore;
 
+use crate::world::App;
+
 pub const MALFORMED: u32 = 1;
 pub const CONFLICT: u32 = 10;
 pub const INTERNAL: u32 = 255;
 
 pub struct KeyValue;
+
+pub const KEY_VALUE: App = App { chain: "abci-test-1", start: || Arc::new(KeyValue), genesis };
+
+fn genesis(validators: &[[u8; 32]], time_ms: u64) -> String {
+    let hex = |key: &[u8; 32]| key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    json!({
+        "chain_id": KEY_VALUE.chain, "genesis_time": time_ms, "initial_height": 1,
+        "validators": validators.iter().map(hex).collect::<Vec<_>>(),
+    })
+    .to_string()
+}
 
 fn parse(transaction: TxBytes<'_>) -> Option<(&[u8], &[u8])> {
     let at = transaction.iter().position(|byte| *byte == b'=')?;

@@ -13,6 +13,7 @@ use tendermint_light_client_verifier::options::Options as Trust;
 use tendermint_light_client_verifier::types::{LightBlock, TrustThreshold};
 use tendermint_light_client_verifier::{ProdVerifier, Verdict, Verifier as _};
 
+use crate::key_value::KEY_VALUE;
 use crate::world::{Validator, World, until};
 
 fn validators(validator: &Validator, height: u64) -> validator::Set {
@@ -86,10 +87,10 @@ fn proves(answer: &Value, key: &[u8], value: Option<&[u8]>, app_hash: &[u8]) -> 
 
 #[test]
 fn a_light_client_accepts_the_blocks_and_ics23_our_state_through_them() {
-    let Some(world) = World::start(2) else { return };
+    let Some(world) = World::start(KEY_VALUE, 2) else { return };
     let validator = &world.validators[0];
     let trusted = light_block(validator, 1);
-    assert_eq!(validator.send("proven=value"), 0);
+    assert_eq!(validator.send("proven=value".as_bytes()), 0);
     until("the value", || validator.get("proven"));
     let answer = validator.query("proven", 0, true);
     let height: u64 = answer["height"].as_str().unwrap().parse().unwrap();

@@ -7,6 +7,7 @@ use serde_json::json;
 use stateset_abci::Options;
 use stateset_abci::comet::{Home, StateSync, Timing};
 
+use crate::key_value::KEY_VALUE;
 use crate::world::{TIMING, World, until};
 
 /// Without transactions the chain is slow, so that a snapshot is there for longer than CometBFT looks for some (5 s).
@@ -22,10 +23,10 @@ fn with_snapshots(home: &Home) -> Options {
 
 #[test]
 fn a_new_node_begins_from_a_snapshot_and_goes_on_with_the_chain() {
-    let Some(mut world) = World::start_with(1, SLOW, with_snapshots) else { return };
+    let Some(mut world) = World::start_with(KEY_VALUE, 1, SLOW, with_snapshots) else { return };
     // Each makes a block, and one more that proves it.
     for number in 0..8 {
-        assert_eq!(world.validators[0].send(&format!("early-{number}=value")), 0);
+        assert_eq!(world.validators[0].send(format!("early-{number}=value").as_bytes()), 0);
         until("an early key", || world.validators[0].get(&format!("early-{number}")));
     }
     world.wait_for(&[0], 13);
@@ -39,7 +40,7 @@ fn a_new_node_begins_from_a_snapshot_and_goes_on_with_the_chain() {
     });
     world.start_one(joined);
     world.validators[joined].until("the state at the new node", |node| node.get("early-7"));
-    assert_eq!(world.validators[0].send("late=value"), 0);
+    assert_eq!(world.validators[0].send("late=value".as_bytes()), 0);
     until("a block after the snapshot", || world.validators[joined].get("late"));
 
     let history = &world.validators[joined].history;

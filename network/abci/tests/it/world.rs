@@ -9,12 +9,11 @@ use serde_json::{Value, json};
 use stateset_abci::comet::{Config, Genesis, Home, Peer, Process, Program, Rpc, StateSync, Timing};
 use stateset_abci::{Abci, Instance, Node, Options, Server};
 use stateset_fixtures::cometbft;
-use stateset_ledger_store::Store;
+use stateset_ledger_app::Application;
+use stateset_ledger_store::{Store, Substore};
 
 use crate::checked::{Checked, History};
-use crate::key_value::KeyValue;
 
-pub const CHAIN: &str = "abci-test-1";
 pub const TIMING: Timing = Timing {
     propose: Duration::from_millis(500),
     vote: Duration::from_millis(200),
@@ -25,6 +24,15 @@ pub const TIMING: Timing = Timing {
 pub const PATIENCE: Duration = Duration::from_secs(40);
 /// Worlds run one after the other: their clocks are short, and their processes many.
 static TURN: Mutex<()> = Mutex::new(());
+
+/// The state machine that a world's nodes run.
+#[derive(Clone, Copy)]
+pub struct App {
+    pub chain: &'static str,
+    pub start: fn() -> Arc<dyn Application>,
+    /// Its genesis, JSON, of validators with these keys at a time in Unix milliseconds.
+    pub genesis: fn(&[[u8; 32]], u64) -> String,
+}
 
 pub struct Validator {
     pub home: Home,
@@ -37,6 +45,7 @@ pub struct Validator {
 
 pub struct World {
     pub validators: Vec<Validator>,
+    app: App,
     program: Program,
     genesis: (u64, String),
     timing: Timing,
@@ -63,11 +72,16 @@ pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 
 impl World {
     /// A running chain of `count` validators that keep all. `None` where CometBFT is not installed.
-    pub fn start(count: usize) -> Option<Self> {
-        Self::start_with(count, TIMING, |_| Options::default())
+    pub fn start(app: App, count: usize) -> Option<Self> {
+        Self::start_with(app, count, TIMING, |_| Options::default())
     }
 
-    pub fn start_with(count: usize, timing: Timing, options: impl Fn(&Home) -> Options) -> Option<Self> {
+    pub fn start_with(
+        app: App,
+        count: usize,
+        timing: Timing,
+        options: impl Fn(&Home) -> Options,
+    ) -> Option<Self> {
         let program = cometbft::program()?;
         let program = Program::find(Some(&program), |_| None).expect("a CometBFT of the right line");
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,16 +89,13 @@ impl World {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         let homes: Vec<Home> = (0..count).map(|at| Home::at(folder.path().join(at.to_string()))).collect();
         let keys: Vec<_> = homes.iter().map(|home| home.keys().unwrap()).collect();
-        let hex = |key: &[u8; 32]| key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let time = u64::try_from(now.as_millis()).unwrap();
-        let app_state = json!({
-            "chain_id": CHAIN, "genesis_time": time, "initial_height": 1,
-            "validators": keys.iter().map(|keys| hex(&keys.validator)).collect::<Vec<_>>(),
-        });
+        let validators: Vec<_> = keys.iter().map(|keys| keys.validator).collect();
         let mut world = Self {
             validators: Vec::new(),
+            app,
             program,
-            genesis: (time, app_state.to_string()),
+            genesis: (time, (app.genesis)(&validators, time)),
             timing,
             folder,
             _turn: turn,
@@ -127,7 +138,7 @@ impl World {
         };
         validator.home.write_config(&config).unwrap();
         let (time_ms, app_state) = &self.genesis;
-        let genesis = Genesis { chain_id: CHAIN, time_ms: *time_ms, initial_height: 1, app_state };
+        let genesis = Genesis { chain_id: self.app.chain, time_ms: *time_ms, initial_height: 1, app_state };
         validator.home.write_genesis(&genesis).unwrap();
     }
 
@@ -140,7 +151,7 @@ impl World {
         let validator = &self.validators[at];
         assert!(validator.running.is_none());
         let store = Store::open(&validator.home.folder().join("state.redb")).unwrap();
-        let node = Node::new(Arc::new(KeyValue), Arc::new(store), validator.options.clone()).unwrap();
+        let node = Node::new((self.app.start)(), Arc::new(store), validator.options.clone()).unwrap();
         let abci = Abci::new(node);
         let checked = Checked::new(abci.clone(), Arc::clone(&validator.history));
         let server = Server::start(checked, &validator.home.socket()).unwrap();
@@ -227,29 +238,35 @@ impl Validator {
     }
 
     /// Hands a transaction to this node; the code of CheckTx.
-    pub fn send(&self, transaction: &str) -> u64 {
-        let params = json!({"tx": Base64::encode_string(transaction.as_bytes())});
+    pub fn send(&self, transaction: &[u8]) -> u64 {
+        let params = json!({"tx": Base64::encode_string(transaction)});
         let answer = self.rpc.call("broadcast_tx_sync", &params).unwrap();
         answer["code"].as_u64().unwrap()
     }
 
-    /// Value and height of `key`, from this node's application; `None` while it has none, or does not answer.
+    /// Bytes at a key of the newest state; `None` while there are none, or there is no answer.
+    pub fn state(&self, substore: Substore, key: &[u8]) -> Option<Vec<u8>> {
+        let answer = self.try_query(substore, key, 0, false)?;
+        let value = answer["value"].as_str().filter(|value| !value.is_empty())?;
+        Some(Base64::decode_vec(value).unwrap())
+    }
+
+    /// Value and height of `key` of the key-value machine, from this node's application; `None` while it has none, or does not answer.
     pub fn get(&self, key: &str) -> Option<(String, u64)> {
-        let answer = self.try_query(key, 0, false)?;
+        let answer = self.try_query(Substore::Bank, key.as_bytes(), 0, false)?;
         let value = answer["value"].as_str().filter(|value| !value.is_empty())?;
         let value = String::from_utf8(Base64::decode_vec(value).unwrap()).unwrap();
         Some((value, answer["height"].as_str()?.parse().ok()?))
     }
 
     pub fn query(&self, key: &str, height: u64, prove: bool) -> Value {
-        self.try_query(key, height, prove).expect("the node answers")
+        self.try_query(Substore::Bank, key.as_bytes(), height, prove).expect("the node answers")
     }
 
-    fn try_query(&self, key: &str, height: u64, prove: bool) -> Option<Value> {
-        let data: String = key.bytes().map(|byte| format!("{byte:02x}")).collect();
-        let params = json!({
-            "path": "/store/bank/key", "data": data, "height": height.to_string(), "prove": prove,
-        });
+    fn try_query(&self, substore: Substore, key: &[u8], height: u64, prove: bool) -> Option<Value> {
+        let data: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let path = format!("/store/{}/key", substore.name());
+        let params = json!({"path": path, "data": data, "height": height.to_string(), "prove": prove});
         Some(self.rpc.call("abci_query", &params).ok()?["response"].clone())
     }
 }

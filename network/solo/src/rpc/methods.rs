@@ -113,7 +113,7 @@ fn status<A: Application>(node: &Handle<A>) -> Result<Value, RpcError> {
     let validator = validator.ok_or_else(|| RpcError::internal("no validator is known"))?;
     Ok(json!({
         "node_info": {
-            "protocol_version": { "p2p": "8", "block": "11", "app": node.application().info().app_version.to_string() },
+            "protocol_version": { "p2p": "8", "block": "11", "app": version(node, &view)?.to_string() },
             "id": hex(&validator.address()).to_lowercase(),
             "listen_addr": "tcp://127.0.0.1:0",
             "network": node.chain_id(),
@@ -129,6 +129,11 @@ fn status<A: Application>(node: &Handle<A>) -> Result<Value, RpcError> {
             "voting_power": validator.power.to_string(),
         },
     }))
+}
+
+/// Version of the rules after the state.
+fn version<A: Application>(node: &Handle<A>, view: &View) -> Result<u64, RpcError> {
+    node.application().app_version(view).map_err(RpcError::internal)
 }
 
 fn header<A: Application>(node: &Handle<A>, params: &Params) -> Result<Value, RpcError> {
@@ -193,7 +198,7 @@ fn abci_info<A: Application>(node: &Handle<A>) -> Result<Value, RpcError> {
     Ok(json!({ "response": {
         "data": info.data,
         "version": info.version,
-        "app_version": info.app_version.to_string(),
+        "app_version": version(node, &view)?.to_string(),
         "last_block_height": view.height().to_string(),
         "last_block_app_hash": shapes::base64(&view.app_hash()),
     } }))
@@ -311,7 +316,10 @@ fn consensus_params<A: Application>(node: &Handle<A>, params: &Params) -> Result
     let limits = if height <= latest + 1 { records::limits_at(&view, height)? } else { None };
     let limits =
         limits.ok_or_else(|| RpcError::internal(format!("no parameters are known for height {height}")))?;
-    let params = shapes::consensus_params(&limits, node.application().info().app_version);
+    // What the block's header says, or the next one's will.
+    let made = if height <= latest { block_at(&view, height)?.header } else { None };
+    let in_header = made.and_then(|header| header.version).map(|version| version.app);
+    let params = shapes::consensus_params(&limits, in_header.map_or_else(|| version(node, &view), Ok)?);
     Ok(json!({ "block_height": height.to_string(), "consensus_params": params }))
 }
 

@@ -5,3 +5,4 @@ mod restart;
 mod rpc;
 mod same_hashes;
 mod support;
+mod upgrade;

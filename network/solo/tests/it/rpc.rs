@@ -2,6 +2,8 @@
 //! light blocks from them are judged by the light-client library, proofs by `ics23`. Only the sockets are ours, since the
 //! library's own clients would bring a second HTTP and TLS stack into the tree.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -59,6 +61,20 @@ impl Served {
         tokio::task::block_in_place(|| {
             let text = request.call().expect("an answer").body_mut().read_to_string().expect("text");
             serde_json::from_str(&text).expect("JSON")
+        })
+    }
+
+    /// The answers to one path, with its bytes as they are, asked twice on one connection.
+    fn raw(&self, path: &str) -> Vec<String> {
+        let request = |last| format!("GET /{path} HTTP/1.1\r\nHost: a\r\n{last}\r\n");
+        tokio::task::block_in_place(|| {
+            let mut stream =
+                TcpStream::connect(self.url.trim_start_matches("http://")).expect("a connection");
+            stream.write_all(request("").as_bytes()).expect("sent");
+            stream.write_all(request("Connection: close\r\n").as_bytes()).expect("sent");
+            let mut all = String::new();
+            stream.read_to_string(&mut all).expect("answers");
+            all.split("HTTP/1.1 200 OK").skip(1).map(str::to_owned).collect()
         })
     }
 
@@ -233,6 +249,10 @@ async fn wrong_requests_get_errors_that_say_what_is_wrong() {
     assert_eq!(served.get("health")["result"], json!({}));
     assert_eq!(served.get("broadcast_tx_sync?tx=%22x=y%22")["result"]["code"], 0);
     assert_eq!(served.get("nothing")["error"]["code"], -32_601);
+    // And as CometBFT's documents write it, twice on one connection.
+    let raw = served.raw("block_search?query=\"block.height>0\"");
+    assert_eq!(raw.len(), 2);
+    assert!(raw.iter().all(|answer| answer.contains("\"result\"")), "{raw:?}");
     served.node.stop().await.expect("stopped");
 }
 

@@ -8,37 +8,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-use stateset_fixtures::ledger::{
-    chain, dollars, fresh_notarisation, genesis, header, id, key_of, notarise, private_body, public_tx,
-    signed,
-};
+use stateset_fixtures::ledger::{chain, genesis, key_of};
+use stateset_fixtures::ledger_requests::{Random, Requests};
 use stateset_ledger_app::Ledger;
 use stateset_ledger_store::Store;
-use stateset_ledger_types::bank::{BANK, BankCommand, Transfer};
+use stateset_ledger_types::Genesis;
 use stateset_ledger_types::codec::List;
 use stateset_ledger_types::entity::Role;
-use stateset_ledger_types::envelope::Request;
-use stateset_ledger_types::keys::Purpose;
-use stateset_ledger_types::tree::{Mode, Salt};
-use stateset_ledger_types::{Encode, Genesis};
 use stateset_solo::block::UnixNanos;
 use stateset_solo::{Committed, Engine, EngineParts, LastSigned, Sealed};
 
 const BLOCKS: u64 = 40;
 const THREADS: usize = 8;
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
 
 /// Members 1 to 4; the first one validates.
 fn one_validator() -> Genesis {
@@ -105,61 +86,16 @@ fn open(folder: &Path, genesis: &Genesis) -> (Engine<Ledger>, Option<Committed>)
     Engine::start(parts, genesis.to_json().as_bytes()).expect("it goes on")
 }
 
-/// Requests by chance: notarisations, some of states that are consumed already, payments, numbers that were used, rubbish.
-struct Requests {
-    random: Random,
-    genesis: Genesis,
-    /// Last number of each member, and how many notarisations it made.
-    last: [u64; 5],
-}
-
-impl Requests {
-    fn some(&mut self) -> Vec<Arc<[u8]>> {
-        let count = self.random.below(30);
-        (0..count).map(|_| self.one().into()).collect()
-    }
-
-    fn one(&mut self) -> Vec<u8> {
-        let by = 1 + self.random.below(4) as u8;
-        let number = &mut self.last[usize::from(by)];
-        *number += 1;
-        let number = *number;
-        let salt = [&[by][..], &number.to_be_bytes(), &[0; 23]].concat().try_into().expect("32 bytes");
-        let params = &self.genesis.params;
-        match self.random.below(8) {
-            // Few states and many consumers.
-            0..3 => {
-                let inputs = [self.random.below(60) as u8, 60 + self.random.below(60) as u8];
-                let whole = private_body(header(params), salt, &inputs, &[], None);
-                let request = notarise(&whole, Mode::Private, (by, number), &inputs, &[]);
-                signed(Request::Notarise(Box::new(request)), by)
-            }
-            3..5 => {
-                let payee = id(1 + self.random.below(3) as u8).account();
-                let units = u128::from(1 + self.random.below(400_000));
-                let amount = dollars(units);
-                let command =
-                    BankCommand::Transfer(Transfer { payer: id(by), payee, amount, reference: None });
-                let signer = (by, Purpose::LedgerSigning, number);
-                let (_, request) = public_tx(signer, header(params), Salt(salt), BANK, &[command.to_sce()]);
-                signed(Request::PublicTx(Box::new(request)), by)
-            }
-            5 => (0..self.random.below(400)).map(|_| self.random.below(256) as u8).collect(),
-            _ => fresh_notarisation(params, by, number as u32 - 1).1,
-        }
-    }
-}
-
 #[test]
 fn nodes_on_other_cores_with_restarts_have_the_same_app_hash_at_every_height() {
     let genesis = one_validator();
     let (mut plain, mut other) = (Machine::new(&genesis, 1), Machine::new(&genesis, THREADS));
     let (mut hasty, mut sealed) = (Machine::new(&genesis, 1), None::<(Sealed<Ledger>, Committed)>);
-    let mut requests = Requests { random: Random(10), genesis: genesis.clone(), last: [0; 5] };
+    let mut requests = Requests::new(10, &genesis.params);
     let (mut random, mut carried, mut refused, mut lost) = (Random(11), 0, 0, 0);
     for n in 1..=BLOCKS {
         let clock = UnixNanos::from_ms(genesis.genesis_time + n * 1_000);
-        let candidates = requests.some();
+        let candidates: Vec<Arc<[u8]>> = requests.some(30).into_iter().map(Into::into).collect();
         let expected = plain.block(&candidates, clock);
         let before = other.folder.path().join("before.redb");
         std::fs::copy(other.state(), &before).expect("a copy");

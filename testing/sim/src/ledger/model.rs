@@ -179,6 +179,8 @@ impl Model {
     fn lock(&mut self, made: SettlementId, create: &EscrowCreate) -> Done {
         let latest = self.time_ms + ESCROW_DAYS_MAX * DAY_MS;
         refuse(create.expires_at <= self.time_ms || create.expires_at > latest, Code::Invariant)?;
+        let arbitrates = |arbiter: &EntityId| network::entity(arbiter.0[0]).roles.has(Role::Arbiter);
+        refuse(create.arbiter.is_some_and(|arbiter| !arbitrates(&arbiter)), Code::NotAuthorised)?;
         let units = create.amount.units.0;
         self.debit(create.payer.account(), units)?;
         let (payer, payee, arbiter) = (create.payer, create.payee, create.arbiter);

@@ -2,9 +2,10 @@
 
 use stateset_fixtures::FaultyDisk;
 use stateset_ledger_app::application::{Application, Block, TxResult};
+use stateset_ledger_app::bank;
+use stateset_ledger_app::overlay::Overlay;
 use stateset_ledger_app::{Ledger, StateReader, Writes};
 use stateset_ledger_store::{RecordBatch, Store, Substore, View};
-use stateset_ledger_types::Genesis;
 
 use super::{Broken, Sabotage};
 use crate::Rng;
@@ -41,10 +42,10 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// A node that holds the state of `genesis`.
-    pub fn new(number: usize, genesis: &Genesis) -> Self {
+    /// A node that holds the state of `genesis`, JSON.
+    pub fn new(number: usize, genesis: &str) -> Self {
         let (ledger, disk) = (Ledger::new(), FaultyDisk::default());
-        let initial = ledger.init_chain(genesis.to_json().as_bytes()).expect("a good genesis");
+        let initial = ledger.init_chain(genesis.as_bytes()).expect("a good genesis");
         let store = Store::with_backend(disk.clone()).expect("an empty disk");
         let prepared = store.prepare_genesis(0, &initial.writes).expect("good writes");
         store.commit(prepared, RecordBatch::default()).expect("the disk is whole");
@@ -81,10 +82,24 @@ impl Replica {
         let is_committed = self.store().commit(prepared, RecordBatch::default()).is_ok();
         if is_committed {
             self.ledger.commit(ordered.height);
+            self.conserves()?;
         }
         let results = outcome.results.into_iter();
         let results = results.map(|result| TxResult { log: String::new(), events: Vec::new(), ..result });
         Ok((Made { app_hash, results: results.collect() }, is_committed))
+    }
+
+    /// What exists is somewhere: recounted from the state that is on the disk.
+    fn conserves(&self) -> Result<(), Broken> {
+        let view = self.view();
+        let said = |what: &dyn std::fmt::Display| Broken(format!("node {}: {what}", self.number));
+        let found = bank::audit(&Overlay::new(&view)).map_err(|fault| said(&fault))?;
+        match found.iter().find(|(_, holding)| !holding.is_conserved()) {
+            Some((denom, holding)) => {
+                Err(said(&format!("{denom} is not conserved at height {}: {holding:?}", view.height())))
+            }
+            None => Ok(()),
+        }
     }
 
     fn spoil(&self, mut writes: Writes, sabotage: Option<Sabotage>) -> Writes {

@@ -13,7 +13,8 @@ use stateset_ledger_types::tree::{Mode, Salt};
 use stateset_ledger_types::{Encode, Params};
 use ves::Digest;
 
-use super::model::{Bounds, Deed, Model, Tx};
+use super::attacks::Attack;
+use super::model::{Bounds, Deed, Model, QUOTA, Tx};
 use crate::Rng;
 
 /// A request on its way, and what it is; `None`: nothing that any node may take.
@@ -22,10 +23,12 @@ pub struct Sent {
     pub bytes: Vec<u8>,
     pub means: Option<Tx>,
     pub what: &'static str,
+    /// What it tries, where that is one of those that are counted.
+    pub attack: Option<Attack>,
 }
 
 /// What may be sent, and how often.
-const KINDS: [(u32, &str); 18] = [
+const KINDS: [(u32, &str); 19] = [
     (26, "a notarisation"),
     (10, "a double spend"),
     (6, "a spent reference"),
@@ -44,9 +47,10 @@ const KINDS: [(u32, &str); 18] = [
     (8, "damaged bytes"),
     (3, "another chain's"),
     (4, "a twisted attestation"),
+    (5, "a forged signature"),
 ];
 /// Of [`KINDS`], from here on what only a hostile caller sends.
-const HOSTILE: [usize; 11] = [1, 2, 3, 4, 5, 6, 8, 13, 14, 15, 17];
+const HOSTILE: [usize; 12] = [1, 2, 3, 4, 5, 6, 8, 13, 14, 15, 17, 18];
 
 pub struct Submitters {
     rng: Rng,
@@ -76,9 +80,77 @@ impl Submitters {
         let kind = self.rng.weighted(&weights).unwrap_or(0);
         let now = Now { model, height, time_ms, header: network::header(params) };
         let (bytes, means) = self.make(kind, &now);
-        let sent = Sent { bytes, means, what: KINDS[kind].1 };
+        let attack = match kind {
+            1 => Some(Attack::DoubleSpend),
+            4 => Some(Attack::Replay),
+            15 => Some(Attack::Malformed),
+            18 => Some(Attack::ForgedSignature),
+            _ => None,
+        };
+        self.note(bytes, means, KINDS[kind].1, attack)
+    }
+
+    fn note(
+        &mut self,
+        bytes: Vec<u8>,
+        means: Option<Tx>,
+        what: &'static str,
+        attack: Option<Attack>,
+    ) -> Sent {
+        let sent = Sent { bytes, means, what, attack };
         self.sent.push(sent.clone());
         sent
+    }
+
+    /// The requests of one `attack`; none while there is nothing yet that it needs. `height`, `time_ms`: of the last block.
+    pub fn attack(
+        &mut self,
+        attack: Attack,
+        model: &Model,
+        (height, time_ms): (u64, u64),
+        params: &Params,
+    ) -> Vec<Sent> {
+        let now = Now { model, height, time_ms, header: network::header(params) };
+        let made = match attack {
+            Attack::ForgedSignature => vec![self.forged(&now)],
+            Attack::Malformed => vec![(self.rng.bytes::<64>().to_vec(), None)],
+            Attack::Replay => {
+                let is_done =
+                    |sent: &&Sent| sent.means.as_ref().is_some_and(|tx| model.notarised.contains(&tx.id));
+                let done: Vec<&Sent> = self.sent.iter().filter(is_done).collect();
+                let found = done.get(self.rng.below(done.len()));
+                found.map(|sent| (sent.bytes.clone(), sent.means.clone())).into_iter().collect()
+            }
+            Attack::DoubleSpend => {
+                let spent: Vec<u8> = model.spent.keys().copied().collect();
+                let Some(old) = spent.get(self.rng.below(spent.len())).copied() else { return Vec::new() };
+                vec![self.private(now.header.clone(), None, Plan { inputs: vec![old], ..Plan::default() })]
+            }
+            Attack::OverQuota => self.flood(&now),
+        };
+        made.into_iter().map(|(bytes, means)| self.note(bytes, means, attack.name(), Some(attack))).collect()
+    }
+
+    /// One more request of one member than a block may have of it.
+    fn flood(&mut self, now: &Now<'_>) -> Vec<(Vec<u8>, Option<Tx>)> {
+        let by = 1 + self.rng.below(4) as u8;
+        let next = |submitters: &mut Self, _| {
+            let last = &mut submitters.seqs[usize::from(by)];
+            *last += 1;
+            let signer = (by, *last);
+            let inputs = submitters.states();
+            submitters.private_by(signer, now.header.clone(), None, Plan { inputs, ..Plan::default() })
+        };
+        (0..=QUOTA).map(|n| next(self, n)).collect()
+    }
+
+    /// A good request, but for its submission, which another member signed.
+    fn forged(&mut self, now: &Now<'_>) -> (Vec<u8>, Option<Tx>) {
+        let inputs = self.states();
+        let (by, seq) = self.who();
+        let body = private_body(now.header.clone(), self.rng.bytes(), &inputs, &[], None);
+        let request = notarise(&body, Mode::Private, (by, seq), &inputs, &[]);
+        (signed(Request::Notarise(Box::new(request)), 1 + by % 4), None)
     }
 
     fn make(&mut self, kind: usize, now: &Now<'_>) -> (Vec<u8>, Option<Tx>) {
@@ -100,6 +172,7 @@ impl Submitters {
             15 => self.damaged(now),
             16 => self.other_chain(now),
             17 => self.twisted(now),
+            18 => self.forged(now),
             _ => self.fresh(now),
         }
     }
@@ -121,8 +194,18 @@ impl Submitters {
     }
 
     fn private(&mut self, header: Header, window: Option<TimeWindow>, plan: Plan) -> (Vec<u8>, Option<Tx>) {
+        let signer = self.who();
+        self.private_by(signer, header, window, plan)
+    }
+
+    fn private_by(
+        &mut self,
+        (by, seq): (u8, u64),
+        header: Header,
+        window: Option<TimeWindow>,
+        plan: Plan,
+    ) -> (Vec<u8>, Option<Tx>) {
         let Plan { inputs, references, attested, unknown_params } = plan;
-        let (by, seq) = self.who();
         let bounds = Bounds {
             not_before: header.not_before_height,
             expires: header.expires_height,

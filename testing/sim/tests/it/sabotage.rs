@@ -88,7 +88,7 @@ fn a_node_of_the_ledger_with_another_state_is_found() {
 
 #[test]
 fn balances_of_a_ledger_that_are_off_by_one_are_found() {
-    is_found_in_ledger("ledger-calm", ledger::Sabotage::MakesMoney, &["differs from the model at bank/bal/"]);
+    is_found_in_ledger("ledger-calm", ledger::Sabotage::MakesMoney, &["is not conserved"]);
 }
 
 #[test]

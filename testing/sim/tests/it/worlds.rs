@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use stateset_sim::{LEDGER_WORLDS, PROFILES, named_seeds, run, run_seeds};
+use stateset_sim::ledger::attacks::Attack;
+use stateset_sim::{LEDGER_WORLDS, PROFILES, Trace, named_seeds, run, run_seeds};
 
 /// Runs `seeds` of a world on all cores; on failure says how to see it again. Every landmark must be met somewhere:
 /// runs in which a thing never happens prove nothing about it.
-fn hold(world: &str, seeds: Range<u64>, landmarks: &[&str]) {
+fn hold(world: &str, seeds: Range<u64>, landmarks: &[&str]) -> Vec<Trace> {
     let runs = run_seeds(world, seeds.clone());
     let failures: Vec<_> = runs.iter().filter_map(|run| run.as_ref().err()).collect();
     assert!(failures.is_empty(), "{} of {seeds:?} fail; the first:\n{}", failures.len(), failures[0]);
@@ -15,6 +16,20 @@ fn hold(world: &str, seeds: Range<u64>, landmarks: &[&str]) {
         runs.iter().flatten().flat_map(|trace| trace.reached.iter().copied()).collect();
     let missed: Vec<_> = landmarks.iter().filter(|landmark| !reached.contains(*landmark)).collect();
     assert!(missed.is_empty(), "{world} never meets {missed:?}, only {reached:?}");
+    runs.into_iter().flatten().collect()
+}
+
+/// As [`hold`], where submitters attack: in each run each attack came to its refusal.
+fn hold_against_attacks(world: &str, seeds: Range<u64>, landmarks: &[&str]) {
+    let count = seeds.end - seeds.start;
+    let runs = hold(world, seeds, landmarks);
+    assert_eq!(runs.len() as u64, count);
+    for trace in &runs {
+        for attack in Attack::ALL {
+            let refused = trace.attacks.get(attack.name()).copied().unwrap_or(0);
+            assert!(refused > 0, "{world} {}: no {} was refused", trace.seed, attack.name());
+        }
+    }
 }
 
 #[test]
@@ -115,7 +130,7 @@ fn a_calm_ledger_keeps_every_promise() {
 
 #[test]
 fn a_ledger_of_cheats_and_lying_proposers_keeps_every_promise() {
-    hold(
+    hold_against_attacks(
         "ledger",
         0..200,
         &[
@@ -146,8 +161,30 @@ fn a_ledger_of_cheats_and_lying_proposers_keeps_every_promise() {
 }
 
 #[test]
+fn thousands_of_short_ledgers_keep_every_promise_against_byzantine_submitters() {
+    hold_against_attacks(
+        "ledger-swarm",
+        0..2_000,
+        &[
+            "OK",
+            "CONFLICT",
+            "QUOTA",
+            "a proposer that lies",
+            "a rejected block",
+            "a node that lags",
+            "an old backup",
+            "power lost in a commit",
+        ],
+    );
+}
+
+#[test]
 fn a_ledger_that_loses_power_keeps_every_promise() {
-    hold("ledger-crash", 0..100, &["OK", "CONFLICT", "an old backup", "power lost in a commit"]);
+    hold_against_attacks(
+        "ledger-crash",
+        0..100,
+        &["OK", "CONFLICT", "an old backup", "power lost in a commit"],
+    );
 }
 
 #[test]
