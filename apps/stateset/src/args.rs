@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use ves::{StoreId, TenantId};
 
 use crate::commands::{
-    anchor, commerce, commit, completions, compliance, db, dev, event, import, invoice, key, ledger, listen,
-    log, org, pay, proof, trigger, up, webhooks,
+    anchor, bank, commerce, commit, completions, compliance, db, dev, event, import, invoice, key, ledger,
+    listen, log, org, pay, proof, trigger, up, webhooks,
 };
 
 /// Signed events in, receipts and proofs out.
@@ -170,6 +170,9 @@ pub enum Command {
     /// Companies on the shared ledger of this machine, or on one that others run
     #[command(subcommand)]
     Org(org::OrgCommand),
+    /// Money in the bank of the shared ledger: balances, transfers, escrows, channels, mandates, supply
+    #[command(subcommand)]
+    Bank(bank::BankCommandLine),
     /// Invoices between companies on the shared ledger: issue, accept, sell to a factor, pay
     #[command(subcommand)]
     Invoice(invoice::InvoiceCommand),

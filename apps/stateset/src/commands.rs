@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod anchor;
+pub mod bank;
 pub mod commerce;
 pub mod commit;
 pub mod completions;
@@ -46,6 +47,7 @@ pub fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Anchor(command) => anchor::run(context, &command),
         Command::Ledger(command) => ledger::run(context, &command),
         Command::Org(command) => org::run(context, &command),
+        Command::Bank(command) => bank::run(context, &command),
         Command::Invoice(command) => invoice::run(context, &command),
         Command::Log(command) => log::run(context, &command),
         Command::Db(args) => db::run(context, &args),

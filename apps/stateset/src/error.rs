@@ -26,6 +26,15 @@ pub fn printable(text: &str) -> String {
     escaped(text, false)
 }
 
+/// The text as a shell takes it for one word, in commands that are told to a person.
+pub fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    match !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", printable(text).replace('\'', "'\\''")),
+    }
+}
+
 /// The same for a text of several lines: line feeds stay.
 pub fn printable_lines(text: &str) -> String {
     escaped(text, true)
@@ -160,6 +169,14 @@ impl From<NorthwindError> for CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_a_hint_stay_one_word_each() {
+        assert_eq!(quoted("globex"), "globex");
+        assert_eq!(quoted("globex Inc"), "'globex Inc'");
+        assert_eq!(quoted("O'Neil; rm"), r"'O'\''Neil; rm'");
+        assert_eq!((quoted(""), quoted("--yes")), ("''".to_owned(), "'--yes'".to_owned()));
+    }
 
     #[test]
     fn texts_of_others_cannot_steer_a_terminal() {

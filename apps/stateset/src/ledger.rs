@@ -1,6 +1,7 @@
 //! The shared ledger of `up`: one process orders it, in `ledger/` of the data directory, and runs the nodes of the companies
 //! that were made there.
 
+pub mod acting;
 mod anchors;
 pub mod money;
 pub mod nodes;

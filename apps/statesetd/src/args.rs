@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use stateset_ledger_types::ids::EntityId;
 
+use crate::proposals::{Choice, ProposeArgs};
 use crate::trust::TrustArgs;
 
 /// A node of the shared ledger
@@ -42,6 +43,10 @@ pub enum Command {
     /// Companies that ask to be members
     #[command(subcommand)]
     Org(OrgCommand),
+    /// Propose what members decide on, as the member whose home this is
+    Propose(HomeProposeArgs),
+    /// List the proposals, or show one
+    Proposals(ProposalsArgs),
     /// Sponsor or vote on a proposal, as the member whose home this is
     Vote(VoteArgs),
     /// Mint money of a denomination that the member whose home this is may issue
@@ -99,9 +104,13 @@ pub struct BeginArgs {
     /// Money of a new genesis that its first company may mint, with its decimal places, such as usd:2; may be given again
     #[arg(long = "denom", value_name = "DENOM:PLACES", value_parser = denom)]
     pub denoms: Vec<(String, u8)>,
+    /// Company of a new genesis that gets the fees of payments; the first by default. What is taken say the parameter
+    /// default_fee_bps, which is 0, and rates of merchants
+    #[arg(long, value_name = "NAME")]
+    pub fee_collector: Option<String>,
 }
 
-fn param(text: &str) -> Result<(String, u64), String> {
+pub fn param(text: &str) -> Result<(String, u64), String> {
     let parsed = text.split_once('=').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
     parsed.ok_or_else(|| "it is NAME=VALUE, the value a whole number".to_owned())
 }
@@ -122,6 +131,20 @@ pub struct StartArgs {
     /// Run the application alone: CometBFT is started by others
     #[arg(long)]
     pub application_only: bool,
+    /// Engine solo, once: sign on although the record of the last signed block is missing. Only if this key signed nothing above
+    /// the state's height
+    #[arg(long)]
+    pub trust_stored_height: bool,
+    #[command(flatten)]
+    pub upgrade: UpgradeArgs,
+}
+
+/// What the operator says of upgrades that the network decided on.
+#[derive(Debug, Clone, Default, Args)]
+pub struct UpgradeArgs {
+    /// Go on with the old rules at the height of an upgrade; only if all who order the chain do so. May be given again
+    #[arg(long, value_name = "HEIGHT")]
+    pub unsafe_skip_upgrade: Vec<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -154,6 +177,8 @@ pub struct TestnetArgs {
     pub seconds: Option<u64>,
     #[command(flatten)]
     pub comet: CometArgs,
+    #[command(flatten)]
+    pub upgrade: UpgradeArgs,
 }
 
 #[derive(Debug, Args)]
@@ -207,15 +232,35 @@ pub struct AdmitArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct VoteArgs {
-    /// The proposal's number
-    pub proposal: u64,
+pub struct HomeProposeArgs {
     /// Home of the member; its node runs
     #[arg(long, env = "STATESETD_HOME", value_name = "DIR")]
     pub home: PathBuf,
-    /// Vote against it
-    #[arg(long)]
-    pub no: bool,
+    #[command(flatten)]
+    pub what: ProposeArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ProposalsArgs {
+    /// The proposal's number [default: all]
+    pub proposal: Option<u64>,
+    /// Only those that are not decided or carried out yet
+    #[arg(long, conflicts_with = "proposal")]
+    pub open: bool,
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct VoteArgs {
+    /// The proposal's number
+    pub proposal: u64,
+    /// What the member says; a vote before it is replaced
+    #[arg(value_enum, default_value = "yes")]
+    pub choice: Choice,
+    /// Home of the member; its node runs
+    #[arg(long, env = "STATESETD_HOME", value_name = "DIR")]
+    pub home: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -236,7 +281,7 @@ pub struct MintArgs {
 pub struct QueryArgs {
     #[command(flatten)]
     pub node: NodeArgs,
-    /// Such as /ssn/status or /ssn/notary/tx/ID
+    /// Such as /ssn/status, /ssn/entities or /ssn/notary/tx/ID; a path that is none is answered by the list of all
     pub path: String,
     /// Data of the query, in hexadecimal
     #[arg(long, default_value = "")]
@@ -244,6 +289,9 @@ pub struct QueryArgs {
     /// State after this block; the newest by default
     #[arg(long, default_value_t = 0)]
     pub height: u64,
+    /// Show the value in hexadecimal alone, not as what it says
+    #[arg(long)]
+    pub raw: bool,
     /// Ask for the proof, and show nothing that it does not prove to whoever trusts what is named
     #[arg(long)]
     pub prove: bool,

@@ -9,6 +9,7 @@ use stateset_ledger_types::Code;
 use stateset_light::Proven;
 
 use crate::args::{NodeArgs, QueryArgs, TxArgs};
+use crate::decoded;
 use crate::output::{Failure, Output};
 use crate::trust::Held;
 
@@ -154,7 +155,7 @@ pub fn refused(code: u64, log: &str) -> Failure {
 }
 
 pub fn query(args: &QueryArgs, output: Output) -> Result<(), Failure> {
-    ves::hex::decode_vec(&args.data)
+    let data = ves::hex::decode_vec(&args.data)
         .map_err(|problem| Failure::input("HEX", format!("--data: {problem}")))?;
     if args.prove {
         return prove(args, output);
@@ -166,15 +167,27 @@ pub fn query(args: &QueryArgs, output: Output) -> Result<(), Failure> {
     if code != 0 {
         return Err(refused(code, text(&answer, "log")));
     }
-    let (key, value) = (ves::hex::encode(&bytes(&answer["key"])), ves::hex::encode(&bytes(&answer["value"])));
+    let value = bytes(&answer["value"]);
+    let decoded = if args.raw { None } else { decoded::answer(&args.path, &data, &value) };
+    let (key, value) = (ves::hex::encode(&bytes(&answer["key"])), ves::hex::encode(&value));
     let height: u64 = text(&answer, "height").parse().unwrap_or_default();
+    let mut said = json!({"height": height, "key": key, "value": value, "verified": false});
+    let value = as_told(&mut said, decoded).unwrap_or(value);
     output.result(
-        &json!({"height": height, "key": key, "value": value, "verified": false}),
+        &said,
         &format!(
             "height    {height}\nvalue     {value}\nverified  no: the node's word; --prove asks for the proof"
         ),
     );
     Ok(())
+}
+
+/// Adds what a value says to what a program is told of it, and returns it for a person.
+fn as_told(said: &mut Value, decoded: Option<Value>) -> Option<String> {
+    let decoded = decoded?;
+    let text = format!("{decoded:#}");
+    said["decoded"] = decoded;
+    Some(text)
 }
 
 /// `statesetd query --prove`: nothing is shown that was not verified.
@@ -190,7 +203,12 @@ fn prove(args: &QueryArgs, output: Output) -> Result<(), Failure> {
         let json = answer.certificate.to_json();
         std::fs::write(file, json).map_err(|error| Failure::io("write", file, &error))?;
     }
-    let (value, text) = shown(&answer.proven, &held);
+    let (mut value, mut text) = shown(&answer.proven, &held);
+    let bytes = answer.proven.value.as_deref().filter(|_| !args.raw);
+    let decoded = bytes.and_then(|bytes| decoded::record(&answer.proven.key, bytes));
+    if let Some(told) = as_told(&mut value, decoded) {
+        text.push_str(&format!("\n{told}"));
+    }
     output.result(&value, &text);
     Ok(())
 }

@@ -7,7 +7,7 @@ use stateset_ledger_types::bank::DenomRecord;
 use stateset_ledger_types::codec::{List, Set, Text};
 use stateset_ledger_types::entity::{Compliance, Entity, EntityStatus, Quota, Role, Roles};
 use stateset_ledger_types::genesis::GenesisValidator;
-use stateset_ledger_types::ids::{ChainId, Denom, EntityId};
+use stateset_ledger_types::ids::{AccountId, ChainId, Denom, EntityId};
 use stateset_ledger_types::keys::{KeyRecord, PublicKey, Purpose};
 use ves::Digest;
 use ves::hash::Hasher;
@@ -21,10 +21,10 @@ const POWER: u32 = 10;
 /// A founder that decides alone need not wait for votes. Enough blocks for its own to come in.
 const ALONE: [(&str, u64); 3] = [("voting_blocks", 10), ("activation_delay_blocks", 1), ("min_sponsors", 1)];
 
-/// Gives a new chain its parameters, and money that its first member may mint and of which there is nothing yet.
+/// Gives a new chain its parameters, who gets fees, and money that its first member may mint and of which there is nothing yet.
 ///
 /// # Errors
-/// PARAM and DENOM, for what the ledger does not take.
+/// PARAM, FEE_COLLECTOR and DENOM, for what the ledger does not take.
 pub fn begun(genesis: &mut Genesis, engine: Engine, args: &BeginArgs) -> Result<(), Failure> {
     let alone = ALONE.iter().filter(|_| engine == Engine::Solo).map(|(name, value)| (*name, *value));
     let given = args.params.iter().map(|(name, value)| (name.as_str(), *value));
@@ -46,10 +46,22 @@ pub fn begun(genesis: &mut Genesis, engine: Engine, args: &BeginArgs) -> Result<
         let all = records.iter().map(|record| record.denom.clone());
         founder.issuer_of = Set::new(all).map_err(|problem| wrong("", &problem))?;
     }
+    genesis.fee_collector = Some(collector(&entities, args.fee_collector.as_deref())?);
     let too_many = |_| Failure::input("DENOM", "--denom: there are too many");
     genesis.entities = List::new(entities).map_err(too_many)?;
     genesis.denoms = List::new(records).map_err(too_many)?;
     Ok(())
+}
+
+/// The founder who gets the fees: without one none is ever taken, whatever rates members decide on (10.2).
+fn collector(founders: &[Entity], name: Option<&str>) -> Result<AccountId, Failure> {
+    let is_it = |founder: &&Entity| name.is_none_or(|name| founder.name.as_str() == name);
+    let names = || founders.iter().map(|founder| founder.name.as_str()).collect::<Vec<_>>().join(", ");
+    let unknown = || {
+        let said = format!("--fee-collector {}: it is one of {}", name.unwrap_or_default(), names());
+        Failure::input("FEE_COLLECTOR", said)
+    };
+    founders.iter().find(is_it).map(|founder| founder.entity_id.account()).ok_or_else(unknown)
 }
 
 /// A company that is a member and a notary from the start.

@@ -1,23 +1,20 @@
-//! `statesetd org admit`, `vote` and `mint`: what a founder of a chain does for others.
+//! `statesetd org admit`, `propose`, `vote` and `mint`: what a member of a chain decides, and does for others.
 
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
-use stateset_ledger_types::bank::{BANK, BankCommand, Mint};
-use stateset_ledger_types::codec::Encode as _;
-use stateset_ledger_types::governance::{
-    GovernanceMessage, Proposal, ProposalStatus, Sponsor, Vote, VoteChoice,
-};
+use stateset_abci::comet::Rpc;
+use stateset_ledger_types::bank::{BankCommand, Mint};
 use stateset_ledger_types::ids::{Amount, Denom, Units};
 use stateset_node_client::files::Address;
 
-use crate::args::{AdmitArgs, MintArgs, OrgCommand, VoteArgs};
+use crate::args::{AdmitArgs, HomeProposeArgs, MintArgs, OrgCommand, ProposalsArgs, VoteArgs};
 use crate::home::Home;
 use crate::local::LocalHome;
-use crate::member::read;
 use crate::output::{Failure, Output};
 use crate::participant::HexBytes;
+use crate::proposals::{Ids, proposal_lines, proposal_view};
 use crate::request::{OrgAdmission, OrgRequest};
 
 pub fn org(command: &OrgCommand, output: Output) -> Result<(), Failure> {
@@ -49,6 +46,15 @@ fn admit(args: &AdmitArgs, output: Output) -> Result<(), Failure> {
         None => root_of(&home)?,
     };
     let certified = ledger.certified(&newcomer, &root)?;
+    let member = certified.record.entity_id;
+    if let Some(open) = ledger.open_admission(&member)? {
+        let (id, status) = (open.id, format!("{:?}", open.status));
+        let said = format!(
+            "proposal {id} to admit {} is open already ({status}, until height {}): the other members say `statesetd vote {id}`",
+            newcomer.name, open.deadline_height
+        );
+        return Err(Failure::input("PROPOSAL_OPEN", said));
+    }
     let proposal = ledger.propose(certified.admission()?)?;
     let (genesis, entity_id) = (ledger.genesis()?, certified.record.entity_id);
     let admission = OrgAdmission {
@@ -106,35 +112,33 @@ fn seed_in(file: &Path) -> Result<ves::SigningKey, Failure> {
     Home::at(folder)?.seed(name)
 }
 
-/// `statesetd vote`: sponsors a proposal that has too few sponsors, votes for or against one that is voted on.
+/// `statesetd propose`.
+pub fn propose(args: &HomeProposeArgs, output: Output) -> Result<(), Failure> {
+    let member = LocalHome::at(&args.home)?.founder()?;
+    let proposal = args.what.propose(&member, &Ids)?;
+    output.result(&proposal_view(&member.rpc, &proposal)?, &proposal_lines(&proposal));
+    Ok(())
+}
+
+/// `statesetd proposals`.
+pub fn proposals(args: &ProposalsArgs, output: Output) -> Result<(), Failure> {
+    let rpc = Rpc::new(&args.node.node);
+    if let Some(id) = args.proposal {
+        let proposal = crate::proposals::proposal(&rpc, id)?;
+        output.result(&proposal_view(&rpc, &proposal)?, &proposal_lines(&proposal));
+        return Ok(());
+    }
+    let mut all = crate::proposals::proposals(&rpc)?;
+    all.retain(|proposal| !args.open || proposal.status.is_open());
+    output.result(&json!(all), &all.iter().map(proposal_lines).collect::<String>());
+    Ok(())
+}
+
+/// `statesetd vote`.
 pub fn vote(args: &VoteArgs, output: Output) -> Result<(), Failure> {
-    let (member, id) = (LocalHome::at(&args.home)?.founder()?, args.proposal);
-    let path = format!("/ssn/gov/proposals/{id}");
-    let asked = || -> Result<Proposal, Failure> {
-        let missing = || Failure::input("NOT_FOUND", format!("there is no proposal {id}"));
-        read(&member.rpc, &path)?.ok_or_else(missing)
-    };
-    let mut proposal = asked()?;
-    let own = proposal.sponsors.contains(&member.entity);
-    if proposal.status == ProposalStatus::Submitted && !args.no && !own {
-        member.govern(&GovernanceMessage::Sponsor(Sponsor { proposal: id }))?;
-        proposal = asked()?;
-    }
-    if proposal.status == ProposalStatus::Voting {
-        let choice = if args.no { VoteChoice::No } else { VoteChoice::Yes };
-        member.govern(&GovernanceMessage::Vote(Vote { proposal: id, choice }))?;
-    } else if proposal.status != ProposalStatus::Submitted {
-        let said = format!("proposal {id} is {:?}: nobody votes on it any more", proposal.status);
-        return Err(Failure::input("BAD_TRANSITION", said));
-    }
-    let voted = proposal.status == ProposalStatus::Voting;
-    let (height, status) = (proposal.deadline_height, format!("{:?}", proposal.status));
-    let text = match voted {
-        true => format!("voted on proposal {id}; votes are counted at height {height}"),
-        false => format!("proposal {id} still lacks sponsors; it expires at height {height}"),
-    };
-    output
-        .result(&json!({"proposal": id, "status": status, "voted": voted, "deadline_height": height}), &text);
+    let member = LocalHome::at(&args.home)?.founder()?;
+    let voted = crate::proposals::vote(&member, args.proposal, args.choice)?;
+    output.result(&voted.view(), &voted.line());
     Ok(())
 }
 
@@ -145,9 +149,7 @@ pub fn mint(args: &MintArgs, output: Output) -> Result<(), Failure> {
         Denom::new(&args.denom).map_err(|problem| Failure::input("DENOM", format!("--denom: {problem}")))?;
     let amount = Amount { denom, units: Units(args.units) };
     let mint = Mint { issuer: issuer.entity, to: args.to.account(), amount };
-    let command = BankCommand::Mint(mint);
-    // The arguments are behind the tag.
-    let (tx_id, committed) = issuer.public(BANK, &[(command.tag(), command.to_sce()[2..].to_vec())])?;
+    let (tx_id, committed) = issuer.bank(&[BankCommand::Mint(mint)])?;
     output.result(
         &json!({"tx_id": tx_id, "height": committed.height, "to": args.to, "units": args.units.to_string(),
             "denom": args.denom}),

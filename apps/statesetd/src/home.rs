@@ -225,8 +225,10 @@ pub fn init(args: &InitArgs, output: Output) -> Result<(), Failure> {
         let message = "solo is one process with a chain of its own: it takes neither --genesis nor --peer";
         return Err(Failure::input("USAGE", message));
     }
-    if args.genesis.is_some() && !(args.begin.params.is_empty() && args.begin.denoms.is_empty()) {
-        let message = "--param and --denom are of a new chain, and --genesis names one that exists";
+    let begins = args.begin.fee_collector.is_some();
+    if args.genesis.is_some() && (begins || !(args.begin.params.is_empty() && args.begin.denoms.is_empty())) {
+        let message =
+            "--param, --denom and --fee-collector are of a new chain, and --genesis names one that exists";
         return Err(Failure::input("USAGE", message));
     }
     let peers = args.peers.iter().map(|text| peer(text)).collect::<Result<_, _>>()?;

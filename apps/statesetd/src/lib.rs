@@ -11,6 +11,7 @@ mod args;
 mod capsules;
 mod certificates;
 mod client;
+mod decoded;
 mod genesis;
 mod govern;
 mod home;
@@ -20,11 +21,14 @@ mod member;
 mod node;
 mod output;
 mod participant;
+mod proposals;
 mod request;
 mod solo;
 mod start;
 mod testnet;
+mod times;
 mod trust;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -39,14 +43,19 @@ pub use client::{NodeStatus, refused, shown, status_of};
 pub use genesis::now;
 pub use joined::Joined;
 pub use local::{Admitted, LocalHome, LocalLedger, Newcomer};
-pub use member::{Committed, Member, read};
+pub use member::{Committed, Member, read, read_key};
 pub use output::Failure;
 pub use participant::{
     Books, HexBytes, Hosted, HostedConfig, Network, NotarySeat, OrgKeys, OrgRecord, Participant, Trusted,
     Unlock, node_certificate,
 };
+pub use proposals::{
+    Choice, Directory, ProposalKind, ProposeArgs, Voted, proposal, proposal_lines, proposal_view, proposals,
+    vote,
+};
 pub use request::{Asks, OrgAdmission, OrgRequest};
 pub use stateset_abci::comet::{Rpc, RpcError};
+pub use times::{day_end, moment};
 pub use trust::{Answer, Held, TrustArgs, genesis_of};
 
 /// Runs one command; the first of `args` is the program's name.
@@ -68,6 +77,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Tx(args) => client::tx(&args, output),
         Command::Query(args) => client::query(&args, output),
         Command::Org(command) => govern::org(&command, output),
+        Command::Propose(args) => govern::propose(&args, output),
+        Command::Proposals(args) => govern::proposals(&args, output),
         Command::Vote(args) => govern::vote(&args, output),
         Command::Mint(args) => govern::mint(&args, output),
     };

@@ -19,9 +19,10 @@ use crate::certificates::{ROOT_SEED, certify};
 use crate::genesis::{begun, founded, now};
 use crate::home::{Home, MEMBER_SEED, Settings};
 use crate::member::Member;
+use crate::node::Said;
 use crate::output::Failure;
 use crate::participant::NotarySeat;
-use crate::solo::{Listen, Solo};
+use crate::solo::{Listen, Solo, SoloConfig};
 use crate::trust::{Held, genesis_of};
 
 pub use admission::{Admitted, Newcomer};
@@ -132,7 +133,8 @@ impl LocalLedger {
         let is_new = home.make(rpc)?;
         let store = home.0.file("state.redb");
         let store = Store::open(&store).map_err(|error| Failure::failed("STATE", error))?;
-        let config = NodeConfig { empty_block_interval: EMPTY_BLOCK_INTERVAL, ..NodeConfig::default() };
+        let node = NodeConfig { empty_block_interval: EMPTY_BLOCK_INTERVAL, ..NodeConfig::default() };
+        let config = SoloConfig { node, said: Said::default() };
         let solo = Solo::start(&home.0, Listen { rpc, else_free: true }, config, store)?;
         let url = format!("http://{}", solo.rpc);
         let file = home.0.file("rpc");

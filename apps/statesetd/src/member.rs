@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use base64ct::{Base64, Encoding as _};
 use serde_json::{Value, json};
 use stateset_abci::comet::{Rpc, RpcError};
+use stateset_ledger_types::bank::{BANK, BankCommand};
 use stateset_ledger_types::body::{Body, Command, Header, One, SaltedBody};
-use stateset_ledger_types::codec::{Blob, Decode, List, Set};
+use stateset_ledger_types::codec::{Blob, Decode, Encode as _, List, Set};
 use stateset_ledger_types::envelope::{GovernanceTx, PublicTx, Request, Submission};
 use stateset_ledger_types::governance::GovernanceMessage;
 use stateset_ledger_types::ids::{ChainId, ContractId, EntityId, TxId};
 use stateset_ledger_types::keys::{BusinessSignature, PublicKey, Purpose, Signature, business_message};
 use stateset_ledger_types::tree::{Mode, Salt};
-use stateset_ledger_types::{Code, Envelope, Params};
+use stateset_ledger_types::{Code, Envelope, Params, StateKey};
 use ves::{Digest, Signer};
 
 use crate::client::refused;
@@ -47,7 +48,17 @@ pub struct Committed {
 
 /// What the state of a node holds at a path (network.md 14), by the node's word; `None` where it holds nothing.
 pub fn read<T: Decode>(rpc: &Rpc, path: &str) -> Result<Option<T>, Failure> {
-    let answer = rpc.call("abci_query", &json!({"path": path, "data": ""}))?["response"].take();
+    read_with(rpc, path, &[])
+}
+
+/// The same for a key that has no path of its own.
+pub fn read_key<T: Decode>(rpc: &Rpc, key: &StateKey) -> Result<Option<T>, Failure> {
+    read_with(rpc, &format!("/store/{}/key", key.substore.name()), &key.path)
+}
+
+fn read_with<T: Decode>(rpc: &Rpc, path: &str, data: &[u8]) -> Result<Option<T>, Failure> {
+    let asked = json!({"path": path, "data": ves::hex::encode(data)});
+    let answer = rpc.call("abci_query", &asked)?["response"].take();
     let log = answer["log"].as_str().unwrap_or_default();
     match answer["code"].as_u64().unwrap_or_default() {
         0 => {}
@@ -57,6 +68,10 @@ pub fn read<T: Decode>(rpc: &Rpc, path: &str) -> Result<Option<T>, Failure> {
     let unreadable = |problem: String| Failure::failed("NODE_UNREADABLE", format!("{path}: {problem}"));
     let value = Base64::decode_vec(answer["value"].as_str().unwrap_or_default())
         .map_err(|problem| unreadable(problem.to_string()))?;
+    // The state has no empty values (network.md 6.1): where it holds nothing, there is the proof of that alone.
+    if value.is_empty() {
+        return Ok(None);
+    }
     T::from_sce(&value).map(Some).map_err(|problem| unreadable(problem.to_string()))
 }
 
@@ -65,8 +80,20 @@ impl Member {
         PublicKey::ed25519(self.key.public_key())
     }
 
-    fn sign(&self, message: &Digest) -> Result<Signature, Failure> {
+    /// # Errors
+    /// SIGNING, of the keystore.
+    pub fn sign(&self, message: &Digest) -> Result<Signature, Failure> {
         self.key.sign(&message.0).map(Signature).map_err(|error| Failure::failed("SIGNING", error))
+    }
+
+    /// Carries out commands of the bank: all, or none. Command n makes the settlement `SettlementId::of(tx_id, n)`.
+    ///
+    /// # Errors
+    /// Refusals of the ledger by its codes.
+    pub fn bank(&self, commands: &[BankCommand]) -> Result<(TxId, Committed), Failure> {
+        // The arguments are behind the tag.
+        let commands = commands.iter().map(|command| (command.tag(), command.to_sce()[2..].to_vec()));
+        self.public(BANK, &commands.collect::<Vec<_>>())
     }
 
     /// Carries out commands of one contract in public, each a tag and the encoding of its arguments.

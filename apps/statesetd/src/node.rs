@@ -3,23 +3,30 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use serde_json::json;
 use stateset_abci::comet::{Process, Program};
 use stateset_abci::{Abci, EngineError, Instance, Node, Server};
-use stateset_ledger_app::{Fault, Ledger};
 use stateset_ledger_store::Store;
 use stateset_solo::NodeConfig;
 
-use crate::args::{CometArgs, Engine};
+use crate::args::{CometArgs, Engine, UpgradeArgs};
 use crate::capsules::CapsuleStore;
 use crate::home::{Home, Settings};
 use crate::output::Failure;
-use crate::solo::{Listen, Solo};
+use crate::solo::{Listen, Solo, SoloConfig};
+use crate::upgrade;
 
 /// What puts the transactions in order, with all that stands on it.
 enum Parts {
     Comet(Instance),
     Solo(Solo),
+}
+
+/// What an operator says at a start, and not in the settings, since it is of this once.
+#[derive(Debug, Clone, Default)]
+pub struct Said {
+    /// Engine solo: sign on although the record of the last signed block is missing.
+    pub trust_stored_height: bool,
+    pub upgrade: UpgradeArgs,
 }
 
 pub struct Running {
@@ -38,15 +45,21 @@ pub fn program(args: &CometArgs) -> Result<Program, Failure> {
 
 impl Running {
     /// Starts the node of `home`. Under CometBFT without `program`: the application alone.
-    pub fn start(home: Home, program: Option<&Program>) -> Result<Self, Failure> {
+    pub fn start(home: Home, program: Option<&Program>, said: &Said) -> Result<Self, Failure> {
         let settings = home.settings()?;
+        if said.trust_stored_height && settings.engine == Engine::Comet {
+            let message = "--trust-stored-height is of the engine solo: CometBFT keeps its own record of what was signed";
+            return Err(Failure::input("USAGE", message));
+        }
+        upgrade::forget(&home)?;
         let store = Store::open(&home.file("state.redb")).map_err(|error| Failure::failed("STATE", error))?;
         let mut rpc = settings.rpc;
         let parts = match settings.engine {
-            Engine::Comet => Parts::Comet(comet(&home, &settings, store, program)?),
+            Engine::Comet => Parts::Comet(comet(&home, &settings, store, program, &said.upgrade)?),
             Engine::Solo => {
                 let at = Listen { rpc: settings.rpc, else_free: false };
-                let solo = Solo::start(&home, at, NodeConfig::default(), store)?;
+                let config = SoloConfig { node: NodeConfig::default(), said: said.clone() };
+                let solo = Solo::start(&home, at, config, store)?;
                 rpc = solo.rpc;
                 Parts::Solo(solo)
             }
@@ -79,7 +92,7 @@ impl Running {
         match &mut self.parts {
             Parts::Comet(instance) => check_comet(instance, &self.home),
             Parts::Solo(solo) => match solo.failure() {
-                Some(problem) => Err(Failure::failed("ENGINE", problem)),
+                Some(failure) => Err(failure.clone()),
                 None => Ok(()),
             },
         }
@@ -91,9 +104,14 @@ fn comet(
     settings: &Settings,
     store: Store,
     program: Option<&Program>,
+    upgrade: &UpgradeArgs,
 ) -> Result<Instance, Failure> {
-    let node = Node::new(Arc::new(Ledger::new()), Arc::new(store), home.options(settings));
-    let abci = Abci::new(node.map_err(|error| Failure::failed("STATE", error))?);
+    let node = Node::new(Arc::new(upgrade::ledger(upgrade)), Arc::new(store), home.options(settings));
+    let node = node.map_err(|error| match &error {
+        EngineError::Application(fault) => upgrade::stopped(home, fault),
+        _ => Failure::failed("STATE", error),
+    })?;
+    let abci = Abci::new(node);
     let server = Server::start(abci.clone(), &home.comet.socket())
         .map_err(|error| Failure::failed("CANNOT_START", error))?;
     let process = program.map(|program| Process::start(program, &home.comet)).transpose();
@@ -103,13 +121,10 @@ fn comet(
 
 fn check_comet(instance: &mut Instance, home: &Home) -> Result<(), Failure> {
     if let Some(problem) = instance.failure() {
-        if let EngineError::Application(Fault::UpgradeNeeded { name, height, info }) = problem {
-            let needed = json!({"name": name, "height": height, "info": info});
-            let file = home.file("upgrade-needed.json");
-            std::fs::write(&file, needed.to_string()).map_err(|error| Failure::io("write", &file, &error))?;
-            return Err(Failure::failed("UPGRADE_NEEDED", problem));
-        }
-        return Err(Failure::failed("APPLICATION", problem));
+        return Err(match problem {
+            EngineError::Application(fault) => upgrade::stopped(home, fault),
+            other => Failure::failed("APPLICATION", other),
+        });
     }
     let how = match instance.ended() {
         Ok(None) => return Ok(()),

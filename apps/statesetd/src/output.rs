@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use stateset_node_client::FileError;
 
 /// Why the program ends with something else than 0.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failure {
     pub exit: u8,
     /// Stable, in capitals.

@@ -5,16 +5,17 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use stateset_ledger_app::Ledger;
 use stateset_ledger_store::Store;
-use stateset_solo::{Engine, EngineParts, LastSigned, Node, NodeConfig};
+use stateset_solo::{Engine, EngineError, EngineParts, LastSigned, Node, NodeConfig};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::home::Home;
+use crate::node::Said;
 use crate::output::Failure;
+use crate::upgrade;
 
 /// The last block may be written; later work is cut.
 const STOP_TIME_MAX: Duration = Duration::from_secs(10);
@@ -38,6 +39,20 @@ impl Listen {
     }
 }
 
+/// How it runs.
+pub struct SoloConfig {
+    pub node: NodeConfig,
+    pub said: Said,
+}
+
+/// What it failed with, for an operator.
+fn failed(home: &Home, code: &str, error: &EngineError) -> Failure {
+    match error {
+        EngineError::Application(fault) => upgrade::stopped(home, fault),
+        other => Failure::failed(code, other),
+    }
+}
+
 /// Runs until it is dropped, which ends it after the block at hand.
 pub struct Solo {
     /// Where the RPC listens.
@@ -45,47 +60,50 @@ pub struct Solo {
     runtime: Option<Runtime>,
     stop: Option<oneshot::Sender<()>>,
     engine: Option<JoinHandle<()>>,
-    failure: Arc<OnceLock<String>>,
+    failure: Arc<OnceLock<Failure>>,
 }
 
 impl Solo {
     /// Starts the engine of `home`. Blocks: not to be called where tasks run.
-    pub fn start(home: &Home, at: Listen, config: NodeConfig, store: Store) -> Result<Self, Failure> {
-        let failed = |problem: &dyn ToString| Failure::failed("CANNOT_START", problem.to_string());
+    pub fn start(home: &Home, at: Listen, config: SoloConfig, store: Store) -> Result<Self, Failure> {
+        let cannot = |problem: &dyn ToString| Failure::failed("CANNOT_START", problem.to_string());
         let file = home.file("genesis.json");
         let genesis = fs::read(&file).map_err(|error| Failure::io("read", &file, &error))?;
         // What was signed last stands apart from the state, so that an old copy of the state signs no height again.
         let signed = home.file("signed");
         fs::create_dir_all(&signed).map_err(|error| Failure::io("make", &signed, &error))?;
         let parts = EngineParts {
-            application: Arc::new(Ledger::new()),
+            application: Arc::new(upgrade::ledger(&config.said.upgrade)),
             store: Arc::new(store),
             keys: vec![Arc::new(home.seed("validator.seed")?)],
-            last_signed: LastSigned::open(&signed).map_err(|error| failed(&error))?,
-            trust_stored_height: false,
+            last_signed: LastSigned::open(&signed).map_err(|error| cannot(&error))?,
+            trust_stored_height: config.said.trust_stored_height,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| failed(&error))?;
-        let (engine, _) = Engine::start(parts, &genesis).map_err(|error| failed(&error))?;
+        let runtime = runtime.map_err(|error| cannot(&error))?;
+        let (engine, _) =
+            Engine::start(parts, &genesis).map_err(|error| failed(home, "CANNOT_START", &error))?;
         let listener =
-            runtime.block_on(at.listener()).map_err(|error| failed(&format!("{}: {error}", at.rpc)))?;
-        let rpc = listener.local_addr().map_err(|error| failed(&error))?;
+            runtime.block_on(at.listener()).map_err(|error| cannot(&format!("{}: {error}", at.rpc)))?;
+        let rpc = listener.local_addr().map_err(|error| cannot(&error))?;
         let inside = runtime.enter();
-        let mut node = Node::spawn(engine, config);
+        let mut node = Node::spawn(engine, config.node);
         let serving = stateset_solo::rpc::serve(listener, node.handle());
         let failure = Arc::new(OnceLock::new());
         let (stop, mut stopped) = oneshot::channel();
-        let noted = Arc::clone(&failure);
+        let (noted, home) = (Arc::clone(&failure), home.clone());
         let engine = runtime.spawn(async move {
             let ended = tokio::select! {
                 _ = &mut stopped => None,
-                ended = node.failed() => Some(ended.err().map(|error| error.to_string())),
-                served = serving => Some(served.err().map(|error| error.to_string())),
+                ended = node.failed() => Some(ended.err().map(|error| failed(&home, "ENGINE", &error))),
+                served = serving => Some(served.err().map(|error| Failure::failed("ENGINE", error))),
             };
             match ended {
                 // It ends with the block at hand, whatever comes of it: the next start says what is wrong.
                 None => drop(node.stop().await),
-                Some(why) => drop(noted.set(why.unwrap_or_else(|| "it ended by itself".to_owned()))),
+                Some(why) => {
+                    drop(noted.set(why.unwrap_or_else(|| Failure::failed("ENGINE", "it ended by itself"))))
+                }
             }
         });
         drop(inside);
@@ -95,12 +113,12 @@ impl Solo {
     /// As [`failure`](Self::failure), for others to ask.
     pub fn watch(&self) -> impl Fn() -> Option<String> + Send + Sync + use<> {
         let failure = Arc::clone(&self.failure);
-        move || failure.get().cloned()
+        move || failure.get().map(|failure| failure.message.clone())
     }
 
     /// Why it stopped by itself, if it did.
-    pub fn failure(&self) -> Option<&str> {
-        self.failure.get().map(String::as_str)
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.get()
     }
 }
 

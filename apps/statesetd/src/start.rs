@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{Engine, StartArgs};
 use crate::home::Home;
-use crate::node::{Running, program};
+use crate::node::{Running, Said, program};
 use crate::output::{Failure, Output};
 
 /// How often the parts of a node are looked at.
@@ -25,7 +25,8 @@ pub fn run(args: &StartArgs, output: Output) -> Result<(), Failure> {
     };
     log();
     let signals = signals()?;
-    let node = Running::start(home.clone(), program.as_ref())?;
+    let said = Said { trust_stored_height: args.trust_stored_height, upgrade: args.upgrade.clone() };
+    let node = Running::start(home.clone(), program.as_ref(), &said)?;
     let settings = &node.settings;
     let mut said = json!({"chain_id": settings.chain_id, "rpc": format!("http://{}", settings.rpc)});
     let mut text = format!("A node of {} runs: RPC http://{}", settings.chain_id, settings.rpc);

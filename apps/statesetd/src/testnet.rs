@@ -10,7 +10,7 @@ use crate::args::{Engine, TestnetArgs};
 use crate::certificates::{ROOT_SEED, certify};
 use crate::genesis::{begun, founded, now};
 use crate::home::{Home, Settings};
-use crate::node::{Running, program};
+use crate::node::{Running, Said, program};
 use crate::output::{Failure, Output};
 use crate::start::{log, signals, wait};
 
@@ -24,8 +24,9 @@ pub fn run(args: &TestnetArgs, output: Output) -> Result<(), Failure> {
     let mut text = String::new();
     if let Some(program) = &program {
         log();
+        let said = Said { upgrade: args.upgrade.clone(), ..Said::default() };
         for home in &homes {
-            nodes.push(Running::start(home.clone(), Some(program))?);
+            nodes.push(Running::start(home.clone(), Some(program), &said)?);
         }
     }
     for (at, home) in homes.iter().enumerate() {

@@ -3,6 +3,7 @@
 mod changes;
 pub mod nodes;
 mod proposals;
+mod registry;
 mod shown;
 mod steps;
 
@@ -34,6 +35,8 @@ pub enum InvoiceCommand {
     Accept(InvoiceArgs),
     /// Pay the advance for an invoice that a factor is to buy, and keep the evidence for the seller
     Fund(FundArgs),
+    /// Enter an invoice as financed by this company, before it signs the sale: no other factor enters a copy of it
+    Register(registry::RegisterArgs),
     /// Sell an invoice to a factor that has paid the advance; the factor and the payer approve
     Factor(FactorArgs),
     /// Pay an invoice, in part or whole, to whoever holds it
@@ -151,7 +154,7 @@ pub struct CreateArgs {
     #[arg(long, default_value = "usd")]
     pub currency: String,
     /// Last day to pay, as 2026-12-31 (UTC)
-    #[arg(long, value_name = "DATE", value_parser = due)]
+    #[arg(long, value_name = "DATE", value_parser = statesetd_app::day_end)]
     pub due: u64,
     /// What it is for
     #[arg(long, default_value = "")]
@@ -239,14 +242,6 @@ pub struct ListArgs {
     pub limit: u16,
 }
 
-/// The last millisecond of a day, Unix milliseconds.
-fn due(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text} is no day: write it as 2026-12-31");
-    let is_day = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    let end = ves::TimestampMs::parse_rfc3339(&format!("{text}T23:59:59.999Z")).filter(|_| is_day);
-    end.and_then(|end| u64::try_from(end.0).ok()).ok_or_else(wrong)
-}
-
 pub fn run(context: &Context, command: &InvoiceCommand) -> Result<(), CliError> {
     match command {
         InvoiceCommand::Create(args) => steps::create(context, args),
@@ -261,6 +256,7 @@ pub fn run(context: &Context, command: &InvoiceCommand) -> Result<(), CliError> 
         InvoiceCommand::Decline(args) => steps::decline(context, args),
         InvoiceCommand::Accept(args) => steps::accept(context, args),
         InvoiceCommand::Fund(args) => steps::fund(context, args),
+        InvoiceCommand::Register(args) => registry::register(context, args),
         InvoiceCommand::Factor(args) => steps::factor(context, args),
         InvoiceCommand::Pay(args) => steps::pay(context, args),
         InvoiceCommand::Void(args) => steps::plain(context, args, &Step::Void(())),

@@ -1,6 +1,7 @@
 //! `stateset ledger`: where the shared ledger stands, what it proves, and proofs checked without it.
 
 mod about;
+mod proposals;
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,12 @@ pub enum LedgerCommand {
     Verify(VerifyArgs),
     /// Follow the chain to its newest block, and write that as a trusted block for others
     Trust(TrustCommandArgs),
+    /// Propose what the members decide on: parameters, members, validators, upgrades and more
+    Propose(proposals::ProposeCommand),
+    /// List the proposals, or show one
+    Proposals(proposals::ProposalsArgs),
+    /// Sponsor or vote on a proposal
+    Vote(proposals::VoteArgs),
 }
 
 #[derive(Debug, Args)]
@@ -152,6 +159,9 @@ pub fn run(context: &Context, command: &LedgerCommand) -> Result<(), CliError> {
         LedgerCommand::Prove(args) => prove(context, args),
         LedgerCommand::Verify(args) => verify(context, args),
         LedgerCommand::Trust(args) => trust(context, args),
+        LedgerCommand::Propose(args) => proposals::propose(context, args),
+        LedgerCommand::Proposals(args) => proposals::list(context, args),
+        LedgerCommand::Vote(args) => proposals::vote(context, args),
     }
 }
 

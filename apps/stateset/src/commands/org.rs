@@ -9,14 +9,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stateset_keystore::{Algorithm, KeyInfo, KeyName, Keystore, KeystoreError};
-use stateset_ledger_types::bank::{BANK, BankCommand, Mint};
-use stateset_ledger_types::codec::{Encode as _, List};
+use stateset_ledger_types::bank::{BankCommand, Mint};
+use stateset_ledger_types::codec::List;
 use stateset_ledger_types::entity::{Role, Roles};
-use stateset_ledger_types::ids::{Amount, TxId};
+use stateset_ledger_types::ids::{AccountId, Amount, EntityId, TxId};
 use stateset_ledger_types::keys::{PublicKey, Purpose, Scheme};
 use statesetd_app::{Admitted, HexBytes, Joined, LocalHome, Newcomer, OrgRecord, node_certificate};
+use ves::Digest;
 
 use self::attesters::{AttestersArgs, TrustArgs};
 use self::joining::{JoinArgs, RequestArgs};
@@ -47,6 +49,8 @@ pub enum OrgCommand {
     List,
     /// Show one company, and what it has in the bank of the ledger
     Show(ShowArgs),
+    /// Show the digest of a company's vault: the same before a loss and after the recovery
+    Vault(ShowArgs),
     /// Give a company money of this ledger, for trying things: the founder mints it, and it is worth nothing elsewhere
     Deposit(DepositArgs),
     /// Show or set whose attestations the ledger asks for under a policy; its founder decides
@@ -125,6 +129,7 @@ pub fn run(context: &Context, command: &OrgCommand) -> Result<(), CliError> {
         OrgCommand::Peer(command) => peers::run(context, command),
         OrgCommand::List => list(context),
         OrgCommand::Show(args) => show(context, &read(context, &args.org)?),
+        OrgCommand::Vault(args) => vault(context, &read(context, &args.org)?),
         OrgCommand::Deposit(args) => deposit(context, args),
         OrgCommand::Attesters(args) => attesters::policy(context, args),
         OrgCommand::Trust(args) => attesters::trust(context, args),
@@ -135,7 +140,11 @@ fn folder(context: &Context) -> PathBuf {
     context.data.ledger().join("orgs")
 }
 
-fn running(context: &Context) -> Result<LocalHome, CliError> {
+/// The ledger of this machine, where it has one of its own.
+///
+/// # Errors
+/// NO_LEDGER, and LEDGER_ELSEWHERE where others run it.
+pub fn running(context: &Context) -> Result<LocalHome, CliError> {
     let home = ledger::home(&context.data)?;
     if home.exists() {
         return Ok(home);
@@ -299,7 +308,7 @@ fn text(record: &OrgRecord) -> String {
 
 /// The record, and what its account holds, by the node's word, where the ledger runs.
 fn show(context: &Context, record: &OrgRecord) -> Result<(), CliError> {
-    let held = balances(context, record).ok();
+    let held = balances(context, &record.entity_id.account()).ok();
     let mut lines = text(record);
     for money in held.iter().flatten() {
         lines += &format!("  has          {money}\n");
@@ -311,13 +320,35 @@ fn show(context: &Context, record: &OrgRecord) -> Result<(), CliError> {
     Ok(())
 }
 
-pub fn balances(context: &Context, record: &OrgRecord) -> Result<Vec<Money>, CliError> {
+/// What an account holds, by the node's word.
+///
+/// # Errors
+/// A node that does not answer.
+pub fn balances(context: &Context, account: &AccountId) -> Result<Vec<Money>, CliError> {
     let (rpc, api) = (ledger::rpc(&context.data)?, nodes::of(&context.data)?);
-    let path = format!("/ssn/bank/{}", record.entity_id.account());
+    let path = format!("/ssn/bank/{account}");
     let held: Option<List<Amount, BALANCES_MAX>> = statesetd_app::read(&rpc, &path)?;
     let held = held.unwrap_or_default();
     let money = |held: &Amount| Ok(Currency::of(&api, held.denom.as_str())?.of_units(held.units));
     held.iter().map(money).collect()
+}
+
+/// As the company's node tells it.
+#[derive(Debug, Serialize, Deserialize)]
+struct VaultView {
+    org: String,
+    entity_id: EntityId,
+    digest: Digest,
+    /// Whether the node has taken in what the ledger held at its start.
+    ready: bool,
+}
+
+fn vault(context: &Context, record: &OrgRecord) -> Result<(), CliError> {
+    let path = format!("/orgs/{}/vault", record.org);
+    let view: VaultView = nodes::of(&context.data)?.get(&path, &[])?;
+    let ready = if view.ready { "" } else { "\n  not abreast of the ledger yet: ask again" };
+    context.out.result(&view, &format!("{}\n  vault  {}{ready}", view.org, view.digest));
+    Ok(())
 }
 
 fn deposit(context: &Context, args: &DepositArgs) -> Result<(), CliError> {
@@ -332,12 +363,11 @@ fn deposit(context: &Context, args: &DepositArgs) -> Result<(), CliError> {
 /// Mints as the founder.
 pub fn deposited(context: &Context, args: &DepositArgs) -> Result<(Money, TxId), CliError> {
     let (home, record) = (running(context)?, read(context, &args.org)?);
-    let money = Currency::of(&nodes::of(&context.data)?, &args.currency)?.read("AMOUNT", &args.amount)?;
+    let currency = Currency::of(&nodes::of(&context.data)?, &args.currency)?;
+    let money = currency.read_positive("AMOUNT", &args.amount)?;
     let founder = home.founder()?;
     let (issuer, to, amount) = (founder.entity, record.entity_id.account(), money.amount.clone());
-    let mint = BankCommand::Mint(Mint { issuer, to, amount });
-    // The arguments are behind the tag.
-    let (tx_id, _) = founder.public(BANK, &[(mint.tag(), mint.to_sce()[2..].to_vec())])?;
+    let (tx_id, _) = founder.bank(&[BankCommand::Mint(Mint { issuer, to, amount })])?;
     Ok((money, tx_id))
 }
 

@@ -55,6 +55,19 @@ impl Currency {
         Ok(self.of_units(Units(u128::from(units))))
     }
 
+    /// The same for an amount that has to be more than nothing.
+    ///
+    /// # Errors
+    /// BAD_AMOUNT.
+    pub fn read_positive(&self, option: &str, text: &str) -> Result<Money, CliError> {
+        let money = self.read(option, text)?;
+        if money.amount.units.0 == 0 {
+            let said = format!("{option} {text}: give more than zero {}", self.0.denom);
+            return Err(CliError::input("BAD_AMOUNT", said));
+        }
+        Ok(money)
+    }
+
     pub fn of_units(&self, units: Units) -> Money {
         Money { amount: Amount { denom: self.0.denom.clone(), units }, exponent: self.0.exponent }
     }

@@ -23,7 +23,8 @@ fn sealed(at: &Path) -> Up {
     assert_eq!(status, 0, "{error}\n{agent}");
     push(at, r#"{"total":59.98,"currency":"USD"}"#, &["--seal-to", "inbox"]);
     let event = fs::read_to_string(at.join("event.json")).unwrap();
-    assert!(!event.contains("59.98"), "the payload is sealed");
+    // Its time may have the digits of the amount.
+    assert!(!event.contains("\"total\""), "the payload is sealed");
     up
 }
 

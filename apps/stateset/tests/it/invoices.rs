@@ -143,6 +143,11 @@ fn an_invoice_goes_from_issue_over_a_factor_to_payment() {
         (sold["phase"].as_str(), sold["waits_for"].as_array().map(Vec::len)),
         (Some("collecting"), Some(2))
     );
+    // The factor enters it as financed first: a copy under another id has the same fingerprint.
+    let register = |org: &'static str| ["invoice", "register", "INV-1", "--org", org];
+    assert_eq!(refusal(at, &register("acme")), (2, "NOT_AUTHORISED".to_owned()));
+    done(at, &register("bank"));
+    assert_eq!(refusal(at, &register("bank")), (1, "DUPLICATE_FINANCE".to_owned()));
     done(at, &["invoice", "approve", "INV-1", "--org", "bank"]);
     assert_eq!(phase(at, &["invoice", "approve", "INV-1", "--org", "globex"]), "final");
     let of_bank = becomes(at, "bank", "INV-1", "ACCEPTED");
@@ -255,6 +260,8 @@ fn books_from_before_a_step_and_lost_books_catch_up_at_the_start() {
     becomes(at, "acme", "INV-2", "OVERDUE");
     assert_eq!(refusal(at, &["invoice", "overdue", "INV-2", "--org", "acme"]).0, 1);
     becomes(at, "globex", "INV-2", "OVERDUE");
+    let digests = ["acme", "globex"].map(|org| digest(at, org));
+    assert_ne!(digests[0], digests[1], "of one company");
 
     // A vault that is lost is made anew from the ledger and the keys.
     assert_eq!(up.signal("-TERM").0, 0);
@@ -265,6 +272,22 @@ fn books_from_before_a_step_and_lost_books_catch_up_at_the_start() {
     let _up = Up::start(at);
     let shown = becomes(at, "acme", "INV-2", "OVERDUE");
     assert_eq!(shown["history"].as_array().map(Vec::len), Some(3), "{shown}");
+    assert_eq!(["acme", "globex"].map(|org| digest(at, org)), digests, "the same vaults");
+    assert_eq!(phase(at, &["invoice", "pay", "INV-2", "--org", "globex", "--amount", "1"]), "final");
+    assert_ne!(digest(at, "globex"), digests[1]);
+}
+
+/// Of a company's vault, once its node is abreast of the ledger.
+fn digest(at: &Path, org: &str) -> String {
+    let started = Instant::now();
+    loop {
+        let said = done(at, &["org", "vault", org]);
+        if said["ready"] == true {
+            return said["digest"].as_str().unwrap().to_owned();
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "{said}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]
@@ -280,6 +303,8 @@ fn what_another_company_proposes_is_declined_and_strangers_ask_nothing() {
     assert_eq!(done(at, &["invoice", "list", "--org", "globex"])["items"].as_array().map(Vec::len), Some(0));
     let wrong = [
         (vec!["--amount", "10.001"], "BAD_AMOUNT"),
+        (vec!["--amount", "0"], "BAD_AMOUNT"),
+        (vec!["--line", "A:2:0"], "BAD_AMOUNT"),
         (vec!["--amount", "10", "--currency", "doubloon"], "BAD_CURRENCY"),
         (vec!["--line", "A:2"], "BAD_LINE"),
         (vec!["--line", "A:2:1.50:a cup", "--amount", "4.00"], "BAD_AMOUNT"),

@@ -2,6 +2,7 @@
 
 mod anchor;
 mod attested;
+mod bank;
 mod commerce;
 mod compliance;
 mod demo;

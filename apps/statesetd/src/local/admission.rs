@@ -1,12 +1,10 @@
 //! Members of a ledger of one machine: companies that its founder admits.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use stateset_ledger_types::codec::{Blob, Decode as _, List, Set, Text};
+use stateset_ledger_types::codec::{Blob, List, Set, Text};
 use stateset_ledger_types::entity::{Compliance, Entity, EntityStatus, Quota, Roles};
-use stateset_ledger_types::governance::{
-    Action, EntityRecord, GovernanceMessage, Proposal, ProposalStatus, Submit, Vote, VoteChoice,
-};
+use stateset_ledger_types::governance::{Action, EntityRecord, Proposal};
 use stateset_ledger_types::ids::EntityId;
 use stateset_ledger_types::keys::{KeyRecord, PublicKey, Purpose};
 use stateset_ledger_types::x509::{Kind, Root, check_entity, common_name};
@@ -17,6 +15,7 @@ use crate::certificates::{Authority, ENTITY_DAYS, ROOT_SEED};
 use crate::genesis::now;
 use crate::member::read;
 use crate::output::Failure;
+use crate::proposals;
 
 /// How long an admission may take.
 const TIME_MAX: Duration = Duration::from_secs(30);
@@ -109,6 +108,17 @@ impl LocalHome {
         read(&self.founder()?.rpc, &format!("/ssn/entities/{id}"))
     }
 
+    /// The proposal that would make `member` one, while it is not decided or carried out yet.
+    pub(crate) fn open_admission(&self, member: &EntityId) -> Result<Option<Proposal>, Failure> {
+        let rpc = self.founder()?.rpc;
+        let admits = |proposal: &Proposal| {
+            let is_it =
+                |action: &Action| matches!(action, Action::EntityAdmit(it) if it.record.entity_id == *member);
+            proposal.status.is_open() && proposal.content.actions.iter().any(is_it)
+        };
+        Ok(proposals::proposals(&rpc)?.into_iter().find(admits))
+    }
+
     /// Proposes an action and votes for it, until it is executed.
     pub(super) fn carried_out(&self, action: Action) -> Result<u64, Failure> {
         let id = self.propose(action)?;
@@ -118,44 +128,15 @@ impl LocalHome {
 
     /// Returns the proposal's number.
     pub(crate) fn propose(&self, action: Action) -> Result<u64, Failure> {
-        let actions = List::new([action]).map_err(failed)?;
-        let submit = Submit { title: Text::default(), actions, expedited: false };
-        let submitted = self.founder()?.govern(&GovernanceMessage::Submit(Box::new(submit)))?;
-        u64::from_sce(&submitted.data).map_err(|error| Failure::failed("NODE_UNREADABLE", error))
+        proposals::propose(&self.founder()?, "", action, false)
     }
 
-    /// Votes for a proposal until it is executed. Blocks come with requests where one process orders, and votes count in
-    /// blocks, so the vote is said again until it is over.
+    /// Votes for a proposal until it is executed.
     pub(crate) fn decide(&self, id: u64, wait: Duration) -> Result<(), Failure> {
-        let founder = self.founder()?;
-        let (begun, path) = (Instant::now(), format!("/ssn/gov/proposals/{id}"));
-        loop {
-            let proposal: Option<Proposal> = read(&founder.rpc, &path)?;
-            let missing = || Failure::failed("NODE_UNREADABLE", format!("there is no proposal {id}"));
-            let proposal = proposal.ok_or_else(missing)?;
-            match proposal.status {
-                ProposalStatus::Executed => return Ok(()),
-                ProposalStatus::Voting => {
-                    let vote = Vote { proposal: id, choice: VoteChoice::Yes };
-                    match founder.govern(&GovernanceMessage::Vote(vote)) {
-                        // Voting ended with this block.
-                        Err(failure) if failure.code == "BAD_TRANSITION" => {}
-                        other => drop(other?),
-                    }
-                }
-                ProposalStatus::Submitted | ProposalStatus::Passed => {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-                ended => {
-                    let said = format!("proposal {id} is {ended:?}: {}", proposal.reason);
-                    return Err(Failure::failed("NOT_ADMITTED", said));
-                }
-            }
-            if begun.elapsed() > wait {
-                let said = format!("proposal {id} is {:?} after {wait:?}", proposal.status);
-                return Err(Failure::failed("NOT_ADMITTED", said));
-            }
-        }
+        proposals::decide(&self.founder()?, id, wait).map_err(|failure| match failure.code.as_str() {
+            "NOT_EXECUTED" => Failure { code: "NOT_ADMITTED".to_owned(), ..failure },
+            _ => failure,
+        })
     }
 }
 

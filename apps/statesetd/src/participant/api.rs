@@ -139,6 +139,7 @@ pub(super) fn routes(parts: Arc<Parts>, token: String) -> Router {
         .route("/denoms/{*denom}", get(denom))
         .route("/orgs/{org}/states", get(states))
         .route("/orgs/{org}/transactions/{id}", get(transaction))
+        .route("/orgs/{org}/vault", get(vault))
         .route("/orgs/{org}/recover", post(recover))
         .route("/orgs/{org}/flows", get(flows::list))
         .route("/orgs/{org}/flows/{id}", get(flows::show))
@@ -241,6 +242,16 @@ async fn transaction(
         let said = format!("the vault has no transaction {id}");
         let found = found.ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, "NOT_FOUND", said))?;
         Ok(json!(found))
+    })
+    .await
+}
+
+/// Hash over the unspent states: two vaults of one company with the same digest hold the same (network.md 8.5).
+async fn vault(State(parts): Asked, Path(org): Path<String>) -> Answer<serde_json::Value> {
+    of_org(parts, org, |_, one| {
+        let digest = one.node().vault().digest()?;
+        let (org, entity_id) = (&one.record.org, one.record.entity_id);
+        Ok(json!({"org": org, "entity_id": entity_id, "digest": digest, "ready": one.is_ready()}))
     })
     .await
 }

@@ -11,7 +11,7 @@ use statesetd_app::{Asks, OrgRequest};
 
 use crate::networks::{Program, TURN, ask, height, until};
 
-fn request(file: &Path) {
+pub fn request(file: &Path) {
     let key = |seed| ves::SigningKey::from_seed([seed; 32]);
     let public = |seed| PublicKey::ed25519(key(seed).public_key());
     // A view key is a point of the other curve.
@@ -53,7 +53,7 @@ fn several_members_admit_a_company_by_sponsors_and_votes() {
             let (code, voted) = ask(&["vote", "1", "--home", &other]);
             (code == Some(0)).then_some(voted)
         });
-        assert_eq!((&voted["voted"], &voted["status"]), (&Value::Bool(true), &Value::from("Voting")));
+        assert_eq!((&voted["voted"], &voted["status"]), (&Value::Bool(true), &Value::from("VOTING")));
         admitting.join().unwrap()
     });
     assert_eq!(admitted.0, Some(0), "{}", admitted.1);

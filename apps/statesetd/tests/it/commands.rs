@@ -106,3 +106,30 @@ fn a_node_that_does_not_run_is_named() {
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("statesetd init"), "{}", said(&output));
 }
+
+#[test]
+fn a_new_genesis_names_who_gets_the_fees() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let genesis = |name: &str| {
+        let text = std::fs::read(folder.path().join(name).join("validator-1/genesis.json")).unwrap();
+        Genesis::from_json(&text).unwrap()
+    };
+    let testnet = |name: &str, more: &[&str]| {
+        let dir = place(name);
+        let args = ["testnet", "--no-start", "--validators", "3", "--dir", &dir];
+        statesetd(&[&args[..], more].concat())
+    };
+    assert!(testnet("first", &[]).status.success());
+    let first = genesis("first");
+    assert_eq!(first.fee_collector, Some(first.entities[0].entity_id.account()));
+    assert_eq!(first.params.default_fee_bps, 0, "until somebody says so");
+    let more = ["--fee-collector", "company-3", "--param", "default_fee_bps=25"];
+    assert!(testnet("other", &more).status.success());
+    let other = genesis("other");
+    assert_eq!(other.fee_collector, Some(other.entities[2].entity_id.account()));
+    assert_eq!(other.params.default_fee_bps, 25);
+    let unknown = testnet("none", &["--fee-collector", "acme"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(said(&unknown).contains("company-1, company-2, company-3"), "{}", said(&unknown));
+}

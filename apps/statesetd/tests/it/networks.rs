@@ -48,6 +48,11 @@ impl Program {
         (program, serde_json::from_str(&line).unwrap_or_else(|_| panic!("it says {line:?}")))
     }
 
+    /// Its exit code, once it has ended by itself.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.0.try_wait().unwrap().and_then(|status| status.code())
+    }
+
     pub fn terminate(&mut self) {
         let pid = self.0.id().to_string();
         assert!(Command::new("kill").arg(pid).status().unwrap().success());

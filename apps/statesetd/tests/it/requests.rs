@@ -4,7 +4,8 @@ use std::path::Path;
 
 use stateset_ledger_types::body::{Body, Header, One, SaltedBody};
 use stateset_ledger_types::codec::List;
-use stateset_ledger_types::envelope::{Notarise, NotariseContent, Request, Submission};
+use stateset_ledger_types::envelope::{GovernanceTx, Notarise, NotariseContent, Request, Submission};
+use stateset_ledger_types::governance::GovernanceMessage;
 use stateset_ledger_types::ids::{SpentKey, StateRef, TxId};
 use stateset_ledger_types::keys::{PublicKey, Signature};
 use stateset_ledger_types::policy::{self, Blind, Opening, Policy, spend_message};
@@ -34,6 +35,23 @@ impl Member {
         let seed: [u8; 32] = ves::hex::decode_vec(&seed).unwrap().try_into().unwrap();
         let genesis = Genesis::from_json(&std::fs::read(home.join("genesis.json")).unwrap()).unwrap();
         Self { key: ves::SigningKey::from_seed(seed), genesis, place }
+    }
+
+    /// A message of the member about proposals.
+    pub fn govern(&self, message: GovernanceMessage, seq: u64) -> Vec<u8> {
+        let request =
+            Request::Governance(Box::new(GovernanceTx { message, submission: self.submission(seq) }));
+        let chain = &self.genesis.chain_id;
+        Envelope::signed(request, chain, |message| Signature(self.key.sign(&message.0))).bytes().to_vec()
+    }
+
+    fn submission(&self, seq: u64) -> Submission {
+        Submission {
+            entity: self.genesis.entities[self.place].entity_id,
+            seq,
+            key: PublicKey::ed25519(self.key.public_key()),
+            signature: Signature([0; 64]),
+        }
     }
 
     /// Consumes the state that `state` names, by a transaction that `salt` makes different from others.
@@ -68,12 +86,7 @@ impl Member {
         let tx_id = content.tx_id();
         let spend = Signature(owner.sign(&spend_message(chain, &tx_id).0));
         let opening = Opening { blind, policy, signatures: List::new([Some(spend)]).unwrap() };
-        let submission = Submission {
-            entity: self.genesis.entities[self.place].entity_id,
-            seq,
-            key: PublicKey::ed25519(self.key.public_key()),
-            signature: Signature([0; 64]),
-        };
+        let submission = self.submission(seq);
         let request = Notarise {
             content,
             openings: List::new([opening]).unwrap(),

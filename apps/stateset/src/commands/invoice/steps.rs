@@ -16,7 +16,7 @@ use super::shown::{Names, day, describe};
 use super::{CreateArgs, DeclineArgs, FactorArgs, FundArgs, InvoiceArgs, PayArgs, RequestArgs, WaitArgs};
 use crate::commands::org;
 use crate::context::Context;
-use crate::error::{CliError, printable};
+use crate::error::{CliError, printable, quoted};
 use crate::files;
 use crate::ledger::money::Currency;
 
@@ -27,15 +27,6 @@ const ASK_MS: u64 = 5_000;
 
 fn text<const MAX: usize>(option: &str, value: &str) -> Result<Text<MAX>, CliError> {
     Text::new(value).map_err(|problem| CliError::input("BAD_TEXT", format!("{option}: {problem}")))
-}
-
-/// As a shell takes it for one word.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-    match !text.is_empty() && text.chars().all(plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", printable(text).replace('\'', "'\\''")),
-    }
 }
 
 /// Waits for the end of a flow, or until only persons of other companies can go on with it.
@@ -90,7 +81,9 @@ fn waiting(names: &Names, flow: &Flow) -> String {
         return "It is final once everybody has signed and the ledger has it.\n".to_owned();
     }
     let number = flow.content.as_ref().map(|invoice| quoted(&invoice.head.number)).unwrap_or_default();
-    let line = |name: &String| format!("Waits for {name}: stateset invoice approve {number} --org {name}\n");
+    let line = |name: &String| {
+        format!("Waits for {name}: stateset invoice approve {number} --org {}\n", quoted(name))
+    };
     waits_for.iter().map(line).collect()
 }
 
@@ -160,6 +153,16 @@ pub fn create(context: &Context, args: &CreateArgs) -> Result<(), CliError> {
     take(context, &args.org.org, &args.wait, "Issued", |node| {
         let currency = Currency::of(&node.api, &args.currency)?;
         let (lines, subtotal) = billed(&currency, args.amount.as_deref(), &args.line)?;
+        let tax = currency.read("--tax", &args.tax)?.amount.units;
+        if subtotal.0 == 0 && tax.0 == 0 {
+            let said = match &args.amount {
+                Some(amount) => {
+                    format!("--amount {amount}: an invoice is for more than zero {}", args.currency)
+                }
+                None => format!("--line: the lines add up to zero {}; give prices", args.currency),
+            };
+            return Err(CliError::input("BAD_AMOUNT", said));
+        }
         let terms = Terms {
             number: text("--number", &args.number)?,
             party: entity(context, "--org", args.org.org.as_str())?,
@@ -170,7 +173,7 @@ pub fn create(context: &Context, args: &CreateArgs) -> Result<(), CliError> {
             denom: currency.of_units(subtotal).amount.denom,
             lines,
             subtotal,
-            tax: currency.read("--tax", &args.tax)?.amount.units,
+            tax,
             due_date: args.due,
             period: None,
             po_ref: None,
@@ -275,7 +278,7 @@ pub fn fund(context: &Context, args: &FundArgs) -> Result<(), CliError> {
     let node = company(context, &args.org.org)?;
     let (linear_id, version, owed) = offered(context, args)?;
     let seller = entity(context, "--seller", &args.seller)?;
-    let money = Currency::of(&node.api, &args.currency)?.read("--amount", &args.amount)?;
+    let money = Currency::of(&node.api, &args.currency)?.read_positive("--amount", &args.amount)?;
     if let Some(owed) =
         owed.filter(|owed| money.amount.denom != owed.denom || money.amount.units > owed.units)
     {
@@ -316,7 +319,9 @@ fn advance(context: &Context, args: &FactorArgs, held: &Held) -> Result<PaymentE
         let said = format!("{factor} has paid no advance for this version of the invoice");
         CliError::input("NO_EVIDENCE", said).hint(format!(
             "stateset invoice fund {} --org {factor} --seller {} --amount {}",
-            args.invoice, args.org.org, args.advance
+            quoted(&args.invoice),
+            args.org.org,
+            quoted(&args.advance)
         ))
     })
 }
@@ -331,7 +336,7 @@ pub fn factor(context: &Context, args: &FactorArgs) -> Result<(), CliError> {
         let held = invoice(node, &args.invoice)?;
         let invoice = held.invoice()?;
         let currency = Currency::of(&node.api, invoice.denom.as_str())?;
-        let units = currency.read("--advance", &args.advance)?.amount.units;
+        let units = currency.read_positive("--advance", &args.advance)?.amount.units;
         let discount = invoice.amount_remaining.0.checked_sub(units.0).map(Units).ok_or_else(|| {
             let said = format!(
                 "--advance is more than the {} that remain",
@@ -383,7 +388,11 @@ fn payable(node: &Company, held: &Held, units: Units) -> Result<(), CliError> {
     }
     if units.0 == 0 || units > invoice.amount_remaining {
         let currency = Currency::of(&node.api, invoice.denom.as_str())?;
-        let said = format!("{} remains to be paid", currency.of_units(invoice.amount_remaining));
+        let remaining = currency.of_units(invoice.amount_remaining);
+        let said = format!(
+            "--amount {}: give more than zero, and at most the {remaining} that remain",
+            currency.of_units(units)
+        );
         return Err(CliError::input("BAD_AMOUNT", said));
     }
     Ok(())

@@ -239,7 +239,7 @@ fn paid(story: &mut Story, all: &Companies, id: LinearId, ledger: &Ledger) -> Re
         same &= all.holds(who, "2026-1", "PAID")?.is_some();
     }
     story.check("all three hold it as paid", same);
-    let held = org::balances(&all.context, &all.records[BANK])?;
+    let held = org::balances(&all.context, &all.records[BANK].entity_id.account())?;
     let held: Vec<_> = held.iter().map(ToString::to_string).collect();
     story.check("the bank has earned 50.00 eur", held == ["1050.00 eur"]);
     let home = ledger.home()?;

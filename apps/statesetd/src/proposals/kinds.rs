@@ -1,0 +1,472 @@
+//! What can be proposed, as it is written on a command line, and the action it is on the ledger.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use stateset_abci::comet::Rpc;
+use stateset_ledger_types::Params;
+use stateset_ledger_types::bank::DenomRecord;
+use stateset_ledger_types::codec::{Blob, List, Set, Text};
+use stateset_ledger_types::entity::{Entity, EntityStatus, Role};
+use stateset_ledger_types::envelope::Kind;
+use stateset_ledger_types::governance::{
+    Action, AttesterPolicy, AttestersChange, CircuitBreak, CircuitReset, CommitterChange, ContractVersion,
+    EntityRecord, EntityRevoke, EntitySuspend, MerchantRate, ParamChange, ParamChanges, RootChange,
+    SoftwareUpgrade, TextAction, ValidatorChange,
+};
+use stateset_ledger_types::ids::{ContractId, Denom, EntityId};
+use stateset_ledger_types::keys::Purpose;
+use ves::Digest;
+use ves::hash::Hasher;
+
+use super::Directory;
+use crate::member::read;
+use crate::output::Failure;
+use crate::times::moment;
+
+/// What is proposed. A company is admitted by `statesetd org admit` or `stateset org create`.
+#[derive(Debug, Subcommand)]
+pub enum ProposalKind {
+    /// A text that members agree on; the ledger keeps its hash
+    Text(TextArgs),
+    /// Parameters of the ledger, inside their bounds
+    Params(ParamsArgs),
+    /// A member's roles, the money it may mint, its votes; or the end of its suspension
+    Member(MemberArgs),
+    /// Suspend a member
+    Suspend(SuspendArgs),
+    /// Put a member out for good
+    Revoke(RevokeArgs),
+    /// A root certificate of the network
+    Root(RootArgs),
+    /// Who orders the chain, with which weight
+    Validator(ValidatorArgs),
+    /// A version of a contract: register, activate, deprecate
+    Contract(ContractArgs),
+    /// A new version of the ledger's rules at a height; proposed by a COMMITTER
+    Upgrade(UpgradeProposalArgs),
+    /// Refuse kinds of requests until a time; the notaries decide at once
+    CircuitBreak(CircuitBreakArgs),
+    /// Take kinds of requests again; the notaries decide at once
+    CircuitReset(CircuitResetArgs),
+    /// Who may propose upgrades: the whole new set
+    Committers(CommittersArgs),
+    /// Whose attestations the ledger asks for under a policy
+    Attesters(AttestersProposalArgs),
+    /// A merchant's own fee rate
+    MerchantRate(MerchantRateArgs),
+    /// A new denomination of money; who may mint it is said by `member`
+    Denom(DenomArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct TextArgs {
+    /// The file with the text
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct ParamsArgs {
+    /// A parameter and its value, such as voting_blocks=100
+    #[arg(required = true, value_name = "NAME=VALUE", value_parser = crate::args::param)]
+    pub changes: Vec<(String, u64)>,
+}
+
+#[derive(Debug, Args)]
+pub struct MemberArgs {
+    /// The member
+    pub member: String,
+    /// A role it gets; may be given again
+    #[arg(long = "role", value_name = "ROLE", value_enum)]
+    pub roles: Vec<RoleWord>,
+    /// A role it loses; may be given again
+    #[arg(long = "no-role", value_name = "ROLE", value_enum)]
+    pub no_roles: Vec<RoleWord>,
+    /// A denomination that it may mint and burn; may be given again
+    #[arg(long = "issuer-of", value_name = "DENOM")]
+    pub issuer_of: Vec<Denom>,
+    /// A denomination that it may mint no more; may be given again
+    #[arg(long = "not-issuer-of", value_name = "DENOM")]
+    pub not_issuer_of: Vec<Denom>,
+    /// The weight of its votes
+    #[arg(long, value_name = "WEIGHT")]
+    pub voting_power: Option<u32>,
+    /// End its suspension
+    #[arg(long)]
+    pub readmit: bool,
+    /// DER of its certificate [default: that of a company of this machine]
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct SuspendArgs {
+    /// The member
+    pub member: String,
+    #[arg(long)]
+    pub reason: String,
+    /// When it ends, as 2026-12-31 (UTC) or 2026-12-31T10:00:00Z [default: when members say so; 7 days if expedited]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub until: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub struct RevokeArgs {
+    /// The member
+    pub member: String,
+    #[arg(long)]
+    pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct RootArgs {
+    /// Number of the root
+    pub number: u32,
+    /// DER of its certificate
+    #[arg(required_unless_present = "remove")]
+    pub file: Option<PathBuf>,
+    /// Take it away
+    #[arg(long, conflicts_with = "file")]
+    pub remove: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ValidatorArgs {
+    /// Whose validator it is: a member with the role NOTARY
+    pub member: String,
+    /// Its weight; 0 removes it
+    #[arg(long)]
+    pub power: u32,
+    /// Its Ed25519 key in hexadecimal [default: the member's one key of this purpose]
+    #[arg(long, value_name = "HEX")]
+    pub key: Option<Digest>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ContractStep {
+    Register,
+    Activate,
+    Deprecate,
+}
+
+#[derive(Debug, Args)]
+pub struct ContractArgs {
+    #[arg(value_enum)]
+    pub step: ContractStep,
+    /// Such as native:invoice
+    pub contract: ContractId,
+    #[arg(value_name = "VERSION")]
+    pub contract_version: u32,
+    /// SHA-256 of its code, in hexadecimal
+    pub code_hash: Digest,
+}
+
+#[derive(Debug, Args)]
+pub struct UpgradeProposalArgs {
+    /// Name of the upgrade, as the new program knows it
+    pub name: String,
+    /// The first block under the new rules
+    pub height: u64,
+    /// The new program, whose hash the members agree on
+    #[arg(long, value_name = "FILE", required_unless_present = "binary_hash")]
+    pub binary: Option<PathBuf>,
+    /// SHA-256 of the new program, in hexadecimal
+    #[arg(long, value_name = "HEX", conflicts_with = "binary")]
+    pub binary_hash: Option<Digest>,
+    /// What operators are told, such as where the program is found
+    #[arg(long, default_value = "")]
+    pub info: String,
+}
+
+/// A kind of request (network.md 3.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KindWord {
+    Notarise,
+    PublicTx,
+    Governance,
+    ContestOpen,
+    ContestAnswer,
+}
+
+#[derive(Debug, Args)]
+pub struct CircuitBreakArgs {
+    #[arg(required = true, value_enum, value_name = "KIND")]
+    pub kinds: Vec<KindWord>,
+    /// When it ends, as 2026-12-31 (UTC) or 2026-12-31T10:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub until: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct CircuitResetArgs {
+    #[arg(required = true, value_enum, value_name = "KIND")]
+    pub kinds: Vec<KindWord>,
+}
+
+#[derive(Debug, Args)]
+pub struct CommittersArgs {
+    /// The members
+    #[arg(required = true, value_name = "MEMBER")]
+    pub members: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct AttestersProposalArgs {
+    /// Number of the policy: transactions name it
+    pub policy: u32,
+    /// Members with the role ATTESTER
+    #[arg(value_name = "MEMBER", required_unless_present = "remove")]
+    pub members: Vec<String>,
+    /// How many of them are enough [default: all]
+    #[arg(long, value_name = "COUNT", requires = "members")]
+    pub threshold: Option<u32>,
+    /// Take the policy away
+    #[arg(long, conflicts_with = "members")]
+    pub remove: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct MerchantRateArgs {
+    /// The merchant
+    pub member: String,
+    /// In ten-thousandths of what it is paid
+    #[arg(required_unless_present = "default", value_parser = clap::value_parser!(u16).range(0..=10_000))]
+    pub bps: Option<u16>,
+    /// Take the default of the ledger again
+    #[arg(long, conflicts_with = "bps")]
+    pub default: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DenomArgs {
+    pub denom: Denom,
+    /// Decimal places of its main unit
+    #[arg(value_parser = clap::value_parser!(u8).range(0..=18))]
+    pub places: u8,
+}
+
+/// A role (network.md 1.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleWord {
+    Notary,
+    Attester,
+    Factor,
+    Lender,
+    Financer,
+    Compliance,
+    Arbiter,
+    Relayer,
+}
+
+impl RoleWord {
+    const fn role(self) -> Role {
+        match self {
+            Self::Notary => Role::Notary,
+            Self::Attester => Role::Attester,
+            Self::Factor => Role::Factor,
+            Self::Lender => Role::Lender,
+            Self::Financer => Role::Financer,
+            Self::Compliance => Role::Compliance,
+            Self::Arbiter => Role::Arbiter,
+            Self::Relayer => Role::Relayer,
+        }
+    }
+}
+
+fn text<const MAX: usize>(field: &str, value: &str) -> Result<Text<MAX>, Failure> {
+    Text::new(value).map_err(|problem| Failure::input("BAD_TEXT", format!("{field}: {problem}")))
+}
+
+fn bytes(file: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |error| Failure { exit: 2, ..Failure::io("read", file, &error) };
+    std::fs::read(file).map_err(failed)
+}
+
+fn hash_of(file: &Path) -> Result<Digest, Failure> {
+    Ok(Hasher::bare().bytes(&bytes(file)?).finish())
+}
+
+fn too_many<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> Failure {
+    move |problem| Failure::input("TOO_MANY", format!("{what}: {problem}"))
+}
+
+impl ProposalKind {
+    /// What the ledger does once it is decided. `rpc` tells what members' records say now.
+    ///
+    /// # Errors
+    /// Names the argument that is wrong.
+    pub fn action(&self, rpc: &Rpc, directory: &dyn Directory) -> Result<Action, Failure> {
+        let member = |name: &str| directory.entity("MEMBER", name);
+        Ok(match self {
+            Self::Text(args) => Action::Text(TextAction { hash: hash_of(&args.file)? }),
+            Self::Params(args) => Action::ParamChange(params(&args.changes)?),
+            Self::Member(args) => update(args, rpc, directory)?,
+            Self::Suspend(args) => Action::EntitySuspend(EntitySuspend {
+                entity: member(&args.member)?,
+                reason: text("--reason", &args.reason)?,
+                until: args.until,
+            }),
+            Self::Revoke(args) => Action::EntityRevoke(EntityRevoke {
+                entity: member(&args.member)?,
+                reason: text("--reason", &args.reason)?,
+            }),
+            Self::Root(args) => {
+                let der = args.file.as_deref().map(bytes).transpose()?.unwrap_or_default();
+                let certificate = Blob::new(der).map_err(too_many("FILE"))?;
+                Action::RootChange(RootChange { number: args.number, certificate })
+            }
+            Self::Validator(args) => validator(args, rpc, directory)?,
+            Self::Contract(args) => contract(args),
+            Self::Upgrade(args) => upgrade(args)?,
+            Self::CircuitBreak(args) => {
+                Action::CircuitBreak(CircuitBreak { kinds: kinds(&args.kinds)?, until: args.until })
+            }
+            Self::CircuitReset(args) => Action::CircuitReset(CircuitReset { kinds: kinds(&args.kinds)? }),
+            Self::Committers(args) => {
+                let entities = Set::new(members(&args.members, directory)?).map_err(too_many("MEMBER"))?;
+                Action::CommitterChange(CommitterChange { entities })
+            }
+            Self::Attesters(args) => attesters(args, directory)?,
+            Self::MerchantRate(args) => {
+                Action::MerchantRate(MerchantRate { merchant: member(&args.member)?, bps: args.bps })
+            }
+            Self::Denom(args) => {
+                Action::DenomAdd(DenomRecord { denom: args.denom.clone(), exponent: args.places })
+            }
+        })
+    }
+}
+
+fn members(names: &[String], directory: &dyn Directory) -> Result<Vec<EntityId>, Failure> {
+    names.iter().map(|name| directory.entity("MEMBER", name)).collect()
+}
+
+/// Bounds are known here, so nobody votes on what can't be carried out.
+fn params(changes: &[(String, u64)]) -> Result<ParamChanges, Failure> {
+    let mut tried = Params::default();
+    let change = |(name, value): &(String, u64)| {
+        tried.set(name, *value).map_err(|problem| Failure::input("BAD_PARAM", problem))?;
+        Ok(ParamChange { name: text("NAME", name)?, value: *value })
+    };
+    let changes = changes.iter().map(change).collect::<Result<Vec<_>, Failure>>()?;
+    Ok(ParamChanges { changes: List::new(changes).map_err(too_many("NAME=VALUE"))? })
+}
+
+/// The member's record as the ledger has it.
+fn record(rpc: &Rpc, id: &EntityId) -> Result<Entity, Failure> {
+    let missing = || Failure::input("UNKNOWN_ENTITY", format!("{id} is no member of the ledger"));
+    read(rpc, &format!("/ssn/entities/{id}"))?.ok_or_else(missing)
+}
+
+/// The record as it is, with what is named changed: its certificate goes with it, since the ledger keeps the hash alone.
+fn update(args: &MemberArgs, rpc: &Rpc, directory: &dyn Directory) -> Result<Action, Failure> {
+    let id = directory.entity("MEMBER", &args.member)?;
+    let mut record = record(rpc, &id)?;
+    record.roles = args.roles.iter().fold(record.roles, |roles, word| roles.with(word.role()));
+    record.roles = args.no_roles.iter().fold(record.roles, |roles, word| roles.without(word.role()));
+    let kept = record.issuer_of.iter().filter(|denom| !args.not_issuer_of.contains(denom)).cloned();
+    let issuer_of: std::collections::BTreeSet<Denom> = kept.chain(args.issuer_of.iter().cloned()).collect();
+    record.issuer_of = Set::new(issuer_of).map_err(too_many("--issuer-of"))?;
+    record.voting_power = args.voting_power.unwrap_or(record.voting_power);
+    if args.readmit {
+        (record.status, record.suspended_until) = (EntityStatus::Admitted, None);
+    }
+    let certificate = match &args.certificate {
+        Some(file) => Some(bytes(file)?),
+        None => directory.certificate(&id),
+    };
+    let certificate = certificate.ok_or_else(|| {
+        let said = format!(
+            "the certificate of {} is not of this machine: name its DER with --certificate",
+            args.member
+        );
+        Failure::input("NO_CERTIFICATE", said)
+    })?;
+    if Hasher::bare().bytes(&certificate).finish() != record.cert_hash {
+        let said = format!("--certificate is not the one of {id}, whose SHA-256 is {}", record.cert_hash);
+        return Err(Failure::input("NO_CERTIFICATE", said));
+    }
+    let certificate = Blob::new(certificate).map_err(too_many("--certificate"))?;
+    let certificates = List::new([certificate]).map_err(too_many("--certificate"))?;
+    Ok(Action::EntityUpdate(Box::new(EntityRecord { record, certificates })))
+}
+
+fn validator(args: &ValidatorArgs, rpc: &Rpc, directory: &dyn Directory) -> Result<Action, Failure> {
+    let entity = directory.entity("MEMBER", &args.member)?;
+    let key = match args.key {
+        Some(key) => key,
+        None => {
+            let record = record(rpc, &entity)?;
+            let keys: Vec<Digest> = record
+                .keys
+                .iter()
+                .filter(|key| key.purpose == Purpose::ValidatorConsensus && key.revoked_at.is_none())
+                .filter_map(|key| key.key.as_bytes().try_into().ok().map(Digest))
+                .collect();
+            match keys[..] {
+                [key] => key,
+                _ => {
+                    let said = format!(
+                        "{} has {} keys of a validator: name one with --key",
+                        args.member,
+                        keys.len()
+                    );
+                    return Err(Failure::input("NO_VALIDATOR_KEY", said));
+                }
+            }
+        }
+    };
+    Ok(Action::ValidatorChange(ValidatorChange { entity, key, power: args.power }))
+}
+
+fn contract(args: &ContractArgs) -> Action {
+    let version = ContractVersion {
+        contract_id: args.contract.clone(),
+        version: args.contract_version,
+        code_hash: args.code_hash,
+    };
+    match args.step {
+        ContractStep::Register => Action::ContractRegister(version),
+        ContractStep::Activate => Action::ContractActivate(version),
+        ContractStep::Deprecate => Action::ContractDeprecate(version),
+    }
+}
+
+fn upgrade(args: &UpgradeProposalArgs) -> Result<Action, Failure> {
+    let binary_hash = match (&args.binary, args.binary_hash) {
+        (Some(file), _) => hash_of(file)?,
+        (None, Some(hash)) => hash,
+        (None, None) => {
+            return Err(Failure::input("USAGE", "name the program with --binary or --binary-hash"));
+        }
+    };
+    Ok(Action::SoftwareUpgrade(SoftwareUpgrade {
+        name: text("NAME", &args.name)?,
+        height: args.height,
+        binary_hash,
+        info: text("--info", &args.info)?,
+    }))
+}
+
+fn kinds(words: &[KindWord]) -> Result<Set<Kind, 8>, Failure> {
+    let kind = |word: &KindWord| match word {
+        KindWord::Notarise => Kind::Notarise,
+        KindWord::PublicTx => Kind::PublicTx,
+        KindWord::Governance => Kind::Governance,
+        KindWord::ContestOpen => Kind::ContestOpen,
+        KindWord::ContestAnswer => Kind::ContestAnswer,
+    };
+    Set::new(words.iter().map(kind)).map_err(too_many("KIND"))
+}
+
+fn attesters(args: &AttestersProposalArgs, directory: &dyn Directory) -> Result<Action, Failure> {
+    let change = |policy| Action::AttestersChange(AttestersChange { id: args.policy, policy });
+    if args.remove {
+        return Ok(change(None));
+    }
+    let entities = Set::new(members(&args.members, directory)?).map_err(too_many("MEMBER"))?;
+    let all = u32::try_from(entities.len()).unwrap_or(u32::MAX);
+    let policy = AttesterPolicy { threshold: args.threshold.unwrap_or(all), entities };
+    policy.check().map_err(|problem| Failure::input("BAD_QUORUM", problem))?;
+    Ok(change(Some(policy)))
+}

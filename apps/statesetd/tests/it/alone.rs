@@ -1,0 +1,119 @@
+//! A founder alone: a member admitted once, money moved for a fee, and the state read as what it says.
+
+use std::path::Path;
+
+use serde_json::Value;
+use stateset_ledger_types::bank::{BANK, BankCommand, Transfer};
+use stateset_ledger_types::codec::Encode as _;
+use stateset_ledger_types::ids::{Amount, Denom, EntityId, Units};
+use statesetd_app::LocalHome;
+
+use crate::admission::request;
+use crate::networks::{Program, ask, until};
+
+pub struct Alone {
+    pub folder: tempfile::TempDir,
+    pub home: String,
+    pub url: String,
+    _node: Program,
+}
+
+impl Alone {
+    pub fn start(more: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("ledger").to_str().unwrap().to_owned();
+        let rpc = format!("127.0.0.1:{}", stateset_fixtures::free_port());
+        let init = ["init", "--engine", "solo", "--home", &home, "--rpc", &rpc, "--capsules", "127.0.0.1:0"];
+        let (code, made) = ask(&[&init[..], more].concat());
+        assert_eq!(code, Some(0), "{made}");
+        let (node, _) = Program::start(&["start", "--home", &home], Path::new("/nowhere"));
+        Self { folder, home, url: format!("http://{rpc}"), _node: node }
+    }
+
+    fn query(&self, path: &str, more: &[&str]) -> (Option<i32>, Value) {
+        ask(&[&["query", path, "--node", &self.url][..], more].concat())
+    }
+
+    pub fn decoded(&self, path: &str) -> Value {
+        let (code, mut said) = self.query(path, &[]);
+        assert_eq!(code, Some(0), "{path}: {said}");
+        said["decoded"].take()
+    }
+
+    pub fn founder(&self) -> EntityId {
+        LocalHome::at(Path::new(&self.home)).unwrap().founder().unwrap().entity
+    }
+}
+
+#[test]
+fn an_admission_that_is_open_is_not_proposed_again_and_a_fee_goes_to_its_collector() {
+    let alone = Alone::start(&["--denom", "usd:2", "--param", "default_fee_bps=100"]);
+    let file = |name: &str| alone.folder.path().join(name).to_str().unwrap().to_owned();
+    let (asks, admission) = (file("request.json"), file("admission.json"));
+    request(Path::new(&asks));
+    let admit = ["org", "admit", &asks, "--home", &alone.home, "-o", &admission, "--wait", "0"];
+    let (code, said) = ask(&admit);
+    assert_eq!((code, &said["error"]["code"]), (Some(1), &Value::from("NOT_ADMITTED")), "{said}");
+    let (code, said) = ask(&admit);
+    assert_eq!((code, &said["error"]["code"]), (Some(2), &Value::from("PROPOSAL_OPEN")), "{said}");
+    assert!(said["error"]["message"].as_str().unwrap().contains("statesetd vote 1"), "{said}");
+    assert_eq!(alone.decoded("/ssn/gov/proposals").as_array().unwrap().len(), 1);
+
+    let written: Value = serde_json::from_slice(&std::fs::read(&admission).unwrap()).unwrap();
+    let member = written["entity_id"].as_str().unwrap().to_owned();
+    until("the member", || {
+        ask(&["vote", "1", "--home", &alone.home]);
+        (alone.query(&format!("/ssn/entities/{member}"), &[]).0 == Some(0)).then_some(())
+    });
+    assert_eq!(ask(&admit).1["error"]["code"], "ENTITY_EXISTS");
+
+    let founder = alone.founder();
+    let mint = ["mint", &founder.to_string(), "1000000", "usd", "--home", &alone.home];
+    assert_eq!(ask(&mint).0, Some(0));
+    let transfer = BankCommand::Transfer(Transfer {
+        payer: founder,
+        payee: member.parse::<EntityId>().unwrap().account(),
+        amount: Amount { denom: Denom::new("usd").unwrap(), units: Units(10_000) },
+        reference: None,
+    });
+    let signs = LocalHome::at(Path::new(&alone.home)).unwrap().founder().unwrap();
+    signs.public(BANK, &[(transfer.tag(), transfer.to_sce()[2..].to_vec())]).unwrap();
+    // The founder collects what it pays here: 9,900 of 10,000 have left.
+    assert_eq!(alone.decoded(&format!("/ssn/bank/{member}/usd")), "9900");
+    assert_eq!(alone.decoded(&format!("/ssn/bank/{founder}/usd")), "990100");
+    let audit = alone.decoded("/ssn/bank/audit");
+    assert_eq!(
+        (&audit[0]["supply"], &audit[0]["balances"]),
+        (&"1000000".into(), &"1000000".into()),
+        "{audit}"
+    );
+}
+
+#[test]
+fn a_query_shows_what_the_bytes_say() {
+    let alone = Alone::start(&["--param", "voting_blocks=77"]);
+    assert_eq!(alone.decoded("/ssn/params")["voting_blocks"], 77);
+    assert_eq!(alone.decoded("/ssn/params/voting_blocks"), 77);
+    assert_eq!(alone.decoded("/ssn/entities")[0]["name"], "company-1");
+    assert_eq!(alone.decoded("/ssn/status")["app_version"], 1);
+    let key = ves::hex::encode(b"chain");
+    let (_, chain) = alone.query("/store/gov/key", &["--data", &key]);
+    assert_eq!(chain["decoded"]["chain_id"], "stateset-1", "{chain}");
+    let (_, raw) = alone.query("/store/gov/key", &["--data", &key, "--raw"]);
+    assert_eq!((&raw["value"], raw.get("decoded")), (&chain["value"], None));
+    // Proven, too.
+    let genesis = format!("{}/genesis.json", alone.home);
+    let proven = until("the header", || {
+        let (code, said) = alone.query("/ssn/params", &["--prove", "--genesis", &genesis]);
+        (code == Some(0)).then_some(said)
+    });
+    assert_eq!(
+        (&proven["verified"], &proven["decoded"]["voting_blocks"]),
+        (&true.into(), &77.into()),
+        "{proven}"
+    );
+    let (code, unknown) = alone.query("/ssn/params/x/y", &[]);
+    assert_eq!(code, Some(1));
+    let said = unknown["error"]["message"].as_str().unwrap();
+    assert!(said.contains("/ssn/gov/proposals/{number}"), "{said}");
+}
