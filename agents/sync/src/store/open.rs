@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{failed, room};
 use crate::SyncError;
@@ -18,6 +18,8 @@ const MIGRATIONS: &[&str] = &[
 
 /// Another process may hold the file for a transaction this long.
 const BUSY_MAX: Duration = Duration::from_secs(10);
+/// Between two tries where SQLite itself does not wait.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// After it is reset, a longer write-ahead log is cut to this.
 const WAL_KEPT_BYTES: u32 = 17 << 20;
 const CACHE_KIB: u32 = 8 * 1024;
@@ -46,10 +48,10 @@ pub(super) fn open(path: &Path) -> Result<Connection, SyncError> {
     if found == 0 && was_used {
         return Err(SyncError::damaged(path, "it is gone or empty, and was in use before"));
     }
+    enter_wal(&connection).map_err(failed)?;
     connection
         .execute_batch(&format!(
-            "PRAGMA journal_mode = WAL;
-             PRAGMA synchronous = FULL;
+            "PRAGMA synchronous = FULL;
              PRAGMA journal_size_limit = {WAL_KEPT_BYTES};
              PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
              PRAGMA cache_size = -{CACHE_KIB};
@@ -85,6 +87,23 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(ending);
     PathBuf::from(path)
+}
+
+/// Gives the file its write-ahead log. Of two processes that do so to a new file at once SQLite refuses one and lets it not wait
+/// (its lock goes up from a shared one, where waiting could be for ever), so that the wait is here.
+fn enter_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match connection.execute_batch("PRAGMA journal_mode = WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && begun.elapsed() < BUSY_MAX =>
+            {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            done => return done,
+        }
+    }
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<u32> {
@@ -149,6 +168,24 @@ mod tests {
         std::fs::remove_file(&path).ok();
         std::fs::remove_file(lock_file(&path)).unwrap();
         assert!(open().is_ok(), "begun anew by a person's will");
+    }
+
+    #[test]
+    fn a_new_file_is_opened_by_many_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mine, agent) = (stream(1), Agent::new(&stream(1), 1).agent_id);
+        for round in 0..20 {
+            let path = folder.path().join(format!("{round}.db"));
+            let together = std::sync::Barrier::new(8);
+            std::thread::scope(|threads| {
+                for _ in 0..8 {
+                    threads.spawn(|| {
+                        together.wait();
+                        Store::open(&path, mine, agent).map(drop).unwrap_or_else(|error| panic!("{error}"));
+                    });
+                }
+            });
+        }
     }
 
     #[test]
