@@ -1,10 +1,12 @@
 //! What goes into a block and which blocks are voted for (section 6.4).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use stateset_ledger_types::envelope::Request;
 use stateset_ledger_types::ids::{EntityId, SpentKey};
-use stateset_ledger_types::{Code, Refusal};
+use stateset_ledger_types::stateless::Checked;
+use stateset_ledger_types::{Code, Refusal, StateKey};
 
 use crate::application::{Block, Fault, Proposal};
 use crate::context::Context;
@@ -13,9 +15,10 @@ use crate::notary;
 use crate::overlay::{Overlay, Stop};
 use crate::state::StateReader;
 
-/// Places of the transactions to propose, in order of arrival: those that pass section 4.1 and steps 1 and 2 of
-/// section 5.1, the first of any that consume the same state, within the block's bounds. After one that a later block may
-/// take, those of its submitter wait too: a higher sequence in this block would refuse it for ever.
+/// Places of the transactions to propose, in order of arrival but for those of one submitter, which go by their sequences: those
+/// that pass section 4.1 and steps 1 and 2 of section 5.1, the first of any that consume the same state, within the block's
+/// bounds. After one that a later block may take, those of its submitter wait too: a higher sequence in this block would refuse
+/// it for ever.
 ///
 /// # Errors
 /// [`Fault`].
@@ -33,9 +36,12 @@ pub fn prepare(
     let mut ids = BTreeSet::new();
     let mut waiting: BTreeSet<EntityId> = BTreeSet::new();
     let mut chosen = Vec::new();
-    for (place, tx) in proposal.transactions.iter().enumerate() {
-        let Ok(checked) = check(tx, &context) else { continue };
-        let (tx_bytes, tx_gas) = (tx.len() as u64, notary::gas(&checked));
+    let offered = proposal.transactions.iter().enumerate();
+    let mut offered: Vec<Offered> =
+        offered.filter_map(|(place, tx)| Some((place, check(tx, &context).ok()?))).collect();
+    order_by_sequence(&overlay, &mut offered)?;
+    for (place, checked) in offered {
+        let (tx_bytes, tx_gas) = (proposal.transactions[place].len() as u64, notary::gas(&checked));
         let submitter = checked.request().submission().entity;
         if waiting.contains(&submitter) {
             continue;
@@ -73,6 +79,31 @@ pub fn prepare(
         chosen.push(place);
     }
     Ok(chosen)
+}
+
+/// A transaction's place among those that were offered, and what it says.
+type Offered = (usize, Arc<Checked>);
+
+/// Puts the transactions of each submitter into the order of their sequences, in the places that they have: peers gossip side
+/// by side, so that a pool may hold a later one first. What is used up already goes behind, and takes no other's place.
+fn order_by_sequence(overlay: &Overlay<'_>, offered: &mut [Offered]) -> Result<(), Fault> {
+    let mut of_submitter: BTreeMap<EntityId, Vec<usize>> = BTreeMap::new();
+    for (at, (_, checked)) in offered.iter().enumerate() {
+        of_submitter.entry(checked.request().submission().entity).or_default().push(at);
+    }
+    let sequence = |(_, checked): &Offered| checked.request().submission().seq;
+    for (submitter, places) in of_submitter {
+        if places.is_sorted_by_key(|at| sequence(&offered[*at])) {
+            continue;
+        }
+        let last: Option<u64> = overlay.get(&StateKey::seq(&submitter))?;
+        let mut theirs: Vec<Offered> = places.iter().map(|at| offered[*at].clone()).collect();
+        theirs.sort_by_key(|one| (Some(sequence(one)) <= last, sequence(one)));
+        for (at, one) in places.into_iter().zip(theirs) {
+            offered[at] = one;
+        }
+    }
+    Ok(())
 }
 
 /// Whether every transaction decodes and passes section 4.1, and the block keeps to its bounds. Conflicts over states are

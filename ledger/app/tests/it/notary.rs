@@ -359,6 +359,18 @@ fn a_request_that_must_wait_is_not_overtaken_by_its_submitters_next() {
     assert_eq!(world.ledger.prepare_proposal(&world.state, &proposal), Ok(vec![0, 3]));
 }
 
+#[test]
+fn requests_that_overtook_each_other_are_proposed_by_their_sequences() {
+    let mut world = World::new();
+    let first = world.private(1, 1, &[10], &[]);
+    let txs =
+        [world.private(1, 2, &[11], &[]), world.private(2, 3, &[12], &[]), world.private(1, 4, &[13], &[])];
+    // As a pool may hold them: the second of a member, another member's, the member's third, and its first.
+    let transactions = txs.iter().chain([&first]).map(Vec::as_slice).collect();
+    let proposal = Proposal { height: 1, time_ms: 2_000_000, transactions, bytes_max: u64::MAX };
+    assert_eq!(world.ledger.prepare_proposal(&world.state, &proposal), Ok(vec![3, 1, 0, 2]));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
