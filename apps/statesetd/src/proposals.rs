@@ -18,6 +18,7 @@ use crate::member::{Member, read};
 use crate::output::Failure;
 
 pub use kinds::ProposalKind;
+use told::status_name;
 pub use told::{proposal_lines, proposal_view};
 
 /// Most rows of one answer of the ledger.
@@ -166,7 +167,7 @@ impl Voted {
             (true, ProposalStatus::Voting) => {
                 format!("voted on proposal {id}; votes are counted at height {height}")
             }
-            (true, status) => format!("voted on proposal {id}; it is {status:?}"),
+            (true, status) => format!("voted on proposal {id}; it is {}", status_name(*status)),
             (false, _) => format!("proposal {id} still lacks sponsors; it expires at height {height}"),
         }
     }
@@ -193,7 +194,7 @@ pub fn vote(member: &Member, id: u64, choice: Choice) -> Result<Voted, Failure> 
             Ok(Voted { proposal: proposal(&member.rpc, id)?, counts: true })
         }
         status => {
-            let said = format!("proposal {id} is {status:?}: nobody votes on it any more");
+            let said = format!("proposal {id} is {}: nobody votes on it any more", status_name(status));
             Err(Failure::input("BAD_TRANSITION", said))
         }
     }
@@ -225,7 +226,7 @@ pub fn decide(member: &Member, id: u64, wait: Duration) -> Result<(), Failure> {
             }
         }
         if begun.elapsed() > wait {
-            let said = format!("proposal {id} is {:?} after {wait:?}", found.status);
+            let said = format!("proposal {id} is {} after {wait:?}", status_name(found.status));
             return Err(Failure::failed("NOT_EXECUTED", said));
         }
     }

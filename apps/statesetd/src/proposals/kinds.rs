@@ -103,6 +103,7 @@ pub struct MemberArgs {
 pub struct SuspendArgs {
     /// The member
     pub member: String,
+    /// Why, for the members and the record
     #[arg(long)]
     pub reason: String,
     /// When it ends, as 2026-12-31 (UTC) or 2026-12-31T10:00:00Z [default: when members say so; 7 days if expedited]
@@ -114,6 +115,7 @@ pub struct SuspendArgs {
 pub struct RevokeArgs {
     /// The member
     pub member: String,
+    /// Why, for the members and the record
     #[arg(long)]
     pub reason: String,
 }

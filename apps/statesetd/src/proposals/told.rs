@@ -27,6 +27,11 @@ pub fn proposal_view(rpc: &Rpc, proposal: &Proposal) -> Result<Value, Failure> {
     Ok(view)
 }
 
+/// A status as the state's JSON spells it.
+pub(super) fn status_name(status: ProposalStatus) -> String {
+    format!("{status:?}").to_uppercase()
+}
+
 /// What the height is that a status waits for.
 fn until(proposal: &Proposal) -> String {
     let height = proposal.deadline_height;
@@ -41,7 +46,7 @@ fn until(proposal: &Proposal) -> String {
 
 /// A proposal in lines: what it does, where it stands, who sponsors it. What members wrote moves no terminal.
 pub fn proposal_lines(proposal: &Proposal) -> String {
-    let status = format!("{:?}", proposal.status).to_uppercase();
+    let status = status_name(proposal.status);
     let title = proposal.content.title.as_str();
     let mut lines = format!("Proposal {}  {status}{}\n", proposal.id, until(proposal));
     if !title.is_empty() {
