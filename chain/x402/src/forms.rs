@@ -13,7 +13,7 @@ pub const PAYMENT_IDENTIFIER: &str = "payment-identifier";
 
 /// What is sold, as the client sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object with url")]
 pub struct ResourceInfo {
     pub url: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -24,7 +24,10 @@ pub struct ResourceInfo {
 
 /// One way to pay, in version 2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(
+    rename_all = "camelCase",
+    expecting = "an object with scheme, network, amount, asset, payTo and maxTimeoutSeconds"
+)]
 pub struct PaymentRequirements {
     pub scheme: String,
     /// CAIP-2.
@@ -42,7 +45,7 @@ pub struct PaymentRequirements {
 
 /// The offer of version 2: the header `PAYMENT-REQUIRED` of a 402.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object with x402Version, resource and accepts")]
 pub struct PaymentRequired {
     pub x402_version: u8,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,7 +58,7 @@ pub struct PaymentRequired {
 
 /// An offer as a buyer reads it, in either version: each way to pay by itself, since some are for other clients.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object with x402Version and accepts")]
 pub(crate) struct Asked {
     pub x402_version: u64,
     #[serde(default)]
@@ -67,7 +70,10 @@ pub(crate) struct Asked {
 
 /// One way to pay, in version 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(
+    rename_all = "camelCase",
+    expecting = "an object with scheme, network, maxAmountRequired, resource, description, mimeType, payTo, maxTimeoutSeconds and asset"
+)]
 pub struct PaymentRequirementsV1 {
     pub scheme: String,
     /// A word of the fixed list.
@@ -90,7 +96,7 @@ pub struct PaymentRequirementsV1 {
 
 /// The offer of version 1: the body of a 402.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object with x402Version, error and accepts")]
 pub struct PaymentRequiredV1 {
     pub x402_version: u8,
     pub error: String,
@@ -99,7 +105,10 @@ pub struct PaymentRequiredV1 {
 
 /// EIP-3009, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(
+    rename_all = "camelCase",
+    expecting = "an object with from, to, value, validAfter, validBefore and nonce"
+)]
 pub struct AuthorizationForm {
     #[serde(with = "address")]
     pub from: Address,
@@ -117,7 +126,7 @@ pub struct AuthorizationForm {
 
 /// What an `exact` payment consists of, in both versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object with signature and authorization")]
 pub struct ExactPayload {
     #[serde(with = "data")]
     pub signature: Bytes,
@@ -126,7 +135,7 @@ pub struct ExactPayload {
 
 /// The payment of version 2: the header `PAYMENT-SIGNATURE`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object with x402Version, accepted and payload")]
 pub struct PaymentPayload {
     pub x402_version: u8,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,7 +148,7 @@ pub struct PaymentPayload {
 
 /// The payment of version 1: the header `X-PAYMENT`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object with x402Version, scheme, network and payload")]
 pub struct PaymentPayloadV1 {
     pub x402_version: u8,
     pub scheme: String,
@@ -149,7 +158,7 @@ pub struct PaymentPayloadV1 {
 
 /// How a settlement went: the header `PAYMENT-RESPONSE` or `X-PAYMENT-RESPONSE`, and the answer of `/settle`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object with success, transaction and network")]
 pub struct SettleResponse {
     pub success: bool,
     /// Hash of the transaction; empty when nothing settled.
@@ -167,7 +176,7 @@ pub struct SettleResponse {
 
 /// The answer of `/verify`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object with isValid")]
 pub struct VerifyResponse {
     pub is_valid: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]

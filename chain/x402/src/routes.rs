@@ -65,7 +65,10 @@ async fn supported(State(facilitator): State<Arc<Facilitator>>) -> Json<Value> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(
+    rename_all = "camelCase",
+    expecting = "an object with x402Version, paymentPayload and paymentRequirements"
+)]
 struct Asked<'a> {
     x402_version: u64,
     #[serde(borrow)]
@@ -189,5 +192,72 @@ pub(crate) fn failed(claim: &Claim, network: String, reason: Reason, detail: Str
         error_reason: Some(reason.text().to_owned()),
         error_message: Some(detail),
         extensions: Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(body: &Value) -> String {
+        read(body.to_string().as_bytes()).unwrap_err()
+    }
+
+    /// It named a type of this program: "expected struct Asked with 3 elements".
+    #[test]
+    fn a_body_of_another_form_is_told_the_members_that_it_should_have() {
+        let members = "expected an object with x402Version, paymentPayload and paymentRequirements";
+        for body in [json!([]), json!(5), json!("x"), Value::Null] {
+            assert!(problem(&body).contains(members), "{}", problem(&body));
+        }
+        let requirements = json!({
+            "scheme": "exact", "network": "eip155:84532", "amount": "1", "asset": format!("0x{}", "1".repeat(40)),
+            "payTo": format!("0x{}", "2".repeat(40)), "maxTimeoutSeconds": 60,
+        });
+        let asked = |version: u64, payload: Value, requirements: &Value| {
+            problem(
+                &json!({"x402Version": version, "paymentPayload": payload, "paymentRequirements": requirements}),
+            )
+        };
+        let list = json!([]);
+        for (problem, place, members) in [
+            (
+                asked(2, json!({}), &list),
+                "paymentRequirements: ",
+                "expected an object with scheme, network, amount, ",
+            ),
+            (
+                asked(1, json!({}), &list),
+                "paymentRequirements: ",
+                "expected an object with scheme, network, maxAmount",
+            ),
+            (
+                asked(2, list.clone(), &requirements),
+                "paymentPayload: ",
+                "expected an object with x402Version",
+            ),
+            (
+                asked(2, json!({"x402Version": 2, "accepted": [], "payload": {}}), &requirements),
+                "paymentPayload: accepted: ",
+                "expected an object with scheme, network, amount, ",
+            ),
+            (
+                asked(2, json!({"x402Version": 2, "accepted": requirements, "payload": []}), &requirements),
+                "paymentPayload: payload: ",
+                "expected an object with signature and authorization",
+            ),
+            (
+                asked(
+                    2,
+                    json!({"x402Version": 2, "accepted": requirements, "payload": {"signature": "0x", "authorization": []}}),
+                    &requirements,
+                ),
+                "paymentPayload: payload.authorization: ",
+                "expected an object with from, to, value, validAfter, validBefore and nonce",
+            ),
+        ] {
+            assert!(problem.starts_with(place) && problem.contains(members), "{problem}");
+            assert!(!problem.contains("struct"), "{problem}");
+        }
     }
 }
