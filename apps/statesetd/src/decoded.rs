@@ -8,7 +8,8 @@ use stateset_ledger_types::codec::{Decode, DecodeError, List, Reader};
 use stateset_ledger_types::entity::Entity;
 use stateset_ledger_types::genesis::{ChainRecord, GenesisValidator};
 use stateset_ledger_types::governance::{
-    AttesterPolicy, ContractRecord, ContractSet, Electorate, Proposal, SoftwareUpgrade, VoteChoice,
+    AttesterPolicy, ContractRecord, ContractSet, Electorate, Proposal, RecordBases, SoftwareUpgrade,
+    VoteChoice,
 };
 use stateset_ledger_types::ids::{AccountId, ChainId, Denom, EntityId, SettlementId, TxId, Units};
 use stateset_ledger_types::notary::{CapsuleEntry, CapsulePage, NotaryRecord};
@@ -17,15 +18,15 @@ use stateset_ledger_types::registry::{FingerprintRecord, PublicOutput};
 use stateset_ledger_types::{Params, StateKey, Substore};
 use ves::Digest;
 
-/// Most rows of one answer of the ledger.
-const ROWS_MAX: usize = 500;
+use crate::lists::ROWS_MAX;
 
 /// The answer to `path`, whose data was `key`, as JSON; `None` for bytes that are no record this program knows.
 pub fn answer(path: &str, key: &[u8], value: &[u8]) -> Option<Value> {
     if let Some(key) = key_of(path) {
         return record(&key, value);
     }
-    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let place = path.split_once('?').map_or(path, |(place, _)| place);
+    let parts: Vec<&str> = place.trim_start_matches('/').split('/').collect();
     match parts.as_slice() {
         ["ssn", "entities"] => rows::<Entity>(value),
         ["ssn", "params", _] => plain::<u64>(value),
@@ -37,7 +38,7 @@ pub fn answer(path: &str, key: &[u8], value: &[u8]) -> Option<Value> {
             Ok(json!({"denom": denom, "units": units}))
         }),
         ["ssn", "status"] => read(value, status),
-        ["ssn", page] if page.starts_with("capsules?") => plain::<CapsulePage>(value),
+        ["ssn", "capsules"] => plain::<CapsulePage>(value),
         ["store", name, "key"] => {
             record(&StateKey { substore: Substore::from_name(name)?, path: key.to_vec() }, value)
         }
@@ -58,6 +59,7 @@ pub fn record(key: &StateKey, value: &[u8]) -> Option<Value> {
         (Substore::Gov, "proposal") => plain::<Proposal>(value),
         (Substore::Gov, "vote") => plain::<VoteChoice>(value),
         (Substore::Gov, "voters") => plain::<Electorate>(value),
+        (Substore::Gov, "bases") => plain::<RecordBases>(value),
         (Substore::Gov, "params") => plain::<Params>(value),
         (Substore::Gov, "params_hash") => plain::<Digest>(value),
         (Substore::Gov, "attester") => plain::<AttesterPolicy>(value),

@@ -16,6 +16,7 @@ mod genesis;
 mod govern;
 mod home;
 mod joined;
+mod lists;
 mod local;
 mod member;
 mod node;
@@ -42,6 +43,7 @@ pub use args::command;
 pub use client::{NodeStatus, refused, shown, status_of};
 pub use genesis::now;
 pub use joined::Joined;
+pub use lists::{entities, proposals};
 pub use local::{Admitted, LocalHome, LocalLedger, Newcomer};
 pub use member::{Committed, Member, read, read_key};
 pub use output::Failure;
@@ -50,8 +52,7 @@ pub use participant::{
     Unlock, node_certificate,
 };
 pub use proposals::{
-    Choice, Directory, ProposalKind, ProposeArgs, Voted, proposal, proposal_lines, proposal_view, proposals,
-    vote,
+    Choice, Directory, ProposalKind, ProposeArgs, Voted, proposal, proposal_lines, proposal_view, vote,
 };
 pub use request::{Asks, OrgAdmission, OrgRequest};
 pub use stateset_abci::comet::{Rpc, RpcError};

@@ -21,8 +21,6 @@ pub use kinds::ProposalKind;
 use told::status_name;
 pub use told::{proposal_lines, proposal_view};
 
-/// Most rows of one answer of the ledger.
-const ROWS_MAX: usize = 500;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What is proposed, and how.
@@ -126,25 +124,6 @@ pub fn propose(member: &Member, title: &str, action: Action, expedited: bool) ->
 pub fn proposal(rpc: &Rpc, id: u64) -> Result<Proposal, Failure> {
     let missing = || Failure::input("NOT_FOUND", format!("there is no proposal {id}"));
     read(rpc, &format!("/ssn/gov/proposals/{id}"))?.ok_or_else(missing)
-}
-
-/// Every proposal, oldest first.
-///
-/// # Errors
-/// A node that does not answer.
-pub fn proposals(rpc: &Rpc) -> Result<Vec<Proposal>, Failure> {
-    // The list has the oldest alone; those after it are asked for by number.
-    let list: List<Proposal, ROWS_MAX> = read(rpc, "/ssn/gov/proposals")?.unwrap_or_default();
-    let mut all = list.into_vec();
-    if all.len() < ROWS_MAX {
-        return Ok(all);
-    }
-    let mut next = all.last().map_or(1, |last| last.id + 1);
-    while let Some(proposal) = read::<Proposal>(rpc, &format!("/ssn/gov/proposals/{next}"))? {
-        all.push(proposal);
-        next += 1;
-    }
-    Ok(all)
 }
 
 /// What a vote did.

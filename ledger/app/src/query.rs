@@ -1,6 +1,8 @@
 //! Queries by path (section 14). Answers with a tree key name its place, so that the engine can prove it.
 
 mod capsules;
+mod list;
+mod question;
 
 use stateset_ledger_types::codec::Encode;
 use stateset_ledger_types::ids::{AccountId, Denom, Units};
@@ -11,11 +13,11 @@ use crate::application::{Fault, QueryAnswer};
 use crate::bank;
 use crate::overlay::{Overlay, decode};
 use crate::state::StateReader;
+use list::List;
+use question::Question;
 
-/// Most rows of one answer.
-const ROWS_MAX: usize = 500;
-
-/// Answers `path`; `data` is the key for `/store/<substore>/key`. Values are canonical encodings; lists are u32 count and items.
+/// Answers `path`; `data` is the key for `/store/<substore>/key`. Values are canonical encodings; lists are u32 count and items,
+/// a page at a time: what is behind it is asked for by `?after=` and the last item's id.
 ///
 /// # Errors
 /// [`Fault`] when the state cannot be read.
@@ -24,23 +26,38 @@ pub fn answer(state: &dyn StateReader, height: u64, path: &str, data: &[u8]) -> 
     if let Some(key) = key_of(path) {
         return at(&overlay, &key);
     }
-    if let Some(question) = path.strip_prefix("/ssn/capsules?") {
-        return Ok(capsules::answer(&overlay, question)?.unwrap_or_else(|| malformed(path)));
-    }
-    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let (place, question) = path.split_once('?').unwrap_or((path, ""));
+    let Some(asked) = Question::parse(question) else { return Ok(malformed(path)) };
+    let list = |substore, prefix| List { substore, prefix, after: asked.after, limit: asked.limit };
+    let parts: Vec<&str> = place.trim_start_matches('/').split('/').collect();
     match parts.as_slice() {
-        ["ssn", "entities"] => list(&overlay, Substore::Entities, "", |key| key.path.len() == 40),
+        ["ssn", "capsules"] => Ok(capsules::answer(&overlay, asked)?.unwrap_or_else(|| malformed(path))),
+        // Only they take a place; the others go on after an id.
+        _ if asked.from.is_some() => Ok(malformed(path)),
+        // Beside them are certificates and roots.
+        ["ssn", "entities"] => {
+            list(Substore::Entities, "").values(&overlay, |key| key.path.len() == 40).map(plain)
+        }
+        ["ssn", "gov", "proposals"] => {
+            let Ok(after) = asked.after.map(str::parse).transpose() else { return Ok(malformed(path)) };
+            let after = after.map(|after: u64| format!("{after:020}"));
+            let list = List { after: after.as_deref(), ..list(Substore::Gov, "proposal/") };
+            list.values(&overlay, |_| true).map(plain)
+        }
+        ["ssn", "gov", "proposals", id, "votes"] => match id.parse::<u64>() {
+            Ok(id) => list(Substore::Gov, &format!("vote/{id:020}/")).values(&overlay, |_| true).map(plain),
+            Err(_) => Ok(malformed(path)),
+        },
+        ["ssn", "bank", account] if *account != "audit" => {
+            let Ok(account) = account.parse::<AccountId>() else { return Ok(malformed(path)) };
+            balances(&overlay, &list(Substore::Bank, &format!("bal/{account}/")))
+        }
+        _ if !asked.is_plain() => Ok(malformed(path)),
         ["ssn", "params", name] => {
             let params: stateset_ledger_types::Params = overlay.expect(&StateKey::params())?;
             Ok(params.get(name).map_or_else(|| missing(path), |value| plain(value.to_sce())))
         }
-        ["ssn", "gov", "proposals"] => list(&overlay, Substore::Gov, "proposal/", |_| true),
-        ["ssn", "gov", "proposals", id, "votes"] => match id.parse::<u64>() {
-            Ok(id) => list(&overlay, Substore::Gov, &format!("vote/{id:020}/"), |_| true),
-            Err(_) => Ok(malformed(path)),
-        },
         ["ssn", "bank", "audit"] => audit(&overlay),
-        ["ssn", "bank", account] => balances(&overlay, path, account),
         ["ssn", "status"] => status(&overlay, height),
         // Any key of the state, as light clients of other chains ask for it.
         ["store", name, "key"] => match Substore::from_name(name) {
@@ -74,29 +91,13 @@ fn at(overlay: &Overlay<'_>, key: &StateKey) -> Result<QueryAnswer, Fault> {
     Ok(answer)
 }
 
-fn list(
-    overlay: &Overlay<'_>,
-    substore: Substore,
-    prefix: &str,
-    keep: impl Fn(&StateKey) -> bool,
-) -> Result<QueryAnswer, Fault> {
-    let rows = overlay.prefix(substore, prefix, usize::MAX)?;
-    let values: Vec<Vec<u8>> =
-        rows.into_iter().filter(|(key, _)| keep(key)).map(|(_, value)| value).take(ROWS_MAX).collect();
-    let mut answer = (values.len() as u32).to_sce();
-    values.iter().for_each(|value| answer.extend_from_slice(value));
-    Ok(plain(answer))
-}
-
-/// All of an account as a list of denomination and units.
-fn balances(overlay: &Overlay<'_>, path: &str, account: &str) -> Result<QueryAnswer, Fault> {
-    let Ok(account) = account.parse::<AccountId>() else { return Ok(malformed(path)) };
-    let prefix = format!("bal/{account}/");
-    let rows = overlay.prefix(Substore::Bank, &prefix, ROWS_MAX)?;
+/// An account's as a list of denomination and units.
+fn balances(overlay: &Overlay<'_>, list: &List<'_>) -> Result<QueryAnswer, Fault> {
+    let rows = list.rows(overlay, |_| true)?;
     let mut value = (rows.len() as u32).to_sce();
     for (key, units) in rows {
         let denom =
-            std::str::from_utf8(&key.path[prefix.len()..]).ok().and_then(|text| Denom::new(text).ok());
+            std::str::from_utf8(&key.path[list.prefix.len()..]).ok().and_then(|text| Denom::new(text).ok());
         let corrupt = || Fault::Corrupt { place: key.to_string(), problem: "not a balance".to_owned() };
         denom.ok_or_else(corrupt)?.encode(&mut value);
         decode::<Units>(&key, &units)?.encode(&mut value);

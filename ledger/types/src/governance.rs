@@ -259,6 +259,18 @@ record! {
         pub voters: List<Voter, 16384>,
     }
 
+    /// A record as a proposal found it.
+    pub struct RecordBase {
+        pub entity: EntityId,
+        /// SHA-256 of the record but for its compliance profile, which no proposal writes.
+        pub hash: Digest,
+    }
+
+    /// `gov/bases/<id>`, while the proposal is open: the records that it replaces. What was decided on them meanwhile is not undone.
+    pub struct RecordBases {
+        pub records: List<RecordBase, ACTIONS_MAX>,
+    }
+
     /// `gov/attester/<id>`: who has to attest (5.4).
     pub struct AttesterPolicy {
         pub threshold: u32,

@@ -5,24 +5,25 @@ use ves::Digest;
 use crate::StateKey;
 use crate::ids::{AccountId, Denom, EntityId, SettlementId, SpentKey, TxId};
 
-/// The paths of queries. Words in braces stand for ids; hashes and ids are in hexadecimal.
+/// The paths of queries. Words in braces stand for ids; hashes and ids are in hexadecimal. Lists are pages of at most `limit` rows,
+/// 500 where it is left out, and a mebibyte; the next page is that after the last id.
 pub const PATHS: &[&str] = &[
     "/ssn/status",
     "/ssn/notary/tx/{tx_id}",
     "/ssn/notary/spent/{spent_key}",
     "/ssn/notary/seq/{entity_id}",
-    "/ssn/entities",
+    "/ssn/entities?after={entity_id}&limit={n}",
     "/ssn/entities/{entity_id}",
     "/ssn/entities/by-cert/{hash}",
     "/ssn/params",
     "/ssn/params/{name}",
-    "/ssn/gov/proposals",
+    "/ssn/gov/proposals?after={number}&limit={n}",
     "/ssn/gov/proposals/{number}",
-    "/ssn/gov/proposals/{number}/votes",
+    "/ssn/gov/proposals/{number}/votes?after={entity_id}&limit={n}",
     "/ssn/gov/upgrade",
     "/ssn/gov/attesters/{number}",
     "/ssn/contracts",
-    "/ssn/bank/{account}",
+    "/ssn/bank/{account}?after={denom}&limit={n}",
     "/ssn/bank/{account}/{denom}",
     "/ssn/bank/audit",
     "/ssn/settle/{settlement_id}",
@@ -89,7 +90,7 @@ mod tests {
             "",
             "/",
             "/ssn",
-            "/ssn/entities",
+            "/ssn/entities?after={entity_id}&limit={n}",
             "/ssn/notary/tx/",
             "/ssn/notary/tx/07",
             "/ssn/bank/audit",

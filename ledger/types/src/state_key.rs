@@ -85,6 +85,9 @@ impl StateKey {
     pub fn voters(id: u64) -> Self {
         numbered(Substore::Gov, "voters/", id)
     }
+    pub fn record_bases(id: u64) -> Self {
+        numbered(Substore::Gov, "bases/", id)
+    }
     pub fn vote(id: u64, entity: &EntityId) -> Self {
         let mut key = numbered(Substore::Gov, "vote/", id);
         key.path.push(b'/');

@@ -15,7 +15,7 @@ use crate::certificates::{Authority, ENTITY_DAYS, ROOT_SEED};
 use crate::genesis::now;
 use crate::member::read;
 use crate::output::Failure;
-use crate::proposals;
+use crate::{lists, proposals};
 
 /// How long an admission may take.
 const TIME_MAX: Duration = Duration::from_secs(30);
@@ -116,7 +116,7 @@ impl LocalHome {
                 |action: &Action| matches!(action, Action::EntityAdmit(it) if it.record.entity_id == *member);
             proposal.status.is_open() && proposal.content.actions.iter().any(is_it)
         };
-        Ok(proposals::proposals(&rpc)?.into_iter().find(admits))
+        Ok(lists::proposals(&rpc)?.into_iter().find(admits))
     }
 
     /// Proposes an action and votes for it, until it is executed.

@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use stateset_abci::comet::Rpc;
 use stateset_ledger_types::StateKey;
-use stateset_ledger_types::codec::{Blob, Decode, List};
+use stateset_ledger_types::codec::{Blob, Decode};
 use stateset_ledger_types::entity::Entity;
 use stateset_ledger_types::governance::ContractSet;
 use stateset_ledger_types::ids::EntityId;
@@ -16,10 +16,8 @@ use stateset_peer::{Head, Members};
 use ves::Digest;
 
 use crate::genesis::now;
-use crate::member::read;
+use crate::lists::entities;
 
-/// Most members that one look finds; the list of a node is cut there.
-const MEMBERS_MAX: usize = 100_000;
 /// Numbers under which roots are looked for: a network has at most sixteen, and may leave some out.
 const ROOT_NUMBERS: u32 = 32;
 /// Every so many looks each record is proven again, whatever the node's list says of it.
@@ -71,10 +69,8 @@ impl ProvenMembers {
         };
         let contracts: Option<ContractSet> = proven(chain, &StateKey::contract_set(), tip.height)?;
         let contracts = contracts.ok_or_else(|| unreadable("contracts", "there are none"))?.hash();
-        let listed: Option<List<Entity, MEMBERS_MAX>> =
-            read(rpc, "/ssn/entities").map_err(|failure| ChainError::Unreachable(failure.message))?;
-        let listed: BTreeMap<EntityId, Entity> =
-            listed.iter().flat_map(|all| all.iter()).map(|one| (one.entity_id, one.clone())).collect();
+        let listed = entities(rpc).map_err(|failure| ChainError::Unreachable(failure.message))?;
+        let listed: BTreeMap<EntityId, Entity> = listed.into_iter().map(|one| (one.entity_id, one)).collect();
         let all = looks % PROVE_ALL_EVERY == 0;
         let mut entities = BTreeMap::new();
         // Whom the list leaves out is proven as well: a node does not end a membership by its word.

@@ -7,7 +7,7 @@ use stateset_abci::comet::Rpc;
 use stateset_ledger_types::codec::List;
 use stateset_ledger_types::governance::{Action, Proposal, ProposalStatus, VoteChoice};
 
-use super::ROWS_MAX;
+use crate::lists::ROWS_MAX;
 use crate::member::read;
 use crate::output::Failure;
 

@@ -4,17 +4,14 @@ use stateset_ledger_types::codec::{Encode, List};
 use stateset_ledger_types::notary::{CAPSULES_MAX, CapsuleEntry, CapsulePage, CapsulePlace};
 use stateset_ledger_types::{StateKey, Substore};
 
+use super::question::Question;
 use crate::application::{Fault, QueryAnswer};
 use crate::overlay::{Overlay, decode};
 
-/// Answers `/ssn/capsules?from=PLACE&limit=N`, from the question mark on; `limit` may be left out. `None` for what is no
-/// such question.
-pub(super) fn answer(overlay: &Overlay<'_>, question: &str) -> Result<Option<QueryAnswer>, Fault> {
-    let (from, limit) = question.split_once("&limit=").unwrap_or((question, ""));
-    let limit = if limit.is_empty() { Some(CAPSULES_MAX) } else { limit.parse().ok() };
-    let from: Option<CapsulePlace> = from.strip_prefix("from=").and_then(|from| from.parse().ok());
-    let (Some(from), Some(limit)) = (from, limit) else { return Ok(None) };
-    let limit = limit.clamp(1, CAPSULES_MAX);
+/// Answers `/ssn/capsules?from=PLACE&limit=N`; `limit` may be left out. `None` for what is no place.
+pub(super) fn answer(overlay: &Overlay<'_>, asked: Question<'_>) -> Result<Option<QueryAnswer>, Fault> {
+    let from: Option<CapsulePlace> = asked.from.and_then(|from| from.parse().ok());
+    let (Some(from), limit) = (from, asked.limit.min(CAPSULES_MAX)) else { return Ok(None) };
     let first = StateKey::capsule(from.height, from.index, from.n);
     // Keys of capsules begin with a digit; that of every substore, which is behind them, does not.
     let rows = overlay.range(&first, b":", limit + 1)?;

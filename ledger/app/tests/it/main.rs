@@ -8,6 +8,7 @@ mod governance;
 mod members;
 mod notary;
 mod public;
+mod queries;
 mod receipts;
 mod upgrades;
 mod world;

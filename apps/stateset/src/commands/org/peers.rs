@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use stateset_ledger_types::codec::{Decode as _, List};
+use stateset_ledger_types::codec::Decode as _;
 use stateset_ledger_types::entity::Entity;
 use stateset_ledger_types::ids::EntityId;
 use stateset_node_client::files::{Address, PeersFile};
@@ -12,9 +12,6 @@ use super::not_joined;
 use crate::context::Context;
 use crate::error::{CliError, printable};
 use crate::files;
-
-/// Most members that are looked through for a name.
-const MEMBERS_MAX: usize = 100_000;
 
 #[derive(Debug, Subcommand)]
 pub enum PeerCommand {
@@ -85,8 +82,7 @@ fn add(context: &Context, args: &AddArgs) -> Result<(), CliError> {
 /// The member of that name: listed by the node of the ledger, proven by the ledger.
 fn named(context: &Context, joined: &Joined, name: &str) -> Result<EntityId, CliError> {
     let rpc = joined.rpc();
-    let listed: Option<List<Entity, MEMBERS_MAX>> = statesetd_app::read(&rpc, "/ssn/entities")?;
-    let listed = listed.unwrap_or_default();
+    let listed = statesetd_app::entities(&rpc)?;
     let found: Vec<EntityId> =
         listed.iter().filter(|one| one.name.as_str() == name).map(|one| one.entity_id).collect();
     let id = match found[..] {
