@@ -98,7 +98,7 @@ pub fn require(entity: &Entity, role: Role) -> Result<(), Refusal> {
 pub struct Use<'a> {
     pub contract: &'a str,
     pub command: u16,
-    /// What leaves the entity's account.
+    /// What leaves the entity's account, or what it decides on in an escrow.
     pub amount: Option<&'a Amount>,
 }
 

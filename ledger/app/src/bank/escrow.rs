@@ -53,7 +53,7 @@ pub(super) fn create(call: &mut Call<'_, '_>, command: &EscrowCreate) -> Result<
 
 pub(super) fn release(call: &mut Call<'_, '_>, command: &EscrowRelease) -> Result<(), Stop> {
     let escrow = open(call.overlay, &command.escrow)?;
-    decide(call, &command.by, escrow.payer, &escrow)?;
+    decide(call, &command.by, escrow.payer, &escrow, escrow.locked)?;
     accounts::payee(call.overlay, call.context, &escrow.payee)?;
     let amount = Amount { denom: escrow.denom.clone(), units: escrow.locked };
     let fee = accounts::pay(call.overlay, call.context, &escrow.payee, &amount)?;
@@ -67,8 +67,8 @@ pub(super) fn release(call: &mut Call<'_, '_>, command: &EscrowRelease) -> Resul
 
 pub(super) fn refund(call: &mut Call<'_, '_>, command: &EscrowRefund) -> Result<(), Stop> {
     let mut escrow = open(call.overlay, &command.escrow)?;
-    decide(call, &command.by, EntityId(escrow.payee.0), &escrow)?;
     accounts::above_zero(command.units)?;
+    decide(call, &command.by, EntityId(escrow.payee.0), &escrow, command.units)?;
     let Some(left) = escrow.locked.0.checked_sub(command.units.0) else {
         let said = format!("{} are locked, less than {}", escrow.locked, command.units);
         return Err(Refusal::new(Code::InsufficientFunds, said).into());
@@ -94,9 +94,17 @@ fn open(overlay: &Overlay<'_>, id: &SettlementId) -> Result<Escrow, Stop> {
     Ok(escrow)
 }
 
-/// `by` signed, and is the party that gives the amount up, or the arbiter.
-fn decide(call: &mut Call<'_, '_>, by: &EntityId, party: EntityId, escrow: &Escrow) -> Result<(), Stop> {
-    let entity = call.signed_by(by, None)?;
+/// `by` signed, and is the party that gives so many units up, or the arbiter. An agent's limits hold for them as for what it
+/// pays: another key of its entity may have locked more.
+fn decide(
+    call: &mut Call<'_, '_>,
+    by: &EntityId,
+    party: EntityId,
+    escrow: &Escrow,
+    units: Units,
+) -> Result<(), Stop> {
+    let amount = Amount { denom: escrow.denom.clone(), units };
+    let entity = call.signed_by(by, Some(&amount))?;
     if *by == party {
         return Ok(());
     }

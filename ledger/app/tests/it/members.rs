@@ -150,3 +150,51 @@ fn c20_an_agent_acts_inside_its_scope_only() {
     assert_eq!(pay(&mut world, 5, 100, day), None, "another day");
     assert_eq!(pay(&mut world, 6, 1, 100_000_000), Some(Code::NotAuthorised), "expired");
 }
+
+/// What another key of the entity has locked is no way around the limits of its agent.
+#[test]
+fn an_agent_decides_on_escrows_inside_its_amounts_only() {
+    use stateset_ledger_types::bank::{BANK, BankCommand, EscrowCreate, EscrowRefund, EscrowRelease};
+    use stateset_ledger_types::ids::{ContractId, SettlementId, Units};
+    use stateset_ledger_types::keys::Scope;
+
+    use crate::world::dollars;
+
+    let genesis = with(3, |entity| {
+        entity.roles = entity.roles.with(Role::Arbiter);
+        let mut keys = entity.keys.to_vec();
+        keys[0].purpose = Purpose::Agent;
+        keys[0].scope = Some(Scope {
+            contracts: Set::new([ContractId::new(BANK).unwrap()]).unwrap(),
+            commands: Set::new([3, 4]).unwrap(),
+            amount_per_tx_max: Some(dollars(100)),
+            amount_per_day_max: Some(dollars(150)),
+            expires_at: None,
+            quote_hash: None,
+        });
+        entity.keys = List::new(keys).unwrap();
+    });
+    let mut world = World::of(&genesis);
+    let made = |world: &mut World, salt, payee| {
+        let (payer, amount) = (id(1), dollars(101));
+        let (arbiter, reference, expires_at) = (Some(id(3)), None, 90_000_000);
+        let payee = id(payee).account();
+        let create = EscrowCreate { payer, payee, amount, arbiter, expires_at, reference };
+        let tx = world.pay(1, salt, &[BankCommand::EscrowCreate(create)]);
+        let result = world.run(tx);
+        SettlementId(result.data[result.data.len() - 36..].try_into().unwrap())
+    };
+    let (to_agent, to_other) = (made(&mut world, 1, 3), made(&mut world, 2, 2));
+    let refund =
+        |escrow, units| BankCommand::EscrowRefund(EscrowRefund { escrow, by: id(3), units: Units(units) });
+    let release = |escrow| BankCommand::EscrowRelease(EscrowRelease { escrow, by: id(3) });
+    let mut act = |salt, command| {
+        let tx = world.agent_pay(3, salt, &[command]);
+        code(&world.run(tx))
+    };
+    assert_eq!(act(3, refund(to_agent, 101)), Some(Code::NotAuthorised), "as the payee");
+    assert_eq!(act(4, release(to_other)), Some(Code::NotAuthorised), "as the arbiter");
+    assert_eq!(act(5, refund(to_other, 100)), None);
+    assert_eq!(act(6, refund(to_agent, 51)), Some(Code::NotAuthorised), "the day's amount");
+    assert_eq!(act(7, release(to_other)), None, "what is left of it");
+}
