@@ -1,15 +1,18 @@
 //! One block: transactions in order, then governance, then expiries (section 6.3).
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use stateset_ledger_types::envelope::{GovernanceTx, Notarise, PublicTx, Request};
+use stateset_ledger_types::genesis::GenesisValidator;
 use stateset_ledger_types::ids::SettlementId;
 use stateset_ledger_types::stateless::Checked;
 use stateset_ledger_types::tree::Mode;
 use stateset_ledger_types::{Code, Encode, Refusal, StateKey};
+use ves::Digest;
 
-use crate::application::{Attribute, Block, Event, Fault, Outcome, TxResult};
+use crate::application::{Attribute, Block, Event, Fault, Outcome, TxResult, ValidatorUpdate};
 use crate::context::Context;
 use crate::governance::{self, Effects};
 use crate::notary::{self, Commit};
@@ -70,7 +73,7 @@ pub fn finalize(
         let attributes = [("proposal", id.to_string()), ("status", format!("{status:?}"))];
         outcome.events.push(event("proposal", &attributes));
     }
-    outcome.validators = last_per_key(effects.validators);
+    outcome.validators = changes_of_validators(state, effects.validators)?;
     outcome.bounds = effects.bounds.or(outcome.bounds);
     outcome.writes = overlay.into_writes()?;
     Ok(outcome)
@@ -106,13 +109,22 @@ fn upgraded(outcome: &mut Outcome, step: &Step, context: &Context) {
     }
 }
 
-/// The last word on each validator, by key.
-fn last_per_key(
-    updates: Vec<crate::application::ValidatorUpdate>,
-) -> Vec<crate::application::ValidatorUpdate> {
-    let last: std::collections::BTreeMap<_, _> =
-        updates.into_iter().map(|update| (update.public_key, update)).collect();
-    last.into_values().collect()
+/// The last word on each validator, by key, where it changes the set of the block before: engines end on the removal of a
+/// validator that they do not have.
+fn changes_of_validators(
+    state: &dyn StateReader,
+    updates: Vec<ValidatorUpdate>,
+) -> Result<Vec<ValidatorUpdate>, Fault> {
+    let before = Overlay::new(state);
+    let last: BTreeMap<_, _> = updates.into_iter().map(|update| (update.public_key, update)).collect();
+    let mut changes = Vec::new();
+    for (key, update) in last {
+        let had: Option<GenesisValidator> = before.get(&StateKey::validator(&Digest(key)))?;
+        if update.power != had.map_or(0, |had| had.power.into()) {
+            changes.push(update);
+        }
+    }
+    Ok(changes)
 }
 
 /// One transaction: refusals become results, and leave what step 2 wrote.

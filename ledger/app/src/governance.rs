@@ -1,6 +1,7 @@
 //! Proposals from submission to execution (section 12.1).
 
 mod actions;
+mod bases;
 mod life;
 mod tally;
 
@@ -66,6 +67,7 @@ fn submit(
         deadline_height: context.height,
         reason: Text::default(),
     };
+    bases::note(overlay, &proposal)?;
     if submit.expedited {
         // Notaries alone decide, at once; they need no sponsors.
         life::start_voting(overlay, context, effects, &mut proposal)?;

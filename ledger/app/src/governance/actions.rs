@@ -166,7 +166,8 @@ fn admit(overlay: &mut Overlay<'_>, context: &Context, record: &EntityRecord) ->
     Ok(())
 }
 
-/// Replaces a record. A suspension ends or stands as the new record says; a revoked entity stays revoked.
+/// Replaces a record, which is as it was when this was proposed, but for the compliance profile: others write that (1.1). A suspension
+/// ends or stands as the new record says; a revoked entity stays revoked.
 ///
 /// A certificate is judged when it comes to the record: one that has expired since keeps no key from being revoked.
 fn update(overlay: &mut Overlay<'_>, context: &Context, record: &EntityRecord) -> Result<(), Stop> {
@@ -183,7 +184,7 @@ fn update(overlay: &mut Overlay<'_>, context: &Context, record: &EntityRecord) -
         overlay.delete(StateKey::cert(&before.cert_hash));
     }
     is_certified(overlay, &record.record)?;
-    put(overlay, record.record.clone());
+    put(overlay, Entity { compliance: before.compliance, ..record.record.clone() });
     Ok(())
 }
 

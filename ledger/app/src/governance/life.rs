@@ -5,7 +5,7 @@ use stateset_ledger_types::entity::{Entity, EntityStatus, Role};
 use stateset_ledger_types::governance::{Action, Electorate, Proposal, ProposalStatus, Threshold, Voter};
 use stateset_ledger_types::{StateKey, Substore};
 
-use super::{Effects, Tally, Verdict, actions};
+use super::{Effects, Tally, Verdict, actions, bases};
 use crate::application::Fault;
 use crate::context::Context;
 use crate::overlay::{Overlay, Stop, decode};
@@ -27,6 +27,7 @@ pub(super) fn wait(
 fn enter(overlay: &mut Overlay<'_>, effects: &mut Effects, proposal: &mut Proposal, status: ProposalStatus) {
     if !status.is_open() {
         forget_certificates(proposal);
+        overlay.delete(StateKey::record_bases(proposal.id));
     }
     proposal.status = status;
     effects.moved.push((proposal.id, status));
@@ -155,6 +156,7 @@ pub(super) fn carry_out(
     overlay.delete(StateKey::queue(proposal.deadline_height, proposal.id));
     let before = effects.clone();
     let tried = overlay.attempt(|overlay| {
+        bases::unchanged(overlay, proposal)?;
         for action in proposal.content.actions.iter() {
             actions::execute(overlay, context, effects, proposal.content.expedited, action)?;
         }

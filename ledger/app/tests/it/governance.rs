@@ -1,15 +1,19 @@
 //! C17: each kind of proposal, sponsors, deadlines, bounds, and that execution is all or nothing.
 
+use std::collections::BTreeMap;
+
 use stateset_ledger_app::Fault;
 use stateset_ledger_app::application::{Application, Block};
 use stateset_ledger_types::codec::{List, Set, Text};
 use stateset_ledger_types::entity::{Entity, EntityStatus, Role};
 use stateset_ledger_types::envelope::Kind;
+use stateset_ledger_types::genesis::GenesisValidator;
 use stateset_ledger_types::governance::GovernanceMessage as Message;
 use stateset_ledger_types::governance::{
     Action, CircuitBreak, CircuitReset, CommitterChange, ContractRecord, ContractStatus, ContractVersion,
-    EntityRecord, EntityRevoke, MerchantRate, ParamChange, ParamChanges, Proposal, ProposalStatus,
-    RootChange, SoftwareUpgrade, Sponsor, Submit, TextAction, ValidatorChange, Vote, VoteChoice,
+    EntityRecord, EntityRevoke, EntitySuspend, MerchantRate, ParamChange, ParamChanges, Proposal,
+    ProposalStatus, RecordBases, RootChange, SoftwareUpgrade, Sponsor, Submit, TextAction, ValidatorChange,
+    Vote, VoteChoice,
 };
 use stateset_ledger_types::ids::{ContractId, EntityId};
 use stateset_ledger_types::params::ParamName;
@@ -219,26 +223,83 @@ fn members_are_admitted_changed_and_revoked() {
     assert_eq!(back.status, ProposalStatus::Failed, "revoked for good");
 }
 
+/// An update names a whole record. What was decided on it meanwhile stands.
+#[test]
+fn an_update_takes_back_nothing_that_was_decided_meanwhile() {
+    let mut world = World::new();
+    let update = |change: fn(&mut Entity)| {
+        let mut record = record(3);
+        change(&mut record.record);
+        Action::EntityUpdate(record)
+    };
+    let factor = update(|entity| entity.roles = entity.roles.with(Role::Factor));
+    let lender = update(|entity| entity.roles = entity.roles.with(Role::Lender));
+    for (id, action) in [(1, factor), (2, lender)] {
+        for (by, message) in decision(id, vec![action]) {
+            assert_eq!(run(&mut world, by, message), None);
+        }
+    }
+    world.empty_blocks(12);
+    assert_eq!([1, 2].map(|id| status(&world, id)), [ProposalStatus::Executed, ProposalStatus::Failed]);
+    let failed: Proposal = world.get(&StateKey::proposal(2)).unwrap();
+    assert!(failed.reason.as_str().contains("has changed since"), "{}", failed.reason);
+    assert!(member(&world, 3).roles.has(Role::Factor));
+
+    // A suspension in between stands, whatever the record said when it was proposed.
+    let renamed = Action::EntityUpdate(Box::new(EntityRecord {
+        record: Entity { name: Text::new("Renamed").unwrap(), ..member(&world, 3) },
+        certificates: record(3).certificates,
+    }));
+    for (by, message) in decision(3, vec![renamed]) {
+        assert_eq!(run(&mut world, by, message), None);
+    }
+    let suspend = EntitySuspend { entity: id(3), reason: Text::default(), until: None };
+    assert_eq!(run(&mut world, 1, submit(vec![Action::EntitySuspend(suspend)], true)), None);
+    for by in 1..=2 {
+        assert_eq!(vote(&mut world, by, 4, VoteChoice::Yes), None);
+    }
+    world.empty_blocks(12);
+    assert_eq!((status(&world, 3), status(&world, 4)), (ProposalStatus::Failed, ProposalStatus::Executed));
+    assert_eq!(member(&world, 3).status, EntityStatus::Suspended);
+    assert_eq!(world.get::<RecordBases>(&StateKey::record_bases(3)), None, "nothing is left behind");
+}
+
 #[test]
 fn validators_change_and_the_last_one_stays() {
     let key = |n: u8| Digest(key_of(n + 100).public_key());
     let change = |n, power| Action::ValidatorChange(ValidatorChange { entity: id(n), key: key(n), power });
     let mut world = World::new();
-    let next: u64 = 1;
-    assert_eq!(run(&mut world, 1, submit(vec![change(2, 0), change(1, 30)], false)), None);
-    assert_eq!(run(&mut world, 2, Message::Sponsor(Sponsor { proposal: next })), None);
-    for by in 1..=3 {
-        assert_eq!(vote(&mut world, by, next, VoteChoice::Yes), None);
-    }
-    let updates: Vec<_> = (0..8).flat_map(|_| world.block(&[]).validators).collect();
-    let mut powers: Vec<(Digest, u64)> =
-        updates.iter().map(|update| (Digest(update.public_key), update.power)).collect();
-    powers.sort();
-    let mut expected = vec![(key(2), 0), (key(1), 30)];
-    expected.sort();
-    assert_eq!(powers, expected);
+    let expected = BTreeMap::from([(key(2), 0), (key(1), 30)]);
+    assert_eq!(validators_told(&mut world, vec![change(2, 0), change(1, 30)]), expected);
     assert_eq!(decide(&mut world, vec![change(1, 0)], ALL_YES).status, ProposalStatus::Failed);
     assert_eq!(decide(&mut world, vec![change(3, 1)], ALL_YES).status, ProposalStatus::Failed, "no NOTARY");
+}
+
+/// What the engine hears while `actions` are decided on and carried out, by key.
+fn validators_told(world: &mut World, actions: Vec<Action>) -> BTreeMap<Digest, u64> {
+    let next: u64 = world.get(&StateKey::next_proposal()).unwrap();
+    for (by, message) in decision(next, actions) {
+        assert_eq!(run(world, by, message), None);
+    }
+    let told: Vec<_> = (0..8).flat_map(|_| world.block(&[]).validators).collect();
+    assert_eq!(status(world, next), ProposalStatus::Executed);
+    told.into_iter().map(|update| (Digest(update.public_key), update.power)).collect()
+}
+
+/// CometBFT ends, on every node and at every start, on the removal of a validator that it does not have.
+#[test]
+fn validators_that_end_as_they_began_are_not_told() {
+    let key = |n: u8| Digest(key_of(n + 100).public_key());
+    let change = |n, power| Action::ValidatorChange(ValidatorChange { entity: id(n), key: key(n), power });
+    let mut world = World::new();
+    let before: GenesisValidator = world.get(&StateKey::validator(&key(2))).unwrap();
+    let gone_and_back = vec![change(2, 0), change(2, before.power)];
+    assert_eq!(validators_told(&mut world, gone_and_back), BTreeMap::new());
+    let removed = validators_told(&mut world, vec![change(2, 7), change(2, 0)]);
+    assert_eq!(removed, BTreeMap::from([(key(2), 0)]));
+    // The one that is out now comes and goes at one height.
+    assert_eq!(validators_told(&mut world, vec![change(2, 7), change(2, 0)]), BTreeMap::new());
+    assert_eq!(world.get::<GenesisValidator>(&StateKey::validator(&key(2))), None);
 }
 
 #[test]
