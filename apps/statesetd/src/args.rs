@@ -234,8 +234,8 @@ pub struct AdmitArgs {
 #[derive(Debug, Args)]
 pub struct HomeProposeArgs {
     /// Home of the member; its node runs
-    #[arg(long, env = "STATESETD_HOME", value_name = "DIR")]
-    pub home: PathBuf,
+    #[arg(long, env = "STATESETD_HOME", value_name = "DIR", global = true)]
+    pub home: Option<PathBuf>,
     #[command(flatten)]
     pub what: ProposeArgs,
 }

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use crate::home::Home;
 use crate::output::Failure;
-use crate::participant::{Network, NotaryNode, NotarySeat, Trusted};
+use crate::participant::{NOT_A_MEMBER, Network, NotaryNode, NotarySeat, Trusted};
 use crate::trust::genesis_of;
 
 /// How often the ledger is asked who is a member.
@@ -103,18 +103,27 @@ struct Work {
 }
 
 impl Work {
-    /// Serves from the first proof of who is a member, and judges connections anew whenever that changes.
+    /// Serves from the first proof of who is a member, and judges connections anew whenever that changes. A notary who is
+    /// suspended serves nobody, and orders on: what readmits it has to come into a block.
     fn until_stopped(&self, stop: &AtomicBool) -> Result<(), Failure> {
         let mut notary = None;
+        let mut refused = String::new();
         while !stop.load(Ordering::SeqCst) {
-            match self.network.members.refresh(&*self.network.chain, &self.rpc) {
-                Ok(changed) => match &notary {
-                    None => notary = Some(self.serve()?),
-                    Some(notary) if changed => NotaryNode::peers(notary).recheck(),
-                    Some(_) => {}
+            match (self.network.members.refresh(&*self.network.chain, &self.rpc), &notary) {
+                (Ok(true), Some(notary)) => NotaryNode::peers(notary).recheck(),
+                (Ok(changed), None) if changed || refused.is_empty() => match self.serve() {
+                    Ok(started) => notary = Some(started),
+                    Err(problem) if problem.code == NOT_A_MEMBER => {
+                        if problem.message != refused {
+                            tracing::warn!("{}; it is tried again", problem.message);
+                        }
+                        refused = problem.message;
+                    }
+                    Err(problem) => return Err(problem),
                 },
+                (Ok(_), _) => {}
                 // The node is starting, or catches up.
-                Err(error) => tracing::debug!(%error, "members are not read"),
+                (Err(error), _) => tracing::debug!(%error, "members are not read"),
             }
             let until = Instant::now() + LOOK;
             while Instant::now() < until && !stop.load(Ordering::SeqCst) {

@@ -114,7 +114,11 @@ fn seed_in(file: &Path) -> Result<ves::SigningKey, Failure> {
 
 /// `statesetd propose`.
 pub fn propose(args: &HomeProposeArgs, output: Output) -> Result<(), Failure> {
-    let member = LocalHome::at(&args.home)?.founder()?;
+    // An option that may stand behind the kind can't be required by the reader of arguments.
+    let home = args.home.as_ref().ok_or_else(|| {
+        Failure::input("NO_HOME", "name the member's home with --home DIR, or by STATESETD_HOME")
+    })?;
+    let member = LocalHome::at(home)?.founder()?;
     let proposal = args.what.propose(&member, &Ids)?;
     output.result(&proposal_view(&member.rpc, &proposal)?, &proposal_lines(&proposal));
     Ok(())
@@ -128,7 +132,7 @@ pub fn proposals(args: &ProposalsArgs, output: Output) -> Result<(), Failure> {
         output.result(&proposal_view(&rpc, &proposal)?, &proposal_lines(&proposal));
         return Ok(());
     }
-    let mut all = crate::proposals::proposals(&rpc)?;
+    let mut all = crate::lists::proposals(&rpc)?;
     all.retain(|proposal| !args.open || proposal.status.is_open());
     output.result(&json!(all), &all.iter().map(proposal_lines).collect::<String>());
     Ok(())

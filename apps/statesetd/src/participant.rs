@@ -38,7 +38,7 @@ pub use addresses::AddressBook;
 pub use consent::Careful;
 pub use hosted::{Hosted, HostedConfig, Unlock};
 pub use members::ProvenMembers;
-pub use notary::{NotaryNode, NotarySeat};
+pub use notary::{NOT_A_MEMBER, NotaryNode, NotarySeat};
 pub use org::{HexBytes, OrgKeys, OrgRecord, node_certificate};
 pub use trusted::{Trusted, keep};
 

@@ -8,12 +8,15 @@ use std::sync::Arc;
 use stateset_ledger_types::ids::EntityId;
 use stateset_ledger_types::keys::Signature;
 use stateset_node::{CapsuleFile, Notary, NotaryReceiver};
-use stateset_peer::{Config, Identity, MemoryStore, Peers};
+use stateset_peer::{Config, Identity, MemoryStore, Peers, StartError};
 use tokio::runtime::Handle;
 use ves::Signer;
 
 use super::{Network, SystemClock, failed};
 use crate::output::Failure;
+
+/// Code of the failure of a notary whose entity is suspended or revoked, or whose certificates have expired.
+pub const NOT_A_MEMBER: &str = "NOT_A_MEMBER";
 
 /// What a notary stands and signs with.
 #[derive(Clone)]
@@ -37,7 +40,7 @@ impl NotaryNode {
     /// Starts the notary with its capsules in the file `store`, listening at `listen`, and enters it into the book.
     ///
     /// # Errors
-    /// A file that can't be opened, certificates that peers would refuse, an address that is taken.
+    /// A file that can't be opened, an address that is taken; [`NOT_A_MEMBER`] for certificates that peers would refuse.
     pub fn start(
         network: &Network,
         seat: &NotarySeat,
@@ -59,7 +62,10 @@ impl NotaryNode {
         // A notary is asked and answers: no message of a session waits for it.
         let sessions = Arc::new(MemoryStore::default());
         let started = Peers::start(config, identity, members, sessions, receiver);
-        let peers = network.runtime.block_on(started).map_err(failed)?;
+        let peers = network.runtime.block_on(started).map_err(|error| match error {
+            StartError::Certificate(_) => Failure::failed(NOT_A_MEMBER, error),
+            other => failed(other),
+        })?;
         let address = peers.address().ok_or_else(|| failed("the notary listens nowhere"))?;
         network.addresses.set(seat.entity, address.to_string());
         Ok(Self { peers, runtime: network.runtime.clone() })

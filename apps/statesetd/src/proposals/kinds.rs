@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use base64ct::{Base64, Encoding as _};
 use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
 use stateset_abci::comet::Rpc;
 use stateset_ledger_types::Params;
 use stateset_ledger_types::bank::DenomRecord;
@@ -20,6 +22,7 @@ use ves::Digest;
 use ves::hash::Hasher;
 
 use super::Directory;
+use crate::client::status_of;
 use crate::member::read;
 use crate::output::Failure;
 use crate::times::moment;
@@ -418,7 +421,29 @@ fn validator(args: &ValidatorArgs, rpc: &Rpc, directory: &dyn Directory) -> Resu
             }
         }
     };
+    if args.power == 0 || !is_validator(rpc, &key)? {
+        only_under_cometbft(rpc)?;
+    }
     Ok(Action::ValidatorChange(ValidatorChange { entity, key, power: args.power }))
+}
+
+/// Whether the key is one of those that sign blocks now.
+fn is_validator(rpc: &Rpc, key: &Digest) -> Result<bool, Failure> {
+    let answer = rpc.call("validators", &json!({"per_page": "100"}))?;
+    let wanted = Base64::encode_string(&key.0);
+    let listed = answer["validators"].as_array();
+    Ok(listed.is_some_and(|all| all.iter().any(|one| one["pub_key"]["value"] == wanted.as_str())))
+}
+
+/// One process has one key: decided all the same, another set of validators would end it for good.
+fn only_under_cometbft(rpc: &Rpc) -> Result<(), Failure> {
+    let status = status_of(rpc)?;
+    if !status.engine.contains("solo") {
+        return Ok(());
+    }
+    let said = "one process orders this ledger (engine solo), and its one validator can be given another weight alone: more validators need \
+                a chain under CometBFT";
+    Err(Failure::input("ONE_VALIDATOR", said))
 }
 
 fn contract(args: &ContractArgs) -> Action {

@@ -9,13 +9,13 @@ use stateset_ledger_types::ids::{Amount, Denom, EntityId, Units};
 use statesetd_app::LocalHome;
 
 use crate::admission::request;
-use crate::networks::{Program, ask, until};
+use crate::networks::{Program, ask, height, until};
 
 pub struct Alone {
     pub folder: tempfile::TempDir,
     pub home: String,
     pub url: String,
-    _node: Program,
+    node: Program,
 }
 
 impl Alone {
@@ -27,7 +27,12 @@ impl Alone {
         let (code, made) = ask(&[&init[..], more].concat());
         assert_eq!(code, Some(0), "{made}");
         let (node, _) = Program::start(&["start", "--home", &home], Path::new("/nowhere"));
-        Self { folder, home, url: format!("http://{rpc}"), _node: node }
+        Self { folder, home, url: format!("http://{rpc}"), node }
+    }
+
+    fn restart(&mut self) {
+        self.node.terminate();
+        (self.node, _) = Program::start(&["start", "--home", &self.home], Path::new("/nowhere"));
     }
 
     fn query(&self, path: &str, more: &[&str]) -> (Option<i32>, Value) {
@@ -87,6 +92,25 @@ fn an_admission_that_is_open_is_not_proposed_again_and_a_fee_goes_to_its_collect
         (&"1000000".into(), &"1000000".into()),
         "{audit}"
     );
+}
+
+/// What readmits it has to come into a block: a validator whose entity is suspended orders on, and stores no capsules.
+#[test]
+fn a_suspended_notary_orders_on_after_a_restart() {
+    let mut alone = Alone::start(&["--param", "empty_block_interval_ms=1000"]);
+    let founder = alone.founder().to_string();
+    let home = alone.home.clone();
+    let suspend = ["propose", "--home", &home, "suspend", &founder, "--reason", "x", "--expedited", "--vote"];
+    let (code, said) = ask(&suspend);
+    assert_eq!((code, &said["status"]), (Some(0), &"EXECUTED".into()), "{said}");
+    alone.restart();
+    let before = until("a block", || height(&alone.url).filter(|height| *height > 0));
+    // Long after the ledger has proven who is a member.
+    until("blocks", || {
+        assert_eq!(alone.node.ended(), None);
+        height(&alone.url).filter(|height| *height > before + 4)
+    });
+    assert_eq!(alone.decoded(&format!("/ssn/entities/{founder}"))["status"], "SUSPENDED");
 }
 
 #[test]
