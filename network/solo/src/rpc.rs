@@ -26,6 +26,8 @@ use quotes::Lenient;
 
 /// Bound of a request's body: a transaction of the largest block in base64, and some.
 pub const BODY_BYTES_MAX: usize = 32 << 20;
+/// Most requests of a batch, as CometBFT has it: each answer may be as large as one alone.
+pub const BATCH_MAX: usize = 10;
 /// Version that `status` reports: the family decides which shapes clients expect.
 pub const VERSION: &str = concat!("0.38.0+stateset-solo.", env!("CARGO_PKG_VERSION"));
 
@@ -128,6 +130,10 @@ async fn answer_one<A: Application + 'static>(node: &Handle<A>, request: Value) 
 
 async fn call<A: Application + 'static>(State(node): State<Handle<A>>, body: Bytes) -> Json<Value> {
     Json(match serde_json::from_slice(&body) {
+        Ok(Value::Array(requests)) if requests.len() > BATCH_MAX => {
+            let said = format!("a batch has at most {BATCH_MAX} requests, not {}", requests.len());
+            answer(Value::Null, Err(RpcError::request(said)))
+        }
         Ok(Value::Array(requests)) => {
             let mut answers = Vec::new();
             for request in requests {

@@ -242,6 +242,13 @@ async fn wrong_requests_get_errors_that_say_what_is_wrong() {
     let garbage: Value = serde_json::from_str(&served.post("{".into())).expect("JSON");
     assert_eq!(garbage["error"]["code"], -32_700);
 
+    // A batch is answered in order, and one that is too long not at all.
+    let batch = |count| vec![json!({"jsonrpc": "2.0", "id": 1, "method": "health"}); count];
+    let answer: Value = serde_json::from_str(&served.post(json!(batch(10)).to_string())).expect("JSON");
+    assert_eq!(answer.as_array().map(Vec::len), Some(10));
+    let (code, said) = error(json!(batch(11)));
+    assert!(code == -32_600 && said.contains("at most 10"), "{code} {said}");
+
     // The application's refusal is an answer, not an error.
     let refused = served.submit("no equals sign");
     assert!(refused.code.is_err() && refused.log.contains('='));
