@@ -53,10 +53,12 @@ pub fn keys_from_environment() -> Result<WorkerSettings, Failure> {
 pub fn from_environment() -> Result<Settings, Failure> {
     const OF_EVERY_PROGRAM: [&str; 4] =
         ["AUDIT_LOG_ENABLED", "DLQ_MAX_PER_TENANT", "SHUTDOWN_TIMEOUT_SECS", "WEBHOOK_ALLOW_PRIVATE_TARGETS"];
-    read(|name| name.starts_with(KEYS) || OF_EVERY_PROGRAM.contains(&name))
+    // By their beginning, so that a slip in a name is said too.
+    read(|name| name.starts_with(KEYS) || name.starts_with(PAYMENTS) || OF_EVERY_PROGRAM.contains(&name))
 }
 
 const KEYS: &str = "PAYLOAD_ENCRYPTION_";
+const PAYMENTS: &str = "X402_";
 
 fn read(is_ours: fn(&str) -> bool) -> Result<Settings, Failure> {
     let ours = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_ours));
@@ -67,12 +69,13 @@ fn read(is_ours: fn(&str) -> bool) -> Result<Settings, Failure> {
     })
 }
 
-/// What is true of every program that serves: acts are recorded unless that is off, proofs are checked, and a stop is over
-/// in time.
+/// What is true of every program that serves: acts are recorded unless that is off, proofs are checked, payments are
+/// admitted and settled as is set, and a stop is over in time.
 pub fn configure(settings: &Settings, sequencer: &mut stateset_sequencer::Config) -> ServerConfig {
     sequencer.audit = settings.audit_log;
     sequencer.verifier = Some(Arc::new(compliance::StarkVerifier));
     sequencer.dead_letters_max = settings.dead_letters_max;
+    sequencer.payments = settings.payments.clone();
     ServerConfig { drain_time_max: settings.shutdown_time_max, ..ServerConfig::default() }
 }
 

@@ -11,8 +11,13 @@ use crate::failure::Failure;
 /// When RUST_LOG is no list of directives.
 pub fn start(settings: &Settings) -> Result<(), Failure> {
     begin(&settings.log_filter, settings.log_format, false)?;
-    settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    warn(settings);
     Ok(())
+}
+
+/// Says what an operator should read of his settings.
+pub fn warn(settings: &Settings) {
+    settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
 }
 
 /// Begins a log. `is_coloured` is for a terminal, not for a file.

@@ -82,7 +82,6 @@ fn instance_config(settings: &Settings, signing: &Signing, telemetry: &Telemetry
     sequencer.caches = settings.caches;
     sequencer.tracer = telemetry.tracer();
     sequencer.breakers = telemetry.breakers();
-    sequencer.payments = settings.payments.clone();
     #[cfg(feature = "schema-validation")]
     {
         sequencer.schemas = settings.schemas;

@@ -18,7 +18,7 @@ use stateset_x402::{
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use ves::StreamKey;
-use ves::x402::TokenTable;
+use ves::x402::{Asset, Network, TokenAddress, TokenTable};
 
 use crate::data_dir::DataDir;
 use crate::error::CliError;
@@ -62,11 +62,19 @@ impl Sold {
         Ok(Some(Self { dollar, records: Arc::new(records) }))
     }
 
-    /// The tokens of the sequencer, with the dollar of the local chain.
-    pub fn tokens(&self) -> Result<TokenTable, CliError> {
-        let mut tokens = TokenTable::default();
-        tokens.set(&format!("set_chain:usdc={}", self.dollar)).map_err(failed)?;
-        Ok(tokens)
+    /// Adds the dollar of the local chain to the tokens of the sequencer.
+    ///
+    /// # Errors
+    /// Where the operator has set another contract for it.
+    pub fn add_token(&self, tokens: &mut TokenTable) -> Result<(), CliError> {
+        let dollar = TokenAddress(self.dollar.into());
+        if let Some(set) = tokens.get(Network::SetChain, Asset::Usdc).filter(|set| *set != dollar) {
+            let message = format!(
+                "X402_TOKENS: it says that set_chain:usdc is {set}, and --paid-demo sells for {dollar} on the local chain"
+            );
+            return Err(CliError::input("CONFIGURATION", message).hint("leave out one of the two"));
+        }
+        tokens.set(&format!("set_chain:usdc={}", self.dollar)).map_err(failed)
     }
 }
 

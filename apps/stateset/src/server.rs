@@ -17,7 +17,6 @@ use stateset_sequencer_app::joined::payments::Present;
 use stateset_sequencer_app::places::reachable;
 use stateset_sequencer_app::telemetry::Telemetry;
 use tokio::net::TcpListener;
-use ves::x402::TokenTable;
 
 use crate::error::CliError;
 use crate::installation::Installation;
@@ -30,12 +29,20 @@ pub struct Commits {
     pub automatic: bool,
 }
 
-/// What public payments need of the service.
-#[derive(Default)]
-pub struct PaymentSetup {
-    pub tokens: TokenTable,
+/// What the service is told by others than the options.
+pub struct Setup {
+    /// By the environment.
+    pub settings: Settings,
     /// Where the sequencer of the present term is found.
     pub present: Present,
+}
+
+impl Setup {
+    /// # Errors
+    /// What is wrong with a variable.
+    pub fn from_environment() -> Result<Self, CliError> {
+        Ok(Self { settings: joined::from_environment()?, present: Present::default() })
+    }
 }
 
 /// What the local chain is to the service.
@@ -129,12 +136,12 @@ impl Server {
         store: &Store,
         installation: &Installation,
         commits: Commits,
-        payments: PaymentSetup,
+        setup: Setup,
         telemetry: &Telemetry,
         on_chain: OnChain,
     ) -> Result<Self, CliError> {
         let profile = &installation.profile;
-        let settings = joined::from_environment()?;
+        let Setup { settings, present } = setup;
         let version = if store.is_shared { Config::VERSION_OF_LOG } else { profile.sequencer_key_version };
         let mut sequencer = Config::new(profile.sequencer_id, installation.signer.clone(), version);
         sequencer.commit = commits.policy;
@@ -142,8 +149,6 @@ impl Server {
         (sequencer.anchor, sequencer.also_ready) = (on_chain.target, on_chain.check);
         sequencer.tracer = telemetry.tracer();
         sequencer.breakers = telemetry.breakers();
-        let PaymentSetup { tokens, present } = payments;
-        sequencer.payments.tokens = tokens;
         let server = joined::configure(&settings, &mut sequencer);
         let effective = effective(&settings, &listeners, store, &sequencer);
         let config = InstanceConfig {

@@ -12,7 +12,7 @@ use crate::data_dir::DataDir;
 use crate::error::CliError;
 use crate::installation::Installation;
 use crate::ledger::Ledger;
-use crate::server::{Commits, Listeners, OnChain, PaymentSetup, Server, Store};
+use crate::server::{Commits, Listeners, OnChain, Server, Setup, Store};
 use story::Story;
 
 pub fn run(context: &Context) -> Result<(), CliError> {
@@ -78,7 +78,7 @@ fn start(runtime: &tokio::runtime::Runtime, data: &DataDir) -> Result<World, Cli
             &Store::file(&data.store_file()),
             &installation,
             commits,
-            PaymentSetup::default(),
+            Setup::from_environment()?,
             &Telemetry::default(),
             OnChain::default(),
         )

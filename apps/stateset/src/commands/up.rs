@@ -21,7 +21,7 @@ use crate::ledger::{Ledger, LedgerRecord};
 use crate::local_chain::{ChainRecord, LocalChain};
 use crate::paid_demo::{self, PaidDemo};
 use crate::pin::{self, Log};
-use crate::server::{Commits, Listeners, OnChain, PaymentSetup, Server, Store};
+use crate::server::{Commits, Listeners, OnChain, Server, Setup, Store};
 
 #[derive(Debug, Args)]
 pub struct UpArgs {
@@ -163,15 +163,18 @@ pub fn run(context: &Context, args: &UpArgs) -> Result<(), CliError> {
     })?;
     let filter = observing.log_filter.as_deref().unwrap_or("warn");
     logging::begin(filter, observing.log_format, std::io::stderr().is_terminal())?;
+    let setup = Setup::from_environment()?;
+    logging::warn(&setup.settings);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CliError::failure("CANNOT_START", error.to_string()))?;
-    runtime.block_on(serve_until_stopped(context, args, &observing.telemetry))
+    runtime.block_on(serve_until_stopped(context, args, &observing.telemetry, setup))
 }
 
 async fn serve_until_stopped(
     context: &Context,
     args: &UpArgs,
     telemetry: &TelemetrySettings,
+    mut setup: Setup,
 ) -> Result<(), CliError> {
     // Before the port is open: a signal that comes early must not kill a half-made installation.
     let mut signals = Signals::new()?;
@@ -196,15 +199,14 @@ async fn serve_until_stopped(
         Log::Own => Store::file(&context.data.store_file()),
     };
     let mut chain = start_chain(context, args).await?;
-    let mut payments = PaymentSetup::default();
     let sold = match &chain {
         Some(chain) if args.paid_demo => paid_demo::Sold::open(chain)?,
         _ => None,
     };
     if let Some(sold) = &sold {
-        payments.tokens = sold.tokens()?;
+        sold.add_token(&mut setup.settings.payments.tokens)?;
     }
-    let (present, stream) = (payments.present.clone(), installation.profile.stream());
+    let (present, stream) = (setup.present.clone(), installation.profile.stream());
     let link = args.anchors_on(AnchorOn::Anvil).then(Link::default);
     let mut ledger = match ledger_rpc {
         Some(rpc) => Some(Ledger::start(context, rpc, args.anchors_on(AnchorOn::Ledger)).await?),
@@ -215,7 +217,7 @@ async fn serve_until_stopped(
         [chain.as_ref().map(LocalChain::ready_check).transpose()?, ledger.as_ref().map(Ledger::ready_check)];
     let on_chain = OnChain { target: of_ledger.or(link.as_ref().map(Link::target)), check: all_of(checks) };
     let server =
-        Server::start(listeners, &store, &installation, commits, payments, &telemetry, on_chain).await?;
+        Server::start(listeners, &store, &installation, commits, setup, &telemetry, on_chain).await?;
     installation.pinned_to(log.name(&context.data), &context.data)?;
     if let Some(version) = server.key_version() {
         installation.recorded_as(version, &context.data)?;

@@ -17,6 +17,7 @@ mod log;
 mod outputs;
 mod passphrases;
 mod pay;
+mod payments;
 mod proof;
 mod quiet;
 mod refusals;

@@ -4,6 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -23,11 +24,16 @@ fn anvil_folder() -> Option<PathBuf> {
     found
 }
 
-pub fn up(folder: &Path) -> Option<Up> {
+/// The program, which finds anvil on its path.
+pub fn with_anvil(folder: &Path) -> Option<Command> {
     let mut command = stateset(folder);
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{}:{path}", anvil_folder()?.display()));
-    Some(Up::start_by(command, &["--paid-demo"]))
+    Some(command)
+}
+
+pub fn up(folder: &Path) -> Option<Up> {
+    Some(Up::start_by(with_anvil(folder)?, &["--paid-demo"]))
 }
 
 #[test]
