@@ -1,6 +1,7 @@
 //! `stateset anchor`: what a chain says of batches, asked from the chain alone.
 
 mod aggregated;
+mod outcome;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use stateset_client::{ClaimedPlace, EventProof, FindingState, Trusted};
 use ves::{BatchId, Digest, StreamKey};
 
 use self::aggregated::Aggregated;
+use self::outcome::Outcome;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::files;
@@ -215,7 +217,15 @@ pub struct Verdict {
     /// Whether the chain says that the block is never undone.
     #[serde(rename = "final")]
     is_final: bool,
+    /// Whether the registry keeps the batch as the event of its transaction says, whatever a proof says.
+    on_chain: bool,
     pub event: Option<EventVerdict>,
+}
+
+impl Verdict {
+    fn outcome(&self) -> Outcome {
+        Outcome::of(self.on_chain, self.event.as_ref())
+    }
 }
 
 #[derive(Serialize)]
@@ -234,10 +244,6 @@ pub struct EventVerdict {
 }
 
 impl EventVerdict {
-    fn holds(&self) -> bool {
-        self.on_chain && self.here && self.file
-    }
-
     /// Lines for people, each after a break.
     fn text(&self) -> String {
         let word = |holds| if holds { "in the batch" } else { "NOT in the batch" };
@@ -262,10 +268,7 @@ fn verify(context: &Context, args: &VerifyArgs) -> Result<(), CliError> {
     let registry = registry(context, &args.chain)?;
     let verdict = judge(&registry, &args.batch, proof.as_ref(), context.stream().ok().as_ref())?;
     context.out.result(&verdict, &verdict_text(&verdict));
-    if verdict.valid {
-        return Ok(());
-    }
-    Err(CliError::failure("NOT_ANCHORED", "what was asked about does not stand on the chain"))
+    verdict.outcome().result(verdict.event.as_ref().map_or(&[], |event| &event.problems))
 }
 
 /// Judges a batch, and with `proof` an event of it, by the chain alone. `of` is whose batch is meant where no proof says.
@@ -384,7 +387,7 @@ fn verdict(
     let finalized = registry.node().block(BlockAt::Finalized).ok().flatten().map_or(0, |block| block.number);
     let place = &batch.place;
     Ok(Verdict {
-        valid: is_held && event.as_ref().is_none_or(EventVerdict::holds),
+        valid: Outcome::of(is_held, event.as_ref()) == Outcome::Anchored,
         batch_id: batch.batch_id,
         stream,
         stream_key: batch.stream_key.to_string(),
@@ -396,6 +399,7 @@ fn verdict(
         block_number: place.block_number,
         confirmations: (newest.number + 1).saturating_sub(place.block_number),
         is_final: place.block_number <= finalized,
+        on_chain: is_held,
         event,
     })
 }
@@ -403,7 +407,7 @@ fn verdict(
 fn verdict_text(verdict: &Verdict) -> String {
     let mut text = format!(
         "{}: batch {} holds events {} to {}\n  stream      {}\n  events root {}\n  state root  {}\n  transaction {}\n  block {}, {} confirmations{}",
-        if verdict.valid { "ANCHORED" } else { "NOT ANCHORED" },
+        verdict.outcome().heading(),
         verdict.batch_id,
         verdict.sequence_start,
         verdict.sequence_end,

@@ -98,6 +98,10 @@ fn what_was_pushed_is_anchored_and_an_outsider_proves_it_from_the_chain() {
     let (code, verdict) = verify(&["--proof", "proof.json"]);
     assert_eq!((code, verdict["event"]["on_chain"].as_bool()), (1, Some(true)), "{verdict}");
     assert!(verdict["event"]["problems"][0].as_str().unwrap().starts_with("payload hash"), "{verdict}");
+    let asked = [&["anchor", "verify", &batch, "--proof", "proof.json"], &chain_args[..]].concat();
+    let (code, text, error) = run(outside.path(), &asked);
+    assert!(code == 1 && error.contains("PROOF_INVALID") && error.contains("payload hash"), "{error}");
+    assert!(text.starts_with("ANCHORED, AND THE PROOF FILE IS WRONG: batch"), "{text}");
     fs::write(outside.path().join("proof.json"), &proof).unwrap();
 
     // The same event at another place.

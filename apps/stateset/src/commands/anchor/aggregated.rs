@@ -8,6 +8,7 @@ use stateset_client::{ClaimedPlace, EventProof, FindingState, Trusted};
 use ves::commitment::stream_id;
 use ves::{BatchId, Digest, InclusionProof, StreamKey};
 
+use super::outcome::Outcome;
 use super::{EventVerdict, failure, only, stream_text};
 use crate::context::Context;
 use crate::error::CliError;
@@ -78,6 +79,12 @@ struct Verdict {
     /// Whether the header stands below the root, by the contract's own check.
     on_chain: bool,
     event: Option<EventVerdict>,
+}
+
+impl Verdict {
+    fn outcome(&self) -> Outcome {
+        Outcome::of(self.on_chain, self.event.as_ref())
+    }
 }
 
 impl Aggregated {
@@ -169,12 +176,7 @@ impl Aggregated {
         let event = claimed.map(|(proof, place)| self.event(&found, proof, &place)).transpose()?;
         let verdict = self.verdict(batch, stream, &found, newest, event)?;
         context.out.result(&verdict, &verdict_text(&verdict));
-        match verdict.valid {
-            true => Ok(()),
-            false => {
-                Err(CliError::failure("NOT_ANCHORED", "what was asked about does not stand on the chain"))
-            }
-        }
+        verdict.outcome().result(verdict.event.as_ref().map_or(&[], |event| &event.problems))
     }
 
     fn event(
@@ -224,7 +226,7 @@ impl Aggregated {
         let (header, place) = (found.header(), &found.log.place);
         let path = found.published.proof(found.index);
         Ok(Verdict {
-            valid: on_chain && event.as_ref().is_none_or(EventVerdict::holds),
+            valid: Outcome::of(on_chain, event.as_ref()) == Outcome::Anchored,
             batch_id: *batch,
             stream,
             stream_id: header.stream_id,
@@ -291,7 +293,7 @@ fn status_text(status: &Status) -> String {
 fn verdict_text(verdict: &Verdict) -> String {
     let mut text = format!(
         "{}: batch {} holds events {} to {}\n  stream      {}\n  events root {}\n  state root  {}\n  below root  {}, header {} of {}, by {}\n  transaction {}\n  block {}, {} confirmations{}",
-        if verdict.valid { "ANCHORED" } else { "NOT ANCHORED" },
+        verdict.outcome().heading(),
         verdict.batch_id,
         verdict.sequence_start,
         verdict.sequence_end,
