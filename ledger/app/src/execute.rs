@@ -14,6 +14,7 @@ use ves::Digest;
 
 use crate::application::{Attribute, Block, Event, Fault, Outcome, TxResult, ValidatorUpdate};
 use crate::context::Context;
+use crate::gas::gas;
 use crate::governance::{self, Effects};
 use crate::notary::{self, Commit};
 use crate::overlay::{Overlay, Stop};
@@ -140,7 +141,7 @@ fn execute(
         Ok(checked) => checked,
         Err(refusal) => return Ok(refused(&refusal, 0)),
     };
-    let gas = notary::gas(&checked);
+    let gas = gas(&checked, &context.params);
     match admitted(overlay, context, effects, &checked, gas, index) {
         Ok(mut result) => {
             overlay.keep();

@@ -6,7 +6,7 @@ use stateset_ledger_types::codec::Text;
 use stateset_ledger_types::entity::{EntityStatus, Role};
 use stateset_ledger_types::genesis::{ChainRecord, Genesis, GenesisAttesters};
 use stateset_ledger_types::governance::{ContractSet, ContractStatus};
-use stateset_ledger_types::ids::{Denom, Units};
+use stateset_ledger_types::ids::{Denom, EntityId, Units};
 use stateset_ledger_types::keys::{PublicKey, Purpose};
 use stateset_ledger_types::x509::Root;
 use stateset_ledger_types::{StateKey, Substore};
@@ -69,8 +69,14 @@ pub fn init(genesis: &Genesis) -> Result<Initial, String> {
 fn entities(genesis: &Genesis, overlay: &mut Overlay<'_>) -> Result<(), String> {
     let mut certificates = BTreeSet::new();
     let mut ids = BTreeSet::new();
+    let mut keys: BTreeMap<&[u8], EntityId> = BTreeMap::new();
     for entity in genesis.entities.iter() {
         let id = entity.entity_id;
+        for record in entity.keys.iter() {
+            if let Some(other) = keys.insert(record.key.as_bytes(), id).filter(|other| *other != id) {
+                return Err(format!("genesis: entity {id} has key {} of {other}", record.key.id()));
+            }
+        }
         entity.check().map_err(|error| format!("genesis: entity {id}: {error}"))?;
         if !ids.insert(id) {
             return Err(format!("genesis: entity {id} stands twice"));

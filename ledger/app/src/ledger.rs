@@ -12,6 +12,7 @@ use crate::application::{
     Application, Block, Fault, Info, Initial, Outcome, Proposal, QueryAnswer, TxBytes, TxResult,
 };
 use crate::context::Context;
+use crate::gas::gas;
 use crate::hot_keys::HotKeys;
 use crate::overlay::{Overlay, Stop};
 use crate::state::StateReader;
@@ -163,7 +164,7 @@ impl Application for Ledger {
             Ok(checked) => checked,
             Err(refusal) => return Ok(execute::refused(&refusal, 0)),
         };
-        let gas = notary::gas(&checked);
+        let gas = gas(&checked, &context.params);
         let passed = match checked.request() {
             Request::Governance(_) => Ok(()),
             _ => notary::refuse_notarised(&overlay, checked.tx_id()),

@@ -3,7 +3,7 @@
 //!
 //! - what engines ask, and who answers: [`application`], [`ledger`];
 //! - how state is read and written: [`state`], [`overlay`];
-//! - one block: [`execute`], [`context`], [`proposal`]; the first state: [`init`]; reads: [`query`];
+//! - one block: [`execute`], [`context`], [`proposal`], [`gas`]; the first state: [`init`]; reads: [`query`];
 //! - signatures of keys that sign often: [`hot_keys`];
 //! - rules that change at a height: [`upgrade`];
 //! - what transactions do: [`members`], [`notary`], [`public`] with [`bank`], [`anchor`] and [`registry`],
@@ -14,6 +14,7 @@ pub mod application;
 pub mod bank;
 pub mod context;
 pub mod execute;
+pub mod gas;
 pub mod governance;
 pub mod hot_keys;
 pub mod init;

@@ -12,6 +12,7 @@ use stateset_ledger_types::tree::Mode;
 use stateset_ledger_types::{Code, Encode, Refusal, StateKey, Substore};
 
 use crate::context::Context;
+use crate::gas::gas;
 use crate::members;
 use crate::overlay::{Overlay, Stop};
 
@@ -63,7 +64,7 @@ fn quota(context: &Context, entity: &Entity, checked: &Checked) -> Result<(), Re
     let limits = [
         ("transactions", used.transactions + 1, or_default(own.tx_per_block, params.quota_tx_per_block)),
         ("bytes", used.bytes + bytes, or_default(own.bytes_per_block, params.quota_bytes_per_block)),
-        ("gas", used.gas + gas(checked), or_default(own.gas_per_block, params.quota_gas_per_block)),
+        ("gas", used.gas + gas(checked, params), or_default(own.gas_per_block, params.quota_gas_per_block)),
     ];
     for (what, needed, limit) in limits {
         if needed > limit {
@@ -77,29 +78,11 @@ fn quota(context: &Context, entity: &Entity, checked: &Checked) -> Result<(), Re
 pub fn charge(overlay: &mut Overlay<'_>, context: &mut Context, checked: &Checked) {
     let submission = checked.request().submission();
     overlay.put(StateKey::seq(&submission.entity), &submission.seq);
+    let gas = gas(checked, &context.params);
     let used = context.quota.entry(submission.entity).or_default();
     used.transactions += 1;
     used.bytes += checked.envelope().bytes().len() as u64;
-    used.gas += gas(checked);
-}
-
-const GAS_BASE: u64 = 1_000;
-const GAS_PER_BYTE: u64 = 10;
-const GAS_PER_SIGNATURE: u64 = 500;
-
-/// Gas of a request: a count of its bytes and signatures (9.3).
-pub fn gas(checked: &Checked) -> u64 {
-    let of_openings = |openings: &[stateset_ledger_types::policy::Opening]| {
-        openings.iter().flat_map(|opening| opening.signatures.iter()).flatten().count()
-    };
-    let signatures = 1 + match checked.request() {
-        Request::Notarise(request) => {
-            of_openings(&request.openings) + request.attestations.len() + request.receipts.len()
-        }
-        Request::PublicTx(request) => of_openings(&request.openings) + request.signatures.len(),
-        Request::Governance(_) => 0,
-    };
-    GAS_BASE + GAS_PER_BYTE * checked.envelope().bytes().len() as u64 + GAS_PER_SIGNATURE * signatures as u64
+    used.gas += gas;
 }
 
 /// What steps 3 to 6 and the writes of step 8 need of a transaction of any mode.

@@ -11,6 +11,7 @@ use stateset_ledger_types::{Code, Refusal, StateKey};
 use crate::application::{Block, Fault, Proposal};
 use crate::context::Context;
 use crate::execute::Check;
+use crate::gas;
 use crate::notary;
 use crate::overlay::{Overlay, Stop};
 use crate::state::StateReader;
@@ -41,7 +42,8 @@ pub fn prepare(
         offered.filter_map(|(place, tx)| Some((place, check(tx, &context).ok()?))).collect();
     order_by_sequence(&overlay, &mut offered)?;
     for (place, checked) in offered {
-        let (tx_bytes, tx_gas) = (proposal.transactions[place].len() as u64, notary::gas(&checked));
+        let (tx_bytes, tx_gas) =
+            (proposal.transactions[place].len() as u64, gas::gas(&checked, &context.params));
         let submitter = checked.request().submission().entity;
         if waiting.contains(&submitter) {
             continue;
@@ -118,7 +120,7 @@ pub fn process(state: &dyn StateReader, block: &Block<'_>, check: Check<'_>) -> 
     for tx in &block.transactions {
         let Ok(checked) = check(tx, &context) else { return Ok(false) };
         bytes += tx.len() as u64;
-        gas += notary::gas(&checked);
+        gas += gas::gas(&checked, &context.params);
     }
     Ok(bytes <= context.params.max_block_bytes && gas <= context.params.max_block_gas)
 }

@@ -158,6 +158,11 @@ impl Entity {
         self.keys.iter().find(|record| record.key == *key)
     }
 
+    /// A key of this entity that is one of `other`, too.
+    pub fn shares_key_with(&self, other: &Self) -> Option<&PublicKey> {
+        self.keys.iter().map(|record| &record.key).find(|key| other.key(key).is_some())
+    }
+
     /// Whether `key` is one of its keys with `purpose` and may sign at `time_ms`.
     pub fn signs_with(&self, key: &PublicKey, purpose: Purpose, time_ms: u64) -> bool {
         self.keys

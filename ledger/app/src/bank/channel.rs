@@ -49,6 +49,7 @@ pub(super) fn claim(call: &mut Call<'_, '_>, command: &ChannelClaim) -> Result<(
     call.signed_by(&channel.payee, None)?;
     accounts::payee(call.overlay, call.context, &channel.payee.account())?;
     let payer = members::active(call.overlay, call.context, &channel.payer)?;
+    accounts::compliant(call.context, &payer)?;
     if !payer.signs_with(&command.key, Purpose::LedgerSigning, call.context.time_ms) {
         return Err(Refusal::new(Code::NotAuthorised, "the claim's key is no live key of the payer").into());
     }

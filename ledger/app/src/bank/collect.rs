@@ -4,7 +4,7 @@ use stateset_ledger_types::bank::{
     Batch, BatchCreate, BatchSettle, Charge, Settlement, SettlementKind, SettlementStatus,
 };
 use stateset_ledger_types::ids::{Amount, EntityId, SettlementId, TxId, Units};
-use stateset_ledger_types::keys::{Purpose, Signature};
+use stateset_ledger_types::keys::Purpose;
 use stateset_ledger_types::{Code, Refusal, StateKey};
 
 use super::{Call, accounts};
@@ -18,7 +18,8 @@ pub(super) fn create(call: &mut Call<'_, '_>, command: BatchCreate) -> Result<()
         return Err(Refusal::new(Code::TooLarge, said).into());
     }
     for charge in command.charges.iter() {
-        check_mandate(call, &command.merchant, charge)?;
+        holds(call, &command.merchant, charge)?;
+        is_signed(call, charge)?;
     }
     let batch = Batch { merchant: command.merchant, charges: command.charges, settled: false };
     call.overlay.put(StateKey::batch(&call.id), &batch);
@@ -45,8 +46,8 @@ pub(super) fn settle(call: &mut Call<'_, '_>, command: &BatchSettle) -> Result<(
     Ok(())
 }
 
-/// The payer signed the mandate, for this merchant, and it has not run out.
-fn check_mandate(call: &Call<'_, '_>, merchant: &EntityId, charge: &Charge) -> Result<(), Stop> {
+/// The mandate is this merchant's and has not run out, and the key that it names is its payer's now.
+fn holds(call: &Call<'_, '_>, merchant: &EntityId, charge: &Charge) -> Result<(), Stop> {
     let signed = &charge.mandate;
     let (mandate, refused) = (&signed.mandate, |said: &str| {
         Stop::from(Refusal::new(Code::NotAuthorised, format!("mandate: {said}")))
@@ -62,16 +63,20 @@ fn check_mandate(call: &Call<'_, '_>, merchant: &EntityId, charge: &Charge) -> R
     if !payer.signs_with(&signed.key, Purpose::LedgerSigning, call.context.time_ms) {
         return Err(refused("the payer's key is not a live ledger key"));
     }
-    let message = mandate.message(&call.context.chain_id);
-    let signature: &Signature = &signed.signature;
-    if !signed.key.verify(&message.0, signature) {
-        return Err(Refusal::new(Code::BadSignature, "the signature of a mandate is wrong").into());
+    Ok(())
+}
+
+/// The payer signed the mandate. Checked where a batch is made: what stands in the state is not checked again.
+fn is_signed(call: &Call<'_, '_>, charge: &Charge) -> Result<(), Refusal> {
+    let signed = &charge.mandate;
+    if !signed.key.verify(&signed.mandate.message(&call.context.chain_id).0, &signed.signature) {
+        return Err(Refusal::new(Code::BadSignature, "the signature of a mandate is wrong"));
     }
     Ok(())
 }
 
 fn collect(call: &mut Call<'_, '_>, merchant: &EntityId, n: u32, charge: &Charge) -> Result<(), Stop> {
-    check_mandate(call, merchant, charge)?;
+    holds(call, merchant, charge)?;
     let mandate = &charge.mandate.mandate;
     let used_key = StateKey::mandate_used(&mandate.message(&call.context.chain_id));
     let used: Units = call.overlay.get(&used_key)?.unwrap_or_default();

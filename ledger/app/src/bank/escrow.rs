@@ -54,6 +54,8 @@ pub(super) fn create(call: &mut Call<'_, '_>, command: &EscrowCreate) -> Result<
 pub(super) fn release(call: &mut Call<'_, '_>, command: &EscrowRelease) -> Result<(), Stop> {
     let escrow = open(call.overlay, &command.escrow)?;
     decide(call, &command.by, escrow.payer, &escrow, escrow.locked)?;
+    // Whose money it is may be sanctioned since, and whoever decides: then it goes back, at the latest when it expires.
+    accounts::compliant(call.context, &call.overlay.expect(&StateKey::entity(&escrow.payer))?)?;
     accounts::payee(call.overlay, call.context, &escrow.payee)?;
     let amount = Amount { denom: escrow.denom.clone(), units: escrow.locked };
     let fee = accounts::pay(call.overlay, call.context, &escrow.payee, &amount)?;

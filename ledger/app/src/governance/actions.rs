@@ -13,7 +13,7 @@ use stateset_ledger_types::keys::{PublicKey, Purpose};
 use stateset_ledger_types::{Code, Params, Refusal, StateKey, Substore};
 use ves::hash::Hasher;
 
-use super::Effects;
+use super::{Effects, life};
 use crate::application::{BlockBounds, ValidatorUpdate};
 use crate::context::Context;
 use crate::members::{self, DAY_MS};
@@ -21,6 +21,8 @@ use crate::overlay::{Overlay, Stop, decode};
 
 /// How long an expedited suspension stands unless it is confirmed.
 const EXPEDITED_DAYS: u64 = 7;
+/// Places of a denomination: its smallest unit is one of 128 bits, and whole ones have to fit, too.
+const EXPONENT_MAX: u8 = 18;
 
 pub(super) fn execute(
     overlay: &mut Overlay<'_>,
@@ -92,6 +94,9 @@ fn add_denom(overlay: &mut Overlay<'_>, record: &DenomRecord) -> Result<(), Stop
     if overlay.get_raw(&key)?.is_some() {
         return Err(invariant(format!("{} is a denomination already", record.denom)));
     }
+    if record.exponent > EXPONENT_MAX {
+        return Err(invariant(format!("a denomination has at most {EXPONENT_MAX} decimal places")));
+    }
     // Such names are for vouchers of other chains (13.4).
     if record.denom.as_str().starts_with("ibc/") {
         return Err(invariant("a denomination of this network does not begin with ibc/"));
@@ -142,8 +147,14 @@ fn check_record(record: &EntityRecord) -> Result<(), Stop> {
     Ok(())
 }
 
-/// A certificate, and a key that signs, belong to one entity.
+/// A certificate, and a key, belong to one entity: messages of governance name none, so the signature of a key in two records would
+/// be that of either.
 fn is_certified(overlay: &mut Overlay<'_>, record: &Entity) -> Result<(), Stop> {
+    for other in life::entities(overlay)?.iter().filter(|other| other.entity_id != record.entity_id) {
+        if let Some(shared) = other.shares_key_with(record) {
+            return Err(invariant(format!("key {} is of {}", shared.id(), other.entity_id)));
+        }
+    }
     let key = StateKey::cert(&record.cert_hash);
     match overlay.get::<EntityId>(&key)? {
         Some(other) if other != record.entity_id => Err(invariant(format!("the certificate is of {other}"))),

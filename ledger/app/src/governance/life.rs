@@ -46,7 +46,7 @@ fn forget_certificates(proposal: &mut Proposal) {
 }
 
 /// Records of all entities, by id.
-fn entities(overlay: &Overlay<'_>) -> Result<Vec<Entity>, Fault> {
+pub(super) fn entities(overlay: &Overlay<'_>) -> Result<Vec<Entity>, Fault> {
     let rows = overlay.prefix(Substore::Entities, "", usize::MAX)?;
     // Ids are 40 hex digits; other keys of the substore are shorter or longer.
     let records = rows.iter().filter(|(key, _)| key.path.len() == 40);

@@ -136,6 +136,54 @@ fn a_sanctioned_or_lapsed_profile_moves_nothing() {
     }
 }
 
+/// What was locked or deposited before the profile ran out is not paid after it; it goes back at its time.
+#[test]
+fn nothing_is_paid_for_a_payer_whose_profile_has_run_out_since() {
+    let mut genesis = genesis();
+    let mut entities = genesis.entities.to_vec();
+    entities[2].compliance.expires_at = 1_004_000;
+    genesis.entities = List::new(entities).unwrap();
+    let mut world = World::of(&genesis);
+    let locked = run(&mut world, 3, 1, &[escrow(3, 2, 100, 9_000_000)]).unwrap();
+    let open = BankCommand::ChannelOpen(ChannelOpen {
+        payer: id(3),
+        payee: id(2),
+        deposit: dollars(100),
+        expires_at: 9_000_000,
+    });
+    let channel = run(&mut world, 3, 2, &[open]).unwrap();
+    world.block_at(1_004_000, &[]);
+    let release = |by| BankCommand::EscrowRelease(EscrowRelease { escrow: locked, by: id(by) });
+    assert_eq!(run(&mut world, 3, 3, &[release(3)]), Err(Code::ComplianceBlocked));
+    assert_eq!(run(&mut world, 1, 4, &[release(1)]), Err(Code::ComplianceBlocked), "the arbiter");
+    assert_eq!(run(&mut world, 2, 5, &[claim(channel, 30, 1, 3)]), Err(Code::ComplianceBlocked));
+    world.block_at(9_000_000, &[]);
+    assert_eq!((status(&world, &locked), world.balance(2)), (SettlementStatus::Cancelled, 1_000_000));
+}
+
+/// What a command does besides reading its bytes is paid for: else a member could have a block's worth of work for a few of them.
+#[test]
+fn signatures_in_commands_and_charges_in_the_state_cost_gas() {
+    let mut world = World::new();
+    let gas = |world: &mut World, salt, commands: &[BankCommand]| {
+        let tx = world.pay(2, salt, commands);
+        let bytes = 10 * tx.len() as u64;
+        u64::try_from(world.run(tx).gas_used).unwrap() - bytes
+    };
+    let charges: Vec<Charge> = (0..20).map(|_| charge(1, 100, 1, 9_000_000)).collect();
+    let charges = List::new(charges).unwrap();
+    let plain = gas(&mut world, 1, &[transfer(2, 1, 1)]);
+    let create = BankCommand::BatchCreate(BatchCreate { merchant: id(2), charges });
+    assert_eq!(gas(&mut world, 2, &[create]) - plain, 20 * 500);
+    let settle = || BankCommand::BatchSettle(BatchSettle { merchant: id(2), batch: SettlementId([7; 36]) });
+    let most = 1_000 * world.params().max_batch;
+    assert_eq!(gas(&mut world, 3, &[settle()]) - plain, most);
+    assert_eq!(gas(&mut world, 4, &[claim(SettlementId([7; 36]), 1, 1, 1)]) - plain, 500);
+    // More than a transaction may have are refused before the first is carried out.
+    let many: Vec<BankCommand> = (0..101).map(|_| settle()).collect();
+    assert_eq!(run(&mut world, 2, 5, &many), Err(Code::OutOfGas));
+}
+
 #[test]
 fn only_an_issuer_changes_the_supply() {
     let mut world = World::new();

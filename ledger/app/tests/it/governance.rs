@@ -264,6 +264,18 @@ fn an_update_takes_back_nothing_that_was_decided_meanwhile() {
     assert_eq!(world.get::<RecordBases>(&StateKey::record_bases(3)), None, "nothing is left behind");
 }
 
+/// Messages of governance name no member: a signature by a key of two records would be that of either.
+#[test]
+fn no_key_is_in_two_records() {
+    let mut taken = record(3);
+    let mut keys = taken.record.keys.to_vec();
+    keys.extend(entity(1).keys.iter().take(1).cloned());
+    taken.record.keys = List::new(keys).unwrap();
+    let (_, refused) = carried_out(vec![Action::EntityUpdate(taken)]);
+    assert_eq!(refused.status, ProposalStatus::Failed);
+    assert!(refused.reason.as_str().contains(&format!("is of {}", id(1))), "{}", refused.reason);
+}
+
 #[test]
 fn validators_change_and_the_last_one_stays() {
     let key = |n: u8| Digest(key_of(n + 100).public_key());
@@ -408,6 +420,18 @@ fn attesters_are_named_by_two_thirds_and_only_those_with_the_role() {
     };
     assert_eq!(attested(&mut world, 1, 10), None);
     assert_eq!(attested(&mut world, 7, 11), Some(Code::AttestationMissing), "removed");
+}
+
+#[test]
+fn a_denomination_has_eighteen_places_at_most() {
+    use stateset_ledger_types::bank::DenomRecord;
+    use stateset_ledger_types::ids::Denom;
+
+    let add = |exponent| {
+        let record = DenomRecord { denom: Denom::new("wei").unwrap(), exponent };
+        carried_out(vec![Action::DenomAdd(record)]).1.status
+    };
+    assert_eq!((add(18), add(19)), (ProposalStatus::Executed, ProposalStatus::Failed));
 }
 
 #[test]
