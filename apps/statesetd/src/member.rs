@@ -22,9 +22,11 @@ use crate::output::Failure;
 
 /// How long a request may take to its block.
 const BLOCK_TIME_MAX: Duration = Duration::from_secs(20);
+/// How long a node's index of transactions may be behind its state.
+const INDEX_TIME_MAX: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(25);
 /// How often a request is signed anew because another process of the same member was quicker.
-const SEQUENCES_MAX: usize = 5;
+const SEQUENCES_MAX: usize = 16;
 
 /// A member that speaks to one node.
 #[derive(Clone)]
@@ -172,8 +174,15 @@ impl Member {
                 })
             });
             signed?;
-            match send(&self.rpc, envelope.bytes())? {
+            let seq = last + tried as u64;
+            let used = || Ok(read::<u64>(&self.rpc, &path)?.is_some_and(|last| last >= seq));
+            match send(&self.rpc, envelope.bytes(), &used)? {
                 Sent::Done(committed) => return Ok(committed),
+                Sent::Overtaken if tried < SEQUENCES_MAX => {}
+                Sent::Overtaken => {
+                    let said = format!("other requests of {} came first, {tried} times", self.entity);
+                    return Err(Failure::failed("OVERTAKEN", said));
+                }
                 Sent::Refused(code, _) if code == Code::BadSequence.code() && tried < SEQUENCES_MAX => {}
                 Sent::Refused(code, log) => return Err(refused(code.into(), &log)),
             }
@@ -192,14 +201,16 @@ fn too_many(problem: impl ToString) -> Failure {
 enum Sent {
     Done(Committed),
     Refused(u32, String),
+    /// Another request of the member used the sequence, or a higher one: this one can come into no block any more.
+    Overtaken,
 }
 
 fn code_of(value: &Value) -> u32 {
     value["code"].as_u64().and_then(|code| u32::try_from(code).ok()).unwrap_or_default()
 }
 
-/// Hands bytes to a node, and waits until they stand in a block.
-fn send(rpc: &Rpc, bytes: &[u8]) -> Result<Sent, Failure> {
+/// Hands bytes to a node, and waits until they stand in a block. `used` says whether the state has used up their sequence.
+fn send(rpc: &Rpc, bytes: &[u8], used: &dyn Fn() -> Result<bool, Failure>) -> Result<Sent, Failure> {
     let answer = rpc.call("broadcast_tx_sync", &json!({"tx": Base64::encode_string(bytes)}))?;
     let log = |value: &Value| value["log"].as_str().unwrap_or_default().to_owned();
     if code_of(&answer) != 0 {
@@ -207,9 +218,18 @@ fn send(rpc: &Rpc, bytes: &[u8]) -> Result<Sent, Failure> {
     }
     let hash = ves::hash::Hasher::bare().bytes(bytes).finish();
     let (begun, params) = (Instant::now(), json!({"hash": Base64::encode_string(&hash.0)}));
+    let mut used_since: Option<Instant> = None;
     let found = loop {
         match rpc.call("tx", &params) {
             Ok(found) => break found,
+            Err(RpcError::Refused { .. })
+                if used_since.is_some_and(|since| since.elapsed() > INDEX_TIME_MAX) =>
+            {
+                return Ok(Sent::Overtaken);
+            }
+            Err(RpcError::Refused { .. }) if used_since.is_none() && used()? => {
+                used_since = Some(Instant::now())
+            }
             // It says so while the request is in no block.
             Err(RpcError::Refused { .. }) if begun.elapsed() < BLOCK_TIME_MAX => std::thread::sleep(LOOK),
             Err(RpcError::Refused { .. }) => {

@@ -94,6 +94,22 @@ fn an_admission_that_is_open_is_not_proposed_again_and_a_fee_goes_to_its_collect
     );
 }
 
+/// Each takes the sequence that it finds; who is overtaken signs again, and nothing is made twice.
+#[test]
+fn commands_of_one_member_at_once_all_come_into_blocks() {
+    let alone = Alone::start(&["--denom", "usd:2"]);
+    let founder = alone.founder().to_string();
+    let mint = ["mint", &founder, "100", "usd", "--home", &alone.home];
+    std::thread::scope(|threads| {
+        let commands: Vec<_> = (0..6).map(|_| threads.spawn(|| ask(&mint))).collect();
+        for command in commands {
+            let (code, said) = command.join().unwrap();
+            assert_eq!(code, Some(0), "{said}");
+        }
+    });
+    assert_eq!(alone.decoded(&format!("/ssn/bank/{founder}/usd")), "600");
+}
+
 /// What readmits it has to come into a block: a validator whose entity is suspended orders on, and stores no capsules.
 #[test]
 fn a_suspended_notary_orders_on_after_a_restart() {
