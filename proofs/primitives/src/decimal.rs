@@ -27,6 +27,15 @@ pub enum DecimalError {
 /// # Errors
 /// [`DecimalError`]; never rounds.
 pub fn minor_units(text: &str, exponent: u8) -> Result<u64, DecimalError> {
+    let units = minor_units_wide(text, exponent)?;
+    u64::try_from(units.ok_or(DecimalError::TooLarge)?).map_err(|_| DecimalError::TooLarge)
+}
+
+/// The same where amounts have 128 bits; `None` for one that has more.
+///
+/// # Errors
+/// [`DecimalError`], but for [`TooLarge`](DecimalError::TooLarge).
+pub fn minor_units_wide(text: &str, exponent: u8) -> Result<Option<u128>, DecimalError> {
     if exponent > EXPONENT_MAX {
         return Err(DecimalError::Exponent);
     }
@@ -46,10 +55,8 @@ pub fn minor_units(text: &str, exponent: u8) -> Result<u64, DecimalError> {
     let missing =
         usize::from(exponent).checked_sub(fraction.len()).ok_or(DecimalError::TooFine { exponent })?;
     let digits = whole.bytes().chain(fraction.bytes()).chain(std::iter::repeat_n(b'0', missing));
-    digits
-        .map(|digit| u64::from(digit - b'0'))
-        .try_fold(0u64, |units, digit| units.checked_mul(10)?.checked_add(digit))
-        .ok_or(DecimalError::TooLarge)
+    let mut digits = digits.map(|digit| u128::from(digit - b'0'));
+    Ok(digits.try_fold(0u128, |units, digit| units.checked_mul(10)?.checked_add(digit)))
 }
 
 #[cfg(test)]
@@ -71,6 +78,14 @@ mod tests {
         ] {
             assert_eq!(minor_units(text, exponent), Ok(units), "{text} at {exponent}");
         }
+    }
+
+    #[test]
+    fn wide_amounts_have_128_bits() {
+        let most = u128::MAX.to_string();
+        assert_eq!(minor_units_wide(&most, 0), Ok(Some(u128::MAX)));
+        assert_eq!(minor_units_wide(&most, 1), Ok(None));
+        assert_eq!(minor_units_wide("19", 18), Ok(Some(19_000_000_000_000_000_000)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use stateset_ledger_types::bank::DenomRecord;
 use stateset_ledger_types::ids::{Amount, Denom, Units};
 use stateset_node_client::NodeApi;
-use ves_stark_primitives::decimal::minor_units;
+use ves_stark_primitives::decimal::minor_units_wide;
 
 use crate::error::CliError;
 
@@ -50,9 +50,11 @@ impl Currency {
     /// # Errors
     /// BAD_AMOUNT for what is no amount of it.
     pub fn read(&self, option: &str, text: &str) -> Result<Money, CliError> {
-        let units = minor_units(text, self.0.exponent)
-            .map_err(|problem| CliError::input("BAD_AMOUNT", format!("{option} {text}: {problem}")))?;
-        Ok(self.of_units(Units(u128::from(units))))
+        let wrong =
+            |problem: &dyn fmt::Display| CliError::input("BAD_AMOUNT", format!("{option} {text}: {problem}"));
+        let units = minor_units_wide(text, self.0.exponent).map_err(|problem| wrong(&problem))?;
+        let too_large = || wrong(&"the amount does not fit in 128 bits of minor units");
+        Ok(self.of_units(Units(units.ok_or_else(too_large)?)))
     }
 
     /// The same for an amount that has to be more than nothing.
