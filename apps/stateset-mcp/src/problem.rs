@@ -50,8 +50,7 @@ impl From<KeystoreError> for Problem {
             KeystoreError::Token { .. } => Self::failure("TOKEN", error).hint(
                 "the token is named by PKCS11_MODULE, PKCS11_TOKEN_LABEL and PKCS11_PIN_FILE or PKCS11_PIN",
             ),
-            KeystoreError::Split { .. } => Self::input("SPLIT_KEYS", error)
-                .hint("KEYSTORE says where the keys of the node live, as for `stateset up`"),
+            KeystoreError::Split { .. } => Self::input("SPLIT_KEYS", error),
             KeystoreError::NotFound { .. } => Self::input("NO_KEY", error),
             error => Self::failure("KEYS", error),
         }

@@ -121,9 +121,7 @@ impl From<KeystoreError> for Failure {
                 Self::input("NO_SUCH_KEY", message).hint("make one with `stateset-sync keys:generate`")
             }
             KeystoreError::ModeTooWide { .. } => Self::failed("MODE_TOO_WIDE", message),
-            KeystoreError::Split { .. } => Self::input("SPLIT_KEYS", message).hint(
-                "set KEYSTORE, and PKCS11_* with it, as they were when the keys of this folder were made",
-            ),
+            KeystoreError::Split { .. } => Self::input("SPLIT_KEYS", message),
             KeystoreError::Token { .. } => Self::failed("TOKEN", message).hint(
                 "the token is named by PKCS11_MODULE, PKCS11_TOKEN_LABEL and PKCS11_PIN_FILE or PKCS11_PIN",
             ),

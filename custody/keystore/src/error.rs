@@ -30,10 +30,9 @@ pub enum KeystoreError {
     SigningFailed { name: KeyName },
     #[error("the system's random source failed")]
     NoRandomness,
-    #[error(
-        "the keys of a node live in one back end: {first} lies in {first_in}, {second} in {second_in}; move one of them"
-    )]
-    Split { first: String, first_in: BackEnd, second: String, second_in: BackEnd },
+    /// A key that is there in a file, and words for the other one, which would be kept in `chosen`.
+    #[error("{}", crate::one_place::split(held, other, *chosen))]
+    Split { held: PathBuf, other: String, chosen: BackEnd },
     #[error("this is not a backup of keys: {problem}")]
     NotABackup { problem: &'static str },
     #[error("this was not wrapped by this keystore for this use, or it is damaged")]

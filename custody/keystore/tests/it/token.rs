@@ -367,12 +367,24 @@ fn keys_of_files_and_of_a_token_are_not_mixed() {
         let files = FileKeystore::open(&folder, Passphrase::new("p".to_owned()).unwrap()).unwrap();
         files.generate(&name("agent"), Algorithm::Ed25519, &no_labels()).unwrap();
         let said = refuse_split(&folder, "sequencer", BackEnd::Pkcs11).unwrap_err().to_string();
-        assert!(said.contains("agent.pem") && said.contains("sequencer"), "{said}");
+        assert!(
+            said.contains("agent.pem is a key in an encrypted file, and the other, sequencer, "),
+            "{said}"
+        );
+        assert!(said.contains("would be kept in a token; set KEYSTORE=file"), "{said}");
         assert!(refuse_split(&folder, "sequencer", BackEnd::File).is_ok());
         files.destroy(&name("agent")).unwrap();
         open(token).generate(&name("inbox"), Algorithm::X25519, &no_labels()).unwrap();
         let said = refuse_split(&folder, "sequencer", BackEnd::File).unwrap_err().to_string();
-        assert!(said.contains("inbox.wrapped") && said.contains("sequencer"), "{said}");
+        // It is a file as well: it was said to lie in the token, with nothing to do about it but to move it.
+        assert!(
+            said.contains("inbox.wrapped is a key wrapped by one in a token, and the other, sequencer, "),
+            "{said}"
+        );
+        assert!(
+            said.contains("would be kept in an encrypted file; set KEYSTORE=pkcs11, and PKCS11_* "),
+            "{said}"
+        );
         assert!(refuse_split(&folder, "sequencer", BackEnd::Pkcs11).is_ok());
     });
 }

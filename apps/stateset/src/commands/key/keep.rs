@@ -163,7 +163,7 @@ pub fn backup(context: &Context, args: &BackupArgs) -> Result<(), CliError> {
 
 pub fn restore(context: &Context, args: &RestoreArgs) -> Result<(), CliError> {
     let backup = zeroize::Zeroizing::new(files::read_text(&args.file)?);
-    refuse_split_for(context, "restored")?;
+    refuse_split_for(context, "what is in the backup")?;
     let restored = context.keystore_for_new()?.restore(&backup)?;
     let bodies: Vec<KeyBody<'_>> = restored.iter().map(KeyBody::from).collect();
     let said = match restored.as_slice() {
