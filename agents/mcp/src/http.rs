@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -19,10 +19,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rmcp::model::{ClientJsonRpcMessage, ErrorCode, ProtocolVersion};
+use rmcp::model::ProtocolVersion;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
-use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -30,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use zeroize::Zeroizing;
 
+use crate::form::{self, NoMessage};
 use crate::server::{Server, VERSIONS};
 
 /// Bytes of one request.
@@ -262,36 +262,13 @@ async fn in_form(request: Request, next: Next) -> Response {
         let problem = format!("the body is longer than {BODY_BYTES_MAX} bytes, or did not come to its end\n");
         return (StatusCode::PAYLOAD_TOO_LARGE, problem).into_response();
     };
-    match no_message(&body) {
-        Some(refusal) => {
+    match form::read(&body, "body") {
+        Err(NoMessage { answer, .. }) => {
             let form = [(header::CONTENT_TYPE, "application/json")];
-            (StatusCode::BAD_REQUEST, form, refusal.to_string()).into_response()
+            (StatusCode::BAD_REQUEST, form, answer.to_string()).into_response()
         }
-        None => next.run(Request::from_parts(head, Body::from(body))).await,
+        Ok(_) => next.run(Request::from_parts(head, Body::from(body))).await,
     }
-}
-
-/// The error response to bytes that are no JSON, or no message of JSON-RPC.
-fn no_message(body: &Bytes) -> Option<Value> {
-    let refusal = |id: Value, code: ErrorCode, message: String| {
-        Some(json!({"jsonrpc": "2.0", "id": id, "error": {"code": code.0, "message": message}}))
-    };
-    let value = match serde_json::from_slice::<Value>(body) {
-        Ok(value) => value,
-        Err(problem) => {
-            return refusal(Value::Null, ErrorCode::PARSE_ERROR, format!("the body is no JSON: {problem}"));
-        }
-    };
-    let id = value.get("id").filter(|id| id.is_string() || id.is_number()).cloned().unwrap_or_default();
-    let problem = if value.is_array() {
-        "a body is one message; batches are not served".to_owned()
-    } else {
-        format!(
-            "the body is no message of JSON-RPC 2.0: {}",
-            serde_json::from_value::<ClientJsonRpcMessage>(value).err()?
-        )
-    };
-    refusal(id, ErrorCode::INVALID_REQUEST, problem)
 }
 
 /// What is wrong with a revision that rmcp knows and this server does not serve.

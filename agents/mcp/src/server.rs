@@ -26,6 +26,7 @@ use crate::desk::Desk;
 use crate::prompts::{PROMPTS, prompt};
 use crate::resources::{self, ResourceError};
 use crate::schema;
+use crate::stdio::Lines;
 use crate::table::{Asks, Effect, Tool};
 
 /// Calls that are carried out at once; more wait for [`WAIT_MAX`], and are refused then.
@@ -72,7 +73,8 @@ impl Server {
         R: tokio::io::AsyncRead + Send + Unpin + 'static,
         W: tokio::io::AsyncWrite + Send + Unpin + 'static,
     {
-        let running = rmcp::serve_server(self, (input, output)).await.map_err(|error| error.to_string())?;
+        let running =
+            rmcp::serve_server(self, Lines::new(input, output)).await.map_err(|error| error.to_string())?;
         running.waiting().await.map(|_| ()).map_err(|error| error.to_string())
     }
 
