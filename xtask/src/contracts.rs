@@ -71,8 +71,7 @@ pub fn install() -> Result<(), String> {
         return Err("npm is not installed (Debian: nodejs, npm)".to_owned());
     }
     progress("installing forge, anvil and the Solidity compiler");
-    // Not `ci`: it refuses a lock file without forge for every system, and a registry may lack some of them.
-    let install = ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", FOLDER];
+    let install = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", FOLDER];
     quietly(&Step::new("npm", install))?;
     fs::write(&held, wanted).map_err(|problem| format!("{}: {problem}", held.display()))
 }
@@ -159,6 +158,24 @@ fn place(file: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `npm ci` refuses a lock file that lacks one of them, also a program for another system.
+    #[test]
+    fn the_lock_file_has_every_package_that_one_of_them_asks_for() {
+        let lock = fs::read(root().join(place("package-lock.json"))).unwrap();
+        let lock: serde_json::Value = serde_json::from_slice(&lock).unwrap();
+        let packages = lock["packages"].as_object().unwrap();
+        let mut asked = 0;
+        for (of, package) in packages {
+            for list in ["dependencies", "devDependencies", "optionalDependencies"] {
+                for (name, _) in package[list].as_object().into_iter().flatten() {
+                    assert!(packages.contains_key(&format!("node_modules/{name}")), "{of} asks for {name}");
+                    asked += 1;
+                }
+            }
+        }
+        assert!(asked > 10, "{asked}");
+    }
 
     #[test]
     fn the_summary_of_forge_is_counted() {
