@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -192,6 +193,8 @@ impl Home {
     ) -> std::io::Result<()> {
         let moniker = name.to_owned();
         let (rpc, p2p) = (settings.rpc, settings.p2p);
+        let empty_block_interval = Duration::from_millis(genesis.params.empty_block_interval_ms);
+        let timing = Timing { empty_block_interval, ..timing };
         let config = Config { moniker, rpc, p2p, peers, timing, state_sync: None };
         let of_comet = comet::Genesis {
             chain_id: genesis.chain_id.as_str(),

@@ -11,7 +11,6 @@ use std::time::Duration;
 use stateset_abci::comet::{Rpc, Timing};
 use stateset_ledger_store::Store;
 use stateset_ledger_types::Genesis;
-use stateset_solo::NodeConfig;
 
 use crate::args::{BeginArgs, Engine};
 use crate::capsules::of_this_machine;
@@ -133,8 +132,7 @@ impl LocalLedger {
         let is_new = home.make(rpc)?;
         let store = home.0.file("state.redb");
         let store = Store::open(&store).map_err(|error| Failure::failed("STATE", error))?;
-        let node = NodeConfig { empty_block_interval: EMPTY_BLOCK_INTERVAL, ..NodeConfig::default() };
-        let config = SoloConfig { node, said: Said::default() };
+        let config = SoloConfig { empty_block_interval: Some(EMPTY_BLOCK_INTERVAL), said: Said::default() };
         let solo = Solo::start(&home.0, Listen { rpc, else_free: true }, config, store)?;
         let url = format!("http://{}", solo.rpc);
         let file = home.0.file("rpc");

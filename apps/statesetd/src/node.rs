@@ -6,7 +6,6 @@ use std::sync::Arc;
 use stateset_abci::comet::{Process, Program};
 use stateset_abci::{Abci, EngineError, Instance, Node, Server};
 use stateset_ledger_store::Store;
-use stateset_solo::NodeConfig;
 
 use crate::args::{CometArgs, Engine, UpgradeArgs};
 use crate::capsules::CapsuleStore;
@@ -58,7 +57,7 @@ impl Running {
             Engine::Comet => Parts::Comet(comet(&home, &settings, store, program, &said.upgrade)?),
             Engine::Solo => {
                 let at = Listen { rpc: settings.rpc, else_free: false };
-                let config = SoloConfig { node: NodeConfig::default(), said: said.clone() };
+                let config = SoloConfig { empty_block_interval: None, said: said.clone() };
                 let solo = Solo::start(&home, at, config, store)?;
                 rpc = solo.rpc;
                 Parts::Solo(solo)

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use stateset_ledger_app::overlay::Overlay;
 use stateset_ledger_store::Store;
+use stateset_ledger_types::{Params, StateKey};
 use stateset_solo::{Engine, EngineError, EngineParts, LastSigned, Node, NodeConfig};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -41,7 +43,8 @@ impl Listen {
 
 /// How it runs.
 pub struct SoloConfig {
-    pub node: NodeConfig,
+    /// With which pause between empty blocks; else as the ledger's parameters have it at this start.
+    pub empty_block_interval: Option<Duration>,
     pub said: Said,
 }
 
@@ -51,6 +54,14 @@ fn failed(home: &Home, code: &str, error: &EngineError) -> Failure {
         EngineError::Application(fault) => upgrade::stopped(home, fault),
         other => Failure::failed(code, other),
     }
+}
+
+/// The pause between empty blocks that members decided on.
+fn agreed_pause(store: &Store) -> Result<Duration, Failure> {
+    let unreadable = |problem: &dyn ToString| Failure::failed("STATE", problem.to_string());
+    let view = store.view().map_err(|error| unreadable(&error))?;
+    let params = Overlay::new(&view).expect::<Params>(&StateKey::params());
+    Ok(Duration::from_millis(params.map_err(|fault| unreadable(&fault))?.empty_block_interval_ms))
 }
 
 /// Runs until it is dropped, which ends it after the block at hand.
@@ -72,9 +83,10 @@ impl Solo {
         // What was signed last stands apart from the state, so that an old copy of the state signs no height again.
         let signed = home.file("signed");
         fs::create_dir_all(&signed).map_err(|error| Failure::io("make", &signed, &error))?;
+        let store = Arc::new(store);
         let parts = EngineParts {
             application: Arc::new(upgrade::ledger(&config.said.upgrade)),
-            store: Arc::new(store),
+            store: Arc::clone(&store),
             keys: vec![Arc::new(home.seed("validator.seed")?)],
             last_signed: LastSigned::open(&signed).map_err(|error| cannot(&error))?,
             trust_stored_height: config.said.trust_stored_height,
@@ -87,7 +99,9 @@ impl Solo {
             runtime.block_on(at.listener()).map_err(|error| cannot(&format!("{}: {error}", at.rpc)))?;
         let rpc = listener.local_addr().map_err(|error| cannot(&error))?;
         let inside = runtime.enter();
-        let mut node = Node::spawn(engine, config.node);
+        let pause = config.empty_block_interval.map_or_else(|| agreed_pause(&store), Ok)?;
+        let pace = NodeConfig { empty_block_interval: pause, ..NodeConfig::default() };
+        let mut node = Node::spawn(engine, pace);
         let serving = stateset_solo::rpc::serve(listener, node.handle());
         let failure = Arc::new(OnceLock::new());
         let (stop, mut stopped) = oneshot::channel();

@@ -6,7 +6,7 @@ use serde_json::Value;
 use stateset_ledger_types::bank::{BANK, BankCommand, Transfer};
 use stateset_ledger_types::codec::Encode as _;
 use stateset_ledger_types::ids::{Amount, Denom, EntityId, Units};
-use statesetd_app::LocalHome;
+use statesetd_app::{LocalHome, Rpc};
 
 use crate::admission::request;
 use crate::networks::{Program, ask, height, until};
@@ -127,6 +127,21 @@ fn a_suspended_notary_orders_on_after_a_restart() {
         height(&alone.url).filter(|height| *height > before + 4)
     });
     assert_eq!(alone.decoded(&format!("/ssn/entities/{founder}"))["status"], "SUSPENDED");
+}
+
+/// Five seconds are the pause where members decide nothing.
+#[test]
+fn empty_blocks_come_with_the_pause_that_members_decided_on() {
+    let alone = Alone::start(&["--param", "empty_block_interval_ms=700"]);
+    let rpc = Rpc::new(&alone.url);
+    until("blocks", || height(&alone.url).filter(|height| *height > 5));
+    let time = |height: u64| {
+        let block = rpc.call("header", &serde_json::json!({"height": height.to_string()})).unwrap();
+        let text = block["header"]["time"].as_str().unwrap();
+        tendermint::Time::parse_from_rfc3339(text).unwrap()
+    };
+    let pause = time(6).duration_since(time(5)).unwrap();
+    assert!(pause.as_millis() >= 690 && pause.as_secs() < 5, "{pause:?}");
 }
 
 #[test]
