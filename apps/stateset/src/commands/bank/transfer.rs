@@ -74,6 +74,8 @@ fn bad(problem: impl std::fmt::Display) -> CliError {
 
 /// Every row with the place that errors name.
 fn rows(text: &str) -> Result<Vec<(String, Row)>, CliError> {
+    // Spreadsheets put a mark of the encoding before the first line.
+    let text = text.trim_start_matches('\u{feff}');
     if text.trim_start().starts_with('[') {
         let rows: Vec<Row> = serde_json::from_str(text).map_err(bad)?;
         return Ok((1..).zip(rows).map(|(n, row)| (format!("entry {n}"), row)).collect());
@@ -140,7 +142,7 @@ mod tests {
 
     #[test]
     fn rows_are_lines_or_entries_and_their_place_is_named() {
-        let csv = rows("to,amount,currency\nacme, 1.00\n\nbank,2,eur\n").unwrap();
+        let csv = rows("\u{feff}to,amount,currency\nacme, 1.00\n\nbank,2,eur\n").unwrap();
         let said: Vec<_> =
             csv.iter().map(|(place, row)| (place.as_str(), row.to.as_str(), row.amount.as_str())).collect();
         assert_eq!(said, [("line 2", "acme", "1.00"), ("line 4", "bank", "2")]);
