@@ -33,8 +33,8 @@ pub(crate) async fn ready(State(app): State<App>) -> Result<Response, ApiError> 
     if !answered {
         return Err(ApiError::new(
             ErrorCode::ServiceUnavailable,
-            "events can't be accepted now, and the service's log says why: the store, the key that signs receipts, or the local \
-             chain of `up --anchor` can't be used",
+            "the service is not ready, and its log says why: the store or the key that signs receipts can't be used, and no event \
+             is accepted; or a chain or ledger that `stateset up` runs itself does not answer, and nothing is anchored or sold",
         )
         .retry_after(1));
     }

@@ -305,6 +305,11 @@ fn a_local_chain_that_ends_makes_the_service_not_ready() {
         assert!(started.elapsed() < Duration::from_secs(10), "still ready");
         std::thread::sleep(Duration::from_millis(50));
     }
+    // It said that no event could be accepted, which is not so.
+    let said = agent.get(&url).call().unwrap().body_mut().read_to_string().unwrap();
+    assert!(said.contains("a chain or ledger that `stateset up` runs itself does not answer"), "{said}");
+    assert!(!said.contains("events can't be accepted"), "{said}");
+    super::anchor::push(folder.path(), 1);
 }
 
 /// The process of anvil that runs in a folder.
