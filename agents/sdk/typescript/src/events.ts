@@ -137,7 +137,7 @@ export class Agent {
   }
 
   #input(draft: Draft): Record<string, unknown> {
-    const payloadJson = draft.payloadJson ?? JSON.stringify(draft.payload, exact);
+    const payloadJson = draft.payloadJson ?? JSON.stringify(draft.payload, exact());
     if (payloadJson === undefined) throw new VesError('invalid_input', 'payload: it has no JSON form');
     return {
       tenant_id: this.stream.tenantId,
@@ -178,14 +178,26 @@ export async function checkEvent(event: Event, publicKey?: string): Promise<stri
   return (await call<{ event_signing_hash: string }>('check_event', input)).event_signing_hash;
 }
 
-/** For JSON.stringify: refuses what that would change without a word, as NaN into null. */
-function exact(name: string, value: unknown): unknown {
-  const problem =
-    typeof value === 'number' && !Number.isFinite(value)
-      ? `${value} is no number of JSON`
-      : ['bigint', 'function', 'symbol'].includes(typeof value)
-        ? `a ${typeof value} has no JSON form`
-        : undefined;
-  if (problem) throw new VesError('invalid_json', `payload: ${name || 'it'}: ${problem}`);
-  return value;
+/**
+ * For JSON.stringify: refuses what that would change or leave out without a word, as NaN into null, and names its place.
+ * A new one for each text.
+ */
+function exact(): (this: unknown, name: string, value: unknown) => unknown {
+  const places = new Map<unknown, string>();
+  return function (name, value) {
+    const holder = places.get(this);
+    const place = holder === undefined ? '' : Array.isArray(this) ? `${holder}[${name}]` : holder ? `${holder}.${name}` : name;
+    const refused = (code: string, problem: string) => new VesError(code, `payload: ${place || 'it'}: ${problem}`);
+    if (typeof value === 'number' && !Number.isFinite(value)) throw refused('invalid_json', `${value} is no number of JSON`);
+    if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
+      throw refused('inexact_number', `${value} is beyond 2^53 - 1 and may stand for another number; write it as a string`);
+    }
+    if (['bigint', 'function', 'symbol'].includes(typeof value)) throw refused('invalid_json', `a ${typeof value} has no JSON form`);
+    // A payload that is undefined itself has another word.
+    if (value === undefined && holder !== undefined) {
+      throw refused('invalid_json', 'undefined has no JSON form; leave the member out, or write null');
+    }
+    if (typeof value === 'object' && value !== null) places.set(value, place);
+    return value;
+  };
 }

@@ -50,7 +50,7 @@ export interface Draft {
   entityType: string;
   entityId: string;
   eventType: string;
-  /** Any JSON value but null. Money as a string or an integer: larger integers than 2^53 are not exact. */
+  /** Any JSON value but null. Money as a string or an integer: integers beyond 2^53 - 1 are refused, and so is `undefined` anywhere. */
   payload?: unknown;
   /** The payload as JSON text, instead of `payload`: numbers of the text are then checked to be exact. */
   payloadJson?: string;

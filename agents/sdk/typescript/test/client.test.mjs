@@ -209,6 +209,32 @@ test('what has no JSON form is not signed as something else', async () => {
   }
 });
 
+// The member was left out, or null stood in its place, and the integer may have been another one.
+test('what JSON leaves out or rounds is not signed, and its place is named', async () => {
+  const world = await World.make();
+  const sign = (payload) => world.agent.sign({ entityType: 'order', entityId: 'O', eventType: 'order.created', payload });
+  const shared = { total: 1 };
+  for (const [payload, code, place] of [
+    [{ lines: [shared, { sku: undefined }] }, 'invalid_json', 'lines[1].sku'],
+    [{ note: undefined }, 'invalid_json', 'note'],
+    [[1, undefined], 'invalid_json', '[1]'],
+    [{ holes: [1, , 2] }, 'invalid_json', 'holes[1]'],
+    [{ lines: [{ amounts: [1, 2 ** 53] }] }, 'inexact_number', 'lines[0].amounts[1]'],
+    [{ first: shared, second: shared, cents: -(2 ** 53) }, 'inexact_number', 'cents'],
+    [2 ** 64, 'inexact_number', 'it'],
+    [{ rates: { usd: NaN } }, 'invalid_json', 'rates.usd'],
+  ]) {
+    await assert.rejects(sign(payload), (error) => {
+      assert.ok(error instanceof VesError && error.code === code, `${error}`);
+      assert.ok(error.message.startsWith(`payload: ${place}: `), error.message);
+      return true;
+    });
+  }
+  await rejects(sign(undefined), VesError, 'invalid_input');
+  const cents = Number.MAX_SAFE_INTEGER;
+  assert.deepEqual((await sign({ cents, at: new Date(0), share: 0.1 })).payload, { cents, at: '1970-01-01T00:00:00.000Z', share: 0.1 });
+});
+
 test('without the list of keys no signature goes unchecked', async () => {
   const world = await World.make();
   await world.client.push([await world.event(1)]);
