@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use stateset_ledger_types::{Decode, Encode, Refusal, StateKey, Substore};
 
@@ -16,6 +17,9 @@ pub enum Stop {
     #[error(transparent)]
     Fault(#[from] Fault),
 }
+
+/// Rows that [`Overlay::visit`] reads at once.
+const VISITED_ROWS: usize = 64;
 
 type Layer = BTreeMap<StateKey, Option<Vec<u8>>>;
 
@@ -116,6 +120,30 @@ impl<'a> Overlay<'a> {
         // Keys are ASCII.
         let to = [prefix.as_bytes(), &[0xff]].concat();
         self.range(&from, &to, limit)
+    }
+
+    /// Visits rows from `from` on whose keys begin with `prefix`, some at a time, until `visit` breaks.
+    ///
+    /// # Errors
+    /// [`Fault::Read`], and what `visit` fails with.
+    pub fn visit(
+        &self,
+        mut from: StateKey,
+        prefix: &str,
+        mut visit: impl FnMut(StateKey, Vec<u8>) -> Result<ControlFlow<()>, Fault>,
+    ) -> Result<(), Fault> {
+        // Keys are ASCII.
+        let to = [prefix.as_bytes(), &[0xff]].concat();
+        loop {
+            let rows = self.range(&from, &to, VISITED_ROWS)?;
+            let Some((last, _)) = rows.last() else { return Ok(()) };
+            from.path = [&last.path, &b"\0"[..]].concat();
+            for (key, value) in rows {
+                if visit(key, value)?.is_break() {
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// Takes the transaction's writes into the block.

@@ -1,5 +1,7 @@
 //! How a proposal moves: sponsors, voting, delay, execution. Each wait is a row of the queue at its height.
 
+use std::ops::ControlFlow;
+
 use stateset_ledger_types::codec::{List, Text};
 use stateset_ledger_types::entity::{Entity, EntityStatus, Role};
 use stateset_ledger_types::governance::{Action, Electorate, Proposal, ProposalStatus, Threshold, Voter};
@@ -48,9 +50,26 @@ fn forget_certificates(proposal: &mut Proposal) {
 /// Records of all entities, by id.
 pub(super) fn entities(overlay: &Overlay<'_>) -> Result<Vec<Entity>, Fault> {
     let rows = overlay.prefix(Substore::Entities, "", usize::MAX)?;
-    // Ids are 40 hex digits; other keys of the substore are shorter or longer.
-    let records = rows.iter().filter(|(key, _)| key.path.len() == 40);
+    let records = rows.iter().filter(|(key, _)| is_record(key));
     records.map(|(key, bytes)| decode(key, bytes)).collect()
+}
+
+/// Whether `count` entities are admitted. Reads no more than it takes to tell: any member may propose.
+fn are_admitted(overlay: &Overlay<'_>, count: u64) -> Result<bool, Fault> {
+    let mut admitted = 0;
+    let from = StateKey { substore: Substore::Entities, path: Vec::new() };
+    overlay.visit(from, "", |key, bytes| {
+        if is_record(&key) && decode::<Entity>(&key, &bytes)?.status == EntityStatus::Admitted {
+            admitted += 1;
+        }
+        Ok(if admitted == count { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(admitted == count)
+}
+
+/// Ids are 40 hex digits; other keys of the substore are shorter or longer.
+fn is_record(key: &StateKey) -> bool {
+    key.path.len() == 40
 }
 
 pub(super) fn start_if_sponsored(
@@ -59,9 +78,8 @@ pub(super) fn start_if_sponsored(
     effects: &mut Effects,
     proposal: &mut Proposal,
 ) -> Result<(), Fault> {
-    let admitted = entities(overlay)?.iter().filter(|entity| entity.status == EntityStatus::Admitted).count();
-    let needed = context.params.min_sponsors.min(admitted as u64);
-    if proposal.sponsors.len() as u64 >= needed {
+    let sponsors = proposal.sponsors.len() as u64;
+    if sponsors >= context.params.min_sponsors || !are_admitted(overlay, sponsors + 1)? {
         start_voting(overlay, context, effects, proposal)
     } else {
         Ok(())

@@ -1,5 +1,7 @@
 //! Rows of a substore, a page at a time.
 
+use std::ops::ControlFlow;
+
 use stateset_ledger_types::codec::Encode;
 use stateset_ledger_types::{StateKey, Substore};
 
@@ -9,8 +11,6 @@ use crate::overlay::Overlay;
 /// Most bytes of a page of more than one row: members write rows of tens of kilobytes, and what all of them write together
 /// must stay within what a client reads.
 const PAGE_BYTES_MAX: usize = 1 << 20;
-/// Rows that are read at once.
-const READ_ROWS: usize = 64;
 
 /// The rows whose keys begin with `prefix` and stand behind `after` in it.
 #[derive(Debug, Clone, Copy)]
@@ -35,28 +35,19 @@ impl List<'_> {
             Some(after) => format!("{}{after}\0", self.prefix),
             None => self.prefix.to_owned(),
         };
-        let mut from = StateKey { substore: self.substore, path: path.into_bytes() };
-        // Keys are ASCII.
-        let to = [self.prefix.as_bytes(), &[0xff]].concat();
+        let from = StateKey { substore: self.substore, path: path.into_bytes() };
         let (mut page, mut bytes) = (Vec::new(), 0);
-        loop {
-            let rows = overlay.range(&from, &to, READ_ROWS)?;
-            let Some((last, _)) = rows.last() else { return Ok(page) };
-            from.path = [&last.path, &b"\0"[..]].concat();
-            for (key, value) in rows {
-                if !keep(&key) {
-                    continue;
-                }
+        overlay.visit(from, self.prefix, |key, value| {
+            if keep(&key) {
                 bytes += value.len();
                 if !page.is_empty() && bytes > PAGE_BYTES_MAX {
-                    return Ok(page);
+                    return Ok(ControlFlow::Break(()));
                 }
                 page.push((key, value));
-                if page.len() == self.limit {
-                    return Ok(page);
-                }
             }
-        }
+            Ok(if page.len() == self.limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok(page)
     }
 
     /// The page's values as a list: u32 count and items.
