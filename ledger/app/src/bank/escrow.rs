@@ -69,8 +69,8 @@ pub(super) fn release(call: &mut Call<'_, '_>, command: &EscrowRelease) -> Resul
 
 pub(super) fn refund(call: &mut Call<'_, '_>, command: &EscrowRefund) -> Result<(), Stop> {
     let mut escrow = open(call.overlay, &command.escrow)?;
-    accounts::above_zero(command.units)?;
     decide(call, &command.by, EntityId(escrow.payee.0), &escrow, command.units)?;
+    accounts::above_zero(command.units)?;
     let Some(left) = escrow.locked.0.checked_sub(command.units.0) else {
         let said = format!("{} are locked, less than {}", escrow.locked, command.units);
         return Err(Refusal::new(Code::InsufficientFunds, said).into());
