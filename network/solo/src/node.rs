@@ -287,6 +287,7 @@ async fn make_blocks<A: Application + 'static>(
         }
         let begun = Instant::now();
         let fill = filled_due.is_none_or(|due| begun >= due);
+        let empty_due = engine.block_due() || begun >= last_block + config.empty_block_interval;
         let offered =
             if fill { handle.pool().offer(engine.room_bytes(), TX_OVERHEAD_BYTES) } else { Vec::new() };
         let executing = tokio::task::spawn_blocking(move || {
@@ -303,6 +304,17 @@ async fn make_blocks<A: Application + 'static>(
         let (mut back, offered, executed) = joined(made.map(Ok))?;
         published?;
         let (executed, picked) = executed?;
+        // From one beginning to the next: what a block takes is not waited for as well. What is offered and not picked waits as
+        // long, or heights would run away.
+        if !offered.is_empty() {
+            last_filled = Some(begun);
+        }
+        if picked.is_empty() && !empty_due {
+            // Nothing of it outlives this: the block was executed, and is not signed.
+            handle.pool().drop_stale();
+            engine = back;
+            continue;
+        }
         let arrivals: Vec<Arrival> = picked.iter().map(|&place| offered[place].0).collect();
         handle.pool().take(arrivals.iter().copied());
         let sealing = tokio::task::spawn_blocking(move || {
@@ -312,10 +324,6 @@ async fn make_blocks<A: Application + 'static>(
         let (back, sealed) = joined(sealing.await.map(Ok))?;
         engine = back;
         last_block = Instant::now();
-        // From one beginning to the next: what a block takes is not waited for as well.
-        if !arrivals.is_empty() {
-            last_filled = Some(begun);
-        }
         storing.begin(sealed?, arrivals);
     }
 }

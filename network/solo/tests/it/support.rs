@@ -18,7 +18,8 @@ use ves::{Signer, SigningKey};
 pub const GENESIS_MS: u64 = 1_767_225_600_000;
 pub const INITIAL_HEIGHT: u64 = 5;
 
-/// Transactions are `key=value`, written to `notary/tx/<key>`; `!validator` announces the key of [`key`] 2.
+/// Transactions are `key=value`, written to `notary/tx/<key>`; `!validator` announces the key of [`key`] 2. One of the key `never`
+/// is good for the pool and for no block.
 #[derive(Debug)]
 pub struct Notes {
     pub app_version: u64,
@@ -62,7 +63,8 @@ impl Application for Notes {
     }
 
     fn prepare_proposal(&self, _: &dyn StateReader, proposal: &Proposal<'_>) -> Result<Vec<usize>, Fault> {
-        Ok((0..proposal.transactions.len()).collect())
+        let places = proposal.transactions.iter().enumerate();
+        Ok(places.filter(|(_, tx)| !tx.starts_with(b"never=")).map(|(place, _)| place).collect())
     }
 
     fn process_proposal(&self, _: &dyn StateReader, _: &Block<'_>) -> Result<bool, Fault> {
