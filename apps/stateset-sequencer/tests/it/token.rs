@@ -110,5 +110,9 @@ fn keys_that_would_be_split_and_a_token_that_cannot_be_opened_keep_it_from_start
 
     // A node that began with files goes on with files, and says which keys stand against one another.
     assert_eq!(Running::start(folder.path(), &[]).end("-TERM").0, 0);
-    refused(&settings.with("LOG_FORMAT", "text"), 2, &["sequencer.pem", "sequencer in the token"]);
+    refused(
+        &settings.with("LOG_FORMAT", "text"),
+        2,
+        &["sequencer.pem", "the other, sequencer,", "KEYSTORE=file"],
+    );
 }
