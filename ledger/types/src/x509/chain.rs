@@ -222,8 +222,8 @@ fn parse<C: AsRef<[u8]>>(chain: &[C], kinds: &[Kind]) -> Result<Vec<Link>, Chain
     let parse = |(kind, der): (&Kind, &C)| {
         let parsed =
             Certificate::parse(der.as_ref()).map_err(|error| ChainError::Certificate(*kind, error))?;
-        // A root signed itself: it would hold as an entity of its own name.
-        if *kind != Kind::Intermediate && parsed.subject == parsed.issuer {
+        // A root signed itself: it would hold as an entity of its own name, and its place is the list of roots.
+        if parsed.subject == parsed.issuer {
             return Err(ChainError::SelfIssued(*kind));
         }
         Ok((*kind, parsed))
