@@ -1,6 +1,7 @@
 //! Failures as a person and a program see them.
 
 use std::fmt;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -33,11 +34,11 @@ impl Problem {
     pub fn tell(&self, as_json: bool) -> ExitCode {
         if as_json {
             let error = json!({"error": {"code": self.code, "message": self.message, "hint": self.hint}});
-            eprintln!("{error}");
+            say(&format!("{error}"));
         } else {
-            eprintln!("error: {}", self.message);
+            say(&format!("error: {}", self.message));
             if let Some(hint) = &self.hint {
-                eprintln!("  hint: {hint}");
+                say(&format!("  hint: {hint}"));
             }
         }
         ExitCode::from(self.exit)
@@ -67,4 +68,9 @@ impl From<CallError> for Problem {
             error => Self::input("BAD_ARGUMENT", error),
         }
     }
+}
+
+/// A line to stderr. Whoever stopped reading there has the exit code.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -1,5 +1,4 @@
 //! Where programs write: results to stdout, errors, remarks and progress to stderr.
-#![allow(clippy::print_stderr)]
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -91,21 +90,26 @@ pub fn delivered() -> Result<(), Failure> {
     }
 }
 
+/// A line to stderr. Whoever stopped reading there has the exit code.
+pub fn say(text: &dyn std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Something an operator should know, though nothing failed.
 pub fn warning(text: &str) {
-    eprintln!("warning: {text}");
+    say(&format!("warning: {text}"));
 }
 
 /// Writes a failure to stderr in the form asked for.
 pub fn failure(failure: &Failure, json: bool) {
     let Failure { code, message, hint, .. } = failure;
     if json {
-        eprintln!("{}", serde_json::json!({"error": {"code": code, "message": message, "hint": hint}}));
+        say(&serde_json::json!({"error": {"code": code, "message": message, "hint": hint}}));
         return;
     }
-    eprintln!("error: {message}");
+    say(&format!("error: {message}"));
     if let Some(hint) = hint {
-        eprintln!("  hint: {hint}");
+        say(&format!("  hint: {hint}"));
     }
 }
 

@@ -1,5 +1,4 @@
 //! Results to stdout, errors and progress to stderr.
-#![allow(clippy::print_stderr)]
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -33,7 +32,7 @@ impl Output {
     /// A remark on the way; not part of the result.
     pub fn note(&self, text: &str) {
         if !self.json && !self.quiet {
-            eprintln!("{}", printable(text));
+            say(&format!("{}", printable(text)));
         }
     }
 
@@ -69,15 +68,20 @@ pub fn delivered() -> Result<(), Failure> {
     }
 }
 
+/// A line to stderr. Whoever stopped reading there has the exit code.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 pub fn failure(failure: &Failure, json: bool) {
     let Failure { code, message, hint, .. } = failure;
     if json {
-        eprintln!("{}", serde_json::json!({"error": {"code": code, "message": message, "hint": hint}}));
+        say(&format!("{}", serde_json::json!({"error": {"code": code, "message": message, "hint": hint}})));
         return;
     }
-    eprintln!("error: {message}");
+    say(&format!("error: {message}"));
     if let Some(hint) = hint {
-        eprintln!("  hint: {hint}");
+        say(&format!("  hint: {hint}"));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where the program writes: results to stdout, errors and progress to stderr.
-#![allow(clippy::print_stderr)]
+
+use stateset_sequencer_app::terminal::say;
 
 use crate::error::CliError;
 
@@ -13,15 +14,15 @@ pub fn error(error: &CliError, json: bool) {
     if json {
         let body =
             serde_json::json!({"error": {"code": error.code, "message": error.message, "hint": error.hint}});
-        eprintln!("{body}");
+        say(&body);
         return;
     }
-    eprintln!("error: {}", error.message);
+    say(&format!("error: {}", error.message));
     // By which an error is looked up; what clap says has none.
     if error.code != USAGE {
-        eprintln!("  code: {}", error.code);
+        say(&format!("  code: {}", error.code));
     }
     if let Some(hint) = &error.hint {
-        eprintln!("  hint: {hint}");
+        say(&format!("  hint: {hint}"));
     }
 }

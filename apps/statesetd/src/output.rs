@@ -1,5 +1,4 @@
 //! Where the program writes: results to stdout, failures to stderr.
-#![allow(clippy::print_stderr)]
 
 use std::io::Write as _;
 use std::path::Path;
@@ -44,6 +43,11 @@ pub struct Output {
     pub json: bool,
 }
 
+/// A line to stderr. Whoever stopped reading there has the exit code.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 impl Output {
     /// `value` with `--json`, else `text`. A reader that went away is no failure of ours.
     pub fn result(self, value: &Value, text: &str) {
@@ -54,11 +58,11 @@ impl Output {
 
     pub fn failure(self, failure: &Failure) {
         if self.json {
-            eprintln!("{}", json!({"error": {"code": failure.code, "message": failure.message}}));
+            say(&format!("{}", json!({"error": {"code": failure.code, "message": failure.message}})));
         } else {
-            eprintln!("error: {}", failure.message);
+            say(&format!("error: {}", failure.message));
             if failure.code != "USAGE" {
-                eprintln!("  code: {}", failure.code);
+                say(&format!("  code: {}", failure.code));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Results that do not arrive: a full disk is a failure.
+//! What does not arrive: a full disk is a failure, a reader that went away is none.
 #![cfg(target_os = "linux")]
 
 use std::fs::OpenOptions;
@@ -33,4 +33,16 @@ fn a_result_that_stdout_does_not_take_exits_with_1_and_says_so() {
         assert!(error.contains("error: cannot write to stdout: "), "{args:?}: {error}");
     }
     drop(up);
+}
+
+/// As `stateset … 2>&1 | head -1` does to it.
+#[test]
+fn an_error_that_nobody_reads_keeps_its_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    for args in [&["proof", "verify", "nowhere.json"][..], &["proof", "verify", "nowhere.json", "--json"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let status = stateset(folder.path()).args(args).stderr(writer).status().unwrap();
+        assert_eq!(status.code(), Some(2), "{args:?}");
+    }
 }
