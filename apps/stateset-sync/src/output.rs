@@ -32,7 +32,7 @@ impl Output {
     /// A remark on the way; not part of the result.
     pub fn note(&self, text: &str) {
         if !self.json && !self.quiet {
-            say(&format!("{}", printable(text)));
+            say(&printable(text).to_string());
         }
     }
 
