@@ -305,6 +305,12 @@ impl Desk {
             let said = format!("the invoice is {}: nothing is to be paid", held.status());
             return Err(Refusal::new("BAD_TRANSITION", said));
         }
+        // The contract counts nobody else's payment, and money does not come back.
+        if self.node.entity().told()? != Some(invoice.counterparty) {
+            let said =
+                format!("{} does not owe this invoice: its payer is {}", self.node.org, invoice.counterparty);
+            return Err(Refusal::new("NOT_AUTHORISED", said));
+        }
         match amount {
             None => Ok(remaining),
             Some(amount) if amount.currency != remaining.currency => Err(Refusal::new(

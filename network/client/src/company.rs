@@ -1,6 +1,6 @@
 //! Invoices, flows and payments of one company.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stateset_contracts::{InvoiceCommand, PaymentEvidence};
 use stateset_ledger_types::bank::DenomRecord;
@@ -45,6 +45,20 @@ impl Company {
     /// [`CallError`], NOT_FOUND where the ledger has none of that name.
     pub fn denom(&self, name: &str) -> Result<DenomRecord, CallError> {
         self.api.get(&format!("/denoms/{name}"), &[])
+    }
+
+    /// Who the company is on the ledger; `None` where the node runs none of that name.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn entity(&self) -> Result<Option<EntityId>, CallError> {
+        #[derive(Deserialize)]
+        struct Org {
+            org: String,
+            entity_id: EntityId,
+        }
+        let all: Vec<Org> = self.api.get("/orgs", &[])?;
+        Ok(all.into_iter().find(|one| one.org == self.org).map(|one| one.entity_id))
     }
 
     /// A page of the invoices that are not consumed, oldest first.

@@ -153,6 +153,13 @@ fn an_invoice_goes_from_issue_over_a_factor_to_payment() {
     let of_bank = becomes(at, "bank", "INV-1", "ACCEPTED");
     assert_eq!(of_bank["invoice"]["content"]["finance"]["discount"], "5000");
 
+    // Who does not owe it would pay the factor for nothing: nothing moves.
+    let before = has(at, "acme");
+    assert_eq!(
+        refusal(at, &["invoice", "pay", "INV-1", "--org", "acme", "--amount", "1.00"]),
+        (2, "NOT_AUTHORISED".to_owned())
+    );
+    assert_eq!(has(at, "acme"), before);
     assert_eq!(phase(at, &["invoice", "pay", "INV-1", "--org", "globex", "--amount", "400.00"]), "final");
     becomes(at, "globex", "INV-1", "PARTIALLY_PAID");
     assert_eq!(phase(at, &["invoice", "pay", "INV-1", "--org", "globex"]), "final");

@@ -13,7 +13,9 @@ use stateset_node_client::{Company, Flow, Held};
 
 use super::nodes::{company, entity, invoice, request, start, start_as};
 use super::shown::{Names, day, describe};
-use super::{CreateArgs, DeclineArgs, FactorArgs, FundArgs, InvoiceArgs, PayArgs, RequestArgs, WaitArgs};
+use super::{
+    CreateArgs, DeclineArgs, FactorArgs, FundArgs, InvoiceArgs, OrgArgs, PayArgs, RequestArgs, WaitArgs,
+};
 use crate::commands::org;
 use crate::context::Context;
 use crate::error::{CliError, printable, quoted};
@@ -368,12 +370,22 @@ pub fn pay(context: &Context, args: &PayArgs) -> Result<(), CliError> {
             }
             None => invoice.amount_remaining,
         };
+        owes(context, &args.org, invoice)?;
         payable(node, &held, units)?;
         let evidence =
             node.pay(invoice.payee(), &invoice.amount(units), held.linear_id, invoice.head.version)?;
         let command = InvoiceCommand::Pay(Pay { amount: units, evidence });
         start(node, Some(held.linear_id), &command, &[], first_wait(&args.wait))
     })
+}
+
+/// Who pays is who owes: the contract counts nobody else's payment, and money does not come back.
+fn owes(context: &Context, org: &OrgArgs, invoice: &Invoice) -> Result<(), CliError> {
+    if entity(context, "--org", org.org.as_str())? == invoice.counterparty {
+        return Ok(());
+    }
+    let said = format!("{} does not owe this invoice: its payer is {}", org.org, invoice.counterparty);
+    Err(CliError::input("NOT_AUTHORISED", said))
 }
 
 /// Nothing is paid that the contract would not count.

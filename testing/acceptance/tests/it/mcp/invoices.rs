@@ -126,6 +126,9 @@ fn an_invoice_goes_from_issue_to_payment_and_each_call_is_carried_out_once() {
 
     // A part within the limit, then the rest above it.
     let part = json!({"invoice": "INV-1", "amount": "100.00", "currency": "USD", "idempotency_key": "part"});
+    // The seller owes nothing: its money would go to itself, or to a factor, and count for nothing.
+    let not_ours = json!({"invoice": "INV-1", "idempotency_key": "not-ours"});
+    assert_eq!(acme.refused("invoice_pay", not_ours), "NOT_AUTHORISED");
     let paid = globex.call("invoice_pay", part.clone());
     assert_eq!((&paid["status"], &paid["step"]), (&json!("final"), &json!("Pay")), "{paid}");
     assert_eq!(globex.call("invoice_pay", part), paid);
