@@ -94,8 +94,8 @@ impl Desk {
         })
     }
 
-    /// Waits for the end of a flow, or until only persons can go on with it; what became of it.
-    fn settled(&self, mut flow: Flow) -> Result<Value, Refusal> {
+    /// The flow at its end, or where only persons can go on with it, or after [`WAIT`].
+    fn awaited(&self, mut flow: Flow) -> Result<Flow, Refusal> {
         let begun = Instant::now();
         while !flow.is_over() && !flow.undecided {
             let left = WAIT.saturating_sub(begun.elapsed());
@@ -105,14 +105,17 @@ impl Desk {
             let left = u64::try_from(left.as_millis()).unwrap_or(ASK_MS).min(ASK_MS);
             flow = self.node.flow(&flow.flow_id, left).told()?;
         }
-        match flow.phase.as_str() {
-            "ended" => {
-                let (code, said) = flow.ended();
-                Err(Refusal::new(code, said))
-            }
-            "final" => self.told(&flow, "final"),
-            _ => self.told(&flow, "waiting"),
+        Ok(flow)
+    }
+
+    /// What becomes of a flow that this try began: its refusal is the call's.
+    fn settled(&self, flow: Flow) -> Result<Value, Refusal> {
+        let flow = self.awaited(flow)?;
+        if flow.phase == "ended" {
+            let (code, said) = flow.ended();
+            return Err(Refusal::new(code, said));
         }
+        self.outcome(&flow)
     }
 
     fn told(&self, flow: &Flow, status: &str) -> Result<Value, Refusal> {
@@ -219,7 +222,7 @@ impl Desk {
         });
         let mut proposed = proposed.told()?;
         if let Some(flow) = proposed.pop() {
-            return self.settled(flow).map(Some);
+            return self.outcome(&self.awaited(flow)?).map(Some);
         }
         let held = self.node.invoices(&[("number", &terms.number), ("limit", "100")]).told()?.items;
         if let Some(held) = held.iter().find(|held| held.content.as_ref().is_some_and(is_ours)) {
@@ -231,16 +234,19 @@ impl Desk {
         ended.told()?.pop().map(|flow| self.outcome(&flow)).transpose()
     }
 
-    /// What a flow came to that an earlier try began: the answer to the call, also where that is no.
+    /// What a flow has come to. Where an earlier try began it, this is the answer to the call, also where it is no.
     fn outcome(&self, flow: &Flow) -> Result<Value, Refusal> {
-        if flow.is_final() {
-            return self.told(flow, "final");
+        match flow.phase.as_str() {
+            "final" => self.told(flow, "final"),
+            "ended" => {
+                let mut told = self.told(flow, "ended")?;
+                let (code, reason) = flow.ended();
+                told["code"] = code.into();
+                told["reason"] = reason.into();
+                Ok(told)
+            }
+            _ => self.told(flow, "waiting"),
         }
-        let mut told = self.told(flow, "ended")?;
-        let (code, reason) = flow.ended();
-        told["code"] = code.into();
-        told["reason"] = reason.into();
-        Ok(told)
     }
 
     /// - `on`: the invoice's id, or the flow by which it is proposed: another proposal may have the same id, and another total.
@@ -286,8 +292,7 @@ impl Desk {
             match (flow.phase.as_str(), is_done) {
                 ("deciding", _) => {}
                 ("ended", "declined") if !flow.is_withdrawn() => return self.told(&flow, "declined"),
-                ("ended", _) => return self.outcome(&flow),
-                _ => return self.settled(flow),
+                _ => return self.outcome(&self.awaited(flow)?),
             }
         }
         let flow = self.node.decide(on, said, 0).told()?;

@@ -25,6 +25,8 @@ pub enum Deed {
     AnswerLost,
     /// The node gets it, after this.
     After(Box<dyn FnOnce() + Send>),
+    /// The node answers before this, and its answer comes after it, with one text instead of another.
+    Before { then: Box<dyn FnOnce() + Send>, text: String, instead_of: String },
     /// The node gets it with this number instead of another of as many digits.
     With { number: String, instead_of: String },
 }
@@ -107,6 +109,17 @@ fn pass(caller: TcpStream, target: &str, awaited: &Mutex<Option<Awaited>>) {
         Some(Deed::After(first)) => {
             first();
             ask(&rest)
+        }
+        Some(Deed::Before { then, text, instead_of }) => {
+            let answer = String::from_utf8(ask(&rest)).expect("an answer of text");
+            let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+            assert!(body.contains(&instead_of), "{body}");
+            then();
+            // It ends with the connection.
+            let head =
+                head.split("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("content-length"));
+            let head = head.collect::<Vec<_>>().join("\r\n");
+            format!("{head}\r\n\r\n{}", body.replace(&instead_of, &text)).into_bytes()
         }
         Some(Deed::With { number, instead_of }) => {
             let text = String::from_utf8(rest).expect("a body of text");

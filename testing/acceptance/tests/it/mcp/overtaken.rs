@@ -154,3 +154,25 @@ fn what_a_first_try_began_is_what_its_repetition_tells_of() {
     assert_eq!(again["status"], "final", "{again}");
     becomes(&mut acme, "INV-2", "ACCEPTED");
 }
+
+#[test]
+fn a_no_that_comes_while_a_repetition_waits_is_its_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let _service = Service::start(data);
+    let (mut acme, mut globex) = companies(data);
+    let between = Between::start(data);
+    between.await_one("POST /orgs/acme/invoices", Deed::AnswerLost);
+    acme.refused("invoice_create", bill("INV-1", "5.00"));
+    let no =
+        json!({"request": asked(&mut globex)["flow_id"], "reason": "never ordered", "idempotency_key": "no"});
+
+    // What the repetition is shown first is a flow that no person is awaited for, and that goes on.
+    let then = Box::new(move || assert_eq!(globex.call("invoice_decline", no)["status"], "declined"));
+    let (text, instead_of) = (r#""undecided":false"#.to_owned(), r#""undecided":true"#.to_owned());
+    between.await_one("GET /orgs/acme/flows", Deed::Before { then, text, instead_of });
+    let told = acme.call("invoice_create", bill("INV-1", "5.00"));
+    assert!(between.has_come());
+    assert_eq!((&told["status"], &told["code"]), (&json!("ended"), &json!("NOT_AUTHORISED")), "{told}");
+    assert!(told["reason"].as_str().is_some_and(|reason| reason.contains("never ordered")), "{told}");
+}
