@@ -14,7 +14,7 @@ use stateset_keystore::Keystore;
 use stateset_sequencer::{AnchorTarget, ReadyCheck, Sequencer};
 use statesetd_app::{
     Failure, Held, Hosted, HostedConfig, Joined, LocalHome, LocalLedger, Network, OrgKeys, Rpc, Trusted,
-    Unlock,
+    Unlock, UpgradeArgs,
 };
 use tokio::runtime::Handle;
 
@@ -82,7 +82,12 @@ pub struct Ledger {
 
 impl Ledger {
     /// Starts it with the companies' nodes; takes a moment, so it is done aside.
-    pub async fn start(context: &Context, rpc: SocketAddr, anchors: bool) -> Result<Self, CliError> {
+    pub async fn start(
+        context: &Context,
+        rpc: SocketAddr,
+        anchors: bool,
+        upgrade: UpgradeArgs,
+    ) -> Result<Self, CliError> {
         if let Some(joined) = Joined::of(&context.data.ledger())? {
             let said =
                 format!("the companies of this directory are on {}, which others run", joined.chain_id);
@@ -94,7 +99,7 @@ impl Ledger {
         let started = tokio::task::spawn_blocking(move || {
             crate::files::make_private_folder(&folder)
                 .map_err(|error| CliError::io("make", &folder, &error))?;
-            let running = LocalLedger::start(&folder, rpc)?;
+            let running = LocalLedger::start(&folder, rpc, upgrade)?;
             let target = if anchors { Some(Arc::new(LedgerTarget::of(&running.home)?)) } else { None };
             let nodes = Hosted::start(
                 HostedConfig {

@@ -39,7 +39,7 @@ use clap::Parser as _;
 use crate::args::{Cli, Command};
 use crate::output::Output;
 
-pub use args::command;
+pub use args::{UpgradeArgs, command};
 pub use client::{NodeStatus, refused, shown, status_of};
 pub use genesis::now;
 pub use joined::Joined;

@@ -12,7 +12,7 @@ use stateset_abci::comet::{Rpc, Timing};
 use stateset_ledger_store::Store;
 use stateset_ledger_types::Genesis;
 
-use crate::args::{BeginArgs, Engine};
+use crate::args::{BeginArgs, Engine, UpgradeArgs};
 use crate::capsules::of_this_machine;
 use crate::certificates::{ROOT_SEED, certify};
 use crate::genesis::{begun, founded, now};
@@ -127,12 +127,13 @@ pub struct LocalLedger {
 
 impl LocalLedger {
     /// Starts the ledger in `folder`, with its RPC at `rpc`, or at a free port of that address where the port is taken.
-    pub fn start(folder: &Path, rpc: SocketAddr) -> Result<Self, Failure> {
+    pub fn start(folder: &Path, rpc: SocketAddr, upgrade: UpgradeArgs) -> Result<Self, Failure> {
         let home = LocalHome::at(folder)?;
         let is_new = home.make(rpc)?;
         let store = home.0.file("state.redb");
         let store = Store::open(&store).map_err(|error| Failure::failed("STATE", error))?;
-        let config = SoloConfig { empty_block_interval: Some(EMPTY_BLOCK_INTERVAL), said: Said::default() };
+        let said = Said { upgrade, ..Said::default() };
+        let config = SoloConfig { empty_block_interval: Some(EMPTY_BLOCK_INTERVAL), said };
         let solo = Solo::start(&home.0, Listen { rpc, else_free: true }, config, store)?;
         let url = format!("http://{}", solo.rpc);
         let file = home.0.file("rpc");

@@ -116,7 +116,9 @@ impl Solo {
                 // It ends with the block at hand, whatever comes of it: the next start says what is wrong.
                 None => drop(node.stop().await),
                 Some(why) => {
-                    drop(noted.set(why.unwrap_or_else(|| Failure::failed("ENGINE", "it ended by itself"))))
+                    let why = why.unwrap_or_else(|| Failure::failed("ENGINE", "it ended by itself"));
+                    tracing::error!(code = why.code, "the ledger has stopped: {}", why.message);
+                    drop(noted.set(why));
                 }
             }
         });

@@ -164,6 +164,10 @@ impl From<ServiceError> for ApiError {
                 tracing::warn!(request_id = request_id(), %problem, "request refused by the store");
                 unavailable("the event store takes no writes now; nothing was changed".to_owned())
             }
+            ServiceError::NotReady(problem) => {
+                tracing::warn!(request_id = request_id(), %problem, "not ready");
+                unavailable("the service is not ready, and its log says why; nothing was changed".to_owned())
+            }
             ServiceError::Unclear(problem) => {
                 tracing::error!(request_id = request_id(), %problem, "the outcome of a write is unknown");
                 unavailable(UNCLEAR.to_owned())

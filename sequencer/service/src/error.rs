@@ -42,6 +42,9 @@ pub enum StartError {
 pub enum ServiceError {
     #[error("the event store refused the write and nothing was changed: {0}")]
     StoreRefused(String),
+    /// Something besides the store that the service needs, such as the signer of receipts.
+    #[error("{0}")]
+    NotReady(String),
     #[error(
         "the event store failed in an unclear state; it is opened again, which reads its truth back: send the same again"
     )]
@@ -70,6 +73,7 @@ impl ServiceError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::StoreRefused(_)
+            | Self::NotReady(_)
             | Self::Unclear(_)
             | Self::Poisoned
             | Self::Stopping

@@ -239,14 +239,17 @@ impl Sequencer {
     }
 
     /// Whether writes can succeed now: the store answers, and receipts can be signed. Asks both, so it may block.
+    ///
+    /// # Errors
+    /// NotReady for a signer, and for what [`Config::also_ready`](crate::Config) asks; else of the store.
     pub fn ready(&self) -> Result<(), ServiceError> {
         self.inner
             .config
             .signer
             .ready()
-            .map_err(|error| ServiceError::StoreRefused(format!("receipts can't be signed: {error}")))?;
+            .map_err(|error| ServiceError::NotReady(format!("receipts can't be signed: {error}")))?;
         if let Some(check) = &self.inner.config.also_ready {
-            check().map_err(ServiceError::StoreRefused)?;
+            check().map_err(ServiceError::NotReady)?;
         }
         match self.shared().is_poisoned() {
             true => Err(ServiceError::Poisoned),

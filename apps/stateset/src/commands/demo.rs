@@ -6,6 +6,7 @@ mod story;
 use stateset_client::{Client, Identity};
 use stateset_sequencer::{Clock as _, CommitPolicy, SystemClock};
 use stateset_sequencer_app::telemetry::Telemetry;
+use statesetd_app::UpgradeArgs;
 
 use crate::context::{Context, identity};
 use crate::data_dir::DataDir;
@@ -47,7 +48,7 @@ fn on_ledger(
 ) -> Result<(), CliError> {
     let context = chapters::within(context, data);
     let listen = ([127, 0, 0, 1], 0).into();
-    let ledger = runtime.block_on(Ledger::start(&context, listen, false))?;
+    let ledger = runtime.block_on(Ledger::start(&context, listen, false, UpgradeArgs::default()))?;
     let told = chapters::companies(story, context, data, &ledger);
     runtime.block_on(ledger.stop())?;
     chapters::outsider(story, &told?);

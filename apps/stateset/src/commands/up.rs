@@ -11,6 +11,7 @@ use stateset_sequencer_app::config::Observing;
 use stateset_sequencer_app::logging;
 use stateset_sequencer_app::signals::Signals;
 use stateset_sequencer_app::telemetry::{Telemetry, TelemetrySettings};
+use statesetd_app::UpgradeArgs;
 
 use crate::context::Context;
 use crate::data_dir::Profile;
@@ -55,6 +56,8 @@ pub struct UpArgs {
     /// Address and port of the ledger's RPC; a free port where it is taken [default: 127.0.0.1, three ports after --listen]
     #[arg(long, value_name = "ADDRESS")]
     pub ledger_rpc: Option<SocketAddr>,
+    #[command(flatten)]
+    pub upgrade: UpgradeArgs,
 }
 
 /// Where `up` anchors.
@@ -209,7 +212,10 @@ async fn serve_until_stopped(
     let (present, stream) = (setup.present.clone(), installation.profile.stream());
     let link = args.anchors_on(AnchorOn::Anvil).then(Link::default);
     let mut ledger = match ledger_rpc {
-        Some(rpc) => Some(Ledger::start(context, rpc, args.anchors_on(AnchorOn::Ledger)).await?),
+        Some(rpc) => {
+            let anchors = args.anchors_on(AnchorOn::Ledger);
+            Some(Ledger::start(context, rpc, anchors, args.upgrade.clone()).await?)
+        }
         None => None,
     };
     let of_ledger = ledger.as_ref().and_then(Ledger::target);

@@ -22,6 +22,7 @@ mod proof;
 mod quiet;
 mod refusals;
 mod service;
+mod upgrades;
 
 use std::path::Path;
 use std::process::{Command, Output};
