@@ -169,6 +169,7 @@ fn an_invoice_goes_from_issue_over_a_factor_to_payment() {
         refusal(at, &["invoice", "pay", "INV-1", "--org", "globex"]),
         (2, "BAD_TRANSITION".to_owned())
     );
+    assert_eq!(refusal(at, &sell), (2, "BAD_TRANSITION".to_owned()), "its status, and no amount");
     assert_eq!(done(at, &["invoice", "list", "--org", "acme"])["items"].as_array().map(Vec::len), Some(1));
 
     // Whoever has the genesis verifies the last step, with nobody to ask.
@@ -213,6 +214,8 @@ fn nothing_is_paid_for_a_step_that_cannot_follow() {
     assert_eq!(phase(at, &["invoice", "accept", "V", "--org", "globex"]), "final");
     becomes(at, "acme", "V", "ACCEPTED");
     assert_eq!(refusal(at, &[&fund[..], &["1000.01"]].concat()), (2, "BAD_AMOUNT".to_owned()));
+    let in_euro = [&fund[..], &["950.00", "--currency", "eur"]].concat();
+    assert_eq!(refusal(at, &in_euro), (2, "BAD_CURRENCY".to_owned()));
     let own = ["invoice", "fund", "V", "--org", "globex", "--seller", "acme", "--amount", "1"];
     assert_eq!(refusal(at, &own), (2, "BAD_TRANSITION".to_owned()), "the payer");
 

@@ -257,20 +257,32 @@ fn offered(context: &Context, args: &FundArgs) -> Result<(LinearId, u64, Option<
     Ok((held.linear_id, invoice.head.version, Some(invoice.amount(invoice.amount_remaining))))
 }
 
+fn bad_transition(said: String) -> CliError {
+    CliError::input("BAD_TRANSITION", said)
+}
+
+/// Whether the contract would let the seller sell it now.
+fn sellable(held: &Held) -> Result<(), CliError> {
+    let (invoice, status) = (held.invoice()?, held.status());
+    match () {
+        () if !matches!(status, "ACCEPTED" | "PARTIALLY_PAID" | "OVERDUE") => Err(bad_transition(format!(
+            "the invoice is {status}: it can be sold once it is accepted, while it is open"
+        ))),
+        () if invoice.factor.is_some() => Err(bad_transition("the invoice is sold already".to_owned())),
+        () => Ok(()),
+    }
+}
+
 /// Nothing is paid for what the contract would not let the seller sell.
 fn for_sale(context: &Context, args: &FundArgs, held: &Held) -> Result<(), CliError> {
-    let (invoice, status) = (held.invoice()?, held.status.as_deref().unwrap_or_default());
-    let refused = |said: String| Err(CliError::input("BAD_TRANSITION", said));
+    let invoice = held.invoice()?;
     let (buyer, seller) =
         (entity(context, "--org", args.org.org.as_str())?, entity(context, "--seller", &args.seller)?);
+    sellable(held)?;
     match () {
-        () if !matches!(status, "ACCEPTED" | "PARTIALLY_PAID" | "OVERDUE") => {
-            refused(format!("the invoice is {status}: it can be sold once it is accepted, while it is open"))
-        }
-        () if invoice.factor.is_some() => refused("the invoice is sold already".to_owned()),
-        () if invoice.party != seller => refused(format!("{} is not its seller", args.seller)),
+        () if invoice.party != seller => Err(bad_transition(format!("{} is not its seller", args.seller))),
         () if buyer == invoice.party || buyer == invoice.counterparty => {
-            refused(format!("{} is a party of the invoice, and cannot buy it", args.org.org))
+            Err(bad_transition(format!("{} is a party of the invoice, and cannot buy it", args.org.org)))
         }
         () => Ok(()),
     }
@@ -280,15 +292,19 @@ pub fn fund(context: &Context, args: &FundArgs) -> Result<(), CliError> {
     let node = company(context, &args.org.org)?;
     let (linear_id, version, owed) = offered(context, args)?;
     let seller = entity(context, "--seller", &args.seller)?;
-    let money = Currency::of(&node.api, &args.currency)?.read_positive("--amount", &args.amount)?;
-    if let Some(owed) =
-        owed.filter(|owed| money.amount.denom != owed.denom || money.amount.units > owed.units)
-    {
-        let said = format!(
-            "--amount {money} is more than the {} minor units of {} that remain",
-            owed.units, owed.denom
-        );
-        return Err(CliError::input("BAD_AMOUNT", said));
+    let currency = Currency::of(&node.api, &args.currency)?;
+    let money = currency.read_positive("--amount", &args.amount)?;
+    match owed {
+        Some(owed) if money.amount.denom != owed.denom => {
+            let said = format!("--currency {}: the invoice is in {}", args.currency, owed.denom);
+            return Err(CliError::input("BAD_CURRENCY", said));
+        }
+        Some(owed) if money.amount.units > owed.units => {
+            let said =
+                format!("--amount {money} is more than the {} that remain", currency.of_units(owed.units));
+            return Err(CliError::input("BAD_AMOUNT", said));
+        }
+        _ => {}
     }
     let evidence = node.pay(seller, &money.amount, linear_id, version)?;
     if let Some(file) = &args.output {
@@ -336,6 +352,7 @@ fn evidence(file: &Path) -> Result<PaymentEvidence, CliError> {
 pub fn factor(context: &Context, args: &FactorArgs) -> Result<(), CliError> {
     take(context, &args.org.org, &args.wait, "Sold", |node| {
         let held = invoice(node, &args.invoice)?;
+        sellable(&held)?;
         let invoice = held.invoice()?;
         let currency = Currency::of(&node.api, invoice.denom.as_str())?;
         let units = currency.read_positive("--advance", &args.advance)?.amount.units;
