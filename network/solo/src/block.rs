@@ -217,7 +217,12 @@ fn wrapped_integer(integer: i64) -> Vec<u8> {
 
 /// Header field `data_hash`: leaves are hashes of transactions, hashed again.
 pub fn data_hash(transactions: &[Vec<u8>]) -> [u8; 32] {
-    merkle::root(transactions.iter().map(|transaction| Sha256::digest(transaction).to_vec()))
+    merkle::root(transactions.iter().map(Sha256::digest))
+}
+
+/// That a transaction stands under the `data_hash` of its block; `None` where there is none of this index.
+pub fn data_proof(transactions: &[Vec<u8>], index: usize) -> Option<merkle::Proof> {
+    merkle::prove(transactions.iter().map(Sha256::digest), index)
 }
 
 /// Header field `last_commit_hash`.

@@ -8,11 +8,54 @@ where
     I: IntoIterator,
     I::Item: AsRef<[u8]>,
 {
-    let leaves: Vec<[u8; 32]> = items
-        .into_iter()
-        .map(|item| Sha256::new().chain_update([0]).chain_update(item).finalize().into())
-        .collect();
-    of_leaves(&leaves)
+    of_leaves(&leaves(items))
+}
+
+/// That one item stands in a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    pub root: [u8; 32],
+    pub leaf: [u8; 32],
+    /// Siblings from the leaf up.
+    pub aunts: Vec<[u8; 32]>,
+}
+
+/// `None` where there is no item `index`.
+pub fn prove<I>(items: I, index: usize) -> Option<Proof>
+where
+    I: IntoIterator,
+    I::Item: AsRef<[u8]>,
+{
+    let leaves = leaves(items);
+    let leaf = *leaves.get(index)?;
+    let mut aunts = Vec::new();
+    let (mut under, mut index) = (&leaves[..], index);
+    while under.len() > 1 {
+        let (left, right) = halves(under);
+        let (aunt, next) = if index < left.len() { (right, left) } else { (left, right) };
+        aunts.push(of_leaves(aunt));
+        index -= if index < left.len() { 0 } else { left.len() };
+        under = next;
+    }
+    aunts.reverse();
+    Some(Proof { root: of_leaves(&leaves), leaf, aunts })
+}
+
+fn leaves<I>(items: I) -> Vec<[u8; 32]>
+where
+    I: IntoIterator,
+    I::Item: AsRef<[u8]>,
+{
+    let leaf = |item: I::Item| Sha256::new().chain_update([0]).chain_update(item).finalize().into();
+    items.into_iter().map(leaf).collect()
+}
+
+fn halves(leaves: &[[u8; 32]]) -> (&[[u8; 32]], &[[u8; 32]]) {
+    leaves.split_at(leaves.len().next_power_of_two() / 2)
+}
+
+fn inner(left: [u8; 32], right: [u8; 32]) -> [u8; 32] {
+    Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
 }
 
 fn of_leaves(leaves: &[[u8; 32]]) -> [u8; 32] {
@@ -20,9 +63,8 @@ fn of_leaves(leaves: &[[u8; 32]]) -> [u8; 32] {
         [] => Sha256::digest([]).into(),
         [leaf] => *leaf,
         _ => {
-            let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
-            let hash = Sha256::new().chain_update([1]).chain_update(of_leaves(left));
-            hash.chain_update(of_leaves(right)).finalize().into()
+            let (left, right) = halves(leaves);
+            inner(of_leaves(left), of_leaves(right))
         }
     }
 }
@@ -55,6 +97,32 @@ mod tests {
         ];
         for (count, expected) in roots {
             assert_eq!(hex(root(&items[..count])), expected, "{count} items");
+        }
+    }
+
+    /// As RFC 9162, section 2.1.3.2, climbs from a leaf to the root.
+    #[test]
+    fn every_leaf_of_every_size_climbs_to_the_root() {
+        for count in 1..40_usize {
+            let items: Vec<[u8; 1]> = (0..count as u8).map(|item| [item]).collect();
+            assert_eq!(prove(&items, count), None);
+            for index in 0..count {
+                let proof = prove(&items, index).expect("an item");
+                let (mut at, mut last, mut hash) = (index, count - 1, proof.leaf);
+                for aunt in &proof.aunts {
+                    if at % 2 == 1 || at == last {
+                        hash = inner(*aunt, hash);
+                        while at % 2 == 0 && at != 0 {
+                            (at, last) = (at / 2, last / 2);
+                        }
+                    } else {
+                        hash = inner(hash, *aunt);
+                    }
+                    (at, last) = (at / 2, last / 2);
+                }
+                assert_eq!((hash, last), (proof.root, 0), "item {index} of {count}");
+                assert_eq!(hash, root(&items));
+            }
         }
     }
 }

@@ -210,7 +210,9 @@ pub(super) fn transactions(view: &View, params: &Params) -> Result<Value, RpcErr
         }
     };
     let (shown, total) = page(places, params)?;
-    let txs: Result<Vec<_>, _> = shown.into_iter().map(|place| transaction_json(view, place)).collect();
+    let prove = params.flag("prove")?;
+    let txs: Result<Vec<_>, _> =
+        shown.into_iter().map(|place| transaction_json(view, place, prove)).collect();
     Ok(json!({ "txs": txs?, "total_count": total.to_string() }))
 }
 
@@ -218,23 +220,30 @@ pub(super) fn transaction(view: &View, params: &Params) -> Result<Value, RpcErro
     let hash = params.base64("hash")?.and_then(|hash| <[u8; 32]>::try_from(hash).ok());
     let hash = hash.ok_or_else(|| RpcError::params("hash must be 32 bytes"))?;
     let place = records::transaction_place(view, &hash)?;
-    transaction_json(view, place.ok_or_else(|| RpcError::internal(format!("tx ({}) not found", hex(&hash))))?)
+    let place = place.ok_or_else(|| RpcError::internal(format!("tx ({}) not found", hex(&hash))))?;
+    transaction_json(view, place, params.flag("prove")?)
 }
 
-fn transaction_json(view: &View, (height, index): (u64, u32)) -> Result<Value, RpcError> {
+/// - `prove`: with its proof under the `data_hash` of the block's header.
+fn transaction_json(view: &View, (height, index): (u64, u32), prove: bool) -> Result<Value, RpcError> {
     let missing = || RpcError::internal(format!("no transaction {index} is stored at height {height}"));
     let block = methods::block_at(view, height)?;
     let results = records::results_at(view, height)?.ok_or_else(missing)?;
-    let tx = block.data.as_ref().and_then(|data| data.txs.get(index as usize)).ok_or_else(missing)?;
+    let txs = block.data.map(|data| data.txs).unwrap_or_default();
+    let tx = txs.get(index as usize).ok_or_else(missing)?;
     let result = results.0.tx_results.get(index as usize).ok_or_else(missing)?;
     use sha2::Digest;
-    Ok(json!({
+    let mut shown = json!({
         "hash": hex(&sha2::Sha256::digest(tx)),
         "height": height.to_string(),
         "index": index,
         "tx_result": shapes::tx_result(result),
         "tx": shapes::base64(tx),
-    }))
+    });
+    if prove {
+        shown["proof"] = shapes::tx_proof(&txs, index).ok_or_else(missing)?;
+    }
+    Ok(shown)
 }
 
 #[cfg(test)]

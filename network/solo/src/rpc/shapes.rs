@@ -6,7 +6,7 @@ use tendermint_proto::v0_38::abci::{Event, ExecTxResult, ResponseFinalizeBlock};
 use tendermint_proto::v0_38::types::{Block, BlockId, Commit, Header};
 
 use super::RpcError;
-use crate::block::{Limits, UnixNanos, Validator, Validators};
+use crate::block::{Limits, UnixNanos, Validator, Validators, data_proof};
 use crate::engine::hex;
 
 pub(super) fn base64(bytes: &[u8]) -> String {
@@ -87,6 +87,18 @@ pub(super) fn tx_result(result: &ExecTxResult) -> Value {
         "events": result.events.iter().map(event).collect::<Vec<_>>(),
         "codespace": result.codespace,
     })
+}
+
+/// That a transaction stands in its block: `TxProof`.
+pub(super) fn tx_proof(txs: &[Vec<u8>], index: u32) -> Option<Value> {
+    let (at, total) = (usize::try_from(index).ok()?, txs.len().to_string());
+    let proof = data_proof(txs, at)?;
+    let aunts: Vec<_> = proof.aunts.iter().map(|aunt| base64(aunt)).collect();
+    Some(json!({
+        "root_hash": hex(&proof.root),
+        "data": base64(txs.get(at)?),
+        "proof": { "total": total, "index": index.to_string(), "leaf_hash": base64(&proof.leaf), "aunts": aunts },
+    }))
 }
 
 /// The fields that `block_results` and the event of a new block share.

@@ -158,6 +158,14 @@ async fn the_public_client_library_reads_every_answer() {
     let request = tx_search::Request::new(query, false, 1, 10, Order::Ascending);
     let found: tx_search::Response = served.call(request).expect("a search");
     assert_eq!((found.total_count, found.txs[0].height.value(), found.txs[0].hash), (1, height, sent.hash));
+    assert_eq!(found.txs[0].proof, None);
+    let of_block: tx::Response = served.call(tx::Request { hash: sent.hash, prove: true }).expect("a proof");
+    let proof = of_block.proof.expect("it was asked for");
+    assert_eq!((Some(proof.root_hash), &proof.data), (block.block.header.data_hash, &of_block.tx));
+    let query: tendermint_rpc::query::Query = "note.text='a=b'".parse().expect("a query");
+    let request = tx_search::Request::new(query, true, 1, 10, Order::Ascending);
+    let found: tx_search::Response = served.call(request).expect("a search");
+    assert_eq!(found.txs[0].proof.as_ref(), Some(&proof));
     let by_height = format!("block.height >= {height} AND block.height <= {}", height + 1);
     let request = block_search::Request::new(by_height, 1, 10, Order::Descending);
     let found: block_search::Response = served.call(request).expect("a search");
