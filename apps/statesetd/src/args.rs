@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use stateset_ledger_types::bank::DenomRecord;
 use stateset_ledger_types::ids::EntityId;
 
 use crate::proposals::{Choice, ProposeArgs};
@@ -118,7 +119,10 @@ pub fn param(text: &str) -> Result<(String, u64), String> {
 fn denom(text: &str) -> Result<(String, u8), String> {
     let parsed =
         text.rsplit_once(':').and_then(|(name, places)| Some((name.to_owned(), places.parse().ok()?)));
-    parsed.ok_or_else(|| "it is DENOM:PLACES, such as usd:2".to_owned())
+    let max = DenomRecord::EXPONENT_MAX;
+    parsed
+        .filter(|(_, places)| *places <= max)
+        .ok_or_else(|| format!("it is DENOM:PLACES, such as usd:2, with at most {max} places"))
 }
 
 #[derive(Debug, Args)]

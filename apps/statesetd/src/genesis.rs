@@ -58,7 +58,8 @@ fn collector(founders: &[Entity], name: Option<&str>) -> Result<AccountId, Failu
     let is_it = |founder: &&Entity| name.is_none_or(|name| founder.name.as_str() == name);
     let names = || founders.iter().map(|founder| founder.name.as_str()).collect::<Vec<_>>().join(", ");
     let unknown = || {
-        let said = format!("--fee-collector {}: it is one of {}", name.unwrap_or_default(), names());
+        let said =
+            format!("--fee-collector {}: no such founder; there is {}", name.unwrap_or_default(), names());
         Failure::input("FEE_COLLECTOR", said)
     };
     founders.iter().find(is_it).map(|founder| founder.entity_id.account()).ok_or_else(unknown)

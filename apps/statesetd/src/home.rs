@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stateset_abci::Options;
 use stateset_abci::comet::{self, Config, Peer, PublicKeys, Timing};
+use stateset_ledger_store::{Store, StoreError};
 use stateset_ledger_types::Genesis;
 use stateset_ledger_types::ids::EntityId;
 use stateset_ledger_types::keys::PublicKey;
@@ -92,6 +93,20 @@ impl Home {
     pub fn keys(&self) -> Result<PublicKeys, Failure> {
         fs::create_dir_all(self.folder()).map_err(|error| Failure::io("make", self.folder(), &error))?;
         self.comet.keys().map_err(|error| Failure::failed("KEYS", error))
+    }
+
+    /// The state of its chain.
+    ///
+    /// # Errors
+    /// HOME_IN_USE while another program has it; STATE.
+    pub fn store(&self) -> Result<Store, Failure> {
+        Store::open(&self.file("state.redb")).map_err(|error| match error {
+            StoreError::InUse => {
+                let said = format!("another program runs on {}; stop it first", self.folder().display());
+                Failure::failed("HOME_IN_USE", said)
+            }
+            error => Failure::failed("STATE", error),
+        })
     }
 
     /// The signing key whose seed lies in the file `name`, made where it is missing.
@@ -243,6 +258,11 @@ pub fn init(args: &InitArgs, output: Output) -> Result<(), Failure> {
         }
         None => None,
     };
+    if given.is_none() {
+        // What is wrong with a new chain is said before there are keys for it.
+        let founder = Founder { name: args.name.clone(), validator: [1; 32], ledger: [2; 32] };
+        begun(&mut founded(&args.chain_id, now(), &[founder])?, args.engine, &args.begin)?;
+    }
     let validator = ves::hex::encode(&home.validator(args.engine)?);
     let genesis = match given {
         Some(genesis) => genesis,

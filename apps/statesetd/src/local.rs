@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stateset_abci::comet::{Rpc, Timing};
-use stateset_ledger_store::Store;
 use stateset_ledger_types::Genesis;
 
 use crate::args::{BeginArgs, Engine, UpgradeArgs};
@@ -130,8 +129,7 @@ impl LocalLedger {
     pub fn start(folder: &Path, rpc: SocketAddr, upgrade: UpgradeArgs) -> Result<Self, Failure> {
         let home = LocalHome::at(folder)?;
         let is_new = home.make(rpc)?;
-        let store = home.0.file("state.redb");
-        let store = Store::open(&store).map_err(|error| Failure::failed("STATE", error))?;
+        let store = home.0.store()?;
         let said = Said { upgrade, ..Said::default() };
         let config = SoloConfig { empty_block_interval: Some(EMPTY_BLOCK_INTERVAL), said };
         let solo = Solo::start(&home.0, Listen { rpc, else_free: true }, config, store)?;

@@ -51,7 +51,7 @@ impl Running {
             return Err(Failure::input("USAGE", message));
         }
         upgrade::forget(&home)?;
-        let store = Store::open(&home.file("state.redb")).map_err(|error| Failure::failed("STATE", error))?;
+        let store = home.store()?;
         let mut rpc = settings.rpc;
         let parts = match settings.engine {
             Engine::Comet => Parts::Comet(comet(&home, &settings, store, program, &said.upgrade)?),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use stateset_ledger_types::bank::DenomRecord;
 use stateset_ledger_types::codec::Text;
 use stateset_ledger_types::entity::{EntityStatus, Role};
 use stateset_ledger_types::genesis::{ChainRecord, Genesis, GenesisAttesters};
@@ -146,6 +147,10 @@ fn money(genesis: &Genesis, overlay: &mut Overlay<'_>) -> Result<(), String> {
     for record in genesis.denoms.iter() {
         if sums.insert(&record.denom, 0).is_some() {
             return Err(format!("genesis: denomination {} stands twice", record.denom));
+        }
+        if record.exponent > DenomRecord::EXPONENT_MAX {
+            let (denom, max) = (&record.denom, DenomRecord::EXPONENT_MAX);
+            return Err(format!("genesis: denomination {denom} has at most {max} decimal places"));
         }
         overlay.put(StateKey::denom(&record.denom), record);
     }

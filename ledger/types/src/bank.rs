@@ -198,6 +198,11 @@ record! {
     }
 }
 
+impl DenomRecord {
+    /// Most places of a denomination: its smallest unit is one of 128 bits, and whole ones have to fit, too.
+    pub const EXPONENT_MAX: u8 = 18;
+}
+
 impl Mandate {
     /// What the payer signs.
     pub fn message(&self, chain_id: &ChainId) -> Digest {

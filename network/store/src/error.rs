@@ -3,6 +3,8 @@ use stateset_ledger_types::Substore;
 /// Why the store refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    #[error("the state file is open in another program; stop that program first")]
+    InUse,
     #[error("the state file failed: {0}")]
     File(#[source] Box<redb::Error>),
     #[error("the state is damaged: {0}; restore it from a snapshot or a backup")]
@@ -44,13 +46,21 @@ macro_rules! from_file {
 
 from_file!(
     redb::Error,
-    redb::DatabaseError,
     redb::TransactionError,
     redb::TableError,
     redb::StorageError,
     redb::CommitError,
     redb::CompactionError
 );
+
+impl From<redb::DatabaseError> for StoreError {
+    fn from(error: redb::DatabaseError) -> Self {
+        match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => Self::InUse,
+            error => Self::File(Box::new(error.into())),
+        }
+    }
+}
 
 /// Errors of the tree library carry text only; each of them means that rows are missing or wrong.
 pub(crate) fn damaged(error: anyhow::Error) -> StoreError {

@@ -77,7 +77,7 @@ impl Store {
     /// Opens the file at `path`, or makes it. Folders on the way are not made.
     ///
     /// # Errors
-    /// [`StoreError::File`] when it cannot be opened or another process has it; [`StoreError::HalfRestored`].
+    /// [`StoreError::InUse`] while another process has it; [`StoreError::File`] when it cannot be opened; [`StoreError::HalfRestored`].
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         if !path.exists() {
             // Power lost while a file is made leaves one that nothing can open; under its own name it is always whole.

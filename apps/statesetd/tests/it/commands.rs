@@ -3,6 +3,7 @@
 use std::process::{Command, Output};
 
 use base64ct::{Base64, Encoding as _};
+use stateset_ledger_store::Store;
 use stateset_ledger_types::Genesis;
 use stateset_ledger_types::x509::{Root, check_node};
 
@@ -132,4 +133,34 @@ fn a_new_genesis_names_who_gets_the_fees() {
     let unknown = testnet("none", &["--fee-collector", "acme"]);
     assert_eq!(unknown.status.code(), Some(2));
     assert!(said(&unknown).contains("company-1, company-2, company-3"), "{}", said(&unknown));
+}
+
+#[test]
+fn what_is_wrong_with_a_new_chain_is_said_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home").to_str().unwrap().to_owned();
+    for (option, value, part) in [
+        ("--denom", "usd:19", "at most 18 places"),
+        ("--param", "voting_blocks=0", "voting_blocks"),
+        ("--fee-collector", "local", "no such founder; there is company-1"),
+    ] {
+        let refused = statesetd(&["init", "--engine", "solo", "--home", &home, option, value]);
+        assert_eq!(refused.status.code(), Some(2), "{option} {value}");
+        assert!(said(&refused).contains(part), "{}", said(&refused));
+        assert_eq!(std::fs::read_dir(&home).map_or(0, Iterator::count), 0, "{option} {value}");
+    }
+    assert!(statesetd(&["init", "--engine", "solo", "--home", &home, "--denom", "usd:18"]).status.success());
+}
+
+#[test]
+fn a_home_in_use_is_said_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home").to_str().unwrap().to_owned();
+    assert!(statesetd(&["init", "--engine", "solo", "--home", &home]).status.success());
+    let _open = Store::open(&folder.path().join("home/state.redb")).unwrap();
+    let refused = statesetd(&["start", "--home", &home]);
+    assert_eq!(refused.status.code(), Some(1));
+    for part in ["HOME_IN_USE", &home, "stop it first"] {
+        assert!(said(&refused).contains(part), "{}", said(&refused));
+    }
 }

@@ -21,8 +21,6 @@ use crate::overlay::{Overlay, Stop, decode};
 
 /// How long an expedited suspension stands unless it is confirmed.
 const EXPEDITED_DAYS: u64 = 7;
-/// Places of a denomination: its smallest unit is one of 128 bits, and whole ones have to fit, too.
-const EXPONENT_MAX: u8 = 18;
 
 pub(super) fn execute(
     overlay: &mut Overlay<'_>,
@@ -94,8 +92,9 @@ fn add_denom(overlay: &mut Overlay<'_>, record: &DenomRecord) -> Result<(), Stop
     if overlay.get_raw(&key)?.is_some() {
         return Err(invariant(format!("{} is a denomination already", record.denom)));
     }
-    if record.exponent > EXPONENT_MAX {
-        return Err(invariant(format!("a denomination has at most {EXPONENT_MAX} decimal places")));
+    if record.exponent > DenomRecord::EXPONENT_MAX {
+        let said = format!("a denomination has at most {} decimal places", DenomRecord::EXPONENT_MAX);
+        return Err(invariant(said));
     }
     // Such names are for vouchers of other chains (13.4).
     if record.denom.as_str().starts_with("ibc/") {

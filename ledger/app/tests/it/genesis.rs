@@ -4,6 +4,7 @@ use stateset_ledger_app::Ledger;
 use stateset_ledger_app::application::Application;
 use stateset_ledger_types::Genesis;
 use stateset_ledger_types::Substore;
+use stateset_ledger_types::bank::DenomRecord;
 use stateset_ledger_types::codec::{List, Set};
 use stateset_ledger_types::entity::{EntityStatus, Roles};
 use stateset_ledger_types::genesis::GenesisAttesters;
@@ -33,6 +34,11 @@ fn what_does_not_add_up_is_refused_by_name() {
     assert_eq!(said, "genesis: supply of usd is 2999999, its balances are 3000000");
     let said = refused(|genesis| genesis.denoms = List::default());
     assert!(said.contains("the denomination is not declared"), "{said}");
+    let said = refused(|genesis| {
+        let denoms = genesis.denoms.iter().map(|one| DenomRecord { exponent: 19, ..one.clone() });
+        genesis.denoms = List::new(denoms.collect::<Vec<_>>()).unwrap();
+    });
+    assert!(said.contains("at most 18 decimal places"), "{said}");
     let said = refused(|genesis| genesis.validators = List::default());
     assert!(said.contains("no validator"), "{said}");
     let with = |genesis: &mut Genesis, change: &dyn Fn(&mut stateset_ledger_types::entity::Entity)| {
