@@ -66,6 +66,10 @@ impl CliError {
     pub fn input(code: &str, message: impl Into<String>) -> Self {
         Self { exit: USAGE, ..Self::failure(code, message) }
     }
+    /// What a contract or the ledger would refuse, by its name: exit 1, as where they notice it.
+    pub fn against_rules(name: &str, message: impl Into<String>) -> Self {
+        Self::failure(name, message)
+    }
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(printable_lines(&hint.into()));
         self

@@ -174,7 +174,7 @@ pub fn vote(member: &Member, id: u64, choice: Choice) -> Result<Voted, Failure> 
         }
         status => {
             let said = format!("proposal {id} is {}: nobody votes on it any more", status_name(status));
-            Err(Failure::input("BAD_TRANSITION", said))
+            Err(Failure::failed("BAD_TRANSITION", said))
         }
     }
 }

@@ -25,7 +25,8 @@ impl From<CallError> for CliError {
     fn from(error: CallError) -> Self {
         // One line: what others wrote must not look like ours.
         let said = printable(&error.to_string());
-        let told = match error.is_input() {
+        let is_of_rules = matches!(error.code(), "BAD_TRANSITION" | "NOT_AUTHORISED");
+        let told = match error.is_input() && !is_of_rules {
             true => Self::input(error.code(), said),
             false => Self::failure(error.code(), said),
         };

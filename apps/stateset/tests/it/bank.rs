@@ -137,7 +137,7 @@ fn channels(at: &Path) {
     asks(at, &promise("10", "ten.json", "acme"));
     asks(at, &promise("25", "more.json", "acme"));
     assert_eq!(refused(at, &promise("31", "too.json", "acme")), (2, "BAD_AMOUNT".to_owned()));
-    assert_eq!(refused(at, &promise("26", "not.json", "globex")), (2, "NOT_AUTHORISED".to_owned()));
+    assert_eq!(refused(at, &promise("26", "not.json", "globex")), (1, "NOT_AUTHORISED".to_owned()));
     assert_eq!(held(at), ["20.00", "48.00", "2.00"], "promises move nothing");
     let claimed = asks(at, "bank channel claim more.json --org globex");
     assert_eq!((&claimed["claimed"]["amount"], &claimed["open"]), (&"25.00".into(), &true.into()));

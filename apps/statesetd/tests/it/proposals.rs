@@ -75,7 +75,7 @@ fn a_member_proposes_every_kind_and_votes_with_every_choice() {
     founder.decided("params max_batch=8");
     assert_eq!(founder.shown(&text)["status"], "VETOED");
     let (code, late) = ask(&["vote", &text["id"].to_string(), "--home", &founder.alone.home]);
-    assert_eq!((code, &late["error"]["code"]), (Some(2), &"BAD_TRANSITION".into()));
+    assert_eq!((code, &late["error"]["code"]), (Some(1), &"BAD_TRANSITION".into()));
 
     // An upgrade is a committer's.
     let hash = "07".repeat(32);

@@ -109,7 +109,7 @@ fn update(context: &Context, args: &UpdateArgs) -> Result<(), CliError> {
     let held = channel(&member.rpc, &args.channel)?.ok_or_else(missing)?;
     if held.payer != member.entity {
         let said = format!("{} is not the payer of this channel: only the payer promises", args.org.org);
-        return Err(CliError::input("NOT_AUTHORISED", said));
+        return Err(CliError::against_rules("NOT_AUTHORISED", said));
     }
     let currency = Currency::of(&nodes::of(&context.data)?, held.denom.as_str())?;
     let total = currency.read_positive("TOTAL", &args.total)?;

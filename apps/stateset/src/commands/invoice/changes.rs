@@ -133,7 +133,7 @@ fn given_back_by(
     held: &Held,
 ) -> Result<stateset_ledger_types::ids::EntityId, CliError> {
     let (invoice, status) = (held.invoice()?, held.status.as_deref().unwrap_or_default());
-    let refused = |said: String| Err(CliError::input("BAD_TRANSITION", said));
+    let refused = |said: String| Err(CliError::against_rules("BAD_TRANSITION", said));
     let me = entity(context, "--org", args.org.org.as_str())?;
     match (invoice.factor, invoice.finance) {
         _ if me != invoice.party => {

@@ -30,7 +30,7 @@ pub fn register(context: &Context, args: &RegisterArgs) -> Result<(), CliError> 
     let member = acting::company(context, &args.org.org)?;
     if invoice.factor != Some(member.entity) {
         let said = format!("{} is not the factor of this invoice, and is not asked to be", args.org.org);
-        return Err(CliError::input("NOT_AUTHORISED", said));
+        return Err(CliError::against_rules("NOT_AUTHORISED", said));
     }
     let fingerprint = invoice.fingerprint();
     let record = RegistryCommand::RecordFingerprint(RecordFingerprint { factor: member.entity, fingerprint });

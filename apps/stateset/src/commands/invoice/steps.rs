@@ -181,6 +181,10 @@ pub fn create(context: &Context, args: &CreateArgs) -> Result<(), CliError> {
             po_ref: None,
             agreement_ref: None,
         };
+        if terms.party == terms.counterparty {
+            let said = format!("--to {}: an invoice goes to another company than its seller", args.to);
+            return Err(CliError::input("BAD_COUNTERPARTY", said));
+        }
         let parties = [terms.party, terms.counterparty];
         let (create, wait) = (InvoiceCommand::Create(Box::new(terms)), first_wait(&args.wait));
         start_as(node, None, &create, &parties, args.mode.attested()?, wait)
@@ -258,7 +262,7 @@ fn offered(context: &Context, args: &FundArgs) -> Result<(LinearId, u64, Option<
 }
 
 fn bad_transition(said: String) -> CliError {
-    CliError::input("BAD_TRANSITION", said)
+    CliError::against_rules("BAD_TRANSITION", said)
 }
 
 /// Whether the contract would let the seller sell it now.
@@ -401,8 +405,9 @@ fn owes(context: &Context, org: &OrgArgs, invoice: &Invoice) -> Result<(), CliEr
     if entity(context, "--org", org.org.as_str())? == invoice.counterparty {
         return Ok(());
     }
-    let said = format!("{} does not owe this invoice: its payer is {}", org.org, invoice.counterparty);
-    Err(CliError::input("NOT_AUTHORISED", said))
+    let payer = Names::of(context).name(&invoice.counterparty);
+    let said = format!("{} does not owe this invoice: its payer is {payer}", org.org);
+    Err(CliError::against_rules("NOT_AUTHORISED", said))
 }
 
 /// Nothing is paid that the contract would not count.
@@ -410,10 +415,7 @@ fn payable(node: &Company, held: &Held, units: Units) -> Result<(), CliError> {
     let invoice = held.invoice()?;
     let status = held.status.as_deref().unwrap_or_default();
     if !matches!(status, "ISSUED" | "ACCEPTED" | "PARTIALLY_PAID" | "OVERDUE") {
-        return Err(CliError::input(
-            "BAD_TRANSITION",
-            format!("the invoice is {status}: nothing is to be paid"),
-        ));
+        return Err(bad_transition(format!("the invoice is {status}: nothing is to be paid")));
     }
     if units.0 == 0 || units > invoice.amount_remaining {
         let currency = Currency::of(&node.api, invoice.denom.as_str())?;
