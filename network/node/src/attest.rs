@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use stateset_contracts::Resolved;
 use stateset_ledger_types::codec::{List, Set, Text};
 use stateset_ledger_types::entity::{Entity, Role};
 use stateset_ledger_types::envelope::{Attestation, Notarise, Request};
@@ -11,7 +12,7 @@ use stateset_ledger_types::ids::{EntityId, TxId};
 use stateset_ledger_types::keys::{PublicKey, Purpose};
 use stateset_ledger_types::notary::NotaryRecord;
 use stateset_ledger_types::{Code, Envelope, Refusal, StateKey};
-use stateset_peer::message::{Content, Propose, Signatures};
+use stateset_peer::message::{Content, Propose, Signatures, Whole};
 
 use crate::effects::Outcome;
 use crate::error::{ChainError, NodeError};
@@ -51,12 +52,32 @@ fn no_policy() -> Refusal {
 }
 
 impl Node {
-    /// Whom the builder of `flow` asks: active attesters of the policy that take no part in the transaction.
+    /// Whom the builder of `flow` asks.
     pub(crate) fn quorum(&self, flow: &Flow) -> Result<Outcome, NodeError> {
-        let id = policy_of(&flow.whole).ok_or_else(no_policy)?;
+        let quorum = self.quorum_of(&flow.whole, &self.inputs(&flow.whole)?)?;
+        Ok(Outcome::Input(Box::new(Input::Quorum(quorum))))
+    }
+
+    /// What nobody could attest is not proposed: others would sign it for nothing.
+    ///
+    /// # Errors
+    /// ATTESTATION_MISSING; [`NodeError::Chain`].
+    pub(crate) fn refuse_unattestable(&self, whole: &Whole, inputs: &[Resolved]) -> Result<(), NodeError> {
+        if policy_of(whole).is_none() {
+            return Ok(());
+        }
+        match self.quorum_of(whole, inputs)?.shortage() {
+            Some(said) => Err(Refusal::new(Code::AttestationMissing, said).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Active attesters of the policy that take no part in the transaction.
+    fn quorum_of(&self, whole: &Whole, inputs: &[Resolved]) -> Result<Quorum, NodeError> {
+        let id = policy_of(whole).ok_or_else(no_policy)?;
         let tip = self.ports.chain.tip()?;
         let policy = self.ledger().attester_policy(id, tip.height)?;
-        let taking_part = members(&flow.whole, &self.inputs(&flow.whole)?);
+        let taking_part = members(whole, inputs);
         let mut attesters = Vec::new();
         for entity in policy.entities.iter().filter(|entity| !taking_part.contains(*entity)) {
             let record: Option<Entity> = self.ledger().record(&StateKey::entity(entity), tip.height)?;
@@ -67,8 +88,7 @@ impl Node {
             }
         }
         let attesters = List::new(attesters).expect("no more than the policy names");
-        let quorum = Quorum { policy: id, threshold: policy.threshold, attesters };
-        Ok(Outcome::Input(Box::new(Input::Quorum(quorum))))
+        Ok(Quorum { policy: id, threshold: policy.threshold, attesters })
     }
 
     /// Shows an attester the body, then all signatures: the order of a session is kept.
@@ -144,7 +164,7 @@ impl Node {
     }
 
     /// Whom to ask for what is behind a proposal: who sent it first, then whoever takes part in its outputs.
-    pub(crate) fn knowing(&self, whole: &stateset_peer::message::Whole, from: &EntityId) -> Vec<EntityId> {
+    pub(crate) fn knowing(&self, whole: &Whole, from: &EntityId) -> Vec<EntityId> {
         let others: BTreeSet<EntityId> = members(whole, &[]);
         let others = others.into_iter().filter(|entity| entity != from && *entity != self.entity());
         std::iter::once(*from).chain(others).collect()

@@ -242,6 +242,7 @@ impl Node {
         let built: Built = build(&self.keys, &facts, plan)?;
         // What this node would refuse to sign for others it does not propose itself.
         self.ledger().judge(&built.whole, None, &inputs, &[], now)?;
+        self.refuse_unattestable(&built.whole, &inputs)?;
         let linear_id = built.whole.body.body.outputs.first().and_then(|output| output.linear_id);
         let linear_id = linear_id.or_else(|| inputs.first().and_then(|input| input.output.linear_id));
         let entry = Entry::Built(Box::new(built));

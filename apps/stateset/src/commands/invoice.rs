@@ -22,9 +22,9 @@ pub enum InvoiceCommand {
     /// Propose an invoice to who shall pay it; it is issued once that company approves
     Create(CreateArgs),
     /// List what other companies ask this one to sign
-    Requests(OrgArgs),
+    Requests(proposals::FlowsArgs),
     /// List what this company proposes and others have not signed yet
-    Proposals(proposals::ProposalsArgs),
+    Proposals(proposals::FlowsArgs),
     /// Take back what this company proposes, until all have signed it
     Withdraw(proposals::WithdrawArgs),
     /// Sign what another company proposes: an invoice, a sale to a factor
@@ -245,7 +245,7 @@ pub struct ListArgs {
 pub fn run(context: &Context, command: &InvoiceCommand) -> Result<(), CliError> {
     match command {
         InvoiceCommand::Create(args) => steps::create(context, args),
-        InvoiceCommand::Requests(args) => shown::requests(context, args),
+        InvoiceCommand::Requests(args) => proposals::requests(context, args),
         InvoiceCommand::Proposals(args) => proposals::list(context, args),
         InvoiceCommand::Withdraw(args) => proposals::withdraw(context, args),
         InvoiceCommand::SettleDispute(args) => changes::settle_dispute(context, args),

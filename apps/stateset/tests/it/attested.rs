@@ -34,7 +34,8 @@ fn a_factor_takes_an_invoice_on_the_word_of_an_auditor() {
     done(at, &["org", "create", "auditor", "--role", "attester"]);
     let attested = [&create("INV-1", "2030-01-31")[..], &["--mode", "attested"]].concat();
 
-    // Nobody attests yet: the step ends by name. A company without the role is not taken.
+    // Nobody attests yet: nothing is proposed that nobody could attest. A company without the role is not taken.
+    assert_eq!(refusal(at, &attested), (1, "ATTESTATION_MISSING".to_owned()));
     let none = done(at, &["org", "attesters", "1"]);
     assert_eq!(none["attesters"], Value::Null);
     assert_eq!(refusal(at, &["org", "attesters", "1", "bank"]).0, 1);
@@ -51,6 +52,12 @@ fn a_factor_takes_an_invoice_on_the_word_of_an_auditor() {
     assert_eq!(done(at, &["org", "attesters", "1"])["attesters"]["threshold"], 1);
     let trusts = done(at, &["org", "trust", "bank", "auditor"]);
     assert_eq!(trusts["resolutions"]["native:invoice"]["to_attested"]["threshold"], 1);
+
+    let to_attester =
+        "invoice create --org acme --to auditor --number A --amount 1 --due 2031-01-31 --mode attested";
+    let to_attester: Vec<_> = to_attester.split(' ').collect();
+    assert_eq!(refusal(at, &to_attester), (1, "ATTESTATION_MISSING".to_owned()), "no other is left");
+    assert_eq!(done(at, &["invoice", "proposals", "--org", "acme", "--all"]), json!([]));
 
     let created = done(at, &attested);
     assert_eq!(phase(at, &["invoice", "approve", "INV-1", "--org", "globex"]), "final");

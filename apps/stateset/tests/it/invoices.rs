@@ -229,6 +229,10 @@ fn nothing_is_paid_for_a_step_that_cannot_follow() {
     done(at, &of_bank.split(' ').collect::<Vec<_>>());
     assert_eq!(refusal(at, &["invoice", "accept", "V", "--org", "globex"]), (2, "AMBIGUOUS".to_owned()));
     done(at, &["invoice", "decline", "V", "--org", "globex"]);
+    assert_eq!(done(at, &["invoice", "requests", "--org", "globex"]), Value::Array(Vec::new()));
+    let all = done(at, &["invoice", "requests", "--org", "globex", "--all"]);
+    let ended = all.as_array().unwrap().iter().filter(|flow| flow["phase"] == "ended").count();
+    assert_eq!((all.as_array().map(Vec::len), ended), (Some(2), 1), "{all}");
 
     // Acme calls it off; globex does not pay meanwhile, and once it has paid, does not sign that.
     done(at, &["invoice", "void", "V", "--org", "acme"]);

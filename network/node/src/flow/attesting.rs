@@ -60,6 +60,17 @@ pub fn message_of(whole: &Whole, policy: u32) -> Digest {
     attest_message(&header.chain_id, &tx_id, policy, &header.contract_set_hash)
 }
 
+impl Quorum {
+    /// What is said where there are too few, whoever of them attests.
+    pub fn shortage(&self) -> Option<String> {
+        let (found, needed) = (self.attesters.len(), self.threshold);
+        (found < needed as usize).then(|| {
+            let policy = self.policy;
+            format!("attester policy {policy} asks for {needed}, and names {found} active attesters that take no part")
+        })
+    }
+}
+
 impl Asked {
     /// Those who have neither signed nor refused.
     pub fn waits_for(&self, given: &[Attestation]) -> Vec<EntityId> {
@@ -117,15 +128,10 @@ pub fn ask(flow: &Flow, quorum: Quorum) -> Option<Entry> {
     if flow.asked().is_some() {
         return None;
     }
-    let (found, needed) = (quorum.attesters.len(), quorum.threshold);
-    if found < needed as usize {
-        let policy = quorum.policy;
-        let said = format!(
-            "attester policy {policy} asks for {needed}, and names {found} active attesters that take no part"
-        );
-        return Some(missing(said));
-    }
-    Some(Entry::Quorum(quorum))
+    Some(match quorum.shortage() {
+        Some(said) => missing(said),
+        None => Entry::Quorum(quorum),
+    })
 }
 
 /// An attester answered.

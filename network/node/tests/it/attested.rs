@@ -13,7 +13,7 @@ use stateset_ledger_types::{Code, StateKey};
 use stateset_node::flow::attesting::ATTESTER;
 use stateset_node::probe::Always;
 use stateset_node::trust::{Resolution, Resolutions, TrustedQuorum};
-use stateset_node::{Attested, Started, Transition};
+use stateset_node::{Attested, NodeError, Started, Transition};
 use stateset_peer::frame::SessionId;
 use stateset_peer::message::{Content, FlowId, Propose, Signatures, Whole};
 
@@ -39,12 +39,16 @@ fn trusting(threshold: u32, attesters: &[u8]) -> Resolutions {
 }
 
 /// Begins an invoice that attesters of `policy` check.
-fn begin(world: &World, policy: u32) -> Started {
+fn try_begin(world: &World, policy: u32) -> Result<Started, NodeError> {
     let parties = [id(BUYER)].into();
     // A seller uses a number once.
     let command = create(&format!("2026-{}", world.flows(SELLER).len() + 1));
     let transition = Transition::<Invoice> { on: None, command, parties, at: None };
-    world.node(SELLER).start_as(&transition, Attested::By(policy)).unwrap()
+    world.node(SELLER).start_as(&transition, Attested::By(policy))
+}
+
+fn begin(world: &World, policy: u32) -> Started {
+    try_begin(world, policy).unwrap()
 }
 
 fn issue(world: &World, policy: u32) -> Started {
@@ -179,16 +183,16 @@ fn a_flow_waits_for_its_quorum_and_for_no_more() {
 }
 
 #[test]
-fn a_policy_that_cannot_be_met_ends_the_flow_by_name() {
+fn what_nobody_could_attest_is_not_proposed() {
     let world = world();
     for (policy, says) in [(9, "no attester policy 9"), (crate::world::PARTY_ATTESTS, "that take no part")] {
-        let started = begin(&world, policy);
-        world.settle().unwrap();
-        let flow = world.flow(SELLER, &started);
-        assert_eq!((flow.phase.as_str(), flow.code), ("ended", Some(Code::AttestationMissing)), "{flow:?}");
-        assert!(flow.reason.as_ref().unwrap().contains(says), "{flow:?}");
+        let refused = try_begin(&world, policy).unwrap_err();
+        let NodeError::Refused(refusal) = refused else { panic!("{refused:?}") };
+        assert_eq!(refusal.code, Code::AttestationMissing);
+        assert!(refusal.text.contains(says), "{refusal:?}");
     }
-    assert!(world.invoices(BUYER).is_empty());
+    world.settle().unwrap();
+    assert!(world.flows(SELLER).is_empty() && world.invoices(BUYER).is_empty());
     let everybody = world.node(FACTOR).set_resolutions(trusting(0, &[AUDITOR])).unwrap_err();
     assert_eq!(everybody.code, Code::Malformed, "zero would trust everything");
 }

@@ -1,4 +1,4 @@
-//! What a company has proposed itself: where it stands, why it was declined, and taking it back.
+//! What a company has proposed itself, and what others ask of it: where it stands, why it ended, and taking it back.
 
 use clap::Args;
 use stateset_node_client::{CallError, Company, Flow};
@@ -10,10 +10,10 @@ use crate::context::Context;
 use crate::error::{CliError, printable};
 
 #[derive(Debug, Args)]
-pub struct ProposalsArgs {
+pub struct FlowsArgs {
     #[command(flatten)]
     pub org: OrgArgs,
-    /// Also those that are over, with the reason where they were declined
+    /// Also those that are signed or over, with the reason where they came to nothing
     #[arg(long)]
     pub all: bool,
 }
@@ -51,7 +51,7 @@ fn proposals(node: &Company, all: bool) -> Result<Vec<Flow>, CallError> {
     node.all_flows(!all, is_ours)
 }
 
-pub fn list(context: &Context, args: &ProposalsArgs) -> Result<(), CliError> {
+pub fn list(context: &Context, args: &FlowsArgs) -> Result<(), CliError> {
     let node = company(context, &args.org.org)?;
     let (found, names) = (proposals(&node, args.all)?, Names::of(context));
     let mut text = String::new();
@@ -61,6 +61,28 @@ pub fn list(context: &Context, args: &ProposalsArgs) -> Result<(), CliError> {
     }
     if found.is_empty() {
         text += if args.all { "Nothing was proposed." } else { "No proposal waits for others." };
+    }
+    context.out.result(&found, &text);
+    Ok(())
+}
+
+/// What others propose: what this company is asked to sign, and if all are asked for how the rest stands.
+pub fn requests(context: &Context, args: &FlowsArgs) -> Result<(), CliError> {
+    let node = company(context, &args.org.org)?;
+    let is_shown = |flow: &Flow| if args.all { flow.from.is_some() } else { flow.is_asked() };
+    let (found, names) = (node.all_flows(!args.all, is_shown)?, Names::of(context));
+    let mut text = String::new();
+    for flow in &found {
+        let from = flow.from.as_ref().map_or_else(|| "?".to_owned(), |id| names.name(id));
+        let stands = match flow.is_asked() {
+            true => String::new(),
+            false => format!(": {}", standing(&names, flow)),
+        };
+        text += &format!("{}  {} by {from}{stands}\n", flow.flow_id, flow.step());
+        text += &proposed(&node, &names, flow)?;
+    }
+    if found.is_empty() {
+        text += if args.all { "Nobody has asked for anything." } else { "Nobody asks for anything." };
     }
     context.out.result(&found, &text);
     Ok(())

@@ -8,7 +8,7 @@ use stateset_node_client::{Company, Flow, Held};
 use ves::TimestampMs;
 
 use super::nodes::{company, invoice};
-use super::{InvoiceArgs, ListArgs, OrgArgs};
+use super::{InvoiceArgs, ListArgs};
 use crate::commands::org;
 use crate::context::Context;
 use crate::error::{CliError, printable};
@@ -134,25 +134,6 @@ fn line(node: &Company, names: &Names, held: &Held) -> Result<String, CliError> 
         names.name(&invoice.payee()),
         held.linear_id
     ))
-}
-
-pub fn requests(context: &Context, args: &OrgArgs) -> Result<(), CliError> {
-    let node = company(context, &args.org)?;
-    let (found, names) = (node.all_flows(true, Flow::is_asked)?, Names::of(context));
-    let mut text = String::new();
-    for flow in &found {
-        text += &request(&node, &names, flow)?;
-    }
-    if found.is_empty() {
-        text += "Nobody asks for anything.";
-    }
-    context.out.result(&found, &text);
-    Ok(())
-}
-
-fn request(node: &Company, names: &Names, flow: &Flow) -> Result<String, CliError> {
-    let from = flow.from.as_ref().map_or_else(|| "?".to_owned(), |id| names.name(id));
-    Ok(format!("{}  {} by {from}\n", flow.flow_id, flow.step()) + &proposed(node, names, flow)?)
 }
 
 /// The invoice as a flow would leave it.
