@@ -8,7 +8,7 @@ use std::time::Duration;
 use stateset_ledger_app::overlay::Overlay;
 use stateset_ledger_store::Store;
 use stateset_ledger_types::{Params, StateKey};
-use stateset_solo::{Engine, EngineError, EngineParts, LastSigned, Node, NodeConfig};
+use stateset_solo::{Engine, EngineError, EngineParts, LastSigned, Node, NodeConfig, rpc};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -102,7 +102,7 @@ impl Solo {
         let pause = config.empty_block_interval.map_or_else(|| agreed_pause(&store), Ok)?;
         let pace = NodeConfig { empty_block_interval: pause, ..NodeConfig::default() };
         let mut node = Node::spawn(engine, pace);
-        let serving = stateset_solo::rpc::serve(listener, node.handle());
+        let serving = rpc::serve(listener, node.handle(), rpc::HEAD_TIME_MAX);
         let failure = Arc::new(OnceLock::new());
         let (stop, mut stopped) = oneshot::channel();
         let (noted, home) = (Arc::clone(&failure), home.clone());
@@ -110,7 +110,7 @@ impl Solo {
             let ended = tokio::select! {
                 _ = &mut stopped => None,
                 ended = node.failed() => Some(ended.err().map(|error| failed(&home, "ENGINE", &error))),
-                served = serving => Some(served.err().map(|error| Failure::failed("ENGINE", error))),
+                never = serving => match never {},
             };
             match ended {
                 // It ends with the block at hand, whatever comes of it: the next start says what is wrong.

@@ -8,14 +8,20 @@ mod search;
 mod shapes;
 mod subscribe;
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
+use axum::serve::Listener as _;
 use axum::{Router, extract::DefaultBodyLimit};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use stateset_ledger_app::application::Application;
 use tokio::net::TcpListener;
@@ -26,6 +32,8 @@ use quotes::Lenient;
 
 /// Bound of a request's body: a transaction of the largest block in base64, and some.
 pub const BODY_BYTES_MAX: usize = 32 << 20;
+/// The head of a request comes within this time, or the connection is closed.
+pub const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 /// Most requests of a batch, as CometBFT has it: each answer may be as large as one alone.
 pub const BATCH_MAX: usize = 10;
 /// Version that `status` reports: the family decides which shapes clients expect.
@@ -89,10 +97,25 @@ pub fn router<A: Application + 'static>(node: Handle<A>) -> Router {
 
 /// Serves on `listener` until the task is dropped. Bind it to a loopback address: the RPC knows no callers.
 ///
-/// # Errors
-/// What the listener fails with.
-pub async fn serve<A: Application + 'static>(listener: TcpListener, node: Handle<A>) -> std::io::Result<()> {
-    axum::serve(Lenient(listener), router(node)).await
+/// - `head_time_max`: how long the head of a request may take, as [`HEAD_TIME_MAX`].
+pub async fn serve<A: Application + 'static>(
+    listener: TcpListener,
+    node: Handle<A>,
+    head_time_max: Duration,
+) -> Infallible {
+    let (mut listener, service) = (Lenient(listener), TowerToHyperService::new(router(node)));
+    loop {
+        let (stream, _) = listener.accept().await;
+        let service = service.clone();
+        tokio::spawn(async move {
+            let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(head_time_max);
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!("a connection ended: {error}");
+            }
+        });
+    }
 }
 
 async fn index() -> Json<Value> {

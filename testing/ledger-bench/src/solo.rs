@@ -60,7 +60,7 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
     let node = Node::spawn(engine, NodeConfig::default());
     let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
     let rpc = Rpc::new(&format!("http://{}", listener.local_addr()?));
-    runtime.spawn(stateset_solo::rpc::serve(listener, node.handle()));
+    runtime.spawn(stateset_solo::rpc::serve(listener, node.handle(), stateset_solo::rpc::HEAD_TIME_MAX));
     drop(inside);
 
     let lots = lots(SENDERS);

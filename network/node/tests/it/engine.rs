@@ -13,7 +13,7 @@ use stateset_light::{Certificate, Terms, Trust, TrustedState};
 use stateset_node::ports::{Chain, Clock};
 use stateset_node::probe::Always;
 use stateset_node::rpc::RpcChain;
-use stateset_solo::{Engine, EngineParts, LastSigned, Node as Solo, NodeConfig};
+use stateset_solo::{Engine, EngineParts, LastSigned, Node as Solo, NodeConfig, rpc};
 
 use crate::invoices::{check_life, live};
 use crate::world::{BUYER, World, genesis, validator};
@@ -67,7 +67,7 @@ impl Running {
             };
             let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             let address = listener.local_addr().unwrap();
-            tokio::spawn(stateset_solo::rpc::serve(listener, handle));
+            tokio::spawn(rpc::serve(listener, handle, rpc::HEAD_TIME_MAX));
             address
         });
         let trusted = TrustedState::of_genesis(&genesis).unwrap();

@@ -34,6 +34,10 @@ struct Served {
 }
 
 async fn served() -> Served {
+    served_with(rpc::HEAD_TIME_MAX).await
+}
+
+async fn served_with(head_time_max: Duration) -> Served {
     let (store, folder) =
         (Arc::new(Store::in_memory().expect("memory")), tempfile::tempdir().expect("a folder"));
     assert!(LastSigned::open(folder.path()).expect("readable").newest().is_none());
@@ -42,7 +46,7 @@ async fn served() -> Served {
     let node = Node::spawn(engine, config);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    tokio::spawn(rpc::serve(listener, node.handle()));
+    tokio::spawn(rpc::serve(listener, node.handle(), head_time_max));
     let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
     Served { node, url, agent, _folder: folder }
 }
@@ -324,5 +328,23 @@ async fn a_change_is_provable_at_once_and_an_idle_chain_is_idle() {
         height + 1,
         "the block that carries the app hash changes nothing, so none follows it"
     );
+    served.node.stop().await.expect("stopped");
+}
+
+/// Half a head keeps no connection; a whole one is answered, also on a connection that idles less than that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_asks_for_nothing_is_closed() {
+    let served = served_with(Duration::from_millis(50)).await;
+    tokio::task::block_in_place(|| {
+        let connect = || TcpStream::connect(served.url.trim_start_matches("http://")).expect("a connection");
+        let (mut silent, mut half) = (connect(), connect());
+        half.write_all(b"GET /he").expect("sent");
+        for stream in [&mut silent, &mut half] {
+            stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out");
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).expect("closed before the time is over");
+        }
+    });
+    assert_eq!(served.raw("health").len(), 2);
     served.node.stop().await.expect("stopped");
 }
