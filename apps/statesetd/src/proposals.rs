@@ -1,5 +1,6 @@
 //! Proposals of members (network.md 12.1): made, listed, voted on, carried out. `statesetd` and `stateset ledger` share it.
 
+mod actions;
 mod kinds;
 mod told;
 

@@ -10,7 +10,7 @@ use stateset_ledger_types::ids::SettlementId;
 use stateset_ledger_types::stateless::Checked;
 use stateset_ledger_types::tree::Mode;
 use stateset_ledger_types::{Code, Encode, Refusal, StateKey};
-use ves::Digest;
+use ves::{Digest, TimestampMs};
 
 use crate::application::{Attribute, Block, Event, Fault, Outcome, TxResult, ValidatorUpdate};
 use crate::context::Context;
@@ -194,7 +194,9 @@ fn circuit(overlay: &Overlay<'_>, context: &Context, checked: &Checked) -> Resul
     let until: Option<u64> = overlay.get(&StateKey::circuit(kind))?;
     match until {
         Some(until) if context.time_ms < until => {
-            let said = format!("requests of kind {kind:?} are stopped until {until} ms");
+            let until = i64::try_from(until)
+                .map_or_else(|_| "further notice".to_owned(), |ms| TimestampMs(ms).to_string());
+            let said = format!("requests of kind {kind:?} are stopped until {until}");
             Err(Refusal::new(Code::CircuitOpen, said).into())
         }
         _ => Ok(()),

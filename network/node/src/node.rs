@@ -275,7 +275,10 @@ impl Node {
         match self.vault().lock_of(place)? {
             None => Ok(()),
             Some(flow) => {
-                let said = format!("output {} of {} is signed away by flow {flow}", place.index, place.tx_id);
+                let said = format!(
+                    "another step is under way, by flow {flow}: output {} of {} is signed away until that ends",
+                    place.index, place.tx_id
+                );
                 Err(Refusal::new(Code::Conflict, said).into())
             }
         }

@@ -32,6 +32,9 @@ impl From<CallError> for CliError {
         };
         match error {
             CallError::Unreachable(_) => told.hint("`stateset up` runs it, or `stateset org start`"),
+            CallError::Refused { .. } if told.message.contains("is signed away") => told.hint(
+                "see `stateset invoice proposals`; `stateset invoice withdraw` takes one back until all have signed it",
+            ),
             CallError::Ambiguous { ids, .. } => told.hint(format!("give one: {}", ids.join(", "))),
             CallError::File(error) => error.into(),
             CallError::Refused { .. } | CallError::Unreadable(_) => told,

@@ -62,6 +62,8 @@ fn a_member_proposes_every_kind_and_votes_with_every_choice() {
     assert_eq!(founder.alone.decoded("/ssn/params/max_batch"), 7);
     assert_eq!(founder.refused("params max_batch=0"), (Some(2), "BAD_PARAM".to_owned()));
     assert_eq!(founder.refused("params no_such=1"), (Some(2), "BAD_PARAM".to_owned()));
+    let over = "circuit-break notarise --until 2020-01-01";
+    assert_eq!(founder.refused(over), (Some(2), "BAD_TIME".to_owned()));
 
     // The last vote counts.
     let (_, text) = founder.propose(&format!("text {file} --title Fridays"));

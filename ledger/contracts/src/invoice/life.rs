@@ -3,6 +3,7 @@
 use stateset_ledger_types::body::DataClass;
 use stateset_ledger_types::entity::Role;
 use stateset_ledger_types::ids::{EntityId, Units};
+use ves::TimestampMs;
 
 use super::{
     Adjustment, COUNTERPARTY, FACTOR, Finance, INVOICE, INVOICE_TYPE, Invoice, InvoiceCommand,
@@ -349,7 +350,8 @@ fn pay(next: &mut Invoice, ask: &Ask<'_>) -> Done {
 
 fn is_past_due(ask: &Ask<'_>) -> Done {
     let due = before(ask).due_date;
-    when(ask.window.from_ms.is_some_and(|from| from > due), &format!("it is due at {due} ms"))
+    let at = TimestampMs(i64::try_from(due).unwrap_or(i64::MAX));
+    when(ask.window.from_ms.is_some_and(|from| from > due), &format!("it is due at {at}"))
 }
 
 fn price_is_what_remains(ask: &Ask<'_>) -> Done {
