@@ -84,6 +84,8 @@ contract SetPaymentBatch is Governed {
     uint256 public constant PAYMENT_GAS = 150_000;
     /// A call leaves 1/64 of the gas with its caller, so this much has to be there for a payment to get its share.
     uint256 private constant GAS_LEFT_MIN = PAYMENT_GAS * 64 / 63 + 40_000;
+    /// Bytes of a payment in the calldata: ten words.
+    uint256 private constant PAYMENT_BYTES = 320;
     /// Bytes of a token's refusal that are passed on.
     uint256 private constant REASON_BYTES_MAX = 164;
 
@@ -195,7 +197,8 @@ contract SetPaymentBatch is Governed {
         uint32 day = uint32(block.timestamp / 1 days);
         uint256 room = asset.dailyLimit;
         if (asset.day == day) room -= asset.dailyVolume < room ? asset.dailyVolume : room;
-        (uint256 settled, uint256 settledCount, uint256 total) = _payAll(terms, payments, asset, room);
+        (uint256 settled, uint256 settledCount, uint256 left) = _payAll(terms, payments, asset, room);
+        uint256 total = room - left;
 
         settlement.merkleRoot = terms.merkleRoot;
         settlement.totalSettled = uint128(total);
@@ -225,58 +228,72 @@ contract SetPaymentBatch is Governed {
 
     function _payAll(BatchTerms calldata terms, Payment[] calldata payments, AssetConfig memory asset, uint256 room)
         private
-        returns (uint256 settled, uint256 settledCount, uint256 total)
+        returns (uint256 settled, uint256 settledCount, uint256 left)
     {
+        left = room;
+        (address token, uint256 min, uint256 max) = (terms.token, asset.minAmount, asset.maxAmount);
+        Payment calldata payment;
+        // Step by step through the calldata: an index would be multiplied and compared at each use.
+        assembly ("memory-safe") {
+            payment := payments.offset
+        }
         for (uint256 i = 0; i < payments.length; ++i) {
-            Payment calldata payment = payments[i];
             uint256 value = payment.value;
-            bytes memory reason;
-            if (value < asset.minAmount || value > asset.maxAmount) {
-                reason = abi.encodeWithSelector(AmountOutOfBounds.selector, value);
-            } else if (value > room - total) {
-                reason = abi.encodeWithSelector(DailyLimitReached.selector, value);
+            if (value < min || value > max) {
+                _failed(terms, payment, abi.encodeWithSelector(AmountOutOfBounds.selector, value));
+            } else if (value > left) {
+                _failed(terms, payment, abi.encodeWithSelector(DailyLimitReached.selector, value));
             } else {
                 if (gasleft() < GAS_LEFT_MIN) revert GasTooLow(i);
-                bool paid;
-                (paid, reason) = _pay(terms.token, payment);
-                if (paid) {
-                    settled |= 1 << i;
-                    ++settledCount;
-                    total += value;
-                    continue;
+                if (_pay(token, payment)) {
+                    // Of 250 payments at most, and no more than was left.
+                    unchecked {
+                        settled |= 1 << i;
+                        ++settledCount;
+                        left -= value;
+                    }
+                } else {
+                    _failed(terms, payment, _refusal());
                 }
             }
-            emit PaymentFailed(terms.batchId, payment.intentId, payment.from, payment.nonce, reason);
+            assembly ("memory-safe") {
+                payment := add(payment, PAYMENT_BYTES)
+            }
         }
     }
 
+    function _failed(BatchTerms calldata terms, Payment calldata payment, bytes memory reason) private {
+        emit PaymentFailed(terms.batchId, payment.intentId, payment.from, payment.nonce, reason);
+    }
+
     /// Asks the token. The words of a payment after its intent id are the arguments of `transferWithAuthorization`, in order.
-    function _pay(address token, Payment calldata payment) private returns (bool paid, bytes memory reason) {
+    function _pay(address token, Payment calldata payment) private returns (bool paid) {
         bytes32 selector = IEip3009.transferWithAuthorization.selector;
         uint256 gasShare = PAYMENT_GAS;
-        uint256 reasonMax = REASON_BYTES_MAX;
         assembly ("memory-safe") {
             // In free memory that is not kept, so that the last payment of a batch costs what the first does.
             let input := mload(0x40)
             mstore(input, selector)
             calldatacopy(add(input, 4), add(payment, 32), 288)
             paid := call(gasShare, token, 0, input, 292, 0, 0)
-            if iszero(paid) {
-                let size := returndatasize()
-                if gt(size, reasonMax) { size := reasonMax }
-                reason := input
-                mstore(reason, size)
-                returndatacopy(add(reason, 32), 0, size)
-                mstore(0x40, add(add(reason, 32), and(add(size, 31), not(31))))
-            }
+        }
+    }
+
+    /// The first bytes of what the call before has returned.
+    function _refusal() private pure returns (bytes memory reason) {
+        uint256 reasonMax = REASON_BYTES_MAX;
+        assembly ("memory-safe") {
+            let size := returndatasize()
+            if gt(size, reasonMax) { size := reasonMax }
+            reason := mload(0x40)
+            mstore(reason, size)
+            returndatacopy(add(reason, 32), 0, size)
+            mstore(0x40, add(add(reason, 32), and(add(size, 31), not(31))))
         }
     }
 
     function _report(BatchTerms calldata terms, Payment[] calldata payments, uint256 settled, uint256 total) private {
-        bytes32[] memory intentIds = new bytes32[](payments.length);
-        for (uint256 i = 0; i < payments.length; ++i) {
-            intentIds[i] = payments[i].intentId;
-        }
+        bytes32[] memory intentIds = _intentIds(payments);
         emit BatchSettled(
             terms.batchId,
             terms.tenantStoreKey,
@@ -290,6 +307,22 @@ contract SetPaymentBatch is Governed {
             settled,
             intentIds
         );
+    }
+
+    /// The first word of each payment.
+    function _intentIds(Payment[] calldata payments) private pure returns (bytes32[] memory intentIds) {
+        assembly ("memory-safe") {
+            intentIds := mload(0x40)
+            mstore(intentIds, payments.length)
+            let to := add(intentIds, 32)
+            let end := add(to, shl(5, payments.length))
+            let from := payments.offset
+            for {} lt(to, end) { to := add(to, 32) } {
+                mstore(to, calldataload(from))
+                from := add(from, PAYMENT_BYTES)
+            }
+            mstore(0x40, end)
+        }
     }
 
     /// @notice What became of a settler's batch; zeros for an unknown one.

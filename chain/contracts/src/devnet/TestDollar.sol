@@ -30,11 +30,16 @@ contract TestDollar is IEip3009 {
     uint256 private immutable _chainId = block.chainid;
     bytes32 private immutable _separator = _separatorNow();
 
+    /// What an address has, and which authorizations of it are used or canceled: a whole word each, since a bool is read
+    /// before it is written.
+    struct Account {
+        uint256 balance;
+        mapping(bytes32 nonce => uint256) used;
+    }
+
     uint256 public totalSupply;
-    mapping(address => uint256) public balanceOf;
     mapping(address owner => mapping(address spender => uint256)) public allowance;
-    /// @inheritdoc IEip3009
-    mapping(address authorizer => mapping(bytes32 nonce => bool)) public authorizationState;
+    mapping(address => Account) private _accounts;
 
     event Transfer(address indexed from, address indexed to, uint256 value);
     event Approval(address indexed owner, address indexed spender, uint256 value);
@@ -50,16 +55,25 @@ contract TestDollar is IEip3009 {
     error InvalidSignature();
     error CallerIsNotPayee(address caller);
 
+    function balanceOf(address account) external view returns (uint256) {
+        return _accounts[account].balance;
+    }
+
+    /// @inheritdoc IEip3009
+    function authorizationState(address authorizer, bytes32 nonce) external view returns (bool) {
+        return _accounts[authorizer].used[nonce] != 0;
+    }
+
     /// @notice Makes `value` out of nothing.
     function mint(address to, uint256 value) external {
         if (to == address(0)) revert InvalidReceiver(to);
         totalSupply += value;
-        balanceOf[to] += value;
+        _accounts[to].balance += value;
         emit Transfer(address(0), to, value);
     }
 
     function transfer(address to, uint256 value) external returns (bool) {
-        _move(msg.sender, to, value);
+        _move(_accounts[msg.sender], msg.sender, to, value);
         return true;
     }
 
@@ -73,7 +87,7 @@ contract TestDollar is IEip3009 {
         uint256 allowed = allowance[from][msg.sender];
         if (allowed < value) revert InsufficientAllowance(allowed, value);
         if (allowed != type(uint256).max) allowance[from][msg.sender] = allowed - value;
-        _move(from, to, value);
+        _move(_accounts[from], from, to, value);
         return true;
     }
 
@@ -138,8 +152,7 @@ contract TestDollar is IEip3009 {
     function cancelAuthorization(address authorizer, bytes32 nonce, uint8 v, bytes32 r, bytes32 s) external {
         bytes32 content = keccak256(abi.encode(CANCEL_AUTHORIZATION_TYPEHASH, authorizer, nonce));
         _checkSigner(authorizer, _typed(content), v, r, s);
-        if (authorizationState[authorizer][nonce]) revert AuthorizationAlreadyUsed(authorizer, nonce);
-        authorizationState[authorizer][nonce] = true;
+        _use(_accounts[authorizer], authorizer, nonce);
         emit AuthorizationCanceled(authorizer, nonce);
     }
 
@@ -164,18 +177,26 @@ contract TestDollar is IEip3009 {
     ) private {
         if (block.timestamp <= validAfter) revert AuthorizationNotYetValid(validAfter);
         if (block.timestamp >= validBefore) revert AuthorizationExpired(validBefore);
-        if (authorizationState[from][nonce]) revert AuthorizationAlreadyUsed(from, nonce);
-        authorizationState[from][nonce] = true;
+        Account storage payer = _accounts[from];
+        _use(payer, from, nonce);
         emit AuthorizationUsed(from, nonce);
-        _move(from, to, value);
+        _move(payer, from, to, value);
     }
 
-    function _move(address from, address to, uint256 value) private {
+    function _use(Account storage account, address authorizer, bytes32 nonce) private {
+        if (account.used[nonce] != 0) revert AuthorizationAlreadyUsed(authorizer, nonce);
+        account.used[nonce] = 1;
+    }
+
+    function _move(Account storage payer, address from, address to, uint256 value) private {
         if (to == address(0)) revert InvalidReceiver(to);
-        uint256 balance = balanceOf[from];
+        uint256 balance = payer.balance;
         if (balance < value) revert InsufficientBalance(balance, value);
-        balanceOf[from] = balance - value;
-        balanceOf[to] += value;
+        // All balances together are the supply, which was checked when it was made.
+        unchecked {
+            payer.balance = balance - value;
+            _accounts[to].balance += value;
+        }
         emit Transfer(from, to, value);
     }
 
@@ -188,11 +209,32 @@ contract TestDollar is IEip3009 {
         uint256 validBefore,
         bytes32 nonce
     ) private view returns (bytes32) {
-        return _typed(keccak256(abi.encode(typehash, from, to, value, validAfter, validBefore, nonce)));
+        bytes32 content;
+        // In free memory that is not kept: `abi.encode` would keep a copy of each authorization.
+        assembly ("memory-safe") {
+            let words := mload(0x40)
+            mstore(words, typehash)
+            mstore(add(words, 32), from)
+            mstore(add(words, 64), to)
+            mstore(add(words, 96), value)
+            mstore(add(words, 128), validAfter)
+            mstore(add(words, 160), validBefore)
+            mstore(add(words, 192), nonce)
+            content := keccak256(words, 224)
+        }
+        return _typed(content);
     }
 
-    function _typed(bytes32 content) private view returns (bytes32) {
-        return keccak256(abi.encodePacked(hex"1901", DOMAIN_SEPARATOR(), content));
+    /// EIP-712: 1901, domain and content.
+    function _typed(bytes32 content) private view returns (bytes32 digest) {
+        bytes32 separator = DOMAIN_SEPARATOR();
+        assembly ("memory-safe") {
+            let bytes66 := mload(0x40)
+            mstore(bytes66, hex"1901")
+            mstore(add(bytes66, 2), separator)
+            mstore(add(bytes66, 34), content)
+            digest := keccak256(bytes66, 66)
+        }
     }
 
     function _checkSigner(address signer, bytes32 digest, uint8 v, bytes32 r, bytes32 s) private pure {

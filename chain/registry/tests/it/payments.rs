@@ -62,6 +62,7 @@ fn an_authorization_signed_here_moves_the_dollar_there() {
     };
     owner.call(settlement, &SetPaymentBatch::settleBatchCall { terms, payments: vec![payment] }).unwrap();
     let node = chain.anvil.node();
-    let balance = node.view(dollar, &TestDollar::balanceOfCall(address(2)), BlockAt::Latest).unwrap();
+    let balance =
+        node.view(dollar, &TestDollar::balanceOfCall { account: address(2) }, BlockAt::Latest).unwrap();
     assert_eq!(balance, U256::from(1_250_000));
 }

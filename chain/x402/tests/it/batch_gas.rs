@@ -97,7 +97,7 @@ impl Bank {
     }
 
     fn paid(&self) -> u64 {
-        let (node, asked) = (self.world.anvil.node(), balanceOfCall(MERCHANT));
+        let (node, asked) = (self.world.anvil.node(), balanceOfCall { account: MERCHANT });
         tokio::task::block_in_place(|| node.view(WARY_DOLLAR, &asked, BlockAt::Latest)).unwrap().to::<u64>()
             / PRICE
     }

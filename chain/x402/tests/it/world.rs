@@ -288,7 +288,7 @@ impl World {
 
     pub fn balance(&self, owner: Address) -> u64 {
         let (node, dollar) = (self.anvil.node(), self.dollar);
-        let call = TestDollar::balanceOfCall(owner);
+        let call = TestDollar::balanceOfCall { account: owner };
         tokio::task::block_in_place(|| node.view(dollar, &call, BlockAt::Latest)).unwrap().to()
     }
 

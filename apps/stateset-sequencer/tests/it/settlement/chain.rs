@@ -134,7 +134,7 @@ impl World {
     }
 
     pub fn balance(&self, owner: Address) -> u64 {
-        let (node, call) = (self.anvil.node(), TestDollar::balanceOfCall(owner));
+        let (node, call) = (self.anvil.node(), TestDollar::balanceOfCall { account: owner });
         tokio::task::block_in_place(|| node.view(self.dollar, &call, BlockAt::Latest)).unwrap().to()
     }
 

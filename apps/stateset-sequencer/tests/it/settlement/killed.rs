@@ -114,7 +114,7 @@ fn a_program_that_is_killed_with_its_batch_on_the_way_settles_it_once() {
     let program = Program::start(&world);
     std::thread::sleep(Duration::from_millis(2_500));
     assert_eq!(program.payments(&tenant).len(), 6);
-    let balance = set_registry::abi::TestDollar::balanceOfCall(MERCHANT);
+    let balance = set_registry::abi::TestDollar::balanceOfCall { account: MERCHANT };
     let node = world.anvil.node();
     let paid: u64 = node.view(world.dollar, &balance, set_registry::BlockAt::Latest).unwrap().to();
     assert_eq!((paid, world.sent_by_settler()), (5 * PRICE, 1));
