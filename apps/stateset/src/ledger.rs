@@ -104,7 +104,7 @@ impl Ledger {
             let nodes = Hosted::start(
                 HostedConfig {
                     folder,
-                    rpc: running.url.clone(),
+                    rpc: Rpc::new(&running.url),
                     trusted: Trusted::own(&running.home.genesis()?)?,
                     unlock,
                     notary: running.home.notary()?,

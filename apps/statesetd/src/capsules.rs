@@ -63,11 +63,11 @@ impl CapsuleStore {
         let address = TcpListener::bind(listen).and_then(|probe| probe.local_addr()).map_err(taken)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(failed)?;
-        let url = format!("http://{}", of_this_machine(rpc));
-        let network = Network::of(&url, &Trusted::own(&genesis)?, runtime.handle().clone());
+        let rpc = Rpc::new(&format!("http://{}", of_this_machine(rpc)));
+        let network = Network::of(rpc.clone(), &Trusted::own(&genesis)?, runtime.handle().clone());
         let mut store =
             Self { address, stop: Arc::default(), worker: None, failure: Arc::default(), _runtime: runtime };
-        let work = Work { network, seat, rpc: Rpc::new(&url), home: home.clone(), address };
+        let work = Work { network, seat, rpc, home: home.clone(), address };
         let (stop, failure) = (Arc::clone(&store.stop), Arc::clone(&store.failure));
         store.worker = Some(std::thread::spawn(move || {
             if let Err(problem) = work.until_stopped(&stop) {

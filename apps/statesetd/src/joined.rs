@@ -19,6 +19,9 @@ pub struct Joined {
     pub chain_id: String,
     /// RPC of a node of the ledger; it is believed in nothing that a light client can check.
     pub rpc: String,
+    /// Of other nodes, which are asked where that one can't be reached.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
 }
 
 impl Joined {
@@ -50,8 +53,33 @@ impl Joined {
         }
     }
 
+    /// A ledger by the RPCs of its nodes, in the order in which they are asked.
+    ///
+    /// # Errors
+    /// BAD_ADDRESS for one that is no URL, or none.
+    pub fn at(chain_id: &str, rpcs: &[String]) -> Result<Self, Failure> {
+        let is_url = |rpc: &&String| rpc.starts_with("http://") || rpc.starts_with("https://");
+        if let Some(wrong) = rpcs.iter().find(|rpc| !is_url(rpc)) {
+            let said = format!("{wrong} is no address of a node: write it as http://192.0.2.1:26657");
+            return Err(Failure::input("BAD_ADDRESS", said));
+        }
+        let mut rpcs = rpcs.iter().map(|rpc| rpc.trim_end_matches('/').to_owned());
+        let first = rpcs.next().ok_or_else(|| Failure::input("BAD_ADDRESS", "name a node of the ledger"))?;
+        Ok(Self { chain_id: chain_id.to_owned(), rpc: first, others: rpcs.collect() })
+    }
+
+    /// As its file has it.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// The RPCs, in the order in which they are asked.
+    pub fn rpcs(&self) -> Vec<&str> {
+        std::iter::once(&self.rpc).chain(&self.others).map(String::as_str).collect()
+    }
+
     pub fn rpc(&self) -> Rpc {
-        Rpc::new(&self.rpc)
+        Rpc::of(&self.rpc, &self.others)
     }
 
     /// # Errors

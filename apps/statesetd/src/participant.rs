@@ -68,11 +68,10 @@ pub struct Network {
 }
 
 impl Network {
-    /// The ledger at `rpc`, which is believed as far as what is trusted proves its answers.
-    pub fn of(rpc: &str, trusted: &Trusted, runtime: Handle) -> Self {
-        let asked = Rpc::new(rpc);
+    /// The ledger whose nodes are at `rpc`, which is believed as far as what is trusted proves its answers.
+    pub fn of(rpc: Rpc, trusted: &Trusted, runtime: Handle) -> Self {
         let call =
-            move |method: &str, params: &Value| asked.call(method, params).map_err(|error| error.to_string());
+            move |method: &str, params: &Value| rpc.call(method, params).map_err(|error| error.to_string());
         let chain = RpcChain::new(Box::new(call), trusted.state.clone(), trusted.terms, SystemClock);
         Self {
             chain_id: trusted.state.chain_id.clone(),

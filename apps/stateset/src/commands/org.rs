@@ -42,6 +42,8 @@ pub enum OrgCommand {
     Join(JoinArgs),
     /// Run the nodes of the companies that joined a ledger of others, until a signal ends them
     Start,
+    /// Show or change which nodes of a ledger that others run are asked
+    Nodes(peers::NodesArgs),
     /// Where the nodes of other companies are, on a ledger that others run
     #[command(subcommand)]
     Peer(PeerCommand),
@@ -124,6 +126,7 @@ pub fn run(context: &Context, command: &OrgCommand) -> Result<(), CliError> {
     match command {
         OrgCommand::Create(args) => create(context, args),
         OrgCommand::Request(args) => joining::request(context, args),
+        OrgCommand::Nodes(args) => peers::nodes(context, args),
         OrgCommand::Join(args) => joining::join(context, args),
         OrgCommand::Start => start::run(context),
         OrgCommand::Peer(command) => peers::run(context, command),

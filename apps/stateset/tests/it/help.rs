@@ -69,6 +69,7 @@ const COMMANDS: &[&str] = &[
     "org request",
     "org join",
     "org start",
+    "org nodes",
     "org peer",
     "org peer add",
     "org peer list",

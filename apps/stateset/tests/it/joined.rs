@@ -93,14 +93,15 @@ fn founded(home: &Path) -> (String, String) {
     (rpc, capsules)
 }
 
-/// Asks, is admitted, and joins; returns the company's id.
+/// Asks, is admitted, and joins by two nodes, the first of which is not there; returns the company's id.
 fn joins(at: &Path, org: &str, ledger: &Path, rpc: &str, listen: &str) -> String {
     let (request, admission) = (at.join("request.json"), at.join("admission.json"));
     done(at, &["org", "request", org, "-o", text(&request)]);
     done(ledger, &["node", "org", "admit", text(&request), "--home", ".", "-o", text(&admission)]);
     let (genesis, url) = (ledger.join("genesis.json"), format!("http://{rpc}"));
-    let join = ["org", "join", org, "--admission", text(&admission), "--ledger", &url, "--listen", listen];
-    let record = done(at, &[&join[..], &["--genesis", text(&genesis)]].concat());
+    let (join, dead) = (["org", "join", org, "--admission", text(&admission)], format!("http://{}", free()));
+    let of_ledger = ["--genesis", text(&genesis), "--ledger", &dead, "--ledger", &url, "--listen", listen];
+    let record = done(at, &[&join[..], &of_ledger].concat());
     record["entity_id"].as_str().unwrap().to_owned()
 }
 
@@ -213,11 +214,17 @@ fn a_ledger_of_others_decides_nothing_here_and_is_not_believed() {
         (&["org", "create", "globex"][..], "LEDGER_ELSEWHERE"),
         (&["org", "deposit", "acme", "1"], "LEDGER_ELSEWHERE"),
         (&["up", "--listen", "127.0.0.1:0"], "LEDGER_ELSEWHERE"),
+        (&["org", "nodes", "ftp://192.0.2.1"], "BAD_ADDRESS"),
         (&["org", "peer", "remove", "globex"], "NO_SUCH_PEER"),
         (&["org", "peer", "add", "globex", "nowhere"], "USAGE"),
     ] {
         assert_eq!(refusal(&seller, args), (2, code.to_owned()), "{args:?}");
     }
+
+    let url = format!("http://{rpc}");
+    let named = done(&seller, &["org", "nodes", &url]);
+    assert_eq!((&named["rpc"], &named["others"]), (&url.as_str().into(), &Value::Null));
+    assert_eq!(done(&seller, &["org", "nodes"]), named);
 
     // Somebody else answers where the ledger was, with a chain of the same name and the same members.
     drop(notary);

@@ -37,7 +37,7 @@ pub struct HostedConfig {
     /// Of the ledger: `orgs/` is in it, and `node.json` is written there.
     pub folder: PathBuf,
     /// RPC of a node of the ledger.
-    pub rpc: String,
+    pub rpc: Rpc,
     pub trusted: Trusted,
     pub unlock: Box<Unlock>,
     /// Of the notary that stores the companies' capsules here, where one of this machine does.
@@ -85,11 +85,11 @@ impl Hosted {
     /// Files that can't be written.
     pub fn start(config: HostedConfig, runtime: Handle) -> Result<Self, Failure> {
         let HostedConfig { folder, rpc, trusted, unlock, notary } = config;
-        let network = Network::of(&rpc, &trusted, runtime.clone());
+        let network = Network::of(rpc.clone(), &trusted, runtime.clone());
         let parts = Arc::new(Parts {
             network,
             folder: folder.clone(),
-            rpc: Rpc::new(&rpc),
+            rpc,
             unlock,
             seat: notary,
             kept: trusted.kept,

@@ -40,9 +40,9 @@ pub struct JoinArgs {
     /// A trusted block, where the genesis is older than two weeks, as `stateset ledger trust` writes it
     #[arg(long, value_name = "FILE")]
     pub trust: Option<PathBuf>,
-    /// RPC of a node of the ledger; nothing is taken on its word
-    #[arg(long, value_name = "URL")]
-    pub ledger: String,
+    /// RPC of a node of the ledger; nothing is taken on its word. Given again: another, for where that one can't be reached
+    #[arg(long, value_name = "URL", required = true)]
+    pub ledger: Vec<String>,
     /// Where the company's node listens for those of other companies
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:26654")]
     pub listen: SocketAddr,
@@ -98,7 +98,7 @@ pub fn join(context: &Context, args: &JoinArgs) -> Result<(), CliError> {
         text(&record),
         args.listen,
         record.chain_id,
-        args.ledger
+        args.ledger.join(", ")
     );
     context.out.result(&record, &said);
     Ok(())
@@ -142,6 +142,7 @@ fn record(context: &Context, args: &JoinArgs, admission: &OrgAdmission) -> Resul
 
 /// The ledger's files in the data directory: genesis, a trusted block, where a node is, the notaries' addresses.
 fn joined(context: &Context, args: &JoinArgs, admission: &OrgAdmission) -> Result<(), CliError> {
+    let here = Joined::at(&admission.chain_id, &args.ledger)?;
     let (genesis, place) = (genesis_of(&args.genesis)?, context.data.ledger());
     if genesis.hash() != admission.genesis_hash {
         let said = format!(
@@ -180,7 +181,5 @@ fn joined(context: &Context, args: &JoinArgs, admission: &OrgAdmission) -> Resul
     let mut peers = PeersFile::read(&place)?;
     admission.notaries.iter().for_each(|notary| peers.set(notary.clone()));
     put(PeersFile::file(&place), serde_json::to_string_pretty(&peers).unwrap_or_default() + "\n")?;
-    let here =
-        Joined { chain_id: admission.chain_id.clone(), rpc: args.ledger.trim_end_matches('/').to_owned() };
-    put(Joined::file(&place), serde_json::to_string_pretty(&here).unwrap_or_default() + "\n")
+    put(Joined::file(&place), here.to_json())
 }

@@ -1,4 +1,4 @@
-//! `stateset org peer`: where the nodes of other companies are, on a ledger that others run.
+//! `stateset org peer` and `nodes`: where the nodes of other companies are, and those of a ledger that others run.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -41,6 +41,13 @@ pub struct RemoveArgs {
     pub name: String,
 }
 
+#[derive(Debug, Args)]
+pub struct NodesArgs {
+    /// RPCs of nodes of the ledger, as http://192.0.2.1:26657, in the order in which they are asked [default: show them]
+    #[arg(value_name = "URL")]
+    pub urls: Vec<String>,
+}
+
 fn address(text: &str) -> Result<String, String> {
     let parsed = text.rsplit_once(':').filter(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     parsed.map(|_| text.to_owned()).ok_or_else(|| "it is HOST:PORT".to_owned())
@@ -56,6 +63,20 @@ pub fn run(context: &Context, command: &PeerCommand) -> Result<(), CliError> {
 
 fn joined(context: &Context) -> Result<Joined, CliError> {
     Joined::of(&context.data.ledger())?.ok_or_else(|| not_joined(context))
+}
+
+/// Commands ask the new ones at once, running nodes of companies after their next start.
+pub fn nodes(context: &Context, args: &NodesArgs) -> Result<(), CliError> {
+    let mut joined = joined(context)?;
+    if !args.urls.is_empty() {
+        joined = Joined::at(&joined.chain_id, &args.urls)?;
+        let file = Joined::file(&context.data.ledger());
+        files::replace(&file, joined.to_json().as_bytes())
+            .map_err(|error| CliError::io("write", &file, &error))?;
+        context.out.note("Start `stateset org start` anew where it runs.");
+    }
+    context.out.result(&joined, &joined.rpcs().join("\n"));
+    Ok(())
 }
 
 fn write(context: &Context, peers: &PeersFile) -> Result<(), CliError> {

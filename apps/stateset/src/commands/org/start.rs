@@ -46,7 +46,7 @@ pub fn run(context: &Context) -> Result<(), CliError> {
     let config = HostedConfig {
         trusted: Joined::trusted(&folder)?,
         folder,
-        rpc: joined.rpc.clone(),
+        rpc: joined.rpc(),
         unlock: unlock(Context::new(context.global.clone())),
         notary: None,
     };
@@ -80,9 +80,10 @@ fn greet(context: &Context, joined: &Joined, nodes: &Hosted) -> Result<(), CliEr
         lines += &format!("  {:<16} {}  listens at {listen}\n", record.org, record.entity_id);
         orgs.push(json!({"org": record.org, "entity_id": record.entity_id, "listen": record.listen}));
     }
-    let said = json!({"event": "started", "chain_id": joined.chain_id, "rpc_url": joined.rpc,
+    let said = json!({"event": "started", "chain_id": joined.chain_id, "rpc_url": joined.rpc, "other_rpc_urls": joined.others,
         "node_url": nodes.at.url, "orgs": orgs});
-    let text = format!("Nodes on {} at {}; Ctrl-C ends them:\n{lines}", joined.chain_id, joined.rpc);
+    let text =
+        format!("Nodes on {} at {}; Ctrl-C ends them:\n{lines}", joined.chain_id, joined.rpcs().join(", "));
     if context.global.json || !context.global.quiet {
         context.out.result(&said, &text);
     }
