@@ -233,7 +233,9 @@ fn send(rpc: &Rpc, bytes: &[u8], used: &dyn Fn() -> Result<bool, Failure>) -> Re
             // It says so while the request is in no block.
             Err(RpcError::Refused { .. }) if begun.elapsed() < BLOCK_TIME_MAX => std::thread::sleep(LOOK),
             Err(RpcError::Refused { .. }) => {
-                let message = format!("{hash} is in no block after {BLOCK_TIME_MAX:?}; ask again later");
+                let message = format!(
+                    "{hash} is in no block after {BLOCK_TIME_MAX:?}, and may come into one yet: look before you say it again"
+                );
                 return Err(Failure::failed("NOT_IN_A_BLOCK", message));
             }
             Err(other) => return Err(other.into()),

@@ -11,12 +11,54 @@ use ves::Digest;
 use crate::application::Fault;
 use crate::overlay::{Overlay, decode};
 
-/// How much of its quota an entity has used in this block.
+/// Of a quota: how much an entity has used in this block, or may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Used {
     pub transactions: u64,
     pub bytes: u64,
     pub gas: u64,
+}
+
+impl Used {
+    /// Both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            transactions: self.transactions.saturating_add(other.transactions),
+            bytes: self.bytes.saturating_add(other.bytes),
+            gas: self.gas.saturating_add(other.gas),
+        }
+    }
+
+    /// Without a part of it.
+    #[must_use]
+    pub const fn less(self, part: Self) -> Self {
+        Self {
+            transactions: self.transactions.saturating_sub(part.transactions),
+            bytes: self.bytes.saturating_sub(part.bytes),
+            gas: self.gas.saturating_sub(part.gas),
+        }
+    }
+
+    /// The same in each of several blocks.
+    #[must_use]
+    pub const fn times(self, blocks: u64) -> Self {
+        Self {
+            transactions: self.transactions.saturating_mul(blocks),
+            bytes: self.bytes.saturating_mul(blocks),
+            gas: self.gas.saturating_mul(blocks),
+        }
+    }
+
+    /// The first that is above its limit: its name, how much it is, and the limit.
+    pub fn over(self, limit: Self) -> Option<(&'static str, u64, u64)> {
+        let all = [
+            ("transactions", self.transactions, limit.transactions),
+            ("bytes", self.bytes, limit.bytes),
+            ("gas", self.gas, limit.gas),
+        ];
+        all.into_iter().find(|(_, used, limit)| used > limit)
+    }
 }
 
 /// A block under execution. Parameters are those of the state before the block.

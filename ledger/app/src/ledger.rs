@@ -1,8 +1,9 @@
 //! The state machine: the rules of this crate behind [`Application`].
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use stateset_ledger_types::entity::Entity;
 use stateset_ledger_types::stateless::{self, Checked, Rules};
 use stateset_ledger_types::{Genesis, Refusal, Request};
 use ves::Digest;
@@ -17,6 +18,7 @@ use crate::hot_keys::HotKeys;
 use crate::overlay::{Overlay, Stop};
 use crate::state::StateReader;
 use crate::upgrade::{FIRST_VERSION, KNOWN, Upgrades};
+use crate::waiting::Waiting;
 use crate::{execute, init, notary, proposal, query};
 
 /// Requests whose stateless check is remembered, so that each signature is verified once on its way from the pool through
@@ -31,6 +33,7 @@ pub struct Ledger {
     keys: HotKeys,
     clock: Mutex<Clock>,
     admission: Mutex<Option<Admission>>,
+    waiting: Mutex<Waiting>,
 }
 
 /// What requests for the pool are judged by: it is the same for all between two blocks.
@@ -41,12 +44,19 @@ struct Admission {
     context: Arc<Context>,
 }
 
-/// Height and time of the last block that is committed, and times of those after it that are executed: an engine may execute one
+/// Height and time of the last block that is committed, and those after it that are executed: an engine may execute one
 /// block while the one before is on its way to the disk.
 #[derive(Debug, Default)]
 struct Clock {
     committed: (u64, u64),
-    executed: BTreeMap<u64, u64>,
+    executed: BTreeMap<u64, Executed>,
+}
+
+#[derive(Debug)]
+struct Executed {
+    time_ms: u64,
+    /// Hashes of its requests.
+    requests: Vec<Digest>,
 }
 
 /// Requests that passed under `rules`, by the hash of their bytes; the oldest go first.
@@ -90,6 +100,7 @@ impl Ledger {
             keys: HotKeys::default(),
             clock: Mutex::default(),
             admission: Mutex::default(),
+            waiting: Mutex::default(),
         }
     }
 
@@ -106,6 +117,23 @@ impl Ledger {
         let checked = Arc::new(stateless::check_by(bytes, rules, &self.keys)?);
         lock().keep(rules, hash, Arc::clone(&checked));
         Ok(checked)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a request wait for a block, where its submitter has not its share waiting.
+    fn let_in(
+        &self,
+        hash: Digest,
+        context: &Context,
+        entity: &Entity,
+        checked: &Checked,
+    ) -> Result<(), Stop> {
+        let (used, quota) =
+            (notary::use_of(checked, &context.params), notary::quota_of(entity, &context.params));
+        Ok(self.waiting().enter(hash, entity.entity_id, used, quota, context.height)?)
     }
 
     fn committed(&self) -> (u64, u64) {
@@ -164,14 +192,18 @@ impl Application for Ledger {
             Ok(checked) => checked,
             Err(refusal) => return Ok(execute::refused(&refusal, 0)),
         };
-        let gas = gas(&checked, &context.params);
+        let (gas, hash) = (gas(&checked, &context.params), Hasher::bare().bytes(tx).finish());
         let passed = match checked.request() {
             Request::Governance(_) => Ok(()),
             _ => notary::refuse_notarised(&overlay, checked.tx_id()),
         };
-        match passed.and_then(|()| notary::admit(&overlay, &context, &checked)) {
-            Ok(_) => Ok(TxResult { gas_wanted: gas as i64, ..TxResult::default() }),
-            Err(Stop::Refused(refusal)) => Ok(execute::refused(&refusal, gas)),
+        let admitted = passed.and_then(|()| notary::admit(&overlay, &context, &checked));
+        match admitted.and_then(|entity| self.let_in(hash, &context, &entity, &checked)) {
+            Ok(()) => Ok(TxResult { gas_wanted: gas as i64, ..TxResult::default() }),
+            Err(Stop::Refused(refusal)) => {
+                self.waiting().leave(&hash);
+                Ok(execute::refused(&refusal, gas))
+            }
             Err(Stop::Fault(fault)) => Err(fault),
         }
     }
@@ -194,15 +226,19 @@ impl Application for Ledger {
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         let committed = clock.committed.0;
         clock.executed.retain(|height, _| *height > committed);
-        clock.executed.insert(block.height, block.time_ms);
+        let requests = block.transactions.iter().map(|tx| Hasher::bare().bytes(tx).finish()).collect();
+        clock.executed.insert(block.height, Executed { time_ms: block.time_ms, requests });
         Ok(outcome)
     }
 
     fn commit(&self, height: u64) {
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(time_ms) = clock.executed.remove(&height) {
-            clock.committed = (height, time_ms);
-        }
+        let Some(executed) = clock.executed.remove(&height) else { return };
+        clock.committed = (height, executed.time_ms);
+        drop(clock);
+        let mut waiting = self.waiting();
+        executed.requests.iter().for_each(|hash| waiting.leave(hash));
+        waiting.forget(height);
     }
 
     fn query(

@@ -28,6 +28,7 @@ pub mod query;
 pub mod registry;
 pub mod state;
 pub mod upgrade;
+pub mod waiting;
 
 pub use application::{Application, Block, Fault, Initial, Outcome, TxResult};
 pub use ledger::Ledger;

@@ -9,9 +9,9 @@ use stateset_ledger_types::keys::{PublicKey, Purpose};
 use stateset_ledger_types::notary::{CapsuleEntry, ConflictData, NotaryRecord};
 use stateset_ledger_types::stateless::Checked;
 use stateset_ledger_types::tree::Mode;
-use stateset_ledger_types::{Code, Encode, Refusal, StateKey, Substore};
+use stateset_ledger_types::{Code, Encode, Params, Refusal, StateKey, Substore};
 
-use crate::context::Context;
+use crate::context::{Context, Used};
 use crate::gas::gas;
 use crate::members;
 use crate::overlay::{Overlay, Stop};
@@ -56,33 +56,40 @@ pub fn admit(overlay: &Overlay<'_>, context: &Context, checked: &Checked) -> Res
     Ok(entity)
 }
 
+/// What `entity` may bring into one block.
+pub fn quota_of(entity: &Entity, params: &Params) -> Used {
+    let or_default = |own: u64, default: u64| if own == 0 { default } else { own };
+    Used {
+        transactions: or_default(entity.quota.tx_per_block, params.quota_tx_per_block),
+        bytes: or_default(entity.quota.bytes_per_block, params.quota_bytes_per_block),
+        gas: or_default(entity.quota.gas_per_block, params.quota_gas_per_block),
+    }
+}
+
+/// What a request takes of a quota.
+pub fn use_of(checked: &Checked, params: &Params) -> Used {
+    let bytes = checked.envelope().bytes().len() as u64;
+    Used { transactions: 1, bytes, gas: gas(checked, params) }
+}
+
 fn quota(context: &Context, entity: &Entity, checked: &Checked) -> Result<(), Refusal> {
     let used = context.quota.get(&entity.entity_id).copied().unwrap_or_default();
-    let or_default = |own: u64, default: u64| if own == 0 { default } else { own };
-    let params = &context.params;
-    let (own, bytes) = (&entity.quota, checked.envelope().bytes().len() as u64);
-    let limits = [
-        ("transactions", used.transactions + 1, or_default(own.tx_per_block, params.quota_tx_per_block)),
-        ("bytes", used.bytes + bytes, or_default(own.bytes_per_block, params.quota_bytes_per_block)),
-        ("gas", used.gas + gas(checked, params), or_default(own.gas_per_block, params.quota_gas_per_block)),
-    ];
-    for (what, needed, limit) in limits {
-        if needed > limit {
-            return Err(Refusal::new(Code::Quota, format!("{needed} {what} in one block, at most {limit}")));
+    let used = used.and(use_of(checked, &context.params));
+    match used.over(quota_of(entity, &context.params)) {
+        None => Ok(()),
+        Some((what, needed, limit)) => {
+            Err(Refusal::new(Code::Quota, format!("{needed} {what} in one block, at most {limit}")))
         }
     }
-    Ok(())
 }
 
 /// After step 2, whatever follows: the sequence is used up, and so much of the quota.
 pub fn charge(overlay: &mut Overlay<'_>, context: &mut Context, checked: &Checked) {
     let submission = checked.request().submission();
     overlay.put(StateKey::seq(&submission.entity), &submission.seq);
-    let gas = gas(checked, &context.params);
+    let taken = use_of(checked, &context.params);
     let used = context.quota.entry(submission.entity).or_default();
-    used.transactions += 1;
-    used.bytes += checked.envelope().bytes().len() as u64;
-    used.gas += gas;
+    *used = used.and(taken);
 }
 
 /// What steps 3 to 6 and the writes of step 8 need of a transaction of any mode.

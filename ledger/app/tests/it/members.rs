@@ -198,3 +198,23 @@ fn an_agent_decides_on_escrows_inside_its_amounts_only() {
     assert_eq!(act(6, refund(to_agent, 51)), Some(Code::NotAuthorised), "the day's amount");
     assert_eq!(act(7, release(to_other)), None, "what is left of it");
 }
+
+/// A member stood in front of all others for as long as it liked, by requests that fail and cost it nothing.
+#[test]
+fn a_member_has_no_more_waiting_than_four_blocks_take_from_it() {
+    let mut genesis = genesis();
+    genesis.params.set("quota_tx_per_block", 3).unwrap();
+    let mut world = World::of(&genesis);
+    let txs: Vec<_> = (1..=14).map(|n| world.private(1, n, &[n], &[])).collect();
+    let other = world.private(2, 20, &[20], &[]);
+    let pooled = |world: &World, tx: &Vec<u8>| code(&world.ledger.check_tx(&world.state, tx).unwrap());
+    for tx in &txs[..12] {
+        assert_eq!((pooled(&world, tx), pooled(&world, tx)), (None, None), "also when it is asked again");
+    }
+    assert_eq!(pooled(&world, &txs[12]), Some(Code::Quota));
+    assert_eq!(pooled(&world, &other), None);
+    // Two come into a block, and one is refused by it: none of them waits any more.
+    world.block(&txs[..2]);
+    assert_eq!((pooled(&world, &txs[12]), pooled(&world, &txs[13])), (None, None));
+    assert_eq!(pooled(&world, &txs[0]), Some(Code::AlreadyNotarised));
+}
