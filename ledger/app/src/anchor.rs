@@ -68,7 +68,7 @@ fn append(overlay: &mut Overlay<'_>, signers: Signers<'_>, batch: &AnchorBatch) 
     let head: Option<AnchorHead> = overlay.get(&key)?;
     let head =
         head.ok_or_else(|| Refusal::new(Code::NotFound, format!("stream {} is not open", batch.stream)))?;
-    if !signers.0.iter().any(|(key, _)| head.writers.contains(key)) {
+    if !signers.keys.iter().any(|(key, _)| head.writers.contains(key)) {
         let said = format!("no writer of stream {} signed", batch.stream);
         return Err(Refusal::new(Code::NotAuthorised, said).into());
     }

@@ -1,10 +1,13 @@
 //! Members: reading their records, and who may speak for them (section 1).
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use stateset_ledger_types::bank::AgentDay;
 use stateset_ledger_types::codec::Blob;
 use stateset_ledger_types::entity::{Entity, Role};
 use stateset_ledger_types::governance::{EntityRecord, RootChange};
-use stateset_ledger_types::ids::{Amount, EntityId, Units};
+use stateset_ledger_types::ids::{Amount, Denom, EntityId, KeyId, Units};
 use stateset_ledger_types::keys::{KeyRecord, PublicKey, Purpose};
 use stateset_ledger_types::x509::{CERTIFICATE_BYTES_MAX, Root, check_entity};
 use stateset_ledger_types::{Code, Refusal, StateKey, Substore};
@@ -102,9 +105,17 @@ pub struct Use<'a> {
     pub amount: Option<&'a Amount>,
 }
 
+/// What agents' keys moved or decided on in one transaction so far: its limit is that of all its commands together.
+#[derive(Debug, Default)]
+pub struct Moved(RefCell<BTreeMap<(KeyId, Denom), u128>>);
+
 /// The keys that signed a command, each with the purpose it signed for.
 #[derive(Debug, Clone, Copy)]
-pub struct Signers<'a>(pub &'a [(PublicKey, Purpose)]);
+pub struct Signers<'a> {
+    pub keys: &'a [(PublicKey, Purpose)],
+    /// Of the transaction.
+    pub moved: &'a Moved,
+}
 
 impl Signers<'_> {
     /// Whether one of the keys speaks for `entity` in this use; an agent's daily amount is counted.
@@ -119,7 +130,7 @@ impl Signers<'_> {
         use_: Use<'_>,
     ) -> Result<(), Stop> {
         let mut reason = "none of its keys signed";
-        for (key, purpose) in self.0 {
+        for (key, purpose) in self.keys {
             let Some(record) = entity.key(key).filter(|record| record.purpose == *purpose) else { continue };
             if !record.is_live(context.time_ms) {
                 reason = "its key that signed is not valid now";
@@ -127,7 +138,7 @@ impl Signers<'_> {
             }
             match purpose {
                 Purpose::LedgerSigning => return Ok(()),
-                Purpose::Agent if agent_may(overlay, context, record, use_)? => return Ok(()),
+                Purpose::Agent if agent_may(overlay, context, record, use_, self.moved)? => return Ok(()),
                 Purpose::Agent => reason = "its agent's key signed outside its scope",
                 _ => reason = "its key that signed has another purpose",
             }
@@ -137,12 +148,13 @@ impl Signers<'_> {
     }
 }
 
-/// Whether `record` may do this, by its scope; counts the day's amount if so.
+/// Whether `record` may do this, by its scope; counts the amount for the transaction and the day if so.
 fn agent_may(
     overlay: &mut Overlay<'_>,
     context: &Context,
     record: &KeyRecord,
     use_: Use<'_>,
+    moved: &Moved,
 ) -> Result<bool, Stop> {
     let Some(scope) = &record.scope else { return Ok(false) };
     let named = scope.contracts.iter().any(|contract| contract.as_str() == use_.contract)
@@ -155,9 +167,13 @@ fn agent_may(
     let within = |max: &Option<Amount>, units: u128| {
         max.as_ref().is_none_or(|max| max.denom == amount.denom && units <= max.units.0)
     };
-    if !within(&scope.amount_per_tx_max, amount.units.0) {
+    let mut moved = moved.0.borrow_mut();
+    let of_tx = moved.entry((record.key_id, amount.denom.clone())).or_default();
+    let Some(in_tx) = of_tx.checked_add(amount.units.0) else { return Ok(false) };
+    if !within(&scope.amount_per_tx_max, in_tx) {
         return Ok(false);
     }
+    *of_tx = in_tx;
     if scope.amount_per_day_max.is_none() {
         return Ok(true);
     }

@@ -16,6 +16,11 @@ use crate::gas::gas;
 use crate::members;
 use crate::overlay::{Overlay, Stop};
 
+/// How far a sequence may be above the last.
+const SEQUENCE_STEP_MAX: u64 = 1 << 20;
+/// How far the clock of a member that counts by it may be ahead of the chain's: a day.
+const SEQUENCE_AHEAD_MS: u64 = 86_400_000;
+
 /// Step 1: a transaction that was notarised is so once; its record is the answer's data.
 ///
 /// # Errors
@@ -49,11 +54,24 @@ pub fn admit(overlay: &Overlay<'_>, context: &Context, checked: &Checked) -> Res
     }
     quota(context, &entity, checked)?;
     let last: Option<u64> = overlay.get(&StateKey::seq(&submission.entity))?;
-    if last.is_some_and(|last| submission.seq <= last) {
-        let said = format!("sequence {} is not above {}", submission.seq, last.unwrap_or(0));
-        return Err(Refusal::new(Code::BadSequence, said).into());
-    }
+    sequence(context, last, submission.seq)?;
     Ok(entity)
+}
+
+/// A sequence is above the last, and leaves room for others: the largest of all would be a member's last word, and an agent's key
+/// or a lying node could make it say that. A member may count by ones, or by the clock in any unit down to nanoseconds.
+fn sequence(context: &Context, last: Option<u64>, seq: u64) -> Result<(), Refusal> {
+    if last.is_some_and(|last| seq <= last) {
+        let said = format!("sequence {seq} is not above {}", last.unwrap_or(0));
+        return Err(Refusal::new(Code::BadSequence, said));
+    }
+    let by_clock = context.time_ms.saturating_add(SEQUENCE_AHEAD_MS).saturating_mul(1_000_000);
+    let most = last.unwrap_or(0).saturating_add(SEQUENCE_STEP_MAX).max(by_clock);
+    if seq > most {
+        let said = format!("sequence {seq} is too far above {}: at most {most}", last.unwrap_or(0));
+        return Err(Refusal::new(Code::BadSequence, said));
+    }
+    Ok(())
 }
 
 /// What `entity` may bring into one block.

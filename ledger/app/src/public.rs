@@ -19,7 +19,7 @@ use stateset_ledger_types::tree::{Group, Mode};
 use stateset_ledger_types::{Code, Refusal, StateKey};
 
 use crate::context::Context;
-use crate::members::{Signers, Use};
+use crate::members::{Moved, Signers, Use};
 use crate::overlay::{Overlay, Stop};
 use crate::{anchor, bank, registry};
 
@@ -39,12 +39,13 @@ pub fn execute(
 ) -> Result<Vec<u8>, Stop> {
     let promoted = promotions(overlay, request)?;
     let states = !(request.content.body.inputs.is_empty() && request.content.body.outputs.is_empty());
+    let moved = Moved::default();
     if states {
-        self::states(overlay, context, tx_id, request, &promoted)?;
+        self::states(overlay, context, tx_id, request, &promoted, &moved)?;
     } else if !promoted.is_empty() {
         return Err(Refusal::new(Code::PromotionRefused, "nothing that is promoted is consumed").into());
     }
-    commands(overlay, context, tx_id, request)
+    commands(overlay, context, tx_id, request, &moved)
 }
 
 /// Commands of the chain's own contracts, in order. Those of others are judged with their states.
@@ -53,6 +54,7 @@ fn commands(
     context: &Context,
     tx_id: &TxId,
     request: &PublicTx,
+    moved: &Moved,
 ) -> Result<Vec<u8>, Stop> {
     let body = &request.content.body;
     let signed: Vec<(PublicKey, Purpose)> =
@@ -62,7 +64,7 @@ fn commands(
         // A key that signed the transaction speaks in a command only where the command lists it.
         let listed: Vec<(PublicKey, Purpose)> =
             signed.iter().filter(|(key, _)| command.signers.contains(key)).copied().collect();
-        let signers = Signers(&listed);
+        let signers = Signers { keys: &listed, moved };
         match command.contract_id.as_str() {
             BANK => {
                 let id = SettlementId::of(tx_id, place);
@@ -142,6 +144,7 @@ fn states(
     tx_id: &TxId,
     request: &PublicTx,
     promoted: &BTreeMap<StateRef, PublicOutput>,
+    moved: &Moved,
 ) -> Result<(), Stop> {
     let (whole, body) = (&request.content, &request.content.body);
     if !body.references.is_empty() {
@@ -160,7 +163,7 @@ fn states(
         references: &[],
     };
     judge(&tx, &facts)?;
-    count_agents(overlay, context, request, &inputs, &facts)?;
+    count_agents(overlay, context, request, &inputs, &facts, moved)?;
     for input in &inputs {
         overlay.delete(StateKey::utxo(&input.place));
     }
@@ -245,6 +248,7 @@ fn count_agents(
     request: &PublicTx,
     inputs: &[Resolved],
     facts: &Facts,
+    moved: &Moved,
 ) -> Result<(), Stop> {
     let own: Vec<&OutputState> = inputs.iter().map(|input| &input.output).collect();
     for command in request.content.body.commands.iter() {
@@ -256,7 +260,8 @@ fn count_agents(
             let entity = facts.admitted(&id)?;
             let use_ =
                 Use { contract: command.contract_id.as_str(), command: command.tag, amount: stake.as_ref() };
-            Signers(&[(*key, Purpose::Agent)]).speak_for(overlay, context, entity, use_)?;
+            let keys = [(*key, Purpose::Agent)];
+            Signers { keys: &keys, moved }.speak_for(overlay, context, entity, use_)?;
         }
     }
     Ok(())

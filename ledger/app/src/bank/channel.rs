@@ -80,18 +80,18 @@ pub(super) fn claim(call: &mut Call<'_, '_>, command: &ChannelClaim) -> Result<(
     Ok(())
 }
 
-/// The payee may close at any time, the payer once the channel has expired. What is left goes back.
+/// The payee may close at any time, the payer once the channel has expired. What is left goes back: the payee decides on that.
 pub(super) fn close(call: &mut Call<'_, '_>, command: &ChannelClose) -> Result<(), Stop> {
     let channel = find(call, &command.channel)?;
-    call.signed_by(&command.by, None)?;
+    let left = channel.deposit.0.checked_sub(channel.claimed.0).expect("claims keep to the deposit");
+    let amount = Amount { denom: channel.denom.clone(), units: Units(left) };
+    call.signed_by(&command.by, Some(&amount).filter(|_| command.by == channel.payee))?;
     let may = command.by == channel.payee
         || command.by == channel.payer && channel.expires_at <= call.context.time_ms;
     if !may {
         let said = "the payee closes a channel, or the payer once it has expired";
         return Err(Refusal::new(Code::NotAuthorised, said).into());
     }
-    let left = channel.deposit.0.checked_sub(channel.claimed.0).expect("claims keep to the deposit");
-    let amount = Amount { denom: channel.denom, units: Units(left) };
     accounts::credit(call.overlay, &channel.payer.account(), &amount)?;
     call.overlay.delete(StateKey::channel(&command.channel));
     let key = StateKey::settlement(&command.channel);

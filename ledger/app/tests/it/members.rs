@@ -124,7 +124,7 @@ fn c20_an_agent_acts_inside_its_scope_only() {
             commands: Set::new([1]).unwrap(),
             amount_per_tx_max: Some(dollars(100)),
             amount_per_day_max: Some(dollars(150)),
-            expires_at: Some(100_000_000),
+            expires_at: Some(200_000_000),
             quote_hash: None,
         });
         entity.keys = List::new(keys).unwrap();
@@ -148,13 +148,20 @@ fn c20_an_agent_acts_inside_its_scope_only() {
     assert_eq!(pay(&mut world, 3, 51, 4_000_000), Some(Code::NotAuthorised), "the day's amount");
     assert_eq!(pay(&mut world, 4, 50, 5_000_000), None);
     assert_eq!(pay(&mut world, 5, 100, day), None, "another day");
-    assert_eq!(pay(&mut world, 6, 1, 100_000_000), Some(Code::NotAuthorised), "expired");
+    // The limit of a transaction is that of its commands together.
+    let many = world.agent_pay(3, 7, &[transfer(50), transfer(51)]);
+    assert_eq!(code(&world.block_at(2 * day, &[many]).results[0]), Some(Code::NotAuthorised));
+    let two = world.agent_pay(3, 8, &[transfer(50), transfer(50)]);
+    assert_eq!(code(&world.block_at(2 * day, &[two]).results[0]), None);
+    assert_eq!(pay(&mut world, 6, 1, 200_000_000), Some(Code::NotAuthorised), "expired");
 }
 
 /// What another key of the entity has locked is no way around the limits of its agent.
 #[test]
 fn an_agent_decides_on_escrows_inside_its_amounts_only() {
-    use stateset_ledger_types::bank::{BANK, BankCommand, EscrowCreate, EscrowRefund, EscrowRelease};
+    use stateset_ledger_types::bank::{
+        BANK, BankCommand, ChannelClose, ChannelOpen, EscrowCreate, EscrowRefund, EscrowRelease,
+    };
     use stateset_ledger_types::ids::{ContractId, SettlementId, Units};
     use stateset_ledger_types::keys::Scope;
 
@@ -166,7 +173,7 @@ fn an_agent_decides_on_escrows_inside_its_amounts_only() {
         keys[0].purpose = Purpose::Agent;
         keys[0].scope = Some(Scope {
             contracts: Set::new([ContractId::new(BANK).unwrap()]).unwrap(),
-            commands: Set::new([3, 4]).unwrap(),
+            commands: Set::new([3, 4, 9]).unwrap(),
             amount_per_tx_max: Some(dollars(100)),
             amount_per_day_max: Some(dollars(150)),
             expires_at: None,
@@ -185,6 +192,10 @@ fn an_agent_decides_on_escrows_inside_its_amounts_only() {
         SettlementId(result.data[result.data.len() - 36..].try_into().unwrap())
     };
     let (to_agent, to_other) = (made(&mut world, 1, 3), made(&mut world, 2, 2));
+    let open = ChannelOpen { payer: id(1), payee: id(3), deposit: dollars(101), expires_at: 90_000_000 };
+    let tx = world.pay(1, 9, &[BankCommand::ChannelOpen(open)]);
+    let result = world.run(tx);
+    let channel = SettlementId(result.data[result.data.len() - 36..].try_into().unwrap());
     let refund =
         |escrow, units| BankCommand::EscrowRefund(EscrowRefund { escrow, by: id(3), units: Units(units) });
     let release = |escrow| BankCommand::EscrowRelease(EscrowRelease { escrow, by: id(3) });
@@ -194,6 +205,8 @@ fn an_agent_decides_on_escrows_inside_its_amounts_only() {
     };
     assert_eq!(act(3, refund(to_agent, 101)), Some(Code::NotAuthorised), "as the payee");
     assert_eq!(act(4, release(to_other)), Some(Code::NotAuthorised), "as the arbiter");
+    let close = BankCommand::ChannelClose(ChannelClose { channel, by: id(3) });
+    assert_eq!(act(10, close), Some(Code::NotAuthorised), "what the payee of a channel gives up");
     assert_eq!(act(5, refund(to_other, 100)), None);
     assert_eq!(act(6, refund(to_agent, 51)), Some(Code::NotAuthorised), "the day's amount");
     assert_eq!(act(7, release(to_other)), None, "what is left of it");
@@ -217,4 +230,24 @@ fn a_member_has_no_more_waiting_than_four_blocks_take_from_it() {
     world.block(&txs[..2]);
     assert_eq!((pooled(&world, &txs[12]), pooled(&world, &txs[13])), (None, None));
     assert_eq!(pooled(&world, &txs[0]), Some(Code::AlreadyNotarised));
+}
+
+/// The largest of all sequences was a member's last word, and its agent's key could say it.
+#[test]
+fn a_sequence_leaves_room_for_others() {
+    let mut world = World::new();
+    let header = world.header();
+    let submitted = |salt: u8, seq: u64| {
+        let whole = private_body(header.clone(), salt, &[salt], &[], None);
+        submit_private(&whole, Mode::Private, 1, seq, &[salt], &[])
+    };
+    let mut run = |salt, seq, time| code(&world.block_at(time, &[submitted(salt, seq)]).results[0]);
+    assert_eq!(run(1, u64::MAX, 2_000_000), Some(Code::BadSequence));
+    assert_eq!(run(2, 7, 3_000_000), None);
+    // A member may count by the clock: here in nanoseconds, and a day ahead of the chain's.
+    let by_clock = (4_000_000 + 86_400_000) * 1_000_000;
+    assert_eq!(run(3, by_clock + 1, 4_000_000), Some(Code::BadSequence));
+    assert_eq!(run(4, by_clock, 4_000_000), None);
+    assert_eq!(run(5, by_clock + (1 << 20) + 1, 4_000_000), Some(Code::BadSequence));
+    assert_eq!(run(6, by_clock + (1 << 20), 4_000_000), None);
 }
