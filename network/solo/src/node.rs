@@ -1,5 +1,6 @@
 //! The engine at work: when a block is due, the pool in front of it, and everyone who waits for blocks.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +20,9 @@ use crate::records;
 
 /// Blocks that a slow listener may lag behind before it misses some.
 const BLOCKS_BUFFERED_MAX: usize = 256;
+
+/// So many of those that a block was offered and did not pick are checked anew after it.
+const RECHECKED_MAX: usize = 256;
 
 /// When blocks are made (network.md 7.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +125,22 @@ impl<A: Application> Handle<A> {
         drop(pool);
         // Nobody listening is fine.
         let _ = self.0.blocks.send(committed);
+    }
+
+    /// Takes out what the newest state refuses, as CometBFT does: the sequence of a request is used up by another, and it would
+    /// be offered to block after block before what came later.
+    fn recheck(&self, left: &[(Arrival, Arc<[u8]>)]) -> Result<(), EngineError> {
+        if left.is_empty() {
+            return Ok(());
+        }
+        let (view, mut gone) = (self.latest()?, Vec::new());
+        for (arrival, transaction) in left {
+            if self.0.application.check_tx(&*view, transaction)?.code != 0 {
+                gone.push(*arrival);
+            }
+        }
+        self.pool().remove(gone);
+        Ok(())
     }
 
     fn pool(&self) -> MutexGuard<'_, Mempool> {
@@ -309,6 +329,11 @@ async fn make_blocks<A: Application + 'static>(
         if !offered.is_empty() {
             last_filled = Some(begun);
         }
+        let left = left_of(&offered, &picked);
+        if !left.is_empty() {
+            let handle = handle.clone();
+            joined(tokio::task::spawn_blocking(move || handle.recheck(&left)).await)?;
+        }
         if picked.is_empty() && !empty_due {
             // Nothing of it outlives this: the block was executed, and is not signed.
             handle.pool().drop_stale();
@@ -326,6 +351,13 @@ async fn make_blocks<A: Application + 'static>(
         last_block = Instant::now();
         storing.begin(sealed?, arrivals);
     }
+}
+
+/// The oldest of those that were offered and not picked.
+fn left_of(offered: &[(Arrival, Arc<[u8]>)], picked: &[usize]) -> Vec<(Arrival, Arc<[u8]>)> {
+    let picked: BTreeSet<usize> = picked.iter().copied().collect();
+    let left = offered.iter().enumerate().filter(|(place, _)| !picked.contains(place));
+    left.map(|(_, one)| one.clone()).take(RECHECKED_MAX).collect()
 }
 
 fn clock() -> UnixNanos {

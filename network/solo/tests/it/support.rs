@@ -19,7 +19,7 @@ pub const GENESIS_MS: u64 = 1_767_225_600_000;
 pub const INITIAL_HEIGHT: u64 = 5;
 
 /// Transactions are `key=value`, written to `notary/tx/<key>`; `!validator` announces the key of [`key`] 2. One of the key `never`
-/// is good for the pool and for no block.
+/// is good for the pool and for no block, and of those of the key `once` one: when it is written, the others are refused.
 #[derive(Debug)]
 pub struct Notes {
     pub app_version: u64,
@@ -53,8 +53,9 @@ impl Application for Notes {
         })
     }
 
-    fn check_tx(&self, _: &dyn StateReader, tx: &[u8]) -> Result<TxResult, Fault> {
-        let code = u32::from(!tx.contains(&b'=') && tx != b"!validator");
+    fn check_tx(&self, state: &dyn StateReader, tx: &[u8]) -> Result<TxResult, Fault> {
+        let is_late = tx.starts_with(b"once=") && state.get(Substore::Notary, b"tx/once")?.is_some();
+        let code = u32::from(is_late || !tx.contains(&b'=') && tx != b"!validator");
         Ok(TxResult {
             code,
             log: if code == 0 { String::new() } else { "no = in it".into() },
@@ -62,9 +63,21 @@ impl Application for Notes {
         })
     }
 
-    fn prepare_proposal(&self, _: &dyn StateReader, proposal: &Proposal<'_>) -> Result<Vec<usize>, Fault> {
-        let places = proposal.transactions.iter().enumerate();
-        Ok(places.filter(|(_, tx)| !tx.starts_with(b"never=")).map(|(place, _)| place).collect())
+    fn prepare_proposal(
+        &self,
+        state: &dyn StateReader,
+        proposal: &Proposal<'_>,
+    ) -> Result<Vec<usize>, Fault> {
+        let mut chosen = Vec::new();
+        for (place, tx) in proposal.transactions.iter().enumerate() {
+            let comes_first =
+                |once: &[u8]| proposal.transactions[..place].iter().any(|tx| tx.starts_with(once));
+            let is_late = comes_first(b"once=") || state.get(Substore::Notary, b"tx/once")?.is_some();
+            if !tx.starts_with(b"never=") && (!tx.starts_with(b"once=") || !is_late) {
+                chosen.push(place);
+            }
+        }
+        Ok(chosen)
     }
 
     fn process_proposal(&self, _: &dyn StateReader, _: &Block<'_>) -> Result<bool, Fault> {
