@@ -97,7 +97,9 @@ impl From<statesetd_app::Failure> for CliError {
     fn from(failure: statesetd_app::Failure) -> Self {
         let error = Self { exit: failure.exit, ..Self::failure(&failure.code, failure.message) };
         match failure.code.as_str() {
-            "NODE_UNREACHABLE" => error.hint("start one with `stateset up`, or name one with --node"),
+            "NODE_UNREACHABLE" => error.hint(
+                "start one with `stateset up`, or name one with --node, or another of a joined ledger with `stateset org nodes`",
+            ),
             "TRUST_EXPIRED" | "BEFORE_TRUST" | "TRUSTED_TOO_FEW" => {
                 error.hint("see `stateset ledger trust --help`")
             }

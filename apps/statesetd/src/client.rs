@@ -21,12 +21,12 @@ const ALREADY_NOTARISED: u64 = 16;
 
 impl From<RpcError> for Failure {
     fn from(error: RpcError) -> Self {
-        let code = match error {
-            RpcError::Unreachable { .. } => "NODE_UNREACHABLE",
-            RpcError::Refused { .. } => "NODE_REFUSED",
-            RpcError::Unreadable(_) => "NODE_UNREADABLE",
-        };
-        Self::failed(code, error)
+        let cure = "check that it runs, and the address: of --node, or of the node that was joined";
+        match error {
+            RpcError::Unreachable { .. } => Self::failed("NODE_UNREACHABLE", format!("{error}: {cure}")),
+            RpcError::Refused { .. } => Self::failed("NODE_REFUSED", error),
+            RpcError::Unreadable(_) => Self::failed("NODE_UNREADABLE", error),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use stateset_ledger_types::tree::{Mode, Salt};
 use stateset_ledger_types::{Code, Envelope, Params, StateKey};
 use ves::{Digest, Signer};
 
-use crate::client::refused;
+use crate::client::{refused, status_of};
 use crate::output::Failure;
 
 /// How long a request may take to its block.
@@ -25,6 +25,8 @@ const BLOCK_TIME_MAX: Duration = Duration::from_secs(20);
 /// How long a node's index of transactions may be behind its state.
 const INDEX_TIME_MAX: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(25);
+/// What came into none of the next so many blocks is dead: who was told of a failure may say it again then.
+const EXPIRES_BLOCKS: u64 = 100;
 /// How often a request is signed anew because another process of the same member was quicker.
 const SEQUENCES_MAX: usize = 16;
 
@@ -103,7 +105,11 @@ impl Member {
         let mut salt = [0; 32];
         getrandom::fill(&mut salt).map_err(|error| Failure::failed("RANDOM", error))?;
         let params: Params = read(&self.rpc, "/ssn/params")?.ok_or_else(|| missing("parameters"))?;
-        let content = SaltedBody { salt: Salt(salt), body: self.body(&params, contract, commands)? };
+        // Before the first block there is no height to count from.
+        let height = status_of(&self.rpc)?.height;
+        let expires = if height == 0 { 0 } else { height.saturating_add(EXPIRES_BLOCKS) };
+        let body = self.body(&params, expires, contract, commands)?;
+        let content = SaltedBody { salt: Salt(salt), body };
         let tx_id = content.tx_id(Mode::Public);
         let (purpose, key) = (Purpose::LedgerSigning, self.public_key());
         let signature = self.sign(&business_message(&self.chain_id, &tx_id, purpose, &key))?;
@@ -112,11 +118,26 @@ impl Member {
             let (content, signatures) = (content.clone(), signatures.clone());
             let openings = List::default();
             Request::PublicTx(Box::new(PublicTx { content, signatures, openings, submission }))
+        });
+        let committed = committed.map_err(|failure| match failure.code.as_str() {
+            "NOT_IN_A_BLOCK" => {
+                let said =
+                    format!("{}; it is transaction {tx_id}, dead after block {expires}", failure.message);
+                Failure { message: said, ..failure }
+            }
+            _ => failure,
         })?;
         Ok((tx_id, committed))
     }
 
-    fn body(&self, params: &Params, contract: &str, commands: &[(u16, Vec<u8>)]) -> Result<Body, Failure> {
+    /// - `expires`: the last block that may hold it; 0: any may.
+    fn body(
+        &self,
+        params: &Params,
+        expires: u64,
+        contract: &str,
+        commands: &[(u16, Vec<u8>)],
+    ) -> Result<Body, Failure> {
         let command = |(tag, args): &(u16, Vec<u8>)| -> Result<Command, Failure> {
             Ok(Command {
                 contract_id: ContractId::new(contract)
@@ -131,7 +152,7 @@ impl Member {
             format: 1,
             chain_id: self.chain_id.clone(),
             not_before_height: 0,
-            expires_height: 0,
+            expires_height: expires,
             params_hash: params.hash(),
             contract_set_hash: Digest::ZERO,
             attester_policy: None,
@@ -165,7 +186,8 @@ impl Member {
             tried += 1;
             let last: u64 = read(&self.rpc, &path)?.unwrap_or_default();
             let (key, signature) = (self.public_key(), Signature([0; 64]));
-            let submission = Submission { entity: self.entity, seq: last + tried as u64, key, signature };
+            let seq = last.saturating_add(tried as u64);
+            let submission = Submission { entity: self.entity, seq, key, signature };
             let mut signed = Ok(());
             let envelope = Envelope::signed(request(submission), &self.chain_id, |message| {
                 self.sign(message).unwrap_or_else(|failure| {
@@ -174,7 +196,6 @@ impl Member {
                 })
             });
             signed?;
-            let seq = last + tried as u64;
             let used = || Ok(read::<u64>(&self.rpc, &path)?.is_some_and(|last| last >= seq));
             match send(&self.rpc, envelope.bytes(), &used)? {
                 Sent::Done(committed) => return Ok(committed),

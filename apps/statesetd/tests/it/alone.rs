@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
+use base64ct::{Base64, Encoding as _};
 use serde_json::Value;
+use stateset_ledger_types::Envelope;
 use stateset_ledger_types::bank::{BANK, BankCommand, Transfer};
 use stateset_ledger_types::codec::Encode as _;
+use stateset_ledger_types::envelope::Request;
 use stateset_ledger_types::ids::{Amount, Denom, EntityId, Units};
 use statesetd_app::{LocalHome, Rpc};
 
@@ -108,6 +111,23 @@ fn commands_of_one_member_at_once_all_come_into_blocks() {
         }
     });
     assert_eq!(alone.decoded(&format!("/ssn/bank/{founder}/usd")), "600");
+}
+
+/// A command that was told of no block made its payment minutes later, and its repetition another.
+#[test]
+fn what_a_command_signs_is_dead_after_a_hundred_blocks() {
+    let alone = Alone::start(&["--denom", "usd:2"]);
+    let founder = alone.founder().to_string();
+    let (code, said) = ask(&["mint", &founder, "100", "usd", "--home", &alone.home]);
+    assert_eq!(code, Some(0), "{said}");
+    let asked = serde_json::json!({"query": "tx.height > 0", "order_by": "desc"});
+    let found = Rpc::new(&alone.url).call("tx_search", &asked).unwrap();
+    let bytes = Base64::decode_vec(found["txs"][0]["tx"].as_str().unwrap()).unwrap();
+    let height: u64 = found["txs"][0]["height"].as_str().unwrap().parse().unwrap();
+    let envelope = Envelope::from_bytes(bytes).unwrap();
+    let Request::PublicTx(request) = envelope.request() else { panic!("{envelope:?}") };
+    let expires = request.content.body.header.0.expires_height;
+    assert!((height..height + 100).contains(&expires), "{expires}, in block {height}");
 }
 
 /// What readmits it has to come into a block: a validator whose entity is suspended orders on, and stores no capsules.

@@ -14,7 +14,7 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// Why a node gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RpcError {
-    #[error("the node {url} can't be reached: {problem}: check the address, and that it runs")]
+    #[error("the node {url} can't be reached: {problem}")]
     Unreachable { url: String, problem: String },
     #[error("the node refuses: {message}{}", if .data.is_empty() { String::new() } else { format!(" ({})", .data) })]
     Refused { code: i64, message: String, data: String },
