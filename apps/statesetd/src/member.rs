@@ -22,8 +22,6 @@ use crate::output::Failure;
 
 /// How long a request may take to its block.
 const BLOCK_TIME_MAX: Duration = Duration::from_secs(20);
-/// How long a node's index of transactions may be behind its state.
-const INDEX_TIME_MAX: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(25);
 /// What came into none of the next so many blocks is dead: who was told of a failure may say it again then.
 const EXPIRES_BLOCKS: u64 = 100;
@@ -230,27 +228,42 @@ fn code_of(value: &Value) -> u32 {
     value["code"].as_u64().and_then(|code| u32::try_from(code).ok()).unwrap_or_default()
 }
 
+/// The transaction of these bytes in the blocks after `from`, as the method `tx` tells of it.
+fn in_blocks(rpc: &Rpc, text: &str, from: u64) -> Result<Option<Value>, Failure> {
+    for height in from..=status_of(rpc)?.height {
+        let asked = json!({"height": height.max(1).to_string()});
+        let block = match rpc.call("block", &asked) {
+            // Before the first block of all.
+            Err(RpcError::Refused { .. }) => continue,
+            answer => answer?,
+        };
+        let txs = block["block"]["data"]["txs"].as_array();
+        if let Some(index) = txs.and_then(|txs| txs.iter().position(|tx| tx == text)) {
+            let result = rpc.call("block_results", &asked)?["txs_results"][index].take();
+            return Ok(Some(json!({"height": height.to_string(), "tx_result": result})));
+        }
+    }
+    Ok(None)
+}
+
 /// Hands bytes to a node, and waits until they stand in a block. `used` says whether the state has used up their sequence.
 fn send(rpc: &Rpc, bytes: &[u8], used: &dyn Fn() -> Result<bool, Failure>) -> Result<Sent, Failure> {
-    let answer = rpc.call("broadcast_tx_sync", &json!({"tx": Base64::encode_string(bytes)}))?;
+    let (text, from) = (Base64::encode_string(bytes), status_of(rpc)?.height);
+    let answer = rpc.call("broadcast_tx_sync", &json!({"tx": text}))?;
     let log = |value: &Value| value["log"].as_str().unwrap_or_default().to_owned();
     if code_of(&answer) != 0 {
         return Ok(Sent::Refused(code_of(&answer), log(&answer)));
     }
     let hash = ves::hash::Hasher::bare().bytes(bytes).finish();
     let (begun, params) = (Instant::now(), json!({"hash": Base64::encode_string(&hash.0)}));
-    let mut used_since: Option<Instant> = None;
     let found = loop {
         match rpc.call("tx", &params) {
             Ok(found) => break found,
-            Err(RpcError::Refused { .. })
-                if used_since.is_some_and(|since| since.elapsed() > INDEX_TIME_MAX) =>
-            {
-                return Ok(Sent::Overtaken);
-            }
-            Err(RpcError::Refused { .. }) if used_since.is_none() && used()? => {
-                used_since = Some(Instant::now())
-            }
+            // By this request, which the node's index may not have yet, or by another.
+            Err(RpcError::Refused { .. }) if used()? => match in_blocks(rpc, &text, from)? {
+                Some(found) => break found,
+                None => return Ok(Sent::Overtaken),
+            },
             // It says so while the request is in no block.
             Err(RpcError::Refused { .. }) if begun.elapsed() < BLOCK_TIME_MAX => std::thread::sleep(LOOK),
             Err(RpcError::Refused { .. }) => {

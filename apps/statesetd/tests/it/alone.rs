@@ -1,13 +1,16 @@
 //! A founder alone: a member admitted once, money moved for a fee, and the state read as what it says.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
 use base64ct::{Base64, Encoding as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 use stateset_ledger_types::Envelope;
-use stateset_ledger_types::bank::{BANK, BankCommand, Transfer};
-use stateset_ledger_types::codec::Encode as _;
+use stateset_ledger_types::bank::{BANK, BankCommand, Mint, Transfer};
+use stateset_ledger_types::codec::{Encode as _, List, Text};
 use stateset_ledger_types::envelope::Request;
+use stateset_ledger_types::governance::{Action, GovernanceMessage, Submit, TextAction};
 use stateset_ledger_types::ids::{Amount, Denom, EntityId, Units};
 use statesetd_app::{LocalHome, Rpc};
 
@@ -128,6 +131,68 @@ fn what_a_command_signs_is_dead_after_a_hundred_blocks() {
     let Request::PublicTx(request) = envelope.request() else { panic!("{envelope:?}") };
     let expires = request.content.body.header.0.expires_height;
     assert!((height..height + 100).contains(&expires), "{expires}, in block {height}");
+}
+
+/// A node whose index does not know the transaction yet, as one that lags behind.
+fn without_index(target: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let target = Rpc::new(target);
+    // It ends with the process.
+    std::thread::spawn(move || {
+        for caller in listener.incoming().flatten() {
+            let target = target.clone();
+            std::thread::spawn(move || answer_without_index(&caller, &target));
+        }
+    });
+    url
+}
+
+fn answer_without_index(caller: &TcpStream, target: &Rpc) {
+    let mut reader = BufReader::new(caller);
+    loop {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let asked: Value = serde_json::from_slice(&body).unwrap();
+        let answer = match asked["method"].as_str().unwrap() {
+            "tx" => json!({"error": {"code": -32603, "message": "Internal error", "data": "tx not found"}}),
+            method => json!({"result": target.call(method, &asked["params"]).unwrap()}),
+        };
+        let answer = answer.to_string();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len());
+        (&mut &*caller).write_all(format!("{head}{answer}").as_bytes()).unwrap();
+    }
+}
+
+/// It was told as refused, and a proposal was made twice.
+#[test]
+fn what_stands_in_a_block_is_done_whatever_the_index_knows() {
+    let alone = Alone::start(&["--denom", "usd:2"]);
+    let mut founder = LocalHome::at(Path::new(&alone.home)).unwrap().founder().unwrap();
+    founder.rpc = Rpc::new(&without_index(&alone.url));
+    let denom = Denom::new("usd").unwrap();
+    let amount = Amount { denom, units: Units(5) };
+    let mint = Mint { issuer: founder.entity, to: founder.entity.account(), amount };
+    founder.bank(&[BankCommand::Mint(mint)]).unwrap();
+    assert_eq!(alone.decoded(&format!("/ssn/bank/{}/usd", founder.entity)), "5");
+    let text = Action::Text(TextAction { hash: ves::Digest([7; 32]) });
+    let submit = Submit { title: Text::default(), actions: List::new([text]).unwrap(), expedited: false };
+    founder.govern(&GovernanceMessage::Submit(Box::new(submit))).unwrap();
+    let (_, all) = ask(&["proposals", "--node", &alone.url]);
+    assert_eq!(all.as_array().map(Vec::len), Some(1), "{all}");
 }
 
 /// What readmits it has to come into a block: a validator whose entity is suspended orders on, and stores no capsules.
