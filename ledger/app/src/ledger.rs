@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stateset_ledger_types::entity::Entity;
 use stateset_ledger_types::stateless::{self, Checked, Rules};
-use stateset_ledger_types::{Genesis, Refusal, Request};
+use stateset_ledger_types::{Code, Genesis, Params, Refusal, Request};
 use ves::Digest;
 use ves::hash::Hasher;
 
@@ -159,6 +159,18 @@ impl Ledger {
     }
 }
 
+/// Why a request fits into no block: a pool is emptied in order, and what stays at its head stays in front of everything.
+fn no_block_takes(bytes: u64, gas: u64, params: &Params) -> Option<Refusal> {
+    // The rest is for header and votes: of the smallest block there is, those of a hundred validators.
+    let bytes_max = params.max_block_bytes / 4 * 3;
+    if bytes > bytes_max {
+        let said = format!("{bytes} bytes, and a block takes {bytes_max}");
+        return Some(Refusal::new(Code::TooLarge, said));
+    }
+    let gas_max = params.max_tx_gas.min(params.max_block_gas);
+    (gas > gas_max).then(|| Refusal::new(Code::OutOfGas, format!("{gas} gas, at most {gas_max}")))
+}
+
 impl Default for Ledger {
     fn default() -> Self {
         Self::new()
@@ -193,6 +205,10 @@ impl Application for Ledger {
             Err(refusal) => return Ok(execute::refused(&refusal, 0)),
         };
         let (gas, hash) = (gas(&checked, &context.params), Hasher::bare().bytes(tx).finish());
+        if let Some(refusal) = no_block_takes(tx.len() as u64, gas, &context.params) {
+            self.waiting().leave(&hash);
+            return Ok(execute::refused(&refusal, gas));
+        }
         let passed = match checked.request() {
             Request::Governance(_) => Ok(()),
             _ => notary::refuse_notarised(&overlay, checked.tx_id()),

@@ -103,12 +103,17 @@ impl Mempool {
     }
 
     /// The transactions to offer to the next block, oldest first, whose sizes with `overhead` bytes each stay within
-    /// `bytes_max`. Each is counted as offered.
+    /// `bytes_max`. Each is counted as offered; so is one that no block of this size takes, which holds up no other.
     pub fn offer(&mut self, bytes_max: usize, overhead: usize) -> Vec<(Arrival, Arc<[u8]>)> {
         let mut room = bytes_max;
         let mut offered = Vec::new();
         for (arrival, waiting) in &mut self.waiting {
-            let Some(left) = room.checked_sub(waiting.bytes.len() + overhead) else { break };
+            let bytes = waiting.bytes.len() + overhead;
+            if bytes > bytes_max {
+                waiting.offers += 1;
+                continue;
+            }
+            let Some(left) = room.checked_sub(bytes) else { break };
             room = left;
             waiting.offers += 1;
             offered.push((*arrival, Arc::clone(&waiting.bytes)));
@@ -176,5 +181,19 @@ mod tests {
         assert_eq!(pool.drop_stale(), 1, "bbbb was offered twice");
         pool.add(b"aaaa").expect("it is gone");
         assert_eq!(pool.offer(100, 0).len(), 2);
+    }
+
+    /// Where blocks became smaller than it, one transaction stopped the chain.
+    #[test]
+    fn what_fits_no_block_holds_up_nothing_and_leaves() {
+        let bounds = MempoolBounds { offers_max: 2, ..MempoolBounds::default() };
+        let mut pool = Mempool::new(bounds);
+        pool.add(b"much too large").expect("room");
+        pool.add(b"small").expect("room");
+        let offered = pool.offer(8, 1);
+        assert_eq!(offered.iter().map(|(_, bytes)| &bytes[..]).collect::<Vec<_>>(), [b"small"]);
+        pool.remove([offered[0].0]);
+        assert!(pool.offer(8, 1).is_empty());
+        assert_eq!(pool.drop_stale(), 1);
     }
 }

@@ -30,8 +30,8 @@ use crate::node::Handle;
 use params::Params;
 use quotes::Lenient;
 
-/// Bound of a request's body: a transaction of the largest block in base64, and some.
-pub const BODY_BYTES_MAX: usize = 32 << 20;
+/// Bound of a request's body, as homes of CometBFT have it: the largest transaction there may be in base64, and some.
+pub const BODY_BYTES_MAX: usize = 2_000_000;
 /// The head of a request comes within this time, or the connection is closed.
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 /// Most requests of a batch, as CometBFT has it: each answer may be as large as one alone.

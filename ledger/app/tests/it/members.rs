@@ -251,3 +251,31 @@ fn a_sequence_leaves_room_for_others() {
     assert_eq!(run(5, by_clock + (1 << 20) + 1, 4_000_000), Some(Code::BadSequence));
     assert_eq!(run(6, by_clock + (1 << 20), 4_000_000), None);
 }
+
+/// At the head of a pool, what fits into no block stopped the chain: nothing behind it came into one, and no vote.
+#[test]
+fn what_no_block_takes_does_not_enter_the_pool() {
+    use stateset_ledger_types::bank::{BankCommand, BatchSettle};
+    use stateset_ledger_types::codec::Blob;
+    use stateset_ledger_types::governance::RootChange;
+    use stateset_ledger_types::ids::SettlementId;
+
+    let mut genesis = genesis();
+    genesis.params.set("max_block_bytes", 65_536).unwrap();
+    genesis.params.set("max_block_gas", 1_000_000).unwrap();
+    let mut world = World::of(&genesis);
+    let pooled = |world: &World, tx: &Vec<u8>| code(&world.ledger.check_tx(&world.state, tx).unwrap());
+    let root = |number| {
+        let certificate = Blob::new(vec![7; 8_192]).unwrap();
+        Action::RootChange(RootChange { number, certificate })
+    };
+    let actions = List::new((0..7).map(root).collect::<Vec<_>>()).unwrap();
+    let submit = Submit { title: Text::new("").unwrap(), actions, expedited: false };
+    let large = world.govern(4, GovernanceMessage::Submit(Box::new(submit)));
+    assert_eq!(pooled(&world, &large), Some(Code::TooLarge));
+    let settle = |n| BankCommand::BatchSettle(BatchSettle { merchant: id(1), batch: SettlementId([n; 36]) });
+    let dear = world.pay(1, 1, &(0..12).map(settle).collect::<Vec<_>>());
+    assert_eq!(pooled(&world, &dear), Some(Code::OutOfGas));
+    let small = world.private(1, 2, &[1], &[]);
+    assert_eq!(pooled(&world, &small), None);
+}
