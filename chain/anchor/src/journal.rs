@@ -70,7 +70,7 @@ impl Journal {
         fs::create_dir_all(folder).map_err(io)?;
         let lock =
             File::options().create(true).truncate(false).write(true).open(folder.join(LOCK)).map_err(io)?;
-        match lock.try_lock() {
+        match set_registry::lock::lock(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(JournalError::Held(folder.to_path_buf())),
             Err(TryLockError::Error(problem)) => return Err(io(problem)),
@@ -301,8 +301,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let held = Journal::open(folder.path(), &owner()).unwrap();
         assert!(matches!(Journal::open(folder.path(), &owner()), Err(JournalError::Held(_))));
-        drop(held);
+        // Let go a moment later, as by a program that is just being started.
+        let ending = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            drop(held);
+        });
         assert!(Journal::open(folder.path(), &owner()).is_ok());
+        ending.join().unwrap();
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod devnet;
 pub mod fees;
 mod heads;
 mod key;
+pub mod lock;
 mod node;
 mod refusal;
 mod registry;

@@ -225,7 +225,7 @@ impl Records {
     pub fn open(path: &Path, now_s: u64) -> Result<Self, OpenError> {
         let failed = |error| OpenError::File { path: path.to_owned(), error };
         let lock = open_beside(path, ".lock").map_err(failed)?;
-        match lock.try_lock() {
+        match set_registry::lock::lock(&lock) {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => {
                 return Err(OpenError::InUse { path: path.to_owned() });
