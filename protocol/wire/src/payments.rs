@@ -139,6 +139,7 @@ pub struct SubmitPayment {
 
 /// EIP-3009 `TransferWithAuthorization` as the payer's wallet signed it: with it the service settles the intent on the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(expecting = "an object with from, to, value, valid_after, valid_before, nonce and signature")]
 pub struct IntentAuthorization {
     /// The payer's wallet; `payer_address` itself where that is a wallet.
     pub from: Hex<20>,
@@ -167,6 +168,9 @@ pub struct PaymentAnswer {
     pub sequence_number: u64,
     pub sequenced_at: Rfc3339,
     pub batch_id: Option<BatchId>,
+    /// Why it failed or expired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A whole intent.

@@ -17,6 +17,7 @@ pub(super) fn answer(payment: &Payment) -> PaymentAnswer {
         sequence_number: payment.sequence_number,
         sequenced_at: Rfc3339(payment.sequenced_at),
         batch_id: payment.batch_id,
+        reason: payment.reason.clone(),
     }
 }
 

@@ -103,6 +103,9 @@ fn a_program_that_is_killed_with_its_batch_on_the_way_settles_it_once() {
     let payments = program.payments(&tenant);
     let statuses: Vec<_> = payments.iter().map(|payment| payment["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["settled", "settled", "settled", "failed", "settled", "settled"]);
+    // A payer who asks for his own is told why, as a list tells it.
+    let failed = program.ask("GET", &format!("/payments/{}", payments[3]["intent_id"].as_str().unwrap()), "");
+    assert!(failed["reason"].is_string() && failed["reason"] == payments[3]["reason"], "{failed}");
     for payment in &payments {
         let id = payment["intent_id"].as_str().unwrap();
         let receipt = program.ask("GET", &format!("/payments/{id}/receipt"), "");
