@@ -2,6 +2,7 @@
 
 mod database;
 mod encryption;
+mod facilitator;
 mod gather;
 mod keys;
 mod nearest;
@@ -19,6 +20,7 @@ use std::path::Path;
 
 pub use database::{Database, Pool, PostgresSettings};
 pub use encryption::at_rest;
+pub use facilitator::FacilitatorSettings;
 pub use gather::{Gathered, Source};
 pub use keys::keys_in;
 pub use nearest::nearest;

@@ -1,6 +1,7 @@
 //! What runs beside the doors, and what stands between them and the store, joined once for every program that serves.
 
 mod compliance;
+pub mod facilitator;
 pub mod payments;
 pub mod projections;
 #[cfg(feature = "encryption")]

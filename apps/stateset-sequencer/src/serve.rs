@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +12,16 @@ use serde::Serialize;
 use stateset_event_log::{Holder, PeerSecret};
 use stateset_sequencer::{Config, Sequencer};
 use stateset_sequencer_api::{
-    ApiConfig, AuthMode, Instance, InstanceConfig, InstanceError, Role, install_bootstrap_key, key_hash,
+    ApiConfig, AuthMode, Instance, InstanceConfig, InstanceError, Role, ServerConfig, install_bootstrap_key,
+    key_hash,
 };
 use zeroize::Zeroizing;
 
 use crate::config::{LogFormat, Settings};
 use crate::failure::Failure;
 use crate::identity::{Signing, signing};
+use crate::joined::facilitator::Door;
+use crate::joined::payments::Present;
 use crate::places::{bind, reachable, url};
 use crate::signals::Signals;
 use crate::telemetry::Telemetry;
@@ -52,28 +56,51 @@ async fn until_stopped(settings: &Settings) -> Result<(), Failure> {
     let holder = holder(settings, rest_address, grpc_address)?;
     let store = store::for_service(&settings.database, &settings.postgres, holder, &telemetry.breakers())?;
     let store = joined::store(store, &settings.workers);
-    let config = instance_config(settings, &signing, &telemetry);
+    let present = Present::default();
+    let facilitator = facilitator(settings, &present).await?;
+    let config = instance_config(settings, &signing, &telemetry, present);
     let instance = tokio::select! {
         started = Instance::start(store, rest, grpc, config) => started.map_err(not_started)?,
         // The store may be waited for; an operator need not wait with it.
         signal = signals.next() => return stopped(settings, signal),
     };
-    greet(settings, &signing, &instance.role(), rest_address, grpc_address);
+    let facilitator_url = facilitator.as_ref().map(Door::url);
+    greet(settings, &signing, &instance.role(), rest_address, grpc_address, facilitator_url);
     let ended = tokio::select! {
         signal = signals.next() => Ok(signal),
         problem = instance.ended() => Err(problem),
     };
     signals.exit_at_the_next();
     tracing::info!("finishing what is in flight");
+    // First: what it settles is told to the log.
+    let closed = match facilitator {
+        Some(facilitator) => facilitator.close().await,
+        None => Ok(()),
+    };
     let drained = instance.stop().await.map_err(|error| Failure::failed("NOT_DRAINED", error.to_string()));
     telemetry.stop().await;
     match ended {
-        Ok(signal) => drained.and_then(|()| stopped(settings, signal)),
+        Ok(signal) => closed.and(drained).and_then(|()| stopped(settings, signal)),
         Err(problem) => Err(Failure::failed("ENDED", problem.to_string())),
     }
 }
 
-fn instance_config(settings: &Settings, signing: &Signing, telemetry: &Telemetry) -> InstanceConfig {
+/// Where the records lie that have no file of their own: beside the database.
+async fn facilitator(settings: &Settings, present: &Present) -> Result<Option<Door>, Failure> {
+    let Some(asked) = &settings.facilitator else { return Ok(None) };
+    let folder = settings.database.file().and_then(Path::parent).unwrap_or(Path::new(""));
+    // A part of the time of a stop: what it has sent goes on at the next start.
+    let drain_time_max = settings.shutdown_time_max / 6;
+    let config = ServerConfig { drain_time_max, ..ServerConfig::default() };
+    Door::open(asked, folder, present.clone(), config).await.map(Some)
+}
+
+fn instance_config(
+    settings: &Settings,
+    signing: &Signing,
+    telemetry: &Telemetry,
+    present: Present,
+) -> InstanceConfig {
     let mut sequencer = Config::new(signing.sequencer_id, signing.signer.clone(), Config::VERSION_OF_LOG);
     sequencer.commit = settings.commits.policy;
     sequencer.auto_commit = settings.commits.automatic;
@@ -105,6 +132,7 @@ fn instance_config(settings: &Settings, signing: &Signing, telemetry: &Telemetry
         server,
         on_term: Arc::new(move |sequencer| {
             join_telemetry(&sequencer);
+            present.set(Some(sequencer.clone()));
             prepare(sequencer, bootstrap_key.clone(), needs_a_key, effective.clone())
         }),
         workers: joined::workers(&settings.workers),
@@ -184,6 +212,8 @@ struct Listening {
     version: &'static str,
     rest: String,
     grpc: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    facilitator: Option<String>,
     database: String,
     /// `writer`, `standby` or `away`.
     role: &'static str,
@@ -192,12 +222,20 @@ struct Listening {
 }
 
 /// The one line on stdout that says where it listens.
-fn greet(settings: &Settings, signing: &Signing, role: &Role, rest: SocketAddr, grpc: Option<SocketAddr>) {
+fn greet(
+    settings: &Settings,
+    signing: &Signing,
+    role: &Role,
+    rest: SocketAddr,
+    grpc: Option<SocketAddr>,
+    facilitator: Option<String>,
+) {
     let listening = Listening {
         event: "listening",
         version: env!("CARGO_PKG_VERSION"),
         rest: url(rest),
         grpc: grpc.map(url),
+        facilitator,
         database: settings.database.to_string(),
         role: match role {
             Role::Writer => "writer",
@@ -208,8 +246,10 @@ fn greet(settings: &Settings, signing: &Signing, role: &Role, rest: SocketAddr, 
         public_key: ves::hex::encode(&signing.signer.public_key()),
     };
     let grpc = listening.grpc.as_ref().map_or_else(String::new, |grpc| format!(", gRPC on {grpc}"));
+    let facilitator =
+        listening.facilitator.as_ref().map_or_else(String::new, |url| format!(", facilitator on {url}"));
     let text = format!(
-        "stateset-sequencer {} listens: REST on {}{grpc}; {} on {}; signs receipts with {}",
+        "stateset-sequencer {} listens: REST on {}{grpc}{facilitator}; {} on {}; signs receipts with {}",
         listening.version, listening.rest, listening.role, listening.database, listening.public_key
     );
     say(settings, &listening, &text);

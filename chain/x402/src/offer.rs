@@ -1,11 +1,13 @@
 //! What a seller asks for, in the one form that both versions are written from.
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use serde_json::{Map, Value};
 
 use crate::authorization::Domain;
+use crate::chain::{ChainError, ContractChain};
 use crate::forms::{EXACT, PaymentRequirements, PaymentRequirementsV1, ResourceInfo};
 use crate::networks::{ChainTable, caip2};
+use crate::token;
 
 /// A token with EIP-3009, and what it signs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +16,28 @@ pub struct Token {
     /// Of the token's EIP-712 domain: `USDC` on Base Sepolia, `USD Coin` on most main networks.
     pub name: String,
     pub version: String,
+}
+
+impl Token {
+    /// Asks a contract for its name and version, and whether it takes authorizations that are signed under these.
+    ///
+    /// # Errors
+    /// [`ChainError::Answer`] or [`ChainError::Refused`] where it is no token with EIP-3009, or signs in another domain.
+    pub async fn of_contract(chain: &impl ContractChain, address: Address) -> Result<Self, ChainError> {
+        let wrong = |what: &str| ChainError::Answer(format!("{address}: {what}"));
+        let told = async |member: &str, input: Bytes| {
+            let answer = chain.view(address, input).await?;
+            token::text(&answer).ok_or_else(|| wrong(&format!("its {member} is no text")))
+        };
+        let (name, version) = (told("name", token::name()).await?, told("version", token::version()).await?);
+        let domain = Domain { name: &name, version: &version, chain_id: chain.chain_id(), token: address };
+        if chain.domain_separator(address).await? != domain.separator() {
+            return Err(wrong("it signs in another EIP-712 domain than its name and version say"));
+        }
+        // What a token without EIP-3009 does not answer.
+        chain.authorization_used(address, Address::ZERO, B256::ZERO).await?;
+        Ok(Self { address, name, version })
+    }
 }
 
 /// One way to pay for something.

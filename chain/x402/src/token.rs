@@ -14,6 +14,8 @@ sol! {
         event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce);
         event Transfer(address indexed from, address indexed to, uint256 value);
 
+        function name() external view returns (string);
+        function version() external view returns (string);
         function DOMAIN_SEPARATOR() external view returns (bytes32);
         function balanceOf(address owner) external view returns (uint256);
         function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
@@ -38,6 +40,19 @@ pub const TRANSFER_GAS: u64 = 300_000;
 
 /// What a wallet answers to a signature that it takes (ERC-1271).
 pub const TAKEN: [u8; 4] = [0x16, 0x26, 0xba, 0x7e];
+
+pub fn name() -> Bytes {
+    Eip3009::nameCall {}.abi_encode().into()
+}
+
+pub fn version() -> Bytes {
+    Eip3009::versionCall {}.abi_encode().into()
+}
+
+/// The text that `name` or `version` returned.
+pub fn text(answer: &[u8]) -> Option<String> {
+    Eip3009::nameCall::abi_decode_returns_validate(answer).ok()
+}
 
 pub fn balance_of(owner: Address) -> Bytes {
     Eip3009::balanceOfCall { owner }.abi_encode().into()

@@ -1,10 +1,13 @@
 // Asks our facilitator through the public client of facilitators, and prints its answers as one line of JSON.
 //
-//   node facilitator.mjs URL < {"payload": …, "requirements": …}
+//   node facilitator.mjs URL [TOKEN] < {"payload": …, "requirements": …}
 import { HTTPFacilitatorClient } from "@x402/core/http";
 import { readFileSync } from "node:fs";
 
-const client = new HTTPFacilitatorClient({ url: process.argv[2] });
+const [url, token] = process.argv.slice(2);
+const headers = token ? { authorization: `Bearer ${token}` } : {};
+const createAuthHeaders = async () => ({ supported: headers, verify: headers, settle: headers });
+const client = new HTTPFacilitatorClient({ url, createAuthHeaders });
 const { payload, requirements } = JSON.parse(readFileSync(0, "utf8"));
 const supported = await client.getSupported();
 const verified = await client.verify(payload, requirements);

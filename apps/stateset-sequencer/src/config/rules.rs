@@ -13,7 +13,7 @@ const NOT_PRODUCTION: &[&str] = &["", "local", "dev", "development", "test", "te
 /// A secret shorter than this can be guessed.
 const SECRET_CHARS_MIN: usize = 32;
 /// Secrets that people make up.
-const CHOSEN_SECRETS: &[&str] = &["BOOTSTRAP_ADMIN_API_KEY", "JWT_SECRET"];
+const CHOSEN_SECRETS: &[&str] = &["BOOTSTRAP_ADMIN_API_KEY", "JWT_SECRET", "X402_FACILITATOR_TOKEN"];
 
 /// Anything that is not known to be something else is production.
 pub fn is_production(gathered: &Gathered) -> bool {

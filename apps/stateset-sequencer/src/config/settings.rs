@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::joined::WorkerSettings;
 use crate::telemetry::TelemetrySettings;
 
+use super::FacilitatorSettings;
 use super::database::{Database, Pool, PostgresSettings};
 use super::gather::Gathered;
 use super::show::shown;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub caches: CacheSizes,
     pub telemetry: TelemetrySettings,
     pub payments: PaymentConfig,
+    /// Of the public x402 protocol, where one is asked for.
+    pub facilitator: Option<FacilitatorSettings>,
     pub log_format: LogFormat,
     /// Directives of `RUST_LOG`.
     pub log_filter: String,
@@ -132,6 +135,8 @@ impl Settings {
         let at_rest = super::at_rest(gathered, &mut problems);
         let is_production = rules::is_production(gathered);
         let (payments, payment_worker) = super::payments::read(gathered, &mut problems);
+        let facilitator =
+            super::facilitator::read(gathered, &payments.tokens, database.file().is_some(), &mut problems);
         problems.extend(rules::problems(gathered, is_production));
         let keys_in = super::keys::of(gathered, &mut problems);
         if !problems.is_empty() {
@@ -173,6 +178,7 @@ impl Settings {
             api,
             workers: WorkerSettings { at_rest, payments: payment_worker, webhooks: webhooks(gathered) },
             payments,
+            facilitator,
             dead_letters_max: number(gathered, "DLQ_MAX_PER_TENANT"),
             audit_log: gathered.is_true("AUDIT_LOG_ENABLED"),
             shutdown_time_max: Duration::from_secs(number(gathered, "SHUTDOWN_TIMEOUT_SECS")),

@@ -336,6 +336,51 @@ const PAYMENTS: &[Setting] = &[
         "Most that a transaction of a batch offers for a unit of gas, as 0.05; above it batches wait. 0 for no ceiling",
     ),
     set("X402_SETTLEMENT_CONFIRMATIONS", "6", Number(1, 100_000), "Blocks until an outcome counts"),
+    set(
+        "X402_FACILITATOR_LISTEN",
+        "",
+        Text,
+        "Where shops verify and settle payments of the public x402 protocol, as 127.0.0.1:8402; without it there is no facilitator",
+    ),
+    set(
+        "X402_FACILITATOR_RPC_URL",
+        "",
+        Url,
+        "Endpoint of the chain that the facilitator settles on: the tokens of that chain in `X402_TOKENS` that take authorizations (EIP-3009)",
+    )
+    .secret(),
+    set(
+        "X402_FACILITATOR_KEY",
+        "",
+        Text,
+        "Private key of the account that pays for the facilitator's gas, 64 hex digits; another one than that of `X402_SETTLEMENT_KEY`",
+    )
+    .secret(),
+    set(
+        "X402_FACILITATOR_STREAM",
+        "",
+        Text,
+        "Stream in which the facilitator's payments become intents, as TENANT/STORE",
+    ),
+    set(
+        "X402_FACILITATOR_TOKEN",
+        "",
+        Text,
+        "What callers of the facilitator send as `Authorization: Bearer …`; without it it listens on this machine alone",
+    )
+    .secret(),
+    set(
+        "X402_FACILITATOR_RECORDS",
+        "",
+        Text,
+        "File of what the facilitator sold; without it `x402-sales.jsonl` beside the database, where that is a file",
+    ),
+    set(
+        "X402_FACILITATOR_MAX_GAS_PRICE_GWEI",
+        "500",
+        Text,
+        "Most that the facilitator offers for a unit of gas, as 0.05; above it payments wait. 0 for no ceiling",
+    ),
 ];
 
 /// A setting of the schema registry, which a build may leave out.

@@ -5,6 +5,7 @@
 mod at_once;
 mod chain;
 mod crashes;
+mod facilitator;
 mod killed;
 mod look_back;
 mod undone;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 use stateset_sequencer::{Clock as _, CommitPolicy, ReadyCheck, SystemClock};
+use stateset_sequencer_api::ServerConfig;
 use stateset_sequencer_app::config::Observing;
+use stateset_sequencer_app::joined::facilitator::Door;
 use stateset_sequencer_app::logging;
 use stateset_sequencer_app::signals::Signals;
 use stateset_sequencer_app::telemetry::{Telemetry, TelemetrySettings};
@@ -154,6 +156,8 @@ struct Started<'a> {
     paid_demo_key_file: Option<&'a str>,
     chain: Option<&'a ChainRecord>,
     ledger: Option<&'a LedgerRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    facilitator: Option<&'a str>,
     /// What a person has to know of the chain's start.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     chain_notes: &'a [String],
@@ -210,6 +214,7 @@ async fn serve_until_stopped(
         sold.add_token(&mut setup.settings.payments.tokens)?;
     }
     let (present, stream) = (setup.present.clone(), installation.profile.stream());
+    let asked = setup.settings.facilitator.take();
     let link = args.anchors_on(AnchorOn::Anvil).then(Link::default);
     let mut ledger = match ledger_rpc {
         Some(rpc) => {
@@ -236,6 +241,13 @@ async fn serve_until_stopped(
             return Err(error);
         }
     };
+    let facilitator = match &asked {
+        Some(asked) => {
+            let folder = context.data.path();
+            Some(Door::open(asked, folder, present.clone(), ServerConfig::default()).await?)
+        }
+        None => None,
+    };
     let demo = match (&chain, sold) {
         (Some(chain), Some(sold)) => {
             let listen = args.shop_address();
@@ -246,9 +258,10 @@ async fn serve_until_stopped(
     let on_chain = OnChains {
         chain: chain.as_ref().map(|chain| (chain, devnet.is_some())),
         ledger: ledger.as_ref().map(|ledger| &ledger.record),
+        facilitator: facilitator.as_ref().map(Door::url),
     };
     chain.iter().flat_map(|chain| &chain.said).for_each(|said| context.out.note(said));
-    greet(context, &installation, &store, grpc_url.as_deref(), head, on_chain, demo.as_ref());
+    greet(context, &installation, &store, grpc_url.as_deref(), head, &on_chain, demo.as_ref());
     let signal = tokio::select! {
         signal = signals.next() => signal,
         reason = server.ended() => {
@@ -261,6 +274,9 @@ async fn serve_until_stopped(
     signals.exit_at_the_next();
     drop(demo);
     context.out.note(&format!("\n{signal}: finishing what is in flight."));
+    if let Some(facilitator) = facilitator {
+        facilitator.close().await?;
+    }
     stop_anchoring(devnet, &mut ledger).await?;
     server.stop().await?;
     if let Some(ledger) = ledger {
@@ -351,11 +367,11 @@ fn all_of(checks: [Option<ReadyCheck>; 2]) -> Option<ReadyCheck> {
     (!checks.is_empty()).then(|| Arc::new(move || checks.iter().try_for_each(|check| check())) as ReadyCheck)
 }
 
-/// The local EVM chain, with whether it takes anchors, and the ledger.
-#[derive(Clone, Copy)]
+/// The local EVM chain, with whether it takes anchors, the ledger, and where payments are settled for shops.
 struct OnChains<'a> {
     chain: Option<(&'a LocalChain, bool)>,
     ledger: Option<&'a LedgerRecord>,
+    facilitator: Option<String>,
 }
 
 fn greet(
@@ -364,10 +380,10 @@ fn greet(
     store: &Store,
     grpc_url: Option<&str>,
     head: u64,
-    on_chains: OnChains<'_>,
+    on_chains: &OnChains<'_>,
     demo: Option<&PaidDemo>,
 ) {
-    let OnChains { chain, ledger } = on_chains;
+    let OnChains { chain, ledger, facilitator } = on_chains;
     let (profile, data) = (&installation.profile, &context.data);
     let started = Started {
         event: "started",
@@ -382,7 +398,8 @@ fn greet(
         paid_demo: demo.map(|demo| demo.url.as_str()),
         paid_demo_key_file: demo.map(|demo| demo.buyer_file.as_str()),
         chain: chain.map(|(chain, _)| &chain.record),
-        ledger,
+        ledger: *ledger,
+        facilitator: facilitator.as_deref(),
         chain_notes: chain.map_or(&[], |(chain, _)| &chain.said),
     };
     let mut text = String::new();
@@ -401,6 +418,9 @@ fn greet(
         let anchors = if ledger.anchors { ", batches are anchored on it" } else { "" };
         on_chain += &format!("\x20 ledger   {} at {}{anchors}\n", ledger.chain_id, ledger.rpc_url);
         ask_chain += &format!("\x20 {} ledger status{}\n", program(), option(context));
+    }
+    if let Some(url) = facilitator {
+        on_chain += &format!("\x20 x402     payments are verified and settled at {url}\n");
     }
     text += &format!(
         "Stateset listens on {url}{grpc}\n\

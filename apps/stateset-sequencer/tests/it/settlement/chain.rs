@@ -48,13 +48,18 @@ pub fn now_s() -> u64 {
 impl World {
     /// `None` where anvil is not installed, which continuous integration does not allow.
     pub fn open() -> Option<Self> {
+        Self::open_on(&AnvilSettings::default())
+    }
+
+    /// The same on a chain of another number.
+    pub fn open_on(settings: &AnvilSettings) -> Option<Self> {
         if find_anvil().is_none() {
             let in_ci = std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
             assert!(!in_ci, "anvil is missing: cargo xtask contracts installs it by npm");
             eprintln!("not tested here: anvil is missing");
             return None;
         }
-        let anvil = Anvil::start(&AnvilSettings::default()).unwrap();
+        let anvil = Anvil::start(settings).unwrap();
         let owner = Wallet::new(anvil.node(), key(OWNER)).unwrap();
         let dollar = owner.deploy(Contract::TestDollar).unwrap();
         let contract = owner.deploy(Contract::SetPaymentBatch).unwrap();
